@@ -1,0 +1,189 @@
+"""What a run and a study leave behind: the contract between training, tracking and write-up.
+
+Plain frozen values (numpy at most, never torch), so that a write-up can read them anywhere.
+
+Shapes: `N` examples of a split.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.config import RunConfig, Scalar
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One pass over the training split, and the validation after it."""
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    """Mean negative log-likelihood, in nats per review, over the batches as they were trained on."""
+    validation_loss: float | None
+    validation_accuracy: float | None
+    """None where a run has no validation split."""
+    seconds: float
+    """Training alone, without the validation."""
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class TracePoint:
+    """The training loss averaged over one window of `log_every` iterations."""
+
+    iteration: int
+    """Of the whole run, at the window's end, counted from 1."""
+    epoch: int
+    seconds: float
+    """Since training began."""
+    loss: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the kept weights say of each example of a split."""
+
+    example_id_N: NDArray[np.str_]
+    label_N: NDArray[np.int8]
+    probability_N: NDArray[np.float32]
+    """Of the label 1."""
+    category_N: NDArray[np.str_]
+    """Empty strings where the data has no categories."""
+    tokens_N: NDArray[np.int32]
+    """Tokens the model read."""
+    dropped_N: NDArray[np.int32]
+    """Tokens without a word vector, left out before the review was cut to `max_length`."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.label_N)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run: what was asked for, and what came of it."""
+
+    config: RunConfig
+    engine: str
+    """The engine that ran: reference, torch or fused; never `auto`."""
+    device: str
+    epochs: tuple[EpochRecord, ...]
+    trace: tuple[TracePoint, ...]
+    best_epoch: int
+    """The epoch whose weights were kept, counted from 1."""
+    parameters: int
+    parameter_tensors: int
+    train_seconds: float
+    peak_memory_bytes: int
+    predictions: Mapping[str, Predictions]
+    """By split: `validation`, and `test` only where the run was to be scored on it."""
+    weights: Mapping[str, NDArray[np.generic]]
+    """The kept weights by parameter name."""
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What data a study saw, as far as a write-up tells of it."""
+
+    name: str
+    fingerprint: str
+    train: int
+    validation: int
+    test: int
+    positive_share: float
+    categories: Mapping[str, int]
+    """Examples by category over all splits; empty where the data has no categories."""
+    repeats_removed: int
+    """Exact repeats within the data."""
+    test_repeats_removed: int
+    """Training rows removed because the test file holds the same text."""
+    vocabulary: int
+    """Distinct words of all splits."""
+    embedding: str
+    embedding_dimension: int
+    covered_words: int
+    """Distinct words that have a vector."""
+    dropped_share: float
+    """Share of all tokens that have no vector and are dropped."""
+    max_length: int | None
+    cut_share: float
+    """Share of the reviews cut to `max_length`."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model that is no GRU, on the same split, for scale."""
+
+    name: str
+    validation_accuracy: float
+    test_accuracy: float
+    test_f1: float
+    test_size: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """One trial of a search, as the search saw it."""
+
+    number: int
+    model: str
+    state: str
+    """complete, pruned or failed."""
+    value: float | None
+    """The objective: the best validation accuracy over its epochs; None where it has none."""
+    epochs: int
+    settings: Mapping[str, Scalar]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study whole: question, space, budget, and what the search found."""
+
+    name: str
+    purpose: str
+    models: tuple[str, ...]
+    space: Mapping[str, Mapping[str, Any]]
+    """Setting -> its range, such as `{"low": 1e-4, "high": 1e-2, "log": true}` or `{"choices": [...]}`."""
+    sampler: str
+    pruner: str
+    objective: str
+    trials_asked: int
+    epochs: int
+    search_seed: int
+    confirm_seeds: tuple[int, ...]
+    trials: tuple[TrialSummary, ...]
+    best: Mapping[str, Mapping[str, Scalar]]
+    """Model -> the tuned settings of its best trial; empty without a search."""
+    best_value: Mapping[str, float]
+    importance: Mapping[str, Mapping[str, float]]
+    """Model -> setting -> share; empty where there are too few complete trials."""
+    importance_method: str
+    data: DataSummary
+    baselines: tuple[Baseline, ...]
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """Return the summary as JSON text."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> StudySummary:
+        """Rebuild a summary from `to_json`'s text."""
+        values = json.loads(text)
+        values["data"] = DataSummary(**values["data"])
+        values["baselines"] = tuple(Baseline(**v) for v in values["baselines"])
+        values["trials"] = tuple(TrialSummary(**v) for v in values["trials"])
+        for name in ("models", "confirm_seeds", "notes"):
+            values[name] = tuple(values[name])
+        return cls(**values)
