@@ -1,0 +1,223 @@
+"""Predictions -> scores: what the probabilities of one run are worth on labelled examples.
+
+Labels are 0 and 1, and 1 is the positive class. A prediction is 1 where its probability is at least 0.5.
+
+Shapes: `N` examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+THRESHOLD = 0.5
+Labels = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of examples by label and prediction."""
+
+    true_negative: int
+    false_positive: int
+    false_negative: int
+    true_positive: int
+
+    @property
+    def total(self) -> int:
+        """Return N."""
+        return self.true_negative + self.false_positive + self.false_negative + self.true_positive
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of right predictions."""
+        return (self.true_positive + self.true_negative) / self.total
+
+    @property
+    def precision(self) -> float:
+        """Return TP / (TP + FP): how far a predicted 1 can be trusted; 0 where nothing is predicted 1."""
+        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def recall(self) -> float:
+        """Return TP / (TP + FN): the share of the ones that are found; 0 where there are none."""
+        return _ratio(self.true_positive, self.true_positive + self.false_negative)
+
+    @property
+    def f1(self) -> float:
+        """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 where undefined."""
+        return _f1(self.true_positive, self.false_positive, self.false_negative)
+
+    @property
+    def macro_f1(self) -> float:
+        """Return the plain mean of the F1 of class 1 and the F1 of class 0."""
+        return (self.f1 + _f1(self.true_negative, self.false_negative, self.false_positive)) / 2
+
+
+def predicted(probability_N: Floats) -> NDArray[np.bool_]:
+    """Return, by example, whether label 1 is predicted."""
+    return np.asarray(np.asarray(probability_N) >= THRESHOLD, dtype=np.bool_)
+
+
+def correct(label_N: Labels, probability_N: Floats) -> NDArray[np.bool_]:
+    """Return, by example, whether the prediction is right."""
+    label_N, probability_N = _checked(label_N, probability_N)
+    return np.asarray(predicted(probability_N) == (label_N == 1), dtype=np.bool_)
+
+
+def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
+    """Count the examples by label and prediction.
+
+    Raises:
+        ValueError: for no examples, other lengths, labels besides 0 and 1, probabilities outside [0, 1].
+    """
+    label_N, probability_N = _checked(label_N, probability_N)
+    one_N, hit_N = label_N == 1, predicted(probability_N)
+    return Confusion(
+        true_negative=int((~one_N & ~hit_N).sum()),
+        false_positive=int((~one_N & hit_N).sum()),
+        false_negative=int((one_N & ~hit_N).sum()),
+        true_positive=int((one_N & hit_N).sum()),
+    )
+
+
+def log_loss(label_N: Labels, probability_N: Floats) -> float:
+    """Return the mean negative log-likelihood in nats.
+
+    Probabilities are kept a rounding step of their own type away from 0 and 1, so that one confident
+    mistake costs much and not infinity.
+    """
+    label_N, probability_N = _checked(label_N, probability_N)
+    kind = probability_N.dtype if probability_N.dtype.kind == "f" else np.dtype(np.float64)
+    step = float(np.finfo(kind).eps)
+    clipped_N = np.clip(probability_N.astype(np.float64), step, 1 - step)
+    return float(-np.where(label_N == 1, np.log(clipped_N), np.log1p(-clipped_N)).mean())
+
+
+def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
+    """Return the chance that a random 1 gets a higher probability than a random 0, ties counting half.
+
+    Computed from mid-ranks (the Mann-Whitney statistic). None where one of the classes is absent.
+    """
+    label_N, probability_N = _checked(label_N, probability_N)
+    one_N = label_N == 1
+    ones = int(one_N.sum())
+    zeros = one_N.size - ones
+    if not ones or not zeros:
+        return None
+    _, place_N, count_U = np.unique(probability_N, return_inverse=True, return_counts=True)
+    rank_U = np.cumsum(count_U) - (count_U - 1) / 2
+    return float((rank_U[place_N][one_N].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
+    """Return the area under the precision-recall steps: sum over thresholds of (R_k - R_{k-1}) P_k.
+
+    Not interpolated. None where no example has label 1.
+    """
+    label_N, probability_N = _checked(label_N, probability_N)
+    one_N = label_N == 1
+    if not one_N.any():
+        return None
+    order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
+    score_N, hit_N = probability_N[order_N], one_N[order_N]
+    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples of one probability enter together
+    found_K = np.cumsum(hit_N)[last_N]
+    named_K = np.flatnonzero(last_N) + 1
+    recall_K = found_K / one_N.sum()
+    return float(np.sum(np.diff(recall_K, prepend=0.0) * found_K / named_K))
+
+
+def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int = 10) -> float:
+    """Return how far confidence is from accuracy, averaged over examples.
+
+    Confidence is the probability of the predicted class, in [0.5, 1]; that range is cut into `bins` of
+    equal width, closed on the right; the error is sum_b n_b/N |accuracy_b - mean confidence_b|
+    (Guo et al. 2017, equation 3, over the range that a choice between two classes can reach).
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, but got {bins}")
+    label_N, probability_N = _checked(label_N, probability_N)
+    high_N = probability_N.astype(np.float64)
+    confidence_N = np.where(predicted(probability_N), high_N, 1 - high_N)
+    right_N = correct(label_N, probability_N)
+    bin_N = np.clip(np.ceil((confidence_N - 0.5) * 2 * bins).astype(int) - 1, 0, bins - 1)
+    gap_b = np.bincount(bin_N, right_N - confidence_N, minlength=bins)
+    return float(np.abs(gap_b).sum() / label_N.size)
+
+
+def accuracy_by_category(
+    label_N: Labels, probability_N: Floats, category_N: NDArray[np.str_]
+) -> dict[str, tuple[float, int]]:
+    """Return category -> (accuracy, number of examples), in the order of the names."""
+    right_N = correct(label_N, probability_N)
+    if len(category_N) != right_N.size:
+        raise ValueError(f"category_N must have {right_N.size} entries, but has {len(category_N)}")
+    name_K, place_N = np.unique(category_N, return_inverse=True)
+    count_K = np.bincount(place_N)
+    right_K = np.bincount(place_N, right_N)
+    return {str(n): (float(r / c), int(c)) for n, r, c in zip(name_K, right_K, count_K, strict=True)}
+
+
+_SCORES: Mapping[str, Callable[[Labels, Floats], float | None]] = {
+    "loss": log_loss,
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
+    "calibration_error": expected_calibration_error,
+}
+
+
+def scores(label_N: Labels, probability_N: Floats) -> dict[str, float]:
+    """Return the scores that are logged for a split: accuracy, precision, recall, f1, loss, roc_auc, ...
+
+    The confusion counts are there as `true_negative`, `false_positive`, `false_negative` and
+    `true_positive`. A score that is undefined, such as the ROC area where a class is absent, is left out.
+    """
+    counts = confusion(label_N, probability_N)
+    values: dict[str, float] = {
+        "accuracy": counts.accuracy,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "macro_f1": counts.macro_f1,
+        "true_negative": float(counts.true_negative),
+        "false_positive": float(counts.false_positive),
+        "false_negative": float(counts.false_negative),
+        "true_positive": float(counts.true_positive),
+    }
+    for name, score in _SCORES.items():
+        value = score(label_N, probability_N)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _f1(hits: int, false_alarms: int, misses: int) -> float:
+    return _ratio(2 * hits, 2 * hits + false_alarms + misses)
+
+
+def _checked(label_N: Labels, probability_N: Floats) -> tuple[Labels, Floats]:
+    label_N, probability_N = np.asarray(label_N), np.asarray(probability_N)
+    if label_N.ndim != 1 or label_N.shape != probability_N.shape:
+        raise ValueError(
+            f"label_N and probability_N must both have shape (N,), but have {label_N.shape} "
+            f"and {probability_N.shape}"
+        )
+    if not label_N.size:
+        raise ValueError("scores need at least 1 example, but got 0")
+    if not np.isin(label_N, (0, 1)).all():
+        other = label_N[~np.isin(label_N, (0, 1))][0]
+        raise ValueError(f"labels must be 0 or 1, but got {other!r}")
+    if not ((probability_N >= 0) & (probability_N <= 1)).all():
+        other = probability_N[~((probability_N >= 0) & (probability_N <= 1))][0]
+        raise ValueError(f"probabilities must be between 0 and 1, but got {other!r}")
+    return label_N, probability_N

@@ -1,0 +1,491 @@
+"""Is training procedure A better than B? Intervals and tests over seeds and test examples together.
+
+The data of a model is a matrix of correctness: a row for each seed, a column for each test example, the
+same examples in the same order for every model. Seeds are drawn anew by whoever trains again, examples
+by whoever meets new reviews; an interval that leaves one of them out is too narrow for the question.
+
+The headline is a sum of variances in closed form with degrees of freedom after Satterthwaite (1946):
+for each model m with accuracy a_s by seed, q_i by example and g over all,
+
+    s2  = sum_s (a_s - g)^2 / (R - 1)
+    MSE = sum_{s,i} (Y_si - a_s - q_i + g)^2 / ((R - 1)(N - 1))
+
+and s2 - MSE/N is what seeds alone contribute to the spread of a_s: the rest of s2 is noise of the test
+set. With D_i = q_Ai - q_Bi, theta = mean D_i and v = var(D_i)/N,
+
+    V  = v + sum_m max(0, s2_m - MSE_m/N) / R_m
+    nu = max(V^2 / (sum_m (s2_m/R_m)^2/(R_m - 1) + v^2/(N - 1)), min_m R_m - 1)
+
+and the interval is theta +- t_nu sqrt(V). One model alone: q_i for D_i. Nothing here covers the
+resampling of the training set, or the luck of tuning.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Correct = NDArray[Any]
+Floats = NDArray[np.float64]
+
+MARGIN = 0.01
+"""A difference below one point is of no practical weight, unless a study says otherwise beforehand."""
+ALPHA = 0.05
+POWER = 0.8
+
+
+class Standing(Enum):
+    """How much a number of seeds can carry."""
+
+    EXAMPLES_ONLY = "one seed: the interval is over test examples only"
+    ESTIMATE = "two seeds: an estimate only"
+    FLAGGED = "3 or 4 seeds: an interval, but too few for a verdict"
+    VERDICT = "5 to 9 seeds: enough for a verdict"
+    CLAIM = "10 seeds or more: enough for a claim"
+
+    @classmethod
+    def of(cls, seeds: int) -> Standing:
+        """Return the standing of the smaller side of a comparison, or of one model."""
+        if seeds < 1:
+            raise ValueError(f"a model needs at least 1 seed, but has {seeds}")
+        if seeds >= 10:
+            return cls.CLAIM
+        if seeds >= 5:
+            return cls.VERDICT
+        return (cls.EXAMPLES_ONLY, cls.ESTIMATE, cls.FLAGGED, cls.FLAGGED)[seeds - 1]
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether an interval may be shown (for one seed: over examples, and labelled so)."""
+        return self is not Standing.ESTIMATE
+
+    @property
+    def has_verdict(self) -> bool:
+        """Return whether a verdict may be passed."""
+        return self in (Standing.VERDICT, Standing.CLAIM)
+
+
+METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
+METHOD_EXAMPLES = "test examples only (one seed), t"
+METHOD_BOOTSTRAP = "two-level bootstrap over seeds and test examples, t"
+METHOD_BOOTSTRAP_EXAMPLES = "bootstrap over test examples only (one seed), t"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the interval around it. Shares, not per cent: 0.01 is one point."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    variance: float
+    """Of the estimate; 0 where every run answered alike on every example."""
+    df: float
+    p: float | None
+    """Two-sided, of no difference; None for a single model, and where only the variance is 0."""
+    seeds: tuple[int, ...]
+    """R of the model, or of each of the two."""
+    examples: int
+    method: str
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    """What the quantity cannot leave; the interval is cut there."""
+
+    @property
+    def standing(self) -> Standing:
+        """Return how much the number of seeds can carry."""
+        return Standing.of(min(self.seeds))
+
+    @property
+    def standard_error(self) -> float:
+        """Return the square root of the variance."""
+        return float(np.sqrt(self.variance))
+
+    def at(self, confidence: float) -> Estimate:
+        """Return the same estimate with an interval of another confidence."""
+        low, high = _interval(self.estimate, self.variance, self.df, confidence, self.bounds)
+        return replace(self, low=low, high=high, confidence=confidence)
+
+
+def accuracy_interval(
+    correct_RN: Correct, confidence: float = 0.95, cluster_N: NDArray[Any] | None = None
+) -> Estimate:
+    """Return a model's accuracy, over new seeds and new examples, with its interval cut to [0, 1].
+
+    Args:
+        correct_RN: whether seed r answers example i rightly.
+        confidence: of the interval, between 0 and 1.
+        cluster_N: by example, a name shared by examples that belong together (reviews of one product).
+
+    Raises:
+        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or entries besides 0 and 1.
+    """
+    part = _Part.of(correct_RN)
+    return _estimate([part], part.by_example_N, confidence, cluster_N, bounds=(0.0, 1.0))
+
+
+def accuracy_difference(
+    correct_A_RN: Correct,
+    correct_B_RN: Correct,
+    confidence: float = 0.95,
+    cluster_N: NDArray[Any] | None = None,
+) -> Estimate:
+    """Return accuracy of A minus accuracy of B, with interval and p, over new seeds and new examples.
+
+    The columns of both are the same examples in the same order (to be checked by example id beforehand).
+    Where a side has one seed only, the interval is over examples alone, for these very runs.
+
+    Raises:
+        ValueError: for other shapes, numbers of examples that differ, or entries besides 0 and 1.
+    """
+    a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
+    if a.examples != b.examples:
+        raise ValueError(
+            f"both models must be scored on the same examples, but A has {a.examples} and B has {b.examples}"
+        )
+    estimate = _estimate([a, b], a.by_example_N - b.by_example_N, confidence, cluster_N, bounds=(-1.0, 1.0))
+    return replace(estimate, p=_p_value(estimate))
+
+
+def seed_deviation(correct_RN: Correct) -> float | None:
+    """Return how far accuracy moves from seed to seed, test-set noise taken out: sqrt(max(0, s2 - MSE/N)).
+
+    None for one seed.
+    """
+    part = _Part.of(correct_RN)
+    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
+
+
+def raw_deviation(correct_RN: Correct) -> float | None:
+    """Return the standard deviation of accuracy over seeds as it is seen, noise of the test set included."""
+    part = _Part.of(correct_RN)
+    return None if part.seeds < 2 else float(np.sqrt(part.s2))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Return p adjusted by Holm's (1979) step-down procedure, in the order given.
+
+    A None (no test was possible) stays None and does not count among the tests.
+    """
+    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
+    adjusted: list[float | None] = [None] * len(p)
+    highest = 0.0
+    for step, (value, place) in enumerate(known):
+        if not 0 <= value <= 1:
+            raise ValueError(f"p must be between 0 and 1, but got {value}")
+        highest = max(highest, min(1.0, (len(known) - step) * value))
+        adjusted[place] = highest
+    return adjusted
+
+
+def mcnemar(only_A: int, only_B: int) -> float:
+    """Return the exact two-sided p of McNemar's (1947) test for two trained models on the same examples.
+
+    Args:
+        only_A: examples that A alone answers rightly.
+        only_B: examples that B alone answers rightly.
+
+    It speaks of these two checkpoints, not of the procedures that trained them.
+    """
+    if min(only_A, only_B) < 0:
+        raise ValueError(f"counts must be at least 0, but got {only_A} and {only_B}")
+    total = only_A + only_B
+    return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
+
+
+def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
+    """Return the share of seed pairs in which the run of A is more accurate, ties counting half.
+
+    An estimate, on this test set, of the chance that a fresh run of A beats a fresh run of B.
+    """
+    a_R, b_S = _Part.of(correct_A_RN).right_R, _Part.of(correct_B_RN).right_R
+    return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the runs of a pair of models say about how precise a design would be."""
+
+    seed_variance: tuple[float, float]
+    """sigma_u^2 of A and of B."""
+    within: tuple[float, float]
+    """Share of examples on which two seeds of the model disagree: d_s."""
+    between: float
+    """Share of examples on which a run of A and a run of B disagree: d_x."""
+
+    @classmethod
+    def of(cls, correct_A_RN: Correct, correct_B_RN: Correct) -> Design:
+        """Measure the design's quantities on the runs; both models need two seeds."""
+        a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
+        if min(a.seeds, b.seeds) < 2:
+            raise ValueError(f"both models must have at least 2 seeds, but have {a.seeds} and {b.seeds}")
+        q_N, r_N = a.by_example_N, b.by_example_N
+        return cls(
+            seed_variance=(a.seed_variance, b.seed_variance),
+            within=(_disagreement(q_N, a.seeds), _disagreement(r_N, b.seeds)),
+            between=float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()),
+        )
+
+    @property
+    def floor_variance(self) -> float:
+        """Return (d_x - d_s), the mean squared difference of the two models' chances to be right."""
+        return max(0.0, self.between - sum(self.within) / 2)
+
+    def detectable(self, seeds: tuple[int, int], examples: int) -> float:
+        """Return the smallest true difference found with a chance of 80 % at the 5 % level.
+
+        (t_{.975,nu} + t_{.8,nu}) sqrt(V) with V = sum_m sigma_m^2/R_m + (d_x - d_s)/N + sum_m d_sm/(2 R_m N),
+        which for equal models is 2 sigma^2/R + (d_x - d_s)/N + d_s/(R N).
+        """
+        _at_least("seeds", min(seeds), 2)
+        _at_least("examples", examples, 2)
+        noise = [d / 2 / examples for d in self.within]
+        v = self.floor_variance / examples + sum(e / r for e, r in zip(noise, seeds, strict=True))
+        variance = v + sum(u / r for u, r in zip(self.seed_variance, seeds, strict=True))
+        raw = [u + e for u, e in zip(self.seed_variance, noise, strict=True)]
+        nu = _degrees(variance, raw, seeds, v, examples - 1)
+        return float((special.stdtrit(nu, 1 - ALPHA / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
+
+    def detectable_floor(self, examples: int) -> float:
+        """Return what no number of seeds can go below: (z_{.975} + z_{.8}) sqrt((d_x - d_s)/N)."""
+        z = special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)
+        return float(z * np.sqrt(self.floor_variance / examples))
+
+    def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
+        """Return the fewest seeds a side (5 to `most`) that detect `difference`; None where none do."""
+        return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
+
+
+class Finding(Enum):
+    """What a comparison shows."""
+
+    BETTER = "better"
+    BETTER_BY_MARGIN = "better by more than the margin"
+    NEGLIGIBLE = "real but negligible"
+    EQUIVALENT = "equivalent within the margin"
+    INCONCLUSIVE = "inconclusive"
+    TOO_FEW_SEEDS = "too few seeds for a verdict"
+    UNDEFINED = "no variance to test against"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A finding, and whom it favours: 1 the first model, -1 the second, 0 neither."""
+
+    finding: Finding
+    favours: int
+    margin: float
+    equivalence: Estimate
+    """The 90 % interval: inside the margin means equivalent (two one-sided tests at 5 %)."""
+
+
+def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARGIN) -> Verdict:
+    """Decide what a difference shows, on unrounded values.
+
+    Args:
+        difference: of two models, with its 95 % interval.
+        p_adjusted: p after Holm over all pairs compared; None where no test was possible.
+        margin: the largest difference of no practical weight, fixed beforehand; 0.01 is one point.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, but got {margin}")
+    inner, outer = difference.at(0.90), difference.at(0.95)
+    side = int(np.sign(difference.estimate))
+
+    def found(finding: Finding, favours: int = 0) -> Verdict:
+        return Verdict(finding, favours, margin, inner)
+
+    if not difference.standing.has_verdict:
+        return found(Finding.TOO_FEW_SEEDS)
+    if p_adjusted is None:
+        return found(Finding.UNDEFINED)
+    equivalent = -margin < inner.low and inner.high < margin
+    if p_adjusted < ALPHA:
+        if equivalent:
+            return found(Finding.NEGLIGIBLE, side)
+        beyond = outer.low > margin or outer.high < -margin
+        return found(Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER, side)
+    return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
+
+
+def f1_interval(
+    predicted_RN: NDArray[np.bool_],
+    label_N: NDArray[Any],
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    draws: int = 1000,
+) -> Estimate:
+    """Return the mean F1 over seeds with a two-level bootstrap interval, cut to [0, 1].
+
+    F1 is no mean over examples, so the closed form does not apply: seeds and examples are drawn with
+    replacement (Sellam et al. 2022), and the standard error of the draws is multiplied by
+    sqrt(R/(R - 1)). The degrees of freedom are those of the same runs' accuracy. Conservative.
+
+    Args:
+        predicted_RN: whether seed r predicts 1 for example i.
+        label_N: 0 or 1.
+        rng: draws; another generator gives a slightly other interval.
+        confidence: of the interval.
+        draws: B.
+    """
+    predicted_RN, one_N = np.asarray(predicted_RN, bool), np.asarray(label_N) == 1
+    like = accuracy_interval(predicted_RN == one_N, confidence)
+    seeds, examples = predicted_RN.shape
+    # F1 = 2 TP / (predicted ones + ones): two sums over examples for each seed.
+    hit_NR = (predicted_RN & one_N).T.astype(np.float32)
+    named_NR = (predicted_RN + one_N.astype(int)).T.astype(np.float32)
+    value_B = np.empty(draws)
+    for start in range(0, draws, 250):
+        size = min(250, draws - start)
+        weight_BN = rng.multinomial(examples, np.full(examples, 1 / examples), size).astype(np.float32)
+        below_BR = weight_BN @ named_NR
+        f1_BR = np.divide(2 * (weight_BN @ hit_NR), below_BR, out=np.zeros_like(below_BR), where=below_BR > 0)
+        share_BR = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds
+        value_B[start : start + size] = (share_BR * f1_BR).sum(1)
+    named_R = named_NR.sum(0)
+    f1_R = np.divide(2 * hit_NR.sum(0), named_R, out=np.zeros(seeds), where=named_R > 0)
+    stretch = seeds / (seeds - 1) if seeds > 1 else 1.0
+    variance = float(value_B.var(ddof=1)) * stretch
+    estimate = float(f1_R.mean())
+    low, high = _interval(estimate, variance, like.df, confidence, (0.0, 1.0))
+    method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
+    return replace(like, estimate=estimate, low=low, high=high, variance=variance, method=method)
+
+
+def mean_interval(value_R: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return Student's t interval of a mean over runs (times, losses); None for fewer than three runs."""
+    x_R = np.asarray(value_R, np.float64)
+    if x_R.size < 3:
+        return None
+    half = special.stdtrit(x_R.size - 1, (1 + confidence) / 2) * x_R.std(ddof=1) / np.sqrt(x_R.size)
+    return float(x_R.mean() - half), float(x_R.mean() + half)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The sums that one model's matrix contributes."""
+
+    right_R: NDArray[np.int64]
+    by_example_N: Floats
+    s2: float
+    mse: float
+
+    @classmethod
+    def of(cls, correct_RN: Correct) -> _Part:
+        y_RN = np.asarray(correct_RN)
+        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2:
+            raise ValueError(
+                f"correctness must have shape (R, N) with R >= 1 and N >= 2, but has shape {y_RN.shape}"
+            )
+        if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
+            raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
+        y_RN = y_RN.astype(np.float64)
+        seeds, examples = y_RN.shape
+        a_R, q_N = y_RN.mean(1), y_RN.mean(0)
+        if seeds == 1:
+            return cls(y_RN.sum(1).astype(np.int64), q_N, 0.0, 0.0)
+        rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
+        alike = np.ptp(a_R) == 0
+        return cls(
+            right_R=y_RN.sum(1).astype(np.int64),
+            by_example_N=q_N,
+            s2=0.0 if alike else float(a_R.var(ddof=1)),
+            mse=float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1))),
+        )
+
+    @property
+    def grand(self) -> float:
+        """Accuracy over all; a quotient of counts, so that equal shares are equal to the last bit."""
+        return int(self.right_R.sum()) / (self.seeds * self.examples)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.right_R)
+
+    @property
+    def examples(self) -> int:
+        return len(self.by_example_N)
+
+    @property
+    def seed_variance(self) -> float:
+        return max(0.0, self.s2 - self.mse / self.examples)
+
+
+def _estimate(
+    parts: list[_Part],
+    value_N: Floats,
+    confidence: float,
+    cluster_N: NDArray[Any] | None,
+    bounds: tuple[float, float],
+) -> Estimate:
+    theta = parts[0].grand - (parts[1].grand if len(parts) > 1 else 0.0)
+    v, v_df = _example_variance(value_N, theta, cluster_N)
+    seeds = tuple(part.seeds for part in parts)
+    if min(seeds) == 1:
+        variance, nu, method = v, float(v_df), METHOD_EXAMPLES
+    else:
+        variance = v + sum(part.seed_variance / part.seeds for part in parts)
+        nu = _degrees(variance, [part.s2 for part in parts], seeds, v, v_df)
+        method = METHOD_BOTH
+    low, high = _interval(theta, variance, nu, confidence, bounds)
+    return Estimate(theta, low, high, confidence, variance, nu, None, seeds, value_N.size, method, bounds)
+
+
+def _example_variance(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> tuple[float, int]:
+    """Return the variance of the mean over examples, and its degrees of freedom."""
+    rest_N = value_N - theta
+    if np.ptp(value_N) < 1e-12:  # shares of a few seeds: a real difference is far larger than rounding
+        rest_N = np.zeros_like(rest_N)
+    if cluster_N is None:
+        return float((rest_N**2).sum() / (value_N.size - 1) / value_N.size), value_N.size - 1
+    if len(cluster_N) != value_N.size:
+        raise ValueError(f"cluster_N must have {value_N.size} entries, but has {len(cluster_N)}")
+    _, place_N = np.unique(cluster_N, return_inverse=True)
+    sum_K = np.bincount(place_N, rest_N)
+    if sum_K.size < 2:
+        raise ValueError("clusters must be at least 2, but got 1")
+    k = sum_K.size
+    return float(k / (k - 1) * (sum_K**2).sum() / value_N.size**2), k - 1
+
+
+def _degrees(variance: float, s2: Sequence[float], seeds: Sequence[int], v: float, v_df: int) -> float:
+    """Return nu of the module's docstring."""
+    floor = float(min(seeds) - 1)
+    below = sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True)) + v**2 / v_df
+    return max(variance**2 / below, floor) if below > 0 else floor
+
+
+def _interval(
+    center: float, variance: float, nu: float, confidence: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
+    if variance == 0:
+        return center, center
+    half = float(special.stdtrit(nu, (1 + confidence) / 2)) * float(np.sqrt(variance))
+    return max(bounds[0], center - half), min(bounds[1], center + half)
+
+
+def _p_value(difference: Estimate) -> float | None:
+    if difference.variance == 0:
+        return 1.0 if difference.estimate == 0 else None
+    t = -abs(difference.estimate) / float(np.sqrt(difference.variance))
+    return float(2 * special.stdtr(difference.df, t))
+
+
+def _disagreement(by_example_N: Floats, seeds: int) -> float:
+    """Return the share of pairs of seeds that disagree, averaged over examples."""
+    return float((2 * by_example_N * (1 - by_example_N)).mean() * seeds / (seeds - 1))
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, but got {value}")
