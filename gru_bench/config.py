@@ -95,9 +95,10 @@ class TrainingConfig(Section):
     clip_norm: Positive | None = 1.0
     """Largest norm of the gradient of all weights together; none means no clipping."""
     patience: Count | None = None
-    """Epochs without a better validation loss after which training stops; none means never."""
+    """Epochs without a better validation accuracy after which training stops; none means never."""
     selection: Selection = "best_validation"
-    """Which weights are kept: lowest validation loss, or lowest mean training loss over a window."""
+    """Which weights are kept: the epoch of highest validation accuracy (among equals: lowest loss), or the
+    window of `log_every` iterations with the lowest mean training loss, as in the homework."""
     log_every: Count = 100
     """Iterations averaged into one point of the loss trace."""
     bucket: bool = True

@@ -1,0 +1,119 @@
+"""What the commands share: how they end, where they print, and the options that mean the same in each."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gru_bench.errors import GruBenchError
+
+INTERRUPTED = 130
+
+Data = Annotated[str | None, typer.Option(
+    "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle.",
+    show_default="movie-reviews", rich_help_panel="Data")]
+TestData = Annotated[str | None, typer.Option(
+    "--test-data", help="A test file in the same format; without it 10 % of the data, drawn by hash.",
+    show_default=False, rich_help_panel="Data")]
+TextColumn = Annotated[str | None, typer.Option(
+    "--text-column", help="Column that holds the review.", show_default="text", rich_help_panel="Data")]
+LabelColumn = Annotated[str | None, typer.Option(
+    "--label-column", help="Column that holds 0 or 1.", show_default="label", rich_help_panel="Data")]
+CategoryColumn = Annotated[str | None, typer.Option(
+    "--category-column", help="Column that holds a category, to report accuracy by it.", show_default=False,
+    rich_help_panel="Data")]
+Embedding = Annotated[str | None, typer.Option(
+    "--embedding", help="Word vectors: corpus, glove-6b-50d, a gensim-data name, or a .bin/.txt file (.gz allowed).",
+    show_default=False, rich_help_panel="Data")]
+Limit = Annotated[int | None, typer.Option(
+    "--limit", help="Use this many reviews, drawn by hash, for a quick look.", show_default="all",
+    rich_help_panel="Data")]
+Device = Annotated[str | None, typer.Option(
+    "--device", help="auto, cpu, cuda, cuda:N or mps.", show_default="auto", rich_help_panel="Training")]
+Epochs = Annotated[int | None, typer.Option(
+    "--epochs", help="Passes over the training reviews.", show_default=False, rich_help_panel="Training")]
+TrackingUri = Annotated[str | None, typer.Option(
+    "--tracking-uri", help="Where MLflow keeps runs.", show_default="sqlite:///mlflow.db in this directory",
+    rich_help_panel="Stores")]
+NoTexts = Annotated[bool, typer.Option(
+    "--no-texts", help="Do not store the reviews' texts beside their predictions.", rich_help_panel="Stores")]
+Settings = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5; may be repeated.",
+    show_default=False, rich_help_panel="Training")]
+
+
+def app(**options: Any) -> typer.Typer:
+    """Return a typer application with the settings that all commands share."""
+    return typer.Typer(
+        add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]}, **options)
+
+
+def out() -> Console:
+    """Return the console for results."""
+    return Console(soft_wrap=False, highlight=False)
+
+
+def run(application: typer.Typer) -> None:
+    """Run a command and end the process: 0 done, 1 failed, 2 wrongly typed, 130 interrupted."""
+    sys.exit(ended(application))
+
+
+def ended(application: typer.Typer) -> int:
+    """Run a command and return its exit code, having said what went wrong."""
+    try:
+        code = application(standalone_mode=False)
+    except GruBenchError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command goes on from here")
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" to write {error.filename}" if error.filename else ""
+        _complain(f"there must be free space on the disk{where}, but none is left: free some and run this again")
+        return 1
+    except typer.Abort:
+        return INTERRUPTED
+    except Exception as error:
+        # typer's own usage errors know how to show themselves; their class has moved between its versions.
+        show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if show is None or exit_code is None:
+            raise
+        show()
+        return int(exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def named_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings among `options` (setting -> value) that were given."""
+    return {setting: value for setting, value in options.items() if value is not None}
+
+
+def data_settings(
+    data: str | None, test_data: str | None, text_column: str | None, label_column: str | None,
+    category_column: str | None, embedding: str | None, limit: int | None, device: str | None, epochs: int | None,
+) -> dict[str, Any]:
+    """Return the settings that the shared options set."""
+    return named_settings({
+        "data.name": data, "data.test_name": test_data, "data.text_column": text_column,
+        "data.label_column": label_column, "data.category_column": category_column, "data.limit": limit,
+        "embedding.name": embedding, "training.device": device, "training.epochs": epochs,
+    })
+
+
+def command_line() -> str:
+    """Return the command as it was typed, for the record."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"error: {message}", style="red", markup=False)

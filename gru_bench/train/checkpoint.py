@@ -1,0 +1,86 @@
+"""A run's state on disk after each epoch, from which it goes on with the losses it would have had.
+
+No random state is stored: the streams for batches and dropout are seeded anew for each epoch.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import RunError
+from gru_bench.results import EpochRecord, TracePoint
+from gru_bench.train.optimiser import Optimiser
+
+
+@dataclass
+class Progress:
+    """What a run has done so far."""
+
+    epochs: list[EpochRecord] = field(default_factory=list)
+    trace: list[TracePoint] = field(default_factory=list)
+    iteration: int = 0
+    seconds: float = 0.0
+    kept: dict[str, Tensor] | None = None
+    kept_epoch: int = 0
+
+
+def save_checkpoint(
+    path: Path, identity: str, model: nn.Module, optimiser: Optimiser, progress: Progress
+) -> None:
+    """Write the state beside `path` and put it in place in one step, so that it is never half-written.
+
+    Raises:
+        RunError: where it cannot be written, such as on a full disk; the last one stays.
+    """
+    state = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "epochs": [asdict(record) for record in progress.epochs],
+        "trace": [asdict(point) for point in progress.trace],
+        "iteration": progress.iteration,
+        "seconds": progress.seconds,
+        "kept": progress.kept,
+        "kept_epoch": progress.kept_epoch,
+    }
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            torch.save(state, file)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        raise RunError(
+            f"the checkpoint must be written after each epoch, but {path} could not be"
+            f"{': no space is left on that disk' if full else f' ({error})'}; free some, or set GRU_BENCH_CACHE to "
+            "a folder elsewhere") from error
+
+
+def load_checkpoint(path: Path, identity: str, model: nn.Module, optimiser: Optimiser) -> Progress:
+    """Read what `save_checkpoint` wrote into `model` and `optimiser`.
+
+    Raises:
+        RunError: where the file is damaged, or was written by a run with other settings or data.
+    """
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise RunError(f"a checkpoint must be whole, but {path} cannot be read ({type(error).__name__}): delete it to "
+                       "start this run anew") from error
+    if state["identity"] != identity:
+        raise RunError(f"a checkpoint must belong to the run that goes on from it, but {path} was written with other "
+                       "settings or data: delete it, or name another file")
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(
+        epochs=[EpochRecord(**values) for values in state["epochs"]],
+        trace=[TracePoint(**values) for values in state["trace"]],
+        iteration=state["iteration"], seconds=state["seconds"], kept=state["kept"], kept_epoch=state["kept_epoch"])

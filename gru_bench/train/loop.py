@@ -1,0 +1,399 @@
+"""Train one model: a config, a corpus and word vectors in, a `RunResult` out.
+
+Knows neither optuna nor mlflow: they listen through `on_epoch`, which may raise `Pruned` to end the run.
+
+Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a batch, `B` reviews of a batch,
+`T` steps, `N` examples of a split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from gru_bench import kernels
+from gru_bench.batching import Batch, Encoded, batches, encode, prefetched
+from gru_bench.config import RunConfig
+from gru_bench.corpus import Corpus
+from gru_bench.embeddings import Vectors
+from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.metrics import correct, log_loss
+from gru_bench.models import Classifier, Engine, build_model, choose_engine
+from gru_bench.results import EpochRecord, Predictions, RunResult, TracePoint
+from gru_bench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from gru_bench.train.optimiser import Optimiser
+
+REFRESH_SECONDS = 0.5
+EXPLODED = 20.0
+"""Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
+EVALUATION_BATCH = 256
+PREPARED_AHEAD = 4
+
+
+class Pruned(Exception):
+    """Raised by a listener to end a run that is not worth finishing."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where a run stands, for a progress line."""
+
+    epoch: int
+    epochs: int
+    reviews: int
+    """Trained on so far, over all epochs."""
+    reviews_total: int
+    loss: float
+    """Mean over the epoch so far, nats per review."""
+    seconds: float
+    """Spent training in this process."""
+
+
+def train(
+    config: RunConfig,
+    corpus: Corpus,
+    vectors: Vectors,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    *,
+    score_test: bool = False,
+    checkpoint: Path | None = None,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> RunResult:
+    """Fit the model that `config` names and predict with the weights it keeps.
+
+    Args:
+        config: the whole of what determines the run.
+        corpus: the reviews, split.
+        vectors: the word vectors of the corpus.
+        on_epoch: told of each epoch after its validation; may raise `Pruned`.
+        score_test: whether to predict the test split with the kept weights.
+        checkpoint: written after each epoch; where it exists already, the run goes on from it with the losses
+            that it would have had, and it is removed once the run is complete.
+        on_step: told where the run stands, about twice a second.
+
+    Raises:
+        UsageError: for a device, engine or selection that cannot be had.
+        DataError: for a corpus without training reviews.
+        RunError: when the loss is not finite or explodes, or a checkpoint belongs to another run.
+        Pruned: passed on from `on_epoch`.
+    """
+    run = _Run(config, corpus, vectors)
+    identity = _identity(config, corpus)
+    if checkpoint is not None and checkpoint.exists():
+        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimiser)
+        for record in run.progress.epochs:
+            if on_epoch is not None:
+                on_epoch(record)
+    try:
+        while not run.finished():
+            record = run.epoch(on_step)
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, identity, run.model, run.optimiser, run.progress)
+            if on_epoch is not None:
+                on_epoch(record)
+    except (Pruned, RunError):
+        _remove(checkpoint)
+        raise
+    result = run.result(score_test)
+    _remove(checkpoint)
+    return result
+
+
+def use_threads(count: int | None) -> int:
+    """Give torch and the fused kernel `count` CPU threads (None: every core this process may use)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = count or cores
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    kernels.set_threads(threads)
+    return threads
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` takes cuda, then mps, then cpu.
+
+    Raises:
+        UsageError: for a device that is unknown or not on this machine.
+    """
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.insert(0, "mps")
+    if torch.cuda.is_available():
+        found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + found
+        found.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(found[0])
+    if name not in found:
+        raise UsageError(f"device must be auto or one that this machine has ({', '.join(found)}), but got {name!r}")
+    return torch.device(name)
+
+
+def predict(
+    model: Classifier, table_VE: Tensor, encoded: Encoded, *, engine: Engine, bf16: bool = False
+) -> NDArray[np.float32]:
+    """Return the probability of label 1 for each example of a split, in the split's order."""
+    model.eval()
+    probability_N = torch.empty(len(encoded), device=table_VE.device)
+    with torch.inference_mode(), _autocast(table_VE.device, bf16):
+        for batch in prefetched(
+            batches(encoded, EVALUATION_BATCH, generator=None, bucket=True), PREPARED_AHEAD
+        ):
+            on_device = _DeviceBatch(batch, table_VE.device)
+            log_BC = model(
+                table_VE[on_device.distinct_U], on_device.index_BT, on_device.length_B, engine=engine, bf16=bf16)
+            probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
+    values: NDArray[np.float32] = probability_N.cpu().numpy()
+    return values
+
+
+class _DeviceBatch:
+    """A batch's arrays as tensors where the model is."""
+
+    def __init__(self, batch: Batch, device: torch.device) -> None:
+        def there(values: NDArray[np.int64]) -> Tensor:
+            tensor = torch.from_numpy(values)
+            if device.type == "cuda":
+                tensor = tensor.pin_memory()
+            return tensor.to(device, non_blocking=True)
+
+        self.distinct_U = there(batch.distinct_U)
+        self.index_BT = there(batch.index_BT)
+        self.length_B = there(batch.length_B)
+        self.label_B = there(batch.label_B)
+        self.example_B = there(batch.example_B)
+
+
+class _Run:
+    """The state of one run between its epochs."""
+
+    def __init__(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        self.config = config
+        training = config.training
+        self.device = choose_device(training.device)
+        self.threads = use_threads(training.threads)
+        if self.device.type == "cuda":
+            # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.engine = choose_engine(config.model, self.device)
+        self.model = build_model(
+            config.model, vectors.dimension, self._torch_generator("weights")).to(self.device)
+        table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
+        self.table_VE = table_VE
+        self.optimiser = Optimiser(
+            self.model, table_VE if config.embedding.trainable else None, lr=training.lr,
+            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm)
+        length = config.data.max_length
+        self.train_split = encode(corpus.train, vectors, length)
+        self.validation_split = encode(corpus.validation, vectors, length)
+        self.test_split_source = (corpus.test, vectors, length)
+        if not len(self.train_split):
+            raise DataError(f"the training split must hold at least one review, but that of {corpus.name} is empty: "
+                            "lower data.test_share and data.validation_share")
+        if training.drop_last and len(self.train_split) < training.batch_size:
+            raise UsageError(
+                f"training.batch_size must be at most the {len(self.train_split)} training reviews when "
+                f"training.drop_last is set, but got {training.batch_size}")
+        if training.selection == "best_validation" and not len(self.validation_split):
+            raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
+                             "leaves none: raise it, or use --set training.selection=lowest_train_window")
+        self.progress = Progress()
+
+    def finished(self) -> bool:
+        """Whether the last epoch is done or patience is at its end."""
+        return len(self.progress.epochs) >= self.config.training.epochs or self._out_of_patience()
+
+    def epoch(self, on_step: Callable[[StepReport], None] | None) -> EpochRecord:
+        """Train one epoch, validate, and keep the weights where they are the best so far."""
+        training, progress = self.config.training, self.progress
+        number = len(progress.epochs) + 1
+        losses, reviews, tokens, seconds = self._train_epoch(number, on_step)
+        validation_loss = validation_accuracy = None
+        if len(self.validation_split):
+            validation_loss, validation_accuracy = self._validate()
+        record = EpochRecord(
+            epoch=number, train_loss=losses / reviews, validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=tokens / seconds)
+        progress.epochs.append(record)
+        if training.selection == "best_validation" and record is best_epoch(progress.epochs):
+            self._keep(number)
+        return record
+
+    def result(self, score_test: bool) -> RunResult:
+        """Predict with the kept weights."""
+        progress = self.progress
+        if progress.kept is None:
+            raise RunError(f"no window of training.log_every={self.config.training.log_every} iterations was completed "
+                           "in an epoch, so there is no lowest one to keep: lower training.log_every")
+        kept = dict(progress.kept)
+        table_VE = kept.pop("embedding.table").to(self.device) if "embedding.table" in kept else self.table_VE
+        self.model.load_state_dict(kept)
+        predictions = {}
+        if len(self.validation_split):
+            predictions["validation"] = self._predictions(self.validation_split, table_VE)
+        if score_test:
+            predictions["test"] = self._predictions(encode(*self.test_split_source), table_VE)
+        parameters = [p.numel() for p in self.model.parameters()]
+        if self.config.embedding.trainable:
+            parameters.append(self.table_VE.numel())
+        return RunResult(
+            config=self.config, engine=self.engine, device=str(self.device), epochs=tuple(progress.epochs),
+            trace=tuple(progress.trace), best_epoch=progress.kept_epoch, parameters=sum(parameters),
+            parameter_tensors=len(parameters), train_seconds=progress.seconds,
+            peak_memory_bytes=_peak_memory(self.device), predictions=predictions,
+            weights={name: value.cpu().numpy() for name, value in progress.kept.items()},
+            stopped_early=len(progress.epochs) < self.config.training.epochs)
+
+    def _train_epoch(
+        self, number: int, on_step: Callable[[StepReport], None] | None
+    ) -> tuple[float, int, int, float]:
+        """Return the sum of losses, reviews, tokens and seconds of one pass."""
+        training, progress = self.config.training, self.progress
+        self.model.train()
+        dropout = self._torch_generator("dropout", number, device=self.device)
+        window = torch.zeros((), device=self.device)
+        in_window = reviews = tokens = 0
+        total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else None)
+        before, started = progress.seconds, time.perf_counter()
+        refreshed = started
+        per_epoch = len(self.train_split)
+        for batch in self._train_batches(number):
+            on_device = _DeviceBatch(batch, self.device)
+            rows_UE = self.table_VE[on_device.distinct_U].requires_grad_(self.config.embedding.trainable)
+            with _autocast(self.device, training.bf16):
+                log_BC = self.model(
+                    rows_UE, on_device.index_BT, on_device.length_B, engine=self.engine, generator=dropout,
+                    bf16=training.bf16)
+            loss = nll_loss(log_BC.float(), on_device.label_B)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self.optimiser.step(on_device.distinct_U, rows_UE)
+            with torch.no_grad():
+                total += loss * len(batch.label_B)
+                window += loss
+            progress.iteration += 1
+            in_window += 1
+            reviews += len(batch.label_B)
+            tokens += int(batch.length_B.sum())
+            now = time.perf_counter()
+            progress.seconds = before + now - started
+            if in_window == training.log_every:
+                self._close_window(number, float(window) / in_window)
+                window.zero_()
+                in_window = 0
+            if now - refreshed >= REFRESH_SECONDS:
+                refreshed = now
+                mean = self._checked(float(total) / reviews)
+                if on_step is not None:
+                    on_step(StepReport(
+                        number, training.epochs, (number - 1) * per_epoch + reviews, training.epochs * per_epoch,
+                        mean, progress.seconds))
+        summed = float(total)
+        progress.seconds = before + time.perf_counter() - started
+        self._checked(summed / reviews)
+        return summed, reviews, tokens, progress.seconds - before
+
+    def _train_batches(self, number: int) -> Iterator[Batch]:
+        training = self.config.training
+        return prefetched(
+            batches(
+                self.train_split, training.batch_size,
+                generator=np.random.default_rng(self._seed("batches", number)),
+                bucket=training.bucket, drop_last=training.drop_last),
+            PREPARED_AHEAD)
+
+    def _close_window(self, number: int, mean: float) -> None:
+        training, progress = self.config.training, self.progress
+        self._checked(mean)
+        lowest = min((point.loss for point in progress.trace), default=math.inf)
+        progress.trace.append(TracePoint(progress.iteration, number, progress.seconds, mean))
+        if training.selection == "lowest_train_window" and mean < lowest:
+            self._keep(number)
+
+    def _checked(self, loss: float) -> float:
+        if not math.isfinite(loss) or loss > EXPLODED:
+            raise RunError(
+                f"the training loss must stay finite and below {EXPLODED:g} nats per review, but became {loss:.4g} at "
+                f"iteration {self.progress.iteration}: lower training.lr (now {self.config.training.lr:g}) or "
+                f"training.clip_norm (now {self.config.training.clip_norm})")
+        return loss
+
+    def _validate(self) -> tuple[float, float]:
+        probability_N = predict(
+            self.model, self.table_VE, self.validation_split, engine=self.engine, bf16=self.config.training.bf16)
+        label_N = self.validation_split.label_N
+        return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
+
+    def _keep(self, epoch: int) -> None:
+        kept = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        if self.config.embedding.trainable:
+            kept["embedding.table"] = self.table_VE.detach().clone()
+        self.progress.kept, self.progress.kept_epoch = kept, epoch
+
+    def _out_of_patience(self) -> bool:
+        patience, epochs = self.config.training.patience, self.progress.epochs
+        if patience is None or not epochs or not len(self.validation_split):
+            return False
+        return len(epochs) - best_epoch(epochs).epoch >= patience
+
+    def _predictions(self, encoded: Encoded, table_VE: Tensor) -> Predictions:
+        return Predictions(
+            example_id_N=encoded.example_id_N, label_N=encoded.label_N,
+            probability_N=predict(
+                self.model, table_VE, encoded, engine=self.engine, bf16=self.config.training.bf16),
+            category_N=encoded.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
+
+    def _seed(self, *purpose: object) -> int:
+        """Seed one stream of random numbers; each model, purpose and epoch has its own."""
+        text = ":".join(map(str, (self.config.seed, self.config.model.name, *purpose)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def _torch_generator(self, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
+        return torch.Generator(device=device).manual_seed(self._seed(*purpose))
+
+
+def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
+    """Return the epoch of highest validation accuracy; among equals that of lowest loss, then the first."""
+    def rank(record: EpochRecord) -> tuple[float, float]:
+        if record.validation_accuracy is None or record.validation_loss is None:
+            return (0.0, 0.0)
+        return (-record.validation_accuracy, record.validation_loss)
+
+    return min(epochs, key=rank)
+
+
+def _autocast(device: torch.device, bf16: bool) -> Any:
+    """Let a graphics card multiply in bfloat16; on a CPU the fused engine has its own switch."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
+
+
+def _identity(config: RunConfig, corpus: Corpus) -> str:
+    return hashlib.sha256((config.model_dump_json() + corpus.fingerprint).encode()).hexdigest()
+
+
+def _remove(checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Return the largest memory in use so far: of the process, or of the graphics card."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,102 @@
+"""Adam over a model's weights and, where the word vectors are trained, over the distinct rows of a batch.
+
+A dense Adam would move all of the vector table at every step, and torch's refuses sparse gradients. Here only
+the rows of the words in a batch are touched: a row's moments rest while its word is absent, and their bias
+correction counts the batches that held the word. So a rare word's first step is as long as a common word's,
+and a word that is absent is not carried on by its old momentum, as dense Adam would.
+
+Shapes: `V` rows of the table, `E` vector width, `U` distinct tokens of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-8
+
+
+class Optimiser:
+    """One step over weights and rows together, with one norm for clipping."""
+
+    def __init__(
+        self, model: nn.Module, table_VE: Tensor | None, *, lr: float, betas: tuple[float, float],
+        clip_norm: float | None,
+    ) -> None:
+        """Prepare the moments.
+
+        Args:
+            model: whose parameters are stepped.
+            table_VE: word vectors to train in place, or None where they are frozen.
+            lr: step size.
+            betas: decay of the first and second moment, per step.
+            clip_norm: largest norm of all gradients together; None means no clipping.
+        """
+        self.parameters = list(model.parameters())
+        self.clip_norm = clip_norm
+        fused = self.parameters[0].device.type in ("cpu", "cuda")
+        self.adam = torch.optim.Adam(self.parameters, lr=lr, betas=betas, eps=EPSILON, fused=fused)
+        self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas)
+
+    def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
+        """Apply the gradients that lie on the parameters and on `rows_UE`, and clear them."""
+        if self.clip_norm is not None:
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            if rows_UE.grad is not None:
+                gradients.append(rows_UE.grad)
+            norm = nn.utils.get_total_norm(gradients, foreach=True)
+            scale = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(gradients, scale)
+        self.adam.step()
+        self.adam.zero_grad()
+        if self.rows is not None and rows_UE.grad is not None:
+            self.rows.step(distinct_U, rows_UE.grad)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all moments, as tensors and plain values."""
+        state: dict[str, Any] = {"adam": self.adam.state_dict()}
+        if self.rows is not None:
+            state["rows"] = self.rows.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.adam.load_state_dict(state["adam"])
+        if self.rows is not None:
+            self.rows.load_state_dict(state["rows"])
+
+
+class RowAdam:
+    """Adam (Kingma and Ba 2015, algorithm 1) on the rows of a table that a batch holds; row 0 stays zero."""
+
+    def __init__(self, table_VE: Tensor, *, lr: float, betas: tuple[float, float]) -> None:
+        """Start with zero moments for each row of `table_VE`, which is changed in place."""
+        self.table_VE = table_VE
+        self.lr, (self.beta1, self.beta2) = lr, betas
+        self.first_VE = torch.zeros_like(table_VE)
+        self.second_VE = torch.zeros_like(table_VE)
+        self.steps_V = torch.zeros(len(table_VE), 1, device=table_VE.device)
+
+    @torch.no_grad()
+    def step(self, distinct_U: Tensor, gradient_UE: Tensor) -> None:
+        """Move the rows `distinct_U` against their gradients."""
+        steps_U = self.steps_V[distinct_U] + 1
+        first_UE = self.first_VE[distinct_U].lerp_(gradient_UE, 1 - self.beta1)
+        second_UE = self.second_VE[distinct_U].mul_(self.beta2).addcmul_(
+            gradient_UE, gradient_UE, value=1 - self.beta2)
+        self.steps_V[distinct_U], self.first_VE[distinct_U], self.second_VE[distinct_U] = (
+            steps_U, first_UE, second_UE)
+        root_UE = (second_UE / (1 - self.beta2 ** steps_U)).sqrt_().add_(EPSILON)
+        rows_UE = self.table_VE[distinct_U] - self.lr * (first_UE / (1 - self.beta1 ** steps_U)) / root_UE
+        self.table_VE[distinct_U] = torch.where(distinct_U[:, None] == 0, 0.0, rows_UE)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the table with its moments and step counts."""
+        return {"table": self.table_VE, "first": self.first_VE, "second": self.second_VE, "steps": self.steps_V}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` returned, in place."""
+        for name, own in self.state_dict().items():
+            own.copy_(state[name])
