@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,6 +93,19 @@ def ended(application: typer.Typer) -> int:
         show()
         return int(exit_code)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a request to terminate end a command as Ctrl-C does, so that it leaves everything in order."""
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def named_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def run_gru(
     if engine == "fused":
         return kernels.fused_gru(
             rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
-            precision="bfloat16" if bf16 else "float32")
+            **({"precision": "bfloat16"} if bf16 else {}))
     x_BTE = rows_UE[index_BT]
     if engine == "reference":
         return reference_gru(

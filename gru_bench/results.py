@@ -123,7 +123,8 @@ class Baseline:
     """A model that is no GRU, on the same split, for scale."""
 
     name: str
-    validation_accuracy: float
+    validation_accuracy: float | None
+    """None where there is no validation split."""
     test_accuracy: float
     test_f1: float
     test_size: int

@@ -184,6 +184,10 @@ class Store:
             self._client.log_batch(run.info.run_id, params=params)
         return RunWriter(self._client, run.info.run_id)
 
+    def writer(self, run_id: str) -> RunWriter:
+        """Return a writer for a run that exists."""
+        return RunWriter(self._client, run_id)
+
     def resume(self, run_id: str) -> RunWriter:
         """Return a writer for a run that exists, which is running again."""
         self._client.update_run(run_id, status="RUNNING")

@@ -1,0 +1,1 @@
+"""Sweeps: search for the best settings, then confirm them on fresh seeds."""

@@ -1,0 +1,148 @@
+"""Command line of a sweep: `python sweeps/run.py --study bidirectional`."""
+
+from __future__ import annotations
+
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gru_bench import cli
+from gru_bench.config import parsed_settings
+
+
+if TYPE_CHECKING:
+    from gru_bench.results import StudySummary
+    from gru_bench.sweep.runner import Sweep
+
+SHOWN_TRIALS = 5
+
+app = cli.app(help="""Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
+
+A study says which models are tuned, over which space and with what budget. Search trials see the training and
+validation reviews only. The best settings are then trained again on seeds that the search never used, and only
+those runs are scored on the test reviews. The same command goes on where it was left; when all is done it
+shows the result again.""")
+
+
+@app.command()
+def sweep(
+    study: Annotated[str, typer.Option(help="A study that comes with gru-bench (bidirectional, torch, scratch, smoke, "
+                                            "...) or a TOML file.", rich_help_panel="Study")],
+    study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.", show_default="the study's own",
+                                                   rich_help_panel="Study")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
+                                               show_default="the study's", rich_help_panel="Study")] = None,
+    confirm: Annotated[int | None, typer.Option(help="Fresh seeds of the confirm stage.", show_default="the study's",
+                                                rich_help_panel="Study")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Begin no new trial after this time: 90s, 10m, 1.5h.",
+                                                show_default="none", rich_help_panel="Study")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search; the confirm seeds follow from it.",
+                                             show_default="the study's", rich_help_panel="Study")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
+                                                rich_help_panel="Study")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
+                                         rich_help_panel="Training")] = 1,
+    epochs: cli.Epochs = None,
+    device: cli.Device = None,
+    data: cli.Data = None,
+    test_data: cli.TestData = None,
+    text_column: cli.TextColumn = None,
+    label_column: cli.LabelColumn = None,
+    category_column: cli.CategoryColumn = None,
+    embedding: cli.Embedding = None,
+    limit: cli.Limit = None,
+    settings: cli.Settings = None,
+    storage: Annotated[str | None, typer.Option(help="Where the search lives: a .journal file or a database URL.",
+                                                show_default="optuna.journal in this directory",
+                                                rich_help_panel="Stores")] = None,
+    tracking_uri: cli.TrackingUri = None,
+    no_texts: cli.NoTexts = False,
+) -> None:
+    """Run a study."""
+    from gru_bench.sweep.spec import load_study, parsed_duration
+
+    options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
+                                epochs)
+    spec = load_study(
+        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler,
+        settings={**options, **parsed_settings(settings or [])})
+    seconds = parsed_duration(timeout)
+    console = cli.out()
+    prepared = _prepare(spec, console, storage, tracking_uri, workers, seconds, not no_texts)
+    with cli.interruptible():
+        summary = prepared.run()
+    _show(console, prepared, summary, tracking_uri)
+
+
+def _prepare(
+    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, workers: int, timeout: float | None,
+    texts: bool,
+) -> Sweep:
+    from gru_bench.corpus import load_corpus
+    from gru_bench.embeddings import load_vectors
+    from gru_bench.sweep.display import Display
+    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.study import Search, open_storage
+    from gru_bench.tracking import Store
+
+    console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
+    with console.status("reading the reviews"):
+        corpus = load_corpus(spec.base.data)
+    console.print(
+        f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
+        f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+    with console.status("preparing the word vectors"):
+        vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
+    with console.status("opening the stores"):
+        store = Store(tracking_uri)
+        opened = open_storage(storage)
+        searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
+    return Sweep(
+        spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(), workers=workers,
+        timeout=timeout, texts=texts, display=Display(console))
+
+
+def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
+    """Print the best trials, the confirmed accuracy, and what to type next."""
+    from rich.table import Table
+
+    from gru_bench.sweep.display import described, duration
+
+    if summary.trials:
+        table = Table("trial", "model", "settings", "validation accuracy", "epochs", "state",
+                      title=f"best of {len(summary.trials)} trials")
+        ranked = sorted(summary.trials, key=lambda trial: (trial.state != "complete", -(trial.value or 0.0)))
+        for trial in ranked[:SHOWN_TRIALS]:
+            value = f"{100 * trial.value:.1f} %" if trial.value is not None else trial.reason
+            table.add_row(str(trial.number), trial.model, described(trial.settings), value, str(trial.epochs),
+                          trial.state)
+        console.print(table)
+    table = Table("model", "test accuracy", "95 % interval", "spread over seeds", "seeds", "test reviews",
+                  title="confirmed on fresh seeds")
+    for model, (accuracy, spread) in sweep.confirmed().items():
+        interval = f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %" if accuracy.standing.has_interval else ""
+        table.add_row(model, f"{100 * accuracy.estimate:.1f} %", interval,
+                      f"{100 * spread:.2f} points" if spread is not None else "", str(accuracy.seeds[0]),
+                      f"{accuracy.examples:,}")
+    for baseline in summary.baselines:
+        table.add_row(f"{baseline.name} (baseline)", f"{100 * baseline.test_accuracy:.1f} %", "", "", "",
+                      f"{baseline.test_size:,}", style="dim")
+    console.print(table)
+    for note in summary.notes:
+        console.print(f"note: {note}", markup=False)
+    uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    backend = f" --backend-store-uri {tracking_uri}" if tracking_uri else ""
+    console.print(f"took {duration(summary.seconds)}; next:", markup=False)
+    console.print(f"  python -m gru_bench.report --study {summary.name}{uri}", markup=False)
+    if not (tracking_uri or "").startswith("http"):
+        console.print(f"  mlflow ui{backend}", markup=False)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,407 @@
+"""Conduct a sweep: which job next, and what becomes of its outcome.
+
+The search of each model comes first, then its best settings are trained again on the confirm seeds and scored
+on the test split. One process does all asking, telling and logging; workers only train.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gru_bench.batching import encode
+from gru_bench.config import RunConfig, Scalar
+from gru_bench.corpus import Corpus
+from gru_bench.embeddings import Vectors
+from gru_bench.errors import RunError, UsageError
+from gru_bench.metrics import correct
+from gru_bench.results import Baseline, DataSummary, EpochRecord, RunResult, StudySummary, TrialSummary
+from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.sweep.display import Display
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import IMPORTANCE_METHOD, OBJECTIVE, Search
+from gru_bench.sweep.workers import (
+    EpochDone,
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Pool,
+    Step,
+    WasPruned,
+    fair_threads,
+)
+from gru_bench.tracking import LoggedRun, RunWriter, Store
+
+POLL_SECONDS = 0.5
+BASELINES = "baselines"
+MOST_FAILURES = 3
+"""Trials that may fail one after another before a search is given up."""
+
+
+@dataclass
+class _ModelState:
+    """One model's way through search and confirm stage."""
+
+    model: str
+    search: Search
+    tuned: dict[str, Scalar] | None = None
+    """The settings that are confirmed; None while the search goes on."""
+    confirm_left: list[int] = field(default_factory=list)
+    confirmed: dict[int, str] = field(default_factory=dict)
+    """Seed -> run id, of the settings that are confirmed."""
+    failed_in_row: int = 0
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A job under way."""
+
+    state: _ModelState
+    writer: RunWriter
+    number: int | None
+    """The trial's number; None for a confirm run."""
+    seed: int
+    best: list[float]
+    """Validation accuracy of each epoch so far."""
+
+
+class Sweep:
+    """One start of a study: `run` goes on from whatever earlier starts have left."""
+
+    def __init__(
+        self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search], *,
+        experiment: str, command: str, workers: int, timeout: float | None, texts: bool, display: Display,
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            spec: the study.
+            corpus: its reviews.
+            vectors: its word vectors.
+            store: where its runs are logged.
+            searches: one by model.
+            experiment: name of the MLflow experiment.
+            command: as it was typed, for the record.
+            workers: processes to train in.
+            timeout: seconds after which no new trial begins; the confirm stage still runs.
+            texts: whether the reviews of the test split are logged.
+            display: told what happens.
+        """
+        self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
+        self.experiment, self.command, self.workers = experiment, command, workers
+        self.timeout, self.texts, self.display = timeout, texts, display
+        self.states = [_ModelState(model, searches[model]) for model in spec.models]
+        self.live: dict[str, _Live] = {}
+        self.baselines: tuple[Baseline, ...] = ()
+        self.data = data_summary(spec, corpus, vectors)
+        self.notes: list[str] = []
+        self.started = time.monotonic()
+
+    def run(self) -> StudySummary:
+        """Run what is left of the study and return it whole.
+
+        Raises:
+            UsageError: where a setting cannot run on this machine.
+            RunError: where no trial completes, or the store fails.
+            KeyboardInterrupt: passed on, once all that is under way is marked as broken off.
+        """
+        parent = self._parent()
+        self._agree_on_confirmed(parent)
+        self.display.begin(self._trials_left(), self.spec.confirm * len(self.states))
+        try:
+            with Pool(self.workers, self.spec.base.data, self.spec.base.embedding) as pool:
+                self._conduct(pool, parent)
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            reason = "interrupted" if interrupted else str(error)
+            self._break_off(reason)
+            (parent.kill if interrupted else parent.fail)(reason)
+            raise
+        finally:
+            self.display.end()
+        summary = self._summary()
+        parent.text("study.json", summary.to_json())
+        parent.metrics(self._study_metrics(summary))
+        parent.complete()
+        return summary
+
+    def _conduct(self, pool: Pool, parent: RunWriter) -> None:
+        pool.submit(Job(BASELINES))
+        jobs: dict[str, Job] = {}
+        while True:
+            while pool.idle and (job := self._next_job(parent)) is not None:
+                jobs[job.key] = job
+                pool.submit(job)
+            if not pool.busy:
+                return
+            for job, message in pool.messages(POLL_SECONDS):
+                self._receive(pool, job, message)
+            self.display.tick()
+
+    def _next_job(self, parent: RunWriter) -> Job | None:
+        for state in self.states:
+            job = self._trial_job(state, parent) or self._confirm_job(state, parent)
+            if job is not None:
+                return job
+        return None
+
+    def _trial_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
+        if state.tuned is not None or not self._may_ask(state):
+            return None
+        number, settings = state.search.ask()
+        config = self._here(self.spec.config(state.model, settings, self.spec.seed))
+        return self._begin(state, parent, config, number=number, settings=settings)
+
+    def _may_ask(self, state: _ModelState) -> bool:
+        in_time = self.timeout is None or time.monotonic() - self.started < self.timeout
+        # A first trial is always run: without one there is nothing to confirm.
+        return state.search.counted < self.spec.trials and (in_time or state.search.counted == 0)
+
+    def _confirm_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
+        if state.tuned is None:
+            running = any(live.state is state for live in self.live.values())
+            if running or self._may_ask(state):
+                return None
+            self._end_search(state)
+        if not state.confirm_left:
+            return None
+        assert state.tuned is not None
+        seed = state.confirm_left.pop(0)
+        config = self._here(self.spec.config(state.model, state.tuned, seed))
+        return self._begin(state, parent, config, number=None, settings=state.tuned)
+
+    def _end_search(self, state: _ModelState) -> None:
+        best = state.search.best()
+        if self.spec.trials and best is None:
+            reasons = sorted({trial.reason for trial in state.search.trials() if trial.reason})
+            raise RunError(f"a search must have a complete trial to confirm, but none of {state.model}'s is: "
+                           f"{'; '.join(reasons) or 'all were pruned'}. Widen the search space or ask for more --trials")
+        state.tuned = dict(best[0]) if best is not None else {}
+        done = {seed: run_id for seed, run_id in state.confirmed.items() if seed in self.spec.confirm_seeds}
+        state.confirm_left = [seed for seed in self.spec.confirm_seeds if seed not in done]
+        self.display.search_ended(state.model, best)
+
+    def _begin(
+        self, state: _ModelState, parent: RunWriter, config: RunConfig, *, number: int | None,
+        settings: Mapping[str, Scalar],
+    ) -> Job:
+        trial = number is not None
+        label = f"{state.model} trial {number}" if trial else f"{state.model} seed {config.seed}"
+        writer = self.store.start(
+            self.experiment, f"{self.spec.name}: {label}", role="trial" if trial else "confirm", study=self.spec.name,
+            model=state.model, command=self.command, config=config, fingerprint=self.corpus.fingerprint,
+            parent=parent.run_id, tags={"gru_bench.settings": _digest(settings),
+                                        "gru_bench.trial": str(number) if trial else ""})
+        if number is not None:
+            state.search.note(number, "run_id", writer.run_id)
+        self.live[label] = _Live(state, writer, number, config.seed, [])
+        self.display.job_started(label, settings if trial else {})
+        return Job(label, config, score_test=not trial)
+
+    def _here(self, config: RunConfig) -> RunConfig:
+        """Fix the threads, on which the bits of a result depend."""
+        threads = config.training.threads or fair_threads(self.workers)
+        return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
+
+    def _receive(self, pool: Pool, job: Job, message: Message) -> None:
+        if job.config is None:
+            self._receive_baselines(message)
+            return
+        live = self.live[job.key]
+        match message:
+            case Step():
+                self.display.job_step(job.key, message)
+            case EpochDone(record):
+                pool.answer(job, go_on=not self._epoch(live, record))
+                live.writer.epoch(record)
+                self.display.job_epoch(job.key, record)
+            case Finished(outcome):
+                assert isinstance(outcome, RunResult)
+                self._finished(job, live, outcome)
+            case WasPruned():
+                assert live.number is not None
+                live.state.search.prune(live.number)
+                live.writer.prune(f"pruned after epoch {len(live.best)}: below the median of earlier trials")
+                self._forget(job, "pruned", max(live.best))
+            case Failed(kind, reason):
+                self._failed(job, live, kind, reason)
+
+    def _epoch(self, live: _Live, record: EpochRecord) -> bool:
+        """Take note of an epoch; return whether its trial should be pruned."""
+        if record.validation_accuracy is None:
+            return False
+        live.best.append(record.validation_accuracy)
+        if live.number is None:
+            return False
+        prune = live.state.search.report(live.number, record.epoch, max(live.best))
+        return prune and record.epoch < self.spec.base.training.epochs
+
+    def _finished(self, job: Job, live: _Live, result: RunResult) -> None:
+        live.writer.finish(result, with_model=live.number is None)
+        live.state.failed_in_row = 0
+        value = max(live.best, default=None)
+        if live.number is not None:
+            assert value is not None
+            live.state.search.complete(live.number, value)
+            self._forget(job, "complete", value)
+        else:
+            live.state.confirmed[live.seed] = live.writer.run_id
+            test = result.predictions["test"]
+            self._forget(job, "tested", float(correct(test.label_N, test.probability_N).mean()))
+
+    def _failed(self, job: Job, live: _Live, kind: str, reason: str) -> None:
+        live.writer.fail(reason)
+        search = live.state.search
+        if kind == "settings":
+            if live.number is not None:
+                search.give_up(live.number, reason)
+            self._forget(job, "failed", None, reason)
+            raise UsageError(reason)
+        self._forget(job, "failed", None, reason)
+        if live.number is None:
+            self.notes.append(f"The confirm run of {live.state.model} with seed {live.seed} failed: {reason}")
+            return
+        if kind == "worker":
+            search.give_up(live.number, reason)
+        else:
+            search.fail(live.number, reason)
+        live.state.failed_in_row += 1
+        if live.state.failed_in_row >= MOST_FAILURES:
+            raise RunError(f"trials must end well now and then, but the last {MOST_FAILURES} of {live.state.model} all "
+                           f"failed, the last because {reason}")
+
+    def _receive_baselines(self, message: Message) -> None:
+        match message:
+            case Finished(outcome):
+                assert not isinstance(outcome, RunResult)
+                self.baselines = outcome
+                self.display.note("baselines: " + ", ".join(
+                    f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
+            case Failed(_, reason):
+                self.notes.append(f"The baselines could not be measured: {reason}")
+                self.display.note(self.notes[-1])
+            case _:
+                raise AssertionError(message)
+
+    def _forget(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
+        del self.live[job.key]
+        self.display.job_ended(job.key, outcome, value, reason)
+
+    def _break_off(self, reason: str) -> None:
+        for live in self.live.values():
+            if live.number is not None:
+                live.state.search.give_up(live.number, reason, fault=False)
+            live.writer.kill(reason)
+
+    def _trials_left(self) -> int:
+        return sum(max(0, self.spec.trials - state.search.counted) for state in self.states)
+
+    def _parent(self) -> RunWriter:
+        """Return the study's own run: the one of an earlier start, or a new one."""
+        for study in self._studies():
+            if study.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint:
+                for child in self.store.runs(self.experiment):
+                    # Left by a start that was killed: nothing of ours trains it any more.
+                    mine = child.tags.get("mlflow.parentRunId") == study.run_id
+                    if mine and child.status == "RUNNING" and child.role in ("trial", "confirm"):
+                        self.store.writer(child.run_id).kill("its process ended without a word")
+                return self.store.resume(study.run_id)
+        writer = self.store.start(
+            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
+            command=self.command, fingerprint=self.corpus.fingerprint)
+        writer.params({"study": self.spec.name, "models": ",".join(self.spec.models), "trials": self.spec.trials,
+                       "confirm": self.spec.confirm, "search_seed": self.spec.seed, "data": self.corpus.name})
+        writer.dataset(self.corpus.name, self.corpus.fingerprint)
+        if self.texts:
+            writer.texts("test", self.corpus.test.example_id_N, self.corpus.texts("test"))
+        return writer
+
+    def _studies(self) -> Iterator[LoggedRun]:
+        if self.experiment in self.store.experiments():
+            yield from (run for run in self.store.runs(self.experiment)
+                        if run.role == "study" and run.study == self.spec.name)
+
+    def _agree_on_confirmed(self, parent: RunWriter) -> None:
+        """Find the confirm runs that earlier starts have finished."""
+        for run in self.store.runs(self.experiment):
+            if run.tags.get("mlflow.parentRunId") != parent.run_id or run.role != "confirm" or not run.complete:
+                continue
+            for state in self.states:
+                best = state.search.best()
+                settings = best[0] if best is not None else {}
+                if run.model != state.model or run.seed is None:
+                    continue
+                if run.tags.get("gru_bench.settings") == _digest(settings) and not self._may_ask(state):
+                    state.confirmed[run.seed] = run.run_id
+                elif run.tags.get("gru_bench.settings") != _digest(settings):
+                    self.store.writer(run.run_id).tags({"gru_bench.role": "superseded"})
+                    note = (f"The search of {state.model} went on after its best settings had been scored on the test "
+                            "split; those runs are set aside.")
+                    if note not in self.notes:
+                        self.notes.append(note)
+
+    def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
+        """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""
+        found = {}
+        for state in self.states:
+            runs = [self.store.predictions(run_id, "test") for run_id in state.confirmed.values()]
+            if runs:
+                correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
+                spread = seed_deviation(correct_RN) if len(runs) > 1 else None
+                found[state.model] = (accuracy_interval(correct_RN), spread)
+        return found
+
+    def _summary(self) -> StudySummary:
+        trials: list[TrialSummary] = [trial for state in self.states for trial in state.search.trials()]
+        best = {state.model: found for state in self.states if (found := state.search.best()) is not None}
+        return StudySummary(
+            name=self.spec.name, purpose=self.spec.purpose, models=tuple(self.spec.models),
+            space={key: span.described() for key, span in self.spec.space.items()}, sampler=self.spec.sampler,
+            pruner=self.spec.pruner, objective=OBJECTIVE, trials_asked=self.spec.trials,
+            epochs=self.spec.base.training.epochs, search_seed=self.spec.seed,
+            confirm_seeds=self.spec.confirm_seeds, trials=tuple(trials),
+            best={model: found[0] for model, found in best.items()},
+            best_value={model: found[1] for model, found in best.items()},
+            importance={state.model: state.search.importance() for state in self.states},
+            importance_method=IMPORTANCE_METHOD, data=self.data, baselines=self.baselines,
+            seconds=time.monotonic() - self.started, notes=tuple(self.notes))
+
+    def _study_metrics(self, summary: StudySummary) -> dict[str, float]:
+        states = [trial.state for trial in summary.trials]
+        return {
+            **{f"search/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")},
+            **{f"search/best_{model}": value for model, value in summary.best_value.items()},
+            **{f"importance/{model}/{key}": share for model, shares in summary.importance.items()
+               for key, share in shares.items()},
+            "time/study_seconds": summary.seconds,
+        }
+
+
+def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
+    """Describe the data of a study, as its models read it."""
+    splits = (corpus.train, corpus.validation, corpus.test)
+    label_N = np.concatenate([split.label_N for split in splits])
+    category_N = np.concatenate([split.category_N for split in splits])
+    names, counts = np.unique(category_N, return_counts=True)
+    encoded = [encode(split, vectors, spec.base.data.max_length) for split in splits]
+    dropped = sum(int(part.dropped_N.sum()) for part in encoded)
+    return DataSummary(
+        name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
+        test=len(corpus.test), positive_share=float(label_N.mean()),
+        categories={str(name): int(count) for name, count in zip(names, counts, strict=True) if name},
+        repeats_removed=corpus.repeats_removed, test_repeats_removed=corpus.test_repeats_removed,
+        vocabulary=len(corpus.words), embedding=spec.base.embedding.name, embedding_dimension=vectors.dimension,
+        covered_words=int((vectors.row_of_word >= 0).sum()),
+        dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
+        max_length=spec.base.data.max_length,
+        cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()))
+
+
+def _digest(settings: Mapping[str, Scalar]) -> str:
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,168 @@
+"""A study as its file states it: question, models, search space, budget and fixed settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from gru_bench.config import ModelName, RunConfig, Scalar, Section, flat, validated, with_settings
+from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.resources import resource
+
+LARGEST_SEED = 9_999
+NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads", "model.name",
+                "model.engine")
+"""What decides the question or the machine, not the quality of an answer."""
+
+
+class Range(Section):
+    """Where a setting is searched: from low to high (whole numbers if both are), or among choices."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: list[Scalar] | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return what is set, for the record."""
+        return self.model_dump(exclude_none=True, exclude_defaults=True)
+
+    def ends(self) -> list[Scalar]:
+        """Return the values furthest apart, to check that a run may have them."""
+        return self.choices if self.choices is not None else [self.low, self.high]
+
+
+class StudySpec(Section):
+    """A study: one or several models, a search (or none), and a confirm stage."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    purpose: str = ""
+    models: Annotated[list[ModelName], Field(min_length=1)]
+    space: Mapping[str, Range] = {}
+    trials: Annotated[int, Field(ge=0)] = 0
+    confirm: Annotated[int, Field(ge=0)] = 5
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "none"] = "median"
+    base: RunConfig = RunConfig()
+
+    def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
+        """Return one run of the study."""
+        return with_settings(self.base, {**settings, "model.name": model, "seed": seed})
+
+    @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """Seeds of the confirm stage; no search ever trains with them, for its own seed is at most 9,999."""
+        first = (self.seed + 1) * (LARGEST_SEED + 1)
+        return tuple(range(first, first + self.confirm))
+
+
+def known_studies() -> list[str]:
+    """Return the names of the studies that come with the package."""
+    return sorted(path.stem for path in resource("studies").glob("*.toml"))
+
+
+def load_study(source: str, /, **changes: Any) -> StudySpec:
+    """Read a study by its name or from a TOML file.
+
+    Args:
+        source: one of `known_studies`, or the path of a file.
+        changes: replace `trials`, `confirm`, `seed`, `name`, ... where they are not None; `settings` maps dotted
+            settings of every run to values.
+
+    Raises:
+        UsageError: for an unknown study, or a setting that is unknown or out of range.
+        DataError: for a file that is not TOML.
+    """
+    path = _study_file(source)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
+    settings = changes.pop("settings", None) or {}
+    sections = {key: values.pop(key) for key in list(values) if key in ("data", "embedding", "model", "training")}
+    base = with_settings(validated(RunConfig, sections, path.name), settings)
+    values["space"] = _space(values.get("space", {}), path.name)
+    values.setdefault("name", path.stem)
+    values |= {key: value for key, value in changes.items() if value is not None}
+    spec = validated(StudySpec, {**values, "base": base}, path.name)
+    _check(spec, path.name)
+    return spec
+
+
+def _study_file(name: str) -> Path:
+    if name.endswith(".toml") or "/" in name:
+        if not Path(name).is_file():
+            raise UsageError(f"--study must name a study or a TOML file that exists, but there is no file {name!r}: "
+                             f"the studies that come with gru-bench are {', '.join(known_studies())}")
+        return Path(name)
+    if name not in known_studies():
+        raise unknown("study", name, known_studies(), "Or give the path of a .toml file.")
+    return resource("studies") / f"{name}.toml"
+
+
+def _space(nested: Mapping[str, Any], where: str) -> dict[str, Range]:
+    """Flatten `{"training": {"lr": {...}}}`, as TOML reads `training.lr = {...}`."""
+    space = {}
+    for section, ranges in nested.items():
+        if not isinstance(ranges, Mapping) or not all(isinstance(r, Mapping) for r in ranges.values()):
+            raise UsageError(f"{where}: a search space must hold lines like training.lr = {{ low = 1e-4, high = 1e-2, "
+                             f"log = true }}, but {section!r} holds {ranges!r}")
+        for key, values in ranges.items():
+            space[f"{section}.{key}"] = validated(Range, values, f"{where}: space.{section}.{key}")
+    return space
+
+
+def _check(spec: StudySpec, where: str) -> None:
+    if spec.trials and not spec.space:
+        raise UsageError(f"{where}: a study with trials must have a search space, but trials is {spec.trials} and "
+                         "[space] is empty: add a line to it, or set trials to 0")
+    if not spec.trials and not spec.confirm:
+        raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
+    if spec.trials and spec.base.training.selection != "best_validation":
+        raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but got "
+                         f"{spec.base.training.selection!r}")
+    known = flat(spec.base)
+    for setting, span in spec.space.items():
+        if setting not in known:
+            raise unknown("setting", setting, known)
+        if setting.startswith(NOT_SEARCHED):
+            raise UsageError(f"{where}: {setting} must not be searched, because it is part of the question and not of "
+                             "the answer: set it outside [space]")
+        _check_range(setting, span, where)
+        for model in spec.models:
+            for value in span.ends():
+                spec.config(model, {setting: value}, 0)
+
+
+def _check_range(setting: str, span: Range, where: str) -> None:
+    if span.choices is not None:
+        if not span.choices or span.low is not None or span.high is not None:
+            raise UsageError(f"{where}: space.{setting} must hold either choices or low and high, but got "
+                             f"{span.described()}")
+        return
+    if span.low is None or span.high is None or not span.low < span.high:
+        raise UsageError(f"{where}: space.{setting} must have low below high, but got {span.described()}")
+    if span.log and (span.low <= 0 or span.step is not None):
+        raise UsageError(f"{where}: space.{setting} on a log scale must have low above 0 and no step, but got "
+                         f"{span.described()}")
+
+
+def parsed_duration(text: str | None) -> float | None:
+    """Return seconds: `90`, `90s`, `10m`, `1.5h`.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise UsageError(f"--timeout must be a time such as 90s, 10m or 1.5h, but got {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -1,0 +1,264 @@
+"""Where trials run: processes of this machine, each with its share of the cores.
+
+A worker keeps the corpus and the vectors (memory-mapped, so that workers share them) and trains one job after
+another. It tells its parent of each epoch and waits for the answer whether to go on. It knows neither the
+search nor the tracking store: only the parent writes to those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Literal
+
+from gru_bench.cache import default_cache
+from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig
+from gru_bench.errors import GruBenchError, RunError
+from gru_bench.results import Baseline, EpochRecord, RunResult
+
+if TYPE_CHECKING:
+    from gru_bench.corpus import Corpus
+    from gru_bench.embeddings import Vectors
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+STOP_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to train, or (with no config) the baselines to measure."""
+
+    key: str
+    """Names the job to the parent."""
+    config: RunConfig | None = None
+    score_test: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a run stands."""
+
+    epoch: int
+    epochs: int
+    reviews: int
+    reviews_total: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is done; the worker waits for `Pool.answer`."""
+
+    record: EpochRecord
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is done."""
+
+    outcome: RunResult | tuple[Baseline, ...]
+
+
+@dataclass(frozen=True)
+class WasPruned:
+    """The job ended as it was told to."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job went wrong; `kind` tells whose fault that is."""
+
+    kind: Literal["run", "settings", "worker"]
+    """run: this job's alone; settings: all jobs would fail; worker: the process died."""
+    reason: str
+
+
+Message = Step | EpochDone | Finished | WasPruned | Failed
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fair_threads(workers: int) -> int:
+    """Return the threads each of `workers` processes gets, at least one."""
+    return max(1, cores() // workers)
+
+
+class Pool:
+    """Worker processes; use as a context, which ends them however it is left."""
+
+    def __init__(self, workers: int, data: DataConfig, embedding: EmbeddingConfig) -> None:
+        """Start `workers` processes for jobs on one corpus."""
+        self._context = multiprocessing.get_context("spawn")
+        self._data, self._embedding = data, embedding
+        self._threads = fair_threads(workers)
+        self._workers = [self._start() for _ in range(workers)]
+
+    def __enter__(self) -> Pool:
+        """Return the pool."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes: what they train is kept up to its last whole epoch."""
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+            worker.process.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether some worker has nothing to do."""
+        return any(worker.job is None for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether some worker has a job."""
+        return any(worker.job is not None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Give a job to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job = job
+        worker.pipe.send(job)
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        """Answer an `EpochDone`."""
+        worker = next(worker for worker in self._workers if worker.job is job)
+        try:
+            worker.pipe.send(go_on)
+        except OSError:  # it died meanwhile, which `messages` tells
+            return
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        """Yield what the workers say within `timeout` seconds; a worker that died is replaced."""
+        for pipe in wait([worker.pipe for worker in self._workers], timeout):
+            worker = next(worker for worker in self._workers if worker.pipe is pipe)
+            try:
+                message: Message = worker.pipe.recv()
+            except (EOFError, OSError):
+                message = self._replace(worker)
+            job = worker.job
+            if job is None:
+                continue
+            if isinstance(message, Finished | WasPruned | Failed):
+                worker.job = None
+            yield job, message
+
+    def _replace(self, worker: _Worker) -> Message:
+        worker.process.join()
+        code = worker.process.exitcode
+        worker.pipe.close()
+        worker.process.close()
+        fresh = self._start()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return Failed("worker", f"its worker process ended by {how}{hint}")
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        # Read by the numerical libraries when the new process loads them.
+        kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
+        try:
+            process = self._context.Process(
+                target=_work, args=(theirs, self._data, self._embedding), daemon=True)
+            process.start()
+        finally:
+            for name, value in kept.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        theirs.close()
+        return _Worker(process, ours)
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job: Job | None = None
+
+
+def _work(pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> None:
+    """Serve jobs until the parent ends this process or goes away itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        while True:
+            job: Job = pipe.recv()
+            pipe.send(_outcome(job, pipe, data, embedding))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> Message:
+    # Heavy imports happen here, in the worker, so that the parent stays light.
+    try:
+        corpus = _corpus(data)
+        if job.config is None:
+            from gru_bench.baseline import baselines
+
+            return Finished(baselines(corpus))
+        from gru_bench.train.loop import Pruned, StepReport, train
+
+        def on_step(report: StepReport) -> None:
+            pipe.send(Step(report.epoch, report.epochs, report.reviews, report.reviews_total, report.loss,
+                           report.seconds))
+
+        def on_epoch(record: EpochRecord) -> None:
+            pipe.send(EpochDone(record))
+            if not pipe.recv():
+                raise Pruned
+
+        name = hashlib.sha256(f"{job.config.model_dump_json()}{corpus.fingerprint}".encode()).hexdigest()
+        try:
+            return Finished(train(
+                job.config, corpus, _vectors(embedding, data), on_epoch, score_test=job.score_test,
+                checkpoint=default_cache() / "checkpoints" / f"{name}.pt", on_step=on_step))
+        except Pruned:
+            return WasPruned()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except RunError as error:
+        return Failed("run", str(error))
+    except MemoryError:
+        return Failed("run", "memory ran out: lower training.batch_size or model.hidden_size")
+    except GruBenchError as error:
+        return Failed("settings", str(error))
+    except RuntimeError as error:
+        if "out of memory" in str(error).lower():
+            return Failed("run", "memory ran out: lower training.batch_size or model.hidden_size")
+        raise
+
+
+@cache
+def _corpus(data: DataConfig) -> Corpus:
+    from gru_bench.corpus import load_corpus
+
+    return load_corpus(data)
+
+
+@cache
+def _vectors(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
+    from gru_bench.embeddings import load_vectors
+
+    return load_vectors(embedding, _corpus(data))
