@@ -289,7 +289,7 @@ def _parts(path: Path, columns: Columns, values: Sequence[Any]) -> list[str]:
     if wrong:
         raise DataError(f"column {columns.split!r} of {path} must hold train, validation or test, but "
                         f"{_rows([n + 1 for n in wrong])} hold{'s' if len(wrong) == 1 else ''} "
-                        f"{values[wrong[0]]!r}")
+                        f"{values[wrong[0]]!r}: rename it")
     return [part for part in parts if part is not None]
 
 
