@@ -1,0 +1,393 @@
+"""The recurrence of a GRU as one fused operation, and the question whether it can run here.
+
+`fused_gru` computes what `torch.nn.GRU` computes on each sequence alone, for a batch of ragged sequences, with
+no work on padding and each distinct token of the batch projected once. The compiled part is in `cpu.py`.
+
+Threads. The kernel runs all of its products itself, on numba's threads, and no torch operation runs inside it.
+`set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
+little left to do: give it one thread (`torch.set_num_threads(1)`), since threads of torch that wait for work
+keep their cores busy for a while and slow down whoever else needs them.
+
+Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
+H hidden units, D = H * directions.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["fused_gru", "set_threads", "unavailable"]
+
+_launch = threading.Lock()
+_threads: int | None = None
+
+
+@lru_cache(maxsize=1)
+def unavailable() -> str | None:
+    """Return None if the fused kernel can run here, else the reason in one sentence.
+
+    The answer is found once per process: importing numba, and compiling or loading a function of a few lines.
+    """
+    try:
+        from gru_bench.kernels import cpu
+
+        cpu.check()
+    except ImportError as error:
+        return f"the fused kernel needs numba, which cannot be imported: {error}."
+    except Exception as error:
+        first = (str(error) or type(error).__name__).strip().splitlines()[0]
+        return f"the fused kernel cannot be compiled by numba on this machine: {first}."
+    return None
+
+
+def set_threads(n: int) -> None:
+    """Let the kernel use n threads, or as many as numba was started with if that is fewer.
+
+    Raises ValueError if n is below 1.
+    """
+    global _threads
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, but got {n}")
+    _threads = n
+
+
+def _workers() -> int:
+    from gru_bench.kernels import cpu
+
+    wanted = torch.get_num_threads() if _threads is None else _threads
+    return max(1, min(wanted, cpu.launched_threads()))
+
+
+class _Pool:
+    """Arrays lent out and taken back, so that a training step finds its memory already mapped.
+
+    An array that is never given back is simply freed with its last reference.
+    """
+
+    keep = 24
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+
+    def take(self, size: int, dtype: np.dtype[Any]) -> Array:
+        """Return a flat array of at least `size` values of `dtype`, contents arbitrary, 64-byte aligned."""
+        need = max(size, 1) * dtype.itemsize
+        with self._lock:
+            fits = [i for i, a in enumerate(self._free) if need <= a.nbytes <= 8 * need + 65536]
+            if fits:
+                raw = self._free.pop(min(fits, key=lambda i: self._free[i].nbytes))
+                return raw.view(dtype)
+        raw = np.empty(need + need // 8 + 128, np.uint8)
+        start = -raw.ctypes.data % 64
+        return raw[start : start + (raw.nbytes - 64) // 64 * 64].view(dtype)
+
+    def give(self, *arrays: Array) -> None:
+        """Take arrays back."""
+        with self._lock:
+            self._free.extend(a.view(np.uint8) for a in arrays)
+            if len(self._free) > self.keep:
+                self._free.sort(key=lambda a: a.nbytes)
+                del self._free[: len(self._free) - self.keep]
+
+
+_pool = _Pool()
+
+
+class _Plan:
+    """The tokens of one batch, numbered sequence after sequence.
+
+    order (B,): sequences by falling length; starts (B + 1,): number of each one's first token;
+    tokens (N,): row of each token; first (U + 1,), members (N,): tokens of each row, made when asked for.
+    """
+
+    def __init__(self, index_BT: Tensor, lengths_B: Tensor, rows: int) -> None:
+        from gru_bench.kernels import cpu
+
+        lengths = lengths_B.detach().to(torch.int64).contiguous().numpy()
+        self.sequences, self.steps = index_BT.shape
+        if int(lengths.min()) < 1 or int(lengths.max()) > self.steps:
+            raise ValueError(
+                f"every length must be from 1 to {self.steps}, the columns of index_BT, but they range from "
+                f"{lengths.min()} to {lengths.max()}"
+            )
+        self.rows = rows
+        self.count = int(lengths.sum())
+        self.order = np.empty(self.sequences, np.int64)
+        self.starts = np.empty(self.sequences + 1, np.int64)
+        self.tokens = np.empty(self.count, np.int64)
+        index = index_BT.detach().contiguous().view(-1).numpy()
+        least, most = cpu.plan(index, lengths, self.steps, rows, self.order, self.starts, self.tokens)
+        if least < 0 or most >= rows:
+            raise IndexError(f"every token must name one of the {rows} rows, but they range from {least} to {most}")
+        self._members: tuple[Array, Array] | None = None
+
+    def next_layer(self) -> _Plan:
+        """Return the same batch with one row for every token."""
+        plan = _Plan.__new__(_Plan)
+        plan.__dict__.update(self.__dict__)
+        plan.rows = self.count
+        plan.tokens = np.arange(self.count)
+        plan._members = np.arange(self.count + 1), plan.tokens
+        return plan
+
+    def members(self) -> tuple[Array, Array]:
+        """Return `first` and `members`."""
+        if self._members is None:
+            from gru_bench.kernels import cpu
+
+            first, members = np.empty(self.rows + 1, np.int64), np.empty(self.count, np.int64)
+            cpu.gather_plan(self.tokens, self.rows, first, members)
+            self._members = first, members
+        return self._members
+
+
+def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
+    """Return weight_ih, weight_hh, bias_ih and bias_hh, each as a tuple over directions."""
+    return [tuple(t.detach().contiguous().numpy() for t in tensors[i::4]) for i in range(4)]
+
+
+class _Layer(torch.autograd.Function):
+    """One layer, both directions: rows_UE and its parameters to output_BTD, or to output_ND."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows_UE: Tensor, plan: _Plan, padded: bool, before: bool, keep: bool, *weights: Tensor
+    ) -> Tensor:
+        output, saved = _run_forward(rows_UE, plan, padded, before, keep, weights)
+        if keep:
+            ctx.save_for_backward(rows_UE, output, *weights)
+            ctx.plan, ctx.padded, ctx.before, ctx.saved = plan, padded, before, saved
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows_UE, output, *weights = ctx.saved_tensors
+        saved, ctx.saved = ctx.saved, None
+        if saved is None:  # a second pass over a graph that was kept: the first wrote over what forward had saved
+            _, saved = _run_forward(rows_UE, ctx.plan, ctx.padded, ctx.before, True, weights)
+        row_grad, grads = _run_backward(
+            grad.contiguous(),
+            rows_UE,
+            output,
+            saved,
+            ctx.plan,
+            ctx.padded,
+            ctx.before,
+            ctx.needs_input_grad[0],
+            weights,
+        )
+        _pool.give(saved)
+        return (row_grad, None, None, None, None, *grads)
+
+
+def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
+    """Return how many sequences run together: as many as a tile has rows, but work for every worker."""
+    return max(1, min(most, -(-plan.sequences * directions // workers)))
+
+
+def _places(plan: _Plan, padded: bool) -> Array:
+    """Return the output row of each sequence's first token."""
+    return np.arange(plan.sequences) * plan.steps if padded else plan.starts[:-1]
+
+
+def _run_forward(
+    rows_UE: Tensor, plan: _Plan, padded: bool, before: bool, keep: bool, weights: Sequence[Tensor]
+) -> tuple[Tensor, Array | None]:
+    """Return the output of a layer and, if `keep`, what its gradient needs: directions * N * 4H values."""
+    from gru_bench.kernels import cpu
+
+    input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
+    directions, hidden = len(input_weights), hidden_weights[0].shape[1]
+    rows = rows_UE.detach().contiguous().view(-1).numpy()
+    dtype = rows.dtype
+    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    workers = _workers()
+    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    total = directions * 3 * hidden
+    stride = -(-total // lanes) * lanes
+    width = directions * hidden
+    shape = (plan.sequences, plan.steps, width) if padded else (plan.count, width)
+    output = torch.empty(shape, dtype=rows_UE.dtype)
+    size = cpu.forward_scratch(hidden, lanes, group)
+    projected = _pool.take(plan.rows * stride, dtype)
+    packed = _pool.take(workers * stride * rows_UE.shape[1], dtype)
+    bias = _pool.take(total, dtype)
+    scratch = _pool.take(workers * size, dtype)
+    saved = _pool.take(directions * plan.count * 4 * hidden if keep else 1, dtype)
+    with _launch:
+        cpu.use_threads(workers)
+        cpu.project(
+            rows,
+            plan.rows,
+            input_weights,
+            input_biases,
+            hidden_biases,
+            before,
+            workers,
+            packed,
+            bias,
+            projected,
+            stride,
+        )
+        cpu.recur(
+            projected, stride, plan.tokens, plan.order, plan.starts, _places(plan, padded),
+            plan.steps if padded else 0, hidden_weights, hidden_biases, before, keep, saved,
+            output.view(-1).numpy(), width, group, workers, scratch, size,
+        )  # fmt: skip
+    _pool.give(projected, packed, bias, scratch)
+    if keep:
+        return output, saved
+    _pool.give(saved)
+    return output, None
+
+
+def _run_backward(
+    grad: Tensor,
+    rows_UE: Tensor,
+    output: Tensor,
+    saved: Array,
+    plan: _Plan,
+    padded: bool,
+    before: bool,
+    want_rows: bool,
+    weights: Sequence[Tensor],
+) -> tuple[Tensor | None, list[Tensor]]:
+    """Return the gradient of the rows, if wanted, and of the parameters; `saved` is written over."""
+    from gru_bench.kernels import cpu
+
+    input_weights, hidden_weights, _, _ = _pairs(weights)
+    directions, hidden = len(input_weights), hidden_weights[0].shape[1]
+    rows = rows_UE.detach().contiguous().view(-1).numpy()
+    dtype, inputs = rows.dtype, rows_UE.shape[1]
+    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    workers = _workers()
+    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    total = directions * 3 * hidden
+    size = cpu.backward_scratch(hidden, lanes, group)
+    scratch = _pool.take(workers * size, dtype)
+    sums = _pool.take(workers * total * (-(-(hidden + 1) // lanes) * lanes), dtype)
+    gathered = _pool.take(plan.rows * total if want_rows else 1, dtype)
+    products = _pool.take(total * (-(-(inputs + 1) // lanes) * lanes), dtype)
+    input_size = cpu.input_scratch(hidden * directions, inputs, lanes)
+    input_scratch = _pool.take(workers * input_size, dtype)
+    grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
+    first, members = plan.members()
+    row_grad = None
+    with _launch:
+        cpu.use_threads(workers)
+        cpu.recur_backward(
+            grad.view(-1).numpy(), plan.order, plan.starts, _places(plan, padded), hidden_weights, before, saved,
+            output.detach().view(-1).numpy(), directions * hidden, group, workers, scratch, size, sums,
+        )  # fmt: skip
+        cpu.weight_gradients(
+            saved, plan.count, rows, plan.rows, inputs, first, members, sums, before, want_rows, gathered, products,
+            workers, input_scratch, input_size, *_pairs(grads),
+        )  # fmt: skip
+        if want_rows:
+            row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
+            size = cpu.row_scratch(hidden, inputs, lanes, directions)
+            row_space = _pool.take(workers * size, dtype)
+            cpu.row_gradients(gathered, plan.rows, input_weights, workers, row_space, size, row_grad.view(-1).numpy())
+            _pool.give(row_space)
+    _pool.give(scratch, sums, gathered, products, input_scratch)
+    return row_grad, grads
+
+
+def _check(
+    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str
+) -> None:
+    """Raise ValueError for arguments that do not fit together."""
+    if rows_UE.dim() != 2 or rows_UE.shape[0] == 0:
+        raise ValueError(f"rows_UE must be a matrix with at least one row, but has shape {tuple(rows_UE.shape)}")
+    if rows_UE.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"rows_UE must be float32 or float64, but is {rows_UE.dtype}")
+    if index_BT.dim() != 2 or index_BT.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"index_BT must be a matrix of int64 or int32, but is {index_BT.dtype} of shape {tuple(index_BT.shape)}"
+        )
+    if lengths_B.shape != index_BT.shape[:1] or lengths_B.numel() == 0:
+        raise ValueError(
+            f"lengths_B must hold one length for each of the {index_BT.shape[0]} rows of index_BT, and at least one, "
+            f"but has shape {tuple(lengths_B.shape)}"
+        )
+    if reset not in ("after", "before"):
+        raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
+    if not weights or len(weights) % (4 * directions):
+        raise ValueError(f"weights must hold {4 * directions} tensors for every layer, but holds {len(weights)}")
+    hidden = weights[1].shape[-1]
+    width = rows_UE.shape[1]
+    for layer in range(len(weights) // (4 * directions)):
+        shapes = [(3 * hidden, width), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)] * directions
+        for i, shape in enumerate(shapes, 4 * directions * layer):
+            if tuple(weights[i].shape) != shape or weights[i].dtype != rows_UE.dtype:
+                raise ValueError(
+                    f"weights[{i}] must be {rows_UE.dtype} of shape {shape}, but is {weights[i].dtype} of shape "
+                    f"{tuple(weights[i].shape)}"
+                )
+        width = hidden * directions
+    for tensor in (rows_UE, index_BT, lengths_B, *weights):
+        if tensor.device.type != "cpu":
+            raise ValueError(f"the fused kernel runs on the CPU, but was given a tensor on {tensor.device}")
+
+
+def fused_gru(
+    rows_UE: Tensor,
+    index_BT: Tensor,
+    lengths_B: Tensor,
+    weights: Sequence[Tensor],
+    *,
+    bidirectional: bool,
+    reset: Literal["after", "before"] = "after",
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run a GRU of any number of layers over ragged sequences; differentiable once.
+
+    rows_UE: float32 (or float64) vectors of the batch's distinct tokens; they get a gradient if they require one.
+    index_BT: int64 or int32, the row of each token; what it holds behind a sequence's end does not matter.
+    lengths_B: tokens of each sequence, from 1 to T, in any order.
+    weights: in nn.GRU's order: for each layer, for each direction, weight_ih (3H, E or D), weight_hh (3H, H),
+    bias_ih (3H,) and bias_hh (3H,), gates r, z, n.
+    reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do; "before"
+    n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
+    between: applied to the output of every layer but the last, given as (N, D) without padding.
+
+    Returns output_BTD, zeros behind each sequence's end. The backward direction starts at each sequence's own
+    last token. float32 is summed in float32; sigmoid and tanh are off by at most 4e-7. With the same number of
+    threads the result and its gradients repeat bit for bit.
+
+    Raises ValueError for shapes, types or lengths that do not fit, IndexError for a token without a row, and
+    RuntimeError if the kernel is unavailable here.
+    """
+    reason = unavailable()
+    if reason is not None:
+        raise RuntimeError(reason)
+    directions = 2 if bidirectional else 1
+    _check(rows_UE, index_BT, lengths_B, weights, directions, reset)
+    plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
+    each = 4 * directions
+    layers = len(weights) // each
+    output = rows_UE
+    for layer in range(layers):
+        if layer == 1:
+            plan = plan.next_layer()
+        own = weights[layer * each : (layer + 1) * each]
+        keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
+        last = layer == layers - 1
+        output = _Layer.apply(output, plan, last, reset == "before", keep, *own)  # type: ignore[no-untyped-call]
+        if between is not None and not last:
+            output = between(output)
+    return output
