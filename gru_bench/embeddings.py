@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ _BLOCK = 1 << 22
 """Bytes read at once."""
 _LONGEST_WORD = 4096
 """Bytes; a longer word means that the file is not what its first line says."""
+_CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
 
 Progress = Callable[[str], None]
 Found = dict[int, NDArray[np.float32]]
@@ -231,13 +233,22 @@ def _downloaded(name: str, tell: Progress) -> Path:
         return present
     tell(f"downloading {name}")
     try:
-        # gensim prints its own progress to standard output, which is for results.
-        with contextlib.redirect_stdout(sys.stderr):
+        # gensim prints its own progress to standard output, which is for results, and logs tracebacks.
+        with contextlib.redirect_stdout(sys.stderr), _silent(downloader.logger):
             return Path(downloader.load(name, return_path=True))
     except Exception as error:
         # Whatever the network, the server or a wrong checksum makes gensim raise.
         raise RunError(f"the word vectors {name!r} must be downloaded once, but that failed "
                        f"({type(error).__name__}: {error}): try again with a connection, or name a file") from error
+
+
+@contextlib.contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 # ---------------------------------------------------------------- files
@@ -280,9 +291,12 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell whether rows begin with `word number number`; in binary rows raw floats follow the word."""
+    """Tell whether rows begin with a word and a written number; in binary rows raw floats follow the word.
+
+    A float may happen to look like a digit and a space, but not all of them are free of control characters.
+    """
     fields = head.split(b"\n", 1)[0].split(maxsplit=2)
-    return len(fields) > 1 and _is_number(fields[1])
+    return len(fields) > 1 and _is_number(fields[1]) and len(head.translate(None, _CONTROL)) == len(head)
 
 
 def _is_number(field: bytes) -> bool:
