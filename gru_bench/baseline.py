@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,5 +77,4 @@ def _scored(
 
 
 def _documents(split: Split, words: np.ndarray) -> list[str]:
-    edges = split.offsets_N1
-    return [" ".join(words[split.ids[start:end]]) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    return [" ".join(words[split.ids[start:end]]) for start, end in pairwise(split.offsets_N1)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-
 
 if TYPE_CHECKING:
     from gru_bench.results import StudySummary

@@ -15,8 +15,8 @@ from gru_bench.errors import DataError, UsageError, unknown
 from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999
-NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads", "model.name",
-                "model.engine")
+NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
+                "model.name", "model.engine")
 """What decides the question or the machine, not the quality of an answer."""
 
 

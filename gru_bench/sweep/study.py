@@ -52,14 +52,14 @@ def open_storage(url: str | None) -> optuna.storages.BaseStorage:
         _mend(path)
         return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
     if "://" not in url:
-        raise UsageError(f"--storage must be a database URL such as postgresql://user@host/name, or a file that ends in "
-                         f".journal, but got {url!r}")
+        raise UsageError("--storage must be a database URL such as postgresql://user@host/name, or a file that ends "
+                         f"in .journal, but got {url!r}")
     try:
         return optuna.storages.RDBStorage(url)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"the search's storage must answer, but {_without_password(url)!r} does not: {lines[0]}. Start its "
-                       "server, or leave --storage out to use optuna.journal in this directory") from error
+        raise RunError(f"the search's storage must answer, but {_without_password(url)!r} does not: {lines[0]}. Start "
+                       "its server, or leave --storage out to use optuna.journal in this directory") from error
 
 
 def _mend(path: Path) -> None:
@@ -106,8 +106,8 @@ class Search:
         if changed:
             what = "; ".join(f"{key} was {_short(known.get(key))} and is now {_short(identity.get(key))}"
                              for key in changed)
-            raise UsageError(f"the study {self.spec.name!r} must go on as it began, but {what}. Give the new question a "
-                             "name of its own (--study-name NAME), or go back to the old settings")
+            raise UsageError(f"the study {self.spec.name!r} must go on as it began, but {what}. Give the new question "
+                             "a name of its own (--study-name NAME), or go back to the old settings")
 
     def _recover(self) -> None:
         """Queue again what was running when its process, on this machine, died."""

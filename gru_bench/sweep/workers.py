@@ -7,7 +7,6 @@ search nor the tracking store: only the parent writes to those.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -218,7 +217,7 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
             from gru_bench.baseline import baselines
 
             return Finished(baselines(corpus))
-        from gru_bench.train.loop import Pruned, StepReport, train
+        from gru_bench.train.loop import Pruned, StepReport, checkpoint_name, train
 
         def on_step(report: StepReport) -> None:
             pipe.send(Step(report.epoch, report.epochs, report.reviews, report.reviews_total, report.loss,
@@ -229,11 +228,10 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
             if not pipe.recv():
                 raise Pruned
 
-        name = hashlib.sha256(f"{job.config.model_dump_json()}{corpus.fingerprint}".encode()).hexdigest()
         try:
             return Finished(train(
                 job.config, corpus, _vectors(embedding, data), on_epoch, score_test=job.score_test,
-                checkpoint=default_cache() / "checkpoints" / f"{name}.pt", on_step=on_step))
+                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=on_step))
         except Pruned:
             return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):

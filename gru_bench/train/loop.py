@@ -382,6 +382,11 @@ def _autocast(device: torch.device, bf16: bool) -> Any:
     return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
 
 
+def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
+    """Return the file name under which a run's checkpoint is kept: another for other settings or data."""
+    return f"{_identity(config, corpus)}.pt"
+
+
 def _identity(config: RunConfig, corpus: Corpus) -> str:
     return hashlib.sha256((config.model_dump_json() + corpus.fingerprint).encode()).hexdigest()
 

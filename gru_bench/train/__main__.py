@@ -1,0 +1,156 @@
+"""Command line of a single run: `python -m gru_bench.train --model scratch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gru_bench import cli
+from gru_bench.config import RunConfig, parsed_settings, with_settings
+
+if TYPE_CHECKING:
+    from gru_bench.results import EpochRecord, RunResult
+    from gru_bench.train.loop import StepReport
+
+app = cli.app(help="""Train one recurrent classifier and log it to MLflow.
+
+Without options: the bidirectional GRU on 25,000 IMDb and 8,530 Rotten Tomatoes reviews that come with the
+installation. Interrupted, the same command goes on after the last whole epoch.""")
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Option(help="scratch, torch or bidirectional.", show_default="bidirectional",
+                                              rich_help_panel="Model")] = None,
+    hidden_size: Annotated[int | None, typer.Option(help="Width of the state.", show_default="100",
+                                                    rich_help_panel="Model")] = None,
+    layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",
+                                               rich_help_panel="Model")] = None,
+    epochs: cli.Epochs = None,
+    batch_size: Annotated[int | None, typer.Option(help="Reviews of a step.", show_default="64",
+                                                   rich_help_panel="Training")] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's step size.", show_default="0.001",
+                                             rich_help_panel="Training")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights, batches and dropout.", show_default="0",
+                                             rich_help_panel="Training")] = None,
+    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too: once, when all "
+                                             "choices are made.", rich_help_panel="Training")] = False,
+    device: cli.Device = None,
+    data: cli.Data = None,
+    test_data: cli.TestData = None,
+    text_column: cli.TextColumn = None,
+    label_column: cli.LabelColumn = None,
+    category_column: cli.CategoryColumn = None,
+    embedding: cli.Embedding = None,
+    limit: cli.Limit = None,
+    settings: cli.Settings = None,
+    tracking_uri: cli.TrackingUri = None,
+    no_texts: cli.NoTexts = False,
+) -> None:
+    """Train one run."""
+    named = cli.named_settings({
+        "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers, "seed": seed,
+        "training.batch_size": batch_size, "training.lr": lr})
+    named |= cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
+                               epochs)
+    config = with_settings(RunConfig(), {**named, **parsed_settings(settings or [])})
+    _run(config, cli.out(), score_test, tracking_uri, not no_texts)
+
+
+def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
+    from gru_bench.corpus import default_cache, load_corpus
+    from gru_bench.embeddings import load_vectors
+    from gru_bench.tracking import Store
+
+    with console.status("reading the reviews"):
+        corpus = load_corpus(config.data)
+    console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
+                  f"{len(corpus.test):,} test reviews", markup=False)
+    with console.status("preparing the word vectors"):
+        vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
+    with console.status("opening the tracking store"):
+        store = Store(tracking_uri)
+    from gru_bench.models import choose_engine
+    from gru_bench.train.loop import checkpoint_name, choose_device, train
+
+    choose_engine(config.model, choose_device(config.training.device))
+    writer = store.start(
+        corpus.name, f"{config.model.name} seed {config.seed}", role="single", model=config.model.name,
+        command=cli.command_line(), config=config, fingerprint=corpus.fingerprint)
+    writer.dataset(corpus.name, corpus.fingerprint)
+    checkpoint = default_cache() / "checkpoints" / checkpoint_name(config, corpus)
+    try:
+        with cli.interruptible(), _Progress(console, config.training.epochs) as progress:
+            def on_epoch(record: EpochRecord) -> None:
+                writer.epoch(record)
+                progress.epoch(record)
+
+            result = train(config, corpus, vectors, on_epoch, score_test=score_test, checkpoint=checkpoint,
+                           on_step=progress.step)
+        texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
+        writer.finish(result, with_model=True, texts=texts)
+    except KeyboardInterrupt:
+        writer.kill("interrupted")
+        raise
+    except BaseException as error:
+        writer.fail(str(error) or type(error).__name__)
+        raise
+    _show(console, result, writer.run_id, store.uri)
+
+
+class _Progress:
+    """A bar with loss, accuracy, reviews per second and time left; on no terminal a line for each epoch."""
+
+    def __init__(self, console: Any, epochs: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console, self.epochs = console, epochs
+        self.accuracy = ""
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(), TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("training", total=1, state="")
+
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def step(self, report: StepReport) -> None:
+        """Move the bar."""
+        rate = report.reviews / report.seconds if report.seconds else 0.0
+        self.bar.update(
+            self.task, completed=report.reviews, total=report.reviews_total,
+            description=f"epoch {report.epoch}/{report.epochs}",
+            state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} reviews/s")
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Print the epoch's line."""
+        line = f"epoch {record.epoch}/{self.epochs}  train loss {record.train_loss:.4f}"
+        if record.validation_accuracy is not None:
+            self.accuracy = f"  accuracy {record.validation_accuracy:.4f}"
+            line += f"  validation loss {record.validation_loss:.4f}{self.accuracy}"
+        self.console.print(f"{line}  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s", markup=False)
+
+
+def _show(console: Any, result: RunResult, run_id: str, uri: str) -> None:
+    from gru_bench.metrics import correct
+
+    console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
+                  f"tensors, engine {result.engine} on {result.device}; kept epoch {result.best_epoch}", markup=False)
+    for split, predictions in result.predictions.items():
+        accuracy = float(correct(predictions.label_N, predictions.probability_N).mean())
+        console.print(f"{split} accuracy {accuracy:.4f} on {len(predictions):,} reviews", markup=False)
+    console.print(f"logged as run {run_id} in {uri}", markup=False)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What all tests share: a cache of their own, a working directory of their own, and small data that can be learnt."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """One cache for the session, so that what a test builds the next finds; never the user's."""
+    os.environ["GRU_BENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores default to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 made-up reviews in two categories, whose label shows in a third of their words."""
+    generator = np.random.default_rng(7)
+    words = {0: [f"bad{i}" for i in range(12)], 1: [f"good{i}" for i in range(12)]}
+    neutral = [f"word{i}" for i in range(40)]
+    path = tmp_path_factory.mktemp("data") / "easy.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "kind"])
+        for n in range(400):
+            label = n % 2
+            length = int(generator.integers(4, 20))
+            text = [str(generator.choice(words[label] if generator.random() < 0.35 else neutral))
+                    for _ in range(length)] + [str(generator.choice(words[label])), f"id{n}"]
+            writer.writerow([" ".join(text), label, "books" if n % 3 else "music"])
+    return path
+
+
+@pytest.fixture(scope="session")
+def python() -> list[str]:
+    """Start of a command that runs this interpreter, warnings included."""
+    return [sys.executable]
