@@ -3,10 +3,13 @@
 A folder is written beside its final place and renamed when whole, so that none is ever seen half-written
 and two processes may build the same one at once: the first to finish wins, the other discards its own.
 A manifest of sizes and checksums, written last, tells a damaged folder, which is then built anew.
+
+What a folder is made from is named by its content, so that a copy or a touched file builds nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,13 +18,20 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gru_bench.errors import RunError
+from gru_bench.readers import digest
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
 """Age at which an unfinished folder is taken to belong to a process that was killed."""
+
+_LARGE = 64 << 20
+"""Bytes from which a file's digest is remembered, since reading it all would slow every start."""
+_SETTLED_SECONDS = 2
+"""A file younger than this may yet change without its time of change telling so."""
 
 
 def default_cache() -> Path:
@@ -73,6 +83,35 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return final
+
+
+def content_digest(path: Path, cache: Path) -> str:
+    """Return the SHA-256 of a file's content; of a large file as remembered, while size and time are the same.
+
+    Raises:
+        DataError: where the file cannot be read.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return digest(path)
+    if status.st_size < _LARGE:
+        return digest(path)
+    state = [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    note = cache / "digests" / f"{hashlib.sha256(str(state[0]).encode()).hexdigest()[:32]}.json"
+    with suppress(OSError, ValueError, TypeError):
+        *noted, remembered = json.loads(note.read_text(encoding="utf-8"))
+        if noted == state:
+            return str(remembered)
+    found = digest(path)
+    if time.time() - status.st_mtime > _SETTLED_SECONDS:
+        # Not to be able to note it costs time at the next start and nothing else.
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            begun = note.with_suffix(f".{uuid.uuid4().hex}")
+            begun.write_text(json.dumps([*state, found]), encoding="utf-8")
+            begun.replace(note)
+    return found
 
 
 def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:

