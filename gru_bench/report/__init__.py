@@ -1,0 +1,1 @@
+"""Runs -> one `Writeup` of numbers -> HTML and LaTeX."""

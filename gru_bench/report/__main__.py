@@ -1,0 +1,165 @@
+"""`python -m gru_bench.report`: write up the studies that MLflow holds, as a page and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import RunError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from gru_bench.report.numbers import Sentence
+    from gru_bench.tracking import LoggedStudy
+
+app = cli.app()
+RUN_ONE = "run one to its end: python sweeps/run.py --study smoke (installed: gru-bench-sweep --study smoke)"
+
+
+class Shelf(Protocol):
+    """Where studies are found."""
+
+    def experiments(self) -> list[str]:
+        """Return the experiments, the one written last first."""
+        ...
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return an experiment's studies, newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be written up, and what a reader should know of the choice."""
+
+    experiment: str
+    studies: tuple[LoggedStudy, ...]
+    """Oldest first."""
+    missing: tuple[Sentence, ...]
+    """Goes into the write-up."""
+    remarks: tuple[str, ...]
+    """Goes to the terminal alone."""
+
+
+@app.command()
+def report(
+    study: Annotated[list[str] | None, typer.Option(
+        help="A study to write up; may be repeated.", show_default="every complete one")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="Folder to write to.", show_default="reports/ and the name of the experiment or study")] = None,
+    experiment: Annotated[str | None, typer.Option(
+        help="The experiment (one for each data set).", show_default="the one written last")] = None,
+    margin: Annotated[float, typer.Option(
+        min=0.1, max=50.0, help="The largest difference without practical weight, in points of accuracy; "
+        "to be fixed before looking.")] = 1.0,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Write up what the sweeps logged: report.html, and report.tex with its tables and figures."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"--out must name a folder, but {out} is a file: choose another name")
+    from gru_bench.report import render, writeup
+    from gru_bench.report.numbers import slug
+    from gru_bench.tracking import Store
+
+    store = Store(tracking_uri, create=False)
+    choice = choose(store, experiment, study or [])
+    console = cli.out()
+    for remark in choice.remarks:
+        console.print(remark, markup=False)
+    whole = writeup.build(
+        choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing
+    )
+    name = "-".join(study) if study else choice.experiment
+    folder = out or Path("reports") / slug(name, "write-up")
+    try:
+        written = render.write(whole, folder)
+    except PermissionError as error:
+        raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
+    for path in written:
+        if path.name in ("report.html", "report.tex"):
+            console.print(f"wrote {path}", markup=False)
+
+
+def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:
+    """Pick the studies to write up.
+
+    Args:
+        shelf: where they are.
+        experiment: its name; None means the one written last (that has the studies named).
+        names: of studies; none means every one with a complete confirm run.
+
+    Raises:
+        RunError: where there is no study with a complete confirm run.
+        UsageError: for an unknown experiment or study, with the known ones.
+    """
+    known = shelf.experiments()
+    if experiment is not None and experiment not in known:
+        raise unknown("experiment", experiment, known) if known else _nothing("nothing has been logged yet")
+    if not known:
+        raise _nothing("nothing has been logged yet")
+    place, found = _shelved(shelf, [experiment] if experiment is not None else known, names)
+    remarks, missing = [], []
+    chosen = []
+    for name in names or list(dict.fromkeys(_name(study) for study in reversed(found))):
+        same = [study for study in found if _name(study) == name]
+        usable = [study for study in same if _confirmed(study)]
+        finished = [study for study in usable if study.summary is not None]
+        best = (finished or usable or same)[0]
+        if not usable:
+            state = f"so far {len(best.trials)} trials and {len(best.confirms)} confirm runs, none of these complete"
+            if names and len(names) == 1:
+                raise _nothing(f"the study {name} has none ({state})")
+            missing.append((f"The study {name} is left out: it has no complete confirm run yet.",))
+            remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
+            continue
+        if len(same) > 1:
+            remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
+        chosen.append(best)
+    if not chosen:
+        raise _nothing(f"the experiment {place} has none")
+    others = [name for name in known if name != place]
+    if others and experiment is None:
+        remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
+    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
+
+
+def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
+    """Return the first experiment that holds all the studies named, and its studies."""
+    seen: set[str] = set()
+    for place in places:
+        found = shelf.studies(place)
+        here = {_name(study) for study in found}
+        if set(names) <= here:
+            return place, found
+        seen |= here
+    lost = [name for name in names if name not in seen]
+    if lost:
+        raise unknown("study", lost[0], seen) if seen else _nothing("no study has been logged yet")
+    raise UsageError(
+        f"--study must name studies of one experiment, but {', '.join(names)} lie in several: write them up one by one"
+    )
+
+
+def _name(study: LoggedStudy) -> str:
+    return study.run.study or study.run.name
+
+
+def _confirmed(study: LoggedStudy) -> bool:
+    return any(run.complete for run in study.confirms)
+
+
+def _nothing(state: str) -> RunError:
+    return RunError(f"a write-up needs a study with a complete confirm run, but {state}: {RUN_ONE}")
+
+
+def main() -> None:
+    """Run the command and end the process."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""What a write-up shows: frozen values, numbers with their sources, and sentences. Both templates take these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gru_bench.report.numbers import Number, Sentence, numbers_in
+from gru_bench.results import DataSummary
+
+
+@dataclass(frozen=True)
+class RunLink:
+    """A run that numbers came from."""
+
+    run_id: str
+    url: str | None
+    seed: int | None
+    accuracy: Number
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting's value: a number, or text."""
+
+    name: str
+    value: Number | str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of one study: a line of the evaluation table and what stands behind it."""
+
+    key: str
+    label: str
+    study: str
+    model: str
+    engine: str
+    fingerprint: str
+    settings: tuple[Setting, ...]
+    seeds: Number
+    accuracy: Number
+    deviation: Number
+    f1: Number
+    precision: Number
+    recall: Number
+    roc_auc: Number
+    loss: Number
+    calibration: Number
+    parameters: Number
+    train_seconds: Number
+    tokens_per_second: Number
+    confusion: tuple[Number, Number, Number, Number]
+    """Mean counts over seeds: true negative, false positive, false negative, true positive."""
+    confusion_spread: tuple[Number, Number, Number, Number]
+    """Their standard deviations over seeds."""
+    runs: tuple[RunLink, ...]
+    caution: Sentence
+    """What the number of seeds does not allow; empty from five seeds on."""
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """A model that is no GRU, as context."""
+
+    key: str
+    name: str
+    fingerprint: str
+    accuracy: Number
+    f1: Number
+    seconds: Number
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A pair of models on the same test examples; the first has the higher mean."""
+
+    key: str
+    a: str
+    b: str
+    difference: Number
+    p: Number
+    detectable: Number
+    chance: Number
+    finding: str
+    sentence: Sentence
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a row, averaged over its seeds."""
+
+    epoch: Number
+    seeds: Number
+    train_loss: Number
+    validation_loss: Number
+    validation_accuracy: Number
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A training loss within epochs: mean, lowest and highest over seeds, at shares of epochs."""
+
+    epoch: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How a row learned."""
+
+    key: str
+    label: str
+    epochs: tuple[Epoch, ...]
+    trace: Trace | None
+    kept: Number
+    """The epoch whose weights were kept, averaged over seeds."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """Accuracy on one category, by row."""
+
+    name: str
+    examples: Number
+    accuracy: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class CategoryTable:
+    """Accuracy by category for the rows that share a test set."""
+
+    key: str
+    labels: tuple[str, ...]
+    categories: tuple[Category, ...]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A setting that was searched."""
+
+    name: str
+    range: str
+    best: Number | str
+    importance: Number
+    edge: str
+    """Which end of its range the best value lies at; empty inside."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the search of one model found, and what was left of it on fresh seeds."""
+
+    key: str
+    label: str
+    sampler: str
+    pruner: str
+    objective: str
+    trials: Number
+    epochs: Number
+    space: tuple[Dimension, ...]
+    importance_method: str
+    best: Number
+    confirmed: Number
+    test: Number
+    gap: Sentence
+    edges: Sentence
+
+
+@dataclass(frozen=True)
+class DataView:
+    """What data stands behind the numbers."""
+
+    key: str
+    summary: DataSummary
+    name: str
+    studies: tuple[str, ...]
+    facts: tuple[tuple[str, Number | str], ...]
+    categories: tuple[tuple[str, Number], ...]
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What became of the runs of a study, by stage."""
+
+    key: str
+    study: str
+    stage: str
+    complete: Number
+    pruned: Number
+    failed: Number
+    other: Number
+    reasons: tuple[tuple[str, str], ...]
+    """What is not complete: run name, and why."""
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study's own words and where it is kept."""
+
+    name: str
+    purpose: str
+    run_id: str
+    url: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Writeup:
+    """All that is shown."""
+
+    title: str
+    experiment: str
+    period: str
+    """The days on which the runs began."""
+    studies: tuple[StudyView, ...]
+    summary: tuple[Sentence, ...]
+    missing: tuple[Sentence, ...]
+    rows: tuple[Row, ...]
+    baselines: tuple[BaselineRow, ...]
+    below_baseline: tuple[Sentence, ...]
+    margin: Number
+    """The largest difference of no practical weight, fixed beforehand."""
+    comparisons: tuple[Comparison, ...]
+    not_compared: tuple[Sentence, ...]
+    curves: tuple[Curve, ...]
+    category_tables: tuple[CategoryTable, ...]
+    searches: tuple[Search, ...]
+    budgets: Sentence
+    data: tuple[DataView, ...]
+    counts: tuple[RunCounts, ...]
+    methods: tuple[Sentence, ...]
+
+    def numbers(self) -> dict[str, Number]:
+        """Return every number by its key."""
+        found: dict[str, Number] = {}
+        for number in numbers_in(self):
+            known = found.setdefault(number.key, number)
+            if known.text != number.text or known.value != number.value:
+                raise AssertionError(f"two numbers share the key {number.key}: {known} and {number}")
+        return found

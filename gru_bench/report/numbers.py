@@ -1,0 +1,184 @@
+"""A number as a write-up shows it: its value, where it comes from, and the one way it is written.
+
+Every number of both renderings goes through `Number.text`, and carries a key by which it is found again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
+
+Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "setting"]
+"""percent: a share, shown per cent; points: a difference of shares, with sign; tenth: one decimal; amount
+(seconds, tokens per second): three significant figures at most; score (losses, areas): three decimals."""
+
+MINUS = "−"
+NBSP = "\u00a0"
+"""Keeps a unit on the line of its number."""
+MISSING = "—"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a write-up."""
+
+    key: str
+    """Unique in a write-up: lower-case words and digits, joined by - and dots."""
+    value: float | None
+    """None where it is unknown: shown as a dash, never as 0."""
+    kind: Kind
+    runs: tuple[str, ...] = ()
+    """The ids of the runs it was computed from."""
+    examples: int | None = None
+    method: str = ""
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
+    """Where one decimal would round an end to a value that a sentence is about."""
+
+    @property
+    def text(self) -> str:
+        """Return the number as both renderings show it."""
+        return written(self.value, self.kind, self.decimals)
+
+    @property
+    def ends(self) -> tuple[Number, Number]:
+        """Return the ends of the interval as numbers of their own."""
+        return (
+            replace(self, key=f"{self.key}.low", value=self.low, low=None, high=None),
+            replace(self, key=f"{self.key}.high", value=self.high, low=None, high=None),
+        )
+
+    @property
+    def source(self) -> str:
+        """Return, as one line, what the number rests on."""
+        parts = []
+        if self.runs:
+            parts.append(f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}")
+        if self.examples:
+            parts.append(f"{self.examples:,} examples")
+        if self.low is not None:
+            ends = f"{self.ends[0].text} to {self.ends[1].text}"
+            parts.append(f"{ends} ({self.method})" if self.method else ends)
+        elif self.method:
+            parts.append(self.method)
+        return "; ".join(parts)
+
+
+Sentence = tuple["str | Number", ...]
+"""Text with numbers in it; each renderer escapes the text and marks the numbers."""
+
+
+def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
+    """Return a value as text; negative numbers carry a true minus sign."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    match kind:
+        case "percent":
+            text = f"{100 * value:.{1 if decimals is None else decimals}f}"
+        case "points":
+            text = f"{100 * value:+.{1 if decimals is None else decimals}f}"
+            if not float(text):
+                text = text[1:]
+        case "p":
+            return _p_text(value)
+        case "count":
+            text = f"{value:,.0f}"
+        case "tenth":
+            text = f"{value:,.1f}"
+        case "amount":
+            text = _significant(value, 3 if abs(value) >= 10 else 2 if abs(value) >= 1 else 1)
+        case "score":
+            text = f"{value:.3f}"
+        case "setting":
+            text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
+    return text.replace("-", MINUS)
+
+
+def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
+    """Return decimals (1 to 4) with which no value, in points, is shown equal to a landmark it is not.
+
+    Args:
+        values: shares, such as the ends of an interval.
+        landmarks: shares that a sentence is about: 0 and the margin, on both sides.
+    """
+
+    def shown(value: float, decimals: int) -> float:
+        return round(100 * value, decimals)
+
+    for decimals in (1, 2, 3):
+        touches = any(
+            shown(v, decimals) == shown(mark, decimals) and not math.isclose(v, mark, abs_tol=1e-12)
+            for v in values for mark in landmarks
+        )  # fmt: skip
+        if not touches:
+            return decimals
+    return 4
+
+
+def plain(text: str) -> str:
+    """Return a user's text on one line without characters that act instead of show.
+
+    Controls, unpaired surrogates and changes of writing direction become the replacement character;
+    white space becomes a space.
+    """
+    shown = []
+    for character in text:
+        if character.isspace():
+            shown.append(" ")
+        elif unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") or character in _DIRECTIONS:
+            shown.append("\ufffd")
+        else:
+            shown.append(character)
+    return re.sub(" +", " ", "".join(shown)).strip()
+
+
+def slug(text: str, fallback: str = "unnamed") -> str:
+    """Return lower-case ASCII words joined by hyphens, fit for a key, an id or a folder."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", ascii_text).strip("-")[:60].strip("-") or fallback
+
+
+def numbers_in(value: Any) -> Iterator[Number]:
+    """Yield every number inside dataclasses, tuples and mappings, in order."""
+    if isinstance(value, Number):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from numbers_in(getattr(value, field.name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from numbers_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from numbers_in(item)
+
+
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def _p_text(p: float) -> str:
+    if p < 0.001:
+        return "< 0.001"
+    if p >= 0.995:
+        return f"{p:.2f}"
+    for digits in (2, 3, 4, 5):
+        text = _significant(p, digits)
+        # 0.0499 must not be shown as 0.050 beside a verdict that rests on being below it.
+        if float(text) != 0.05 or p == 0.05:
+            break
+    return text
+
+
+def _significant(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    # Rounding may have added a digit: 9.96 -> 10.0.
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, decimals)}f}"

@@ -1,0 +1,204 @@
+"""A comparison put into words, so that no sentence says more than its numbers.
+
+Numbers inside sentences are the ones the tables show: points with one decimal, or more where one would
+make an end look like 0 or like the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gru_bench.report.numbers import Number, Sentence, decimals_for
+from gru_bench.statistics import Design, Estimate, Finding, Standing, Verdict
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Everything known about model A against model B; A has the higher mean."""
+
+    key: str
+    a: str
+    b: str
+    difference: Estimate
+    p_adjusted: float | None
+    family: int
+    """Pairs tested together."""
+    verdict: Verdict
+    design: Design | None
+    """None where one of the models has a single seed."""
+    runs: tuple[str, ...]
+
+    def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
+        """Return a difference as a number with just the decimals that keep it honest."""
+        shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
+        margin = self.verdict.margin
+        return Number(
+            f"{self.key}.{name}", value, "points", self.runs, self.difference.examples,
+            f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
+            ends.low if ends else None, ends.high if ends else None,
+            decimals_for(shown, (0.0, margin, -margin)),
+        )  # fmt: skip
+
+    @property
+    def theta(self) -> Number:
+        """Return the difference, with its 95 % interval where its seeds carry one."""
+        outer = self.difference.at(0.95)
+        return self.points("difference", outer.estimate, outer if outer.standing.has_interval else None)
+
+    @property
+    def narrow(self) -> Number:
+        """Return the difference with its 90 % interval: the one that decides on equivalence."""
+        return self.points("difference-90", self.difference.estimate, self.verdict.equivalence)
+
+    @property
+    def p(self) -> Number:
+        """Return p after Holm."""
+        method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
+        return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
+
+    @property
+    def margin(self) -> Number:
+        """Return the margin fixed beforehand."""
+        return plain_points(f"{self.key}.margin", self.verdict.margin)
+
+    @property
+    def detectable(self) -> Number | None:
+        """Return the smallest difference that runs like these detect with a chance of 80 %."""
+        if self.design is None:
+            return None
+        seeds = (self.difference.seeds[0], self.difference.seeds[1])
+        value = self.design.detectable(seeds, self.difference.examples)
+        return plain_points(
+            f"{self.key}.detectable", value, self.runs, self.difference.examples,
+            "detected with a chance of 80 % at the 5 % level",
+        )  # fmt: skip
+
+
+def plain_points(
+    key: str, value: float, runs: tuple[str, ...] = (), examples: int | None = None, method: str = ""
+) -> Number:
+    """Return a size in points, without a sign; small ones keep a digit that is not 0."""
+    return Number(key, value, "percent", runs, examples, method, decimals=decimals_for([value], [0.0]))
+
+
+def verdict_sentence(pair: Pair) -> Sentence:
+    """Return what the runs show about a pair of models."""
+    theta, narrow = pair.theta, pair.narrow
+    test = _test(pair)
+    favoured, other = (pair.a, pair.b) if pair.verdict.favours >= 0 else (pair.b, pair.a)
+    match pair.verdict.finding:
+        case Finding.BETTER:
+            return (f"{favoured} is better than {other}: ", *_size(theta), *test, ".")
+        case Finding.BETTER_BY_MARGIN:
+            return (
+                f"{favoured} is better than {other} by more than ", pair.margin, " points: ",
+                *_size(theta), *test, ".",
+            )  # fmt: skip
+        case Finding.NEGLIGIBLE:
+            return (
+                f"{favoured} is better than {other}, but by a negligible amount: ", *_size(theta), *test,
+                "; the 90\u00a0% interval, ", *_ends(narrow), ", lies within ±", pair.margin, " points.",
+            )  # fmt: skip
+        case Finding.EQUIVALENT:
+            return (
+                f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
+                " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies inside.",
+            )  # fmt: skip
+        case Finding.UNDEFINED:
+            return (
+                f"No test is possible between {pair.a} and {pair.b}: over the seeds and examples at hand their "
+                "difference, ", theta, " points, does not vary.",
+            )  # fmt: skip
+        case Finding.TOO_FEW_SEEDS:
+            return _too_few(pair)
+        case Finding.INCONCLUSIVE:
+            return _inconclusive(pair)
+
+
+def settling_sentence(pair: Pair) -> Sentence:
+    """Return what would settle an inconclusive comparison; empty for the other verdicts.
+
+    Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
+    """
+    if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
+        return ()
+    examples, margin = pair.difference.examples, pair.verdict.margin
+    at_hand = min(pair.difference.seeds)
+    seeds = pair.design.seeds_for(margin, examples)
+    if seeds is None:
+        floor = plain_points(f"{pair.key}.floor", pair.design.detectable_floor(examples), pair.runs, examples)
+        return (
+            "To settle it at ", pair.margin, " points takes more test examples: on these, no number of seeds "
+            "up to 50 would do (the limit for very many seeds is ", floor, " points).",
+        )  # fmt: skip
+    fresh = max(seeds, 2 * at_hand)
+    count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples)
+    reach = plain_points(
+        f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples
+    )
+    return (
+        "A new confirm set of ", count, " fresh seeds for each model, none of the old ones pooled, would detect "
+        "a difference of ", reach, " points.",
+    )  # fmt: skip
+
+
+def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
+    """Return several sentences as one, leaving out the empty ones."""
+    whole: list[str | Number] = []
+    for part in parts:
+        if part:
+            whole += [separator, *part] if whole else part
+    return tuple(whole)
+
+
+def _inconclusive(pair: Pair) -> Sentence:
+    detectable = pair.detectable
+    reach: Sentence = ()
+    if detectable is not None:
+        reach = (" This design detects a difference of ", detectable, " points.")
+    alone: Sentence = ()
+    if not pair.difference.at(0.95).low <= 0 <= pair.difference.at(0.95).high:
+        alone = (
+            " Taken alone the interval leaves out 0, but among ",
+            Number(f"{pair.key}.family", pair.family, "count", pair.runs),
+            " pairs one such finding may be chance.",
+        )
+    return (
+        f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach,
+    )  # fmt: skip
+
+
+def _too_few(pair: Pair) -> Sentence:
+    seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs)
+    start: Sentence = (f"No verdict on {pair.a} against {pair.b} from ", seeds)
+    match pair.difference.standing:
+        case Standing.EXAMPLES_ONLY:
+            return (
+                *start, " seed: between these very runs the difference is ", *_size(pair.theta),
+                ", over test examples only.",
+            )  # fmt: skip
+        case Standing.ESTIMATE:
+            return (*start, " seeds: an estimate only, ", pair.theta, " points.")
+        case _:
+            return (*start, " seeds (5 are the least): ", *_size(pair.theta), ".")
+
+
+def _size(theta: Number) -> Sentence:
+    if theta.low is None:
+        return (theta, " points")
+    return (theta, " points (95\u00a0% interval ", *_ends(theta), ")")
+
+
+def _ends(number: Number) -> Sentence:
+    low, high = number.ends
+    return (low, " to ", high)
+
+
+def _test(pair: Pair) -> Sentence:
+    if pair.p_adjusted is None:
+        return ()
+    sign = "p " if pair.p.text.startswith("<") else "p = "
+    if pair.family == 1:
+        return (f", {sign}", pair.p)
+    return (f", {sign}", pair.p, " after Holm")
