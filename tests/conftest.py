@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def python() -> list[str]:
-    """Start of a command that runs this interpreter, warnings included."""
-    return [sys.executable]
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one."""
+    from gru_bench.tracking import Store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Store(f"sqlite:///{path}")
+    return path
+
+
+def command(*arguments: str, timeout: float = 240, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    """Run a module or script of ours in a process of its own."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
+                          **kwargs)

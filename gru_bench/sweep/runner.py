@@ -181,7 +181,7 @@ class Sweep:
         if self.spec.trials and best is None:
             reasons = sorted({trial.reason for trial in state.search.trials() if trial.reason})
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
-                           f"{'; '.join(reasons) or 'all were pruned'}. Widen the search space or ask for more --trials")
+                           f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
         done = {seed: run_id for seed, run_id in state.confirmed.items() if seed in self.spec.confirm_seeds}
         state.confirm_left = [seed for seed in self.spec.confirm_seeds if seed not in done]

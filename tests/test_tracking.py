@@ -1,0 +1,180 @@
+"""Runs written to MLflow are read back as they were, and one that broke off is never taken for a whole one."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.config import RunConfig, flat
+from gru_bench.errors import RunError, UsageError
+from gru_bench.results import (
+    Baseline,
+    DataSummary,
+    EpochRecord,
+    Predictions,
+    RunResult,
+    StudySummary,
+    TracePoint,
+    TrialSummary,
+)
+from gru_bench.tracking import Store
+
+
+def predictions(count: int = 4) -> Predictions:
+    return Predictions(
+        example_id_N=np.array([f"id{n}" for n in range(count)]), label_N=np.arange(count, dtype=np.int8) % 2,
+        probability_N=np.linspace(0.1, 0.9, count, dtype=np.float32), category_N=np.array(["", "a", "b & c", "é"]),
+        tokens_N=np.arange(count, dtype=np.int32), dropped_N=np.ones(count, dtype=np.int32))
+
+
+def result() -> RunResult:
+    return RunResult(
+        config=RunConfig(seed=3), engine="fused", device="cpu",
+        epochs=(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0), EpochRecord(2, 0.5, 0.65, 0.5, 2.0, 300.0)),
+        trace=(TracePoint(10, 1, 0.5, 0.69), TracePoint(20, 1, 1.0, 0.66)), best_epoch=1, parameters=12,
+        parameter_tensors=2, train_seconds=4.5, peak_memory_bytes=1000,
+        predictions={"validation": predictions(), "test": predictions()},
+        weights={"linear.weight": np.ones((2, 3), dtype=np.float32)})
+
+
+def summary() -> StudySummary:
+    data = DataSummary("d", "f", 8, 1, 1, 0.5, {"a": 10}, 0, 0, 5, "corpus", 3, 4, 0.1, None, 0.0)
+    return StudySummary(
+        "s", "why", ("torch",), {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}, "tpe", "median", "accuracy", 2,
+        3, 0, (10000, 10001), (TrialSummary(0, "torch", "complete", 0.8, 3, {"training.lr": 1e-3}),),
+        {"torch": {"training.lr": 1e-3}}, {"torch": 0.8}, {"torch": {}}, "PED-ANOVA", data,
+        (Baseline("majority class", None, 0.5, 0.0, 10, 0.1),), 12.0, ("a note",))
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Store:
+    shutil.copy(empty_database, tmp_path / "runs.db")
+    return Store(f"sqlite:///{tmp_path / 'runs.db'}")
+
+
+def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
+    parent = store.start("reviews", "s", role="study", study="s")
+    writer = store.start("reviews", "s: torch", role="confirm", study="s", model="torch", config=RunConfig(seed=3),
+                         fingerprint="abc", parent=parent.run_id)
+    whole = result()
+    for record in whole.epochs:
+        writer.epoch(record)
+    writer.finish(whole, with_model=True)
+    parent.text("study.json", summary().to_json())
+    parent.complete()
+
+    (study,) = store.studies("reviews")
+    assert study.summary == summary()
+    (run,) = study.confirms
+    assert (run.role, run.model, run.engine, run.seed, run.status, run.complete) == (
+        "confirm", "torch", "fused", 3, "FINISHED", True)
+    assert run.params == {key: str(value) for key, value in flat(RunConfig(seed=3)).items()}
+    assert run.metrics["time/train_seconds"] == 4.5
+    assert run.metrics["time/tokens_per_second"] == 200.0
+    assert run.metrics["test/accuracy"] == run.metrics["kept/accuracy"] == 0.5
+    assert run.tags["gru_bench.data_fingerprint"] == "abc"
+    history = store.histories([run.run_id], ["val/loss", "trace/loss", "absent"])
+    assert history == {run.run_id: {"val/loss": [(1, 0.6), (2, 0.65)], "trace/loss": [(10, 0.69), (20, 0.66)]}}
+    read, wanted = store.predictions(run.run_id, "test"), predictions()
+    for name in ("example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
+        assert getattr(read, name).dtype.kind == getattr(wanted, name).dtype.kind
+
+
+def test_histories_agree_with_mlflow_itself(store: Store) -> None:
+    writer = store.start("reviews", "r", role="single")
+    for record in result().epochs:
+        writer.epoch(record)
+    writer.epoch(replace(result().epochs[0], train_loss=0.99))
+    ours = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]
+    store.database, database = None, store.database
+    theirs = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]
+    store.database = database
+    assert ours == theirs == [(1, 0.99), (2, 0.5)]
+
+
+@pytest.mark.parametrize(("end", "state", "status"), [
+    ("prune", "pruned", "FINISHED"), ("fail", "failed", "FAILED"), ("kill", "killed", "KILLED")])
+def test_a_run_that_broke_off_is_not_complete(store: Store, end: str, state: str, status: str) -> None:
+    writer = store.start("reviews", "r", role="trial", config=RunConfig())
+    getattr(writer, end)("the reason")
+    (run,) = store.runs("reviews")
+    assert (run.complete, run.status, run.reason, run.tags["gru_bench.state"]) == (False, status, "the reason", state)
+
+
+def test_a_study_under_way_has_no_summary(store: Store) -> None:
+    store.start("reviews", "s", role="study", study="s").text("study.json", summary().to_json())
+    (study,) = store.studies("reviews")
+    assert study.summary is None
+
+
+def test_the_experiment_written_last_comes_first(store: Store) -> None:
+    for name in ("one", "two"):
+        store.start(name, "r", role="single")
+    assert store.experiments() == ["two", "one"]
+    with pytest.raises(UsageError, match="unknown experiment 'three': it must be one of one, two"):
+        store.runs("three")
+
+
+def test_artifacts_stay_where_the_store_is(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = store.start("reviews", "r", role="single", config=RunConfig())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    writer.finish(result(), with_model=True, texts={"test": ["a", "b", "c", "d"]})
+    files = {str(path.relative_to(tmp_path / "mlartifacts" / writer.run_id / "artifacts"))
+             for path in (tmp_path / "mlartifacts" / writer.run_id).rglob("*") if path.is_file()}
+    assert files == {"predictions/test.parquet", "predictions/validation.parquet", "texts/test.parquet",
+                     "model/weights.safetensors", "model/config.json"}
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_concurrent_first_use_leaves_a_whole_store(tmp_path: Path) -> None:
+    code = ("from gru_bench.tracking import Store\n"
+            "Store().start('reviews', 'r', role='single').kill('done')\n")
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 3
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+class TestWhatGoesWrong:
+    def test_a_server_that_does_not_answer(self) -> None:
+        with pytest.raises(RunError, match=r"the tracking store must answer, but 'http://127\.0\.0\.1:9' does not"):
+            Store("http://127.0.0.1:9")
+
+    def test_a_uri_of_no_kind(self) -> None:
+        with pytest.raises((UsageError, RunError), match=r"'nonsense://x'"):
+            Store("nonsense://x")
+
+    def test_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="must name a file in a folder that exists"):
+            Store(f"sqlite:///{tmp_path}/absent/runs.db")
+
+    def test_reading_before_anything_was_run(self) -> None:
+        with pytest.raises(RunError, match=r"there is no such file: run a sweep in this directory first"):
+            Store(create=False)
+        assert not Path("mlflow.db").exists()
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "runs.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+        with pytest.raises((RunError, UsageError), match=r"runs\.db"):
+            Store(f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def test_a_missing_artifact(self, store: Store) -> None:
+        writer = store.start("reviews", "r", role="single")
+        with pytest.raises(RunError, match=r"must hold the artifact predictions/test\.parquet"):
+            store.predictions(writer.run_id, "test")
+
+    def test_a_deleted_experiment(self, store: Store) -> None:
+        identity = store.experiment("reviews")
+        store._client.delete_experiment(identity)
+        with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
+            store.experiment("reviews")
