@@ -3,8 +3,8 @@
 `fused_gru` computes what `torch.nn.GRU` computes on each sequence alone, for a batch of ragged sequences, with
 no work on padding and each distinct token of the batch projected once. The compiled part is in `cpu.py`.
 
-Threads. The kernel runs all of its products itself, on numba's threads, and no torch operation runs inside it.
-`set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
+Threads. The kernel runs all of its products itself, on threads of its own, and no torch operation runs inside
+it. `set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
 little left to do: give it one thread (`torch.set_num_threads(1)`), since threads of torch that wait for work
 keep their cores busy for a while and slow down whoever else needs them.
 
@@ -14,6 +14,7 @@ H hidden units, D = H * directions.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fused_gru", "set_threads", "unavailable"]
 
-_launch = threading.Lock()
 _threads: int | None = None
 
 
@@ -53,7 +53,7 @@ def unavailable() -> str | None:
 
 
 def set_threads(n: int) -> None:
-    """Let the kernel use n threads, or as many as numba was started with if that is fewer.
+    """Let the kernel use n threads, or as many as this process has processors if that is fewer.
 
     Raises ValueError if n is below 1.
     """
@@ -64,10 +64,91 @@ def set_threads(n: int) -> None:
 
 
 def _workers() -> int:
-    from gru_bench.kernels import cpu
+    return min(torch.get_num_threads() if _threads is None else _threads, _processors())
 
-    wanted = torch.get_num_threads() if _threads is None else _threads
-    return max(1, min(wanted, cpu.launched_threads()))
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Crew:
+    """Threads that run one compiled function together with the caller, and sleep in between.
+
+    Compiled functions release the interpreter's lock. Handing over takes some 15 microseconds, half of what
+    numba's own pools take, and nobody spins: an OpenMP team that waits by spinning costs a busy machine far more
+    than it saves.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._members: list[_Member] = []
+
+    def run(self, workers: int, function: Callable[..., None], *arguments: Any) -> None:
+        """Call function(worker, workers, *arguments) for every worker at the same time; the first is the caller."""
+        if workers == 1:
+            function(0, 1, *arguments)
+            return
+        with self._turn:
+            while len(self._members) < workers - 1:
+                self._members.append(_Member())
+            others = self._members[: workers - 1]
+            for worker, member in enumerate(others, 1):
+                member.start(function, worker, workers, *arguments)
+            try:
+                function(0, workers, *arguments)
+            finally:
+                errors = [member.wait() for member in others]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+class _Member:
+    """One thread of a crew."""
+
+    def __init__(self) -> None:
+        self._called, self._done = threading.Lock(), threading.Lock()
+        self._called.acquire()
+        self._done.acquire()
+        self._call: tuple[Any, ...] = ()
+        self._error: BaseException | None = None
+        threading.Thread(target=self._serve, name="gru_bench kernel", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._called.acquire()
+            function, *arguments = self._call
+            self._call = ()
+            try:
+                function(*arguments)
+            except BaseException as error:
+                self._error = error
+            del function, arguments
+            self._done.release()
+
+    def start(self, *call: Any) -> None:
+        """Begin call[0](*call[1:])."""
+        self._call = call
+        self._called.release()
+
+    def wait(self) -> BaseException | None:
+        """Wait for the call to end; return what it raised."""
+        self._done.acquire()
+        error, self._error = self._error, None
+        return error
+
+
+_crew = _Crew()
+
+
+def _begin_again() -> None:
+    """Forget the threads, which a forked process has not inherited."""
+    global _crew
+    _crew = _Crew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 class _Pool:
@@ -155,8 +236,9 @@ class _Plan:
 
 
 def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
-    """Return weight_ih, weight_hh, bias_ih and bias_hh, each as a tuple over directions."""
-    return [tuple(t.detach().contiguous().numpy() for t in tensors[i::4]) for i in range(4)]
+    """Return weight_ih, weight_hh, bias_ih and bias_hh, each a pair: both directions, or twice the only one."""
+    arrays = [t.detach().contiguous().numpy() for t in tensors]
+    return [(arrays[i], arrays[i - 4]) for i in range(4)]
 
 
 class _Layer(torch.autograd.Function):
@@ -211,9 +293,10 @@ def _run_forward(
     from gru_bench.kernels import cpu
 
     input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
-    directions, hidden = len(input_weights), hidden_weights[0].shape[1]
+    directions, hidden = len(weights) // 4, weights[1].shape[1]
     rows = rows_UE.detach().contiguous().view(-1).numpy()
     dtype = rows.dtype
+    cpu.prepare(dtype)
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
     workers = _workers()
     group = _group(plan, directions, workers, cpu.TILE_ROWS)
@@ -225,29 +308,18 @@ def _run_forward(
     size = cpu.forward_scratch(hidden, lanes, group)
     projected = _pool.take(plan.rows * stride, dtype)
     packed = _pool.take(workers * stride * rows_UE.shape[1], dtype)
-    bias = _pool.take(total, dtype)
+    bias = _pool.take(workers * total, dtype)
     scratch = _pool.take(workers * size, dtype)
     saved = _pool.take(directions * plan.count * 4 * hidden if keep else 1, dtype)
-    with _launch:
-        cpu.use_threads(workers)
-        cpu.project(
-            rows,
-            plan.rows,
-            input_weights,
-            input_biases,
-            hidden_biases,
-            before,
-            workers,
-            packed,
-            bias,
-            projected,
-            stride,
-        )
-        cpu.recur(
-            projected, stride, plan.tokens, plan.order, plan.starts, _places(plan, padded),
-            plan.steps if padded else 0, hidden_weights, hidden_biases, before, keep, saved,
-            output.view(-1).numpy(), width, group, workers, scratch, size,
-        )  # fmt: skip
+    _crew.run(
+        workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
+        bias, projected, stride,
+    )  # fmt: skip
+    _crew.run(
+        workers, cpu.recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
+        _places(plan, padded), plan.steps if padded else 0, hidden_weights, hidden_biases, before, keep, saved,
+        output.view(-1).numpy(), width, group, scratch, size,
+    )  # fmt: skip
     _pool.give(projected, packed, bias, scratch)
     if keep:
         return output, saved
@@ -270,7 +342,7 @@ def _run_backward(
     from gru_bench.kernels import cpu
 
     input_weights, hidden_weights, _, _ = _pairs(weights)
-    directions, hidden = len(input_weights), hidden_weights[0].shape[1]
+    directions, hidden = len(weights) // 4, weights[1].shape[1]
     rows = rows_UE.detach().contiguous().view(-1).numpy()
     dtype, inputs = rows.dtype, rows_UE.shape[1]
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
@@ -287,22 +359,24 @@ def _run_backward(
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
     first, members = plan.members()
     row_grad = None
-    with _launch:
-        cpu.use_threads(workers)
-        cpu.recur_backward(
-            grad.view(-1).numpy(), plan.order, plan.starts, _places(plan, padded), hidden_weights, before, saved,
-            output.detach().view(-1).numpy(), directions * hidden, group, workers, scratch, size, sums,
+    _crew.run(
+        workers, cpu.recur_backward, directions, grad.view(-1).numpy(), plan.order, plan.starts,
+        _places(plan, padded), hidden_weights, before, saved, output.detach().view(-1).numpy(),
+        directions * hidden, group, scratch, size, sums,
+    )  # fmt: skip
+    _crew.run(
+        workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
+        want_rows, gathered, products, input_scratch, input_size, *_pairs(grads),
+    )  # fmt: skip
+    if want_rows:
+        row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
+        size = cpu.row_scratch(hidden, inputs, lanes, directions)
+        row_space = _pool.take(workers * size, dtype)
+        _crew.run(
+            workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, size,
+            row_grad.view(-1).numpy(),
         )  # fmt: skip
-        cpu.weight_gradients(
-            saved, plan.count, rows, plan.rows, inputs, first, members, sums, before, want_rows, gathered, products,
-            workers, input_scratch, input_size, *_pairs(grads),
-        )  # fmt: skip
-        if want_rows:
-            row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
-            size = cpu.row_scratch(hidden, inputs, lanes, directions)
-            row_space = _pool.take(workers * size, dtype)
-            cpu.row_gradients(gathered, plan.rows, input_weights, workers, row_space, size, row_grad.view(-1).numpy())
-            _pool.give(row_space)
+        _pool.give(row_space)
     _pool.give(scratch, sums, gathered, products, input_scratch)
     return row_grad, grads
 

@@ -24,14 +24,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
-from numba.core import cgutils, config
+from numba import cfunc, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic as _untyped_intrinsic
 from numba.extending import models, overload, register_model
 
@@ -288,19 +288,16 @@ def _sigmoid(value):
 
 
 @intrinsic
-def _tile_intrinsic(
-    typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
-    m: Any, n: Any, depth: Any, add: Any,
-) -> Any:  # fmt: skip
-    """See `_tile`: every size of tile is a loop of its own, chosen by a jump."""
+def _every_tile(
+    typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
+) -> Any:
+    """See `_tile`, here with pointers: every size of tile is a loop of its own, chosen by a jump."""
     scalar = a.dtype
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, at, row, col, _, bt, _, ct, crow, m, n, depth, add = arguments
-        first, second, result = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4, 6))
-        first, second, result = (builder.gep(p, [o]) for p, o in ((first, at), (second, bt), (result, ct)))
+        first, row, col, second, result, crow, m, n, depth, add = arguments
         vector = _llvm_vector(scalar)
-        lanes, index = vector.count, ir.IntType(64)
+        lanes, index, align = vector.count, ir.IntType(64), scalar.bitwidth // 8
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{_intrinsic_name(vector)}"
         )
@@ -308,15 +305,16 @@ def _tile_intrinsic(
         def number(value: int) -> ir.Constant:
             return ir.Constant(index, value)
 
+        adding = builder.icmp_signed("!=", add, number(0))
         done = builder.append_basic_block("done")
         choice = builder.switch(builder.add(builder.mul(m, number(16)), n), done)
         for rows in range(1, TILE_ROWS + 1):
             for width in range(1, int(_WIDEST[rows]) + 1):
                 start = builder.append_basic_block(f"tile{rows}x{width}")
-                loop = builder.append_basic_block("loop")
-                summed = builder.append_basic_block("summed")
-                fetch = builder.append_basic_block("fetch")
-                write = builder.append_basic_block("write")
+                loop, summed, fetch, write = (
+                    builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write")
+                )
+                places = [(i, j) for i in range(rows) for j in range(width)]
                 choice.add_case(number(rows * 16 + width), start)
 
                 builder.position_at_end(start)
@@ -325,74 +323,109 @@ def _tile_intrinsic(
 
                 builder.position_at_end(loop)
                 k = builder.phi(index)
-                k.add_incoming(number(0), start)
-                sums = [[builder.phi(vector) for _ in range(width)] for _ in range(rows)]
-                b_at = builder.mul(k, number(width * lanes))
-                a_at = builder.mul(k, col)
+                sums = {place: builder.phi(vector) for place in places}
+                b_at, a_at = builder.mul(k, number(width * lanes)), builder.mul(k, col)
                 bs = [
                     builder.load(
-                        _vector_pointer(builder, second, builder.add(b_at, number(j * lanes)), vector),
-                        align=scalar.bitwidth // 8,
+                        _vector_pointer(builder, second, builder.add(b_at, number(j * lanes)), vector), align=align
                     )
                     for j in range(width)
                 ]
-                totals = []
-                for i in range(rows):
-                    value = builder.load(builder.gep(first, [builder.add(a_at, a_rows[i])]))
-                    value = _broadcast(builder, value, vector)
-                    totals.append([builder.call(multiply_add, [value, bs[j], sums[i][j]]) for j in range(width)])
-                    for j in range(width):
-                        sums[i][j].add_incoming(ir.Constant(vector, None), start)
-                        sums[i][j].add_incoming(totals[i][j], loop)
+                values = [
+                    _broadcast(builder, builder.load(builder.gep(first, [builder.add(a_at, a_rows[i])])), vector)
+                    for i in range(rows)
+                ]
+                totals = {(i, j): builder.call(multiply_add, [values[i], bs[j], sums[i, j]]) for i, j in places}
                 following = builder.add(k, number(1))
-                k.add_incoming(following, loop)
+                for phi, next_value in [(k, following), *((sums[place], totals[place]) for place in places)]:
+                    phi.add_incoming(ir.Constant(phi.type, 0 if phi is k else None), start)
+                    phi.add_incoming(next_value, loop)
                 builder.cbranch(builder.icmp_signed("<", following, depth), loop, summed)
 
                 builder.position_at_end(summed)
-                places = [
-                    [
-                        _vector_pointer(
-                            builder,
-                            result,
-                            builder.add(builder.mul(crow, number(i)), number(j * lanes)),
-                            vector,
-                        )
-                        for j in range(width)
-                    ]
-                    for i in range(rows)
-                ]
-                builder.cbranch(add, fetch, write)
+                targets = {
+                    (i, j): _vector_pointer(
+                        builder, result, builder.add(builder.mul(crow, number(i)), number(j * lanes)), vector
+                    )
+                    for i, j in places
+                }
+                builder.cbranch(adding, fetch, write)
+
                 builder.position_at_end(fetch)
-                grown = [
-                    [
-                        builder.fadd(totals[i][j], builder.load(places[i][j], align=scalar.bitwidth // 8))
-                        for j in range(width)
-                    ]
-                    for i in range(rows)
-                ]
+                grown = {
+                    place: builder.fadd(totals[place], builder.load(targets[place], align=align)) for place in places
+                }
                 builder.branch(write)
+
                 builder.position_at_end(write)
-                for i in range(rows):
-                    for j in range(width):
-                        final = builder.phi(vector)
-                        final.add_incoming(totals[i][j], summed)
-                        final.add_incoming(grown[i][j], fetch)
-                        grown[i][j] = final
-                for i in range(rows):
-                    for j in range(width):
-                        builder.store(grown[i][j], places[i][j], align=scalar.bitwidth // 8)
+                finals = {place: builder.phi(vector) for place in places}
+                for place, phi in finals.items():
+                    phi.add_incoming(totals[place], summed)
+                    phi.add_incoming(grown[place], fetch)
+                for place, phi in finals.items():
+                    builder.store(phi, targets[place], align=align)
                 builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
+    return _tile_signature(scalar), generate
+
+
+def _tile_signature(scalar: types.Float) -> Any:
+    i, pointer = types.intp, types.CPointer(scalar)
+    return types.void(pointer, i, i, pointer, pointer, i, i, i, i, i)
+
+
+def _tile_symbol(scalar: types.Float) -> str:
+    return f"gru_bench_tile_{scalar}"
+
+
+def _tile_function(a, row, col, b, c, crow, m, n, depth, add):
+    _every_tile(a, row, col, b, c, crow, m, n, depth, add)
+
+
+@lru_cache
+def prepare(dtype: np.dtype[Any]) -> None:
+    """Compile the tiles for float32 or float64 once, as a symbol that all other compiled code calls.
+
+    Linked into each function that multiplies, they would be compiled a dozen times.
+    """
+    scalar = types.float32 if dtype.itemsize == 4 else types.float64
+    try:
+        compiled = cfunc(_tile_signature(scalar), cache=True)(_tile_function)
+    except RuntimeError:  # numba found no place for its cache
+        compiled = cfunc(_tile_signature(scalar))(_tile_function)
+    _tiles.append(compiled)
+    llvm.add_symbol(_tile_symbol(scalar), compiled.address)
+
+
+# Keeps the code alive that compiled functions point to.
+_tiles: list[Any] = []
+
+
+@intrinsic
+def _tile(
+    typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
+    m: Any, n: Any, depth: Any, add: Any,
+) -> Any:  # fmt: skip
+    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add = arguments
+        first, second, result = (
+            builder.gep(_data(context, builder, kind, array), [offset])
+            for kind, array, offset in ((first_kind, a, at), (second_kind, b, bt), (result_kind, c, ct))
+        )
+        values = [first, row, col, second, result, crow, m, n, depth, builder.zext(add, ir.IntType(64))]
+        tile = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), _tile_symbol(first_kind.dtype)
+        )
+        builder.call(tile, values)
+        return context.get_dummy_value()
+
+    first_kind, second_kind, result_kind = a, b, c
     i = types.intp
     return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean), generate
-
-
-@njit
-def _tile(a, at, row, col, b, bt, c, ct, crow, m, n, depth, add):
-    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col."""
-    _tile_intrinsic(a, at, row, col, b, bt, c, ct, crow, m, n, depth, add)
 
 
 @njit
@@ -459,18 +492,9 @@ def _smallest(values):
 
 
 def check() -> None:
-    """Compile or load a small function with vectors in it; raises what numba raises if that fails."""
+    """Compile or load the tiles and a small function; raises what numba raises if that fails."""
+    prepare(np.dtype(np.float32))
     _smallest(np.ones(VECTOR_BYTES // 4, np.float32))
-
-
-def launched_threads() -> int:
-    """Return how many threads numba has at most in this process."""
-    return int(config.NUMBA_NUM_THREADS)
-
-
-def use_threads(n: int) -> None:
-    """Let the next call use n of numba's threads."""
-    numba.set_num_threads(n)
 
 
 # --- Where everything is -------------------------------------------------------------------------------
@@ -538,14 +562,15 @@ def _task(i, worker, workers):
 # --- The input projection ------------------------------------------------------------------------------
 
 
-@_jit(parallel=True, fastmath=_FAST)
-def project(rows, count, weights, input_bias, hidden_bias, before, workers, packed, bias, out, stride):
+@_jit(nogil=True, fastmath=_FAST)
+def project(
+    worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride
+):
     """out[u, .] = W x_u + b of every distinct row, for both directions: (U, G), rows `stride` apart.
 
     The hidden biases of r and z are added here, and with reset before also that of n.
-    weights is a pair of (3H, E), one per direction used; packed and bias are scratch.
+    weights is a pair of (3H, E), the second unused without a backward direction; packed and bias are scratch.
     """
-    directions = len(weights)
     outputs, width = weights[0].shape
     lanes = lanes_of(rows)
     total = directions * outputs
@@ -558,41 +583,39 @@ def project(rows, count, weights, input_bias, hidden_bias, before, workers, pack
     for d in range(directions):
         for j in range(outputs):
             both = j < 2 * hidden or before
-            bias[d * outputs + j] = input_bias[d][j] + (hidden_bias[d][j] if both else 0.0)
-    for w in prange(workers):
-        worker = np.int64(w)
-        if worker < across * down:
-            first_panel, last_panel = _share(panels, worker % across, across)
-            low, high = _share(count, worker // across, down)
-            size = vectors * lanes * width
-            mine = worker * size
-            for p in range(first_panel, last_panel):
-                first, wide = _panel(p, vectors, widest)
-                wide *= lanes
-                to = mine + first * lanes * width
-                for c in range(wide):
-                    column = first * lanes + c
-                    if column < total:
-                        matrix = weights[column // outputs]
-                        line = column % outputs
-                        for k in range(width):
-                            packed[to + k * wide + c] = matrix[line, k]
-                    else:
-                        for k in range(width):
-                            packed[to + k * wide + c] = 0.0
-            from_column = _panel(first_panel, vectors, widest)[0] * lanes
-            last, wide = _panel(last_panel - 1, vectors, widest)
-            to_column = min(total, (last + wide) * lanes)
-            for u in range(low, high, CHUNK):
-                some = min(CHUNK, high - u)
-                for v in range(u, u + some):
-                    for c in range(from_column, to_column, lanes):
-                        n = min(lanes, to_column - c)
-                        store(out, v * stride + c, load(bias, c, n), n)
-                _multiply(
-                    rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
-                    first_panel, last_panel, out, u * stride, stride, True,
-                )  # fmt: skip
+            bias[worker * total + d * outputs + j] = input_bias[d][j] + (hidden_bias[d][j] if both else 0.0)
+    if worker < across * down:
+        first_panel, last_panel = _share(panels, worker % across, across)
+        low, high = _share(count, worker // across, down)
+        size = vectors * lanes * width
+        mine = worker * size
+        for p in range(first_panel, last_panel):
+            first, wide = _panel(p, vectors, widest)
+            wide *= lanes
+            to = mine + first * lanes * width
+            for c in range(wide):
+                column = first * lanes + c
+                if column < total:
+                    matrix = weights[column // outputs]
+                    line = column % outputs
+                    for k in range(width):
+                        packed[to + k * wide + c] = matrix[line, k]
+                else:
+                    for k in range(width):
+                        packed[to + k * wide + c] = 0.0
+        from_column = _panel(first_panel, vectors, widest)[0] * lanes
+        last, wide = _panel(last_panel - 1, vectors, widest)
+        to_column = min(total, (last + wide) * lanes)
+        for u in range(low, high, CHUNK):
+            some = min(CHUNK, high - u)
+            for v in range(u, u + some):
+                for c in range(from_column, to_column, lanes):
+                    n = min(lanes, to_column - c)
+                    store(out, v * stride + c, load(bias, worker * total + c, n), n)
+            _multiply(
+                rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
+                first_panel, last_panel, out, u * stride, stride, True,
+            )  # fmt: skip
 
 
 # --- The recurrence ------------------------------------------------------------------------------------
@@ -716,10 +739,11 @@ def forward_scratch(hidden: int, lanes: int, group: int) -> int:
     return hidden * (wide + narrow) + group * (wide + 3 * narrow)
 
 
-@_jit(parallel=True, fastmath=_FAST)
+@_jit(nogil=True, fastmath=_FAST)
 def recur(
+    worker, workers, directions,
     x, stride, tokens, order, starts, places, end, weights, biases, before, keep, saved, out, width,
-    group, workers, scratch, size,
+    group, scratch, size,
 ):  # fmt: skip
     """Run the recurrence over every sequence, direction 1 from each sequence's own last token.
 
@@ -727,7 +751,6 @@ def recur(
     end: rows of output per sequence, to fill with zeros behind its last token, or 0; width = D;
     saved: directions * N * 4H values, written if `keep`; scratch: `size` values for each worker.
     """
-    directions = len(weights)
     hidden = weights[0].shape[1]
     lanes = lanes_of(x)
     sequences = order.size
@@ -736,37 +759,35 @@ def recur(
     columns = (2 if before else 3) * hidden
     vectors, few = _vectors(columns, lanes), _vectors(hidden, lanes)
     widest = _WIDEST[min(group, TILE_ROWS)]
-    for w in prange(workers):
-        worker = np.int64(w)
-        packed = worker * size
-        packed_n = packed + hidden * vectors * lanes
-        a = packed_n + hidden * few * lanes
-        h = a + group * vectors * lanes
-        reset = h + group * few * lanes
-        c = reset + group * few * lanes
-        ready = -1
-        for i in range((tasks + workers - 1) // workers):
-            task = _task(i, worker, workers)
-            if task < tasks:
-                d, first = task // groups, (task % groups) * group
-                count = min(group, sequences - first)
-                if d != ready:
-                    flat = weights[d].reshape(-1)
-                    _pack(flat, 0, 1, hidden, hidden, columns, False, vectors, widest, scratch, packed, hidden, 0)
-                    if before:
-                        _pack(
-                            flat, 2 * hidden * hidden, 1, hidden, hidden, hidden, False, few, widest,
-                            scratch, packed_n, hidden, 0,
-                        )  # fmt: skip
-                    ready = d
-                for k in range(count):
-                    b = order[first + k]
-                    for t in range(_length(starts, b), end):
-                        _clear(out, (places[b] + t) * width + d * hidden, hidden)
-                _forward_group(
-                    x, stride, tokens, order, starts, places, first, count, d, hidden, biases[d], before, keep,
-                    saved, out, width, widest, scratch, packed, packed_n, a, h, reset, c,
-                )  # fmt: skip
+    packed = worker * size
+    packed_n = packed + hidden * vectors * lanes
+    a = packed_n + hidden * few * lanes
+    h = a + group * vectors * lanes
+    reset = h + group * few * lanes
+    c = reset + group * few * lanes
+    ready = -1
+    for i in range((tasks + workers - 1) // workers):
+        task = _task(i, worker, workers)
+        if task < tasks:
+            d, first = task // groups, (task % groups) * group
+            count = min(group, sequences - first)
+            if d != ready:
+                flat = weights[d].reshape(-1)
+                _pack(flat, 0, 1, hidden, hidden, columns, False, vectors, widest, scratch, packed, hidden, 0)
+                if before:
+                    _pack(
+                        flat, 2 * hidden * hidden, 1, hidden, hidden, hidden, False, few, widest,
+                        scratch, packed_n, hidden, 0,
+                    )  # fmt: skip
+                ready = d
+            for k in range(count):
+                b = order[first + k]
+                for t in range(_length(starts, b), end):
+                    _clear(out, (places[b] + t) * width + d * hidden, hidden)
+            _forward_group(
+                x, stride, tokens, order, starts, places, first, count, d, hidden, biases[d], before, keep,
+                saved, out, width, widest, scratch, packed, packed_n, a, h, reset, c,
+            )  # fmt: skip
 
 
 # --- Its gradient --------------------------------------------------------------------------------------
@@ -913,16 +934,16 @@ def backward_scratch(hidden: int, lanes: int, group: int) -> int:
     return 3 * hidden * narrow + group * (3 * hidden + 2 * narrow) + CHUNK * summed
 
 
-@_jit(parallel=True, fastmath=_FAST)
+@_jit(nogil=True, fastmath=_FAST)
 def recur_backward(
-    grad, order, starts, places, weights, before, saved, out, width, group, workers, scratch, size, sums,
+    worker, workers, directions,
+    grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums,
 ):  # fmt: skip
     """Run the gradient of `recur`: `saved` becomes the gradients of n, r, z and q of every token.
 
     sums: for each worker and direction (3H, H + 1 rounded up to vectors), the gradient of the hidden weights
     and, in column H, of their biases, from the worker's own sequences.
     """
-    directions = len(weights)
     hidden = weights[0].shape[1]
     lanes = lanes_of(saved)
     sequences = order.size
@@ -933,48 +954,46 @@ def recur_backward(
     each = 3 * hidden * crow
     widest = _WIDEST[min(group, TILE_ROWS)]
     depth = (2 if before else 3) * hidden
-    for w in prange(workers):
-        worker = np.int64(w)
-        packed = worker * size
-        packed_n = packed + depth * few * lanes
-        a = packed + 3 * hidden * few * lanes
-        dh = a + group * 3 * hidden
-        c = dh + group * few * lanes
-        states = c + group * few * lanes
-        ready = -1
-        _clear(sums, worker * directions * each, directions * each)
-        for i in range((tasks + workers - 1) // workers):
-            task = _task(i, worker, workers)
-            if task < tasks:
-                d, first = task // groups, (task % groups) * group
-                count = min(group, sequences - first)
-                if d != ready:
-                    flat = weights[d].reshape(-1)
-                    _pack(flat, 0, hidden, 1, depth, hidden, False, few, widest, scratch, packed, depth, 0)
-                    if before:
-                        _pack(
-                            flat, depth * hidden, hidden, 1, hidden, hidden, False, few, widest,
-                            scratch, packed_n, hidden, 0,
-                        )  # fmt: skip
-                    ready = d
-                _backward_group(
-                    grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
-                    scratch, packed, packed_n, a, dh, c,
-                )  # fmt: skip
-                ct = (worker * directions + d) * each
-                for k in range(count):
-                    b = order[first + k]
-                    length = _length(starts, b)
-                    st = (d * starts[-1] + starts[b]) * 4 * hidden
-                    _add_outer(
-                        saved, st + hidden, 4 * hidden, depth, out, places[b] * width + d * hidden, width, length,
-                        -1 if d == 0 else 1, hidden, vectors, scratch, states, sums, ct, crow,
+    packed = worker * size
+    packed_n = packed + depth * few * lanes
+    a = packed + 3 * hidden * few * lanes
+    dh = a + group * 3 * hidden
+    c = dh + group * few * lanes
+    states = c + group * few * lanes
+    ready = -1
+    _clear(sums, worker * directions * each, directions * each)
+    for i in range((tasks + workers - 1) // workers):
+        task = _task(i, worker, workers)
+        if task < tasks:
+            d, first = task // groups, (task % groups) * group
+            count = min(group, sequences - first)
+            if d != ready:
+                flat = weights[d].reshape(-1)
+                _pack(flat, 0, hidden, 1, depth, hidden, False, few, widest, scratch, packed, depth, 0)
+                if before:
+                    _pack(
+                        flat, depth * hidden, hidden, 1, hidden, hidden, False, few, widest,
+                        scratch, packed_n, hidden, 0,
                     )  # fmt: skip
-                    if before:
-                        _add_outer(
-                            saved, st, 4 * hidden, hidden, saved, st + 3 * hidden, 4 * hidden, length,
-                            0, hidden, vectors, scratch, states, sums, ct + depth * crow, crow,
-                        )  # fmt: skip
+                ready = d
+            _backward_group(
+                grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
+                scratch, packed, packed_n, a, dh, c,
+            )  # fmt: skip
+            ct = (worker * directions + d) * each
+            for k in range(count):
+                b = order[first + k]
+                length = _length(starts, b)
+                st = (d * starts[-1] + starts[b]) * 4 * hidden
+                _add_outer(
+                    saved, st + hidden, 4 * hidden, depth, out, places[b] * width + d * hidden, width, length,
+                    -1 if d == 0 else 1, hidden, vectors, scratch, states, sums, ct, crow,
+                )  # fmt: skip
+                if before:
+                    _add_outer(
+                        saved, st, 4 * hidden, hidden, saved, st + 3 * hidden, 4 * hidden, length,
+                        0, hidden, vectors, scratch, states, sums, ct + depth * crow, crow,
+                    )  # fmt: skip
 
 
 @njit
@@ -1000,9 +1019,10 @@ def input_scratch(hidden: int, inputs: int, lanes: int) -> int:
     return CHUNK * (3 * hidden + -(-(inputs + 1) // lanes) * lanes)
 
 
-@_jit(parallel=True, fastmath=_FAST)
+@_jit(nogil=True, fastmath=_FAST)
 def weight_gradients(
-    saved, total, rows, count, inputs, first, members, sums, before, keep, gathered, products, workers, scratch,
+    worker, workers, directions,
+    saved, total, rows, count, inputs, first, members, sums, keep, gathered, products, scratch,
     size, input_weights, hidden_weights, input_biases, hidden_biases,
 ):  # fmt: skip
     """Sum up the gradients of the four parameters of each direction, once `recur_backward` has run.
@@ -1010,7 +1030,6 @@ def weight_gradients(
     The gradients of the tokens of a row are added up first, into `gathered` (U, directions * 3H in the order
     n, r, z) if `keep`; products: scratch of (G, E + 1 rounded up to vectors). Writes the last four arguments.
     """
-    directions = len(input_weights)
     hidden = hidden_weights[0].shape[1]
     lanes = lanes_of(saved)
     vectors, widest = _vectors(inputs + 1, lanes), _WIDEST[TILE_ROWS]
@@ -1018,56 +1037,54 @@ def weight_gradients(
     crow = vectors * lanes
     hidden_row = _vectors(hidden + 1, lanes) * lanes
     blocks = (3 * hidden + TILE_ROWS - 1) // TILE_ROWS
-    for w in prange(workers):
-        worker = np.int64(w)
-        from_block, to_block = _share(directions * blocks, worker, workers)
-        packed = worker * size
-        buffer = packed + CHUNK * crow
-        for begin in range(0, count, CHUNK):
-            if from_block < to_block:
-                end = min(count, begin + CHUNK)
-                depth = end - begin
-                _pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
-                for d in range(directions):
-                    low = max(0, from_block - d * blocks) * TILE_ROWS
-                    high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
-                    if low < high:
-                        at = d * total * 4 * hidden + low
-                        if keep:
-                            row = directions * 3 * hidden
-                            start = begin * row + d * 3 * hidden + low
-                            _gather(saved, at, 4 * hidden, first, members, begin, end, high - low, gathered, start, row)
-                            _multiply(
-                                gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                            )  # fmt: skip
-                        else:
-                            row = high - low
-                            _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
-                            _multiply(
-                                scratch, buffer, 1, row, row, scratch, packed, depth, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                            )  # fmt: skip
-        for d in range(directions):
-            low = max(0, from_block - d * blocks) * TILE_ROWS
-            high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
-            for column in range(low, high):
-                line = (column + 2 * hidden) % (3 * hidden)
-                source = (d * 3 * hidden + column) * crow
-                for e in range(inputs):
-                    input_weights[d][line, e] = products[source + e]
-                input_biases[d][line] = products[source + inputs]
-        low, high = _share(directions * 3 * hidden, worker, workers)
-        for g in range(low, high):
-            d, line = g // (3 * hidden), g % (3 * hidden)
-            for c in range(hidden + 1):
-                value = sums[g * hidden_row + c]
-                for other in range(1, workers):
-                    value += sums[(other * directions * 3 * hidden + g) * hidden_row + c]
-                if c < hidden:
-                    hidden_weights[d][line, c] = value
-                else:
-                    hidden_biases[d][line] = value
+    from_block, to_block = _share(directions * blocks, worker, workers)
+    packed = worker * size
+    buffer = packed + CHUNK * crow
+    for begin in range(0, count, CHUNK):
+        if from_block < to_block:
+            end = min(count, begin + CHUNK)
+            depth = end - begin
+            _pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
+            for d in range(directions):
+                low = max(0, from_block - d * blocks) * TILE_ROWS
+                high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
+                if low < high:
+                    at = d * total * 4 * hidden + low
+                    if keep:
+                        row = directions * 3 * hidden
+                        start = begin * row + d * 3 * hidden + low
+                        _gather(saved, at, 4 * hidden, first, members, begin, end, high - low, gathered, start, row)
+                        _multiply(
+                            gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
+                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
+                        )  # fmt: skip
+                    else:
+                        row = high - low
+                        _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
+                        _multiply(
+                            scratch, buffer, 1, row, row, scratch, packed, depth, vectors, widest,
+                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
+                        )  # fmt: skip
+    for d in range(directions):
+        low = max(0, from_block - d * blocks) * TILE_ROWS
+        high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
+        for column in range(low, high):
+            line = (column + 2 * hidden) % (3 * hidden)
+            source = (d * 3 * hidden + column) * crow
+            for e in range(inputs):
+                input_weights[d][line, e] = products[source + e]
+            input_biases[d][line] = products[source + inputs]
+    low, high = _share(directions * 3 * hidden, worker, workers)
+    for g in range(low, high):
+        d, line = g // (3 * hidden), g % (3 * hidden)
+        for c in range(hidden + 1):
+            value = sums[g * hidden_row + c]
+            for other in range(1, workers):
+                value += sums[(other * directions * 3 * hidden + g) * hidden_row + c]
+            if c < hidden:
+                hidden_weights[d][line, c] = value
+            else:
+                hidden_biases[d][line] = value
 
 
 def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
@@ -1075,10 +1092,9 @@ def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
     return (directions * 3 * hidden + CHUNK) * -(-inputs // lanes) * lanes
 
 
-@_jit(parallel=True, fastmath=_FAST)
-def row_gradients(gathered, count, weights, workers, scratch, size, out):
+@_jit(nogil=True, fastmath=_FAST)
+def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out):
     """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights."""
-    directions = len(weights)
     outputs, inputs = weights[0].shape
     hidden = outputs // 3
     lanes = lanes_of(gathered)
@@ -1086,29 +1102,27 @@ def row_gradients(gathered, count, weights, workers, scratch, size, out):
     panels = (vectors + widest - 1) // widest
     crow = vectors * lanes
     depth = directions * outputs
-    for w in prange(workers):
-        worker = np.int64(w)
-        low, high = _share(count, worker, workers)
-        packed = worker * size
-        buffer = packed + depth * crow
-        if low < high:
-            for d in range(directions):
-                flat = weights[d].reshape(-1)
-                _pack(
-                    flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth, d * outputs,
-                )  # fmt: skip
-                _pack(
-                    flat, 0, inputs, 1, 2 * hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth, d * outputs + hidden,
-                )  # fmt: skip
-            for begin in range(low, high, CHUNK):
-                some = min(CHUNK, high - begin)
-                _multiply(
-                    gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
-                    scratch, buffer, crow, False,
-                )  # fmt: skip
-                for u in range(some):
-                    for c in range(0, inputs, lanes):
-                        n = min(lanes, inputs - c)
-                        store(out, (begin + u) * inputs + c, load(scratch, buffer + u * crow + c, n), n)
+    low, high = _share(count, worker, workers)
+    packed = worker * size
+    buffer = packed + depth * crow
+    if low < high:
+        for d in range(directions):
+            flat = weights[d].reshape(-1)
+            _pack(
+                flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
+                scratch, packed, depth, d * outputs,
+            )  # fmt: skip
+            _pack(
+                flat, 0, inputs, 1, 2 * hidden, inputs, False, vectors, widest,
+                scratch, packed, depth, d * outputs + hidden,
+            )  # fmt: skip
+        for begin in range(low, high, CHUNK):
+            some = min(CHUNK, high - begin)
+            _multiply(
+                gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
+                scratch, buffer, crow, False,
+            )  # fmt: skip
+            for u in range(some):
+                for c in range(0, inputs, lanes):
+                    n = min(lanes, inputs - c)
+                    store(out, (begin + u) * inputs + c, load(scratch, buffer + u * crow + c, n), n)
