@@ -345,7 +345,9 @@ def f1_interval(
     value_B = np.empty(draws)
     for start in range(0, draws, 250):
         size = min(250, draws - start)
-        weight_BN = rng.multinomial(examples, np.full(examples, 1 / examples), size).astype(np.float32)
+        drawn_BN = rng.integers(0, examples, (size, examples)) + examples * np.arange(size)[:, None]
+        weight_BN = np.bincount(drawn_BN.ravel(), minlength=size * examples).reshape(size, examples)
+        weight_BN = weight_BN.astype(np.float32)
         below_BR = weight_BN @ named_NR
         f1_BR = np.divide(2 * (weight_BN @ hit_NR), below_BR, out=np.zeros_like(below_BR), where=below_BR > 0)
         share_BR = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds

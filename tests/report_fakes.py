@@ -147,7 +147,8 @@ def add_study(
         for place in range(seeds + failed):
             run_id = run_hash(name, model, place)
             run = logged(
-                run_id, engine="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}", study=name, model=model, seed=1000 + place, tags=tags,
+                run_id, engine="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}",
+                study=name, model=model, seed=1000 + place, tags=tags,
                 params=params | {"seed": str(1000 + place)}, started=START + 3600 * place,
             )  # fmt: skip
             if place >= seeds:
@@ -173,7 +174,8 @@ def add_study(
         for place in range(trials if search else 0):
             state = ("complete", "complete", "pruned", "complete", "failed")[place % 5]
             trial_runs.append(logged(
-                run_hash(name, model, "trial", place), name=f"{model} trial {place}", role="trial", study=name, model=model,
+                run_hash(name, model, "trial", place), name=f"{model} trial {place}", role="trial", study=name,
+                model=model,
                 complete=state == "complete", status="FAILED" if state == "failed" else "FINISHED",
                 reason="" if state == "complete" else "worse than the median at epoch 1", params=params,
                 tags=tags | {"gru_bench.state": state},

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -390,11 +387,3 @@ def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
-
-def test_statistics_and_metrics_load_no_torch():
-    code = (
-        "import sys, gru_bench.statistics, gru_bench.metrics\n"
-        "print(sorted({'torch', 'mlflow', 'optuna', 'pandas'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

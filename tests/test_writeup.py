@@ -1,0 +1,498 @@
+"""A write-up's numbers are the runs' own, its sentences agree with them, and nothing is dropped in silence."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gru_bench import statistics
+from gru_bench.errors import RunError
+from gru_bench.report.numbers import MISSING, Number, decimals_for, plain, slug, written
+from gru_bench.report.sentences import Pair, settling_sentence, verdict_sentence
+from gru_bench.report.writeup import build
+from gru_bench.statistics import Design, Estimate, Finding
+from tests.report_fakes import BEST, FakeStore, TestSet, add_study, logged, three_models
+
+
+def said(sentence) -> str:
+    return "".join(part if isinstance(part, str) else part.text for part in sentence).replace("\u00a0", " ")
+
+
+def all_said(sentences) -> str:
+    return "\n".join(said(sentence) for sentence in sentences)
+
+
+@pytest.fixture(scope="module")
+def three():
+    store, studies = three_models()
+    return store, studies, build(studies, store, experiment="movie-reviews")
+
+
+def correct(store, study):
+    runs = [run for run in study.confirms if run.complete]
+    read = [store.kept[run.run_id, "test"] for run in runs]
+    return np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in read])
+
+
+def test_rows_hold_what_the_predictions_say(three):
+    store, studies, writeup = three
+    assert [row.label for row in writeup.rows] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+    for study, row in zip(studies, writeup.rows, strict=True):
+        right_RN = correct(store, study)
+        expected = statistics.accuracy_interval(right_RN)
+        assert row.accuracy.value == expected.estimate
+        assert (row.accuracy.low, row.accuracy.high) == (expected.low, expected.high)
+        assert row.deviation.value == statistics.seed_deviation(right_RN)
+        runs = [run for run in study.confirms if run.complete]
+        assert row.seeds.value == 5
+        assert row.accuracy.runs == tuple(run.run_id for run in runs)
+        assert row.accuracy.examples == 2000
+        assert row.f1.value == pytest.approx(np.mean([run.metrics["test/f1"] for run in runs]), abs=1e-6)
+        assert row.train_seconds.value == pytest.approx(np.mean([run.metrics["time/train_seconds"] for run in runs]))
+        for cell, name in zip(
+            row.confusion, ("true_negative", "false_positive", "false_negative", "true_positive"), strict=True
+        ):
+            assert cell.value == pytest.approx(np.mean([run.metrics[f"test/{name}"] for run in runs]))
+        assert sum(cell.value for cell in row.confusion) == pytest.approx(2000)
+
+
+def test_pairs_are_compared_by_the_headline_method(three):
+    store, studies, writeup = three
+    by_name = {study.run.name: correct(store, study) for study in studies}
+    p = []
+    for pair, (a, b) in zip(
+        writeup.comparisons,
+        [("torch", "scratch"), ("bidirectional", "scratch"), ("bidirectional", "torch")],
+        strict=True,
+    ):
+        expected = statistics.accuracy_difference(by_name[a], by_name[b])
+        assert (pair.difference.value, pair.difference.low, pair.difference.high) == (
+            expected.estimate, expected.low, expected.high,
+        )  # fmt: skip
+        assert pair.chance.value == statistics.chance_better(by_name[a], by_name[b])
+        p.append(expected.p)
+    assert [pair.p.value for pair in writeup.comparisons] == statistics.holm(p)
+    assert writeup.comparisons[1].finding in (Finding.BETTER.value, Finding.BETTER_BY_MARGIN.value)
+    assert "Bidirectional GRU is better than Scratch GRU" in said(writeup.comparisons[1].sentence)
+
+
+def test_every_number_says_what_it_rests_on(three):
+    _, _, writeup = three
+    numbers = writeup.numbers()
+    assert len(numbers) > 200
+    for key, number in numbers.items():
+        assert key == number.key
+        assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        if number.low is not None:
+            assert number.low <= number.value <= number.high
+            assert number.method
+            assert number.runs
+
+
+def test_a_baseline_above_is_said(three):
+    _, _, writeup = three
+    text = all_said(writeup.below_baseline)
+    assert "Scratch GRU (86.1 %) is below the baseline TF-IDF + logistic regression (87.3 %)" in text
+    assert "Bidirectional" not in text
+    assert "majority" not in text
+
+
+def test_failed_seeds_are_named_and_counted(three):
+    _, _, writeup = three
+    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(writeup.missing)
+    counts = {(count.study, count.stage): count for count in writeup.counts}
+    torch = counts["torch", "confirm"]
+    assert [n.value for n in (torch.complete, torch.pruned, torch.failed, torch.other)] == [5, 0, 1, 0]
+    assert torch.reasons == (("torch seed 1005", "failed: the loss is not finite in epoch 2"),)
+    search = counts["torch", "search"]
+    assert [n.value for n in (search.complete, search.pruned, search.failed, search.other)] == [10, 3, 3, 0]
+
+
+def test_a_run_still_running_counts_as_other():
+    store, (study, *_) = three_models()
+    running = logged("r", role="trial", complete=False, status="RUNNING", tags={"gru_bench.state": "running"})
+    writeup = build([replace(study, trials=(*study.trials, running))], store)
+    assert writeup.counts[0].other.value == 1
+    assert writeup.counts[0].reasons[-1] == ("r", "other: no reason logged")
+
+
+def test_curves_are_means_with_the_range_of_seeds(three):
+    store, studies, writeup = three
+    runs = [run.run_id for run in studies[0].confirms]
+    curve = writeup.curves[0]
+    assert [epoch.epoch.value for epoch in curve.epochs] == [1, 2, 3, 4]
+    values = [dict(store.metrics[run]["val/loss"])[2] for run in runs]
+    shown = curve.epochs[1].validation_loss
+    assert (shown.value, shown.low, shown.high) == (pytest.approx(np.mean(values)), min(values), max(values))
+    assert curve.trace is not None
+    assert curve.trace.epoch[-1] == pytest.approx(4.0)
+
+
+def test_an_epoch_that_only_some_seeds_reached_says_how_many():
+    store, (study, *_) = three_models()
+    short = study.confirms[0].run_id
+    store.metrics[short] = {name: points[:2] for name, points in store.metrics[short].items()}
+    curve = build([study], store).curves[0]
+    assert [epoch.seeds.value for epoch in curve.epochs] == [5, 5, 4, 4]
+
+
+def test_categories_add_up(three):
+    _, _, writeup = three
+    (table,) = writeup.category_tables
+    assert [category.name for category in table.categories] == ["imdb", "rotten_tomatoes"]
+    assert sum(category.examples.value for category in table.categories) == 2000
+    for place, row in enumerate(writeup.rows):
+        whole = sum(c.examples.value * c.accuracy[place].value for c in table.categories) / 2000
+        assert whole == pytest.approx(row.accuracy.value)
+
+
+def test_search_shows_promise_confirmation_and_test(three):
+    _, studies, writeup = three
+    search = writeup.searches[0]
+    runs = studies[0].confirms
+    assert search.best.value == 0.872
+    assert search.confirmed.value == pytest.approx(np.mean([run.metrics["kept/accuracy"] for run in runs]))
+    assert search.test == writeup.rows[0].accuracy
+    assert "the best trial reached 87.2 % on validation; fresh seeds" in said(search.gap)
+    assert {d.name: d.edge for d in search.space} == {
+        "learning rate": "", "hidden size": "high", "readout": "", "dropout": "",
+    }  # fmt: skip
+    assert "the best hidden size lies at the end of the range searched" in said(search.edges)
+    assert search.importance_method.startswith("PED-ANOVA")
+
+
+def test_validation_of_the_kept_epoch_is_found_in_the_history_too():
+    store, (study, *_) = three_models()
+    bare = [replace(r, metrics={k: v for k, v in r.metrics.items() if k != "kept/accuracy"}) for r in study.confirms]
+    search = build([replace(study, confirms=tuple(bare))], store).searches[0]
+    expected = np.mean([dict(store.metrics[run.run_id]["val/accuracy"])[3] for run in bare])
+    assert search.confirmed.value == pytest.approx(expected)
+
+
+def test_unequal_budgets_are_said():
+    store = FakeStore()
+    add_study(store, "scratch", {"scratch": 0.0}, trials=16)
+    add_study(store, "torch", {"torch": 0.0}, trials=16)
+    studies = store.by_experiment["movie-reviews"]
+    assert build(studies, store).budgets == ()
+    add_study(store, "bidirectional", {"bidirectional": 0.1}, trials=40)
+    text = said(build(store.by_experiment["movie-reviews"], store).budgets)
+    assert "were not given the same budget" in text
+    assert "bidirectional had 40 trials of up to 4 epochs over 4 settings" in text
+
+
+def test_a_study_of_several_models_without_a_search():
+    store = FakeStore()
+    study = add_study(store, "homework", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.1}, search=False)
+    writeup = build([study], store)
+    assert len(writeup.rows) == 3
+    assert writeup.searches == ()
+    assert [setting.name for setting in writeup.rows[0].settings] == [
+        "learning rate", "hidden size", "layers", "readout",
+    ]  # fmt: skip
+    assert writeup.budgets == ()
+
+
+def test_two_studies_of_one_model_are_told_apart():
+    store = FakeStore()
+    add_study(store, "small", {"torch": 0.0})
+    add_study(store, "large", {"torch": 0.1})
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    assert [row.label for row in writeup.rows] == ["Torch GRU (small)", "Torch GRU (large)"]
+    assert len(writeup.comparisons) == 1
+
+
+def test_other_data_is_not_compared():
+    store = FakeStore()
+    add_study(store, "here", {"torch": 0.0})
+    add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    assert writeup.comparisons == ()
+    assert "not compared: their data or its split differ" in all_said(writeup.not_compared)
+    assert len(writeup.data) == 2
+    assert len(writeup.category_tables) == 2
+    # A baseline is context for its own data alone.
+    assert {baseline.fingerprint for baseline in writeup.baselines} == {"3f6c90d2a41b", "other"}
+
+
+def test_the_same_data_with_other_test_examples_is_not_compared():
+    store = FakeStore()
+    add_study(store, "here", {"torch": 0.0})
+    add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1))
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    assert "not compared: their test examples differ" in all_said(writeup.not_compared)
+
+
+def test_the_order_of_examples_in_a_file_does_not_matter(three):
+    store, studies, writeup = three
+    shuffled = FakeStore(metrics=store.metrics)
+    rng = np.random.default_rng(0)
+    for key, p in store.kept.items():
+        order_N = rng.permutation(len(p))
+        shuffled.kept[key] = type(p)(
+            p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
+            p.tokens_N[order_N], p.dropped_N[order_N],
+        )  # fmt: skip
+    again = build(studies, shuffled, experiment="movie-reviews")
+    assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in writeup.comparisons]
+
+
+def test_a_run_scored_on_other_examples_is_left_out_and_named():
+    store, (study, *_) = three_models()
+    odd = study.confirms[2].run_id
+    store.kept[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
+    writeup = build([study], store)
+    assert writeup.rows[0].seeds.value == 4
+    assert f"the run {odd} was scored on other test examples and is left out" in all_said(writeup.missing)
+
+
+def test_a_run_without_predictions_is_left_out_and_named():
+    store, (study, *_) = three_models()
+    bare = study.confirms[0].run_id
+    del store.kept[bare, "test"]
+    writeup = build([study], store)
+    assert writeup.rows[0].seeds.value == 4
+    assert f"the run {bare} has no test predictions and is left out" in all_said(writeup.missing)
+
+
+def test_a_logged_accuracy_that_the_predictions_contradict_is_said():
+    store, (study, *_) = three_models()
+    liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "test/accuracy": 0.99})
+    writeup = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
+    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(writeup.missing)
+
+
+def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
+    store, (study, *_) = three_models()
+    old = tuple(
+        replace(run, params={**run.params, "training.lr": "0.5"}, started=run.started - 1e6)
+        for run in study.confirms[:2]
+    )
+    writeup = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
+    assert writeup.rows[0].seeds.value == 3
+    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(writeup.missing)
+
+
+def test_a_seed_run_twice_counts_once_and_the_newer_stands():
+    store, (study, *_) = three_models()
+    again = replace(study.confirms[0], run_id="again", started=study.confirms[0].started + 1e6)
+    store.kept["again", "test"] = store.kept[study.confirms[1].run_id, "test"]
+    store.metrics["again"] = store.metrics[study.confirms[1].run_id]
+    writeup = build([replace(study, confirms=(*study.confirms, again))], store)
+    assert writeup.rows[0].seeds.value == 5
+    assert "again" in writeup.rows[0].accuracy.runs
+    assert study.confirms[0].run_id not in writeup.rows[0].accuracy.runs
+
+
+def test_planned_seeds_without_a_run_are_named():
+    store, (study, *_) = three_models()
+    writeup = build([replace(study, confirms=study.confirms[:3])], store)
+    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(writeup.missing)
+
+
+def test_an_unfinished_study_shows_what_there_is():
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, finished=False)
+    writeup = build([study], store)
+    assert len(writeup.rows) == 1
+    assert "The study torch has not come to its end: what follows is what there is." in all_said(writeup.missing)
+    assert writeup.data == ()
+    assert writeup.baselines == ()
+    assert writeup.curves[0].trace is None  # the iterations of an epoch are not known
+
+
+def test_nothing_to_show():
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2)
+    with pytest.raises(RunError, match=r"needs a study with a complete confirm run, but there is none: run one"):
+        build([study], store)
+
+
+def test_missing_metrics_are_dashes_and_never_zero():
+    store, (study, *_) = three_models()
+    bare = tuple(replace(run, metrics={}) for run in study.confirms)
+    writeup = build([replace(study, confirms=bare)], store)
+    row = writeup.rows[0]
+    assert [n.text for n in (row.parameters, row.train_seconds, row.tokens_per_second)] == [MISSING] * 3
+    assert row.accuracy.value is not None
+    assert writeup.curves[0].kept.text == MISSING
+
+
+@pytest.mark.parametrize(
+    ("seeds", "caution", "verdict"),
+    [
+        (1, "rests on 1 seed: its interval is over test examples only", "from 1 seed: between these very runs"),
+        (2, "rests on 2 seeds: an estimate without interval", "from 2 seeds: an estimate only"),
+        (3, "rests on 3 seeds: too few for a verdict", "from 3 seeds (5 are the least)"),
+    ],
+)
+def test_few_seeds_say_less(seeds, caution, verdict):
+    store, studies = three_models(seeds=seeds)
+    writeup = build(studies, store)
+    assert caution in all_said(writeup.methods)
+    assert caution in said(writeup.rows[0].caution)
+    for pair in writeup.comparisons:
+        assert verdict in said(pair.sentence)
+        assert pair.p.text == MISSING
+        assert "better" not in said(pair.sentence)
+        assert ("McNemar" in said(pair.sentence)) == (seeds == 1)
+    assert (writeup.rows[0].accuracy.low is None) == (seeds == 2)
+    assert (writeup.rows[0].deviation.text == MISSING) == (seeds == 1)
+
+
+def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pair:
+    estimate = Estimate(
+        theta, theta, theta, 0.95, deviation**2, 40.0, None, (seeds, seeds), 2000, statistics.METHOD_BOTH
+    ).at(0.95)
+    p = min(1.0, factor * statistics._p_value(estimate)) if seeds >= 5 else None
+    design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
+    found = statistics.verdict(estimate, p, margin)
+    return Pair("pair.a.b", "Alpha", "Beta", estimate, p, family, found, design, ("r",))
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        (pair_of(0.02, 0.008), "Alpha is better than Beta: +2.0 points (95 % interval +0.4 to +3.6), p = 0.017"),
+        (pair_of(-0.02, 0.008), "Beta is better than Alpha: −2.0 points"),
+        (pair_of(0.03, 0.008), "Alpha is better than Beta by more than 1.0 points: +3.0 points"),
+        (pair_of(0.005, 0.002), "Alpha is better than Beta, but by a negligible amount: +0.5 points"),
+        (pair_of(0.001, 0.002), "Alpha and Beta are equivalent within 1.0 points: the 90 % interval"),
+        (pair_of(0.01, 0.008), "Inconclusive: Alpha against Beta, +1.0"),
+    ],
+)
+def test_verdicts_in_words(pair, words):
+    assert words in said(verdict_sentence(pair))
+
+
+def test_inconclusive_names_what_would_settle_it():
+    pair = pair_of(0.01, 0.008)
+    text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
+    assert "This design detects a difference of 1.4 points." in text
+    assert "takes more test examples" in text
+    wide = pair_of(0.01, 0.03, margin=0.02)
+    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in said(
+        settling_sentence(wide)
+    )
+    assert settling_sentence(pair_of(0.03, 0.008)) == ()
+
+
+def test_an_interval_without_zero_that_holm_does_not_grant_is_explained():
+    pair = pair_of(0.02, 0.009, factor=3)
+    text = said(verdict_sentence(pair))
+    assert text.startswith("Inconclusive")
+    assert "Taken alone the interval leaves out 0, but among 3 pairs one such finding may be chance." in text
+
+
+def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart():
+    # The lower end is 0.003 points: with one decimal it would look like 0.
+    text = said(verdict_sentence(pair_of(0.0162, 0.0080)))
+    assert "(95 % interval +0.003 to +3.237)" in text
+
+
+@given(
+    st.floats(-0.1, 0.1), st.floats(1e-4, 0.05), st.integers(1, 20), st.floats(1, 6),
+    st.sampled_from([0.005, 0.01, 0.02]),
+)  # fmt: skip
+def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, margin):
+    pair = pair_of(theta, deviation, seeds, factor, margin)
+    text = said(verdict_sentence(pair))
+    assert "no difference" not in text
+    numbers = {n.key.removeprefix("pair.a.b."): n for n in verdict_sentence(pair) if isinstance(n, Number)}
+
+    def shown(key):
+        return float(numbers[key].text.replace("−", "-").replace("< ", ""))
+
+    if "is better than" in text:
+        favoured = "Alpha" if theta > 0 else "Beta"
+        assert text.startswith(f"{favoured} is better than")
+        assert shown("p") < 0.05
+        assert shown("difference.low") * shown("difference.high") > 0
+    if "by more than" in text:
+        assert min(abs(shown("difference.low")), abs(shown("difference.high"))) > shown("margin")
+    if "equivalent" in text or "negligible" in text:
+        assert -shown("margin") < shown("difference-90.low") <= shown("difference-90.high") < shown("margin")
+    if text.startswith("Inconclusive"):
+        assert shown("p") >= 0.05
+        inside = shown("difference.low") <= 0 <= shown("difference.high")
+        assert inside == ("Taken alone" not in text)
+    if seeds < 5:
+        assert text.startswith("No verdict")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "decimals", "text"),
+    [
+        (0.86125, "percent", None, "86.1"),
+        (0.0062, "percent", 2, "0.62"),
+        (0.012, "points", None, "+1.2"),
+        (-0.012, "points", None, "−1.2"),
+        (0.0, "points", None, "0.0"),
+        (-0.00001, "points", None, "0.0"),
+        (0.0004, "p", None, "< 0.001"),
+        (0.0312, "p", None, "0.031"),
+        (0.0499, "p", None, "0.0499"),
+        (0.05, "p", None, "0.050"),
+        (0.7312, "p", None, "0.73"),
+        (1.0, "p", None, "1.00"),
+        (120802.0, "count", None, "120,802"),
+        (8075.2, "amount", None, "8,080"),
+        (61234.0, "amount", None, "61,200"),
+        (9.2, "amount", None, "9.2"),
+        (0.01, "amount", None, "0.01"),
+        (0.34567, "score", None, "0.346"),
+        (0.00137, "setting", None, "0.00137"),
+        (1e-05, "setting", None, "1e−05"),
+        (250.0, "setting", None, "250"),
+        (None, "percent", None, MISSING),
+        (float("nan"), "count", None, MISSING),
+    ],
+)
+def test_how_numbers_are_written(value, kind, decimals, text):
+    assert written(value, kind, decimals) == text
+
+
+def test_decimals_keep_ends_off_landmarks():
+    assert decimals_for([0.012, 0.034], [0.0, 0.01]) == 1
+    assert decimals_for([0.0004, 0.034], [0.0, 0.01]) == 2
+    assert decimals_for([0.0102, 0.034], [0.0, 0.01]) == 2
+    assert decimals_for([0.0, 0.01], [0.0, 0.01]) == 1  # it is the landmark
+
+
+@given(st.text())
+def test_names_become_harmless(text):
+    shown = plain(text)
+    assert all(character.isprintable() or character == " " for character in shown if character.isascii())
+    assert "\n" not in shown
+    assert set(slug(text)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert slug(text)
+
+
+def test_one_read_of_histories_and_predictions_of_confirm_runs_only():
+    store, studies = three_models()
+    build(studies, store)
+    confirmed = [run.run_id for study in studies for run in study.confirms if run.complete]
+    assert sorted(store.reads) == sorted(["histories", *confirmed])
+
+
+def test_a_thousand_runs_take_no_time():
+    store = FakeStore()
+    add_study(store, "large", {"torch": 0.0, "bidirectional": 0.1}, trials=500)
+    begin = time.perf_counter()
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    assert time.perf_counter() - begin < 5
+    assert writeup.counts[0].complete.value == 600
+
+
+def test_tuned_settings_are_shown_as_they_ran(three):
+    _, _, writeup = three
+    shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in writeup.rows[0].settings}
+    assert shown == {
+        "learning rate": BEST["training.lr"], "hidden size": 250, "readout": "meanmax", "dropout": 0.31,
+    }  # fmt: skip
+
