@@ -74,17 +74,12 @@ def ended(application: typer.Typer) -> int:
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here")
-        return INTERRUPTED
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         where = f" to write {error.filename}" if error.filename else ""
         _complain(f"there must be free space on the disk{where}, but none is left: free some and run this again")
         return 1
-    except typer.Abort:
-        return INTERRUPTED
     except Exception as error:
         # typer's own usage errors know how to show themselves; their class has moved between its versions.
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
@@ -92,6 +87,8 @@ def ended(application: typer.Typer) -> int:
             raise
         show()
         return int(exit_code)
+    if code == INTERRUPTED:  # typer's answer to Ctrl-C
+        _complain("interrupted; the same command goes on from here")
     return code if isinstance(code, int) else 0
 
 

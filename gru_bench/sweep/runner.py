@@ -55,6 +55,8 @@ class _ModelState:
     confirm_left: list[int] = field(default_factory=list)
     confirmed: dict[int, str] = field(default_factory=dict)
     """Seed -> run id, of the settings that are confirmed."""
+    earlier: list[LoggedRun] = field(default_factory=list)
+    """Confirm runs that earlier starts have finished, whatever their settings."""
     failed_in_row: int = 0
 
 
@@ -112,7 +114,6 @@ class Sweep:
             KeyboardInterrupt: passed on, once all that is under way is marked as broken off.
         """
         parent = self._parent()
-        self._agree_on_confirmed(parent)
         self.display.begin(self._trials_left(), self.spec.confirm * len(self.states))
         try:
             with Pool(self.workers, self.spec.base.data, self.spec.base.embedding) as pool:
@@ -183,8 +184,8 @@ class Sweep:
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
-        done = {seed: run_id for seed, run_id in state.confirmed.items() if seed in self.spec.confirm_seeds}
-        state.confirm_left = [seed for seed in self.spec.confirm_seeds if seed not in done]
+        self._set_aside(state, state.tuned)
+        state.confirm_left = [seed for seed in self.spec.confirm_seeds if seed not in state.confirmed]
         self.display.search_ended(state.model, best)
 
     def _begin(
@@ -306,11 +307,7 @@ class Sweep:
         """Return the study's own run: the one of an earlier start, or a new one."""
         for study in self._studies():
             if study.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint:
-                for child in self.store.runs(self.experiment):
-                    # Left by a start that was killed: nothing of ours trains it any more.
-                    mine = child.tags.get("mlflow.parentRunId") == study.run_id
-                    if mine and child.status == "RUNNING" and child.role in ("trial", "confirm"):
-                        self.store.writer(child.run_id).kill("its process ended without a word")
+                self._take_over(study)
                 return self.store.resume(study.run_id)
         writer = self.store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
@@ -322,29 +319,35 @@ class Sweep:
             writer.texts("test", self.corpus.test.example_id_N, self.corpus.texts("test"))
         return writer
 
+    def _take_over(self, study: LoggedRun) -> None:
+        """Close what a start that was killed has left open, and remember what was finished."""
+        for run in self.store.runs(self.experiment):
+            if run.tags.get("mlflow.parentRunId") != study.run_id:
+                continue
+            if run.status == "RUNNING":
+                self.store.writer(run.run_id).kill("its process ended without a word")
+            elif run.role == "confirm" and run.complete:
+                for state in self.states:
+                    if state.model == run.model:
+                        state.earlier.append(run)
+
     def _studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
             yield from (run for run in self.store.runs(self.experiment)
                         if run.role == "study" and run.study == self.spec.name)
 
-    def _agree_on_confirmed(self, parent: RunWriter) -> None:
-        """Find the confirm runs that earlier starts have finished."""
-        for run in self.store.runs(self.experiment):
-            if run.tags.get("mlflow.parentRunId") != parent.run_id or run.role != "confirm" or not run.complete:
+    def _set_aside(self, state: _ModelState, settings: Mapping[str, Scalar]) -> None:
+        """Take over the confirm runs of earlier starts that hold these settings; set the others aside."""
+        for run in state.earlier:
+            assert run.seed is not None
+            if run.tags["gru_bench.settings"] == _digest(settings):
+                state.confirmed[run.seed] = run.run_id
                 continue
-            for state in self.states:
-                best = state.search.best()
-                settings = best[0] if best is not None else {}
-                if run.model != state.model or run.seed is None:
-                    continue
-                if run.tags.get("gru_bench.settings") == _digest(settings) and not self._may_ask(state):
-                    state.confirmed[run.seed] = run.run_id
-                elif run.tags.get("gru_bench.settings") != _digest(settings):
-                    self.store.writer(run.run_id).tags({"gru_bench.role": "superseded"})
-                    note = (f"The search of {state.model} went on after its best settings had been scored on the test "
-                            "split; those runs are set aside.")
-                    if note not in self.notes:
-                        self.notes.append(note)
+            self.store.writer(run.run_id).tags({"gru_bench.role": "superseded"})
+            note = (f"The search of {state.model} went on after its best settings had been scored on the test split; "
+                    "those runs are set aside.")
+            if note not in self.notes:
+                self.notes.append(note)
 
     def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
         """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""

@@ -1,0 +1,100 @@
+"""Study files: what they mean, and what each mistake in one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gru_bench.errors import DataError, UsageError
+from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
+
+GOOD = """
+purpose = "test"
+models = ["torch"]
+trials = 4
+[training]
+epochs = 2
+[space]
+training.lr = { low = 1e-4, high = 1e-2, log = true }
+model.hidden_size = { low = 8, high = 32, step = 8 }
+model.readout = { choices = ["last", "mean"] }
+"""
+
+
+def study_file(tmp_path: Path, text: str) -> str:
+    (tmp_path / "mine.toml").write_text(text)
+    return str(tmp_path / "mine.toml")
+
+
+def test_a_study_file(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, GOOD), confirm=3, settings={"training.batch_size": 8})
+    assert (spec.name, spec.trials, spec.confirm, spec.base.training.epochs) == ("mine", 4, 3, 2)
+    assert spec.space["model.hidden_size"] == Range(low=8, high=32, step=8)
+    config = spec.config("torch", {"training.lr": 0.5}, seed=7)
+    assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
+
+
+@pytest.mark.parametrize("name", known_studies())
+def test_every_study_of_ours_is_sound(name: str) -> None:
+    spec = load_study(name)
+    assert spec.purpose
+    assert spec.name == name
+
+
+@pytest.mark.parametrize("seed", [0, 1, 9_999])
+def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None:
+    path = study_file(tmp_path, GOOD)
+    seeds = load_study(path, seed=seed, confirm=50).confirm_seeds
+    assert len(set(seeds)) == 50
+    assert min(seeds) > 9_999
+    assert not set(seeds) & set(load_study(path, seed=(seed + 1) % 10_000, confirm=50).confirm_seeds)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("trials = 4", "trials = -1"), r"mine\.toml\.trials must be at least 0, but got -1"),
+    (("trials = 4", "trails = 4"), r"unknown setting 'mine\.toml\.trails': known here are base, confirm"),
+    (('["torch"]', '["lstm"]'), r"models\.0 must be one of 'scratch', 'torch' or 'bidirectional', but got 'lstm'"),
+    (("epochs = 2", "epochs = 0"), r"training\.epochs must be at least 1, but got 0"),
+    (("epochs = 2", "epoch = 2"), r"unknown setting 'mine\.toml\.training\.epoch'"),
+    (("low = 8, high", "low = 0, high"), r"model\.hidden_size must be at least 1, but got 0"),
+    (("low = 1e-4, high = 1e-2", "low = 1e-2, high = 1e-4"), r"space\.training\.lr must have low below high"),
+    (("low = 1e-4, high", "low = 0.0, high"), r"on a log scale must have low above 0"),
+    (("model.readout", "model.readouts"), r"unknown setting 'model\.readouts'.* Did you mean 'model\.readout'\?"),
+    (("model.readout = ", "model.engine = "), r"model\.engine must not be searched"),
+    (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"), r"must hold lines like training\.lr"),
+    (('["last", "mean"]', '["last", "first"]'), r"model\.readout must be one of .*, but got 'first'"),
+    (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"unknown setting 'seed\.x'"),
+    (("epochs = 2", 'selection = "lowest_train_window"'), r"a search needs training\.selection 'best_validation'"),
+])
+def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(UsageError, match=message):
+        load_study(study_file(tmp_path, GOOD.replace(*change)))
+
+
+def test_a_search_needs_a_space_and_a_study_something_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a study with trials must have a search space"):
+        load_study(study_file(tmp_path, 'models = ["torch"]\ntrials = 2'))
+    with pytest.raises(UsageError, match="trials and confirm are both 0"):
+        load_study(study_file(tmp_path, 'models = ["torch"]'), confirm=0)
+
+
+def test_unknown_study_missing_file_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown study 'bidirektional'.*Did you mean 'bidirectional'\?"):
+        load_study("bidirektional")
+    with pytest.raises(UsageError, match=r"there is no file 'absent\.toml'"):
+        load_study("absent.toml")
+    with pytest.raises(DataError, match="a study file must be TOML"):
+        load_study(study_file(tmp_path, "models = ["))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (None, None)])
+def test_durations(text: str | None, seconds: float | None) -> None:
+    assert parsed_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "ten", "-5", "0", "5 days"])
+def test_wrong_durations(text: str) -> None:
+    with pytest.raises(UsageError, match="--timeout must be a time such as 90s, 10m or 1.5h"):
+        parsed_duration(text)

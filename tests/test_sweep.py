@@ -1,0 +1,281 @@
+"""Whole sweeps, in processes as a user starts them: what they log, how they go on, and how they end badly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import Search, open_storage
+from gru_bench.tracking import LoggedStudy, Store
+
+from .conftest import ROOT, command
+
+STUDY = """
+purpose = "Which learning rate?"
+models = ["torch"]
+trials = 3
+confirm = 2
+[embedding]
+dimension = 12
+[model]
+hidden_size = 8
+[training]
+epochs = 2
+batch_size = 16
+log_every = 5
+[space]
+training.lr = { low = 1e-3, high = 1e-1, log = true }
+"""
+
+
+def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (directory / "quick.toml").write_text(STUDY)
+    return command(str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+
+
+def only_study(directory: Path) -> LoggedStudy:
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    (study,) = store.studies("easy")
+    return study
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path, empty_database: Path) -> Path:
+    """A directory in which a study has been run to its end."""
+    directory = tmp_path_factory.mktemp("swept")
+    shutil.copy(empty_database, directory)
+    done = sweep(directory, easy_csv, "--category-column", "kind", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "confirmed on fresh seeds" in done.stdout
+    assert "python -m gru_bench.report --study quick" in done.stdout
+    return directory
+
+
+def copied(swept: Path, tmp_path: Path) -> Path:
+    """A copy to change; the artifacts stay where their runs say."""
+    shutil.copytree(swept, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+class TestWhole:
+    def test_trials_and_confirm_runs(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert study.summary is not None
+        assert len(study.trials) == 3
+        assert [trial.state for trial in study.summary.trials].count("failed") == 0
+        assert sorted(run.seed for run in study.confirms) == [10_000, 10_001] == list(study.summary.confirm_seeds)
+        assert all(run.complete for run in study.confirms)
+        assert all(run.status == "FINISHED" for run in (study.run, *study.trials, *study.confirms))
+        assert study.run.tags["gru_bench.data_fingerprint"] == study.summary.data.fingerprint
+
+    def test_the_search_never_sees_the_test_split(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert {run.seed for run in study.trials} == {0}
+        assert not any(key.startswith("test/") for run in study.trials for key in run.metrics)
+        assert all("test/accuracy" in run.metrics for run in study.confirms)
+
+    def test_the_best_complete_trial_is_confirmed(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert study.summary is not None
+        complete = [trial for trial in study.summary.trials if trial.state == "complete"]
+        best = max(complete, key=lambda trial: trial.value or 0.0)
+        assert study.summary.best == {"torch": best.settings}
+        assert study.summary.best_value == {"torch": best.value}
+        assert {run.params["training.lr"] for run in study.confirms} == {str(best.settings["training.lr"])}
+
+    def test_both_stores_agree(self, swept: Path) -> None:
+        study = only_study(swept)
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(swept / "optuna.journal")))
+        runs = {run.run_id: run for run in study.trials}
+        for trial in search.trials:
+            run = runs.pop(trial.user_attrs["run_id"])
+            assert float(run.params["training.lr"]) == trial.params["training.lr"]
+            assert run.tags["gru_bench.state"] == trial.state.name.lower()
+        assert not runs
+
+    def test_baselines_and_data_are_logged(self, swept: Path) -> None:
+        summary = only_study(swept).summary
+        assert summary is not None
+        assert [baseline.name for baseline in summary.baselines] == ["majority class", "TF-IDF + logistic regression"]
+        assert summary.baselines[1].test_accuracy > 0.9
+        assert summary.data.categories == {"books": 266, "music": 134}
+        assert summary.data.train + summary.data.validation + summary.data.test == 400
+
+    def test_workers_split_the_cores(self, swept: Path) -> None:
+        share = max(1, len(os.sched_getaffinity(0)) // 2)
+        assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(share)}
+
+    def test_the_write_up_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
+        done = command("-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
+                       str(tmp_path / "out"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        page = (tmp_path / "out" / "report.html").read_text()
+        for run in only_study(swept).confirms:
+            assert run.run_id in page
+
+
+class TestGoesOn:
+    def test_nothing_left_to_do_adds_nothing(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind")
+        assert done.returncode == 0, done.stderr
+        study, before = only_study(directory), only_study(swept)
+        assert study.run.run_id == before.run.run_id
+        assert [run.run_id for run in study.trials] == [run.run_id for run in before.trials]
+        assert [run.run_id for run in study.confirms] == [run.run_id for run in before.confirms]
+
+    def test_more_trials_and_seeds_are_totals(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "5", "--confirm", "3")
+        assert done.returncode == 0, done.stderr
+        study = only_study(directory)
+        assert study.summary is not None
+        assert len(study.trials) == len(study.summary.trials) == 5
+        assert sorted(run.seed for run in study.confirms) == [10_000, 10_001, 10_002]
+        lrs = [trial.settings["training.lr"] for trial in study.summary.trials]
+        assert len(set(lrs)) == 5
+
+    @pytest.mark.parametrize(("options", "what"), [
+        (["--set", "training.batch_size=8"], "training.batch_size was 16 and is now 8"),
+        (["--seed", "4"], "search seed was 0 and is now 4"),
+        (["--limit", "200"], "data was"),
+    ])
+    def test_another_question_under_the_same_name_is_refused(
+        self, swept: Path, tmp_path: Path, easy_csv: Path, options: list[str], what: str
+    ) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind", *options)
+        assert done.returncode == 2
+        assert "the study 'quick' must go on as it began" in done.stderr
+        assert what in done.stderr
+        assert "--study-name" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(only_study(directory).trials) == 3
+
+    def test_a_changed_space_is_refused(self, swept: Path, tmp_path: Path) -> None:
+        text = STUDY.replace("high = 1e-1", "high = 2e-1")
+        (tmp_path / "quick.toml").write_text(text)
+        identity = {"data": "x"}
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
+        (tmp_path / "quick.toml").write_text(STUDY)
+        with pytest.raises(Exception, match=r"space of training\.lr was .*0\.2.* and is now .*0\.1"):
+            Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
+
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_sweep_loses_nothing(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path, how: signal.Signals
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        (tmp_path / "quick.toml").write_text(STUDY)
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv),
+             "--epochs", "400", "--set", "training.patience=400"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "epoch 2" in line:
+                break
+        process.send_signal(how)
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted; the same command goes on from here" in complaint
+        study = only_study(tmp_path)
+        assert {run.status for run in (study.run, *study.trials)} == {"KILLED"}
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))
+        broken, queued = search.trials
+        assert (broken.state.name, queued.state.name) == ("FAIL", "WAITING")
+        assert queued.system_attrs["fixed_params"] == broken.params
+        assert list(Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").iterdir())
+
+
+class TestEndsBadly:
+    def test_a_trial_that_explodes_fails_with_its_reason(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        text = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e3, high = 1e5") + "\n"
+        (tmp_path / "wild.toml").write_text(text.replace("log_every = 5", "log_every = 5\nclip_norm = 1e9"))
+        done = command(str(ROOT / "sweeps" / "run.py"), "--study", "wild.toml", "--data", str(easy_csv), cwd=tmp_path)
+        assert done.returncode == 1
+        assert "all failed" in done.stderr or "has none" in done.stderr
+        assert "must stay finite" in done.stderr
+        assert "Traceback" not in done.stderr
+        study = only_study(tmp_path)
+        assert {run.status for run in (study.run, *study.trials)} == {"FAILED"}
+        assert all("must stay finite" in run.reason for run in study.trials)
+
+    def test_a_worker_that_is_killed_is_replaced_and_its_trial_done_again(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        (tmp_path / "quick.toml").write_text(STUDY)
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv),
+             "--epochs", "12"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "epoch 1" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(workers[0], signal.SIGKILL)
+        shown, complaint = process.communicate(timeout=200)
+        assert process.returncode == 0, complaint
+        assert "its worker process ended by signal 9" in shown
+        study = only_study(tmp_path)
+        assert study.summary is not None
+        states = [trial.state for trial in study.summary.trials]
+        assert len(states) == 4
+        assert states.count("failed") == 1
+        assert not any(run.status == "RUNNING" for run in study.trials)
+
+    def test_a_half_written_journal_is_mended(self, tmp_path: Path) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY)
+        spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
+        search = Search(spec, "torch", open_storage(str(path)), "data")
+        number, _ = search.ask()
+        search.complete(number, 0.5)
+        with path.open("ab") as file:
+            file.write(b'{"op_code": 4, "worker')
+        again = Search(spec, "torch", open_storage(str(path)), "data")
+        again.complete(again.ask()[0], 0.7)
+        final = Search(spec, "torch", open_storage(str(path)), "data")
+        assert final.best() is not None
+        assert [trial.value for trial in final.trials()] == [0.5, 0.7]
+
+
+def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec = load_study(str(tmp_path / "quick.toml"))
+    proposed = []
+    for _ in range(4):
+        search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
+        number, settings = search.ask()
+        search.complete(number, 0.5)
+        proposed.append(settings["training.lr"])
+    assert len(set(proposed)) == 4
+
+
+def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
+    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.study import Search, open_storage; import os;"
+            f"Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
+    assert command("-c", code, cwd=tmp_path).returncode == 9
+    before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
+    assert [trial.state.name for trial in before] == ["RUNNING"]
+    search = Search(spec, "torch", open_storage(path), "data")
+    number, settings = search.ask()
+    assert settings == before[0].params
+    assert search.trials()[0].state == "failed"
+    assert search.trials()[0].reason == "its process ended without a word"
+    assert number == 1

@@ -1,0 +1,50 @@
+"""Which module may load what: each is imported in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "seaborn", "matplotlib", "pandas", "numba", "scipy", "ray"}
+
+
+def loaded(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(("module", "allowed"), [
+    ("gru_bench", set()),
+    ("gru_bench.config", set()),
+    ("gru_bench.results", set()),
+    ("gru_bench.metrics", set()),
+    ("gru_bench.tracking", set()),
+    ("gru_bench.corpus", set()),
+    ("gru_bench.embeddings", set()),
+    ("gru_bench.batching", set()),
+    ("gru_bench.statistics", {"scipy"}),
+    ("gru_bench.sweep.spec", set()),
+    ("gru_bench.sweep.workers", set()),
+    ("gru_bench.sweep.display", set()),
+    ("gru_bench.report.writeup", {"scipy"}),
+    ("gru_bench.train.__main__", set()),
+    ("gru_bench.sweep.__main__", set()),
+    ("gru_bench.report.__main__", set()),
+])
+def test_loads_only(module: str, allowed: set[str]) -> None:
+    assert loaded(f"import {module}") & HEAVY <= allowed
+
+
+def test_the_trainer_knows_neither_search_nor_tracking() -> None:
+    assert not loaded("import gru_bench.train.loop") & {"mlflow", "optuna", "gensim", "pandas"}
+
+
+def test_the_search_knows_no_torch_and_no_tracking() -> None:
+    assert not loaded("import gru_bench.sweep.study") & {"mlflow", "torch"}
+
+
+def test_the_write_up_reads_through_tracking_alone() -> None:
+    assert not loaded("import gru_bench.report.render, gru_bench.report.figures") & {"torch", "optuna", "gensim", "mlflow"}
