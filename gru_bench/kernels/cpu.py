@@ -59,6 +59,7 @@ _WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in ra
 CHUNK = 128
 # Not "nnan": a value that is not a number must come out as one.
 _FAST = {"contract", "nsz"}
+_INLINE = {"fastmath": _FAST, "forceinline": True}
 
 
 def _jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -178,6 +179,22 @@ def store(typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
     return types.void(array, types.intp, value, types.intp), generate
 
 
+@intrinsic
+def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
+    """Begin to bring the cache line of array[offset] nearer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        number = ir.IntType(32)
+        fetch = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [address.type, *[number] * 3]), "llvm.prefetch.p0"
+        )
+        builder.call(fetch, [address, *(ir.Constant(number, v) for v in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 def _arithmetic(symbol: Callable[[Any, Any], Any], instruction: str) -> None:
     """Give vectors the operator `symbol`, also with a number on either side."""
 
@@ -196,7 +213,7 @@ def _arithmetic(symbol: Callable[[Any, Any], Any], instruction: str) -> None:
 
         return kind(left, right), generate
 
-    @overload(symbol)
+    @overload(symbol, jit_options=_INLINE)
     def operate(left, right):
         if isinstance(left, Vector) or isinstance(right, Vector):
             return lambda left, right: apply(left, right)
@@ -259,7 +276,7 @@ def tanh(value):
     raise NotImplementedError("called from compiled code only")
 
 
-@overload(tanh)
+@overload(tanh, jit_options=_INLINE)
 def _tanh(value):
     if value.scalar.bitwidth == 64:
         return lambda value: _each_tanh(value)
@@ -279,7 +296,7 @@ def sigmoid(value):
     raise NotImplementedError("called from compiled code only")
 
 
-@overload(sigmoid)
+@overload(sigmoid, jit_options=_INLINE)
 def _sigmoid(value):
     return lambda value: 0.5 + 0.5 * tanh(0.5 * value)
 
@@ -621,7 +638,7 @@ def project(
 # --- The recurrence ------------------------------------------------------------------------------------
 
 
-@njit(fastmath=_FAST)
+@njit(**_INLINE)
 def _step_after(x, xt, a, at, bias, h, ht, saved, st, out, ot, j, hidden, keep, count):
     """One vector of hidden units of one token, reset after the product; `a` holds U h."""
     r = sigmoid(load(x, xt + j, count) + load(a, at + j, count))
@@ -638,7 +655,7 @@ def _step_after(x, xt, a, at, bias, h, ht, saved, st, out, ot, j, hidden, keep, 
         store(saved, st + 3 * hidden + j, q, count)
 
 
-@njit(fastmath=_FAST)
+@njit(**_INLINE)
 def _step_gates(x, xt, a, at, h, ht, reset, rt, saved, st, j, hidden, keep, count):
     """r, z and r * h of one vector of one token, reset before the product; z replaces its sum in `a`."""
     r = sigmoid(load(x, xt + j, count) + load(a, at + j, count))
@@ -652,7 +669,7 @@ def _step_gates(x, xt, a, at, h, ht, reset, rt, saved, st, j, hidden, keep, coun
         store(saved, st + 3 * hidden + j, q, count)
 
 
-@njit(fastmath=_FAST)
+@njit(**_INLINE)
 def _step_before(x, xt, a, at, c, ct, h, ht, saved, st, out, ot, j, hidden, keep, count):
     """The new state of one vector of one token, reset before the product; `c` holds U_n (r * h)."""
     n = tanh(load(x, xt + 2 * hidden + j, count) + load(c, ct + j, count))
@@ -661,6 +678,45 @@ def _step_before(x, xt, a, at, c, ct, h, ht, saved, st, out, ot, j, hidden, keep
     store(out, ot + j, state, count)
     if keep:
         store(saved, st + j, n, count)
+
+
+@njit
+def _prefetch(a, at, count):
+    """Begin to bring a[at : at + count] nearer, which is not needed at once."""
+    line = 64 // a.itemsize
+    for i in range(0, count, line):
+        _prefetch_line(a, at + i)
+    _prefetch_line(a, at + count - 1)
+
+
+# Below, whole vectors go apart from the rest: what was stored without a mask is forwarded to the next load.
+
+
+@njit(fastmath=_FAST)
+def _row_after(x, xt, scratch, at, ht, bias, saved, st, out, ot, hidden, keep):
+    lanes = lanes_of(x)
+    whole = hidden - hidden % lanes
+    for j in range(0, whole, lanes):
+        _step_after(x, xt, scratch, at, bias, scratch, ht, saved, st, out, ot, j, hidden, keep, lanes)
+    if whole < hidden:
+        rest = hidden - whole
+        _step_after(x, xt, scratch, at, bias, scratch, ht, saved, st, out, ot, whole, hidden, keep, rest)
+
+
+@njit(fastmath=_FAST)
+def _row_gates(x, xt, scratch, at, ht, rt, saved, st, hidden, keep):
+    lanes = lanes_of(x)
+    for j in range(0, hidden, lanes):
+        n = min(lanes, hidden - j)
+        _step_gates(x, xt, scratch, at, scratch, ht, scratch, rt, saved, st, j, hidden, keep, n)
+
+
+@njit(fastmath=_FAST)
+def _row_before(x, xt, scratch, at, ct, ht, saved, st, out, ot, hidden, keep):
+    lanes = lanes_of(x)
+    for j in range(0, hidden, lanes):
+        n = min(lanes, hidden - j)
+        _step_before(x, xt, scratch, at, scratch, ct, scratch, ht, saved, st, out, ot, j, hidden, keep, n)
 
 
 @njit
@@ -718,19 +774,12 @@ def _forward_group(
                 st = (direction * starts[-1] + token) * 4 * hidden
                 ot = (places[b] + t) * width + direction * hidden
                 at, ht = a + k * a_row, h + k * h_row
-                for j in range(0, hidden, lanes):
-                    n = min(lanes, hidden - j)
-                    if not before:
-                        _step_after(x, xt, scratch, at, bias, scratch, ht, saved, st, out, ot, j, hidden, keep, n)
-                    elif half == 0:
-                        _step_gates(
-                            x, xt, scratch, at, scratch, ht, scratch, reset + k * h_row, saved, st, j, hidden, keep, n
-                        )
-                    else:
-                        _step_before(
-                            x, xt, scratch, at, scratch, c + k * h_row, scratch, ht, saved, st, out, ot, j, hidden,
-                            keep, n,
-                        )  # fmt: skip
+                if not before:
+                    _row_after(x, xt, scratch, at, ht, bias, saved, st, out, ot, hidden, keep)
+                elif half == 0:
+                    _row_gates(x, xt, scratch, at, ht, reset + k * h_row, saved, st, hidden, keep)
+                else:
+                    _row_before(x, xt, scratch, at, c + k * h_row, ht, saved, st, out, ot, hidden, keep)
 
 
 def forward_scratch(hidden: int, lanes: int, group: int) -> int:
@@ -793,11 +842,12 @@ def recur(
 # --- Its gradient --------------------------------------------------------------------------------------
 
 
-@njit(fastmath=_FAST)
-def _back_after(grad, gt, out, pt, inside, saved, st, a, at, dh, ht, j, hidden, count):
-    """Turn one vector of one token's saved values into gradients, reset after the product.
+@njit(**_INLINE)
+def _back_after(grad, gt, out, pt, inside, saved, st, a, at, states, rt, dh, ht, j, hidden, count):
+    """Turn one vector of one token's saved n, r and z into gradients, reset after the product.
 
-    `a` receives the gradients of r, z and q, in this order; dh what reaches the state before through z.
+    `a` receives the gradients of r, z and q, in this order, `states` the state before, and dh what reaches it
+    through z.
     """
     n = load(saved, st + j, count)
     r = load(saved, st + hidden + j, count)
@@ -808,20 +858,19 @@ def _back_after(grad, gt, out, pt, inside, saved, st, a, at, dh, ht, j, hidden, 
     dn = d * (1.0 - z) * (1.0 - n * n)
     dz = d * (previous - n) * z * (1.0 - z)
     dr = dn * q * r * (1.0 - r)
-    dq = dn * r
     store(saved, st + j, dn, count)
     store(saved, st + hidden + j, dr, count)
     store(saved, st + 2 * hidden + j, dz, count)
-    store(saved, st + 3 * hidden + j, dq, count)
     store(a, at + j, dr, count)
     store(a, at + hidden + j, dz, count)
-    store(a, at + 2 * hidden + j, dq, count)
+    store(a, at + 2 * hidden + j, dn * r, count)
+    store(states, rt + j, previous, count)
     store(dh, ht + j, d * z, count)
 
 
-@njit(fastmath=_FAST)
-def _back_before(grad, gt, out, pt, inside, saved, st, a, at, dh, ht, j, hidden, count):
-    """The gradients of n and z of one vector of one token, reset before the product; q stays r * h."""
+@njit(**_INLINE)
+def _back_before(grad, gt, out, pt, inside, saved, st, a, at, states, rt, resets, qt, dh, ht, j, hidden, count):
+    """The gradients of n and z of one vector of one token, reset before the product; `resets` receives r * h."""
     n = load(saved, st + j, count)
     z = load(saved, st + 2 * hidden + j, count)
     previous = load(out, pt + j, count if inside else 0)
@@ -832,42 +881,103 @@ def _back_before(grad, gt, out, pt, inside, saved, st, a, at, dh, ht, j, hidden,
     store(saved, st + 2 * hidden + j, dz, count)
     store(a, at + hidden + j, dz, count)
     store(a, at + 2 * hidden + j, dn, count)
+    store(states, rt + j, previous, count)
+    store(resets, qt + j, load(saved, st + 3 * hidden + j, count), count)
     store(dh, ht + j, d * z, count)
 
 
-@njit(fastmath=_FAST)
-def _back_reset(out, pt, inside, saved, st, a, at, c, ct, dh, ht, j, hidden, count):
+@njit(**_INLINE)
+def _back_reset(saved, st, a, at, states, rt, c, ct, dh, ht, j, hidden, count):
     """The gradient of r of one vector of one token; `c` holds that of r * h."""
     r = load(saved, st + hidden + j, count)
-    previous = load(out, pt + j, count if inside else 0)
     d = load(c, ct + j, count)
-    dr = d * previous * r * (1.0 - r)
+    dr = d * load(states, rt + j, count) * r * (1.0 - r)
     store(saved, st + hidden + j, dr, count)
     store(a, at + j, dr, count)
     store(dh, ht + j, load(dh, ht + j, count) + d * r, count)
 
 
 @njit(fastmath=_FAST)
+def _row_back_after(grad, gt, out, pt, inside, saved, st, scratch, at, rt, ht, hidden):
+    lanes = lanes_of(saved)
+    whole = hidden - hidden % lanes
+    for j in range(0, whole, lanes):
+        _back_after(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, ht, j, hidden, lanes)
+    if whole < hidden:
+        rest = hidden - whole
+        _back_after(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, ht, whole, hidden, rest)
+
+
+@njit(fastmath=_FAST)
+def _row_back_before(grad, gt, out, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden):
+    lanes = lanes_of(saved)
+    for j in range(0, hidden, lanes):
+        n = min(lanes, hidden - j)
+        _back_before(
+            grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, qt, scratch, ht, j, hidden, n
+        )
+
+
+@njit(fastmath=_FAST)
+def _row_back_reset(saved, st, scratch, at, rt, ct, ht, hidden):
+    lanes = lanes_of(saved)
+    for j in range(0, hidden, lanes):
+        _back_reset(saved, st, scratch, at, scratch, rt, scratch, ct, scratch, ht, j, hidden, min(lanes, hidden - j))
+
+
+@njit
+def _add_products(scratch, rows, hidden, before, vectors, a, states, resets, packed, sums, ct):
+    """Add to sums (3H, H + 1) the products of `rows` lines of gradients with the states they came from.
+
+    Column H, whose factor is 1, adds up the gradients alone.
+    """
+    lanes = lanes_of(scratch)
+    widest = _WIDEST[TILE_ROWS]
+    panels = (vectors + widest - 1) // widest
+    narrow = _vectors(hidden, lanes) * lanes
+    crow = vectors * lanes
+    outputs = (2 if before else 3) * hidden
+    _pack(scratch, states, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+    _multiply(
+        scratch, a, 1, 3 * hidden, outputs, scratch, packed, rows, vectors, widest, 0, panels, sums, ct, crow, True
+    )
+    if before:
+        _pack(scratch, resets, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+        _multiply(
+            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, rows, vectors, widest, 0, panels,
+            sums, ct + outputs * crow, crow, True,
+        )  # fmt: skip
+
+
+@njit(fastmath=_FAST)
 def _backward_group(
     grad, order, starts, places, first, count, direction, hidden, before, saved, out, width, widest,
-    scratch, packed, packed_n, a, dh, c,
+    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct,
 ):  # fmt: skip
-    """Run the gradient of `_forward_group`, from the last step to the first."""
+    """Run the gradient of `_forward_group`, from the last step to the first.
+
+    Gradients and the states before them gather in `a`, `states` and `resets`, up to CHUNK tokens, until they are
+    multiplied while still in the cache.
+    """
     lanes = lanes_of(saved)
-    few = _vectors(hidden, lanes)
+    few, vectors = _vectors(hidden, lanes), _vectors(hidden + 1, lanes)
     panels = (few + widest - 1) // widest
     a_row, h_row = 3 * hidden, few * lanes
     depth = (2 if before else 3) * hidden
     _clear(scratch, dh, count * h_row)
     active = 0
+    held = 0
     for s in range(_length(starts, order[first]) - 1, -1, -1):
         while active < count and _length(starts, order[first + active]) > s:
             active += 1
+        if held + active > CHUNK:
+            _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct)
+            held = 0
         for half in range(2 if before else 1):
             if half == 1:
                 _multiply(
-                    scratch, a + 2 * hidden, a_row, 1, active, scratch, packed_n, hidden, few, widest, 0, panels,
-                    scratch, c, h_row, False,
+                    scratch, a + held * a_row + 2 * hidden, a_row, 1, active, scratch, packed_n, hidden, few, widest,
+                    0, panels, scratch, c, h_row, False,
                 )  # fmt: skip
             for k in range(active):
                 b = order[first + k]
@@ -876,62 +986,32 @@ def _backward_group(
                 gt = (places[b] + t) * width + direction * hidden
                 pt = gt - width if direction == 0 else gt + width
                 inside = s > 0
-                at, ht = a + k * a_row, dh + k * h_row
-                for j in range(0, hidden, lanes):
-                    n = min(lanes, hidden - j)
-                    if not before:
-                        _back_after(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, ht, j, hidden, n)
-                    elif half == 0:
-                        _back_before(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, ht, j, hidden, n)
-                    else:
-                        _back_reset(
-                            out, pt, inside, saved, st, scratch, at, scratch, c + k * h_row, scratch, ht, j, hidden, n
-                        )
+                at, ht = a + (held + k) * a_row, dh + k * h_row
+                rt, qt = states + (held + k) * h_row, resets + (held + k) * h_row
+                if half == 0 and inside:
+                    # The step before this one, while the product keeps the core busy.
+                    following = -1 if direction == 0 else 1
+                    _prefetch(saved, st + following * 4 * hidden, 4 * hidden)
+                    _prefetch(grad, gt + following * width, hidden)
+                if not before:
+                    _row_back_after(grad, gt, out, pt, inside, saved, st, scratch, at, rt, ht, hidden)
+                elif half == 0:
+                    _row_back_before(grad, gt, out, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden)
+                else:
+                    _row_back_reset(saved, st, scratch, at, rt, c + k * h_row, ht, hidden)
         if s > 0:
             _multiply(
-                scratch, a, a_row, 1, active, scratch, packed, depth, few, widest, 0, panels,
+                scratch, a + held * a_row, a_row, 1, active, scratch, packed, depth, few, widest, 0, panels,
                 scratch, dh, h_row, True,
             )  # fmt: skip
-
-
-@njit
-def _add_outer(
-    saved, st, skip, rows, out, at, row, length, shift, columns, vectors, scratch, packed, sums, ct, crow,
-):  # fmt: skip
-    """Add to sums[rows, columns + 1] one sequence's gradients times what they were multiplied with.
-
-    saved: its gradients at st + token * skip; the other factor of token t is row t + shift of out, or zeros
-    outside the sequence. The last column of sums adds up the gradients alone.
-    """
-    lanes = lanes_of(saved)
-    widest = _WIDEST[TILE_ROWS]
-    panels = (vectors + widest - 1) // widest
-    for begin in range(0, length, CHUNK):
-        depth = min(CHUNK, length - begin)
-        low = 1 if begin + shift < 0 else 0
-        high = depth - (1 if begin + depth + shift > length else 0)
-        _pack(
-            out, at + (begin + low + shift) * row, row, 1, high - low, columns, True, vectors, widest,
-            scratch, packed, depth, low,
-        )  # fmt: skip
-        for k in range(depth):
-            if k < low or k >= high:
-                for p in range(panels):
-                    first, width = _panel(p, vectors, widest)
-                    for c in range(width * lanes):
-                        scratch[packed + first * lanes * depth + k * width * lanes + c] = (
-                            1.0 if first * lanes + c == columns else 0.0
-                        )
-        _multiply(
-            saved, st + begin * skip, 1, skip, rows, scratch, packed, depth, vectors, widest, 0, panels,
-            sums, ct, crow, True,
-        )  # fmt: skip
+        held += active
+    _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct)
 
 
 def backward_scratch(hidden: int, lanes: int, group: int) -> int:
     """Return how many values of scratch each worker of `recur_backward` needs."""
     narrow, summed = -(-hidden // lanes) * lanes, -(-(hidden + 1) // lanes) * lanes
-    return 3 * hidden * narrow + group * (3 * hidden + 2 * narrow) + CHUNK * summed
+    return 3 * hidden * narrow + CHUNK * (3 * hidden + 2 * narrow + summed) + group * 2 * narrow
 
 
 @_jit(nogil=True, fastmath=_FAST)
@@ -939,7 +1019,7 @@ def recur_backward(
     worker, workers, directions,
     grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums,
 ):  # fmt: skip
-    """Run the gradient of `recur`: `saved` becomes the gradients of n, r, z and q of every token.
+    """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
 
     sums: for each worker and direction (3H, H + 1 rounded up to vectors), the gradient of the hidden weights
     and, in column H, of their biases, from the worker's own sequences.
@@ -949,17 +1029,18 @@ def recur_backward(
     sequences = order.size
     groups = (sequences + group - 1) // group
     tasks = directions * groups
-    few, vectors = _vectors(hidden, lanes), _vectors(hidden + 1, lanes)
-    crow = vectors * lanes
-    each = 3 * hidden * crow
+    few = _vectors(hidden, lanes)
+    each = 3 * hidden * _vectors(hidden + 1, lanes) * lanes
     widest = _WIDEST[min(group, TILE_ROWS)]
     depth = (2 if before else 3) * hidden
     packed = worker * size
     packed_n = packed + depth * few * lanes
     a = packed + 3 * hidden * few * lanes
-    dh = a + group * 3 * hidden
+    states = a + CHUNK * 3 * hidden
+    resets = states + CHUNK * few * lanes
+    factors = resets + CHUNK * few * lanes
+    dh = factors + CHUNK * _vectors(hidden + 1, lanes) * lanes
     c = dh + group * few * lanes
-    states = c + group * few * lanes
     ready = -1
     _clear(sums, worker * directions * each, directions * each)
     for i in range((tasks + workers - 1) // workers):
@@ -978,38 +1059,39 @@ def recur_backward(
                 ready = d
             _backward_group(
                 grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
-                scratch, packed, packed_n, a, dh, c,
+                scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
             )  # fmt: skip
-            ct = (worker * directions + d) * each
-            for k in range(count):
-                b = order[first + k]
-                length = _length(starts, b)
-                st = (d * starts[-1] + starts[b]) * 4 * hidden
-                _add_outer(
-                    saved, st + hidden, 4 * hidden, depth, out, places[b] * width + d * hidden, width, length,
-                    -1 if d == 0 else 1, hidden, vectors, scratch, states, sums, ct, crow,
-                )  # fmt: skip
-                if before:
-                    _add_outer(
-                        saved, st, 4 * hidden, hidden, saved, st + 3 * hidden, 4 * hidden, length,
-                        0, hidden, vectors, scratch, states, sums, ct + depth * crow, crow,
-                    )  # fmt: skip
+
+
+@njit
+def _copy(a, at, b, bt, count):
+    lanes = lanes_of(a)
+    for c in range(0, count, lanes):
+        n = min(lanes, count - c)
+        store(b, bt + c, load(a, at + c, n), n)
+
+
+@njit
+def _accumulate(a, at, b, bt, count):
+    lanes = lanes_of(a)
+    for c in range(0, count, lanes):
+        n = min(lanes, count - c)
+        store(b, bt + c, load(b, bt + c, n) + load(a, at + c, n), n)
 
 
 @njit
 def _gather(saved, at, skip, first, members, low, high, columns, to, tt, row):
     """to[u - low, :columns] = the sum of the saved gradients of the tokens of row u, from column `at`."""
-    lanes = lanes_of(saved)
     for u in range(low, high):
         target = tt + (u - low) * row
         for m in range(first[u], first[u + 1]):
+            if m + 4 < members.size:
+                _prefetch(saved, at + members[m + 4] * skip, columns)
             source = at + members[m] * skip
-            for c in range(0, columns, lanes):
-                n = min(lanes, columns - c)
-                value = load(saved, source + c, n)
-                if m > first[u]:
-                    value = value + load(to, target + c, n)
-                store(to, target + c, value, n)
+            if m == first[u]:
+                _copy(saved, source, to, target, columns)
+            else:
+                _accumulate(saved, source, to, target, columns)
         if first[u] == first[u + 1]:
             _clear(to, target, columns)
 
@@ -1071,20 +1153,16 @@ def weight_gradients(
         for column in range(low, high):
             line = (column + 2 * hidden) % (3 * hidden)
             source = (d * 3 * hidden + column) * crow
-            for e in range(inputs):
-                input_weights[d][line, e] = products[source + e]
+            _copy(products, source, input_weights[d].reshape(-1), line * inputs, inputs)
             input_biases[d][line] = products[source + inputs]
     low, high = _share(directions * 3 * hidden, worker, workers)
     for g in range(low, high):
         d, line = g // (3 * hidden), g % (3 * hidden)
-        for c in range(hidden + 1):
-            value = sums[g * hidden_row + c]
-            for other in range(1, workers):
-                value += sums[(other * directions * 3 * hidden + g) * hidden_row + c]
-            if c < hidden:
-                hidden_weights[d][line, c] = value
-            else:
-                hidden_biases[d][line] = value
+        source = g * hidden_row
+        for other in range(1, workers):
+            _accumulate(sums, (other * directions * 3 * hidden + g) * hidden_row, sums, source, hidden_row)
+        _copy(sums, source, hidden_weights[d].reshape(-1), line * hidden, hidden)
+        hidden_biases[d][line] = sums[source + hidden]
 
 
 def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
