@@ -228,3 +228,24 @@ def three_models(**options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
     for name, skill, failed in (("scratch", 0.0, 0), ("torch", 0.01, 1), ("bidirectional", 0.16, 0)):
         add_study(store, name, {name: skill}, failed=failed, **options)
     return store, store.by_experiment["movie-reviews"]
+
+
+HOSTILE_NAMES = (
+    "\\input{/etc/passwd} $x^2$ & 100% #1 _a~b {c} \"quotes\" 'single' <script>alert(1)</script> | `",
+    "naïve café – “Ωμέγα” 中文 😀 \x00\x1b[31m \u202eevil",
+    "[option] *star " + "Supercalifragilisticexpialidocious" * 3,
+    "-- --- ,, `` ''",
+)
+
+
+def hostile_studies() -> tuple[FakeStore, list[LoggedStudy]]:
+    """Return studies whose names, purposes, categories and reasons are as bad as names can be."""
+    store = FakeStore(url="http://127.0.0.1:5000")
+    categories = [*HOSTILE_NAMES, *(f"category number {i}" for i in range(22))]
+    test_set = TestSet.draw(1500, categories)
+    for place, name in enumerate(HOSTILE_NAMES):
+        add_study(
+            store, name, {"scratch": 0.05 * place}, test_set=test_set, purpose=name, experiment=HOSTILE_NAMES[0],
+            failed=1, seed=place,
+        )  # fmt: skip
+    return store, store.by_experiment[HOSTILE_NAMES[0]]

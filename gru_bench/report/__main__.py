@@ -54,13 +54,12 @@ def report(
     experiment: Annotated[str | None, typer.Option(
         help="The experiment (one for each data set).", show_default="the one written last")] = None,
     margin: Annotated[float, typer.Option(
-        min=0.1, max=50.0, help="The largest difference without practical weight, in points of accuracy; "
+        help="The largest difference without practical weight, in points of accuracy; "
         "to be fixed before looking.")] = 1.0,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write up what the sweeps logged: report.html, and report.tex with its tables and figures."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"--out must name a folder, but {out} is a file: choose another name")
+    _check(out, margin)
     from gru_bench.report import render, writeup
     from gru_bench.report.numbers import slug
     from gru_bench.tracking import Store
@@ -110,7 +109,7 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         finished = [study for study in usable if study.summary is not None]
         best = (finished or usable or same)[0]
         if not usable:
-            state = f"so far {len(best.trials)} trials and {len(best.confirms)} confirm runs, none of these complete"
+            state = f"trials so far: {len(best.trials)}, confirm runs: {len(best.confirms)}, none of these complete"
             if names and len(names) == 1:
                 raise _nothing(f"the study {name} has none ({state})")
             missing.append((f"The study {name} is left out: it has no complete confirm run yet.",))
@@ -125,6 +124,16 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
     return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
+
+
+def _check(out: Path | None, margin: float) -> None:
+    if not 0 < margin <= 50:
+        raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
+    for place in (out, *out.parents) if out is not None else ():
+        if place.exists():
+            if not place.is_dir():
+                raise UsageError(f"--out must name a folder, but {place} is a file: choose another name")
+            return
 
 
 def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:

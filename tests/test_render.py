@@ -1,0 +1,331 @@
+"""Both renderings show the same numbers, escape whatever a name holds, and stand alone."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from gru_bench.report import render
+from gru_bench.report.figures import pictures
+from gru_bench.report.numbers import MISSING, Number, written
+from gru_bench.report.writeup import build
+from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+
+
+@pytest.fixture(scope="module")
+def three():
+    store, studies = three_models()
+    writeup = build(studies, store, experiment="movie-reviews")
+    return writeup, render.html(writeup), render.tex(writeup)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    store, studies = hostile_studies()
+    writeup = build(studies, store, experiment=HOSTILE_NAMES[0])
+    return writeup, render.html(writeup), render.tex(writeup)
+
+
+def html_numbers(page: str) -> dict[str, tuple[str, str]]:
+    """Return key -> (text, value); a key shown twice must read the same."""
+    found: dict[str, tuple[str, str]] = {}
+    for element in BeautifulSoup(page, "html.parser").find_all("data"):
+        shown = (element.get_text(), element["value"])
+        assert found.setdefault(element["data-key"], shown) == shown
+    return found
+
+
+def tex_numbers(files: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in files.values():
+        for key, shown in re.findall(r"\\val\{([a-z0-9.-]+)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}", text):
+            plain = shown.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<")
+            plain = plain.replace(r"\textemdash{}", MISSING).replace("{,}", ",").replace(r"\allowbreak{}", "")
+            assert found.setdefault(key, plain) == plain
+    return found
+
+
+@pytest.mark.parametrize("case", ["three", "hostile"])
+def test_page_and_document_show_the_same_numbers(case, request):
+    writeup, page, files = request.getfixturevalue(case)
+    on_page, on_paper = html_numbers(page), tex_numbers(files)
+    assert {key: text for key, (text, _) in on_page.items()} == on_paper
+    numbers = writeup.numbers()
+    assert set(numbers) <= set(on_page)
+    for key, (text, value) in on_page.items():
+        number = numbers.get(key)
+        if number is None:
+            base, _, end = key.rpartition(".")
+            number = numbers[base].ends[("low", "high").index(end)]
+        assert text == number.text
+        assert value == ("" if number.value is None else repr(float(number.value)))
+
+
+def test_a_number_is_told_apart_when_it_differs(three):
+    writeup, page, files = three
+    key = writeup.rows[0].accuracy.key
+    text = writeup.rows[0].accuracy.text
+    tampered = {name: content.replace(rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}") for name, content in
+                files.items()}  # fmt: skip
+    assert html_numbers(page)[key][0] != tex_numbers(tampered)[key]
+
+
+def visible_text(page: str) -> str:
+    soup = BeautifulSoup(page, "html.parser")
+    for element in soup.find_all(["style", "svg", "data", "code", "title", "script"]):
+        element.decompose()
+    return soup.get_text(" ")
+
+
+def test_no_number_of_the_page_is_outside_the_write_up(three):
+    writeup, page, _ = three
+    text = visible_text(page)
+    known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "up to 50",
+             writeup.period, *(dict(writeup.data[0].facts)["fingerprint"],),
+             *(dimension.range for search in writeup.searches for dimension in search.space),
+             *(str(link.seed) for row in writeup.rows for link in row.runs),
+             *(text for count in writeup.counts for reason in count.reasons for text in reason),
+             "seed 1005"]  # fmt: skip
+    for word in known:
+        text = text.replace(word, "")
+    assert re.findall(r"[^\s]*\d[^\s]*", text) == []
+
+
+def test_the_page_asks_for_nothing(three):
+    _, page, _ = three
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.find_all(["script", "img", "iframe", "object", "embed", "video", "audio", "base", "form"]) == []
+    assert [link["href"] for link in soup.find_all("link")] == ["data:,"]
+    assert "default-src 'none'" in soup.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)[^)]*\)", page) == []
+    for element in soup.find_all(href=True):
+        assert element["href"].startswith(("#", "data:,"))
+
+
+def test_runs_are_linked_where_there_is_a_server():
+    store = FakeStore(url="http://127.0.0.1:5000")
+    study = add_study(store, "torch", {"torch": 0.0})
+    writeup = build([study], store)
+    run_id = study.confirms[0].run_id
+    links = [a["href"] for a in BeautifulSoup(render.html(writeup), "html.parser").find_all("a")]
+    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in links
+    runs = render.tex(writeup)["tables/runs.tex"]
+    assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in runs
+
+
+@pytest.mark.parametrize("case", ["three", "hostile"])
+def test_structure_that_a_reader_without_eyes_relies_on(case, request):
+    _, page, _ = request.getfixturevalue(case)
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.html["lang"] == "en"
+    levels = [int(h.name[1]) for h in soup.find_all(re.compile("^h[1-6]$"))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for cell in soup.find_all("th"):
+        assert cell["scope"] in ("col", "row", "colgroup")
+    for table in soup.find_all("table"):
+        assert table.parent["class"] == ["scroll"]
+        assert table.parent["aria-label"]
+        assert table.parent["tabindex"] == "0"
+        widths = {sum(int(c.get("colspan", 1)) for c in r.find_all(["td", "th"])) for r in table.tbody.find_all("tr")}
+        assert len(widths) == 1
+    for figure in soup.find_all("figure"):
+        assert re.search(r"\d", figure.find(role="img")["aria-label"])
+        assert figure.figcaption.get_text(strip=True)
+    ids = [element["id"] for element in soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for a in soup.find_all("a", href=re.compile("^#"))}
+    assert targets <= set(ids)
+    for reference in re.findall(r'(?:url\(#|href="#)([^)"]+)', page):
+        assert reference in ids
+
+
+def test_no_name_becomes_markup(hostile):
+    _, page, _ = hostile
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.find_all("script") == []
+    assert "<script>alert(1)</script>" in soup.h1.get_text()
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page)
+
+
+def test_no_name_becomes_a_command(hostile):
+    _, _, files = hostile
+    whole = "\n".join(files.values())
+    assert r"\input{/etc" not in whole
+    assert r"\textbackslash{}input\{" in whole
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", whole)
+    # What remains outside ASCII are letters of Latin scripts.
+    assert set(re.findall(r"[^\x00-\x7f]", whole)) <= set("ïé")
+
+
+SPECIAL = "\\{}$&#^_~%\"'`<>|[]*-,"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\\", r"\textbackslash{}"),
+        ("{", r"\{"),
+        ("}", r"\}"),
+        ("$", r"\$"),
+        ("&", r"\&"),
+        ("#", r"\#"),
+        ("^", r"\textasciicircum{}"),
+        ("_", r"\_"),
+        ("~", r"\textasciitilde{}"),
+        ("%", r"\%"),
+        ("<", r"\ensuremath{<}"),
+        ("|", r"\textbar{}"),
+        ('"', r"\textquotedbl{}"),
+        ("--", "{-}{-}"),
+        ("[x]", "{[}x{]}"),
+        ("*", "{*}"),
+        ("naïve", "naïve"),
+        ("nai\u0308ve", "naïve"),
+        ("µ ω −", r"\codepoint{00B5} \ensuremath{\omega} \ensuremath{-}"),
+        ("中", r"\codepoint{4E2D}"),
+        ("😀", r"\codepoint{1F600}"),
+        ("\u2028", " "),
+        ("a b", "a b"),
+        ("100\u00a0%", r"100~\%"),
+    ],
+)
+def test_latex_escapes(text, expected):
+    assert render.latex(text) == expected
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from(SPECIAL), st.characters(exclude_categories=["Cs"]))))
+def test_latex_leaves_no_special_character_bare(text):
+    escaped = str(render.latex(text))
+    known = (r"\\(?:textbackslash|textasciicircum|textasciitilde|textbar|textquotedbl|textquotesingle|textasciigrave|"
+             r"allowbreak|textendash|textemdash|textquotedblleft|textquotedblright|textquoteleft|textquoteright|dots|"
+             r"textperiodcentered|textdegree|texteuro|guillemotleft|guillemotright)\{\}|\\codepoint\{[0-9A-F]+\}|"
+             r"\\ensuremath\{(?:\\[A-Za-z]+|[-<>])\}|\\[{}$&#_%]|\{[-,?!*\[\]]\}")  # fmt: skip
+    rest = re.sub(known, "", escaped)
+    assert not set(rest) & set("\\{}$&#^_%\"'`<>|[]*")
+    assert "~" not in rest.replace("~", "", text.count("\u00a0"))
+
+
+def test_long_words_can_be_broken():
+    assert r"\allowbreak{}" in render.latex("x" * 40)
+    assert r"\allowbreak{}" in render.latex("a_long_name_of_a_file.csv")
+    assert r"\allowbreak{}" not in render.latex("an ordinary sentence of ordinary words")
+
+
+def test_templates_cannot_print_text_unescaped():
+    shown = render._tex("100 % & more")
+    assert shown == r"100 \% \& more"
+    assert render._tex(render.Tex(r"\LaTeX")) == r"\LaTeX"
+    assert render._tex(("a_b ", Number("k", 0.5, "percent"))) == r"a\_b \val{k}{50.0}"
+    with pytest.raises(ValueError, match="a key must hold a-z"):
+        render._tex(Number("k}{", 0.5, "percent"))
+
+
+def test_addresses_are_encoded():
+    url = render._tex_url("http://host/#/a b%c&d_{e}~\\^é")
+    assert url == r"http://host/\#/a\%20b\%c\&d_\%7Be\%7D~\%5C\%5E\%C3\%A9".replace("~", "~")
+
+
+def test_figures_are_whole_and_keep_to_themselves(three):
+    writeup, _, _ = three
+    drawn = pictures(writeup)
+    ids: list[str] = []
+    for picture in drawn:
+        svg = picture.svg()
+        assert svg == picture.svg()
+        root = ElementTree.fromstring(svg)
+        assert root.get("viewBox")
+        assert root.get("width") is None
+        assert "var(--ink)" in svg
+        # No colour is left that would not follow the page's scheme.
+        assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
+        ids += re.findall(r'\bid="([^"]+)"', svg)
+        assert picture.pdf().startswith(b"%PDF")
+    assert len(ids) == len(set(ids))
+    assert len({picture.name for picture in drawn}) == len(drawn)
+
+
+def test_figures_touch_no_global_state(three):
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    before = dict(mpl.rcParams)
+    for picture in pictures(three[0]):
+        picture.svg()
+    assert dict(mpl.rcParams) == before
+    assert pyplot.get_fignums() == []
+
+
+def test_alternatives_hold_the_numbers(three):
+    writeup, _, _ = three
+    words = {picture.name: picture.alternative for picture in pictures(writeup)}
+    for row in writeup.rows:
+        assert f"{row.label} {row.accuracy.text} ({row.accuracy.ends[0].text} to" in words["accuracy"]
+        assert f"{row.label}: of label 0, {row.confusion[0].text} right" in words["confusion"]
+    for pair in writeup.comparisons:
+        assert f"{pair.a} less {pair.b} {pair.difference.text}" in words["differences"]
+    assert writeup.category_tables[0].categories[1].accuracy[2].text in words["categories-1"]
+
+
+def test_many_models_and_categories():
+    store = FakeStore()
+    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
+    for i in range(14):
+        add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=test_set, seed=i)
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    page, files = render.html(writeup), render.tex(writeup)
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+    assert "pairs of models is compared below" in visible_text(page)
+    assert files["tables/categories.tex"].count(r"\begin{longtable}") == 5
+
+
+def test_one_category_and_no_search():
+    store = FakeStore()
+    study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
+    writeup = build([study], store)
+    page, files = render.html(writeup), render.tex(writeup)
+    assert "Accuracy by category" not in page
+    assert 'id="search"' not in page
+    assert r"\begin{longtable}" not in files["tables/comparisons.tex"]
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+
+
+def test_an_unfinished_study_renders():
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, finished=False)
+    writeup = build([study], store)
+    page, files = render.html(writeup), render.tex(writeup)
+    assert "has not come to its end" in page
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+
+
+def test_write_replaces_whole_files(three, tmp_path):
+    writeup, page, files = three
+    (tmp_path / "report.html").write_text("old")
+    written_files = render.write(writeup, tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in written_files}
+    assert {"report.html", "report.tex", "tables/evaluation.tex", "figures/accuracy.pdf"} <= names
+    assert (tmp_path / "report.html").read_text() == page
+    assert (tmp_path / "report.tex").read_text() == files["report.tex"]
+    assert list(tmp_path.rglob(".*")) == []
+    included = re.findall(r"\\input\{([^}]*)\}", files["report.tex"])
+    assert all((tmp_path / f"{name}.tex").is_file() for name in included)
+    drawn = re.findall(r"\\drawn\{([a-z0-9-]+)\}", files["report.tex"])
+    assert all((tmp_path / "figures" / f"{name}.pdf").is_file() for name in drawn)
+
+
+def test_html_marks_are_escaped_in_attributes():
+    number = Number("k", 0.5, "percent", method='a "quoted" <method>')
+    shown = render._html(number)
+    assert isinstance(shown, Markup)
+    assert BeautifulSoup(shown, "html.parser").data["title"] == 'a "quoted" <method>'
+    assert written(0.5, "percent") in shown
