@@ -31,7 +31,7 @@ from gru_bench.corpus import Corpus, Split
 from gru_bench.errors import DataError, RunError, UsageError, unknown
 from gru_bench.readers import opened, reading
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Part of every cache key: to be raised when training or the files of a folder change."""
 
 CORPUS = "corpus"
@@ -162,6 +162,16 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
 # ---------------------------------------------------------------- trained on the corpus
 
 
+_TRAINING: Mapping[str, int | float] = {"sg": 0, "window": 8, "sample": 3e-5, "alpha": 0.15, "epochs": 4}
+"""gensim's continuous bag of words, with common words thinned out more and a higher rate than gensim's own.
+
+On the default reviews this halves the time to train and serves better: a bidirectional GRU on the frozen vectors
+(mean and max readout, 200 tokens, 2 epochs, one seed) reached 84.6 % of the 3,256 validation reviews, against 82.9 %
+with gensim's defaults. Skip-gram takes as long for one pass as this for four, and a linear model of a review's mean
+vector did no better on one or two passes of it.
+"""
+
+
 class _Reviews:
     """The training reviews as lists of words, as often as they are asked for."""
 
@@ -184,8 +194,9 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
                         "the training split: lower it")
     tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} reviews")
+    # One worker: with more, the order of the updates and so the vectors differ from run to run.
     model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
-                     epochs=5)
+                     **_TRAINING)
     model.build_vocab_from_freq({corpus.words[place]: int(count_W[place]) for place in known},
                                 corpus_count=len(corpus.train))
     model.train(_Reviews(corpus.train, corpus.words), total_examples=len(corpus.train),
