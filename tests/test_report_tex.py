@@ -1,0 +1,74 @@
+"""The document compiles: no error, no undefined reference, no box too full, whatever the names."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gru_bench.report import render
+from gru_bench.report.writeup import build
+from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed"),
+]
+
+
+def compiled(folder: Path, name: str = "report") -> str:
+    """Compile three times, so that references settle, and return the last log without its line breaks."""
+    for _ in range(3):
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"],
+            cwd=folder, capture_output=True, check=False, timeout=120,
+        )  # fmt: skip
+        log = (folder / f"{name}.log").read_text(encoding="latin1")
+        assert done.returncode == 0, re.findall(r"^!.*\n.*\n.*", log, re.MULTILINE)
+    return log
+
+
+def many_models():
+    store = FakeStore()
+    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
+    for place in range(14):
+        add_study(store, f"study {place}", {"torch": 0.02 * place}, test_set=test_set, seed=place)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def one_small_model():
+    store = FakeStore()
+    study = add_study(store, "plain", {"scratch": 0.0}, seeds=1, test_set=TestSet.draw(300, [""]), search=False)
+    return store, [study]
+
+
+@pytest.mark.parametrize("studies", [three_models, hostile_studies, many_models, one_small_model])
+def test_it_compiles_cleanly(studies, tmp_path):
+    store, logged = studies()
+    writeup = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
+    render.write(writeup, tmp_path)
+    log = compiled(tmp_path)
+    assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
+    shown = subprocess.run(
+        ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.replace("\u2212", "-")
+    for row in writeup.rows:
+        assert row.accuracy.text in shown
+    if studies is hostile_studies:
+        assert "<script>alert(1)</script>" in re.sub(r"\s", "", shown)
+        assert "root:" not in shown
+
+
+def test_tables_can_be_included_elsewhere(tmp_path):
+    store, logged = three_models()
+    render.write(build(logged, store), tmp_path)
+    inputs = "\n".join(rf"\input{{tables/{name}}}" for name in render.TABLES)
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
+        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,xcolor,hyperref}\n"
+        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    )
+    compiled(tmp_path, "paper")
