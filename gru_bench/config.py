@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional"]
 Readout = Literal["last", "final", "mean", "max", "meanmax"]
@@ -147,8 +147,6 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     for key, value in settings.items():
         section, _, name = key.rpartition(".")
         if key not in known:
-            from gru_bench.errors import unknown
-
             raise unknown("setting", key, known)
         (values[section] if section else values)[name] = value
     return validated(RunConfig, values)
@@ -222,6 +220,6 @@ def _sentence(kind: type[BaseModel], error: Any, where: str) -> str:
         return f"unknown setting {name!r}: known here are {', '.join(sorted(owner.model_fields))}"
     if error["type"] == "missing":
         return f"{name} is required, but is not given"
-    context = error.get("ctx", {})
-    rule = _RULES.get(error["type"], "").format_map({**context}) if error["type"] in _RULES else error["msg"]
+    limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
+    rule = _RULES[error["type"]].format_map(limits) if error["type"] in _RULES else error["msg"]
     return f"{name} {rule}, but got {error['input']!r}"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 PAGE = 1000
 BATCH = 1000
 """Points MLflow takes in one call."""
@@ -94,6 +95,8 @@ class Store:
             RunError: for a store that does not answer or is damaged.
         """
         self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
+        if "://" not in self.uri:
+            raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {self.uri!r}")
         self.database = _sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
@@ -126,8 +129,7 @@ class Store:
             raise RunError(f"the tracking store must answer, but {self.uri!r} does not: {_first_line(error)}. Start "
                            "its server, or leave --tracking-uri out to use mlflow.db in this directory") from error
         except Exception as error:
-            known = "a path such as sqlite:///mlflow.db, or an address such as http://127.0.0.1:5000"
-            raise UsageError(f"--tracking-uri must be {known}, but got {self.uri!r}: "
+            raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {self.uri!r}: "
                              f"{_first_line(error)}") from error
         return client
 

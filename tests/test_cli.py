@@ -1,0 +1,241 @@
+"""What is typed: help is quick and teaches, and each mistake gets one message, an exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from gru_bench import cli
+from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.errors import UsageError
+from gru_bench.sweep.__main__ import app as sweep_app
+from gru_bench.tracking import Store
+from gru_bench.train.__main__ import app as train_app
+
+from .conftest import ROOT, command
+
+QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]
+
+
+def reviews_file(path: Path, rows: list[tuple[object, object]], header: tuple[str, ...] = ("text", "label")) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return str(path)
+
+
+def good_rows(count: int = 120) -> list[tuple[object, object]]:
+    return [(f"some {'good' if n % 2 else 'bad'} words number{n}", n % 2) for n in range(count)]
+
+
+def run(app: object, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
+    code = cli.ended(app)
+    return code, capsys.readouterr().err
+
+
+def statuses(directory: Path) -> set[str]:
+    if not (directory / "mlflow.db").exists():
+        return set()
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}")
+    return {run.status for name in store.experiments() for run in store.runs(name)}
+
+
+@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report"])
+def test_help_teaches_without_loading_torch_or_mlflow(module: str) -> None:
+    done = command("-X", "importtime", "-m", module, "--help")
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "mlflow", "optuna", "gensim", "pandas", "sklearn", "matplotlib", "numba"}
+    assert "Usage" in done.stdout
+
+
+def test_one_run_is_logged_and_found(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--score-test", *QUICK])
+    assert cli.ended(train_app) == 0
+    shown = capsys.readouterr().out
+    (run,) = Store().runs("mine")
+    assert run.run_id in shown
+    assert (run.role, run.model, run.engine, run.complete) == ("single", "scratch", "fused", True)
+    assert "test/accuracy" in run.metrics
+    artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
+    monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
+    assert cli.ended(train_app) == 0
+    (newest, _) = Store().runs("mine")
+    assert "test/accuracy" not in newest.metrics
+    artifacts = tmp_path / "mlartifacts" / newest.run_id / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions"]
+
+
+WRONG_OPTIONS = [
+    (["--model", "lstm"], r"model.name must be one of 'scratch', 'torch' or 'bidirectional', but got 'lstm'"),
+    (["--hidden-size", "0"], "model.hidden_size must be at least 1, but got 0"),
+    (["--lr", "-1"], "training.lr must be greater than 0, but got -1.0"),
+    (["--lr", "nan"], "training.lr must be a finite number, but got nan"),
+    (["--epochs", "0"], "training.epochs must be at least 1, but got 0"),
+    (["--data", "imdb"], "imdb"),
+    (["--data", "absent.csv"], "absent.csv"),
+    (["--device", "tpu"], "device must be auto or one that this machine has"),
+    (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
+    (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
+    (["--set", "model.readout=first"], "model.readout must be one of"),
+    (["--set", "data.validation_share=1"], "data.validation_share must be less than 1"),
+    (["--text-column", "body"], "'body'"),
+    (["--label-column", "stars"], "'stars'"),
+    (["--embedding", "absent.bin"], "absent.bin"),
+    (["--embedding", "fasttext"], "fasttext"),
+    (["--tracking-uri", "nonsense"], "nonsense"),
+    (["--no-such-option"], "No such option"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_OPTIONS)
+def test_a_wrong_option_is_told_with_exit_code_2(
+    options: list[str], message: str, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = [] if "--data" in options else ["--data", reviews_file(tmp_path / "mine.csv", good_rows())]
+    code, said = run(train_app, [*data, *QUICK, *options], monkeypatch, capsys)
+    assert (code, message in said) == (2, True), said
+    assert "RUNNING" not in statuses(tmp_path)
+
+
+def damaged_files(folder: Path) -> dict[str, str]:
+    """Name -> file, each with one thing wrong."""
+    class Forbidden:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(folder / "harm"),)
+
+    files = {
+        "no labels": reviews_file(folder / "nolabels.csv", [("a b", ""), ("c d", "")] * 20),
+        "one class": reviews_file(folder / "oneclass.csv", [(f"word{n} b", 1) for n in range(60)]),
+        "other labels": reviews_file(folder / "stars.csv", [(f"word{n} b", n % 5) for n in range(60)]),
+    }
+    (folder / "empty.csv").write_text("")
+    files["empty"] = str(folder / "empty.csv")
+    whole = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]))
+    (folder / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    files["truncated"] = str(folder / "cut.tar.gz")
+    (folder / "harmful.tar.gz").write_bytes(gzip.compress(pickle.dumps([Forbidden(), {}, {}])))
+    files["harmful"] = str(folder / "harmful.tar.gz")
+    return files
+
+
+@pytest.mark.parametrize("what", ["no labels", "one class", "other labels", "empty", "truncated", "harmful"])
+def test_unsuitable_data_is_told_with_exit_code_1(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = damaged_files(tmp_path)[what]
+    code, said = run(train_app, ["--data", path, *QUICK], monkeypatch, capsys)
+    assert code == 1, said
+    assert Path(path).name in said
+    assert not (tmp_path / "harm").exists()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_split_without_test_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(train_app, ["--data", data, *QUICK, "--set", "data.test_share=0"], monkeypatch, capsys)
+    assert code in (1, 2)
+    assert "test" in said
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("2 3\ngood 1 2 3\nbad 1 nan 2\n", "nan"),
+    ("2 3\ngood 1 2 3\nbad 1 2\n", "line 3 holds 2"),
+])
+def test_unsuitable_vectors_are_told(
+    content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    (tmp_path / "vectors.txt").write_text(content)
+    code, said = run(train_app, ["--data", data, "--embedding", str(tmp_path / "vectors.txt"), *QUICK], monkeypatch, capsys)
+    assert code == 1, said
+    assert message in said.lower()
+
+
+def test_a_tracking_server_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(train_app, ["--data", data, "--tracking-uri", "http://127.0.0.1:9", *QUICK], monkeypatch, capsys)
+    assert code == 1
+    assert "the tracking store must answer, but 'http://127.0.0.1:9' does not" in said
+
+
+def test_a_full_disk_is_told_and_the_run_closed(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    shutil.copy(empty_database, tmp_path)
+
+    def full(state: object, file: object) -> None:
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(train_app, ["--data", data, *QUICK], monkeypatch, capsys)
+    assert code == 1
+    assert "no space is left on that disk; free some, or set GRU_BENCH_CACHE" in said
+    assert statuses(tmp_path) == {"FAILED"}
+    assert not list(Path(os.environ["GRU_BENCH_CACHE"]).rglob("*.part"))
+
+
+@pytest.mark.parametrize(("options", "code", "message"), [
+    (["--study", "bidirektional"], 2, "unknown study 'bidirektional'"),
+    (["--study", "smoke", "--trials", "-1"], 2, "trials must be at least 0, but got -1"),
+    (["--study", "smoke", "--timeout", "soon"], 2, "--timeout must be a time such as 90s, 10m or 1.5h, but got 'soon'"),
+    (["--study", "smoke", "--workers", "0"], 2, "workers"),
+    (["--study", "smoke", "--storage", "somewhere"], 2, "--storage must be a database URL"),
+    (["--study", "smoke", "--sampler", "grid"], 2, "sampler must be one of 'tpe' or 'random', but got 'grid'"),
+    ([], 2, "--study"),
+])
+def test_a_wrong_sweep_is_told(
+    options: list[str], code: int, message: str, tmp_path: Path, empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    got, said = run(sweep_app, [*options, "--data", data], monkeypatch, capsys)
+    assert (got, message in said) == (code, True), said
+
+
+def test_a_device_that_no_worker_has_ends_the_sweep_at_once(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    done = command(str(ROOT / "sweeps" / "run.py"), "--study", "smoke", "--data", data, "--device", "cuda:9", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "device must be auto or one that this machine has" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "RUNNING" not in statuses(tmp_path)
+
+
+class TestSettings:
+    def test_values_are_recognised(self) -> None:
+        assert parsed_settings(["a=1", "b=1e-3", "c=true", "d=none", "e=text", "f=a=b", "g=-1"]) == {
+            "a": 1, "b": 1e-3, "c": True, "d": None, "e": "text", "f": "a=b", "g": -1}
+
+    def test_settings_replace_and_are_checked(self) -> None:
+        config = with_settings(RunConfig(), {"training.clip_norm": None, "seed": 5})
+        assert (config.training.clip_norm, config.seed) == (None, 5)
+        with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
+            with_settings(RunConfig(), {"training.batch_size": 1.5})
