@@ -1,0 +1,234 @@
+"""How much faster one training step is on the fused kernel than on torch.nn.GRU and on a loop over cells.
+
+    python benchmarks/train_step.py --quick     two minutes
+    python benchmarks/train_step.py             every size, half an hour
+
+A step is what a classifier of reviews does: look up frozen 300-d vectors, run one GRU layer, apply
+log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours also finds
+the distinct tokens of the batch within the step. Contenders sit in processes of their own, which take turns:
+a round is the same batches once through each of them, a ratio is the median over rounds of baseline / ours.
+Before anything is timed, all must report the same losses to 1e-4 on the way through all batches.
+
+Batches are drawn once, by seed: lengths log-normal as in reviews (median 150, cut at 400), sorted and cut into
+batches, so that padding is slight; for a bidirectional GRU all sequences of a batch have the same length, which
+is what nn.GRU needs to run without packing. Token ids follow a Zipf law over 41,000 words; the share of distinct
+tokens in a batch is printed (in real reviews, 0.72 at B = 1, 0.41 at 32, 0.34 at 64 and 0.29 at 128).
+
+Contenders: `padded`, nn.GRU on padded batches; `packed`, nn.GRU on packed sequences; `cells`, a scratch GRU
+that loops over time in plain torch, as in a homework. Shapes: B sequences, T longest, E = 300, H hidden.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+VOCABULARY, WIDTH, BATCHES = 41_000, 300, 4
+CONTENDERS = {False: ("ours", "padded", "packed", "cells"), True: ("ours", "padded", "packed")}
+
+
+def draw_batches(sequences: int, equal: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return (ids_BT, lengths_B, labels_B) of every batch; ids behind an end are 0."""
+    random = np.random.default_rng(sequences)
+    lengths = np.clip(random.lognormal(np.log(150), 0.5, BATCHES * 8 * sequences), 5, 400).astype(np.int64)
+    lengths.sort()
+    rank = np.arange(VOCABULARY)
+    share = 1 / (rank + 3.0) ** 1.02
+    share /= share.sum()
+    batches = []
+    for i in range(BATCHES):
+        # Evenly over the lengths: batch i of every BATCHES, taken from the middle of its stretch.
+        start = (2 * i + 1) * 4 * sequences
+        mine = lengths[start : start + sequences].copy()
+        if equal:
+            mine[:] = mine[sequences // 2]
+        ids = random.choice(VOCABULARY, (sequences, mine.max()), p=share)
+        ids[np.arange(mine.max()) >= mine[:, None]] = 0
+        shuffled = random.permutation(sequences)
+        batches.append((ids[shuffled], mine[shuffled], random.integers(0, 2, sequences)))
+    return batches
+
+
+class Contender:
+    """One way to run the step; lives in a process of its own."""
+
+    def __init__(self, name: str, sequences: int, hidden: int, threads: int, bidirectional: bool) -> None:
+        import torch
+
+        self.name, self.bidirectional = name, bidirectional
+        torch.set_num_threads(threads)
+        if name == "ours":
+            from gru_bench import kernels
+
+            reason = kernels.unavailable()
+            if reason is not None:
+                raise SystemExit(reason)
+            kernels.set_threads(threads)
+            torch.set_num_threads(1)
+        torch.manual_seed(0)
+        self.table = torch.randn(VOCABULARY, WIDTH)
+        self.gru = torch.nn.GRU(WIDTH, hidden, batch_first=True, bidirectional=bidirectional)
+        self.head = torch.nn.Linear(hidden * (2 if bidirectional else 1), 2)
+        parameters = [*self.gru.parameters(), *self.head.parameters()]
+        self.adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)
+        self.batches = [
+            tuple(torch.from_numpy(part) for part in batch) for batch in draw_batches(sequences, bidirectional)
+        ]
+        self.run: Callable[..., Any] = getattr(self, name)
+
+    def ours(self, ids: Any, lengths: Any) -> Any:
+        import torch
+
+        from gru_bench.kernels import fused_gru
+
+        distinct, index = torch.unique(ids, return_inverse=True)
+        rows = torch.nn.functional.embedding(distinct, self.table)
+        return fused_gru(rows, index, lengths, list(self.gru.parameters()), bidirectional=self.bidirectional)
+
+    def padded(self, ids: Any, lengths: Any) -> Any:
+        import torch
+
+        return self.gru(torch.nn.functional.embedding(ids, self.table))[0]
+
+    def packed(self, ids: Any, lengths: Any) -> Any:
+        import torch
+        from torch.nn.utils import rnn
+
+        x = torch.nn.functional.embedding(ids, self.table)
+        packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
+
+    def cells(self, ids: Any, lengths: Any) -> Any:
+        import torch
+
+        x = torch.nn.functional.embedding(ids, self.table)
+        w, u, b, c = self.gru.parameters()
+        (wr, wz, wn), (ur, uz, un), (br, bz, bn), (cr, cz, cn) = (p.chunk(3) for p in (w, u, b, c))
+        h = x.new_zeros(ids.shape[0], self.gru.hidden_size)
+        states = []
+        for t in range(ids.shape[1]):
+            now = x[:, t]
+            r = torch.sigmoid(now @ wr.T + br + h @ ur.T + cr)
+            z = torch.sigmoid(now @ wz.T + bz + h @ uz.T + cz)
+            n = torch.tanh(now @ wn.T + bn + r * (h @ un.T + cn))
+            h = z * h + (1 - z) * n
+            states.append(h)
+        return torch.stack(states, 1)
+
+    def once_through(self) -> list[float]:
+        """Train on every batch once; return the losses."""
+        import torch
+
+        losses = []
+        for ids, lengths, labels in self.batches:
+            self.adam.zero_grad(set_to_none=True)
+            output = self.run(ids, lengths)
+            last = output[torch.arange(len(labels)), lengths - 1]
+            loss = torch.nn.functional.nll_loss(torch.log_softmax(self.head(last), -1), labels)
+            loss.backward()
+            self.adam.step()
+            losses.append(loss.item())
+        return losses
+
+
+def serve(name: str) -> None:
+    """Answer one JSON line for each that comes: a new size gives losses, "go" gives seconds."""
+    contender = None
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked == "go":
+            assert contender is not None
+            start = time.perf_counter()
+            contender.once_through()
+            print(json.dumps(time.perf_counter() - start), flush=True)
+        else:
+            contender = Contender(name, **asked)
+            print(json.dumps(contender.once_through()), flush=True)
+
+
+class Process:
+    """A contender's process, seen from outside."""
+
+    def __init__(self, name: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--serve", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, question: object) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("a contender's process has ended; its message is above")
+        return json.loads(answer)
+
+
+def compare(processes: dict[str, Process], size: dict[str, object], rounds: int) -> dict[str, list[float]]:
+    """Return each contender's seconds per round, after checking that all compute the same."""
+    losses = {name: process.ask(size) for name, process in processes.items()}
+    for name, theirs in losses.items():
+        if not np.allclose(theirs, losses["ours"], rtol=0, atol=1e-4):
+            raise SystemExit(f"{name} and ours differ at {size}: {theirs} and {losses['ours']}")
+    seconds: dict[str, list[float]] = {name: [] for name in processes}
+    for turn in range(rounds):
+        names = list(processes)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            seconds[name].append(processes[name].ask("go"))
+    return seconds
+
+
+def main() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description="Time a training step against nn.GRU and a loop over cells.")
+    parser.add_argument("--quick", action="store_true", help="B = 1 and 64, hidden 100 only")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds per size (default 7)")
+    parser.add_argument("--hidden", type=int, nargs="+", help="hidden sizes (default 64 100 256)")
+    parser.add_argument("--batch", type=int, nargs="+", help="sequences per batch (default 1 8 32 64 128)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads (default 1 2)")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        serve(asked.serve)
+        return
+    hidden = asked.hidden or ([100] if asked.quick else [64, 100, 256])
+    batch = asked.batch or ([1, 64] if asked.quick else [1, 8, 32, 64, 128])
+    processes = {name: Process(name) for name in CONTENDERS[False]}
+    for bidirectional, names in CONTENDERS.items():
+        table = Table(
+            title=f"{'bidirectional' if bidirectional else 'one direction'}: milliseconds, then baseline / ours"
+        )
+        for column in ("B", "H", "threads", "distinct", "ours ms", *(f"{n} ms" for n in names[1:]), *names[1:]):
+            table.add_column(column, justify="right")
+        for sequences in batch:
+            drawn = draw_batches(sequences, bidirectional)
+            distinct = sum(len(np.unique(ids)) for ids, _, _ in drawn) / sum(lengths.sum() for _, lengths, _ in drawn)
+            for size in hidden:
+                for threads in asked.threads:
+                    what = {"sequences": sequences, "hidden": size, "threads": threads, "bidirectional": bidirectional}
+                    seconds = compare({n: processes[n] for n in names}, what, asked.rounds)
+                    table.add_row(
+                        *(str(v) for v in (sequences, size, threads)),
+                        f"{distinct:.2f}",
+                        *(f"{median(seconds[n]) / BATCHES * 1e3:.2f}" for n in names),
+                        *(
+                            f"{median(a / b for a, b in zip(seconds[n], seconds['ours'], strict=True)):.1f}x"
+                            for n in names[1:]
+                        ),
+                    )
+        Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()
