@@ -334,8 +334,8 @@ def test_missing_metrics_are_dashes_and_never_zero():
 def test_few_seeds_say_less(seeds, caution, verdict):
     store, studies = three_models(seeds=seeds)
     writeup = build(studies, store)
-    assert caution in all_said(writeup.methods)
-    assert caution in said(writeup.rows[0].caution)
+    assert caution in all_said(writeup.missing)
+    assert ("intervals" in said(writeup.summary[0])) == (seeds != 2)
     for pair in writeup.comparisons:
         assert verdict in said(pair.sentence)
         assert pair.p.text == MISSING
@@ -444,7 +444,8 @@ def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, ma
         (8075.2, "amount", None, "8,080"),
         (61234.0, "amount", None, "61,200"),
         (9.2, "amount", None, "9.2"),
-        (0.01, "amount", None, "0.01"),
+        (0.01, "amount", None, "< 0.1"),
+        (0.97, "amount", None, "1.0"),
         (0.34567, "score", None, "0.346"),
         (0.00137, "setting", None, "0.00137"),
         (1e-05, "setting", None, "1e−05"),

@@ -54,8 +54,6 @@ class Row:
     confusion_spread: tuple[Number, Number, Number, Number]
     """Their standard deviations over seeds."""
     runs: tuple[RunLink, ...]
-    caution: Sentence
-    """What the number of seeds does not allow; empty from five seeds on."""
 
 
 @dataclass(frozen=True)

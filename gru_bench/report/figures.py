@@ -115,7 +115,8 @@ def pictures(writeup: Writeup) -> list[Picture]:
     found = [
         Picture(
             "accuracy",
-            "Test accuracy with its 95 % interval; small marks are single seeds, dashed lines are baselines.",
+            f"Test accuracy{_with_intervals([row.accuracy for row in writeup.rows])}; small marks are single seeds, "
+            "dashed lines are baselines.",
             _accuracy_words(writeup),
             lambda style: _accuracy(writeup, style),
         )
@@ -123,7 +124,8 @@ def pictures(writeup: Writeup) -> list[Picture]:
     if writeup.comparisons:
         found.append(Picture(
             "differences",
-            "Difference in test accuracy for each pair, with its unadjusted 95 % interval. In the shaded band "
+            "Difference in test accuracy for each pair"
+            f"{_with_intervals([pair.difference for pair in writeup.comparisons], 'unadjusted ')}. In the shaded band "
             "a difference has no practical weight.",
             _difference_words(writeup),
             lambda style: _differences(writeup, style),
@@ -145,15 +147,24 @@ def pictures(writeup: Writeup) -> list[Picture]:
     ))  # fmt: skip
     for table in writeup.category_tables:
         found.append(Picture(
-            table.key, "Test accuracy by category, with 95 % intervals.", _category_words(table),
+            table.key,
+            f"Test accuracy by category{_with_intervals([n for c in table.categories for n in c.accuracy])}.",
+            _category_words(table),
             partial(_categories, table),
         ))  # fmt: skip
     if any(row.train_seconds.value for row in writeup.rows):
         found.append(Picture(
-            "cost", "Test accuracy, with its 95 % interval, against the seconds of training, engine named.",
+            "cost",
+            f"Test accuracy{_with_intervals([row.accuracy for row in writeup.rows])}, against the seconds of training; "
+            "the engine is named.",
             _cost_words(writeup), lambda style: _cost(writeup, style),
         ))  # fmt: skip
     return found
+
+
+def _with_intervals(numbers: Sequence[Number], kind: str = "") -> str:
+    """Return the words of a caption on the intervals that are drawn, if any are."""
+    return f", with {kind}95 % intervals" if any(number.low is not None for number in numbers) else ""
 
 
 @contextmanager
@@ -390,6 +401,7 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
     ticks = [tick for tick in (m * 10.0**e for e in range(-2, 7) for m in (1, 2, 5)) if left <= tick <= right]
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.minorticks_off()
+    axes.margins(y=0.12)
     _percent_axis(axes.yaxis)
     axes.grid(axis="y", linewidth=0.5)
     axes.set_xlabel("training, seconds (log scale)")

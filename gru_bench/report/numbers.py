@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "setting"]
 """percent: a share, shown per cent; points: a difference of shares, with sign; tenth: one decimal; amount
-(seconds, tokens per second): three significant figures at most; score (losses, areas): three decimals."""
+(seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
+decimals."""
 
 MINUS = "−"
 NBSP = "\u00a0"
@@ -91,7 +92,9 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
         case "tenth":
             text = f"{value:,.1f}"
         case "amount":
-            text = _significant(value, 3 if abs(value) >= 10 else 2 if abs(value) >= 1 else 1)
+            if 0 < value < 0.05:
+                return "< 0.1"
+            text = f"{value:.1f}" if abs(value) < 10 else _significant(value, 3)
         case "score":
             text = f"{value:.3f}"
         case "setting":

@@ -106,6 +106,7 @@ def build(
             "run one to its end (python sweeps/run.py --study smoke)"
         )
     rows = tuple(_row(group, store) for group in gathered)
+    gaps += [caution for group in gathered if (caution := _caution(group))]
     run_ids = [run.run_id for group in gathered for run in group.runs]
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     pairs, not_compared = _pairs(gathered, margin)
@@ -197,13 +198,13 @@ def _row(group: Group, store: Store) -> Row:
                 f"{group.key}.run-{place}.accuracy", float(right_N.mean()), "percent", (run.run_id,), label_N.size))
             for place, (run, right_N) in enumerate(zip(group.runs, correct_RN, strict=True), start=1)
         ),
-        caution=_caution(group, accuracy.standing),
     )  # fmt: skip
 
 
-def _caution(group: Group, standing: Standing) -> Sentence:
+def _caution(group: Group) -> Sentence:
+    """Return what the number of seeds does not allow; empty from five seeds on."""
     seeds = group.number("seeds", len(group.runs), "count")
-    match standing:
+    match Standing.of(len(group.runs)):
         case Standing.EXAMPLES_ONLY:
             return (f"{group.label} rests on ", seeds, " seed: its interval is over test examples only.")
         case Standing.ESTIMATE:
@@ -304,7 +305,8 @@ def _summary(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> tuple[Se
         interval: Sentence = (low, " to ", high, "; ") if row.accuracy.low is not None else ()
         unit = " seed)" if row.seeds.value == 1 else " seeds)"
         parts.append((f"{row.label} ", row.accuracy, f"{NBSP}% (", *interval, row.seeds, unit))
-    accuracies: Sentence = (f"Test accuracy, with 95{NBSP}% intervals: ", *joined(parts, ", "), ".")
+    shown = "Test accuracy" if all(row.accuracy.low is None for row in rows) else f"Test accuracy, 95{NBSP}% intervals"
+    accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
     return (accuracies, *(comparison.sentence for comparison in comparisons))
 
 
@@ -656,10 +658,6 @@ def _methods(
             ("The scratch GRU and the torch GRU compute the same function, up to the ReLU before the linear layer "
              "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
         )  # fmt: skip
-    for group in groups:
-        standing = _caution(group, accuracy_interval(group.correct_RN).standing)
-        if standing:
-            said.append(standing)
     return tuple(said)
 
 
