@@ -41,7 +41,7 @@ def draw_batches(sequences: int, equal: bool) -> list[tuple[np.ndarray, np.ndarr
     lengths = np.clip(random.lognormal(np.log(150), 0.5, BATCHES * 8 * sequences), 5, 400).astype(np.int64)
     lengths.sort()
     rank = np.arange(VOCABULARY)
-    share = 1 / (rank + 3.0) ** 1.02
+    share = 1 / (rank + 3.0) ** 1.08
     share /= share.sum()
     batches = []
     for i in range(BATCHES):
