@@ -59,7 +59,7 @@ _WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in ra
 CHUNK = 128
 # Not "nnan": a value that is not a number must come out as one.
 _FAST = {"contract", "nsz"}
-_INLINE: dict[str, Any] = {"fastmath": _FAST, "forceinline": True}
+_INLINE: Any = {"fastmath": _FAST, "forceinline": True}
 
 
 def _jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
