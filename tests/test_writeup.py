@@ -97,9 +97,32 @@ def test_every_number_says_what_it_rests_on(three):
 def test_a_baseline_above_is_said(three):
     _, _, writeup = three
     text = all_said(writeup.below_baseline)
-    assert "Scratch GRU (86.1 %) is below the baseline TF-IDF + logistic regression (87.3 %)" in text
+    assert "Scratch GRU (86.1 %), Torch GRU (86.4 %) are below the baseline TF-IDF + logistic regression" in text
     assert "Bidirectional" not in text
     assert "majority" not in text
+
+
+def test_a_baseline_inside_or_beyond_the_interval_is_said():
+    store = FakeStore()
+    low = add_study(store, "low", {"torch": -0.3})
+    even = add_study(store, "even", {"torch": 0.08})
+    text = all_said(build([low], store).below_baseline)
+    assert "is below the baseline TF-IDF + logistic regression (87.3 %)" in text
+    assert "its whole interval lies below" in text
+    row = build([even], store).rows[0].accuracy
+    assert row.low < 0.8731 < row.value
+    text = all_said(build([even], store).below_baseline)
+    assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
+
+
+def test_many_pairs_are_tallied_first():
+    store = FakeStore()
+    for place in range(5):
+        add_study(store, f"study {place}", {"torch": 0.05 * place}, test_set=TestSet.draw(400), seed=place)
+    writeup = build(store.by_experiment["movie-reviews"], store)
+    assert said(writeup.summary[0]).startswith("Each of 10 pairs of models is compared below: ")
+    tally = {n.key: n.value for n in writeup.summary[0] if isinstance(n, Number)}
+    assert tally.pop("summary.pairs") == sum(tally.values())
 
 
 def test_failed_seeds_are_named_and_counted(three):

@@ -34,6 +34,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
 LINES = 30
 """Small multiples, and lines of a figure, that are drawn at most; the tables hold the rest."""
+LABELS = 4
+"""Points that still have room for their names beside them."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def pictures(writeup: Writeup) -> list[Picture]:
             _category_words(table),
             partial(_categories, table),
         ))  # fmt: skip
-    if any(row.train_seconds.value for row in writeup.rows):
+    if sum(bool(row.train_seconds.value) for row in writeup.rows) > 1:
         found.append(Picture(
             "cost",
             f"Test accuracy{_with_intervals([row.accuracy for row in writeup.rows])}, against the seconds of training; "
@@ -380,7 +382,7 @@ def _categories(table: CategoryTable, style: Style) -> Figure:
 
 
 def _cost(writeup: Writeup, style: Style) -> Figure:
-    rows = [row for row in writeup.rows if row.train_seconds.value and row.accuracy.value is not None]
+    rows = [row for row in writeup.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
     figure, grid = _figure(style, 2.9)
     axes: Axes = grid[0, 0]
     for place, row in enumerate(writeup.rows):
@@ -390,13 +392,17 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
         colour = style.colour(place)
         if row.accuracy.low is not None and row.accuracy.high is not None:
             axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=colour, linewidth=2)
-        axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=6.5)
-        if len(rows) <= PANELS:
-            axes.annotate(f"{_short(row.label, 24, 1)}\n{row.engine}", (x, y), (7, 0), textcoords="offset points",
-                          va="center", fontsize=style.size - 1)  # fmt: skip
+        name = f"{_short(row.label, 24, 1)}, {row.engine}"
+        axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=6.5, label=name, linestyle="none")
+        if len(rows) <= LABELS:
+            axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
+                          fontsize=style.size - 1)  # fmt: skip
+    if len(rows) > LABELS:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=style.size - 1, handletextpad=0.3)
     seconds = np.array([row.train_seconds.value for row in rows], float)
     axes.set_xscale("log")
-    left, right = seconds.min() / 1.4, seconds.max() * 2.6  # the labels stand to the right of their marks
+    # Room for names to the right of their marks.
+    left, right = seconds.min() / 1.4, seconds.max() * (2.6 if len(rows) <= LABELS else 1.4)
     axes.set_xlim(left, right)
     ticks = [tick for tick in (m * 10.0**e for e in range(-2, 7) for m in (1, 2, 5)) if left <= tick <= right]
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])

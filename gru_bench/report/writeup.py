@@ -8,6 +8,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
@@ -298,8 +299,13 @@ def _summary(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> tuple[Se
     """Return the first sentences a reader meets: the accuracies, then the verdicts, where there are few."""
     if len(comparisons) > FEW:
         count = Number("summary.pairs", len(comparisons), "count")
-        return (("Each of ", count, " pairs of models is compared below."),)
-    parts: list[Sentence] = []
+        tally = Counter(comparison.finding for comparison in comparisons)
+        parts: list[Sentence] = [
+            (f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
+            for finding, times in tally.most_common()
+        ]
+        return (("Each of ", count, " pairs of models is compared below: ", *joined(parts, "; "), "."),)
+    parts = []
     for row in rows[:FEW]:
         low, high = row.accuracy.ends
         interval: Sentence = (low, " to ", high, "; ") if row.accuracy.low is not None else ()
@@ -335,17 +341,33 @@ def _baselines(studies: Sequence[LoggedStudy]) -> tuple[BaselineRow, ...]:
 
 
 def _below(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tuple[Sentence, ...]:
-    """Say in words which GRU does not reach a baseline on the same data."""
-    said: list[Sentence] = []
-    for row in rows:
-        for baseline in baselines:
+    """Say in words which GRU does not reach a baseline on the same data, or not beyond doubt."""
+    found: dict[tuple[str, str], tuple[BaselineRow, list[Row]]] = {}
+    for baseline in baselines:
+        for row in rows:
             ours, theirs = row.accuracy.value, baseline.accuracy.value
-            if row.fingerprint != baseline.fingerprint or ours is None or theirs is None or ours >= theirs:
+            if row.fingerprint != baseline.fingerprint or ours is None or theirs is None:
                 continue
-            whole = row.accuracy.high is not None and row.accuracy.high < theirs
-            clear = "; its whole interval lies below" if whole else ""
-            said.append((f"{row.label} (", row.accuracy, f"{NBSP}%) is below the baseline {baseline.name} (",
-                         baseline.accuracy, f"{NBSP}%) on the same split{clear}."))  # fmt: skip
+            low, high = row.accuracy.low, row.accuracy.high
+            if ours < theirs:
+                where = "whole" if high is not None and high < theirs else "below"
+            elif low is not None and low <= theirs:
+                where = "doubt"
+            else:
+                continue
+            found.setdefault((baseline.key, where), (baseline, []))[1].append(row)
+    said: list[Sentence] = []
+    for (_, where), (baseline, some) in found.items():
+        one = len(some) == 1
+        names = joined([(f"{row.label} (", row.accuracy, f"{NBSP}%)") for row in some], ", ")
+        verb = "is" if one else "are"
+        ending = {
+            "whole": f" on the same split; {'its' if one else 'each'} whole interval lies below.",
+            "below": " on the same split.",
+            "doubt": f" on the same split, but the baseline lies within {'its interval' if one else 'each interval'}.",
+        }[where]
+        side = "above" if where == "doubt" else "below"
+        said.append((*names, f" {verb} {side} the baseline {baseline.name} (", baseline.accuracy, f"{NBSP}%){ending}"))
     return tuple(said)
 
 
