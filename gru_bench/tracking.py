@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -103,7 +103,7 @@ class Store:
             if not create and not self.database.exists():
                 raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                                "directory first (python sweeps/run.py --study smoke), or name --tracking-uri")
-        self._client = self._open()
+        self._client: MlflowClient = cast("MlflowClient", _Plain(self._open(), self.uri))
 
     def _open(self) -> MlflowClient:
         from filelock import FileLock
@@ -307,13 +307,31 @@ class Store:
     def _artifact(self, run_id: str, path: str) -> bytes:
         import tempfile
 
-        mlflow = _mlflow()
         try:
             with tempfile.TemporaryDirectory() as folder:
                 return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
-        except (mlflow.exceptions.MlflowException, OSError) as error:
+        except (RunError, OSError) as error:
             raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read: "
                            f"{_first_line(error)}") from error
+
+
+class _Plain:
+    """MLflow's client, whose failures are told as ours: a full disk, a server that went away."""
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def told(*arguments: Any, **named: Any) -> Any:
+            try:
+                return call(*arguments, **named)
+            except _mlflow().exceptions.MlflowException as error:
+                raise RunError(f"the tracking store must do what it is asked, but {self._uri!r} fails to {name}: "
+                               f"{_first_line(error)}") from error
+
+        return told
 
 
 class RunWriter:

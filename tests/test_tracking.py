@@ -173,6 +173,13 @@ class TestWhatGoesWrong:
         with pytest.raises(RunError, match=r"must hold the artifact predictions/test\.parquet"):
             store.predictions(writer.run_id, "test")
 
+    def test_a_store_that_fails_under_way(self, store: Store) -> None:
+        writer = store.start("reviews", "r", role="single")
+        with sqlite3.connect(store.database) as connection:
+            connection.execute("DROP TABLE latest_metrics")
+        with pytest.raises(RunError, match=r"the tracking store must do what it is asked, but .* fails to log_batch"):
+            writer.metrics({"train/loss": 1.0})
+
     def test_a_deleted_experiment(self, store: Store) -> None:
         identity = store.experiment("reviews")
         store._client.delete_experiment(identity)

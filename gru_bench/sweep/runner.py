@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -121,8 +122,9 @@ class Sweep:
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             reason = "interrupted" if interrupted else str(error)
-            self._break_off(reason)
-            (parent.kill if interrupted else parent.fail)(reason)
+            with suppress(RunError):  # where the store itself has failed, that is what is told
+                self._break_off(reason)
+                (parent.kill if interrupted else parent.fail)(reason)
             raise
         finally:
             self.display.end()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
 from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.errors import RunError
 
 if TYPE_CHECKING:
     from gru_bench.results import EpochRecord, RunResult
@@ -94,7 +96,8 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
         writer.kill("interrupted")
         raise
     except BaseException as error:
-        writer.fail(str(error) or type(error).__name__)
+        with suppress(RunError):  # where the store itself has failed, that is what is told
+            writer.fail(str(error) or type(error).__name__)
         raise
     _show(console, result, writer.run_id, store.uri)
 
