@@ -55,7 +55,7 @@ def _linear(corpus: Corpus) -> Baseline:
     train = vectoriser.fit_transform(_documents(corpus.train, words))
     validation = vectoriser.transform(_documents(corpus.validation, words))
     test = vectoriser.transform(_documents(corpus.test, words))
-    models = [LogisticRegression(C=c, solver="liblinear").fit(train, corpus.train.label_N)
+    models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0).fit(train, corpus.train.label_N)
               for c in INVERSE_REGULARISATION]
     if len(corpus.validation.label_N):
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))

@@ -18,6 +18,7 @@ ModelName = Literal["scratch", "torch", "bidirectional"]
 Readout = Literal["last", "final", "mean", "max", "meanmax"]
 Reset = Literal["after", "before"]
 Engine = Literal["auto", "reference", "torch", "fused"]
+Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 Scalar = str | int | float | bool | None
 
@@ -90,6 +91,8 @@ class TrainingConfig(Section):
     epochs: Count = 3
     batch_size: Count = 64
     lr: Positive = 1e-3
+    schedule: Schedule = "constant"
+    """How the step size goes on: constant, or falling linearly to 0 at the end of the last epoch."""
     beta1: Share = 0.9
     beta2: Share = 0.999
     clip_norm: Positive | None = 1.0
@@ -106,6 +109,7 @@ class TrainingConfig(Section):
     drop_last: bool = False
     """Leave out the last batch of an epoch where it is not full."""
     bf16: bool = False
+    """Multiply in bfloat16 on an NVIDIA card; weights stay in float32."""
     device: str = "auto"
     threads: Count | None = None
     """CPU threads; none means all cores of this machine."""

@@ -91,7 +91,6 @@ class Classifier(nn.Module):
         *,
         engine: Engine,
         generator: torch.Generator | None = None,
-        bf16: bool = False,
     ) -> Tensor:
         """Return log-probabilities, B x C.
 
@@ -101,7 +100,6 @@ class Classifier(nn.Module):
             length_B: tokens of each review, 1 to T.
             engine: which implementation of the recurrence runs.
             generator: source of the dropout masks; needed in training mode where dropout is above 0.
-            bf16: let the fused engine multiply in bfloat16.
         """
         share = self.config.dropout if self.training else 0.0
 
@@ -109,7 +107,7 @@ class Classifier(nn.Module):
             return dropped_out(values, share, generator)
 
         output_BTD = run_gru(
-            self.gru, rows_UE, index_BT, length_B, engine=engine, between=drop if share else None, bf16=bf16)
+            self.gru, rows_UE, index_BT, length_B, engine=engine, between=drop if share else None)
         features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
         features_BF = drop(features_BF)
         if self.config.relu:
@@ -125,7 +123,6 @@ def run_gru(
     *,
     engine: Engine,
     between: Callable[[Tensor], Tensor] | None = None,
-    bf16: bool = False,
 ) -> Tensor:
     """Run a GRU's weights on one of the engines; the output is B x T x D, zero beyond each length."""
     if isinstance(gru, GRU):
@@ -134,8 +131,7 @@ def run_gru(
         weights, bidirectional, reset = list(gru.parameters()), gru.bidirectional, "after"
     if engine == "fused":
         return kernels.fused_gru(
-            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
-            **({"precision": "bfloat16"} if bf16 else {}))
+            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
     x_BTE = rows_UE[index_BT]
     if engine == "reference":
         return reference_gru(

@@ -1,4 +1,4 @@
-"""What is typed: help is quick and teaches, and each mistake gets one message, an exit code, and leaves nothing behind."""
+"""What is typed: help teaches quickly; each mistake gets one message and an exit code, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def test_unsuitable_vectors_are_told(
 ) -> None:
     data = reviews_file(tmp_path / "mine.csv", good_rows())
     (tmp_path / "vectors.txt").write_text(content)
-    code, said = run(train_app, ["--data", data, "--embedding", str(tmp_path / "vectors.txt"), *QUICK], monkeypatch, capsys)
+    options = ["--data", data, "--embedding", str(tmp_path / "vectors.txt"), *QUICK]
+    code, said = run(train_app, options, monkeypatch, capsys)
     assert code == 1, said
     assert message in said.lower()
 
@@ -222,7 +223,8 @@ def test_a_wrong_sweep_is_told(
 def test_a_device_that_no_worker_has_ends_the_sweep_at_once(tmp_path: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path)
     data = reviews_file(tmp_path / "mine.csv", good_rows())
-    done = command(str(ROOT / "sweeps" / "run.py"), "--study", "smoke", "--data", data, "--device", "cuda:9", cwd=tmp_path)
+    options = ["--study", "smoke", "--data", data, "--device", "cuda:9"]
+    done = command(str(ROOT / "sweeps" / "run.py"), *options, cwd=tmp_path)
     assert done.returncode == 2
     assert "device must be auto or one that this machine has" in done.stderr
     assert "Traceback" not in done.stderr

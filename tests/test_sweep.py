@@ -38,7 +38,8 @@ training.lr = { low = 1e-3, high = 1e-1, log = true }
 
 def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (directory / "quick.toml").write_text(STUDY)
-    return command(str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+    script = str(ROOT / "sweeps" / "run.py")
+    return command(script, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
 
 
 def only_study(directory: Path) -> LoggedStudy:
@@ -268,8 +269,8 @@ def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> N
 def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
     (tmp_path / "quick.toml").write_text(STUDY)
     spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
-    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.study import Search, open_storage; import os;"
-            f"Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
+    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.study import Search, open_storage;"
+            f"import os; Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
     assert command("-c", code, cwd=tmp_path).returncode == 9
     before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
     assert [trial.state.name for trial in before] == ["RUNNING"]

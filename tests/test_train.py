@@ -55,7 +55,8 @@ def test_learns(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors)
 
 
 @pytest.mark.parametrize("settings", [
-    {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3}, {"embedding.trainable": True}])
+    {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3},
+    {"embedding.trainable": True, "training.schedule": "linear"}])
 class TestRepeats:
     def test_same_seed_same_bits(
         self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors
@@ -165,6 +166,16 @@ def test_patience_ends_a_run(config: RunConfig, corpus: Corpus, vectors: Vectors
     assert len(result.epochs) == result.best_epoch + 2 < 9
 
 
+def test_a_linear_schedule_falls_to_nothing(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(Optimiser, "set_rate", lambda _, lr: rates.append(lr))
+    train(with_settings(config, {"training.schedule": "linear", "training.epochs": 2}), corpus, vectors)
+    steps = 2 * math.ceil(len(corpus.train) / 16)
+    assert rates == pytest.approx([0.02 * (1 - step / steps) for step in range(steps)])
+
+
 def test_a_listener_may_prune(config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path) -> None:
     def prune(_: EpochRecord) -> None:
         raise Pruned
@@ -197,6 +208,10 @@ class TestWhatGoesWrong:
     def test_unknown_device(self) -> None:
         with pytest.raises(UsageError, match=r"device must be auto or one .* \(.*cpu\), but got 'tpu'"):
             choose_device("tpu")
+
+    def test_bfloat16_without_a_card(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        with pytest.raises(UsageError, match=r"training\.bf16 must be false without an NVIDIA card, but got true"):
+            train(with_settings(config, {"training.bf16": True, "training.device": "cpu"}), corpus, vectors)
 
     def test_no_validation_to_select_by(self, config: RunConfig, vectors: Vectors) -> None:
         config = with_settings(config, {"data.validation_share": 0.0})

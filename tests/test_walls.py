@@ -47,4 +47,5 @@ def test_the_search_knows_no_torch_and_no_tracking() -> None:
 
 
 def test_the_write_up_reads_through_tracking_alone() -> None:
-    assert not loaded("import gru_bench.report.render, gru_bench.report.figures") & {"torch", "optuna", "gensim", "mlflow"}
+    got = loaded("import gru_bench.report.render, gru_bench.report.figures")
+    assert not got & {"torch", "optuna", "gensim", "mlflow"}

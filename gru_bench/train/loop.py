@@ -115,14 +115,16 @@ def train(
     return result
 
 
-def use_threads(count: int | None) -> int:
-    """Give torch and the fused kernel `count` CPU threads (None: every core this process may use)."""
+def use_threads(count: int | None, engine: Engine) -> None:
+    """Give the engine `count` CPU threads (None: every core this process may use).
+
+    The fused kernel owns the cores while it trains: torch, whose share of such a step is small, gets one thread,
+    because threads that wait for each other by spinning slow both.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = count or cores
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
     kernels.set_threads(threads)
-    return threads
+    torch.set_num_threads(1 if engine == "fused" else threads)
 
 
 def choose_device(name: str) -> torch.device:
@@ -155,8 +157,7 @@ def predict(
             batches(encoded, EVALUATION_BATCH, generator=None, bucket=True), PREPARED_AHEAD
         ):
             on_device = _DeviceBatch(batch, table_VE.device)
-            log_BC = model(
-                table_VE[on_device.distinct_U], on_device.index_BT, on_device.length_B, engine=engine, bf16=bf16)
+            log_BC = model(table_VE[on_device.distinct_U], on_device.index_BT, on_device.length_B, engine=engine)
             probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
     return values
@@ -186,12 +187,15 @@ class _Run:
         self.config = config
         training = config.training
         self.device = choose_device(training.device)
-        self.threads = use_threads(training.threads)
+        if training.bf16 and self.device.type != "cuda":
+            raise UsageError("training.bf16 must be false without an NVIDIA card, but got true on "
+                             f"{self.device.type}: leave it out")
         if self.device.type == "cuda":
             # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
             torch.cuda.reset_peak_memory_stats(self.device)
         self.engine = choose_engine(config.model, self.device)
+        use_threads(training.threads, self.engine)
         self.model = build_model(
             config.model, vectors.dimension, self._torch_generator("weights")).to(self.device)
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
@@ -278,9 +282,9 @@ class _Run:
             rows_UE = self.table_VE[on_device.distinct_U].requires_grad_(self.config.embedding.trainable)
             with _autocast(self.device, training.bf16):
                 log_BC = self.model(
-                    rows_UE, on_device.index_BT, on_device.length_B, engine=self.engine, generator=dropout,
-                    bf16=training.bf16)
+                    rows_UE, on_device.index_BT, on_device.length_B, engine=self.engine, generator=dropout)
             loss = nll_loss(log_BC.float(), on_device.label_B)
+            self._set_rate()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self.optimiser.step(on_device.distinct_U, rows_UE)
             with torch.no_grad():
@@ -307,6 +311,13 @@ class _Run:
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
+
+    def _set_rate(self) -> None:
+        training = self.config.training
+        if training.schedule == "linear":
+            whole, rest = divmod(len(self.train_split), training.batch_size)
+            steps = training.epochs * (whole + (rest > 0 and not training.drop_last))
+            self.optimiser.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
     def _train_batches(self, number: int) -> Iterator[Batch]:
         training = self.config.training
@@ -378,8 +389,8 @@ def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
 
 
 def _autocast(device: torch.device, bf16: bool) -> Any:
-    """Let a graphics card multiply in bfloat16; on a CPU the fused engine has its own switch."""
-    return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
+    """Let a graphics card multiply in bfloat16 where that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
 
 
 def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:

@@ -40,6 +40,13 @@ class Optimiser:
         self.adam = torch.optim.Adam(self.parameters, lr=lr, betas=betas, eps=EPSILON, fused=fused)
         self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas)
 
+    def set_rate(self, lr: float) -> None:
+        """Take steps of size `lr` from now on."""
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        if self.rows is not None:
+            self.rows.lr = lr
+
     def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
         """Apply the gradients that lie on the parameters and on `rows_UE`, and clear them."""
         if self.clip_norm is not None:
