@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from gru_bench.results import (
     TracePoint,
     TrialSummary,
 )
-from gru_bench.tracking import Store
+from gru_bench.tracking import Store, _local_path
 
 
 def predictions(count: int = 4) -> Predictions:
@@ -100,6 +100,61 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
     assert ours == theirs == [(1, 0.99), (2, 0.5)]
 
 
+def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
+    parent = store.start("reviews", "s", role="study", study="s")
+    for seed in range(3):
+        writer = store.start("reviews", f"s: torch {seed}", role="confirm", study="s", model="torch",
+                             config=RunConfig(seed=seed), fingerprint="abc", parent=parent.run_id)
+        writer.epoch(result().epochs[0])
+        writer.finish(result(), with_model=False, texts={"test": ["a", "<b>", "c é", "d"]})
+    broken = store.start("reviews", "s: torch trial", role="trial", study="s", model="torch", parent=parent.run_id)
+    broken.metrics({"train/loss": float("nan"), "val/loss": float("inf")})
+    broken.fail("the loss is not finite")
+    gone = store.start("reviews", "gone", role="single")
+    store._client.delete_run(gone.run_id)
+    store._client.create_run(store.experiment("reviews"))  # not one of ours
+    store.start("other", "r", role="single").prune("why not")
+    parent.text("study.json", summary().to_json())
+    parent.complete()
+
+    reader = Store(store.uri, create=False)
+    slow = Store(store.uri)
+    slow.database = None  # the way that works for any store
+    assert reader.experiments() == slow.experiments()
+    for experiment in ("reviews", "other"):
+        ours, theirs = reader.runs(experiment), slow.runs(experiment)
+        assert len(ours) == len(theirs) == {"reviews": 5, "other": 1}[experiment]
+        for one, two in zip(ours, theirs, strict=True):
+            for part in fields(one):
+                assert repr(getattr(one, part.name)) == repr(getattr(two, part.name)), part.name
+        assert repr(reader.studies(experiment)) == repr(slow.studies(experiment))
+    run_id = reader.studies("reviews")[0].confirms[0].run_id
+    assert repr(reader.predictions(run_id, "test")) == repr(slow.predictions(run_id, "test"))
+    assert reader.texts(run_id, "test") == slow.texts(run_id, "test") == {
+        "id0": "a", "id1": "<b>", "id2": "c é", "id3": "d"}
+    assert reader.texts(broken.run_id, "test") is None
+    with pytest.raises(UsageError, match="unknown experiment 'three': it must be one of other, reviews"):
+        reader.runs("three")
+
+
+def test_a_file_is_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
+    store.start("reviews", "r", role="single").fail("no reason")
+    before = sorted(path.name for path in store.database.parent.iterdir())
+    code = ("import sys\nfrom gru_bench.tracking import Store\n"
+            f"store = Store({store.uri!r}, create=False)\nassert len(store.runs(store.experiments()[0])) == 1\n"
+            "assert 'mlflow' not in sys.modules\n")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    after = {path.name for path in store.database.parent.iterdir()}
+    assert after - set(before) <= {"runs.db-wal", "runs.db-shm"}
+
+
+@pytest.mark.parametrize(("uri", "folder"), [
+    ("file:///some/with%20space/artifacts", "/some/with space/artifacts"), ("/plain/path", "/plain/path"),
+    ("file://elsewhere/some", None), ("mlflow-artifacts:/1/2", None), ("s3://bucket/key", None), ("", None)])
+def test_where_artifacts_are_opened_directly(uri: str, folder: str | None) -> None:
+    assert _local_path(uri) == (None if folder is None else Path(folder))
+
+
 @pytest.mark.parametrize(("end", "state", "status"), [
     ("prune", "pruned", "FINISHED"), ("fail", "failed", "FAILED"), ("kill", "killed", "KILLED")])
 def test_a_run_that_broke_off_is_not_complete(store: Store, end: str, state: str, status: str) -> None:
@@ -167,6 +222,12 @@ class TestWhatGoesWrong:
         (tmp_path / "runs.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
         with pytest.raises((RunError, UsageError), match=r"runs\.db"):
             Store(f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def test_reading_a_database_of_something_else(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "runs.db") as connection:
+            connection.execute("CREATE TABLE runs (name TEXT)")
+        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*' cannot be read \(no such"):
+            Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)
 
     def test_a_missing_artifact(self, store: Store) -> None:
         writer = store.start("reviews", "r", role="single")
