@@ -39,8 +39,9 @@ def sweep(
                                              show_default="the study's", rich_help_panel="Study")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
                                                 rich_help_panel="Study")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
-                                         rich_help_panel="Training")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
+                                                show_default="one for each core, at most 4; 1 beside a graphics card",
+                                                rich_help_panel="Training")] = None,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
     data: cli.Data = None,
@@ -74,7 +75,7 @@ def sweep(
 
 
 def _prepare(
-    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, workers: int, timeout: float | None,
+    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, workers: int | None, timeout: float | None,
     texts: bool,
 ) -> Sweep:
     from gru_bench.corpus import load_corpus
@@ -82,6 +83,7 @@ def _prepare(
     from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.study import Search, open_storage
+    from gru_bench.sweep.workers import default_workers
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -97,7 +99,8 @@ def _prepare(
         opened = open_storage(storage)
         searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
     return Sweep(
-        spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(), workers=workers,
+        spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),
+        workers=workers or default_workers(spec.base.training.device),
         timeout=timeout, texts=texts, display=Display(console))
 
 
