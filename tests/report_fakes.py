@@ -35,6 +35,7 @@ class FakeStore:
     kept: dict[tuple[str, str], Predictions] = field(default_factory=dict)
     url: str | None = None
     reads: list[str] = field(default_factory=list)
+    uri: str = "sqlite:///mlflow.db"
 
     def experiments(self) -> list[str]:
         return list(self.by_experiment)
@@ -43,6 +44,9 @@ class FakeStore:
         if experiment not in self.by_experiment:
             raise unknown("experiment", experiment, self.by_experiment)
         return self.by_experiment[experiment]
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        return [run for study in self.studies(experiment) for run in (study.run, *study.trials, *study.confirms)]
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]

@@ -56,11 +56,17 @@ def report(
     margin: Annotated[float, typer.Option(
         help="The largest difference without practical weight, in points of accuracy; "
         "to be fixed before looking.")] = 1.0,
+    verify: Annotated[Path | None, typer.Option(
+        help="Write nothing: compute the write-up in this folder again, and name every number that differs from what "
+        "MLflow holds and every run that is gone.", show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
-    """Write up what the sweeps logged: report.html, and report.tex with its tables and figures."""
+    """Write up what the sweeps logged: report.html, report.tex with its tables and figures, report.md, numbers.json."""
+    if verify is not None:
+        _verify(verify, tracking_uri)
+        return
     _check(out, margin)
-    from gru_bench.report import render, writeup
+    from gru_bench.report import record, render, writeup
     from gru_bench.report.numbers import slug
     from gru_bench.tracking import Store
 
@@ -70,16 +76,17 @@ def report(
     for remark in choice.remarks:
         console.print(remark, markup=False)
     whole = writeup.build(
-        choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing
-    )
+        choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing,
+        tracking_uri=store.uri,
+    )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "write-up")
     try:
-        written = render.write(whole, folder)
+        written = [*render.write(whole, folder), *record.write(whole, folder)]
     except PermissionError as error:
         raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
     for path in written:
-        if path.name in ("report.html", "report.tex"):
+        if path.parent == folder:
             console.print(f"wrote {path}", markup=False)
 
 
@@ -124,6 +131,29 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
     return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
+
+
+def _verify(folder: Path, tracking_uri: str | None) -> None:
+    """Say in what a write-up differs from what MLflow holds.
+
+    Raises:
+        RunError: where it differs.
+    """
+    from gru_bench.report import record
+    from gru_bench.tracking import Store
+
+    found = record.read(folder)
+    store = Store(tracking_uri or found["tracking_uri"] or None, create=False)
+    told = record.differences(folder, found, store)
+    console = cli.out()
+    for line in told:
+        console.print(line, markup=False, soft_wrap=True)
+    if told:
+        raise RunError(f"a write-up must say what MLflow holds, but {folder} differs in {len(told)} "
+                       f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out {folder}), "
+                       "or look for what has changed")
+    console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
+                  f"{store.uri} give", markup=False, soft_wrap=True)
 
 
 def _check(out: Path | None, margin: float) -> None:

@@ -205,6 +205,16 @@ class StudyView:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a write-up was made from besides its studies: with it, it can be made again."""
+
+    tracking_uri: str
+    """Without a user's name and password; a file below the working directory is named from there."""
+    said_before: tuple[str, ...]
+    """What was known to be missing before the studies were read."""
+
+
+@dataclass(frozen=True)
 class Writeup:
     """All that is shown."""
 
@@ -229,6 +239,7 @@ class Writeup:
     data: tuple[DataView, ...]
     counts: tuple[RunCounts, ...]
     methods: tuple[Sentence, ...]
+    source: Source
 
     def numbers(self) -> dict[str, Number]:
         """Return every number by its key."""

@@ -41,7 +41,7 @@ def write(writeup: Writeup, folder: Path) -> list[Path]:
     files = {"report.html": html(writeup, drawn).encode()}
     files |= {name: text.encode() for name, text in tex(writeup, drawn).items()}
     files |= {f"figures/{picture.name}.pdf": picture.pdf() for picture in drawn}
-    return [_replace(folder / name, content) for name, content in files.items()]
+    return [replace_file(folder / name, content) for name, content in files.items()]
 
 
 def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
@@ -167,7 +167,8 @@ def _tex_character(character: str) -> str:
     return rf"\codepoint{{{ord(character):04X}}}"
 
 
-def _replace(path: Path, content: bytes) -> Path:
+def replace_file(path: Path, content: bytes) -> Path:
+    """Write a file whole: whoever reads along sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -7,11 +7,13 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ from gru_bench.report.contents import (
     RunLink,
     Search,
     Setting,
+    Source,
     StudyView,
     Trace,
     Writeup,
@@ -85,6 +88,7 @@ def build(
     title: str = "",
     margin: float = MARGIN,
     missing: Sequence[Sentence] = (),
+    tracking_uri: str = "",
 ) -> Writeup:
     """Compute a write-up of `studies`.
 
@@ -95,6 +99,7 @@ def build(
         title: of the write-up; by default made from the names of the studies.
         margin: the largest difference of no practical weight; 0.01 is one point of accuracy.
         missing: what is known to be missing already.
+        tracking_uri: where the store is, for the record.
 
     Raises:
         RunError: where no study has a complete confirm run.
@@ -136,7 +141,9 @@ def build(
         data=_data(studies),
         counts=_counts(studies),
         methods=_methods(gathered, pairs, margin),
-    )
+        source=Source(_address(tracking_uri), tuple(
+            "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing)),
+    )  # fmt: skip
 
 
 def _row(group: Group, store: Store) -> Row:
@@ -681,6 +688,15 @@ def _methods(
              "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
         )  # fmt: skip
     return tuple(said)
+
+
+def _address(uri: str) -> str:
+    """Return a tracking URI as it may be shown to others: no password, and no path of this machine where avoidable."""
+    kind, mark, path = uri.partition("sqlite:///")
+    if mark and not kind:
+        place = Path(path).resolve()
+        return f"{mark}{place.relative_to(Path.cwd())}" if place.is_relative_to(Path.cwd()) else f"{mark}{place}"
+    return re.sub("://[^/]*@", "://", uri)
 
 
 def _title(names: Sequence[str]) -> str:

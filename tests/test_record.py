@@ -1,0 +1,232 @@
+"""A write-up as data and as Markdown says what the page says, and a check finds whatever was changed since."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import gru_bench.tracking
+from gru_bench.cli import ended
+from gru_bench.errors import DataError, UsageError
+from gru_bench.report import record, render
+from gru_bench.report.__main__ import app
+from gru_bench.report.markdown import escaped, markdown
+from gru_bench.report.writeup import build
+from tests.report_fakes import HOSTILE_NAMES, TestSet, hostile_studies, three_models
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A store, and the folder of its write-up."""
+    store, studies = three_models(test_set=TestSet.draw(400))
+    folder = tmp_path_factory.mktemp("original")
+    writeup = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
+    render.write(writeup, folder)
+    record.write(writeup, folder)
+    return store, folder, writeup
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    """A copy to tamper with."""
+    return Path(shutil.copytree(original[1], tmp_path / "copy"))
+
+
+def told(store, folder: Path) -> list[str]:
+    return record.differences(folder, record.read(folder), store)
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_every_number_is_recorded_with_what_it_rests_on(original):
+    _, folder, writeup = original
+    found = json.loads((folder / "numbers.json").read_text())
+    assert set(found["numbers"]) == set(writeup.numbers())
+    accuracy = writeup.rows[0].accuracy
+    assert found["numbers"][accuracy.key] == {
+        "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
+        "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
+        "method": accuracy.method, "runs": list(accuracy.runs)}  # fmt: skip
+    assert set(accuracy.runs) <= set(found["runs"])
+    assert found["tracking_uri"] == "sqlite:///mlflow.db"
+    assert [study["name"] for study in found["studies"]] == ["scratch", "torch", "bidirectional"]
+
+
+@pytest.mark.parametrize(("uri", "shown"), [
+    ("https://me:secret@host:5000/x", "https://host:5000/x"), ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ("postgresql://me:secret@host/runs", "postgresql://host/runs"), ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
+])  # fmt: skip
+def test_no_password_is_recorded(original, uri, shown):
+    store, _, _ = original
+    writeup = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
+    assert record.record(writeup)["tracking_uri"] == shown
+    assert "secret" not in json.dumps(record.record(writeup))
+
+
+def test_a_file_below_the_working_directory_is_named_from_there(original, tmp_path):
+    store, _, _ = original
+    writeup = build(store.by_experiment["movie-reviews"], store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
+    assert record.record(writeup)["tracking_uri"] == "sqlite:///below/runs.db"
+
+
+def test_markdown_shows_the_numbers_of_the_page(original):
+    _, folder, writeup = original
+    text = (folder / "report.md").read_text()
+    for row in writeup.rows:
+        low, high = row.accuracy.ends
+        assert f"| {row.accuracy.text} [{low.text}, {high.text}] |" in text
+        assert all(f"`{link.run_id}`" in text for link in row.runs)
+    for pair in writeup.comparisons:
+        assert "".join(p if isinstance(p, str) else p.text for p in pair.sentence).replace("<", "&lt;") in text
+    for line in text.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|")
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("<b>&", r"&lt;b\>&amp;"), ("a|b", r"a\|b"), ("# x", r"\# x"), ("- x", r"\- x"), ("1. x", r"1\. x"), ("1.5", "1.5"),
+    ("@someone #12", r"&#64;someone \#12"), ("[x](y) `z` *a* _b_", r"\[x\](y) \`z\` \*a\* \_b\_"),
+    ("http://x", "http&#58;//x"), ("-5 of", r"\-5 of"),
+])  # fmt: skip
+def test_markdown_escapes(text, shown):
+    assert escaped(text) == shown
+
+
+def test_no_name_becomes_markdown():
+    store, studies = hostile_studies()
+    text = markdown(build(studies, store, experiment=HOSTILE_NAMES[0]))
+    assert not re.search(r"(?<!\\)[<`](?![0-9a-f]{32}|]|http://127)", text.replace("](<", "").replace("`](", ""))
+    rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} <= {3, 6, 7, 9}
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
+
+
+def test_an_untouched_write_up_is_verified(original):
+    store, folder, _ = original
+    assert told(store, folder) == []
+
+
+def test_a_number_changed_in_the_record(original, folder):
+    store, _, writeup = original
+    number = writeup.rows[0].accuracy
+    change(folder / "numbers.json", f'"value": {number.value!r}', '"value": 0.99')
+    (line,) = told(store, folder)
+    assert line == f"numbers.json: {number.key} has value 0.99, but the runs give {number.value!r}"
+
+
+def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
+    store, _, writeup = original
+    key = writeup.rows[0].accuracy.key
+    found = json.loads((folder / "numbers.json").read_text())
+    found["numbers"]["made-up"] = found["numbers"].pop(key)
+    (folder / "numbers.json").write_text(json.dumps(found))
+    assert told(store, folder) == [
+        f"numbers.json: {key} is missing, it is {writeup.rows[0].accuracy.text}",
+        "numbers.json: made-up is not among the numbers of the runs"]  # fmt: skip
+
+
+def test_a_margin_changed_afterwards(original, folder):
+    store, _, _ = original
+    change(folder / "numbers.json", '"margin": 0.01', '"margin": 0.05')
+    assert any("methods.margin" in line for line in told(store, folder))
+
+
+def test_a_number_changed_on_the_page(original, folder):
+    store, _, writeup = original
+    key, text = writeup.rows[0].accuracy.key, writeup.rows[0].accuracy.text
+    page = (folder / "report.html").read_text()
+    other = re.sub(rf'(data-key="{re.escape(key)}"[^>]*>){text}<', r"\g<1>99.9<", page, count=1)
+    (folder / "report.html").write_text(other)
+    assert told(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
+    (folder / "report.html").write_text(page.replace(f'value="{writeup.rows[0].accuracy.value!r}"', 'value="0.5"'))
+    assert told(store, folder) == [
+        f"report.html: {key} holds 0.5, but the runs give {writeup.rows[0].accuracy.value!r}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["report.tex", "tables/evaluation.tex"])
+def test_a_number_changed_in_the_document(original, folder, name):
+    store, _, writeup = original
+    key, text = writeup.rows[0].accuracy.key, writeup.rows[0].accuracy.text
+    change(folder / name, rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}")
+    assert told(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
+
+
+def test_a_number_taken_off_the_page(original, folder):
+    store, _, writeup = original
+    key = writeup.rows[1].roc_auc.key
+    page = (folder / "report.html").read_text()
+    (folder / "report.html").write_text(re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page))
+    assert told(store, folder) == [f"report.html: {key} is missing, it is {writeup.rows[1].roc_auc.text}"]
+
+
+def test_a_verdict_turned_round(original, folder):
+    store, _, _ = original
+    for name, line in (("report.html", "Bidirectional GRU is better than"), ("report.md", "is better than")):
+        change(folder / name, line, line.replace("better", "worse"))
+    assert [re.sub(r"\(line .*\)", "", line) for line in told(store, folder)] == [
+        "report.md: its numbers are those of the runs, but not its text ",
+        "report.html: its numbers are those of the runs, but not its text "][::-1]  # fmt: skip
+
+
+def test_a_missing_file(original, folder):
+    store, _, _ = original
+    (folder / "report.tex").unlink()
+    assert told(store, folder) == ["report.tex is missing"]
+
+
+def test_a_run_that_is_gone(original, folder):
+    store, _, _ = original
+    study, *others = store.by_experiment["movie-reviews"]
+    gone = study.confirms[2].run_id
+    less = replace(study, confirms=tuple(run for run in study.confirms if run.run_id != gone))
+    poorer = replace(store, by_experiment={"movie-reviews": [less, *others]})
+    lines = told(poorer, folder)
+    assert lines[0] == f"the run {gone} is gone"
+    assert any(line.startswith("numbers.json: scratch-scratch.accuracy has value") for line in lines)
+    assert any(line.startswith("report.html: scratch-scratch.seeds is 5, but the runs give 4") for line in lines)
+
+
+def test_a_study_and_an_experiment_that_are_gone(original, folder):
+    store, _, _ = original
+    study, *others = store.by_experiment["movie-reviews"]
+    lines = told(replace(store, by_experiment={"movie-reviews": others}), folder)
+    assert lines[0] == f"the run {study.run.run_id} of the study scratch is gone"
+    assert told(replace(store, by_experiment={"other": [study]}), folder)[0].startswith("the experiment is gone")
+    assert "cannot be computed again" in told(replace(store, by_experiment={"movie-reviews": []}), folder)[-1]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "must be a record that a write-up left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
+])  # fmt: skip
+def test_a_damaged_record(folder, text, message):
+    (folder / "numbers.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        record.read(folder)
+
+
+def test_a_folder_without_a_write_up(tmp_path):
+    with pytest.raises(UsageError, match="--verify must name the folder of a write-up, but there is no"):
+        record.read(tmp_path)
+
+
+def test_the_command(original, folder, monkeypatch, capsys):
+    store, _, writeup = original
+    monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
+    monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
+    assert ended(app) == 0
+    assert f"all {len(writeup.numbers()):,} numbers are what" in capsys.readouterr().out
+    change(folder / "report.tex", r"\val{scratch-scratch.accuracy}{", r"\val{scratch-scratch.accuracy}{1")
+    assert ended(app) == 1
+    shown = capsys.readouterr()
+    assert "report.tex: scratch-scratch.accuracy is 1" in shown.out
+    assert "error: a write-up must say what MLflow holds, but" in shown.err
