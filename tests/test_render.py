@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
+import json
 import re
 from itertools import pairwise
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -101,13 +106,90 @@ def test_no_number_of_the_page_is_outside_the_write_up(three):
 def test_the_page_asks_for_nothing(three):
     _, page, _ = three
     soup = BeautifulSoup(page, "html.parser")
-    assert soup.find_all(["script", "img", "iframe", "object", "embed", "video", "audio", "base", "form"]) == []
+    assert soup.find_all(["img", "iframe", "object", "embed", "video", "audio", "base", "form"]) == []
     assert [link["href"] for link in soup.find_all("link")] == ["data:,"]
     assert "default-src 'none'" in soup.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
     assert "@import" not in page
     assert re.findall(r"url\((?!#)[^)]*\)", page) == []
     for element in soup.find_all(href=True):
-        assert element["href"].startswith(("#", "data:,"))
+        assert element["href"].startswith(("#", "data:,", "data:text/csv;"))
+
+
+def test_the_page_runs_its_own_script_and_no_other(hostile):
+    _, page, _ = hostile
+    soup = BeautifulSoup(page, "html.parser")
+    (script,) = soup.find_all("script")
+    assert script.attrs == {}
+    digest = base64.b64encode(hashlib.sha256(script.string.encode()).digest()).decode()
+    policy = soup.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert [name for element in soup.find_all(True) for name in element.attrs if name.startswith("on")] == []
+
+
+@pytest.mark.parametrize("case", ["three", "hostile"])
+def test_each_figure_brings_its_values(case, request):
+    writeup, page, _ = request.getfixturevalue(case)
+    figures = BeautifulSoup(page, "html.parser").find_all("figure")
+    drawn = pictures(writeup)
+    assert len(figures) == len(drawn)
+    by_name = {figure.find("a", class_="values")["download"]: figure.find("a", class_="values") for figure in figures}
+    for picture in drawn:
+        encoded = by_name[f"{picture.name}.csv"]["href"].removeprefix("data:text/csv;charset=utf-8,")
+        assert not re.search(r"[\s\"#<>]", encoded)
+        assert unquote(encoded) == picture.csv()
+        header, *rows = csv.reader(picture.csv().splitlines())
+        assert rows
+        assert {len(row) for row in rows} == {len(header)}
+        # No cell that a spreadsheet would compute.
+        assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
+    rows = list(csv.DictReader(next(p for p in drawn if p.name == "accuracy").csv().splitlines()))
+    means = [float(row["accuracy"]) for row in rows if row["what"] == "mean over seeds"]
+    assert means == [row.accuracy.value for row in writeup.rows]
+
+
+def test_what_a_script_reads_off_is_what_is_drawn(three):
+    writeup, page, _ = three
+    figure = next(f for f in BeautifulSoup(page, "html.parser").find_all("figure") if f.find(id=re.compile("^curves-")))
+    live = json.loads(figure["data-live"])
+    assert [series["name"] for series in live["series"]] == [row.label for row in writeup.rows]
+    assert [panel["title"] for panel in live["panels"]] == [
+        "training loss", "validation loss", "validation accuracy, %"
+    ]  # fmt: skip
+    marked = {element["data-series"] for element in figure.find_all(attrs={"data-series": True})}
+    assert marked == {"0", "1", "2"}
+    _, _, width, height = map(float, figure.svg["viewbox"].split())
+    panel = live["panels"][1]
+    for line, curve in zip(panel["lines"], writeup.curves, strict=True):
+        assert line["mean"] == pytest.approx([epoch.validation_loss.value for epoch in curve.epochs], rel=1e-4)
+        # The path of the curve goes through the place where its last value is said to be.
+        left, top, right, bottom = panel["box"]
+        x = width * (left + (right - left) * (line["x"][-1] - panel["xlim"][0]) / (panel["xlim"][1] - panel["xlim"][0]))
+        share = (line["mean"][-1] - panel["ylim"][0]) / (panel["ylim"][1] - panel["ylim"][0])
+        y = height * (bottom - (bottom - top) * share)
+        paths = [
+            [float(n) for n in re.findall(r"-?[\d.]+", path["d"])][-2:]
+            for group in figure.find_all(attrs={"data-series": str(line["series"])})
+            for path in group.find_all("path", recursive=False)
+        ]
+        assert any(path == pytest.approx([x, y], abs=0.5) for path in paths)
+
+
+def test_many_models_have_small_axes_of_their_own():
+    store = FakeStore()
+    for i in range(8):
+        add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=TestSet.draw(200), search=i > 0, seed=i)
+    curves = next(p for p in pictures(build(store.by_experiment["movie-reviews"], store)) if p.name == "curves")
+    assert [series.name for series in curves.series] == ["training", "validation"]
+    assert len(curves.panels) == 8
+
+
+def test_curves_of_runs_without_validation():
+    store, studies = three_models()
+    for metrics in store.metrics.values():
+        del metrics["val/loss"], metrics["val/accuracy"]
+    curves = next(p for p in pictures(build(studies, store)) if p.name == "curves")
+    assert [panel.title for panel in curves.panels] == ["training loss"]
+    assert "<svg" in curves.svg()
 
 
 def test_runs_are_linked_where_there_is_a_server():
@@ -152,7 +234,7 @@ def test_structure_that_a_reader_without_eyes_relies_on(case, request):
 def test_no_name_becomes_markup(hostile):
     _, page, _ = hostile
     soup = BeautifulSoup(page, "html.parser")
-    assert soup.find_all("script") == []
+    assert len(soup.find_all("script")) == 1
     assert "<script>alert(1)</script>" in soup.h1.get_text()
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page)
 
@@ -313,7 +395,8 @@ def test_write_replaces_whole_files(three, tmp_path):
     (tmp_path / "report.html").write_text("old")
     written_files = render.write(writeup, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written_files}
-    assert {"report.html", "report.tex", "tables/evaluation.tex", "figures/accuracy.pdf"} <= names
+    assert {"report.html", "report.tex", "tables/evaluation.tex", "figures/accuracy.pdf",
+            "figures/accuracy.csv"} <= names
     assert (tmp_path / "report.html").read_text() == page
     assert (tmp_path / "report.tex").read_text() == files["report.tex"]
     assert list(tmp_path.rglob(".*")) == []

@@ -2,12 +2,16 @@
 
 On a page the figures take their colours and letters from the page's style sheet, so that they follow its
 light and dark schemes; on paper they have the serif letters of the document and the width of its column.
-Series are told apart by colour and by marker, and labelled where they stand.
+Series are told apart by colour and by marker, and labelled where they stand. What a page's script switches on
+and off or reads off by pointer is marked in the SVG and described by `Picture.series` and `Picture.panels`.
 """
 
 from __future__ import annotations
 
+import csv
 import io
+import json
+import math
 import re
 import textwrap
 import warnings
@@ -36,6 +40,8 @@ LINES = 30
 """Small multiples, and lines of a figure, that are drawn at most; the tables hold the rest."""
 LABELS = 4
 """Points that still have room for their names beside them."""
+OVERLAID = 6
+"""Models whose curves share their axes; more have small axes of their own."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +89,78 @@ PAPER = Style(
 )  # fmt: skip
 
 
+Cell = str | float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """What can be switched on and off together."""
+
+    name: str
+    place: int | None
+    """Of its colour and marker; None where it has several."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as it is drawn: a mean and the lowest and highest at each `x`."""
+
+    series: int
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dense: bool = False
+    """Many points, which get no mark each."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one pair of axes."""
+
+    title: str
+    lines: tuple[Line, ...]
+    digits: int
+    """Decimals with which values are read off."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """One figure: how to draw it, and what it says in words."""
+    """One figure: how to draw it, what it says in words, and the values behind it."""
 
     name: str
     caption: str
     alternative: str
     """The numbers it shows, for those who do not see it."""
     draw: Callable[[Style], Figure]
+    table: Sequence[Sequence[Cell]]
+    """The values drawn, under a line of headings."""
+    series: tuple[Series, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    """What can be read off; one for each pair of axes, in their order."""
 
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colours are variables."""
+        return self.for_page()[0]
+
+    def for_page(self) -> tuple[str, str]:
+        """Return the SVG element, and as JSON what a script needs to switch and read its series."""
         with _drawing(PAGE, {"svg.hashsalt": self.name}):
             buffer = io.StringIO()
-            self.draw(PAGE).savefig(
+            figure = self.draw(PAGE)
+            figure.savefig(
                 buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
             )
-        return _for_page(buffer.getvalue(), self.name)
+            placed = [_placed(panel, axes) for panel, axes in zip(self.panels, figure.axes, strict=False)]
+        series = [{"name": one.name, "place": one.place} for one in self.series]
+        live = json.dumps({"series": series, "panels": placed}, ensure_ascii=False, separators=(",", ":"))
+        return _for_page(buffer.getvalue(), self.name), live
+
+    def csv(self) -> str:
+        """Return the values as comma-separated text, whole numbers and shares unrounded."""
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\r\n").writerows([_cell(value) for value in row] for row in self.table)
+        return buffer.getvalue()
 
     def pdf(self) -> bytes:
         """Return the figure as a PDF file."""
@@ -121,6 +181,7 @@ def pictures(writeup: Writeup) -> list[Picture]:
             "dashed lines are baselines.",
             _accuracy_words(writeup),
             lambda style: _accuracy(writeup, style),
+            _accuracy_table(writeup),
         )
     ]
     if writeup.comparisons:
@@ -131,21 +192,20 @@ def pictures(writeup: Writeup) -> list[Picture]:
             "a difference has no practical weight.",
             _difference_words(writeup),
             lambda style: _differences(writeup, style),
+            [("pair", "difference", "low", "high"), *(
+                (f"{pair.a} less {pair.b}", *_value_and_ends(pair.difference)) for pair in writeup.comparisons)],
         ))  # fmt: skip
     curves = [curve for curve in writeup.curves if curve.epochs]
     if curves:
-        found.append(Picture(
-            "curves",
-            "Training loss (line) and validation loss (dashed, marked at each epoch), in nats per review: mean over "
-            "seeds, the band from the lowest to the highest seed.",
-            _curve_words(curves),
-            lambda style: _curves(curves[:PANELS], style),
-        ))  # fmt: skip
+        found.append(_curve_picture(curves))
     found.append(Picture(
         "confusion",
         "Test reviews by label and prediction: mean count over seeds ± standard deviation over seeds.",
         _confusion_words(writeup),
         lambda style: _confusion(writeup, style),
+        [("model", "label", "predicted", "mean count", "standard deviation"), *(
+            (row.label, *divmod(cell, 2), number.value, row.confusion_spread[cell].value)
+            for row in writeup.rows for cell, number in enumerate(row.confusion))],
     ))  # fmt: skip
     for table in writeup.category_tables:
         found.append(Picture(
@@ -153,6 +213,11 @@ def pictures(writeup: Writeup) -> list[Picture]:
             f"Test accuracy by category{_with_intervals([n for c in table.categories for n in c.accuracy])}.",
             _category_words(table),
             partial(_categories, table),
+            [("category", "reviews", "model", "accuracy", "low", "high"), *(
+                (category.name, category.examples.value, label, *_value_and_ends(number))
+                for category in table.categories
+                for label, number in zip(table.labels, category.accuracy, strict=True))],
+            _of_models(table.labels),
         ))  # fmt: skip
     if sum(bool(row.train_seconds.value) for row in writeup.rows) > 1:
         found.append(Picture(
@@ -160,8 +225,53 @@ def pictures(writeup: Writeup) -> list[Picture]:
             f"Test accuracy{_with_intervals([row.accuracy for row in writeup.rows])}, against the seconds of training; "
             "the engine is named.",
             _cost_words(writeup), lambda style: _cost(writeup, style),
+            [("model", "engine", "training seconds", "accuracy", "low", "high"), *(
+                (row.label, row.engine, row.train_seconds.value, *_value_and_ends(row.accuracy))
+                for row in writeup.rows)],
         ))  # fmt: skip
     return found
+
+
+def _of_models(labels: Sequence[str]) -> tuple[Series, ...]:
+    """Return one series a model; a single one is not worth a switch."""
+    return tuple(Series(label, place) for place, label in enumerate(labels)) if len(labels) > 1 else ()
+
+
+def _value_and_ends(number: Number) -> tuple[Cell, Cell, Cell]:
+    return number.value, number.low, number.high
+
+
+def _accuracy_table(writeup: Writeup) -> list[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = [("model", "what", "accuracy", "low", "high")]
+    for row in writeup.rows:
+        rows.append((row.label, "mean over seeds", *_value_and_ends(row.accuracy)))
+        rows += [(row.label, f"seed {run.seed}", *_value_and_ends(run.accuracy)) for run in row.runs]
+    rows += [(baseline.name, "baseline", *_value_and_ends(baseline.accuracy)) for baseline in writeup.baselines]
+    return rows
+
+
+def _cell(value: Cell) -> str:
+    """Return a value for a table of text; a name that a spreadsheet would compute is quoted."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in set("=+-@\t\r") else value
+    return repr(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _placed(panel: Panel, axes: Axes) -> dict[str, Any]:
+    """Return a panel's values and where its axes lie: in shares of the figure, from its top left corner."""
+    box = axes.get_position()
+    return {
+        "title": panel.title, "digits": panel.digits, "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
+        "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
+        "lines": [
+            {"series": line.series, **{
+                name: [float(f"{value:.5g}") for value in getattr(line, name)] for name in ("x", "mean", "low", "high")
+            }}
+            for line in panel.lines
+        ],
+    }  # fmt: skip
 
 
 def _with_intervals(numbers: Sequence[Number], kind: str = "") -> str:
@@ -190,6 +300,8 @@ def _drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
 def _for_page(svg: str, name: str) -> str:
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="series-(\d+)"', r'data-series="\1"', svg)
+    svg = svg.replace('id="series-names"', 'data-names=""')
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
@@ -217,13 +329,15 @@ def _percent_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
-def _interval_marks(axes: Axes, y: float, number: Number, style: Style, place: int, label: bool = True) -> None:
+def _interval_marks(
+    axes: Axes, y: float, number: Number, style: Style, place: int, label: bool = True, gid: str | None = None
+) -> None:
     """Draw an estimate and its interval along x, with its value above."""
     value = 100 * (number.value or 0)
     if number.low is not None and number.high is not None:
         axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.colour(place), linewidth=2.2,
-                  solid_capstyle="round")  # fmt: skip
-    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.colour(place), markersize=6.5)
+                  solid_capstyle="round", gid=gid)  # fmt: skip
+    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.colour(place), markersize=6.5, gid=gid)
     if label:
         axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
 
@@ -279,48 +393,120 @@ def _differences(writeup: Writeup, style: Style) -> Figure:
     return figure
 
 
-def _curves(curves: Sequence[Curve], style: Style) -> Figure:
-    columns = min(3, len(curves))
-    rows = -(-len(curves) // columns)
-    figure, grid = _figure(style, 0.5 + 2.1 * rows, columns, rows, sharex=True, sharey=True)
-    for place, axes in enumerate(grid.flat):
-        if place >= len(curves):
+def _curve_picture(curves: Sequence[Curve]) -> Picture:
+    """Return the learning curves: models over one another while few, else side by side."""
+    shown = curves[:PANELS]
+    loss = "mean over seeds, the band from the lowest to the highest seed."
+    if len(shown) <= OVERLAID:
+        series = _of_models([curve.label for curve in shown])
+        by_title = {
+            "training loss": [_train_line(curve, place) for place, curve in enumerate(shown)],
+            "validation loss": [
+                _epoch_line(curve, place, lambda epoch: epoch.validation_loss) for place, curve in enumerate(shown)
+            ],
+            "validation accuracy, %": [
+                _epoch_line(curve, place, lambda epoch: epoch.validation_accuracy, 100)
+                for place, curve in enumerate(shown)
+            ],
+        }
+        places = list(range(len(shown)))
+        caption = f"Losses, in nats per review, and validation accuracy by epoch: {loss}"
+    else:
+        series = (Series("training", None), Series("validation", None))
+        by_title = {
+            f"{curve.label}, loss" if count else curve.label: [
+                _train_line(curve, 0), _epoch_line(curve, 1, lambda epoch: epoch.validation_loss)]
+            for count, curve in enumerate(shown, start=1)
+        }  # fmt: skip
+        places = []
+        caption = f"Training loss (line) and validation loss (dashed), in nats per review, by epoch: {loss}"
+    panels = tuple(
+        Panel(title, lines, 1 if title.endswith("%") else 3)
+        for title, found in by_title.items()
+        if (lines := tuple(line for line in found if line.x))
+    )
+    rows: list[tuple[Cell, ...]] = [("panel", "series", "epoch", "mean", "low", "high")]
+    for panel in panels:
+        for line in panel.lines:
+            name = series[line.series].name if series else shown[0].label
+            rows += [(panel.title, name, *point) for point in zip(line.x, line.mean, line.low, line.high, strict=True)]
+    return Picture(
+        "curves", caption, _curve_words(curves),
+        lambda style: _curves(panels, [curve.label for curve in shown], places, style), rows, series, panels,
+    )  # fmt: skip
+
+
+def _train_line(curve: Curve, series: int) -> Line:
+    """Return the training loss: within epochs where it was traced, else by epoch."""
+    trace = curve.trace
+    if trace is None:
+        return _epoch_line(curve, series, lambda epoch: epoch.train_loss)
+    known = [point for point in zip(trace.epoch, trace.mean, trace.low, trace.high, strict=True)
+             if all(map(math.isfinite, point))]  # fmt: skip
+    x, mean, low, high = zip(*known, strict=True) if known else ((), (), (), ())
+    return Line(series, x, mean, low, high, dense=True)
+
+
+def _epoch_line(curve: Curve, series: int, pick: Callable[[Epoch], Number], scale: float = 1) -> Line:
+    known = [
+        (epoch.epoch.value or 0, *(scale * (number.value if end is None else end) for end in (None, *_ends(number))))
+        for epoch in curve.epochs
+        if (number := pick(epoch)).value is not None and math.isfinite(number.value)
+    ]
+    x, mean, low, high = zip(*known, strict=True) if known else ((), (), (), ())
+    return Line(series, x, mean, low, high)
+
+
+def _ends(number: Number) -> tuple[float | None, float | None]:
+    return number.low, number.high
+
+
+def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int], style: Style) -> Figure:
+    """Draw the panels; with `places`, a series is a model's, else each panel is a model's."""
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = _figure(style, (0.9 if places else 0.6) + 2.1 * rows, columns, rows, sharex=True,
+                           sharey="none" if places else "all")  # fmt: skip
+    for number, axes in enumerate(grid.flat):
+        if number >= len(panels):
             axes.set_visible(False)
             continue
-        curve, colour = curves[place], style.colour(place)
-        if curve.trace is not None:
-            trace = curve.trace
-            axes.fill_between(trace.epoch, trace.low, trace.high, color=colour, alpha=0.2, linewidth=0)
-            sns.lineplot(x=trace.epoch, y=trace.mean, ax=axes, color=colour, linewidth=1.0, errorbar=None)
-        else:
-            _epoch_line(axes, curve.epochs, lambda epoch: epoch.train_loss, colour, "-", None)
-        _epoch_line(axes, curve.epochs, lambda epoch: epoch.validation_loss, colour, (0, (3, 2)), "o")
-        axes.set_title(_short(curve.label, 26), loc="left")
+        panel = panels[number]
+        for line in panel.lines:
+            place = places[line.series] if places else number
+            _curve(axes, line, style, place, dashed=not places and line.series == 1)
+        title = panel.title if places else _short(labels[number], 26)
+        axes.set_title(title, loc="left", color=style.ink if not places else style.faint)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.grid(axis="y", linewidth=0.5)
-        axes.set_xlabel("")
     figure.supxlabel("epoch", fontsize=style.size)
-    figure.supylabel("loss", fontsize=style.size)
-    first: Axes = grid[0, 0]
-    handles = [mpl.lines.Line2D([], [], color=style.faint, label="training"),
-               mpl.lines.Line2D([], [], color=style.faint, linestyle=(0, (3, 2)), marker="o", markersize=3.5,
-                                label="validation")]  # fmt: skip
-    first.legend(handles=handles, frameon=False, fontsize=style.size - 1, handlelength=2.2, loc="upper right")
+    if not places:
+        figure.supylabel("loss", fontsize=style.size)
+        first: Axes = grid[0, 0]
+        handles = [mpl.lines.Line2D([], [], color=style.faint, label="training"),
+                   mpl.lines.Line2D([], [], color=style.faint, linestyle=(0, (3, 2)), marker="o", markersize=3.5,
+                                    label="validation")]  # fmt: skip
+        first.legend(handles=handles, frameon=False, fontsize=style.size - 1, handlelength=2.2, loc="upper right")
+    elif len(places) > 1:
+        handles = [mpl.lines.Line2D([], [], color=style.colour(p), marker=MARKERS[p % len(MARKERS)], markersize=4.5,
+                                    label=_short(label, 30, 1)) for p, label in zip(places, labels, strict=True)]
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(places)), frameon=False,
+                               fontsize=style.size - 0.5, handletextpad=0.5)  # fmt: skip
+        legend.set_gid("series-names")
     return figure
 
 
-def _epoch_line(
-    axes: Axes, epochs: Sequence[Epoch], pick: Callable[[Epoch], Number], colour: str, line: Any, marker: str | None
-) -> None:
-    known = [(epoch.epoch.value or 0, n) for epoch in epochs if (n := pick(epoch)).value is not None]
-    if not known:
-        return
-    x = [step for step, _ in known]
-    mean = [number.value or 0.0 for _, number in known]
-    low = [m if number.low is None else number.low for m, (_, number) in zip(mean, known, strict=True)]
-    high = [m if number.high is None else number.high for m, (_, number) in zip(mean, known, strict=True)]
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(x, mean, color=colour, linestyle=line, marker=marker, markersize=3.5)
+def _curve(axes: Axes, line: Line, style: Style, place: int, dashed: bool) -> None:
+    colour, gid = style.colour(place), f"series-{line.series}"
+    # A few marks along a dense curve, not at the same places as its neighbours'.
+    every = (len(line.x) * (1 + place % 4) // 20, max(1, len(line.x) // 4)) if line.dense else None
+    axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0, gid=gid)
+    axes.plot(
+        line.x, line.mean, color=colour, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
+        linewidth=1.1 if line.dense else 1.4, marker=MARKERS[place % len(MARKERS)],
+        markersize=3.6 if line.dense else 4.2, markevery=every,
+    )  # fmt: skip
 
 
 def _confusion(writeup: Writeup, style: Style) -> Figure:
@@ -365,7 +551,8 @@ def _categories(table: CategoryTable, style: Style) -> Figure:
     for place, label in enumerate(table.labels):
         shift = step * (place - (series - 1) / 2)
         for y, category in enumerate(categories):
-            _interval_marks(axes, y + shift, category.accuracy[place], style, place, label=False)
+            _interval_marks(axes, y + shift, category.accuracy[place], style, place, label=False,
+                            gid=f"series-{place}")  # fmt: skip
         axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.colour(place), label=_short(label, 30, 1))
     names = [f"{_short(category.name, 26, 1)}  ({category.examples.text})" for category in categories]
     _names_axis(axes, names, 0.7)
@@ -376,8 +563,9 @@ def _categories(table: CategoryTable, style: Style) -> Figure:
     _percent_axis(axes.xaxis)
     axes.set_xlabel("test accuracy, %")
     if series > 1:
-        figure.legend(loc="outside upper center", ncols=min(3, series), frameon=False, fontsize=style.size - 0.5,
-                      handletextpad=0.3)  # fmt: skip
+        legend = figure.legend(loc="outside upper left", ncols=min(3, series), frameon=False,
+                               fontsize=style.size - 0.5, handletextpad=0.3)  # fmt: skip
+        legend.set_gid("series-names")
     return figure
 
 

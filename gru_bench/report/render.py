@@ -7,6 +7,8 @@ renderings can be compared.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import tempfile
@@ -33,14 +35,17 @@ class Tex(Markup):
 
 
 def write(writeup: Writeup, folder: Path) -> list[Path]:
-    """Write `report.html`, `report.tex`, `tables/*.tex` and `figures/*.pdf` below `folder`.
+    """Write `report.html`, `report.tex`, `tables/*.tex`, and `figures/*.pdf` with the values of each as `.csv`.
 
     Each file is replaced whole: whoever reads along sees the old one or the new one.
     """
     drawn = pictures(writeup)
     files = {"report.html": html(writeup, drawn).encode()}
     files |= {name: text.encode() for name, text in tex(writeup, drawn).items()}
-    files |= {f"figures/{picture.name}.pdf": picture.pdf() for picture in drawn}
+    for picture in drawn:
+        files |= {
+            f"figures/{picture.name}.pdf": picture.pdf(), f"figures/{picture.name}.csv": picture.csv().encode(),
+        }  # fmt: skip
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 
@@ -50,12 +55,24 @@ def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, finalize=_html,
     )  # fmt: skip
+    environment.filters["batch_columns"] = _batches
     shown = pictures(writeup) if drawn is None else drawn
-    figures = {
-        picture.name: {"svg": Markup(picture.svg()), "caption": picture.caption, "alternative": picture.alternative}
-        for picture in shown
-    }
-    return environment.get_template("report.html.j2").render(w=writeup, figures=figures)
+    script = (resource("templates") / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        w=writeup,
+        figures={picture.name: _on_page(picture) for picture in shown},
+        script=Markup(script),
+        # Names come from users: the browser runs this script and no other.
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _on_page(picture: Picture) -> dict[str, str]:
+    svg, live = picture.for_page()
+    return {
+        "svg": Markup(svg), "live": live if picture.series or picture.panels else "", "caption": picture.caption,
+        "alternative": picture.alternative, "csv": quote(picture.csv(), safe=",:;/()"),
+    }  # fmt: skip
 
 
 def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, str]:

@@ -1,0 +1,150 @@
+// What the page can do beyond being read. Without it every table and figure stands as it is.
+"use strict";
+(() => {
+  const make = (name, attributes = {}, ...children) => {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  };
+
+  // Tables: the button in a column's head sorts the rows upwards, downwards, and back into the page's order.
+  const heads = table => {
+    const taken = [], found = [];
+    [...table.tHead.rows].forEach((row, y) => {
+      let x = 0;
+      for (const cell of row.cells) {
+        while (taken[y]?.[x]) x++;
+        for (let down = 0; down < cell.rowSpan; down++)
+          for (let along = 0; along < cell.colSpan; along++) (taken[y + down] ??= [])[x + along] = true;
+        if (cell.colSpan === 1) found.push([cell, x]);
+        x += cell.colSpan;
+      }
+    });
+    return found;
+  };
+  const key = cell => {
+    const number = cell?.querySelector("data");
+    if (number) return number.value === "" ? null : Number(number.value);
+    return cell?.textContent.trim() || null;
+  };
+  const compare = (a, b, sign) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+    return sign * String(a).localeCompare(String(b), "en", {numeric: true});
+  };
+  for (const table of document.querySelectorAll("table")) {
+    const bodies = [...table.tBodies].map(body => [body, [...body.rows]]);
+    if (!table.tHead || bodies.every(([, rows]) => rows.length < 2) || table.querySelector("tbody [colspan]")) continue;
+    const columns = heads(table).filter(([cell]) => cell.textContent.trim());
+    for (const [cell, place] of columns) {
+      const button = make("button", {type: "button"}, ...cell.childNodes);
+      cell.append(button);
+      button.addEventListener("click", () => {
+        const before = cell.getAttribute("aria-sort");
+        const now = before === null ? "ascending" : before === "ascending" ? "descending" : null;
+        for (const [other] of columns) other.removeAttribute("aria-sort");
+        if (now) cell.setAttribute("aria-sort", now);
+        for (const [body, rows] of bodies) {
+          const keyed = rows.map(row => [key(row.cells[place]), row]);
+          if (now) keyed.sort(([a], [b]) => compare(a, b, now === "ascending" ? 1 : -1));
+          body.append(...keyed.map(([, row]) => row));
+        }
+      });
+    }
+  }
+
+  // Figures: a button for each series, and values read off where the pointer is or the arrow keys lead.
+  const colour = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
+  const space = "http://www.w3.org/2000/svg";
+  for (const figure of document.querySelectorAll("figure[data-live]")) {
+    const {series, panels} = JSON.parse(figure.dataset.live);
+    const svg = figure.querySelector("svg"), shown = series.map(() => true);
+    const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    let read = () => {};
+    if (series.length > 1) {
+      const switches = make("div", {class: "switches live", role: "group", "aria-label": "Series shown"});
+      series.forEach(({name, place}, number) => {
+        const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
+        swatch.style.color = colour(place);
+        const button = make("button", {type: "button", "aria-pressed": "true"}, swatch, name);
+        button.addEventListener("click", () => {
+          shown[number] = !shown[number];
+          button.setAttribute("aria-pressed", shown[number]);
+          for (const mark of svg.querySelectorAll(`[data-series="${number}"]`))
+            mark.classList.toggle("off", !shown[number]);
+          read();
+        });
+        switches.append(button);
+      });
+      figure.prepend(switches);
+      // The buttons are the legend now: the drawn one is cut off, so that nothing stands twice.
+      const names = svg.querySelector("[data-names]");
+      if (names) {
+        const {y, height: tall} = names.getBBox();
+        svg.setAttribute("viewBox", `0 ${y + tall} ${width} ${height - y - tall}`);
+        names.remove();
+      }
+    }
+    if (!panels.length) continue;
+
+    const output = make("output", {class: "reading live", "aria-live": "polite"});
+    const hint = "Point at a curve to read it off, or move along it with the arrow keys.";
+    output.textContent = hint;
+    figure.querySelector(".scroll").after(output);
+    const cursor = svg.appendChild(document.createElementNS(space, "g"));
+    cursor.setAttribute("class", "cursor");
+    const draw = (name, attributes) => {
+      const element = cursor.appendChild(document.createElementNS(space, name));
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    };
+    const across = ({box, xlim}, x) => width * (box[0] + (box[2] - box[0]) * (x - xlim[0]) / (xlim[1] - xlim[0]));
+    const up = ({box, ylim}, y) => height * (box[3] - (box[3] - box[1]) * (y - ylim[0]) / (ylim[1] - ylim[0]));
+    const nearest = (values, x) =>
+      values.reduce((best, value, place) => Math.abs(value - x) < Math.abs(values[best] - x) ? place : best, 0);
+    let at = null;
+    read = () => {
+      cursor.replaceChildren();
+      output.replaceChildren();
+      const panel = at && panels[at.panel];
+      const lines = panel ? panel.lines.filter(line => shown[line.series] ?? true) : [];
+      if (!lines.length) { output.textContent = hint; return; }
+      const x = lines.map(line => line.x[nearest(line.x, at.x)])
+        .reduce((best, value) => Math.abs(value - at.x) < Math.abs(best - at.x) ? value : best);
+      const write = value => value.toFixed(panel.digits).replace("-", "\u2212");
+      draw("line", {x1: across(panel, x), x2: across(panel, x), y1: height * panel.box[1], y2: height * panel.box[3]});
+      output.append(make("b", {}, `${panel.title} at epoch ${Number(x.toFixed(2))}`));
+      for (const line of lines) {
+        const place = nearest(line.x, x), {name = "", place: tint = 0} = series[line.series] ?? {};
+        draw("circle", {cx: across(panel, line.x[place]), cy: up(panel, line.mean[place]), r: 3});
+        const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
+        swatch.style.color = colour(tint);
+        const spread = line.low[place] < line.high[place]
+          ? ` (${write(line.low[place])} to ${write(line.high[place])})` : "";
+        output.append(make("span", {}, swatch, `${name} ${write(line.mean[place])}${spread}`.trim()));
+      }
+    };
+    svg.addEventListener("pointermove", event => {
+      const {x, y} = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+      const place = panels.findIndex(({box}) =>
+        x >= width * box[0] - 6 && x <= width * box[2] + 6 && y >= height * box[1] && y <= height * box[3]);
+      if (place < 0) return;
+      const {box, xlim} = panels[place];
+      at = {panel: place, x: xlim[0] + (xlim[1] - xlim[0]) * (x / width - box[0]) / (box[2] - box[0])};
+      read();
+    });
+    figure.querySelector(".scroll").addEventListener("keydown", event => {
+      const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const stops = panels.flatMap((panel, place) =>
+        [...new Set(panel.lines.flatMap(line => line.x))].sort((a, b) => a - b).map(x => ({panel: place, x})));
+      const here = at ? stops.reduce((best, stop, place) => stop.panel === at.panel &&
+        (stops[best].panel !== at.panel || Math.abs(stop.x - at.x) < Math.abs(stops[best].x - at.x)) ? place : best, 0)
+        : step > 0 ? -1 : stops.length;
+      at = stops[Math.min(stops.length - 1, Math.max(0, here + step))];
+      read();
+    });
+  }
+  for (const note of document.querySelectorAll(".live[hidden]")) note.hidden = false;
+})();
