@@ -140,6 +140,29 @@ def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int
     equal width, closed on the right; the error is sum_b n_b/N |accuracy_b - mean confidence_b|
     (Guo et al. 2017, equation 3, over the range that a choice between two classes can reach).
     """
+    found = reliability(label_N, probability_N, bins)
+    return sum(part.examples * abs(part.accuracy - part.confidence) for part in found) / len(label_N)
+
+
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """The examples whose predicted class has a probability above `low` and up to `high`."""
+
+    low: float
+    high: float
+    examples: int
+    confidence: float
+    """Mean probability of the predicted class; the middle of the bin where it holds no example."""
+    accuracy: float
+    """Share of right predictions; likewise the middle where there are none."""
+
+
+def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[ConfidenceBin]:
+    """Return how often predictions of each confidence are right (a reliability diagram, Guo et al. 2017).
+
+    Confidence is the probability of the predicted class, in [0.5, 1]; that range is cut into `bins` of equal
+    width, closed on the right. A calibrated model has accuracy equal to confidence in each.
+    """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
     label_N, probability_N = _checked(label_N, probability_N)
@@ -147,8 +170,15 @@ def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int
     confidence_N = np.where(predicted(probability_N), high_N, 1 - high_N)
     right_N = correct(label_N, probability_N)
     bin_N = np.clip(np.ceil((confidence_N - 0.5) * 2 * bins).astype(int) - 1, 0, bins - 1)
-    gap_b = np.bincount(bin_N, right_N - confidence_N, minlength=bins)
-    return float(np.abs(gap_b).sum() / label_N.size)
+    count_b = np.bincount(bin_N, minlength=bins)
+    edge_b = 0.5 + np.arange(bins + 1) / (2 * bins)
+    middle_b = (edge_b[1:] + edge_b[:-1]) / 2
+    mean_b, share_b = (
+        np.where(count_b > 0, np.bincount(bin_N, value_N, minlength=bins) / np.maximum(count_b, 1), middle_b)
+        for value_N in (confidence_N, right_N)
+    )
+    return [ConfidenceBin(float(edge_b[b]), float(edge_b[b + 1]), int(count_b[b]), float(mean_b[b]), float(share_b[b]))
+            for b in range(bins)]  # fmt: skip
 
 
 def accuracy_by_category(

@@ -259,6 +259,18 @@ class Design:
         z = special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)
         return float(z * np.sqrt(self.floor_variance / examples))
 
+    def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
+        """Return the fewest test examples on which `seeds` a side detect `difference`; None where `most` do not."""
+        low, high = 1, 2
+        while self.detectable((seeds, seeds), high) > difference:
+            low, high = high, 2 * high
+            if high > most:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.detectable((seeds, seeds), middle) <= difference else (middle, high)
+        return high
+
     def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
         """Return the fewest seeds a side (5 to `most`) that detect `difference`; None where none do."""
         return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
@@ -369,6 +381,44 @@ def mean_interval(value_R: Sequence[float], confidence: float = 0.95) -> tuple[f
         return None
     half = special.stdtrit(x_R.size - 1, (1 + confidence) / 2) * x_R.std(ddof=1) / np.sqrt(x_R.size)
     return float(x_R.mean() - half), float(x_R.mean() + half)
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """What the best of n trials reaches: the mean, and the range that holds it with the chance `central`."""
+
+    trials: int
+    mean: float
+    low: float
+    high: float
+
+
+def expected_best(value_B: Sequence[float], central: float = 0.8) -> list[BestOf]:
+    """Return what the best of n = 1 ... B trials reaches, n of the B drawn without replacement.
+
+    The mean is sum_j C(j - 1, n - 1)/C(B, n) x_(j), with x_(1) <= ... <= x_(B) (Dodge et al. 2019, in the unbiased
+    form of Tang et al. 2020); the best of n is at most x_(j) with the chance C(j, n)/C(B, n), which gives the
+    range. It is about independent trials of one distribution: random search, none of them cut short.
+
+    Args:
+        value_B: scores of B >= 1 trials, in any order.
+        central: chance that the best of n lies in the range, half of the rest on each side.
+    """
+    x_B = np.sort(np.asarray(value_B, np.float64))
+    if not x_B.size:
+        raise ValueError("the best of some trials needs at least 1 score, but got 0")
+    if not 0 < central < 1:
+        raise ValueError(f"central must be between 0 and 1, but got {central}")
+    found = []
+    j_B = np.arange(1, x_B.size + 1)
+    for n in range(1, x_B.size + 1):
+        # C(j, n)/C(B, n) as a product of quotients, by logarithms: the counts themselves overflow.
+        log_B = special.gammaln(j_B + 1) - special.gammaln(np.maximum(j_B - n, 0) + 1)
+        at_most_B = np.where(j_B >= n, np.exp(log_B - log_B[-1]), 0.0)
+        mean = float(np.diff(at_most_B, prepend=0.0) @ x_B)
+        low, high = (x_B[np.searchsorted(at_most_B, share - 1e-12)] for share in ((1 - central) / 2, (1 + central) / 2))
+        found.append(BestOf(n, mean, float(low), float(high)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -387,3 +389,37 @@ def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
+
+
+def test_expected_best_agrees_with_all_subsets():
+    value_B = [0.81, 0.85, 0.80, 0.85, 0.88, 0.79]
+    for n, found in enumerate(statistics.expected_best(value_B), start=1):
+        best = sorted(max(some) for some in combinations(value_B, n))
+        assert found.trials == n
+        assert found.mean == pytest.approx(np.mean(best), abs=1e-12)
+        share = np.arange(1, len(best) + 1) / len(best)
+        assert found.low == best[int(np.argmax(share >= 0.1 - 1e-12))]
+        assert found.high == best[int(np.argmax(share >= 0.9 - 1e-12))]
+
+
+def test_expected_best_ends_at_the_mean_and_at_the_best():
+    value_B = np.random.default_rng(0).normal(size=400)
+    found = statistics.expected_best(value_B)
+    assert found[0].mean == pytest.approx(value_B.mean())
+    assert found[-1].mean == found[-1].low == found[-1].high == pytest.approx(value_B.max())
+    assert all(b.mean >= a.mean and b.low >= a.low for a, b in pairwise(found))
+
+
+def test_expected_best_of_nothing():
+    with pytest.raises(ValueError, match="needs at least 1 score, but got 0"):
+        statistics.expected_best([])
+    with pytest.raises(ValueError, match="central must be between 0 and 1, but got 1"):
+        statistics.expected_best([0.5], 1)
+
+
+def test_examples_for_are_the_fewest_that_do():
+    design = Design((0.002**2, 0.002**2), (0.07, 0.07), 0.10)
+    needed = design.examples_for(0.01, 10)
+    assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)
+    noisy = Design((0.05**2, 0.05**2), (0.07, 0.07), 0.10)
+    assert noisy.examples_for(0.01, 5) is None  # the seeds alone are too far apart
