@@ -127,6 +127,14 @@ def test_a_folder_is_named_after_the_studies_or_by_the_user(store, command, tmp_
     assert (tmp_path / "there" / "it is" / "report.tex").is_file()
 
 
+def test_without_a_tex_all_else_is_written(store, command, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("gru_bench.report.typeset.shutil.which", lambda name: None)
+    assert command(store, "--out", "x", "--pdf") == 1
+    assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {path.name for path in Path("x").iterdir()}
+    err = " ".join(capsys.readouterr().err.split())
+    assert "none was found; all other files are written: install one (Debian, Ubuntu: apt install latexmk" in err
+
+
 def test_the_margin_is_given_in_points(store, command, tmp_path):
     assert command(store, "--out", "x", "--margin", "2.5") == 0
     assert ">2.5</data> points, fixed beforehand" in (tmp_path / "x" / "report.html").read_text()

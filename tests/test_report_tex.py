@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.report import render
+from gru_bench.errors import RunError
+from gru_bench.report import render, typeset
 from gru_bench.report.writeup import build
 from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 
@@ -72,3 +73,39 @@ def test_tables_can_be_included_elsewhere(tmp_path):
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
     compiled(tmp_path, "paper")
+
+
+@pytest.fixture(params=["latexmk", "pdflatex"])
+def program(request, monkeypatch):
+    """One that compiles, and no other."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    found = {name: shutil.which(name) for name in ("pdflatex", request.param)}
+    monkeypatch.setattr(typeset.shutil, "which", found.get)
+    return request.param
+
+
+def test_the_command_compiles_and_tidies_up(program, tmp_path):
+    store, logged = three_models()
+    written = {path.name for path in render.write(build(logged, store), tmp_path) if path.parent == tmp_path}
+    assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == written | {"report.pdf"}
+    text = subprocess.run(["pdftotext", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "??" not in text.stdout
+
+
+def test_the_command_shows_where_tex_stopped(program, tmp_path):
+    (tmp_path / "report.tex").write_text("\\documentclass{article}\n\\begin{document}\n\\oops\n\\end{document}\n")
+    with pytest.raises(RunError, match=r"report\.tex:3: Undefined control sequence"):
+        typeset.pdf(tmp_path)
+    assert (tmp_path / "report.log").is_file()
+
+
+def test_the_command_runs_no_other_program(program, tmp_path):
+    (tmp_path / ".latexmkrc").write_text("system('touch configured');\n")
+    (tmp_path / "report.tex").write_text(
+        "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"
+    )
+    typeset.pdf(tmp_path)
+    assert not (tmp_path / "configured").exists()
+    assert not (tmp_path / "escaped").exists()

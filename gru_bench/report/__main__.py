@@ -59,6 +59,7 @@ def report(
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing: compute the write-up in this folder again, and name every number that differs from what "
         "MLflow holds and every run that is gone.", show_default=False)] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex too; takes a TeX.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write up what the sweeps logged: report.html, report.tex with its tables and figures, report.md, numbers.json."""
@@ -88,6 +89,10 @@ def report(
     for path in written:
         if path.parent == folder:
             console.print(f"wrote {path}", markup=False)
+    if pdf:
+        from gru_bench.report import typeset
+
+        console.print(f"wrote {typeset.pdf(folder)}", markup=False)
 
 
 def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:

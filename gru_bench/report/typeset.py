@@ -1,0 +1,84 @@
+"""`report.tex` -> `report.pdf`, by the TeX at hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from gru_bench.errors import RunError
+
+INSTALL = (
+    "install one (Debian, Ubuntu: apt install latexmk texlive-latex-extra texlive-fonts-recommended texlive-science; "
+    "macOS: brew install --cask mactex-no-gui; Windows: https://miktex.org), or compile report.tex elsewhere"
+)
+OPTIONS = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error")
+LEFTOVERS = ("aux", "fdb_latexmk", "fls", "log", "out")
+PASSES = 4
+"""Most runs of pdfLaTeX: a long table may take three until its columns settle."""
+PATIENCE = 300
+"""Seconds that a TeX may take."""
+
+
+def pdf(folder: Path) -> Path:
+    """Compile the document in a folder and return the PDF.
+
+    latexmk where there is one, else pdfLaTeX until references settle; neither may run other programs, and no
+    configuration of latexmk is read.
+
+    Args:
+        folder: holds `report.tex` with its tables and figures.
+
+    Raises:
+        RunError: where no TeX is found, or it fails: with its first error.
+    """
+    latex, latexmk = shutil.which("pdflatex"), shutil.which("latexmk")
+    if latex is None:
+        raise RunError(f"--pdf takes a TeX (pdflatex), but none was found; all other files are written: {INSTALL}")
+    log = folder / "report.log"
+    log.unlink(missing_ok=True)
+    if latexmk is not None:
+        options = ("-norc", "-pdf", "-silent", *OPTIONS, "-latexoption=-no-shell-escape")
+        done = _run([latexmk, *options, "report.tex"], folder)
+        failed = done.returncode != 0
+    else:
+        for turn in range(1, PASSES + 1):
+            done = _run([latex, *OPTIONS, "-no-shell-escape", "report.tex"], folder)
+            failed = done.returncode != 0
+            if failed or (turn > 1 and not re.search(r"Rerun|rerun", _text(log))):
+                break
+    if failed or not (folder / "report.pdf").is_file():
+        said = first_error(_text(log)) or (done.stdout + done.stderr).strip().rpartition("\n")[2] or "it gave no reason"
+        raise RunError(f"report.tex must compile, but TeX stopped: {said}. The whole of it is in {log}")
+    for ending in LEFTOVERS:
+        (folder / f"report.{ending}").unlink(missing_ok=True)
+    return folder / "report.pdf"
+
+
+def first_error(log: str) -> str:
+    """Return the first error of a TeX log on one line; empty where there is none.
+
+    Args:
+        log: the text of a .log file, whose lines break after 79 characters.
+    """
+    found = re.search(r"^(?:! |\S*?\.(?:tex|sty|cls):\d+: )[^\n]*(?:\n(?!\n)[^\n]*)?", log, re.MULTILINE)
+    if found is None:
+        return ""
+    first, _, second = found[0].partition("\n")
+    return (first + second if len(first) == 79 else first).removeprefix("! ").rstrip(". ")
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE,
+            stdin=subprocess.DEVNULL, env=os.environ | {"max_print_line": "1000"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise RunError(f"report.tex must compile within {PATIENCE} s, but has not: run {command[0]} by hand") from error
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="latin1") if log.is_file() else ""
