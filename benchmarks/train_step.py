@@ -21,24 +21,29 @@ that loops over time in plain torch, as in a homework. Shapes: B sequences, T lo
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import numpy as np
+from contenders import Process, alternated, ratio, serve
 
 VOCABULARY, WIDTH, BATCHES = 41_000, 300, 4
 CONTENDERS = {False: ("ours", "padded", "packed", "cells"), True: ("ours", "padded", "packed")}
 
 
-def draw_batches(sequences: int, equal: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return (ids_BT, lengths_B, labels_B) of every batch; ids behind an end are 0."""
+def draw_batches(
+    sequences: int, equal: bool, steps: int | None = None
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return (ids_BT, lengths_B, labels_B) of every batch; ids behind an end are 0.
+
+    With `steps` every sequence has that length.
+    """
     random = np.random.default_rng(sequences)
     lengths = np.clip(random.lognormal(np.log(150), 0.5, BATCHES * 8 * sequences), 5, 400).astype(np.int64)
+    if steps is not None:
+        lengths[:] = steps
     lengths.sort()
     rank = np.arange(VOCABULARY)
     share = 1 / (rank + 3.0) ** 1.08
@@ -60,7 +65,9 @@ def draw_batches(sequences: int, equal: bool) -> list[tuple[np.ndarray, np.ndarr
 class Contender:
     """One way to run the step; lives in a process of its own."""
 
-    def __init__(self, name: str, sequences: int, hidden: int, threads: int, bidirectional: bool) -> None:
+    def __init__(
+        self, name: str, sequences: int, hidden: int, threads: int, bidirectional: bool, steps: int | None = None
+    ) -> None:
         import torch
 
         self.name, self.bidirectional = name, bidirectional
@@ -80,7 +87,8 @@ class Contender:
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         self.adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)
         self.batches = [
-            tuple(torch.from_numpy(part) for part in batch) for batch in draw_batches(sequences, bidirectional)
+            tuple(torch.from_numpy(part) for part in batch)
+            for batch in draw_batches(sequences, bidirectional, steps)
         ]
         self.run: Callable[..., Any] = getattr(self, name)
 
@@ -139,38 +147,21 @@ class Contender:
         return losses
 
 
-def serve(name: str) -> None:
-    """Answer one JSON line for each that comes: a new size gives losses, "go" gives seconds."""
-    contender = None
-    for line in sys.stdin:
-        asked = json.loads(line)
-        if asked == "go":
-            assert contender is not None
-            start = time.perf_counter()
-            contender.once_through()
-            print(json.dumps(time.perf_counter() - start), flush=True)
-        else:
+def answering(name: str) -> Callable[[Any], object]:
+    """Return what answers a contender's questions: a new size gives losses, "go" gives seconds."""
+    contender: Contender | None = None
+
+    def answer(asked: Any) -> object:
+        nonlocal contender
+        if asked != "go":
             contender = Contender(name, **asked)
-            print(json.dumps(contender.once_through()), flush=True)
+            return contender.once_through()
+        assert contender is not None
+        start = time.perf_counter()
+        contender.once_through()
+        return time.perf_counter() - start
 
-
-class Process:
-    """A contender's process, seen from outside."""
-
-    def __init__(self, name: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, question: object) -> Any:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit("a contender's process has ended; its message is above")
-        return json.loads(answer)
+    return answer
 
 
 def compare(processes: dict[str, Process], size: dict[str, object], rounds: int) -> dict[str, list[float]]:
@@ -179,12 +170,7 @@ def compare(processes: dict[str, Process], size: dict[str, object], rounds: int)
     for name, theirs in losses.items():
         if not np.allclose(theirs, losses["ours"], rtol=0, atol=1e-4):
             raise SystemExit(f"{name} and ours differ at {size}: {theirs} and {losses['ours']}")
-    seconds: dict[str, list[float]] = {name: [] for name in processes}
-    for turn in range(rounds):
-        names = list(processes)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            seconds[name].append(processes[name].ask("go"))
-    return seconds
+    return alternated(processes, rounds)
 
 
 def main() -> None:
@@ -200,11 +186,11 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve)
+        serve(answering(asked.serve))
         return
     hidden = asked.hidden or ([100] if asked.quick else [64, 100, 256])
     batch = asked.batch or ([1, 64] if asked.quick else [1, 8, 32, 64, 128])
-    processes = {name: Process(name) for name in CONTENDERS[False]}
+    processes = {name: Process(__file__, name) for name in CONTENDERS[False]}
     for bidirectional, names in CONTENDERS.items():
         table = Table(
             title=f"{'bidirectional' if bidirectional else 'one direction'}: milliseconds, then baseline / ours"
@@ -222,10 +208,7 @@ def main() -> None:
                         *(str(v) for v in (sequences, size, threads)),
                         f"{distinct:.2f}",
                         *(f"{median(seconds[n]) / BATCHES * 1e3:.2f}" for n in names),
-                        *(
-                            f"{median(a / b for a, b in zip(seconds[n], seconds['ours'], strict=True)):.1f}x"
-                            for n in names[1:]
-                        ),
+                        *(f"{ratio(seconds[n], seconds['ours']):.1f}x" for n in names[1:]),
                     )
         Console(width=140).print(table)
 

@@ -1,0 +1,224 @@
+"""What the benchmarks share: contenders in processes of their own that take turns, and the peer as people write it.
+
+A script starts itself once for each contender, `SCRIPT --serve NAME`. That process answers one line of JSON for
+each it is asked, so that imports, compilation and memory of one contender cannot touch another, and the number
+of threads stands in the environment before any library is loaded.
+
+The peer is the usual program: a `Dataset` of lists of ids, a `DataLoader` that pads what it collates,
+`nn.Embedding.from_pretrained`, `pack_padded_sequence`, `nn.GRU`, Adam.
+
+Shapes: `B` reviews of a batch, `T` its longest, `E` vector width, `D` hidden width times directions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from gru_bench.batching import Encoded
+    from gru_bench.config import RunConfig
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def environment(threads: int | None = None, **more: str) -> dict[str, str]:
+    """Return this process's environment, with so many threads for every numerical library (None: their own choice)."""
+    values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
+    return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}) | more
+
+
+class Process:
+    """A contender's process, seen from outside."""
+
+    def __init__(self, script: str, name: str, threads: int | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, script, "--serve", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=environment(threads))
+
+    def ask(self, question: object) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("a contender's process has ended; its message is above")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(answer: Callable[[Any], object]) -> None:
+    """Answer each line that comes."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def alternated(
+    processes: Mapping[str, Process], rounds: int, question: object = "go", told: Callable[[str], object] = str
+) -> dict[str, list[Any]]:
+    """Return each contender's answers over the rounds; in each round another one begins."""
+    answers: dict[str, list[Any]] = {name: [] for name in processes}
+    names = list(processes)
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            told(f"round {turn + 1} of {rounds}: {name}")
+            answers[name].append(processes[name].ask(question))
+    return answers
+
+
+def ratio(baseline: Sequence[float], ours: Sequence[float]) -> float:
+    """Return the median over rounds of baseline / ours."""
+    return median(a / b for a, b in zip(baseline, ours, strict=True))
+
+
+# ---------------------------------------------------------------- the peer
+
+
+def reviews_of(encoded: Encoded) -> list[tuple[list[int], int]]:
+    """Return the ids and the label of each review, as plain lists."""
+    ids = encoded.rows.tolist()
+    return [(ids[start:end], label) for (start, end), label in
+            zip(pairwise(encoded.offsets_N1.tolist()), encoded.label_N.tolist(), strict=True)]
+
+
+def collate(reviews: Sequence[tuple[list[int], int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return padded ids (B, T), lengths and labels."""
+    import torch
+
+    ids = [torch.tensor(review) for review, _ in reviews]
+    return (torch.nn.utils.rnn.pad_sequence(ids, batch_first=True), torch.tensor([len(review) for review in ids]),
+            torch.tensor([label for _, label in reviews]))
+
+
+def loader(
+    reviews: Sequence[tuple[list[int], int]], batch_size: int, seed: int | None
+) -> Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Return a DataLoader, shuffled where there is a seed."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return DataLoader(
+        reviews, batch_size, shuffle=seed is not None, collate_fn=collate, generator=generator)
+
+
+def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
+    """Return the peer's classifier: called with padded ids (B, T) and lengths, it gives log-probabilities (B, 2).
+
+    With `packed` off nn.GRU reads the padding too, which reaches no result where the batch has one length, or
+    where the model reads one way and `config.model.readout` leaves padding out.
+    """
+    import torch
+    from torch import nn
+
+    shape, readout = config.model, config.model.readout
+    both = shape.name == "bidirectional"
+
+    class Peer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding.from_pretrained(
+                torch.tensor(table), freeze=not config.embedding.trainable, padding_idx=0)
+            self.gru = nn.GRU(
+                table.shape[1], shape.hidden_size, shape.layers, batch_first=True, bidirectional=both,
+                dropout=shape.dropout if shape.layers > 1 else 0.0)
+            self.dropout = nn.Dropout(shape.dropout)
+            width = shape.hidden_size * (1 + both)
+            self.linear = nn.Linear(2 * width if readout == "meanmax" else width, 2)
+
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            x = self.embedding(ids)
+            if packed:
+                x = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            output, state = self.gru(x)
+            if packed:
+                output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
+            if readout == "final" and (packed or both):
+                features = torch.cat([state[-2], state[-1]], 1) if both else state[-1]
+            elif readout in ("final", "last"):
+                features = output[torch.arange(len(ids)), lengths - 1]
+            else:
+                inside = (torch.arange(output.shape[1]) < lengths[:, None])[..., None]
+                parts = []
+                if "mean" in readout:
+                    parts.append((output * inside).sum(1) / lengths[:, None])
+                if "max" in readout:
+                    parts.append(output.masked_fill(~inside, -torch.inf).amax(1))
+                features = torch.cat(parts, 1)
+            features = self.dropout(features)
+            if shape.relu:
+                features = torch.relu(features)
+            return torch.log_softmax(self.linear(features), 1)
+
+    return Peer()
+
+
+class PeerTrainer:
+    """The peer's optimiser and loop."""
+
+    def __init__(self, config: RunConfig, model: Any, steps: int) -> None:
+        """Prepare to train for `steps` steps in all."""
+        import torch
+
+        training = config.training
+        self.model, self.clip_norm = model, training.clip_norm
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.adam = torch.optim.Adam(self.parameters, lr=training.lr, betas=(training.beta1, training.beta2))
+        self.fall = torch.optim.lr_scheduler.LinearLR(self.adam, 1.0, 0.0, steps) \
+            if training.schedule == "linear" else None
+
+    def epoch(
+        self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+        on_step: Callable[[float], object] = float,
+    ) -> tuple[float, int, int]:
+        """Train on the batches once; return mean loss, reviews and tokens. `on_step` is told each step's loss."""
+        import torch
+
+        self.model.train()
+        total, reviews, tokens = 0.0, 0, 0
+        for ids, lengths, labels in batches:
+            self.adam.zero_grad()
+            loss = torch.nn.functional.nll_loss(self.model(ids, lengths), labels)
+            loss.backward()
+            if self.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+            self.adam.step()
+            if self.fall is not None:
+                self.fall.step()
+            value = loss.item()
+            on_step(value)
+            total += value * len(labels)
+            reviews += len(labels)
+            tokens += int(lengths.sum())
+        return total / reviews, reviews, tokens
+
+    def accuracy(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> float:
+        """Return the share of reviews that the model gets right."""
+        import torch
+
+        self.model.eval()
+        right = reviews = 0
+        with torch.no_grad():
+            for ids, lengths, labels in batches:
+                right += int((self.model(ids, lengths).argmax(1) == labels).sum())
+                reviews += len(labels)
+        return right / reviews

@@ -1,0 +1,244 @@
+"""How long one training epoch takes: ours against nn.GRU, as people write it and as well as it can be done.
+
+    python benchmarks/epoch.py --reviews 2000     two minutes, on part of the reviews
+    python benchmarks/epoch.py                    the whole default corpus, a quarter of an hour
+
+Each contender trains the same classifier (hidden 100, frozen 300-d vectors, readout `final`, clipping, Adam, B = 64)
+on the same reviews once; its time is that of the training pass alone, from the first batch asked for to the last
+weight updated, on data that is in memory as ids. Contenders:
+
+    ours      gru_bench.train.loop.train on the fused engine
+    packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU
+    buckets   nn.GRU without packing, in shuffled buckets prepared ahead: of one length for a bidirectional model (so
+              that many a batch is not full), of similar length and padded for one that reads one way
+    reversed  ours on the torch engine: full buckets of similar length, each sequence reversed by its own length for
+              the backward half, the kernels of nn.GRU
+
+Before anything is timed, all must give the same probabilities, loss and gradient for the same weights and reviews
+(1e-4, the norm of the gradient 1e-3 of itself), and ours and `reversed`, which draw the same batches, the same loss
+after training (1e-3). Each runs in a process of its own; they take turns; a ratio is the median over rounds of
+contender / ours. With part of the reviews nothing is extrapolated: the times are those of the part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from contenders import PeerTrainer, Process, alternated, cores, loader, peer_model, ratio, reviews_of, serve
+
+CHECKED = 64
+NAMES = ("ours", "packed", "buckets", "reversed")
+
+
+def part(split: Any, count: int | None) -> Any:
+    """Return `count` examples of a split, drawn by a fixed seed; all where it is None."""
+    if count is None or count >= len(split):
+        return split
+    chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
+    stretches = [np.arange(split.offsets_N1[n], split.offsets_N1[n + 1]) for n in chosen]
+    return replace(
+        split, ids=split.ids[np.concatenate(stretches)],
+        offsets_N1=np.cumsum([0, *map(len, stretches)]), label_N=split.label_N[chosen],
+        example_id_N=split.example_id_N[chosen], category_N=split.category_N[chosen])
+
+
+class Contender:
+    """One way to train; lives in a process of its own."""
+
+    def __init__(self, name: str, asked: dict[str, Any]) -> None:
+        import torch
+
+        from gru_bench.batching import encode
+        from gru_bench.config import RunConfig, with_settings
+        from gru_bench.corpus import load_corpus
+        from gru_bench.embeddings import load_vectors
+        from gru_bench.models import build_model
+
+        self.name, reviews = name, asked.pop("reviews")
+        engine = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
+        self.config = with_settings(
+            RunConfig(), {"training.epochs": 1, "training.device": "cpu", "model.engine": engine, **asked})
+        corpus = load_corpus(self.config.data)
+        self.vectors = load_vectors(self.config.embedding, corpus)
+        few = part(corpus.validation, CHECKED)
+        self.corpus = replace(corpus, train=part(corpus.train, reviews), validation=few)
+        self.few = replace(self.corpus, train=few)
+        length = self.config.data.max_length
+        self.encoded, self.encoded_few = (encode(c.train, self.vectors, length) for c in (self.corpus, self.few))
+        self.model = build_model(self.config.model, self.vectors.dimension, torch.Generator().manual_seed(0))
+        self.is_ours = name in ("ours", "reversed")
+        if not self.is_ours:
+            peer = peer_model(self.config, self.vectors.table_VE, packed=name == "packed")
+            with torch.no_grad():
+                own = [*peer.gru.parameters(), *peer.linear.parameters()]
+                for values, drawn in zip(own, self.model.parameters(), strict=True):
+                    values.copy_(drawn)
+            self.model = peer
+            self.reviews = reviews_of(self.encoded) if name == "packed" else []
+        self.round = 0
+
+    def bucketed(self, encoded: Any, seed: int | None) -> Iterable[Any]:
+        """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
+        import torch
+
+        from gru_bench.batching import batches, prefetched
+
+        generator = None if seed is None else np.random.default_rng(seed)
+        equal = self.config.model.name == "bidirectional"
+        for batch in prefetched(batches(
+                encoded, self.config.training.batch_size, generator=generator, bucket=True, equal_lengths=equal), 4):
+            yield tuple(map(torch.from_numpy, (
+                batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B)))
+
+    def check(self) -> dict[str, Any]:
+        """Return probabilities, loss and gradient before training, and the loss of an epoch on a few reviews."""
+        import torch
+
+        self.model.eval()
+        log = torch.zeros(CHECKED, 2)
+        if self.is_ours:
+            from gru_bench.batching import batches
+
+            table = torch.from_numpy(np.array(self.vectors.table_VE))
+            for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
+                distinct, index, length, example = map(torch.from_numpy, (
+                    batch.distinct_U, batch.index_BT, batch.length_B, batch.example_B))
+                log[example] = self.model(table[distinct], index, length, engine=self.config.model.engine)
+        elif self.name == "packed":
+            log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
+                             loader(reviews_of(self.encoded_few), CHECKED, None)])
+        else:
+            for ids, lengths, _, example in self.bucketed(self.encoded_few, None):
+                log[example] = self.model(ids, lengths)
+        labels = torch.from_numpy(self.encoded_few.label_N.astype(np.int64))
+        loss = torch.nn.functional.nll_loss(log, labels)
+        loss.backward()
+        weights = self.model if self.is_ours else torch.nn.ModuleList([self.model.gru, self.model.linear])
+        norm = torch.nn.utils.get_total_norm([p.grad for p in weights.parameters()])
+        self.model.zero_grad()
+        return {"probabilities": log[:, 1].exp().tolist(), "loss": loss.item(), "norm": norm.item(),
+                "trained": self._ours(self.few).train_loss if self.is_ours else None}
+
+    def epoch(self) -> dict[str, float]:
+        """Train on all reviews once."""
+        import resource
+
+        self.round += 1
+        if self.is_ours:
+            record = self._ours(self.corpus)
+            seconds, loss = record.seconds, record.train_loss
+            reviews, tokens = len(self.corpus.train), round(record.tokens_per_second * seconds)
+        else:
+            training = self.config.training
+            trainer = PeerTrainer(self.config, self.model, -(-len(self.encoded) // training.batch_size))
+            begin = time.perf_counter()
+            if self.name == "packed":
+                loss, reviews, tokens = trainer.epoch(loader(self.reviews, training.batch_size, self.round))
+            else:
+                loss, reviews, tokens = trainer.epoch(
+                    batch[:3] for batch in self.bucketed(self.encoded, self.round))
+            seconds = time.perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
+
+    def _ours(self, corpus: Any) -> Any:
+        from gru_bench.train.loop import train
+
+        return train(self.config, corpus, self.vectors).epochs[0]
+
+
+def answering(name: str) -> Any:
+    """Return what answers a contender's questions: a setting prepares and checks, "go" trains one epoch."""
+    contender: Contender | None = None
+
+    def answer(asked: Any) -> object:
+        nonlocal contender
+        if asked != "go":
+            contender = Contender(name, asked)
+            return contender.check()
+        assert contender is not None
+        return contender.epoch()
+
+    return answer
+
+
+def prepared(processes: dict[str, Process], what: dict[str, Any], threads: int) -> None:
+    """Let each contender prepare, and end the program where they do not compute the same."""
+    found = {name: process.ask({**what, "training.threads": threads}) for name, process in processes.items()}
+    ours = found["ours"]
+    for name, theirs in found.items():
+        same = (np.allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-4)
+                and abs(theirs["loss"] - ours["loss"]) < 1e-4 and abs(theirs["norm"] / ours["norm"] - 1) < 1e-3
+                and (theirs["trained"] is None or abs(theirs["trained"] - ours["trained"]) < 1e-3))
+        if not same:
+            raise SystemExit(f"{name} and ours differ: {json.dumps(theirs)} and {json.dumps(ours)}")
+
+
+def same_work(answers: dict[str, list[dict[str, float]]]) -> None:
+    """End the program where contenders have read other reviews or tokens than ours."""
+    read = {name: {(int(a["reviews"]), int(a["tokens"])) for a in those} for name, those in answers.items()}
+    if any(pairs != read["ours"] for pairs in read.values()):
+        raise SystemExit(f"contenders have read different numbers of (reviews, tokens): {read}")
+
+
+def main() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gru_bench.config import parsed_settings
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reviews", type=int, help="training reviews drawn from the default corpus (default all)")
+    parser.add_argument("--model", choices=["bidirectional", "torch", "scratch"], default="bidirectional",
+                        help="(default bidirectional; torch and scratch read one way)")
+    parser.add_argument("--batch", type=int, default=64, help="reviews per batch (default 64)")
+    parser.add_argument("--hidden", type=int, default=100, help="width of the state (default 100)")
+    parser.add_argument("--trainable", action="store_true", help="train the word vectors along: the peers by dense "
+                        "Adam over the whole table, ours by Adam over the rows that a batch holds")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default all cores)")
+    parser.add_argument("--rounds", type=int, default=3, help="epochs per contender (default 3)")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="any other setting of a run, such as data.limit=2000; may be repeated")
+    parser.add_argument("--contenders", nargs="+", choices=NAMES[1:], default=list(NAMES[1:]),
+                        help=f"(default {' '.join(NAMES[1:])})")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        serve(answering(asked.serve))
+        return
+    console = Console(width=120, highlight=False)
+    names = ["ours", *asked.contenders]
+    processes = {name: Process(__file__, name, asked.threads) for name in names}
+    with console.status("preparing: reviews, word vectors, the same results from all") as status:
+        prepared(processes, {
+            "reviews": asked.reviews, "model.name": asked.model, "model.hidden_size": asked.hidden,
+            "training.batch_size": asked.batch, "embedding.trainable": asked.trainable,
+            **parsed_settings(asked.settings)}, asked.threads)
+        answers = alternated(processes, asked.rounds, told=status.update)
+    same_work(answers)
+    reviews, tokens = (int(answers["ours"][0][key]) for key in ("reviews", "tokens"))
+    table = Table(title=f"one epoch of {reviews:,} reviews, {tokens:,} tokens: {asked.model}, hidden {asked.hidden}, "
+                        f"B = {asked.batch}, {asked.threads} threads, {asked.rounds} rounds")
+    for column in ("contender", "seconds", "fastest", "slowest", "reviews/s", "loss", "peak MB", "contender / ours"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    seconds = {name: [a["seconds"] for a in those] for name, those in answers.items()}
+    for name in names:
+        middle = median(seconds[name])
+        table.add_row(
+            name, f"{middle:.2f}", f"{min(seconds[name]):.2f}", f"{max(seconds[name]):.2f}", f"{reviews / middle:,.0f}",
+            f"{answers[name][0]['loss']:.3f}", f"{max(a['peak'] for a in answers[name]):,.0f}",
+            f"{ratio(seconds[name], seconds['ours']):.1f}x")
+    console.print(table)
+    console.print("loss: mean over the first round's batches, each before its own update")
+
+
+if __name__ == "__main__":
+    main()
