@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -123,8 +124,8 @@ def data_settings(
 
 
 def command_line() -> str:
-    """Return the command as it was typed, for the record."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command as it was typed, for the record, quoted so that it can be typed again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _complain(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5
@@ -34,6 +35,8 @@ class FakeStore:
     metrics: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
     kept: dict[tuple[str, str], Predictions] = field(default_factory=dict)
     url: str | None = None
+    reviews: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Study run -> example id -> text of a test review."""
     reads: list[str] = field(default_factory=list)
     uri: str = "sqlite:///mlflow.db"
 
@@ -62,6 +65,9 @@ class FakeStore:
         if (run_id, split) not in self.kept:
             raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but has none")
         return self.kept[run_id, split]
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        return self.reviews.get(run_id) if split == "test" else None
 
     def run_url(self, run: LoggedRun) -> str | None:
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
@@ -94,8 +100,9 @@ class TestSet:
         right_N = ndtr(1.2 * latent_N)
         probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
         zeros_N = np.zeros(self.id_N.size, np.int32)
+        tokens_N = (5 + 37 * np.arange(self.id_N.size) % 396).astype(np.int32)
         return Predictions(
-            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, zeros_N + 180, zeros_N + 3
+            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, tokens_N, zeros_N + 3
         )
 
 
@@ -196,7 +203,11 @@ def add_study(
         importance_method="PED-ANOVA over complete trials" if search else "",
         data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size), seconds=812.0,
     )  # fmt: skip
-    parent = logged(run_hash(name, "study"), name=name, role="study", study=name, complete=finished, tags=tags)
+    parent = logged(
+        run_hash(name, "study"), name=name, role="study", study=name, complete=finished,
+        tags=tags | {"mlflow.source.name": shlex.join(["run.py", "--study", name])},
+        params={"confirm": str(seeds + failed)},
+    )  # fmt: skip
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
     store.by_experiment.setdefault(experiment, []).append(study)
     return study

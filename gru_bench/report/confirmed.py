@@ -19,7 +19,7 @@ from gru_bench import metrics
 from gru_bench.errors import RunError
 from gru_bench.report.numbers import Kind, Number, Sentence, plain, slug
 from gru_bench.results import Predictions, StudySummary
-from gru_bench.statistics import Estimate
+from gru_bench.statistics import Estimate, accuracy_interval
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU"}
@@ -38,6 +38,10 @@ class Store(Protocol):
         """Return a run's predictions; RunError where it logged none."""
         ...
 
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
+        ...
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
         ...
@@ -51,11 +55,14 @@ class Group:
     label: str
     study: str
     model: str
+    parent: LoggedRun
+    """The study's own run."""
     summary: StudySummary | None
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
     category_N: NDArray[np.str_]
+    tokens_N: NDArray[np.int32]
     probability_RN: NDArray[np.float32]
 
     @property
@@ -85,12 +92,45 @@ class Group:
         method = f"95 % interval: {found.method}"
         return self.number(name, found.estimate, "percent", method, low=found.low, high=found.high)
 
+    def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
+        """Return the mean of a value over runs, with its lowest and highest."""
+        if not values:
+            return self.number(name, None, kind, "not logged")
+        if len(values) == 1:
+            return self.number(name, values[0], kind, "one run")
+        method = "mean over runs; lowest to highest"
+        return self.number(name, float(np.mean(values)), kind, method, low=min(values), high=max(values))
+
+    def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
+        """Return the accuracy on some of the examples, with its interval where the seeds carry one."""
+        correct_RN = self.correct_RN[:, inside_N]
+        key, size = f"{self.key}.{name}", int(inside_N.sum())
+        found = accuracy_interval(correct_RN) if size > 1 else None
+        if found is None or not found.standing.has_interval:
+            return Number(key, float(correct_RN.mean()), "percent", self.ids, size, "mean over seeds")
+        method = f"95 % interval: {found.method}"
+        return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
+
+
+def families(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return the groups that share a test set, together."""
+    found: list[list[Group]] = []
+    for group in groups:
+        for family in found:
+            if family[0].fingerprint == group.fingerprint and np.array_equal(family[0].example_N, group.example_N):
+                family.append(group)
+                break
+        else:
+            found.append([group])
+    return found
+
 
 def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
     """Return the groups of confirm runs that can be shown, and sentences about what cannot."""
     groups: list[Group] = []
     gaps: list[Sentence] = []
     taken: set[str] = set()
+    places: set[str] = set()
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
         name = plain(study.run.study or study.run.name)
@@ -98,6 +138,7 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
         whole = [run for run in study.confirms if run.complete]
         if study.summary is None:
             gaps.append((f"The study {name} has not come to its end: what follows is what there is.",))
+        gaps += _extended(study, name, free_name(f"extended-{place}", places))
         expected = study.summary.models if study.summary else tuple(sorted({r.model for r in study.confirms}))
         if not whole and not expected:
             gaps.append((f"The study {name} has no complete confirm run yet.",))
@@ -107,13 +148,28 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
             runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])
             gaps += said
-            group, said = _scored(store, runs, key, label, name, model, study.summary)
+            group, said = _scored(store, runs, key, label, name, model, study)
             gaps += said
             if group is None:
                 gaps.append((f"{label} has no complete confirm run and is left out.",))
             else:
                 groups.append(group)
     return groups, gaps
+
+
+def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
+    """Disclose a confirm set that has grown since the study began: its size is part of the design."""
+    planned = study.run.params.get("confirm", "")
+    seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
+    now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
+    if not planned.isdigit() or now <= int(planned):
+        return []
+    return [(
+        f"The confirm set of {name} was extended: the study began with ",
+        Number(f"{key}.planned", int(planned), "count", (study.run.run_id,)), " seeds for each model and now has ",
+        Number(f"{key}.now", now, "count", (study.run.run_id,)), ". Where seeds are added after a look at the "
+        "result, its intervals are too narrow and its verdicts too bold; a new confirm set has neither fault.",
+    )]  # fmt: skip
 
 
 def _chosen(
@@ -156,7 +212,7 @@ def _runs_are(runs: Sequence[object]) -> tuple[str]:
 
 
 def _scored(
-    store: Store, runs: list[LoggedRun], key: str, label: str, study: str, model: str, summary: StudySummary | None
+    store: Store, runs: list[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy
 ) -> tuple[Group | None, list[Sentence]]:
     """Read the runs' test predictions and put them side by side."""
     said: list[Sentence] = []
@@ -185,8 +241,8 @@ def _scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, study, model, summary, tuple(usable), first.example_id_N, first.label_N, first.category_N,
-        np.stack([predictions.probability_N for predictions in read]),
+        key, label, name, model, study.run, study.summary, tuple(usable), first.example_id_N, first.label_N,
+        first.category_N, first.tokens_N, np.stack([predictions.probability_N for predictions in read]),
     ), said  # fmt: skip
 
 

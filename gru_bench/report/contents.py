@@ -44,11 +44,14 @@ class Row:
     precision: Number
     recall: Number
     roc_auc: Number
+    average_precision: Number
     loss: Number
     calibration: Number
     parameters: Number
     train_seconds: Number
     tokens_per_second: Number
+    memory: Number
+    """Most memory the process held, in MB."""
     confusion: tuple[Number, Number, Number, Number]
     """Mean counts over seeds: true negative, false positive, false negative, true positive."""
     confusion_spread: tuple[Number, Number, Number, Number]
@@ -81,6 +84,8 @@ class Comparison:
     chance: Number
     finding: str
     sentence: Sentence
+    commands: tuple[str, ...]
+    """What to type for the new confirm sets that the sentence names; empty for all but an inconclusive pair."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,90 @@ class CategoryTable:
     key: str
     labels: tuple[str, ...]
     categories: tuple[Category, ...]
+
+
+@dataclass(frozen=True)
+class LengthBin:
+    """Accuracy on reviews of so many tokens, by row."""
+
+    low: Number
+    high: Number
+    examples: Number
+    accuracy: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class LengthTable:
+    """Accuracy by length for the rows that share a test set; tokens are those the first of them read."""
+
+    key: str
+    labels: tuple[str, ...]
+    bins: tuple[LengthBin, ...]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Predictions of a range of confidence, and how often they are right; averaged over seeds."""
+
+    low: Number
+    high: Number
+    share: Number
+    confidence: Number
+    accuracy: Number
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Whether a row's confidence can be trusted."""
+
+    key: str
+    label: str
+    bins: tuple[Confidence, ...]
+
+
+@dataclass(frozen=True)
+class Review:
+    """A test review, shortened, and who answers it rightly."""
+
+    text: str
+    said: Sentence
+
+
+@dataclass(frozen=True)
+class HardReviews:
+    """The reviews on which the rows that share a test set disagree most, and some that no run answers rightly."""
+
+    key: str
+    disagreed: tuple[Review, ...]
+    failed: tuple[Review, ...]
+    failed_count: Sentence
+
+
+@dataclass(frozen=True)
+class BestOfTrials:
+    """What the best of so many random trials reaches on validation."""
+
+    trials: Number
+    best: Number
+
+
+@dataclass(frozen=True)
+class ExpectedBest:
+    """How far the budget of a search mattered."""
+
+    key: str
+    label: str
+    points: tuple[BestOfTrials, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A setting of a row beside the homework's."""
+
+    label: str
+    name: str
+    ours: Number | str
+    homework: Number
 
 
 @dataclass(frozen=True)
@@ -234,7 +323,13 @@ class Writeup:
     not_compared: tuple[Sentence, ...]
     curves: tuple[Curve, ...]
     category_tables: tuple[CategoryTable, ...]
+    length_tables: tuple[LengthTable, ...]
+    reliability: tuple[Reliability, ...]
+    hard_reviews: tuple[HardReviews, ...]
     searches: tuple[Search, ...]
+    expected_best: tuple[ExpectedBest, ...]
+    no_expected_best: tuple[Sentence, ...]
+    beside_homework: tuple[Beside, ...]
     budgets: Sentence
     data: tuple[DataView, ...]
     counts: tuple[RunCounts, ...]

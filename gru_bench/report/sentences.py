@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from gru_bench.report.numbers import Number, Sentence, decimals_for
 from gru_bench.statistics import Design, Estimate, Finding, Standing, Verdict
 
+SEEDS = (10, 20, 50)
+"""Sizes of a confirm set that are considered where more test examples are needed."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -116,6 +119,14 @@ def verdict_sentence(pair: Pair) -> Sentence:
             return _inconclusive(pair)
 
 
+def fresh_seeds(pair: Pair) -> int | None:
+    """Return how many fresh seeds a side would settle an inconclusive comparison; None where no number would."""
+    if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
+        return None
+    seeds = pair.design.seeds_for(pair.verdict.margin, pair.difference.examples)
+    return None if seeds is None else max(seeds, 2 * min(pair.difference.seeds))
+
+
 def settling_sentence(pair: Pair) -> Sentence:
     """Return what would settle an inconclusive comparison; empty for the other verdicts.
 
@@ -123,16 +134,10 @@ def settling_sentence(pair: Pair) -> Sentence:
     """
     if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
         return ()
-    examples, margin = pair.difference.examples, pair.verdict.margin
-    at_hand = min(pair.difference.seeds)
-    seeds = pair.design.seeds_for(margin, examples)
-    if seeds is None:
-        floor = plain_points(f"{pair.key}.floor", pair.design.detectable_floor(examples), pair.runs, examples)
-        return (
-            "To settle it at ", pair.margin, " points takes more test examples: on these, no number of seeds "
-            "up to 50 would do (the limit for very many seeds is ", floor, " points).",
-        )  # fmt: skip
-    fresh = max(seeds, 2 * at_hand)
+    examples = pair.difference.examples
+    fresh = fresh_seeds(pair)
+    if fresh is None:
+        return _more_examples(pair, pair.design)
     count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples)
     reach = plain_points(
         f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples
@@ -141,6 +146,25 @@ def settling_sentence(pair: Pair) -> Sentence:
         "A new confirm set of ", count, " fresh seeds for each model, none of the old ones pooled, would detect "
         "a difference of ", reach, " points.",
     )  # fmt: skip
+
+
+def _more_examples(pair: Pair, design: Design) -> Sentence:
+    examples, margin = pair.difference.examples, pair.verdict.margin
+    floor = plain_points(f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples)
+    start: Sentence = (
+        "To settle it at ", pair.margin, " points takes more test examples: on these, no number of seeds "
+        "up to 50 would do (the limit for very many seeds is ", floor, " points)",
+    )  # fmt: skip
+    at_hand = min(pair.difference.seeds)
+    for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
+        needed = design.examples_for(margin, seeds)
+        if needed is not None:
+            return (
+                *start, "; about ", Number(f"{pair.key}.needed-examples", -(-needed // 100) * 100, "count", pair.runs),
+                " would, with a new confirm set of ", Number(f"{pair.key}.needed-seeds", seeds, "count", pair.runs),
+                " seeds for each model.",
+            )  # fmt: skip
+    return (*start, ".")
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:

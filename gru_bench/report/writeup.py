@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gru_bench import metrics
 from gru_bench.errors import RunError
-from gru_bench.report.confirmed import Group, Store, free_name, gather
+from gru_bench.report.confirmed import Group, Store, families, free_name, gather
 from gru_bench.report.contents import (
     BaselineRow,
     Category,
@@ -41,8 +40,18 @@ from gru_bench.report.contents import (
     Trace,
     Writeup,
 )
+from gru_bench.report.examples import hard_reviews, length_tables, reliability
 from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, plain, slug
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
+from gru_bench.report.tuning import (
+    as_number,
+    beside_homework,
+    expected_best,
+    no_expected_best,
+    setting,
+    setting_name,
+    settling_commands,
+)
 from gru_bench.results import Baseline, DataSummary, StudySummary
 from gru_bench.statistics import (
     ALPHA,
@@ -63,17 +72,6 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 
-SETTING_NAMES = {
-    "training.lr": "learning rate",
-    "training.batch_size": "batch size",
-    "training.epochs": "epochs",
-    "model.hidden_size": "hidden size",
-    "model.layers": "layers",
-    "model.readout": "readout",
-    "model.dropout": "dropout",
-    "embedding.name": "word vectors",
-    "embedding.trainable": "trained vectors",
-}
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
 UNCATEGORISED = "(none)"
 FEW = 6
@@ -116,7 +114,8 @@ def build(
     run_ids = [run.run_id for group in gathered for run in group.runs]
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     pairs, not_compared = _pairs(gathered, margin)
-    comparisons = tuple(_comparison(pair, a, b) for pair, a, b in pairs)
+    known = {group.study for group in gathered}
+    comparisons = tuple(_comparison(pair, a, b, known) for pair, a, b in pairs)
     searches = tuple(_search(group, row, histories) for group, row in zip(gathered, rows, strict=True)
                      if group.summary is not None and group.summary.best.get(group.model))  # fmt: skip
     baselines = _baselines(studies)
@@ -136,7 +135,13 @@ def build(
         not_compared=not_compared,
         curves=tuple(_curve(group, histories) for group in gathered),
         category_tables=_category_tables(gathered),
+        length_tables=length_tables(gathered),
+        reliability=tuple(reliability(group) for group in gathered),
+        hard_reviews=hard_reviews(gathered, store),
         searches=searches,
+        expected_best=tuple(found for group in gathered if (found := expected_best(group)) is not None),
+        no_expected_best=no_expected_best(gathered),
+        beside_homework=beside_homework(gathered),
         budgets=_budgets(summaries),
         data=_data(studies),
         counts=_counts(studies),
@@ -160,10 +165,10 @@ def _row(group: Group, store: Store) -> Row:
 
     def of_seeds(name: str, key: str, kind: Kind) -> Number:
         values = [scores[key] for scores in scores_R if key in scores]
-        return _over_runs(group, name, values, kind)
+        return group.over_runs(name, values, kind)
 
     def logged(name: str, metric: str, kind: Kind) -> Number:
-        return _over_runs(group, name, [r.metrics[metric] for r in group.runs if metric in r.metrics], kind)
+        return group.over_runs(name, [r.metrics[metric] for r in group.runs if metric in r.metrics], kind)
 
     cells = ("true-negative", "false-positive", "false-negative", "true-positive")
     deviation = seed_deviation(correct_RN)
@@ -185,11 +190,14 @@ def _row(group: Group, store: Store) -> Row:
         precision=of_seeds("precision", "precision", "percent"),
         recall=of_seeds("recall", "recall", "percent"),
         roc_auc=of_seeds("roc-auc", "roc_auc", "score"),
+        average_precision=of_seeds("average-precision", "average_precision", "score"),
         loss=of_seeds("loss", "loss", "score"),
         calibration=of_seeds("calibration", "calibration_error", "percent"),
         parameters=logged("parameters", "model/parameters", "count"),
         train_seconds=logged("train-seconds", "time/train_seconds", "amount"),
         tokens_per_second=logged("tokens-per-second", "time/tokens_per_second", "amount"),
+        memory=group.over_runs("memory", [
+            r.metrics["memory/peak_bytes"] / 1e6 for r in group.runs if "memory/peak_bytes" in r.metrics], "amount"),
         confusion=_four([
             group.number(f"confusion.{cell}", counts_R4[:, i].mean(), "count", "mean over seeds")
             for i, cell in enumerate(cells)
@@ -223,29 +231,14 @@ def _caution(group: Group) -> Sentence:
             return ()
 
 
-def _over_runs(group: Group, name: str, values: Sequence[float], kind: Kind) -> Number:
-    """Return the mean of a value over runs, with its lowest and highest."""
-    if not values:
-        return group.number(name, None, kind, "not logged")
-    if len(values) == 1:
-        return group.number(name, values[0], kind, "one run")
-    method = "mean over runs; lowest to highest"
-    return group.number(name, float(np.mean(values)), kind, method, low=min(values), high=max(values))
-
-
 def _settings(group: Group) -> tuple[Setting, ...]:
     tuned: Mapping[str, Any] = group.summary.best.get(group.model, {}) if group.summary else {}
     names = list(tuned) or [name for name in HEADLINE_SETTINGS if name in group.runs[0].params]
     params = group.runs[0].params
     return tuple(
-        Setting(_setting_name(name), _setting(group, f"setting.{slug(name)}", params.get(name, tuned.get(name))))
+        Setting(setting_name(name), setting(group, f"setting.{slug(name)}", params.get(name, tuned.get(name))))
         for name in names
     )
-
-
-def _setting(group: Group, key: str, value: object) -> Number | str:
-    number = _as_number(value)
-    return plain(str(value)) if number is None else group.number(key, number, "setting", "a setting")
 
 
 def _pairs(
@@ -273,7 +266,7 @@ def _pairs(
     return pairs, tuple(apart)
 
 
-def _comparison(pair: Pair, a: Group, b: Group) -> Comparison:
+def _comparison(pair: Pair, a: Group, b: Group, known: Set[str]) -> Comparison:
     missing = Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds")
     return Comparison(
         key=pair.key,
@@ -288,6 +281,7 @@ def _comparison(pair: Pair, a: Group, b: Group) -> Comparison:
         ),
         finding=pair.verdict.finding.value,
         sentence=joined([verdict_sentence(pair), settling_sentence(pair), _checkpoints(pair, a, b)]),
+        commands=settling_commands(pair, a, b, known),
     )  # fmt: skip
 
 
@@ -385,7 +379,7 @@ def _curve(group: Group, histories: Histories) -> Curve:
     for epoch in steps:
         def averaged(name: str, metric: str, kind: Kind, epoch: int = epoch) -> Number:
             values = [value for run in by_run for step, value in run.get(metric, ()) if step == epoch]
-            return _over_runs(group, f"epoch-{epoch}.{name}", values, kind)
+            return group.over_runs(f"epoch-{epoch}.{name}", values, kind)
 
         reached = sum(any(step == epoch for step, _ in run.get("train/loss", ())) for run in by_run)
         epochs.append(Epoch(
@@ -404,7 +398,7 @@ def _curve(group: Group, histories: Histories) -> Curve:
 
 def _trace(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> Trace | None:
     """Return the training loss by iteration, counted in epochs; None where that cannot be known."""
-    batch = _as_number(group.runs[0].params.get("training.batch_size"))
+    batch = as_number(group.runs[0].params.get("training.batch_size"))
     if group.summary is None or not batch:
         return None
     examples = group.summary.data.train
@@ -426,12 +420,8 @@ def _trace(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float
 def _category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
     """Return one table for each test set that has at least two categories."""
     tables: list[CategoryTable] = []
-    left = list(groups)
-    while left:
-        first = left[0]
-        members = [g for g in left if g.fingerprint == first.fingerprint
-                   and np.array_equal(g.example_N, first.example_N)]  # fmt: skip
-        left = [group for group in left if not any(group is member for member in members)]
+    for members in families(groups):
+        first = members[0]
         names, place_N = np.unique(first.category_N, return_inverse=True)
         if names.size < 2:
             continue
@@ -445,21 +435,10 @@ def _category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
             categories.append(Category(
                 plain(str(name)) or UNCATEGORISED,
                 Number(f"{key}.{part}.examples", size, "count"),
-                tuple(_category_accuracy(group, part, inside_N) for group in members),
+                tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
             ))  # fmt: skip
         tables.append(CategoryTable(key, tuple(group.label for group in members), tuple(categories)))
     return tuple(tables)
-
-
-def _category_accuracy(group: Group, part: str, inside_N: NDArray[np.bool_]) -> Number:
-    correct_RN = group.correct_RN[:, inside_N]
-    key, size = f"{group.key}.category.{part}", int(inside_N.sum())
-    found = accuracy_interval(correct_RN) if size > 1 else None
-    if found is None or not found.standing.has_interval:
-        return Number(key, float(correct_RN.mean()), "percent", group.ids, size, "mean over seeds")
-    return Number(
-        key, found.estimate, "percent", group.ids, size, f"95 % interval: {found.method}", found.low, found.high
-    )
 
 
 def _search(group: Group, row: Row, histories: Histories) -> Search:
@@ -474,7 +453,7 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
             continue
         part = f"search.{slug(name)}"
         space.append(Dimension(
-            _setting_name(name), _range_text(range_), _setting(group, f"{part}.best", best[name]),
+            setting_name(name), _range_text(range_), setting(group, f"{part}.best", best[name]),
             group.number(f"{part}.importance", importance.get(name), "percent", plain(summary.importance_method),
                          decimals=0),
             _edge(range_, best[name]),
@@ -482,7 +461,7 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
     at_kept = [value for run in group.runs if (value := _kept_accuracy(run, histories)) is not None]
     best_value = summary.best_value.get(group.model)
     best_number = Number(f"{group.key}.search.best", best_value, "percent", method="best trial, on validation")
-    confirmed = _over_runs(group, "search.confirmed", at_kept, "percent")
+    confirmed = group.over_runs("search.confirmed", at_kept, "percent")
     gap: Sentence = ()
     if best_value is not None and confirmed.value is not None:
         fall = group.number("search.fall", confirmed.value - best_value, "points", "confirmed less best trial")
@@ -529,7 +508,7 @@ def _range_text(range_: Mapping[str, Any]) -> str:
 
 def _edge(range_: Mapping[str, Any], value: object) -> str:
     """Return `low` or `high` where a value lies in the outer twentieth of its range."""
-    number = _as_number(value)
+    number = as_number(value)
     if number is None or "low" not in range_ or range_["low"] == range_["high"]:
         return ""
     low, high = float(range_["low"]), float(range_["high"])
@@ -708,20 +687,6 @@ def _title(names: Sequence[str]) -> str:
 def _period(runs: Sequence[LoggedRun]) -> str:
     days = sorted({datetime.fromtimestamp(run.started, UTC).date().isoformat() for run in runs})
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-
-
-def _setting_name(name: str) -> str:
-    return SETTING_NAMES.get(name, plain(name.rpartition(".")[2].replace("_", " ")))
-
-
-def _as_number(value: object) -> float | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
 
 
 def _four(values: list[Number]) -> tuple[Number, Number, Number, Number]:

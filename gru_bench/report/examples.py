@@ -1,0 +1,127 @@
+"""What single test reviews say of the models: accuracy by length, trust in confidence, and the hardest reviews.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples, `M` models that share them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from gru_bench import metrics
+from gru_bench.report.confirmed import Group, Store, families
+from gru_bench.report.contents import (
+    Confidence,
+    HardReviews,
+    LengthBin,
+    LengthTable,
+    Reliability,
+    Review,
+)
+from gru_bench.report.numbers import NBSP, Number, Sentence, plain
+
+LENGTHS = (25, 50, 100, 200, 400, 800)
+"""Ends of the ranges of length, in tokens; one more range holds what is longer."""
+BINS = 5
+"""Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
+HARD = 6
+"""Reviews shown of each kind."""
+WIDTH = 200
+"""Characters shown of a review."""
+
+
+def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
+    """Return accuracy by length for each test set whose reviews fall into at least two ranges."""
+    tables: list[LengthTable] = []
+    for members in families(groups):
+        tokens_N = members[0].tokens_N
+        key = f"lengths-{len(tables) + 1}"
+        place_N = np.searchsorted(LENGTHS, tokens_N)
+        bins = []
+        for place in np.unique(place_N):
+            inside_N = place_N == place
+            part = f"{key}.bin-{place + 1}"
+            low, high = int(tokens_N[inside_N].min()), int(tokens_N[inside_N].max())
+            bins.append(LengthBin(
+                Number(f"{part}.shortest", low, "count"), Number(f"{part}.longest", high, "count"),
+                Number(f"{part}.examples", int(inside_N.sum()), "count"),
+                tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
+            ))  # fmt: skip
+        if len(bins) > 1:
+            tables.append(LengthTable(key, tuple(group.label for group in members), tuple(bins)))
+    return tuple(tables)
+
+
+def reliability(group: Group) -> Reliability:
+    """Return how often predictions of each confidence are right, averaged over the seeds that have some."""
+    by_run = [metrics.reliability(group.label_N, probability_N, BINS) for probability_N in group.probability_RN]
+    bins = []
+    for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
+        part = f"reliability.bin-{place}"
+        some = [found for found in ranges if found.examples]
+        bins.append(Confidence(
+            low=group.number(f"{part}.from", ranges[0].low, "percent", decimals=0),
+            high=group.number(f"{part}.to", ranges[0].high, "percent", decimals=0),
+            share=group.over_runs(f"{part}.share", [r.examples / group.example_N.size for r in ranges], "percent"),
+            confidence=group.over_runs(f"{part}.confidence", [found.confidence for found in some], "percent"),
+            accuracy=group.over_runs(f"{part}.accuracy", [found.accuracy for found in some], "percent"),
+        ))  # fmt: skip
+    return Reliability(group.key, group.label, tuple(bins))
+
+
+def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ...]:
+    """Return the reviews on which models disagree most, and those that no run answers rightly.
+
+    Empty for a test set whose texts were not logged.
+    """
+    found: list[HardReviews] = []
+    for members in families(groups):
+        texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
+                      if (texts := store.texts(run, "test"))), None)  # fmt: skip
+        if texts is None:
+            continue
+        key = f"reviews-{len(found) + 1}"
+        right_MN = np.stack([group.correct_RN.mean(0) for group in members])
+        wrong_N = np.flatnonzero(right_MN.max(0) == 0)
+        # The more confident the mistake, the more it tells; ties in the order of the ids.
+        surety_N = np.mean([np.abs(group.probability_RN - 0.5).mean(0) for group in members], axis=0)
+        failed = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")][:HARD]
+        spread_N = np.ptp(right_MN, axis=0)
+        apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
+        ids = tuple(run_id for group in members for run_id in group.ids)
+        size = members[0].example_N.size
+        found.append(HardReviews(
+            key,
+            tuple(_review(texts, members, right_MN, int(place), f"{key}.apart-{rank}", True)
+                  for rank, place in enumerate(apart, start=1)),
+            tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
+                  for rank, place in enumerate(failed, start=1)),
+            ("No run of any model answers ", Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
+             Number(f"{key}.all", size, "count"), " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
+            (Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
+             Number(f"{key}.all", size, "count"), " test reviews are answered wrongly by the one run."),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _review(
+    texts: dict[str, str], members: Sequence[Group], right_MN: np.ndarray, place: int, key: str, apart: bool
+) -> Review:
+    first = members[0]
+    label = "positive" if first.label_N[place] == 1 else "negative"
+    category = plain(str(first.category_N[place]))
+    said: list[str | Number] = [
+        f"Labelled {label}, ", Number(f"{key}.tokens", int(first.tokens_N[place]), "count"), " tokens read",
+        f", {category}" if category else "",
+    ]  # fmt: skip
+    if apart:
+        shown = (int(right_MN[:, place].argmax()), int(right_MN[:, place].argmin()))
+        verbs = (": answered rightly by ", ", but only by ")
+        for verb, m in zip(verbs, shown, strict=True):
+            share = Number(f"{key}.{members[m].key}", float(right_MN[m, place]), "percent", members[m].ids, decimals=0)
+            said += [verb, share, f"{NBSP}% of the runs of {members[m].label}"]
+    text = texts.get(str(first.example_N[place]), "")
+    sentence: Sentence = (*said, ".")
+    return Review(textwrap.shorten(plain(text), WIDTH, placeholder=" …") or "(no words)", sentence)
