@@ -69,7 +69,7 @@ def test_tables_can_be_included_elsewhere(tmp_path):
     inputs = "\n".join(rf"\input{{tables/{name}}}" for name in render.TABLES)
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
-        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,xcolor,hyperref}\n"
+        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
     compiled(tmp_path, "paper")

@@ -85,6 +85,7 @@ def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, s
     )  # fmt: skip
     environment.filters["batch_columns"] = _batches
     environment.filters["key"] = _tex_key
+    environment.filters["aligned"] = _tex_aligned
     environment.filters["url"] = _tex_url
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
     shown = {picture.name: picture for picture in (pictures(writeup) if drawn is None else drawn)}
@@ -130,6 +131,14 @@ def _tex(value: Any) -> Tex:
     if isinstance(value, tuple):
         return Tex("".join(_tex(part) for part in value))
     return latex(str(value))
+
+
+def _tex_aligned(number: Number) -> Tex:
+    r"""Return a number that is not negative for an S column of siunitx, which parses it; a dash is kept from that."""
+    key = _tex_key(number.key)
+    if not re.fullmatch(r"(?:< )?[\d,]+(?:\.\d+)?", number.text):
+        return Tex(rf"{{\val{{{key}}}{{{latex(number.text)}}}}}")
+    return Tex(rf"\val{{{key}}}{{{number.text}}}")
 
 
 def _tex_key(key: str) -> Tex:
