@@ -79,7 +79,7 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
     found: list[HardReviews] = []
     for members in families(groups):
         texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
-                      if (texts := store.texts(run, "test"))), None)  # fmt: skip
+                      if (texts := store.texts(run, "test")) is not None), None)  # fmt: skip
         if texts is None:
             continue
         key = f"reviews-{len(found) + 1}"

@@ -21,6 +21,7 @@ def markdown(writeup: Writeup) -> str:
     )  # fmt: skip
     environment.filters["interval"] = _interval
     environment.filters["run"] = _run
+    environment.filters["code"] = Markup  # in a block that is indented, where nothing is markup
     return environment.get_template("report.md.j2").render(w=writeup)
 
 

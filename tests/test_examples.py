@@ -1,0 +1,114 @@
+"""What single test reviews say: lengths, reliability, and the hardest reviews, recomputed from the predictions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from gru_bench import statistics
+from gru_bench.report import render
+from gru_bench.report.numbers import Number
+from gru_bench.report.writeup import build
+from tests.report_fakes import FakeStore, TestSet, add_study, three_models
+from tests.test_render import html_numbers, tex_numbers
+
+
+@pytest.fixture(scope="module")
+def three():
+    store, studies = three_models(test_set=TestSet.draw(600))
+    texts = {example: f"<b>review {example}</b> \x1b[31m & 100 % " + "long " * 80 for example in TestSet.draw(600).id_N}
+    store.reviews = {studies[1].run.run_id: texts}
+    return store, studies, build(studies, store)
+
+
+def predictions(store, study):
+    return [store.kept[run.run_id, "test"] for run in study.confirms if run.complete]
+
+
+def test_lengths_hold_every_review_once_and_agree_with_the_predictions(three):
+    store, studies, writeup = three
+    (table,) = writeup.length_tables
+    assert sum(bin.examples.value for bin in table.bins) == 600
+    assert table.labels == tuple(row.label for row in writeup.rows)
+    for place, study in enumerate(studies):
+        runs = predictions(store, study)
+        right_RN = np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs])
+        for bin in table.bins:
+            inside_N = (runs[0].tokens_N >= bin.low.value) & (runs[0].tokens_N <= bin.high.value)
+            assert inside_N.sum() == bin.examples.value
+            expected = statistics.accuracy_interval(right_RN[:, inside_N])
+            assert (bin.accuracy[place].value, bin.accuracy[place].low) == (expected.estimate, expected.low)
+
+
+def test_reviews_of_one_length_make_no_table():
+    store, (study, *_) = three_models(test_set=TestSet.draw(200))
+    for key, p in store.kept.items():
+        store.kept[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
+    assert build([study], store).length_tables == ()
+
+
+def test_reliability_adds_up_to_the_calibration_error(three):
+    store, studies, writeup = three
+    for study, model in zip(studies, writeup.reliability, strict=True):
+        assert sum(bin.share.value for bin in model.bins) == pytest.approx(1)
+        assert [bin.low.text for bin in model.bins] == ["50", "60", "70", "80", "90"]
+        last = model.bins[-1]
+        means = []
+        for p in predictions(store, study):
+            confidence_N = np.maximum(p.probability_N, 1 - p.probability_N).astype(float)
+            inside_N = confidence_N > 0.9
+            means.append(((p.probability_N >= 0.5) == (p.label_N == 1))[inside_N].mean())
+        assert last.accuracy.value == pytest.approx(np.mean(means))
+        assert (last.accuracy.low, last.accuracy.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
+
+
+def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
+    store, studies, writeup = three
+    (found,) = writeup.hard_reviews
+    by_model = [predictions(store, study) for study in studies]
+    right_MN = np.stack([
+        np.mean([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs], axis=0) for runs in by_model
+    ])  # fmt: skip
+    assert found.failed_count[1].value == (right_MN.max(0) == 0).sum() > 0
+    best, worst = (part for part in found.disagreed[0].said if isinstance(part, Number) and "tokens" not in part.key)
+    assert best.value - worst.value == pytest.approx(np.ptp(right_MN, axis=0).max())
+    ids = [text.text.split()[1].removesuffix("</b>") for text in found.failed]
+    assert all(right_MN[:, list(by_model[0][0].example_id_N).index(example)].max() == 0 for example in ids)
+    surety_N = np.mean([np.mean([np.abs(p.probability_N - 0.5) for p in runs], axis=0) for runs in by_model], axis=0)
+    surest = max(np.flatnonzero(right_MN.max(0) == 0), key=lambda place: surety_N[place])
+    assert ids[0] == by_model[0][0].example_id_N[surest]
+
+
+def test_reviews_are_shortened_and_escaped_in_both_renderings(three):
+    _, _, writeup = three
+    (found,) = writeup.hard_reviews
+    for review in (*found.disagreed, *found.failed):
+        assert len(review.text) <= 200
+        assert review.text.endswith(" …")
+        assert "\x1b" not in review.text
+    page, files = render.html(writeup), render.tex(writeup)
+    soup = BeautifulSoup(page, "html.parser")
+    assert found.failed[0].text in [quote.get_text() for quote in soup.find_all("q")]
+    assert soup.find("q").find("b") is None
+    assert "\\ensuremath{<}b\\ensuremath{>}" in files["report.tex"]
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+
+
+def test_without_texts_there_is_no_such_section():
+    store, studies = three_models(test_set=TestSet.draw(200))
+    writeup = build(studies, store)
+    assert writeup.hard_reviews == ()
+    assert "Single reviews" not in render.html(writeup)
+
+
+def test_one_run_of_one_model(three):
+    store = FakeStore()
+    study = add_study(store, "alone", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(200))
+    store.reviews = {study.run.run_id: {}}
+    (found,) = build([study], store).hard_reviews
+    assert found.disagreed == ()
+    assert found.failed[0].text == "(no words)"
+    assert found.failed_count[-1] == " test reviews are answered wrongly by the one run."
