@@ -17,6 +17,8 @@ from rich.console import Console
 from gru_bench.errors import GruBenchError
 
 INTERRUPTED = 130
+PIPE_WIDTH = 140
+"""Columns, where there is no terminal to ask."""
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle.",
@@ -59,8 +61,10 @@ def app(**options: Any) -> typer.Typer:
 
 
 def out() -> Console:
-    """Return the console for results."""
-    return Console(soft_wrap=False, highlight=False)
+    """Return the console for results; in a file or a pipe, whose width nobody knows, tables get room and lines end
+    where they end."""
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
 
 
 def run(application: typer.Typer) -> None:

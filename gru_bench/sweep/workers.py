@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -244,9 +244,11 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
                 raise Pruned
 
         try:
-            return Finished(train(
+            result = train(
                 job.config, corpus, _vectors(embedding, data), on_epoch, score_test=job.score_test,
-                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=on_step))
+                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=on_step)
+            # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
+            return Finished(result if job.score_test else replace(result, weights={}))
         except Pruned:
             return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):
