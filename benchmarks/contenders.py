@@ -175,14 +175,15 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
 class PeerTrainer:
     """The peer's optimiser and loop."""
 
-    def __init__(self, config: RunConfig, model: Any, steps: int) -> None:
-        """Prepare to train for `steps` steps in all."""
+    def __init__(self, config: RunConfig, model: Any, steps: int, *, fused: bool = False) -> None:
+        """Prepare to train for `steps` steps in all, with torch's fused Adam or the one it takes by default."""
         import torch
 
         training = config.training
         self.model, self.clip_norm = model, training.clip_norm
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.adam = torch.optim.Adam(self.parameters, lr=training.lr, betas=(training.beta1, training.beta2))
+        self.adam = torch.optim.Adam(
+            self.parameters, lr=training.lr, betas=(training.beta1, training.beta2), fused=fused)
         self.fall = torch.optim.lr_scheduler.LinearLR(self.adam, 1.0, 0.0, steps) \
             if training.schedule == "linear" else None
 

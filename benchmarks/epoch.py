@@ -9,8 +9,9 @@ weight updated, on data that is in memory as ids. Contenders:
 
     ours      gru_bench.train.loop.train on the fused engine
     packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU
-    buckets   nn.GRU without packing, in shuffled buckets prepared ahead: of one length for a bidirectional model (so
-              that many a batch is not full), of similar length and padded for one that reads one way
+    buckets   nn.GRU without packing, fused Adam, in shuffled buckets prepared ahead: of one length for a
+              bidirectional model (so that many a batch is not full, and with part of the reviews most are not), of
+              similar length and padded for one that reads one way
     reversed  ours on the torch engine: full buckets of similar length, each sequence reversed by its own length for
               the backward half, the kernels of nn.GRU
 
@@ -137,7 +138,8 @@ class Contender:
             reviews, tokens = len(self.corpus.train), round(record.tokens_per_second * seconds)
         else:
             training = self.config.training
-            trainer = PeerTrainer(self.config, self.model, -(-len(self.encoded) // training.batch_size))
+            trainer = PeerTrainer(
+                self.config, self.model, self._steps(), fused=self.name == "buckets")
             begin = time.perf_counter()
             if self.name == "packed":
                 loss, reviews, tokens = trainer.epoch(loader(self.reviews, training.batch_size, self.round))
@@ -147,6 +149,13 @@ class Contender:
             seconds = time.perf_counter() - begin
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
+
+    def _steps(self) -> int:
+        from gru_bench.batching import batch_plan
+
+        equal = self.name == "buckets" and self.config.model.name == "bidirectional"
+        return len(batch_plan(self.encoded, self.config.training.batch_size, generator=np.random.default_rng(0),
+                              bucket=True, equal_lengths=equal))
 
     def _ours(self, corpus: Any) -> Any:
         from gru_bench.train.loop import train
