@@ -1,0 +1,62 @@
+"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/coverage.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def coverage():
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["coverage_benchmark"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_simulation_is_the_one_described(coverage):
+    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
+    rng = np.random.default_rng(0)
+    drawn = [truth.draw(2, 40, 4000, rng) for _ in range(8)]
+    one = [a for a, _ in drawn]
+    # 8 * 40 runs on 8 * 4,000 examples: the standard errors are below 0.3 points.
+    assert np.mean(one) == pytest.approx(0.865, abs=0.006)
+    within = np.mean([[(a[r] != a[s]).mean() for r, s in combinations(range(6), 2)] for a in one])
+    between = np.mean([[(a[r] != b[s]).mean() for r in range(6) for s in range(6)] for a, b in drawn])
+    assert within == pytest.approx(0.07, abs=0.005)
+    assert between == pytest.approx(0.10, abs=0.005)
+    deviations = [coverage_deviation(a) for a in one]
+    assert np.mean(deviations) == pytest.approx(0.005, abs=0.0008)
+
+
+def coverage_deviation(correct_RN):
+    from gru_bench.statistics import seed_deviation
+
+    return seed_deviation(correct_RN)
+
+
+@pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (5, 500), (10, 500)])
+def test_intervals_hold_the_truth(coverage, seeds, examples):
+    repetitions = 500
+    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
+    sums = coverage.repeated(truth, seeds, examples, repetitions, np.random.default_rng(seeds))
+    held, found, alone, family, _ = sums / repetitions
+    # The standard error of a share of 95 % is 1 point here: three of them around what long runs give.
+    assert 0.93 <= held <= 0.99
+    assert found <= 0.075
+    assert 0.92 <= alone <= 0.995
+    assert family <= 0.085
+
+
+def test_another_seed_gives_other_draws(coverage):
+    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
+    first, again, other = (coverage.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
