@@ -53,15 +53,14 @@ def _linear(corpus: Corpus) -> Baseline:
         ngram_range=(1, 2), min_df=SMALLEST_COUNT, sublinear_tf=True, analyzer="word", lowercase=False,
         token_pattern=r"\S+", dtype=np.float32)
     train = vectoriser.fit_transform(_documents(corpus.train, words))
-    validation = vectoriser.transform(_documents(corpus.validation, words))
     test = vectoriser.transform(_documents(corpus.test, words))
     models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0).fit(train, corpus.train.label_N)
               for c in INVERSE_REGULARISATION]
-    if len(corpus.validation.label_N):
+    best, validation_N = models[len(models) // 2], np.empty(0)
+    if len(corpus.validation):
+        validation = vectoriser.transform(_documents(corpus.validation, words))
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))
-    else:
-        best = models[1]
-    validation_N = best.predict_proba(validation)[:, 1] if len(corpus.validation.label_N) else np.empty(0)
+        validation_N = best.predict_proba(validation)[:, 1]
     return _scored("TF-IDF + logistic regression", corpus, validation_N, best.predict_proba(test)[:, 1],
                    time.perf_counter() - started)
 
