@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="side by side; no number depends on it (default 2)")
     options = parser.parse_args()
     truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
-    print(f"{options.repetitions:,} repetitions; accuracy {ACCURACY:.1%}, deviation over seeds {100 * DEVIATION},"
+    print(f"{options.repetitions:,} repetitions; accuracy {ACCURACY:.1%}, seed deviation {100 * DEVIATION} points,"
           f" disagreement {WITHIN:.0%} within and {BETWEEN:.0%} between models; shares in %, half-width in points")
     print("seeds  examples   difference held   found though none   one model held   Holm, any of 3   half-width")
     begin = time.perf_counter()
