@@ -198,6 +198,35 @@ class TestGoesOn:
         assert list(Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").iterdir())
 
 
+def test_several_models_without_a_search_or_a_validation_split(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "plain.toml").write_text("""
+models = ["scratch", "torch"]
+confirm = 2
+[data]
+validation_share = 0.0
+[embedding]
+dimension = 6
+[model]
+hidden_size = 4
+[training]
+epochs = 1
+batch_size = 16
+selection = "lowest_train_window"
+log_every = 5
+""")
+    done = command(str(ROOT / "sweeps" / "run.py"), "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert (study.summary.trials, study.summary.best, study.summary.data.validation) == ((), {}, 0)
+    assert sorted((run.model, run.seed) for run in study.confirms) == [
+        (model, seed) for model in ("scratch", "torch") for seed in (10_000, 10_001)]
+    assert command("-m", "gru_bench.report", cwd=tmp_path).returncode == 0
+
+
 class TestEndsBadly:
     def test_a_trial_that_explodes_fails_with_its_reason(
         self, tmp_path: Path, easy_csv: Path, empty_database: Path
