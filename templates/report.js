@@ -113,7 +113,7 @@
         .reduce((best, value) => Math.abs(value - at.x) < Math.abs(best - at.x) ? value : best);
       const write = value => value.toFixed(panel.digits).replace("-", "\u2212");
       draw("line", {x1: across(panel, x), x2: across(panel, x), y1: height * panel.box[1], y2: height * panel.box[3]});
-      output.append(make("b", {}, `${panel.title} at epoch ${Number(x.toFixed(2))}`));
+      output.append(make("b", {}, `${panel.title} at ${panel.axis} ${Number(x.toFixed(2))}`));
       for (const line of lines) {
         const place = nearest(line.x, x), {name = "", place: tint = 0} = series[line.series] ?? {};
         draw("circle", {cx: across(panel, line.x[place]), cy: up(panel, line.mean[place]), r: 3});

@@ -174,6 +174,21 @@ def test_what_a_script_reads_off_is_what_is_drawn(three):
         assert any(path == pytest.approx([x, y], abs=0.5) for path in paths)
 
 
+def test_length_and_reliability_are_drawn_from_their_tables(three):
+    writeup, _, _ = three
+    drawn = {picture.name: picture for picture in pictures(writeup)}
+    lengths = list(csv.DictReader(drawn["lengths-1"].csv().splitlines()))
+    table = writeup.length_tables[0]
+    assert [float(row["accuracy"]) for row in lengths] == [n.value for part in table.bins for n in part.accuracy]
+    assert table.bins[0].accuracy[1].text in drawn["lengths-1"].alternative
+    (panel,) = drawn["reliability"].panels
+    for line, model in zip(panel.lines, writeup.reliability, strict=True):
+        known = [part for part in model.bins if part.accuracy.value is not None]
+        assert line.x == tuple(100 * part.confidence.value for part in known)
+        assert line.mean == tuple(100 * part.accuracy.value for part in known)
+        assert all(low <= mean <= high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
+
+
 def test_many_models_have_small_axes_of_their_own():
     store = FakeStore()
     for i in range(8):

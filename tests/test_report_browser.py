@@ -46,7 +46,15 @@ def seven_models():
     return store, store.by_experiment["movie-reviews"]
 
 
-CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_models}
+def two_test_sets():
+    store = FakeStore()
+    for place in range(2):
+        test_set = TestSet.draw(400, seed=place)
+        add_study(store, f"study {place}", {"torch": 0.0}, test_set=test_set, fingerprint=f"{place}")
+    return store, store.by_experiment["movie-reviews"]
+
+
+CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_models, "apart": two_test_sets}
 
 
 @pytest.fixture(scope="module")

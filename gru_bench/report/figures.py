@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from gru_bench.report.contents import CategoryTable, Curve, Epoch, Writeup
+from gru_bench.report.contents import CategoryTable, Curve, Epoch, LengthTable, Reliability, Writeup
 from gru_bench.report.numbers import Number
 
 COLOURS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
@@ -122,6 +122,8 @@ class Panel:
     lines: tuple[Line, ...]
     digits: int
     """Decimals with which values are read off."""
+    axis: str = "epoch"
+    """What lies along x."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,21 @@ def pictures(writeup: Writeup) -> list[Picture]:
                 for label, number in zip(table.labels, category.accuracy, strict=True))],
             _of_models(table.labels),
         ))  # fmt: skip
+    for lengths in writeup.length_tables:
+        found.append(Picture(
+            lengths.key,
+            "Test accuracy by the number of tokens read"
+            f"{_with_intervals([n for part in lengths.bins for n in part.accuracy])}.",
+            _length_words(lengths),
+            partial(_lengths, lengths),
+            [("tokens from", "tokens to", "reviews", "model", "accuracy", "low", "high"), *(
+                (part.low.value, part.high.value, part.examples.value, label, *_value_and_ends(number))
+                for part in lengths.bins for label, number in zip(lengths.labels, part.accuracy, strict=True))],
+            _of_models(lengths.labels),
+        ))  # fmt: skip
+    sure = [model for model in writeup.reliability if any(part.accuracy.value is not None for part in model.bins)]
+    if sure:
+        found.append(_reliability_picture(sure[:PANELS]))
     if sum(bool(row.train_seconds.value) for row in writeup.rows) > 1:
         found.append(Picture(
             "cost",
@@ -263,7 +280,8 @@ def _placed(panel: Panel, axes: Axes) -> dict[str, Any]:
     """Return a panel's values and where its axes lie: in shares of the figure, from its top left corner."""
     box = axes.get_position()
     return {
-        "title": panel.title, "digits": panel.digits, "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
+        "title": panel.title, "axis": panel.axis, "digits": panel.digits,
+        "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
         "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
         "lines": [
             {"series": line.series, **{
@@ -562,10 +580,87 @@ def _categories(table: CategoryTable, style: Style) -> Figure:
     axes.margins(x=0.04)
     _percent_axis(axes.xaxis)
     axes.set_xlabel("test accuracy, %")
+    _name_series(figure, series, style)
+    return figure
+
+
+def _lengths(table: LengthTable, style: Style) -> Figure:
+    figure, grid = _figure(style, 2.9 + 0.2 * -(-len(table.labels) // 3))
+    axes: Axes = grid[0, 0]
+    step = min(0.12, 0.6 / len(table.labels))
+    for place, label in enumerate(table.labels):
+        colour, gid = style.colour(place), f"series-{place}"
+        shift = step * (place - (len(table.labels) - 1) / 2)
+        points = [(x + shift, part.accuracy[place]) for x, part in enumerate(table.bins)]
+        for x, number in points:
+            if number.low is not None and number.high is not None:
+                axes.plot([x, x], [100 * number.low, 100 * number.high], color=colour, linewidth=1.8, gid=gid)
+        known = [(x, 100 * number.value) for x, number in points if number.value is not None]
+        axes.plot(*zip(*known, strict=True), color=colour, linewidth=0.8, marker=MARKERS[place % len(MARKERS)],
+                  markersize=5, label=_short(label, 30, 1), gid=gid)  # fmt: skip
+    axes.set_xticks(range(len(table.bins)), [
+        f"{part.low.text}–{part.high.text}\n({part.examples.text})" for part in table.bins
+    ])  # fmt: skip
+    axes.tick_params(axis="x", length=0)
+    axes.margins(x=0.04)
+    _percent_axis(axes.yaxis)
+    axes.grid(axis="y", linewidth=0.5)
+    axes.set_xlabel("tokens read (reviews)")
+    axes.set_ylabel("test accuracy, %")
+    _name_series(figure, len(table.labels), style)
+    return figure
+
+
+def _name_series(figure: Figure, series: int, style: Style) -> None:
+    """Put the names of the series above the axes, where there is more than one."""
     if series > 1:
         legend = figure.legend(loc="outside upper left", ncols=min(3, series), frameon=False,
-                               fontsize=style.size - 0.5, handletextpad=0.3)  # fmt: skip
+                               fontsize=style.size - 0.5, handletextpad=0.4)  # fmt: skip
         legend.set_gid("series-names")
+
+
+def _reliability_picture(models: Sequence[Reliability]) -> Picture:
+    lines = []
+    for place, model in enumerate(models):
+        points = [
+            (100 * part.confidence.value, *(
+                100 * (part.accuracy.value if end is None else end) for end in (None, *_ends(part.accuracy))))
+            for part in model.bins
+            if part.confidence.value is not None and part.accuracy.value is not None
+        ]  # fmt: skip
+        x, mean, low, high = zip(*points, strict=True)
+        lines.append(Line(place, x, mean, low, high))
+    panel = Panel("accuracy, %", tuple(lines), 1, "confidence, %,")
+    return Picture(
+        "reliability",
+        "How often predictions of a given confidence are right: means over seeds, the band from the lowest to the "
+        "highest seed. On the dotted line confidence is accuracy; below it a model is too sure of itself.",
+        _reliability_words(models),
+        lambda style: _reliability(panel, [model.label for model in models], style),
+        [("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy", "low",
+          "high"), *(
+            (model.label, part.low.value, part.high.value, part.share.value, part.confidence.value,
+             *_value_and_ends(part.accuracy))
+            for model in models for part in model.bins)],
+        _of_models([model.label for model in models]), (panel,),
+    )  # fmt: skip
+
+
+def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
+    figure, grid = _figure(style, 3.3 + 0.2 * -(-len(labels) // 3))
+    axes: Axes = grid[0, 0]
+    for line, label in zip(panel.lines, labels, strict=True):
+        _curve(axes, line, style, line.series, dashed=False)
+        axes.lines[-1].set_label(_short(label, 30, 1))
+    lowest = min(min(line.low) for line in panel.lines)
+    axes.plot([50, 100], [50, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
+    axes.set(xlim=(49.5, 100.5), ylim=(max(0, min(49.5, lowest - 1)), 100.5))
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    axes.grid(axis="y", linewidth=0.5)
+    axes.set_xlabel("confidence: probability of the predicted class, %")
+    axes.set_ylabel("accuracy, %")
+    _name_series(figure, len(labels), style)
     return figure
 
 
@@ -649,6 +744,28 @@ def _category_words(table: CategoryTable) -> str:
         for category in table.categories
     ]  # fmt: skip
     return "Test accuracy by category. " + "; ".join(parts) + "."
+
+
+def _length_words(table: LengthTable) -> str:
+    parts = [
+        f"{part.low.text} to {part.high.text} tokens: " + ", ".join(
+            f"{label} {_with_interval(number)} %"
+            for label, number in zip(table.labels, part.accuracy, strict=True)
+        )
+        for part in table.bins
+    ]  # fmt: skip
+    return "Test accuracy by length. " + "; ".join(parts) + "."
+
+
+def _reliability_words(models: Sequence[Reliability]) -> str:
+    parts = [
+        f"{model.label}: " + ", ".join(
+            f"{part.accuracy.text} % right at {part.confidence.text} %"
+            for part in model.bins if part.accuracy.value is not None
+        )
+        for model in models
+    ]  # fmt: skip
+    return "Accuracy by confidence. " + "; ".join(parts) + "."
 
 
 def _cost_words(writeup: Writeup) -> str:
