@@ -9,15 +9,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gru_bench.tracking
 from gru_bench.cli import ended
+from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report import record, render
 from gru_bench.report.__main__ import app
 from gru_bench.report.markdown import escaped, markdown
 from gru_bench.report.writeup import build
+from gru_bench.results import EpochRecord, RunResult
 from tests.report_fakes import HOSTILE_NAMES, TestSet, hostile_studies, three_models
 
 
@@ -230,3 +233,30 @@ def test_the_command(original, folder, monkeypatch, capsys):
     shown = capsys.readouterr()
     assert "report.tex: scratch-scratch.accuracy is 1" in shown.out
     assert "error: a write-up must say what MLflow holds, but" in shown.err
+
+
+def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
+    shutil.copy(empty_database, tmp_path / "runs.db")
+    writer = gru_bench.tracking.Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    parent = writer.start("reviews", "torch", role="study", study="torch", fingerprint="f")
+    test_set, rng = TestSet.draw(60), np.random.default_rng(0)
+    runs = []
+    for seed in range(3):
+        run = writer.start("reviews", f"torch {seed}", role="confirm", study="torch", model="torch", fingerprint="f",
+                           config=RunConfig(seed=seed), parent=parent.run_id)  # fmt: skip
+        epoch = EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0)
+        run.epoch(epoch)
+        run.finish(RunResult(
+            RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
+            {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}), with_model=False)  # fmt: skip
+        runs.append(run.run_id)
+    store = gru_bench.tracking.Store(writer.uri, create=False)
+    folder = tmp_path / "write-up"
+    writeup = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
+    render.write(writeup, folder)
+    record.write(writeup, folder)
+    assert told(store, folder) == []
+    writer._client.delete_run(runs[1])
+    lines = told(store, folder)
+    assert lines[0] == f"the run {runs[1]} is gone"
+    assert any(line.startswith("report.html: torch-torch.seeds is 3, but the runs give 2") for line in lines)

@@ -26,6 +26,7 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 NAME = "numbers.json"
 FORMAT = 1
+TEXT_OF = {"text": "value", "interval_text": "interval"}
 SHOWN = 3
 """Lines of a text that are named where it differs."""
 CLOSE = 1e-9
@@ -170,8 +171,10 @@ def _recorded(found: Mapping[str, Any], fresh: Mapping[str, dict[str, Any]]) -> 
             told += [f"{NAME}: {key} is no record of a number"] * (key in found)
             continue
         was, now = found[key], fresh[key]
-        parts = [f"{part} {_brief(was.get(part))}, but the runs give {_brief(now[part])}"
-                 for part in now if not _same(was.get(part), now[part])]  # fmt: skip
+        other = [part for part in now if not _same(was.get(part), now[part])]
+        # A text follows from its value, so that it is named only where it alone was changed.
+        other = [part for part in other if TEXT_OF.get(part) not in other]
+        parts = [f"{part} {_brief(was.get(part))}, but the runs give {_brief(now[part])}" for part in other]
         if parts:
             told.append(f"{NAME}: {key} has {'; '.join(parts)}")
     return told
@@ -247,8 +250,8 @@ def _same_value(was: str, now: str) -> bool:
 
 
 def _brief(value: object) -> str:
-    if isinstance(value, list) and len(value) > SHOWN:
-        return f"{len(value)} entries"
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return f"{len(value)} of them"
     return json.dumps(value, ensure_ascii=False)
 
 
