@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
@@ -29,7 +30,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from gru_bench.report.contents import CategoryTable, Curve, Epoch, LengthTable, Reliability, Writeup
+from gru_bench.report.contents import CategoryTable, Curve, Epoch, LengthTable, Reliability, Row, Writeup
 from gru_bench.report.numbers import Number
 
 COLOURS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
@@ -664,10 +665,23 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
     return figure
 
 
+def _apart(rows: Sequence[Row]) -> bool:
+    """Tell whether the marks of accuracy against cost leave room for a name to the right of each."""
+    height = max(row.accuracy.high or row.accuracy.value or 0 for row in rows) - min(
+        row.accuracy.low or row.accuracy.value or 0 for row in rows
+    )
+    return all(
+        abs(math.log((one.train_seconds.value or 1) / (two.train_seconds.value or 1))) > math.log(2)
+        or abs((one.accuracy.value or 0) - (two.accuracy.value or 0)) > 0.2 * height
+        for one, two in combinations(rows, 2)
+    )
+
+
 def _cost(writeup: Writeup, style: Style) -> Figure:
     rows = [row for row in writeup.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
     figure, grid = _figure(style, 2.9)
     axes: Axes = grid[0, 0]
+    beside = len(rows) <= LABELS and _apart(rows)
     for place, row in enumerate(writeup.rows):
         if row not in rows:
             continue
@@ -677,15 +691,15 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
             axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=colour, linewidth=2)
         name = f"{_short(row.label, 24, 1)}, {row.engine}"
         axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=6.5, label=name, linestyle="none")
-        if len(rows) <= LABELS:
+        if beside:
             axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
                           fontsize=style.size - 1)  # fmt: skip
-    if len(rows) > LABELS:
+    if not beside:
         figure.legend(loc="outside right upper", frameon=False, fontsize=style.size - 1, handletextpad=0.3)
     seconds = np.array([row.train_seconds.value for row in rows], float)
     axes.set_xscale("log")
     # Room for names to the right of their marks.
-    left, right = seconds.min() / 1.4, seconds.max() * (2.6 if len(rows) <= LABELS else 1.4)
+    left, right = seconds.min() / 1.4, seconds.max() * (2.6 if beside else 1.4)
     axes.set_xlim(left, right)
     ticks = [tick for tick in (m * 10.0**e for e in range(-2, 7) for m in (1, 2, 5)) if left <= tick <= right]
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
