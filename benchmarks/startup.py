@@ -121,6 +121,7 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended as well
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, help="reviews, before they are split (default all)")
     parser.add_argument("--study", default="bidirectional", help="study that the sweep begins (default bidirectional)")
