@@ -176,9 +176,10 @@ def main() -> None:
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 sys.exit("the command failed")
-            times.append((time.perf_counter() - begin, used.ru_maxrss / 1024))
-        seconds, peak = min(times)
-        print(f"{'python -m gru_bench.report':<28}{seconds:8.2f} s{peak:8.0f} MB   (best of {len(times)})")
+            times.append((time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
+        seconds, busy, peak = min(times)
+        print(f"{'python -m gru_bench.report':<28}{seconds:8.2f} s{peak:8.0f} MB   (best of {len(times)}; "
+              f"{busy:.2f} s of it on a processor)")
 
 
 if __name__ == "__main__":
