@@ -7,6 +7,7 @@ search nor the tracking store: only the parent writes to those.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -217,6 +218,7 @@ def _work(pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
+        importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
         while True:
             job: Job = pipe.recv()
             pipe.send(_outcome(job, pipe, data, embedding))
