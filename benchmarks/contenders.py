@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from gru_bench.batching import Encoded
     from gru_bench.config import RunConfig
 
-# numba looks for a package of this name and would find the script beside this one, whose folder Python searches first.
-sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
-
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

@@ -225,7 +225,8 @@ def _identity(spec: StudySpec, fingerprint: str) -> dict[str, Any]:
              if key not in HERE_AND_NOW and key not in spec.space and not key.startswith("data.")}
     fixed["data.max_length"] = spec.base.data.max_length
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
-    values = {"data": fingerprint, "objective": OBJECTIVE, "search seed": spec.seed, **space, **fixed}
+    values = {"data": fingerprint, "objective": OBJECTIVE, "search seed": spec.seed, "sampler": spec.sampler, **space,
+              **fixed}
     return dict(json.loads(json.dumps(values)))
 
 

@@ -1,7 +1,7 @@
 """Do the intervals and tests of a write-up keep their promises? Simulated runs with a known truth, through our code.
 
-    python benchmarks/coverage.py                        300 repetitions of each size, a few seconds
-    python benchmarks/coverage.py --repetitions 10000    the whole promise, some minutes
+    python benchmarks/promises.py                        300 repetitions of each size, a few seconds
+    python benchmarks/promises.py --repetitions 10000    the whole promise, some minutes
 
 Two models of equal accuracy are drawn again and again, each with R seeds on N test examples. A run answers example i
 rightly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five

@@ -1,4 +1,4 @@
-"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/coverage.py."""
+"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/promises.py."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
-def coverage():
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
+def promises():
+    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "promises.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["coverage_benchmark"] = module
+    sys.modules["promises_benchmark"] = module
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_simulation_is_the_one_described(coverage):
-    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
+def test_the_simulation_is_the_one_described(promises):
+    truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     rng = np.random.default_rng(0)
     drawn = [truth.draw(2, 40, 4000, rng) for _ in range(8)]
     one = [a for a, _ in drawn]
@@ -43,10 +43,10 @@ def coverage_deviation(correct_RN):
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (5, 500), (10, 500)])
-def test_intervals_hold_the_truth(coverage, seeds, examples):
+def test_intervals_hold_the_truth(promises, seeds, examples):
     repetitions = 500
-    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
-    sums = coverage.repeated(truth, seeds, examples, repetitions, np.random.default_rng(seeds))
+    truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
+    sums = promises.repeated(truth, seeds, examples, repetitions, np.random.default_rng(seeds))
     held, found, alone, family, _ = sums / repetitions
     # The standard error of a share of 95 % is 1 point here: three of them around what long runs give.
     assert 0.93 <= held <= 0.99
@@ -55,8 +55,8 @@ def test_intervals_hold_the_truth(coverage, seeds, examples):
     assert family <= 0.085
 
 
-def test_another_seed_gives_other_draws(coverage):
-    truth = coverage.Truth.of(0.865, 0.005, 0.07, 0.10)
-    first, again, other = (coverage.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
+def test_another_seed_gives_other_draws(promises):
+    truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
+    first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
