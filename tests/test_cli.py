@@ -92,7 +92,7 @@ WRONG_OPTIONS = [
     (["--device", "tpu"], "device must be auto or one that this machine has"),
     (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
     (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
-    (["--set", "model.readout=first"], "model.readout must be one of"),
+    (["--readout", "first"], "model.readout must be one of"),
     (["--set", "data.validation_share=1"], "data.validation_share must be less than 1"),
     (["--text-column", "body"], "'body'"),
     (["--label-column", "stars"], "'stars'"),

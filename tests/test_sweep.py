@@ -250,7 +250,8 @@ class TestEndsBadly:
         (tmp_path / "quick.toml").write_text(STUDY)
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv),
-             "--epochs", "12", "--workers", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             "--epochs", "12", "--workers", "1"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         for line in process.stdout:
             if "epoch 1" in line:

@@ -29,6 +29,8 @@ def train(
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",
                                                rich_help_panel="Model")] = None,
+    readout: Annotated[str | None, typer.Option(help="What the head reads: last, final, mean, max or meanmax.",
+                                                show_default="final", rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Reviews of a step.", show_default="64",
                                                    rich_help_panel="Training")] = None,
@@ -52,8 +54,8 @@ def train(
 ) -> None:
     """Train one run."""
     named = cli.named_settings({
-        "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers, "seed": seed,
-        "training.batch_size": batch_size, "training.lr": lr})
+        "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers,
+        "model.readout": readout, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})
     named |= cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                epochs)
     config = with_settings(RunConfig(), {**named, **parsed_settings(settings or [])})
