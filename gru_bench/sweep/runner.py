@@ -136,10 +136,8 @@ class Sweep:
 
     def _conduct(self, pool: Pool, parent: RunWriter) -> None:
         pool.submit(Job(BASELINES))
-        jobs: dict[str, Job] = {}
         while True:
             while pool.idle and (job := self._next_job(parent)) is not None:
-                jobs[job.key] = job
                 pool.submit(job)
             if not pool.busy:
                 return
