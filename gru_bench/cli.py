@@ -61,8 +61,7 @@ def app(**options: Any) -> typer.Typer:
 
 
 def out() -> Console:
-    """Return the console for results; in a file or a pipe, whose width nobody knows, tables get room and lines end
-    where they end."""
+    """Return the console for results; in a pipe, whose width nobody knows, tables get room."""
     terminal = sys.stdout.isatty()
     return Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
 

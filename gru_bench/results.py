@@ -35,6 +35,21 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class StepReport:
+    """Where a run stands, for a progress line."""
+
+    epoch: int
+    epochs: int
+    reviews: int
+    """Trained on so far, over all epochs."""
+    reviews_total: int
+    loss: float
+    """Mean over the epoch so far, nats per review."""
+    seconds: float
+    """Spent training in this process."""
+
+
+@dataclass(frozen=True)
 class TracePoint:
     """The training loss averaged over one window of `log_every` iterations."""
 

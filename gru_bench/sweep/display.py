@@ -10,8 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from gru_bench.config import Scalar
-from gru_bench.results import EpochRecord
-from gru_bench.sweep.workers import Step
+from gru_bench.results import EpochRecord, StepReport
 
 
 class Display:
@@ -61,7 +60,7 @@ class Display:
         self._tasks[label] = self._progress.add_task(what, total=1.0, state="")
         self._began[label] = time.monotonic()
 
-    def job_step(self, label: str, step: Step) -> None:
+    def job_step(self, label: str, step: StepReport) -> None:
         """Show where a run stands."""
         rate = step.reviews / step.seconds if step.seconds else 0.0
         self._progress.update(

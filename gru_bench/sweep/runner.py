@@ -21,7 +21,7 @@ from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.metrics import correct
-from gru_bench.results import Baseline, DataSummary, EpochRecord, RunResult, StudySummary, TrialSummary
+from gru_bench.results import Baseline, DataSummary, EpochRecord, RunResult, StepReport, StudySummary, TrialSummary
 from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.spec import StudySpec
@@ -33,7 +33,6 @@ from gru_bench.sweep.workers import (
     Job,
     Message,
     Pool,
-    Step,
     WasPruned,
     fair_threads,
 )
@@ -216,7 +215,7 @@ class Sweep:
             return
         live = self.live[job.key]
         match message:
-            case Step():
+            case StepReport():
                 self.display.job_step(job.key, message)
             case EpochDone(record):
                 pool.answer(job, go_on=not self._epoch(live, record))

@@ -124,11 +124,6 @@ class Search:
             or (trial.state == TrialState.FAIL and bool(trial.user_attrs.get(OWN_FAULT)))
             for trial in self.study.get_trials(deepcopy=False))
 
-    @property
-    def running(self) -> int:
-        """Trials under way."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
     def ask(self) -> tuple[int, dict[str, Scalar]]:
         """Begin a trial: its number and the settings to try."""
         trial = self.study.ask(self.space)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from gru_bench.cache import default_cache
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig
 from gru_bench.errors import GruBenchError, RunError
-from gru_bench.results import Baseline, EpochRecord, RunResult
+from gru_bench.results import Baseline, EpochRecord, RunResult, StepReport
 
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus
@@ -44,18 +44,6 @@ class Job:
     """Names the job to the parent."""
     config: RunConfig | None = None
     score_test: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands."""
-
-    epoch: int
-    epochs: int
-    reviews: int
-    reviews_total: int
-    loss: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +74,7 @@ class Failed:
     reason: str
 
 
-Message = Step | EpochDone | Finished | WasPruned | Failed
+Message = StepReport | EpochDone | Finished | WasPruned | Failed
 
 
 def cores() -> int:
@@ -234,11 +222,7 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
             from gru_bench.baseline import baselines
 
             return Finished(baselines(corpus))
-        from gru_bench.train.loop import Pruned, StepReport, checkpoint_name, train
-
-        def on_step(report: StepReport) -> None:
-            pipe.send(Step(report.epoch, report.epochs, report.reviews, report.reviews_total, report.loss,
-                           report.seconds))
+        from gru_bench.train.loop import Pruned, checkpoint_name, train
 
         def on_epoch(record: EpochRecord) -> None:
             pipe.send(EpochDone(record))
@@ -248,7 +232,7 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
         try:
             result = train(
                 job.config, corpus, _vectors(embedding, data), on_epoch, score_test=job.score_test,
-                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=on_step)
+                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=pipe.send)
             # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
             return Finished(result if job.score_test else replace(result, weights={}))
         except Pruned:

@@ -12,8 +12,7 @@ from gru_bench.config import RunConfig, parsed_settings, with_settings
 from gru_bench.errors import RunError
 
 if TYPE_CHECKING:
-    from gru_bench.results import EpochRecord, RunResult
-    from gru_bench.train.loop import StepReport
+    from gru_bench.results import EpochRecord, RunResult, StepReport
 
 app = cli.app(help="""Train one recurrent classifier and log it to MLflow.
 

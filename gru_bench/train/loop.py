@@ -17,7 +17,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from gru_bench.embeddings import Vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.metrics import correct, log_loss
 from gru_bench.models import Classifier, Engine, build_model, choose_engine
-from gru_bench.results import EpochRecord, Predictions, RunResult, TracePoint
+from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
 from gru_bench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimiser import Optimiser
 
@@ -48,21 +47,6 @@ PREPARED_AHEAD = 4
 
 class Pruned(Exception):
     """Raised by a listener to end a run that is not worth finishing."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """Where a run stands, for a progress line."""
-
-    epoch: int
-    epochs: int
-    reviews: int
-    """Trained on so far, over all epochs."""
-    reviews_total: int
-    loss: float
-    """Mean over the epoch so far, nats per review."""
-    seconds: float
-    """Spent training in this process."""
 
 
 def train(
