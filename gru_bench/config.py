@@ -20,6 +20,7 @@ Reset = Literal["after", "before"]
 Engine = Literal["auto", "reference", "torch", "fused"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
+Protocol = Literal["tuning", "homework"]
 Scalar = str | int | float | bool | None
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]

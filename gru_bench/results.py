@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig, Scalar
+from gru_bench.config import Protocol, RunConfig, Scalar
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ class DataSummary:
     max_length: int | None
     cut_share: float
     """Share of the reviews cut to `max_length`."""
+    wordless: Mapping[str, int] = field(default_factory=dict)
+    """Split -> reviews without one word that has a vector: each is read as one step of padding, and counted."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,35 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
+class TimedStretch:
+    """A model trained alone for a short stretch, nothing beside it: for run times that can be compared."""
+
+    model: str
+    engine: str
+    threads: int
+    iterations: int
+    """Of the stretch; every model and engine of a study has the same reviews."""
+    seconds: float
+    """Training alone, once compiled and warm."""
+    protocol_iterations: int
+    """Of a whole run of the study: its epochs times its batches of an epoch."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two ways to train one model that differ in some settings, scored on validation reviews alone."""
+
+    name: str
+    question: str
+    model: str
+    engine: str
+    usual: Mapping[str, Scalar]
+    """Settings of the study's own protocol."""
+    other: Mapping[str, Scalar]
+    """What the same settings are on the other side."""
+
+
+@dataclass(frozen=True)
 class StudySummary:
     """A study whole: question, space, budget, and what the search found."""
 
@@ -188,6 +219,12 @@ class StudySummary:
     baselines: tuple[Baseline, ...]
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    protocol: Protocol = "tuning"
+    """What the study is: a model tuned and confirmed, or the homework reproduced."""
+    stretches: tuple[TimedStretch, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    contrast_seeds: tuple[int, ...] = ()
+    """Seeds of the contrasts' runs; neither the search nor the confirm stage trains with them."""
 
     def to_json(self) -> str:
         """Return the summary as JSON text."""
@@ -200,6 +237,8 @@ class StudySummary:
         values["data"] = DataSummary(**values["data"])
         values["baselines"] = tuple(Baseline(**v) for v in values["baselines"])
         values["trials"] = tuple(TrialSummary(**v) for v in values["trials"])
-        for name in ("models", "confirm_seeds", "notes"):
-            values[name] = tuple(values[name])
+        values["stretches"] = tuple(TimedStretch(**v) for v in values.get("stretches", ()))
+        values["contrasts"] = tuple(Contrast(**v) for v in values.get("contrasts", ()))
+        for name in ("models", "confirm_seeds", "notes", "contrast_seeds"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)

@@ -54,7 +54,7 @@ class LoggedRun:
     experiment_id: str
     name: str
     role: str
-    """study, trial, confirm or single."""
+    """study, trial, confirm, contrast or single."""
     study: str
     model: str
     engine: str
@@ -81,6 +81,12 @@ class LoggedStudy:
     summary: StudySummary | None
     trials: tuple[LoggedRun, ...]
     confirms: tuple[LoggedRun, ...]
+    contrasts: tuple[LoggedRun, ...] = ()
+
+    def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
+        """Return the runs of one side of a contrast, `usual` or `other`; several contrasts may share a usual run."""
+        return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
+                     and contrast in run.tags.get("gru_bench.contrast", "").split(","))
 
 
 class Store:
@@ -256,7 +262,8 @@ class Store:
                 own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
                 studies.append(LoggedStudy(
                     run=run, summary=self._summary(run), trials=tuple(r for r in own if r.role == "trial"),
-                    confirms=tuple(r for r in own if r.role == "confirm")))
+                    confirms=tuple(r for r in own if r.role == "confirm"),
+                    contrasts=tuple(r for r in own if r.role == "contrast")))
         return studies
 
     def runs(self, experiment: str) -> list[LoggedRun]:

@@ -6,15 +6,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from gru_bench.config import ModelName, RunConfig, Scalar, Section, flat, validated, with_settings
+from gru_bench.config import Engine, ModelName, Protocol, RunConfig, Scalar, Section, flat, validated, with_settings
 from gru_bench.errors import DataError, UsageError, unknown
 from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999
+MOST_CONFIRM_SEEDS = 5_000
+MODELS: tuple[str, ...] = get_args(ModelName)
+SECTIONS = ("data", "embedding", "model", "training")
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "model.name", "model.engine")
 """What decides the question or the machine, not the quality of an answer."""
@@ -38,6 +41,32 @@ class Range(Section):
         return self.choices if self.choices is not None else [self.low, self.high]
 
 
+class Other(Section):
+    """Another choice than the study's, to be compared with it."""
+
+    question: Annotated[str, Field(min_length=1)]
+    settings: Annotated[Mapping[str, Scalar], Field(min_length=1)]
+
+
+class Contrasts(Section):
+    """What single choices of a study's protocol cost or gain, on validation reviews."""
+
+    model: ModelName
+    seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
+    settings: Mapping[str, Scalar] = {}
+    """Of all runs of the contrasts, such as the share of the training reviews kept for validation."""
+    other: Annotated[Mapping[str, Other], Field(min_length=1)]
+    """By name; the usual side is what the study does."""
+
+
+class Stretches(Section):
+    """Short stretches of training, one after the other with nothing beside them, to compare run times."""
+
+    iterations: Annotated[int, Field(ge=1)] = 400
+    engines: Mapping[ModelName, Annotated[list[Engine], Field(min_length=1)]]
+    """Model -> the engines it is timed on."""
+
+
 class StudySpec(Section):
     """A study: one or several models, a search (or none), and a confirm stage."""
 
@@ -46,21 +75,35 @@ class StudySpec(Section):
     models: Annotated[list[ModelName], Field(min_length=1)]
     space: Mapping[str, Range] = {}
     trials: Annotated[int, Field(ge=0)] = 0
-    confirm: Annotated[int, Field(ge=0)] = 5
+    confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["median", "none"] = "median"
+    protocol: Protocol = "tuning"
     base: RunConfig = RunConfig()
+    own: Mapping[str, Mapping[str, Scalar]] = {}
+    """Model -> settings that it alone has, such as its engine."""
+    contrasts: Contrasts | None = None
+    stretches: Stretches | None = None
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return one run of the study."""
-        return with_settings(self.base, {**settings, "model.name": model, "seed": seed})
+        return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
         """Seeds of the confirm stage; no search ever trains with them, for its own seed is at most 9,999."""
-        first = (self.seed + 1) * (LARGEST_SEED + 1)
-        return tuple(range(first, first + self.confirm))
+        return tuple(range(self._first_seed, self._first_seed + self.confirm))
+
+    @property
+    def contrast_seeds(self) -> tuple[int, ...]:
+        """Seeds of the contrasts, beyond all that a search or a confirm stage may have."""
+        first = self._first_seed + MOST_CONFIRM_SEEDS
+        return tuple(range(first, first + (self.contrasts.seeds if self.contrasts else 0)))
+
+    @property
+    def _first_seed(self) -> int:
+        return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
 def known_studies() -> list[str]:
@@ -86,12 +129,15 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
     settings = changes.pop("settings", None) or {}
-    sections = {key: values.pop(key) for key in list(values) if key in ("data", "embedding", "model", "training")}
+    sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
+    own = _own(sections, settings)
     base = with_settings(validated(RunConfig, sections, path.name), settings)
     values["space"] = _space(values.get("space", {}), path.name)
+    if "contrasts" in values:
+        values["contrasts"] = _contrasts(values["contrasts"], settings, path.name)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
-    spec = validated(StudySpec, {**values, "base": base}, path.name)
+    spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name)
     _check(spec, path.name)
     return spec
 
@@ -119,6 +165,50 @@ def _space(nested: Mapping[str, Any], where: str) -> dict[str, Range]:
     return space
 
 
+def _with_none(values: Any) -> Any:
+    """Read the text `none` as no value, for which TOML has no word."""
+    if isinstance(values, dict):
+        return {key: _with_none(value) for key, value in values.items()}
+    return None if values == "none" else values
+
+
+def _own(sections: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take out of the sections the tables named after a model, `[model.torch]`; what was typed goes before them."""
+    own: dict[str, dict[str, Any]] = {}
+    for section in ("model", "training"):
+        values = sections.get(section, {})
+        for model in [key for key in values if key in MODELS and isinstance(values[key], dict)]:
+            for key, value in values.pop(model).items():
+                if f"{section}.{key}" not in settings:
+                    own.setdefault(model, {})[f"{section}.{key}"] = value
+    return own
+
+
+def _contrasts(values: Any, settings: Mapping[str, Any], where: str) -> Any:
+    """Flatten the settings of the contrasts, as TOML reads `{ model.readout = "last" }`."""
+    if not isinstance(values, dict):
+        return values
+    values = _with_none(values)
+    if "settings" in values:
+        common = _flattened(values["settings"])
+        values["settings"] = {key: value for key, value in common.items() if key not in settings}
+    others = values.get("other")
+    for other in others.values() if isinstance(others, dict) else ():
+        if isinstance(other, dict) and "settings" in other:
+            other["settings"] = _flattened(other["settings"])
+    return values
+
+
+def _flattened(nested: Any) -> Any:
+    if not isinstance(nested, dict):
+        return nested
+    flattened: dict[str, Any] = {}
+    for section, value in nested.items():
+        inner = {f"{section}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {}
+        flattened |= inner or {section: value}
+    return flattened
+
+
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
         raise UsageError(f"{where}: a study with trials must have a search space, but trials is {spec.trials} and "
@@ -128,6 +218,9 @@ def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and spec.base.training.selection != "best_validation":
         raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but got "
                          f"{spec.base.training.selection!r}")
+    _check_own(spec, where)
+    if spec.contrasts is not None:
+        _check_contrasts(spec, spec.contrasts, where)
     known = flat(spec.base)
     for setting, span in spec.space.items():
         if setting not in known:
@@ -139,6 +232,32 @@ def _check(spec: StudySpec, where: str) -> None:
         for model in spec.models:
             for value in span.ends():
                 spec.config(model, {setting: value}, 0)
+
+
+def _check_own(spec: StudySpec, where: str) -> None:
+    for model, settings in spec.own.items():
+        if model not in spec.models:
+            raise UsageError(f"{where}: settings of one model must be those of a model of the study "
+                             f"({', '.join(spec.models)}), but {', '.join(settings)} is set for {model!r}: add it to "
+                             "models, or leave its settings out")
+        searched = sorted(set(settings) & set(spec.space))
+        if searched:
+            raise UsageError(f"{where}: {searched[0]} must be either searched or fixed, but it is in [space] and set "
+                             f"for {model!r}: leave one out")
+        spec.config(model, {}, 0)
+
+
+def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
+    if contrasts.model not in spec.models:
+        raise UsageError(f"{where}: contrasts.model must be a model of the study ({', '.join(spec.models)}), but got "
+                         f"{contrasts.model!r}")
+    for name, other in contrasts.other.items():
+        if "," in name:
+            raise UsageError(f"{where}: the name of a contrast must hold no comma, but got {name!r}")
+        config = spec.config(contrasts.model, {**contrasts.settings, **other.settings}, 0)
+        if config.data.validation_share == 0:
+            raise UsageError(f"{where}: contrasts must have validation reviews to be scored on, but "
+                             "data.validation_share is 0: set it in contrasts.settings")
 
 
 def _check_range(setting: str, span: Range, where: str) -> None:

@@ -90,7 +90,7 @@ class Search:
             pruner=optuna.pruners.MedianPruner(
                 n_startup_trials=STARTUP_TRIALS - 1, n_warmup_steps=WARMUP_EPOCHS)
             if spec.pruner == "median" else optuna.pruners.NopPruner())
-        self._agree(_identity(spec, fingerprint))
+        self._agree(_identity(spec, model, fingerprint))
         starts = int(self.study.user_attrs.get("starts", 0))
         self.study.set_user_attr("starts", starts + 1)
         self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{starts}:{platform.node() if starts else ''}")
@@ -215,8 +215,8 @@ class Search:
         return {key: float(share) for key, share in shares.items()}
 
 
-def _identity(spec: StudySpec, fingerprint: str) -> dict[str, Any]:
-    fixed = {key: value for key, value in flat(spec.base).items()
+def _identity(spec: StudySpec, model: str, fingerprint: str) -> dict[str, Any]:
+    fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in HERE_AND_NOW and key not in spec.space and not key.startswith("data.")}
     fixed["data.max_length"] = spec.base.data.max_length
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
