@@ -24,7 +24,8 @@ from gru_bench.results import (
     TracePoint,
     TrialSummary,
 )
-from gru_bench.tracking import Store, _local_path
+from gru_bench.tracking import Store
+from gru_bench.tracking.reading import _local_path
 
 
 def predictions(count: int = 4) -> Predictions:

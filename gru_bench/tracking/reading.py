@@ -1,0 +1,309 @@
+"""Read runs back for a write-up: all of an experiment in a few queries, their curves and what they predicted.
+
+A local database file is read without mlflow, by a handful of queries on MLflow's tables, whatever the number of
+runs.
+"""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+
+from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.results import Predictions, StudySummary
+from gru_bench.tracking.client import DEFAULT_DATABASE, URI_KINDS, first_line, open_client, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PAGE = 1000
+"""Runs in one answer of MLflow."""
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """One MLflow run as a reader finds it."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    role: str
+    """study, trial, confirm, contrast or single."""
+    study: str
+    model: str
+    engine: str
+    seed: int | None
+    status: str
+    """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
+    complete: bool
+    reason: str
+    """Why it was pruned or failed; empty otherwise."""
+    params: Mapping[str, str]
+    """The flattened config: `model.hidden_size` -> `"100"`."""
+    metrics: Mapping[str, float]
+    """Last value of each: `test/accuracy`, `test/f1`, `time/train_seconds`, `time/tokens_per_second`, ..."""
+    tags: Mapping[str, str]
+    started: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class LoggedStudy:
+    """A study's parent run and its children; `summary` is None until its search and confirm stage ended."""
+
+    run: LoggedRun
+    summary: StudySummary | None
+    trials: tuple[LoggedRun, ...]
+    confirms: tuple[LoggedRun, ...]
+    contrasts: tuple[LoggedRun, ...] = ()
+
+    def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
+        """Return the runs of one side of a contrast, `usual` or `other`; several contrasts may share a usual run."""
+        return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
+                     and contrast in run.tags.get("gru_bench.contrast", "").split(","))
+
+
+class Reader:
+    """The runs of an MLflow tracking store: a database file, a database server, or an MLflow server."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        """Name the store; nothing is opened.
+
+        Args:
+            uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
+
+        Raises:
+            UsageError: for what is no URI.
+        """
+        self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
+        if "://" not in self.uri:
+            raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {self.uri!r}")
+        self.database = sqlite_path(self.uri)
+        if self.database is not None:
+            self.uri = f"sqlite:///{self.database}"
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self.uri, self.database)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the database file to read it, and tell its failures as ours."""
+        try:
+            with closing(sqlite3.connect(f"{cast('Path', self.database).as_uri()}?mode=ro", uri=True)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise RunError(
+                f"the tracking store must be a database of MLflow's, but {str(self.database)!r} cannot be read "
+                f"({error}): name the right one with --tracking-uri, or run a sweep to begin one") from error
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def experiments(self) -> list[str]:
+        """Return the experiments that hold runs of ours, the one written last first."""
+        if self.database is not None:
+            return [name for name, _ in self._rows(
+                "SELECT experiments.name, MAX(runs.start_time) AS latest FROM experiments JOIN runs USING "
+                "(experiment_id) JOIN tags USING (run_uuid) WHERE tags.key = 'gru_bench.complete' "
+                "AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' "
+                "GROUP BY experiments.experiment_id ORDER BY latest DESC")]
+        latest: dict[str, int] = {}
+        for experiment in self._client.search_experiments():
+            runs = self._client.search_runs(
+                [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
+                order_by=["attributes.start_time DESC"])
+            if runs:
+                latest[experiment.name] = runs[0].info.start_time
+        return sorted(latest, key=lambda name: latest[name], reverse=True)
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return the studies of an experiment with their children, newest first.
+
+        Raises:
+            UsageError: for an experiment that does not exist, with those that do.
+        """
+        runs = self.runs(experiment)
+        children: dict[str, list[LoggedRun]] = {}
+        for run in runs:
+            children.setdefault(run.tags.get("mlflow.parentRunId", ""), []).append(run)
+        studies = []
+        for run in runs:
+            if run.role == "study":
+                own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
+                studies.append(LoggedStudy(
+                    run=run, summary=self._summary(run), trials=tuple(r for r in own if r.role == "trial"),
+                    confirms=tuple(r for r in own if r.role == "confirm"),
+                    contrasts=tuple(r for r in own if r.role == "contrast")))
+        return studies
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        """Return all runs of ours in an experiment, newest first."""
+        if self.database is not None:
+            return self._runs_of_file(experiment)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            raise unknown("experiment", experiment, self.experiments())
+        runs: list[LoggedRun] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time DESC"])
+            runs.extend(_logged(
+                run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+                run.data.tags, run.data.params, run.data.metrics,
+            ) for run in page if "gru_bench.role" in run.data.tags)
+            token = page.token
+            if not token:
+                return runs
+
+    def _runs_of_file(self, experiment: str) -> list[LoggedRun]:
+        """Return what `runs` does from four queries: a call for each page of runs takes a second at a thousand."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
+            if found is None:
+                raise unknown("experiment", experiment, self.experiments())
+            rows = connection.execute(
+                "SELECT run_uuid, name, status, start_time FROM runs WHERE experiment_id = ? AND lifecycle_stage = "
+                "'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
+            kinds: list[dict[str, dict[str, Any]]] = []
+            for values in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
+                           "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
+                by_run: dict[str, dict[str, Any]] = {run_id: {} for run_id, *_ in rows}
+                for run_id, key, value in connection.execute(
+                    f"SELECT run_uuid, {values} JOIN runs USING (run_uuid) WHERE experiment_id = ? "
+                    "AND lifecycle_stage = 'active'", found):
+                    by_run[run_id][key] = value
+                kinds.append(by_run)
+        tags, params, metrics = kinds
+        return [
+            _logged(run_id, str(found[0]), name, status, start, tags[run_id], params[run_id], {
+                key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
+            for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]
+        ]
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return run -> metric -> (step, value) in order of steps; for a step logged twice the later value."""
+        points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
+        for run_id, metric, step, value, timestamp in self._points(run_ids, metrics):
+            steps = points[run_id].setdefault(metric, {})
+            if step not in steps or timestamp >= steps[step][0]:
+                steps[step] = (timestamp, value)
+        return {
+            run_id: {
+                metric: [(step, steps[step][1]) for step in sorted(steps)] for metric, steps in by_metric.items()
+            }
+            for run_id, by_metric in points.items()
+        }
+
+    def _points(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> Iterable[tuple[str, str, int, float, int]]:
+        if self.database is None:
+            for run_id in run_ids:
+                for metric in metrics:
+                    for point in self._client.get_metric_history(run_id, metric):
+                        yield run_id, metric, point.step, point.value, point.timestamp
+            return
+        # One read of the file: a call for each run and metric takes minutes at a thousand runs.
+        marks = ",".join("?" * len(metrics))
+        with self._reading() as connection:
+            for start in range(0, len(run_ids), 500):
+                some = run_ids[start:start + 500]
+                yield from connection.execute(
+                    f"SELECT run_uuid, key, step, value, timestamp FROM metrics WHERE key IN ({marks}) "
+                    f"AND run_uuid IN ({','.join('?' * len(some))})", [*metrics, *some])
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return what a run predicted for a split.
+
+        Raises:
+            RunError: where the run has logged none.
+        """
+        column = self._columns(run_id, f"predictions/{split}.parquet")
+        return Predictions(
+            example_id_N=column["example_id"].astype(np.str_),
+            label_N=column["label"].astype(np.int8),
+            probability_N=column["probability"].astype(np.float32),
+            category_N=column["category"].astype(np.str_),
+            tokens_N=column["tokens"].astype(np.int32),
+            dropped_N=column["dropped"].astype(np.int32))
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of a split, as a study's own run holds them; None where they were not logged."""
+        try:
+            column = self._columns(run_id, f"texts/{split}.parquet")
+        except RunError:
+            return None
+        return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
+
+    def _columns(self, run_id: str, path: str) -> dict[str, np.ndarray[Any, Any]]:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(io.BytesIO(self._artifact(run_id, path)), use_threads=False)
+        return {name: table.column(name).to_numpy() for name in table.column_names}
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run where the store is a server, else None."""
+        if not self.uri.startswith(("http://", "https://")):
+            return None
+        return f"{self.uri.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+
+    def _summary(self, run: LoggedRun) -> StudySummary | None:
+        if not run.complete:
+            return None
+        return StudySummary.from_json(self._artifact(run.run_id, "study.json").decode())
+
+    def _artifact(self, run_id: str, path: str) -> bytes:
+        import tempfile
+
+        try:
+            local = self._local_artifacts(run_id)
+            if local is not None:
+                return (local / path).read_bytes()
+            with tempfile.TemporaryDirectory() as folder:
+                return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+        except (RunError, OSError) as error:
+            raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read: "
+                           f"{first_line(error)}") from error
+
+    def _local_artifacts(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts where it is on this machine and named by the database file."""
+        if self.database is None:
+            return None
+        found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+        return _local_path(found[0][0] or "") if found else None
+
+
+def _logged(
+    run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, tags: Mapping[str, str],
+    params: Mapping[str, str], metrics: Mapping[str, float],
+) -> LoggedRun:
+    seed = tags.get("gru_bench.seed", "")
+    return LoggedRun(
+        run_id=run_id, experiment_id=experiment_id, name=name or "", role=tags["gru_bench.role"],
+        study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),
+        engine=tags.get("gru_bench.engine", ""), seed=int(seed) if seed else None, status=status,
+        complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
+        params=dict(params), metrics=dict(metrics), tags=dict(tags), started=(start_ms or 0) / 1000)
+
+
+def _local_path(uri: str) -> Path | None:
+    """Return the folder that a `file:` URI or an absolute path names; None for anything else."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(url2pathname(parts.path))
+    return Path(uri) if Path(uri).is_absolute() else None
