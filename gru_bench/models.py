@@ -22,6 +22,7 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from gru_bench import kernels
 from gru_bench.config import ModelConfig, Readout
@@ -132,7 +133,7 @@ def run_gru(
     if engine == "fused":
         return kernels.fused_gru(
             rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
-    x_BTE = rows_UE[index_BT]
+    x_BTE = embedding(index_BT, rows_UE)
     if engine == "reference":
         return reference_gru(
             x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
@@ -151,11 +152,15 @@ def torch_gru(
 
     Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
     is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
-    without the loss of cuDNN's fastest algorithm.
+    without the loss of cuDNN's fastest algorithm. Without padding torch runs all layers and directions at once.
     """
     directions = 2 if bidirectional else 1
     layers = len(weights) // (4 * directions)
     steps = x_BTE.shape[1]
+    # On a graphics card the question would make the host wait for it.
+    padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
+    if not padded and (between is None or layers == 1):
+        return _kernel(x_BTE, weights, layers, bidirectional)
     at_T = torch.arange(steps, device=x_BTE.device)
     inside_BT1 = (at_T < length_B[:, None])[..., None]
     reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
@@ -165,13 +170,12 @@ def torch_gru(
         for direction in range(directions):
             start = 4 * (layer * directions + direction)
             own = weights[start:start + 4]
-            h0 = x_BTE.new_zeros(1, x_BTE.shape[0], own[1].shape[1])
             if direction == 1:
                 mirrored = layer_input.gather(1, reversed_BT1.expand_as(layer_input))
-                output = _kernel(mirrored, h0, own)
+                output = _kernel(mirrored, own)
                 output = output.gather(1, reversed_BT1.expand_as(output))
             else:
-                output = _kernel(layer_input, h0, own)
+                output = _kernel(layer_input, own)
             halves.append(torch.where(inside_BT1, output, 0.0))
         layer_input = torch.cat(halves, dim=2) if bidirectional else halves[0]
         if between is not None and layer < layers - 1:
@@ -179,11 +183,12 @@ def torch_gru(
     return layer_input
 
 
-def _kernel(x_BTE: Tensor, h0: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    output_BTH: Tensor = torch.gru(
-        x_BTE, h0, list(weights), has_biases=True, num_layers=1, dropout=0.0, train=torch.is_grad_enabled(),
-        bidirectional=False, batch_first=True)[0]
-    return output_BTH
+def _kernel(x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False) -> Tensor:
+    h0 = x_BTE.new_zeros(layers * (2 if bidirectional else 1), x_BTE.shape[0], weights[1].shape[1])
+    output_BTD: Tensor = torch.gru(
+        x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
+        bidirectional=bidirectional, batch_first=True)[0]
+    return output_BTD
 
 
 def read_out(output_BTD: Tensor, length_B: Tensor, readout: Readout, *, bidirectional: bool) -> Tensor:
