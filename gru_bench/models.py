@@ -1,14 +1,15 @@
-"""The three classifiers: a recurrence, a readout, and one head shared by all.
+"""The classifiers: a recurrence, a readout, and one head shared by all.
 
     scratch        our GRU of gru.py
     torch          torch.nn.GRU
     bidirectional  torch.nn.GRU reading both ways
+    rnn            our vanilla RNN of rnn.py, which has no gates
 
 Every model reads a batch as the vectors of its distinct tokens and an index into them, and runs on any engine:
 
     reference  the plain torch loop of gru.py
-    torch      the kernels of torch.nn.GRU (cuDNN on an NVIDIA card)
-    fused      ours (kernels/), on a CPU
+    torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
+    fused      ours (kernels/), on a CPU, for a GRU
 
 Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `H` hidden width,
 `D` = H times directions, `C` = 2 classes.
@@ -28,10 +29,13 @@ from gru_bench import kernels
 from gru_bench.config import ModelConfig, Readout
 from gru_bench.errors import UsageError
 from gru_bench.gru import GRU, reference_gru
+from gru_bench.rnn import RNN, reference_rnn
 
 CLASSES = 2
 Engine = Literal["reference", "torch", "fused"]
 Module = TypeVar("Module", bound=nn.Module)
+Kernel = Callable[..., tuple[Tensor, Tensor]]
+"""`torch.gru` or `torch.rnn_tanh`, which take the same arguments."""
 
 
 def build_model(config: ModelConfig, input_size: int, generator: torch.Generator) -> Classifier:
@@ -40,6 +44,9 @@ def build_model(config: ModelConfig, input_size: int, generator: torch.Generator
     Raises:
         UsageError: where the model cannot do what is asked, such as the reset gate before the product in nn.GRU.
     """
+    if config.name == "rnn" and config.reset == "before":
+        raise UsageError("model.reset must be left at 'after' for the model 'rnn', which has no reset gate, but got "
+                         "'before': leave it out")
     if config.name != "scratch" and config.reset == "before":
         raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU knows no "
                          "other, but got 'before': choose the model 'scratch'")
@@ -52,7 +59,10 @@ def choose_engine(config: ModelConfig, device: torch.device) -> Engine:
     Raises:
         UsageError: where the engine asked for cannot run this model on this device, with the reason.
     """
-    no_fused = f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
+    if config.name == "rnn":
+        no_fused: str | None = "it computes gates, and a vanilla RNN has none"
+    else:
+        no_fused = f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
     no_torch = "torch has no GRU whose reset gate acts before the product" if config.reset == "before" else None
     if config.engine == "auto":
         if no_fused is None:
@@ -75,7 +85,9 @@ class Classifier(nn.Module):
         self.bidirectional = config.name == "bidirectional"
         bound = 1 / math.sqrt(config.hidden_size)
         self.gru: GRU | nn.GRU
-        if config.name == "scratch":
+        if config.name == "rnn":
+            self.rnn = RNN(input_size, config.hidden_size, config.layers, generator=generator)
+        elif config.name == "scratch":
             self.gru = GRU(input_size, config.hidden_size, config.layers, reset=config.reset, generator=generator)
         else:
             self.gru = _drawn(bound, generator, lambda: nn.GRU(
@@ -107,10 +119,20 @@ class Classifier(nn.Module):
         def drop(values: Tensor) -> Tensor:
             return dropped_out(values, share, generator)
 
-        output_BTD = run_gru(
-            self.gru, rows_UE, index_BT, length_B, engine=engine, between=drop if share else None)
+        between = drop if share else None
+        if self.config.name == "rnn":
+            output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, engine=engine, between=between)
+        else:
+            output_BTD = run_gru(self.gru, rows_UE, index_BT, length_B, engine=engine, between=between)
+        return self.decide(output_BTD, length_B, drop)
+
+    def decide(
+        self, output_BTD: Tensor, length_B: Tensor, drop: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the log-probabilities, B x C, that the readout and the head give to a recurrence's output."""
         features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
-        features_BF = drop(features_BF)
+        if drop is not None:
+            features_BF = drop(features_BF)
         if self.config.relu:
             features_BF = torch.relu(features_BF)
         return torch.log_softmax(self.linear(features_BF), dim=1)
@@ -140,6 +162,23 @@ def run_gru(
     return torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
 
 
+def run_rnn(
+    rnn: RNN,
+    x_BTE: Tensor,
+    length_B: Tensor,
+    *,
+    engine: Engine,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run a vanilla RNN's weights on the engine `reference` or `torch`; the output is B x T x D."""
+    if engine == "reference":
+        return reference_rnn(x_BTE, length_B, rnn.weights(), bidirectional=rnn.bidirectional, between=between)
+    if engine == "fused":
+        raise ValueError("a vanilla RNN must run on the engine 'reference' or 'torch', but got 'fused'")
+    return torch_unpacked(
+        x_BTE, length_B, rnn.weights(), torch.rnn_tanh, bidirectional=rnn.bidirectional, between=between)
+
+
 def torch_gru(
     x_BTE: Tensor,
     length_B: Tensor,
@@ -148,7 +187,20 @@ def torch_gru(
     bidirectional: bool,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Run torch's own GRU kernels on padded sequences of any lengths, without packing them.
+    """Run torch's own GRU kernels; see `torch_unpacked`."""
+    return torch_unpacked(x_BTE, length_B, weights, torch.gru, bidirectional=bidirectional, between=between)
+
+
+def torch_unpacked(
+    x_BTE: Tensor,
+    length_B: Tensor,
+    weights: Sequence[Tensor],
+    kernel: Kernel,
+    *,
+    bidirectional: bool,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run one of torch's own kernels on padded sequences of any lengths, without packing them.
 
     Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
     is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
@@ -160,7 +212,7 @@ def torch_gru(
     # On a graphics card the question would make the host wait for it.
     padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
     if not padded and (between is None or layers == 1):
-        return _kernel(x_BTE, weights, layers, bidirectional)
+        return _run_kernel(kernel, x_BTE, weights, layers, bidirectional)
     at_T = torch.arange(steps, device=x_BTE.device)
     inside_BT1 = (at_T < length_B[:, None])[..., None]
     reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
@@ -172,10 +224,10 @@ def torch_gru(
             own = weights[start:start + 4]
             if direction == 1:
                 mirrored = layer_input.gather(1, reversed_BT1.expand_as(layer_input))
-                output = _kernel(mirrored, own)
+                output = _run_kernel(kernel, mirrored, own)
                 output = output.gather(1, reversed_BT1.expand_as(output))
             else:
-                output = _kernel(layer_input, own)
+                output = _run_kernel(kernel, layer_input, own)
             halves.append(torch.where(inside_BT1, output, 0.0))
         layer_input = torch.cat(halves, dim=2) if bidirectional else halves[0]
         if between is not None and layer < layers - 1:
@@ -183,9 +235,11 @@ def torch_gru(
     return layer_input
 
 
-def _kernel(x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False) -> Tensor:
+def _run_kernel(
+    kernel: Kernel, x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False
+) -> Tensor:
     h0 = x_BTE.new_zeros(layers * (2 if bidirectional else 1), x_BTE.shape[0], weights[1].shape[1])
-    output_BTD: Tensor = torch.gru(
+    output_BTD: Tensor = kernel(
         x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
         bidirectional=bidirectional, batch_first=True)[0]
     return output_BTD

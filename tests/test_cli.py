@@ -82,7 +82,7 @@ def test_one_run_is_logged_and_found(
 
 
 WRONG_OPTIONS = [
-    (["--model", "lstm"], r"model.name must be one of 'scratch', 'torch' or 'bidirectional', but got 'lstm'"),
+    (["--model", "lstm"], r"model.name must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
     (["--hidden-size", "0"], "model.hidden_size must be at least 1, but got 0"),
     (["--lr", "-1"], "training.lr must be greater than 0, but got -1.0"),
     (["--lr", "nan"], "training.lr must be a finite number, but got nan"),

@@ -54,7 +54,8 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
 @pytest.mark.parametrize(("change", "message"), [
     (("trials = 4", "trials = -1"), r"mine\.toml\.trials must be at least 0, but got -1"),
     (("trials = 4", "trails = 4"), r"unknown setting 'mine\.toml\.trails': known here are base, confirm"),
-    (('["torch"]', '["lstm"]'), r"models\.0 must be one of 'scratch', 'torch' or 'bidirectional', but got 'lstm'"),
+    (('["torch"]', '["lstm"]'),
+     r"models\.0 must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
     (("epochs = 2", "epochs = 0"), r"training\.epochs must be at least 1, but got 0"),
     (("epochs = 2", "epoch = 2"), r"unknown setting 'mine\.toml\.training\.epoch'"),
     (("low = 8, high", "low = 0, high"), r"model\.hidden_size must be at least 1, but got 0"),

@@ -22,7 +22,8 @@ from gru_bench.results import Predictions, StudySummary
 from gru_bench.statistics import Estimate, accuracy_interval
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
-MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU"}
+MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
+               "rnn": "Vanilla RNN"}
 
 
 class Store(Protocol):

@@ -22,8 +22,8 @@ installation. Interrupted, the same command goes on after the last whole epoch."
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Option(help="scratch, torch or bidirectional.", show_default="bidirectional",
-                                              rich_help_panel="Model")] = None,
+    model: Annotated[str | None, typer.Option(help="scratch, torch, bidirectional or rnn (without gates).",
+                                              show_default="bidirectional", rich_help_panel="Model")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Width of the state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",

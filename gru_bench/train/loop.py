@@ -180,8 +180,7 @@ class _Run:
             torch.cuda.reset_peak_memory_stats(self.device)
         self.engine = choose_engine(config.model, self.device)
         use_threads(training.threads, self.engine)
-        self.model = build_model(
-            config.model, vectors.dimension, self._torch_generator("weights")).to(self.device)
+        self.model = untrained(config, vectors.dimension).to(self.device)
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
         self.table_VE = table_VE
         self.optimiser = Optimiser(
@@ -254,7 +253,7 @@ class _Run:
         """Return the sum of losses, reviews, tokens and seconds of one pass."""
         training, progress = self.config.training, self.progress
         self.model.train()
-        dropout = self._torch_generator("dropout", number, device=self.device)
+        dropout = torch.Generator(self.device).manual_seed(_seed(self.config, "dropout", number))
         window = torch.zeros((), device=self.device)
         in_window = reviews = tokens = 0
         total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else None)
@@ -308,7 +307,7 @@ class _Run:
         return prefetched(
             batches(
                 self.train_split, training.batch_size,
-                generator=np.random.default_rng(self._seed("batches", number)),
+                generator=np.random.default_rng(_seed(self.config, "batches", number)),
                 bucket=training.bucket, drop_last=training.drop_last),
             PREPARED_AHEAD)
 
@@ -353,13 +352,17 @@ class _Run:
                 self.model, table_VE, encoded, engine=self.engine, bf16=self.config.training.bf16),
             category_N=encoded.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
-    def _seed(self, *purpose: object) -> int:
-        """Seed one stream of random numbers; each model, purpose and epoch has its own."""
-        text = ":".join(map(str, (self.config.seed, self.config.model.name, *purpose)))
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
-    def _torch_generator(self, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-        return torch.Generator(device=device).manual_seed(self._seed(*purpose))
+
+def untrained(config: RunConfig, dimension: int) -> Classifier:
+    """Return the model of a run as it is before its first step, for word vectors of this dimension."""
+    return build_model(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
+
+
+def _seed(config: RunConfig, *purpose: object) -> int:
+    """Seed one stream of random numbers; each model, purpose and epoch has its own."""
+    text = ":".join(map(str, (config.seed, config.model.name, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
