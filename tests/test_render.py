@@ -7,6 +7,8 @@ import csv
 import hashlib
 import json
 import re
+import shutil
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -17,10 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from gru_bench.report import markdown as markdown_module
 from gru_bench.report import render
+from gru_bench.report.drawing import new_figure
 from gru_bench.report.figures import pictures
 from gru_bench.report.numbers import MISSING, Number, written
+from gru_bench.report.picture import Picture
+from gru_bench.report.section import Section
 from gru_bench.report.writeup import build
+from gru_bench.resources import resource
 from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 
 
@@ -392,7 +399,7 @@ def test_one_category_and_no_search():
     page, files = render.html(writeup), render.tex(writeup)
     assert "Accuracy by category" not in page
     assert 'id="search"' not in page
-    assert r"\begin{longtable}" not in files["tables/comparisons.tex"]
+    assert not {"tables/comparisons.tex", "tables/search.tex"} & set(files)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
@@ -427,3 +434,47 @@ def test_html_marks_are_escaped_in_attributes():
     assert isinstance(shown, Markup)
     assert BeautifulSoup(shown, "html.parser").data["title"] == 'a "quoted" <method>'
     assert written(0.5, "percent") in shown
+
+
+@dataclass(frozen=True)
+class Lamps:
+    """The content of a section that a test adds."""
+
+    lit: Number
+
+
+def lamp_pictures(content: Lamps) -> list[Picture]:
+    def draw(style):
+        figure, grid = new_figure(style, 1.5)
+        grid[0, 0].barh([0], [content.lit.value])
+        return figure
+
+    return [Picture("lamps", "Lamps.", f"Lamps: {content.lit.text}.", draw, [("lit",), (content.lit.value,)])]
+
+
+def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_path, monkeypatch):
+    writeup, _, _ = three
+    shutil.copytree(resource("templates"), tmp_path / "templates")
+    for name, text in {
+        "sections/lamps.html.j2": '{% from "parts.html.j2" import picture %}{{ picture(figures, "lamps") }}'
+                                  "<p>{{ section.content.lit }} lamps</p>",
+        "sections/lamps.tex.j2": "\\drawn{lamps}{<< figures.lamps.caption >>}\n\\input{tables/lamps}\n",
+        "sections/lamps.md.j2": "{{ section.content.lit }} lamps\n",
+        "tables/lamps.tex.j2": "<< section.content.lit >> lamps\n",
+    }.items():  # fmt: skip
+        (tmp_path / "templates" / name).write_text(text)
+    for module in (render, markdown_module):
+        monkeypatch.setattr(module, "resource", lambda name: tmp_path / name)
+    lamps = Section("lamps", "Lamps", Lamps(Number("lamps.lit", 4, "count")), lamp_pictures, ("lamps",))
+    more = replace(writeup, sections=(*writeup.sections[:2], lamps, *writeup.sections[2:]))
+    assert more.numbers()["lamps.lit"].value == 4
+    page, files = render.html(more), render.tex(more)
+    soup = BeautifulSoup(page, "html.parser")
+    assert [heading.get_text() for heading in soup.find_all("h2")][1:5] == [
+        "Evaluation", "Comparisons", "Lamps", "Learning"]  # fmt: skip
+    assert soup.find("a", href="#lamps").get_text() == "Lamps"
+    assert html_numbers(page)["lamps.lit"] == ("4", "4.0")
+    assert soup.find("a", download="lamps.csv")
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+    assert "\\section{Lamps}" in files["report.tex"]
+    assert "## Lamps\n\n4 lamps" in markdown_module.markdown(more)

@@ -65,8 +65,9 @@ def test_it_compiles_cleanly(studies, tmp_path):
 
 def test_tables_can_be_included_elsewhere(tmp_path):
     store, logged = three_models()
-    render.write(build(logged, store), tmp_path)
-    inputs = "\n".join(rf"\input{{tables/{name}}}" for name in render.TABLES)
+    writeup = build(logged, store)
+    render.write(writeup, tmp_path)
+    inputs = "\n".join(rf"\input{{tables/{name}}}" for section in writeup.sections for name in section.tables)
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
         "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"

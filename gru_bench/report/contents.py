@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gru_bench.report.numbers import Number, Sentence, numbers_in
+from gru_bench.report.section import Section
 from gru_bench.results import DataSummary
 
 
@@ -334,6 +335,8 @@ class Writeup:
     data: tuple[DataView, ...]
     counts: tuple[RunCounts, ...]
     methods: tuple[Sentence, ...]
+    sections: tuple[Section, ...]
+    """In the order in which they stand."""
     source: Source
 
     def numbers(self) -> dict[str, Number]:

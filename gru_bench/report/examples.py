@@ -1,4 +1,4 @@
-"""What single test reviews say of the models: accuracy by length, trust in confidence, and the hardest reviews.
+"""What single test reviews say of the models: accuracy by category and length, trust, and the hardest reviews.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `M` models that share them.
 """
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from gru_bench import metrics
-from gru_bench.report.confirmed import Group, Store, families
+from gru_bench.report.confirmed import Group, Store, families, free_name
 from gru_bench.report.contents import (
+    Category,
+    CategoryTable,
     Confidence,
     HardReviews,
     LengthBin,
@@ -20,7 +22,7 @@ from gru_bench.report.contents import (
     Reliability,
     Review,
 )
-from gru_bench.report.numbers import NBSP, Number, Sentence, plain
+from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
@@ -30,6 +32,31 @@ HARD = 6
 """Reviews shown of each kind."""
 WIDTH = 200
 """Characters shown of a review."""
+UNCATEGORISED = "(none)"
+
+
+def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
+    """Return one table for each test set that has at least two categories."""
+    tables: list[CategoryTable] = []
+    for members in families(groups):
+        first = members[0]
+        names, place_N = np.unique(first.category_N, return_inverse=True)
+        if names.size < 2:
+            continue
+        key = f"categories-{len(tables) + 1}"
+        taken: set[str] = set()
+        categories = []
+        for place, name in enumerate(names):
+            inside_N = place_N == place
+            part = free_name(slug(str(name), "none"), taken)
+            size = int(inside_N.sum())
+            categories.append(Category(
+                plain(str(name)) or UNCATEGORISED,
+                Number(f"{key}.{part}.examples", size, "count"),
+                tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
+            ))  # fmt: skip
+        tables.append(CategoryTable(key, tuple(group.label for group in members), tuple(categories)))
+    return tuple(tables)
 
 
 def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:

@@ -22,12 +22,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gru_bench.report.contents import Writeup
-from gru_bench.report.figures import Picture, pictures
+from gru_bench.report.figures import pictures
 from gru_bench.report.numbers import Number, plain
+from gru_bench.report.picture import Picture
 from gru_bench.resources import resource
-
-TABLES = ("evaluation", "scores", "comparisons", "confusion", "categories", "search", "data", "runs", "epochs")
-"""Each a LaTeX file of its own, to be included in other documents too."""
 
 
 class Tex(Markup):
@@ -90,8 +88,9 @@ def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, s
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
     shown = {picture.name: picture for picture in (pictures(writeup) if drawn is None else drawn)}
     files = {
-        f"tables/{name}.tex": environment.get_template(f"tables/{name}.tex.j2").render(w=writeup) for name in TABLES
-    }
+        f"tables/{name}.tex": environment.get_template(f"tables/{name}.tex.j2").render(w=writeup, section=section)
+        for section in writeup.sections for name in section.tables
+    }  # fmt: skip
     files["report.tex"] = environment.get_template("report.tex.j2").render(w=writeup, figures=shown)
     return files
 

@@ -1,19 +1,20 @@
-"""What a search settled on, what its budget was worth, and the command that settles what it left open."""
+"""What a search promised and settled on, what was left of it on fresh seeds, and what its budget was worth."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gru_bench.report.confirmed import Group
-from gru_bench.report.contents import Beside, BestOfTrials, ExpectedBest
-from gru_bench.report.numbers import Number, Sentence, plain, slug
-from gru_bench.report.sentences import Pair, fresh_seeds
+from gru_bench.report.contents import Beside, BestOfTrials, Dimension, ExpectedBest, Row, Search
+from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.section import Evidence, Histories
+from gru_bench.report.sentences import joined
+from gru_bench.results import StudySummary
 from gru_bench.statistics import expected_best as best_of
+from gru_bench.tracking import LoggedRun
 
 SETTING_NAMES = {
     "training.lr": "learning rate",
@@ -32,9 +33,108 @@ HOMEWORK: Mapping[str, float] = {
 """The settings of the homework from which the comparison of these models started."""
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, and the whole search besides."""
-PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
-            "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
-REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler")
+
+
+def searches_of(evidence: Evidence, rows: Sequence[Row]) -> tuple[Search, ...]:
+    """Return what the search of each model found, and what was left of it on fresh seeds."""
+    return tuple(_search(group, row, evidence.histories) for group, row in zip(evidence.groups, rows, strict=True)
+                 if group.summary is not None and group.summary.best.get(group.model))  # fmt: skip
+
+
+def _search(group: Group, row: Row, histories: Histories) -> Search:
+    summary = group.summary
+    assert summary is not None
+    best = summary.best[group.model]
+    importance = summary.importance.get(group.model, {})
+    trials = [trial for trial in summary.trials if trial.model == group.model]
+    space = []
+    for name, range_ in summary.space.items():
+        if name not in best:
+            continue
+        part = f"search.{slug(name)}"
+        space.append(Dimension(
+            setting_name(name), _range_text(range_), setting(group, f"{part}.best", best[name]),
+            group.number(f"{part}.importance", importance.get(name), "percent", plain(summary.importance_method),
+                         decimals=0),
+            _edge(range_, best[name]),
+        ))  # fmt: skip
+    at_kept = [value for run in group.runs if (value := _kept_accuracy(run, histories)) is not None]
+    best_value = summary.best_value.get(group.model)
+    best_number = Number(f"{group.key}.search.best", best_value, "percent", method="best trial, on validation")
+    confirmed = group.over_runs("search.confirmed", at_kept, "percent")
+    gap: Sentence = ()
+    if best_value is not None and confirmed.value is not None:
+        fall = group.number("search.fall", confirmed.value - best_value, "points", "confirmed less best trial")
+        gap = (f"{group.label}: the best trial reached ", best_number, f"{NBSP}% on validation; fresh seeds of the "
+               "same configuration reach ", confirmed, f"{NBSP}% there (", fall, " points) and ", row.accuracy,
+               f"{NBSP}% on test.")  # fmt: skip
+    edges = [d.name for d in space if d.edge]
+    edge: Sentence = ()
+    if edges:
+        edge = (f"{group.label}: the best {' and '.join(edges)} {'lies' if len(edges) == 1 else 'lie'} at the end "
+                "of the range searched; a wider range may hold a better one.",)  # fmt: skip
+    return Search(
+        key=group.key,
+        label=group.label,
+        sampler=plain(summary.sampler),
+        pruner=plain(summary.pruner),
+        objective=plain(summary.objective),
+        trials=Number(f"{group.key}.search.trials", len(trials), "count"),
+        epochs=Number(f"{group.key}.search.epochs", summary.epochs, "count"),
+        space=tuple(space),
+        importance_method=plain(summary.importance_method) if importance else "",
+        best=best_number,
+        confirmed=confirmed,
+        test=row.accuracy,
+        gap=gap,
+        edges=edge,
+    )
+
+
+def _kept_accuracy(run: LoggedRun, histories: Histories) -> float | None:
+    """Return the validation accuracy of the weights a run kept."""
+    if "kept/accuracy" in run.metrics:
+        return run.metrics["kept/accuracy"]
+    by_epoch = dict(histories.get(run.run_id, {}).get("val/accuracy", ()))
+    return by_epoch.get(int(run.metrics.get("train/best_epoch", 0)))
+
+
+def _range_text(range_: Mapping[str, Any]) -> str:
+    if "choices" in range_:
+        return ", ".join(plain(str(choice)) for choice in range_["choices"])
+    low, high = (Number("range", float(range_[end]), "setting").text for end in ("low", "high"))
+    return f"{low} to {high}{', log scale' if range_.get('log') else ''}"
+
+
+def _edge(range_: Mapping[str, Any], value: object) -> str:
+    """Return `low` or `high` where a value lies in the outer twentieth of its range."""
+    number = as_number(value)
+    if number is None or "low" not in range_ or range_["low"] == range_["high"]:
+        return ""
+    low, high = float(range_["low"]), float(range_["high"])
+    if range_.get("log"):
+        low, high, number = float(np.log(low)), float(np.log(high)), float(np.log(number))
+    share = (number - low) / (high - low)
+    return "low" if share < 0.05 else "high" if share > 0.95 else ""
+
+
+def unequal_budgets(summaries: Sequence[StudySummary]) -> Sentence:
+    """Warn where studies that stand side by side were searched with unequal effort."""
+    searched = [s for s in summaries if s.best]
+    budgets = {(s.trials_asked / max(1, len(s.models)), s.epochs, len(s.space)) for s in searched}
+    fixed = len(summaries) - len(searched)
+    if len(budgets) <= 1 and not (fixed and searched):
+        return ()
+    parts: list[Sentence] = []
+    for summary in summaries:
+        key = f"budget-{slug(summary.name)}"
+        parts.append((
+            f"{plain(summary.name)} had ", Number(f"{key}.trials", summary.trials_asked, "count"), " trials of up to ",
+            Number(f"{key}.epochs", summary.epochs, "count"), " epochs over ",
+            Number(f"{key}.settings", len(summary.space) if summary.best else 0, "count"), " settings",
+        ))  # fmt: skip
+    return ("The searches were not given the same budget, and a difference may come from that: ",
+            *joined(parts, "; "), ".")  # fmt: skip
 
 
 def expected_best(group: Group) -> ExpectedBest | None:
@@ -99,61 +199,6 @@ def beside_homework(groups: Sequence[Group]) -> tuple[Beside, ...]:
                     group.number(f"{part}.homework", theirs, "setting", "the homework's setting"),
                 ))  # fmt: skip
     return tuple(rows)
-
-
-def settling_commands(pair: Pair, a: Group, b: Group, known: Set[str]) -> tuple[str, ...]:
-    """Return the commands that make the new confirm sets that an inconclusive comparison calls for.
-
-    Args:
-        pair: the comparison; nothing comes of it unless fresh seeds would settle it.
-        a: its first model's runs.
-        b: its second model's.
-        known: names of studies that are taken.
-    """
-    fresh = fresh_seeds(pair)
-    if fresh is None:
-        return ()
-    made = [_confirm_command(group, fresh, known) for group in (a, b)]
-    commands = [command for command in made if command is not None]
-    if len(commands) < len(made):
-        return ()
-    sets = dict(commands)
-    studies = " ".join(f"--study {shlex.quote(name)}" for name in sets)
-    return (*sets.values(), f"python -m gru_bench.report {studies}")
-
-
-def _confirm_command(group: Group, fresh: int, known: Set[str]) -> tuple[str, str] | None:
-    """Return the name of a new confirm set and the command for it; None where none is known to do it."""
-    summary = group.summary
-    try:
-        words = shlex.split(group.parent.tags.get("mlflow.source.name", ""))
-    except ValueError:
-        return None
-    settings = [summary.best.get(model, {}) for model in summary.models] if summary else []
-    # One command sets the same for all models of a study.
-    if summary is None or not words or words[0] not in PROGRAMS or any(some != settings[0] for some in settings):
-        return None
-    kept, skip = [], False
-    for word in words[1:]:
-        option = word.partition("=")[0]
-        if not skip and option not in REPLACED:
-            kept.append(re.sub("://[^/]*@", "://", word))
-        skip = not skip and option in REPLACED and "=" not in word
-    base = re.sub(r"-confirm-\d+$", "", summary.name)
-    number = next(n for n in range(2, len(known) + 3) if f"{base}-confirm-{n}" not in known)
-    name = f"{base}-confirm-{number}"
-    # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
-    fixed = [word for key, value in settings[0].items() for word in ("--set", f"{key}={_typed(value)}")]
-    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
-           "--trials", "0", *fixed]  # fmt: skip
-    if any(plain(word) != word for word in (*kept, *new)):
-        return None  # it could not be shown as it must be typed
-    return name, f"{PROGRAMS[words[0]]} {shlex.join([*kept, *new])}"
-
-
-def _typed(value: object) -> str:
-    """Return a value as `--set` reads it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def setting(group: Group, key: str, value: object) -> Number | str:

@@ -1,0 +1,139 @@
+"""A figure of a write-up: what it shows, in words and values, and its ways onto a page and onto paper.
+
+What a page's script switches on and off or reads off by pointer is marked in the SVG and described by
+`Picture.series` and `Picture.panels`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gru_bench.report.drawing import PAGE, PAPER, Line, Style, drawing, for_page
+from gru_bench.report.numbers import Number
+
+Cell = str | float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """What can be switched on and off together."""
+
+    name: str
+    place: int | None
+    """Of its colour and marker; None where it has several."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one pair of axes."""
+
+    title: str
+    lines: tuple[Line, ...]
+    digits: int
+    """Decimals with which values are read off."""
+    axis: str = "epoch"
+    """What lies along x."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: how to draw it, what it says in words, and the values behind it."""
+
+    name: str
+    caption: str
+    alternative: str
+    """The numbers it shows, for those who do not see it."""
+    draw: Callable[[Style], Figure]
+    table: Sequence[Sequence[Cell]]
+    """The values drawn, under a line of headings."""
+    series: tuple[Series, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    """What can be read off; one for each pair of axes, in their order."""
+
+    def svg(self) -> str:
+        """Return the figure as an SVG element; ids begin with the figure's name, colours are variables."""
+        return self.for_page()[0]
+
+    def for_page(self) -> tuple[str, str]:
+        """Return the SVG element, and as JSON what a script needs to switch and read its series."""
+        with drawing(PAGE, {"svg.hashsalt": self.name}):
+            buffer = io.StringIO()
+            figure = self.draw(PAGE)
+            figure.savefig(
+                buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+            )
+            placed = [_placed(panel, axes) for panel, axes in zip(self.panels, figure.axes, strict=False)]
+        series = [{"name": one.name, "place": one.place} for one in self.series]
+        live = json.dumps({"series": series, "panels": placed}, ensure_ascii=False, separators=(",", ":"))
+        return for_page(buffer.getvalue(), self.name), live
+
+    def csv(self) -> str:
+        """Return the values as comma-separated text, whole numbers and shares unrounded."""
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\r\n").writerows([_cell(value) for value in row] for row in self.table)
+        return buffer.getvalue()
+
+    def pdf(self) -> bytes:
+        """Return the figure as a PDF file."""
+        with drawing(PAPER, {}):
+            buffer = io.BytesIO()
+            self.draw(PAPER).savefig(
+                buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
+            )
+        return buffer.getvalue()
+
+
+def of_models(labels: Sequence[str]) -> tuple[Series, ...]:
+    """Return one series a model; a single one is not worth a switch."""
+    return tuple(Series(label, place) for place, label in enumerate(labels)) if len(labels) > 1 else ()
+
+
+def value_and_ends(number: Number) -> tuple[Cell, Cell, Cell]:
+    """Return a number and the ends of its interval as cells."""
+    return number.value, number.low, number.high
+
+
+def _cell(value: Cell) -> str:
+    """Return a value for a table of text; a name that a spreadsheet would compute is quoted."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in set("=+-@\t\r") else value
+    return repr(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _placed(panel: Panel, axes: Axes) -> dict[str, Any]:
+    """Return a panel's values and where its axes lie: in shares of the figure, from its top left corner."""
+    box = axes.get_position()
+    return {
+        "title": panel.title, "axis": panel.axis, "digits": panel.digits,
+        "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
+        "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
+        "lines": [
+            {"series": line.series, **{
+                name: [float(f"{value:.5g}") for value in getattr(line, name)] for name in ("x", "mean", "low", "high")
+            }}
+            for line in panel.lines
+        ],
+    }  # fmt: skip
+
+
+def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:
+    """Return the words of a caption on the intervals that are drawn, if any are."""
+    return f", with {kind}95 % intervals" if any(number.low is not None for number in numbers) else ""
+
+
+def with_interval(number: Number) -> str:
+    """Return a number and its interval in words."""
+    if number.low is None:
+        return number.text
+    low, high = number.ends
+    return f"{number.text} ({low.text} to {high.text})"
