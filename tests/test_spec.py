@@ -35,6 +35,22 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
 
 
+def test_some_models_of_a_study() -> None:
+    assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
+    assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
+    torch = load_study("homework", models=["torch"])
+    assert (torch.models, list(torch.own), torch.contrasts, list(torch.stretches.engines)) == (
+        ["torch"], ["torch"], None, ["torch"])
+    with pytest.raises(UsageError, match=r"unknown model 'torch': it must be one of bidirectional, scratch\. These"):
+        load_study("smoke", models=["torch"])
+
+
+def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> None:
+    assert load_study("smoke").pruner == "median"
+    assert load_study("smoke", sampler="random").pruner == "none"
+    assert load_study(study_file(tmp_path, 'pruner = "median"\n' + GOOD), sampler="random").pruner == "median"
+
+
 @pytest.mark.parametrize("name", known_studies())
 def test_every_study_of_ours_is_sound(name: str) -> None:
     spec = load_study(name)

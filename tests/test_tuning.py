@@ -1,25 +1,22 @@
-"""What a search was worth, and that the commands a write-up names do what it says they do."""
+"""What a search promised, and what its budget was worth."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
-import gru_bench.sweep.__main__ as sweep_command
 from gru_bench import statistics
-from gru_bench.cli import ended
 from gru_bench.report import render
+from gru_bench.report.figures import pictures
 from gru_bench.report.tuning import HOMEWORK
 from gru_bench.report.writeup import build
 from gru_bench.results import TrialSummary
-from gru_bench.sweep.spec import load_study
-from tests.report_fakes import BEST, FakeStore, TestSet, add_study, three_models
+from tests.report_fakes import BEST, FakeStore, TestSet, add_study
 from tests.test_render import html_numbers, tex_numbers
-from tests.test_writeup import all_said, said
+from tests.test_writeup import all_said
 
 
 def with_trials(study, values, sampler="random", states=None):
@@ -47,6 +44,16 @@ def test_the_expected_best_of_random_trials(torch):
         found = expected[point.trials.value]
         assert (point.best.value, point.best.low, point.best.high) == (found.mean, found.low, found.high)
     page, files = render.html(writeup), render.tex(writeup)
+    picture = next(picture for picture in pictures(writeup) if picture.name == "expected-best")
+    (line,) = picture.panels[0].lines
+    assert line.x == (1, 2, 3, 5, 8, 12, 16, 20)
+    assert line.mean == tuple(100 * point.best.value for point in best.points)
+    assert all(low < mean < high for low, mean, high in list(zip(line.low, line.mean, line.high, strict=True))[:-1])
+    assert [row[2:] for row in picture.table[1:]] == [
+        (point.best.value, point.best.low, point.best.high) for point in best.points]  # fmt: skip
+    assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
+    assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
+    assert "\\drawn{expected-best}" in files["report.tex"]
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
@@ -59,6 +66,7 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
     store, study = torch
     writeup = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
     assert writeup.expected_best == ()
+    assert "expected-best" not in {picture.name for picture in pictures(writeup)}
     assert reason in all_said(writeup.no_expected_best)
     assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(writeup.no_expected_best)
 
@@ -78,95 +86,3 @@ def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
     text = all_said(build([grown], store).missing)
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
-
-
-@pytest.fixture
-def inconclusive():
-    """Two studies close to one another, that more seeds would tell apart by the margin of 1.5 points."""
-    store = FakeStore()
-    test_set = TestSet.draw(2000)
-    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
-        add_study(store, name, {name: skill}, test_set=test_set)
-    return store, store.by_experiment["movie-reviews"]
-
-
-def spec_of(command: str, monkeypatch):
-    """Type a command and return the study that it would run."""
-    program, *words = shlex.split(command.removeprefix("python "))
-    assert program == "sweeps/run.py"
-    seen = []
-
-    def prepared(spec, *_):
-        seen.append(spec)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sweep_command, "_prepare", prepared)
-    monkeypatch.setattr(sys, "argv", ["run.py", *words])
-    ended(sweep_command.app)
-    (spec,) = seen
-    return spec
-
-
-def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive, monkeypatch):
-    store, studies = inconclusive
-    writeup = build(studies, store, margin=0.015)
-    (pair,) = writeup.comparisons
-    assert pair.finding == "inconclusive"
-    fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
-    *sweeps, report = pair.commands
-    assert report == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
-    for command, study in zip(sweeps, studies[::-1], strict=True):
-        spec = spec_of(command, monkeypatch)
-        assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
-        assert not set(spec.confirm_seeds) & set(study.summary.confirm_seeds)
-        original = load_study(study.run.name)
-        assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
-        config = spec.config(spec.models[0], {}, 0)
-        assert (config.training.lr, config.model.hidden_size, config.model.readout, config.model.dropout) == (
-            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.readout"], BEST["model.dropout"])  # fmt: skip
-    page, files = render.html(writeup), render.tex(writeup)
-    assert "--study-name torch-confirm-2" in page
-    assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
-
-
-def typed(study, command):
-    return replace(study, run=replace(study.run, tags={**study.run.tags, "mlflow.source.name": command}))
-
-
-def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, monkeypatch):
-    store, (one, two) = inconclusive
-    one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
-                     "--set model.layers=2 --tracking-uri http://me:secret@host:5000")  # fmt: skip
-    (pair,) = build([one, two], store, margin=0.015).comparisons
-    command = next(command for command in pair.commands if "scratch-confirm-2" in command and "sweeps" in command)
-    assert "secret" not in command
-    assert "--timeout" not in command
-    spec = spec_of(command, monkeypatch)
-    assert (spec.base.data.name, spec.base.model.layers, spec.seed) == ("my reviews.csv", 2, 1)
-
-
-@pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
-def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
-    store, (one, two) = inconclusive
-    (pair,) = build([typed(one, command), two], store, margin=0.015).comparisons
-    assert pair.commands == ()
-    assert "A new confirm set of" in said(pair.sentence)
-
-
-def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
-    store, (one, two) = inconclusive
-    again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
-                    summary=replace(two.summary, name="torch-confirm-2", search_seed=1))  # fmt: skip
-    (pair,) = build([one, again], store, margin=0.015).comparisons
-    assert any("--study-name torch-confirm-3 --seed 3" in command for command in pair.commands)
-
-
-def test_more_examples_are_named_where_no_number_of_seeds_would_do():
-    store, studies = three_models(test_set=TestSet.draw(500))
-    writeup = build(studies, store)
-    pair = next(pair for pair in writeup.comparisons if pair.finding == "inconclusive")
-    assert "takes more test examples" in said(pair.sentence)
-    numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if not isinstance(n, str)}
-    assert numbers["needed-examples"] > 500
-    assert numbers["needed-examples"] % 100 == 0
-    assert pair.commands == ()

@@ -43,6 +43,8 @@ class Choice:
     """Goes into the write-up."""
     remarks: tuple[str, ...]
     """Goes to the terminal alone."""
+    known: tuple[str, ...]
+    """Every study of the experiment."""
 
 
 @app.command()
@@ -78,7 +80,7 @@ def report(
         console.print(remark, markup=False)
     whole = writeup.build(
         choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing,
-        tracking_uri=store.uri,
+        tracking_uri=store.uri, taken=choice.known,
     )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "write-up")
@@ -135,7 +137,8 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
-    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
+    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks),
+                  tuple(dict.fromkeys(_name(study) for study in found)))
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:

@@ -85,8 +85,6 @@ class Comparison:
     chance: Number
     finding: str
     sentence: Sentence
-    commands: tuple[str, ...]
-    """What to type for the new confirm sets that the sentence names; empty for all but an inconclusive pair."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +300,8 @@ class Source:
     """Without a user's name and password; a file below the working directory is named from there."""
     said_before: tuple[str, ...]
     """What was known to be missing before the studies were read."""
+    taken: tuple[str, ...]
+    """Names of studies that a new one must not have."""
 
 
 @dataclass(frozen=True)
@@ -321,6 +321,8 @@ class Writeup:
     margin: Number
     """The largest difference of no practical weight, fixed beforehand."""
     comparisons: tuple[Comparison, ...]
+    settling: tuple[str, ...]
+    """What to type for the new confirm sets that the sentences of open comparisons name."""
     not_compared: tuple[Sentence, ...]
     curves: tuple[Curve, ...]
     category_tables: tuple[CategoryTable, ...]

@@ -1,4 +1,4 @@
-"""The figures made of curves with bands: learning, and confidence against accuracy."""
+"""The figures made of curves with bands: learning, confidence against accuracy, and what more trials are worth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gru_bench.report.contents import Curve, Epoch, Reliability
+from gru_bench.report.contents import Curve, Epoch, ExpectedBest, Reliability
 from gru_bench.report.drawing import (
     MARKERS,
     PANELS,
@@ -23,7 +23,7 @@ from gru_bench.report.drawing import (
     short,
 )
 from gru_bench.report.numbers import Number
-from gru_bench.report.picture import Cell, Panel, Picture, Series, of_models, value_and_ends
+from gru_bench.report.picture import Cell, Panel, Picture, Series, of_models, value_and_ends, with_interval
 
 OVERLAID = 6
 """Models whose curves share their axes; more have small axes of their own."""
@@ -179,6 +179,45 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
     return figure
 
 
+def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
+    """Return what the best of so many random trials reaches on validation, with the range that holds it."""
+    lines = []
+    for place, model in enumerate(found[:OVERLAID]):
+        points = [(point.trials.value or 0, *(100 * (end or 0) for end in value_and_ends(point.best)))
+                  for point in model.points]  # fmt: skip
+        x, mean, low, high = zip(*points, strict=True)
+        lines.append(Line(place, x, mean, low, high))
+    panel = Panel("expected best, %", tuple(lines), 1, "trials")
+    labels = [model.label for model in found]
+    rest = f" The table holds all {len(found)} models." if len(found) > OVERLAID else ""
+    return Picture(
+        "expected-best",
+        "Best validation accuracy to be expected of so many random trials; the band holds it with a chance of "
+        f"80 %.{rest}",
+        _budget_words(found),
+        lambda style: _budget(panel, labels[:OVERLAID], style),
+        [("model", "trials", "expected best", "low", "high"), *(
+            (model.label, point.trials.value, *value_and_ends(point.best)) for model in found
+            for point in model.points)],
+        of_models(labels[:OVERLAID]), (panel,),
+    )  # fmt: skip
+
+
+def _budget(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
+    figure, grid = new_figure(style, 2.9 + 0.2 * -(-len(labels) // 3))
+    axes: Axes = grid[0, 0]
+    for line, label in zip(panel.lines, labels, strict=True):
+        draw_line(axes, line, style, line.series, dashed=False)
+        axes.lines[-1].set_label(short(label, 30, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    percent_axis(axes.yaxis)
+    axes.grid(axis="y", linewidth=0.5)
+    axes.set_xlabel("random trials")
+    axes.set_ylabel("best validation accuracy, %")
+    name_series(figure, len(labels), style)
+    return figure
+
+
 def _curve_words(curves: Sequence[Curve]) -> str:
     parts = []
     for curve in curves:
@@ -199,3 +238,12 @@ def _reliability_words(models: Sequence[Reliability]) -> str:
         for model in models
     ]  # fmt: skip
     return "Accuracy by confidence. " + "; ".join(parts) + "."
+
+
+def _budget_words(found: Sequence[ExpectedBest]) -> str:
+    parts = [
+        f"{model.label}: {with_interval(model.points[0].best)} % of {model.points[0].trials.text} trial, "
+        f"{with_interval(model.points[-1].best)} % of {model.points[-1].trials.text}"
+        for model in found
+    ]
+    return "Expected best validation accuracy by number of trials. " + "; ".join(parts) + "."

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gru_bench.report.breakdowns import category_picture, confusion_picture, length_picture
 from gru_bench.report.contents import Row, Writeup
-from gru_bench.report.curves import learning_picture, reliability_picture
+from gru_bench.report.curves import budget_picture, learning_picture, reliability_picture
 from gru_bench.report.drawing import (
     LINES,
     MARKERS,
@@ -46,6 +46,8 @@ def pictures(writeup: Writeup) -> list[Picture]:
         found.append(reliability_picture(sure[:PANELS]))
     if sum(bool(row.train_seconds.value) for row in writeup.rows) > 1:
         found.append(_cost_picture(writeup))
+    if writeup.expected_best:
+        found.append(budget_picture(writeup.expected_best))
     return [*found, *(picture for section in writeup.sections for picture in section.drawn())]
 
 

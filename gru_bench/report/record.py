@@ -75,6 +75,7 @@ def record(writeup: Writeup) -> dict[str, Any]:
         "tracking_uri": writeup.source.tracking_uri,
         "margin": writeup.margin.value,
         "said_before": list(writeup.source.said_before),
+        "taken": list(writeup.source.taken),
         "studies": [{"name": study.name, "run": study.run_id} for study in writeup.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
@@ -110,7 +111,7 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "said_before": list,
-                 "studies": list, "runs": list, "numbers": dict}
+                 "taken": list, "studies": list, "runs": list, "numbers": dict}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
@@ -145,7 +146,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         writeup = build(
             [studies[run] for run in chosen if run in studies], store, experiment=found["experiment"],
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
-            tracking_uri=found["tracking_uri"])  # fmt: skip
+            tracking_uri=found["tracking_uri"], taken=found["taken"])  # fmt: skip
     except RunError as error:
         return [*told, f"it cannot be computed again: {error}"]
     numbers = writeup.numbers()

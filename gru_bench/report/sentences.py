@@ -120,25 +120,33 @@ def verdict_sentence(pair: Pair) -> Sentence:
 
 
 def fresh_seeds(pair: Pair) -> int | None:
-    """Return how many fresh seeds a side would settle an inconclusive comparison; None where no number would."""
+    """Return how many fresh seeds a side would settle an open comparison; None where none or no number would."""
+    if pair.verdict.finding is Finding.TOO_FEW_SEEDS:
+        return SEEDS[0]
     if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
         return None
     seeds = pair.design.seeds_for(pair.verdict.margin, pair.difference.examples)
     return None if seeds is None else max(seeds, 2 * min(pair.difference.seeds))
 
 
-def settling_sentence(pair: Pair) -> Sentence:
-    """Return what would settle an inconclusive comparison; empty for the other verdicts.
+def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
+    """Return what would settle an open comparison; empty for the other verdicts.
 
     Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
+
+    Args:
+        pair: the comparison.
+        together: seeds of the new confirm sets that serve all comparisons of a write-up; at least this one's.
     """
-    if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
-        return ()
-    examples = pair.difference.examples
-    fresh = fresh_seeds(pair)
-    if fresh is None:
-        return _more_examples(pair, pair.design)
+    least = fresh_seeds(pair)
+    if least is None:
+        needs_examples = pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None
+        return _more_examples(pair, pair.design) if needs_examples and pair.design is not None else ()
+    fresh, examples = max(least, together or 0), pair.difference.examples
     count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples)
+    if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
+        return ("A verdict takes a new confirm set of ", count, " fresh seeds for each model, none of the old ones "
+                "pooled.")  # fmt: skip
     reach = plain_points(
         f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples
     )

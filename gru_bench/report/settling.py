@@ -1,70 +1,125 @@
-"""The commands that settle what a comparison left open: new confirm sets, of a size fixed in advance."""
+"""What would settle the comparisons left open: new confirm sets of one size, fixed in advance, and their commands."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Set
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from gru_bench.report.confirmed import Group
 from gru_bench.report.numbers import plain
 from gru_bench.report.sentences import Pair, fresh_seeds
+from gru_bench.results import StudySummary
 
 PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
             "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
-REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler")
+REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
+"""Options of the first study that its new confirm set gets anew."""
 
 
-def settling_commands(pair: Pair, a: Group, b: Group, known: Set[str]) -> tuple[str, ...]:
-    """Return the commands that make the new confirm sets that an inconclusive comparison calls for.
+def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
+    """Return how many fresh seeds for each model would settle every comparison that seeds can settle.
+
+    One size serves all, so that no confirm set is extended for the sake of another comparison; None where there is
+    nothing that seeds would settle.
+    """
+    return max((fresh for pair in pairs if (fresh := fresh_seeds(pair)) is not None), default=None)
+
+
+def settling_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+    """Return the commands that make the new confirm sets that the open comparisons call for, and write them up.
+
+    A comparison of which one model's command is not known to do it is left out.
 
     Args:
-        pair: the comparison; nothing comes of it unless fresh seeds would settle it.
-        a: its first model's runs.
-        b: its second model's.
-        known: names of studies that are taken.
+        compared: each comparison with its two models' runs.
+        taken: names that studies have already.
     """
-    fresh = fresh_seeds(pair)
+    fresh = fresh_for_all([pair for pair, _, _ in compared])
     if fresh is None:
         return ()
-    made = [_confirm_command(group, fresh, known) for group in (a, b)]
-    commands = [command for command in made if command is not None]
-    if len(commands) < len(made):
+    wanted = {
+        (group.parent.run_id, group.model): group
+        for pair, *both in compared if fresh_seeds(pair) is not None and all(map(_typed_by, both))
+        for group in both
+    }  # fmt: skip
+    sets: dict[str, str] = {}
+    for together in _alike(list(wanted.values())):
+        name, command = _confirm_command(together, fresh, {*taken, *sets})
+        sets[name] = command
+    if not sets:
         return ()
-    sets = dict(commands)
-    studies = " ".join(f"--study {shlex.quote(name)}" for name in sets)
-    return (*sets.values(), f"python -m gru_bench.report {studies}")
+    words = [word for name in sets for word in ("--study", name)]
+    where = _tracked_at(_typed_by(next(iter(wanted.values()))) or [])
+    return (*sets.values(), f"python -m gru_bench.report {shlex.join([*words, *where])}")
 
 
-def _confirm_command(group: Group, fresh: int, known: Set[str]) -> tuple[str, str] | None:
-    """Return the name of a new confirm set and the command for it; None where none is known to do it."""
-    summary = group.summary
+def _typed_by(group: Group) -> list[str] | None:
+    """Return the words with which a group's study was typed, less what a new confirm set gets anew; None if unknown.
+
+    Passwords are left out.
+    """
     try:
         words = shlex.split(group.parent.tags.get("mlflow.source.name", ""))
     except ValueError:
         return None
-    settings = [summary.best.get(model, {}) for model in summary.models] if summary else []
-    # One command sets the same for all models of a study.
-    if summary is None or not words or words[0] not in PROGRAMS or any(some != settings[0] for some in settings):
+    if group.summary is None or not words or words[0] not in PROGRAMS:
         return None
-    kept, skip = [], False
+    kept, skip = [PROGRAMS[words[0]]], False
     for word in words[1:]:
         option = word.partition("=")[0]
         if not skip and option not in REPLACED:
             kept.append(re.sub("://[^/]*@", "://", word))
         skip = not skip and option in REPLACED and "=" not in word
+    # What could not be shown as it must be typed is not named.
+    return kept if all(plain(word) == word for word in (*kept, group.summary.name)) else None
+
+
+def _tracked_at(words: Sequence[str]) -> list[str]:
+    """Return the option among a command's words that says where runs are logged, if there is one."""
+    for word, after in pairwise([*words, ""]):
+        if word == "--tracking-uri":
+            return [word, after]
+        if word.startswith("--tracking-uri="):
+            return [word]
+    return []
+
+
+def _alike(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return the models together that one command can train: of one study, with the same settings."""
+    found: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.parent.run_id, repr(sorted(_tuned(group).items()))), []).append(group)
+    return list(found.values())
+
+
+def _confirm_command(groups: Sequence[Group], fresh: int, taken: Collection[str]) -> tuple[str, str]:
+    """Return the name of a new confirm set of models of one study, and the command that makes it."""
+    summary, typed = groups[0].summary, _typed_by(groups[0])
+    assert summary is not None
+    assert typed is not None
+    models = [model for model in summary.models if any(group.model == model for group in groups)]
     base = re.sub(r"-confirm-\d+$", "", summary.name)
-    number = next(n for n in range(2, len(known) + 3) if f"{base}-confirm-{n}" not in known)
+    chosen: list[str] = []
+    if len(models) < len(summary.models):
+        base = "-".join([base, *models])
+        chosen = [word for model in models for word in ("--model", model)]
+    number = next(n for n in range(2, len(taken) + 3) if f"{base}-confirm-{n}" not in taken)
     name = f"{base}-confirm-{number}"
     # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
-    fixed = [word for key, value in settings[0].items() for word in ("--set", f"{key}={_typed(value)}")]
-    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
-           "--trials", "0", *fixed]  # fmt: skip
-    if any(plain(word) != word for word in (*kept, *new)):
-        return None  # it could not be shown as it must be typed
-    return name, f"{PROGRAMS[words[0]]} {shlex.join([*kept, *new])}"
+    new = [*chosen, "--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
+           "--trials", "0"]  # fmt: skip
+    fixed = [word for key, value in _tuned(groups[0]).items() for word in ("--set", f"{key}={_written(value)}")]
+    return name, f"{typed[0]} {shlex.join([*typed[1:], *new, *fixed])}"
 
 
-def _typed(value: object) -> str:
+def _tuned(group: Group) -> dict[str, object]:
+    """Return the settings that the search of a model settled on."""
+    assert isinstance(group.summary, StudySummary)
+    return dict(group.summary.best.get(group.model, {}))
+
+
+def _written(value: object) -> str:
     """Return a value as `--set` reads it."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

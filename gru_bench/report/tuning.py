@@ -162,8 +162,7 @@ def no_expected_best(groups: Sequence[Group]) -> tuple[Sentence, ...]:
             by_reason.setdefault(reason, []).append(group.label)
     return tuple(
         (f"{', '.join(labels)}: what fewer trials would have reached is not shown. It can be computed for random "
-         f"trials that all ran to their end, but {reason}; a search with --sampler random and pruner = \"none\" "
-         "gives it.",)
+         f"trials that all ran to their end, but {reason}; a search with --sampler random gives it.",)
         for reason, labels in by_reason.items()
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -31,7 +31,7 @@ from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
-from gru_bench.report.settling import settling_commands
+from gru_bench.report.settling import fresh_for_all, settling_commands
 from gru_bench.report.tuning import (
     beside_homework,
     expected_best,
@@ -67,6 +67,7 @@ def build(
     margin: float = MARGIN,
     missing: Sequence[Sentence] = (),
     tracking_uri: str = "",
+    taken: Collection[str] = (),
 ) -> Writeup:
     """Compute a write-up of `studies`.
 
@@ -78,6 +79,7 @@ def build(
         margin: the largest difference of no practical weight; 0.01 is one point of accuracy.
         missing: what is known to be missing already.
         tracking_uri: where the store is, for the record.
+        taken: names of other studies, which a new one must not have.
 
     Raises:
         RunError: where no study has a complete confirm run.
@@ -95,8 +97,8 @@ def build(
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     evidence = Evidence(studies, gathered, store, histories)
     pairs, not_compared = _pairs(gathered, margin)
-    known = {group.study for group in gathered}
-    comparisons = tuple(_comparison(pair, a, b, known) for pair, a, b in pairs)
+    fresh = fresh_for_all([pair for pair, _, _ in pairs])
+    comparisons = tuple(_comparison(pair, a, b, fresh) for pair, a, b in pairs)
     searches = searches_of(evidence, rows)
     baselines = baseline_rows(studies)
     summaries = [study.summary for study in studies if study.summary is not None]
@@ -123,6 +125,7 @@ def build(
         below_baseline=below_baseline(rows, baselines),
         margin=Number("methods.margin", margin, "percent"),
         comparisons=comparisons,
+        settling=settling_commands(pairs, {*taken, *(group.study for group in gathered)}),
         not_compared=not_compared,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
         category_tables=category_tables(gathered),
@@ -139,7 +142,8 @@ def build(
         methods=_methods(gathered, pairs, margin),
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(
-            "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing)),
+            "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing),
+            tuple(sorted(taken))),
     )  # fmt: skip
 
 
@@ -168,7 +172,7 @@ def _pairs(
     return pairs, tuple(apart)
 
 
-def _comparison(pair: Pair, a: Group, b: Group, known: Set[str]) -> Comparison:
+def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison:
     missing = Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds")
     return Comparison(
         key=pair.key,
@@ -182,8 +186,7 @@ def _comparison(pair: Pair, a: Group, b: Group, known: Set[str]) -> Comparison:
             pair.difference.examples, "share of pairs of seeds, ties counting half, on this test set", decimals=0,
         ),
         finding=pair.verdict.finding.value,
-        sentence=joined([verdict_sentence(pair), settling_sentence(pair), _checkpoints(pair, a, b)]),
-        commands=settling_commands(pair, a, b, known),
+        sentence=joined([verdict_sentence(pair), settling_sentence(pair, fresh), _checkpoints(pair, a, b)]),
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ def sweep(
                                             "...) or a TOML file.", rich_help_panel="Study")],
     study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.", show_default="the study's own",
                                                    rich_help_panel="Study")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Train these of the study's models alone; may be repeated.",
+                                                    show_default="all of them", rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
     confirm: Annotated[int | None, typer.Option(help="Fresh seeds of the confirm stage.", show_default="the study's",
@@ -64,7 +66,7 @@ def sweep(
     options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                 epochs)
     spec = load_study(
-        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler,
+        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler, models=model or None,
         settings={**options, **parsed_settings(settings or [])})
     seconds = parsed_duration(timeout)
     console = cli.out()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -116,8 +116,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
     Args:
         source: one of `known_studies`, or the path of a file.
-        changes: replace `trials`, `confirm`, `seed`, `name`, ... where they are not None; `settings` maps dotted
-            settings of every run to values.
+        changes: replace `trials`, `confirm`, `seed`, `name`, ... where they are not None; `models` names those of
+            the study's that are kept; `settings` maps dotted settings of every run to values.
 
     Raises:
         UsageError: for an unknown study, or a setting that is unknown or out of range.
@@ -128,7 +128,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
-    settings = changes.pop("settings", None) or {}
+    settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
     own = _own(sections, settings)
     base = with_settings(validated(RunConfig, sections, path.name), settings)
@@ -137,9 +137,26 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         values["contrasts"] = _contrasts(values["contrasts"], settings, path.name)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
+    # Trials drawn at random stay comparable as draws only where none is broken off for what others reached.
+    values.setdefault("pruner", "none" if values.get("sampler") == "random" else "median")
     spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name)
+    if models is not None:
+        lost = [model for model in models if model not in spec.models]
+        if lost:
+            raise unknown("model", lost[0], spec.models, f"These are the models of {path.name}.")
+        spec = _with_models(spec, models)
     _check(spec, path.name)
     return spec
+
+
+def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
+    """Return a study of some of its models, without what is said of the others."""
+    own = {model: settings for model, settings in spec.own.items() if model in models}
+    contrasts = spec.contrasts if spec.contrasts and spec.contrasts.model in models else None
+    stretches = spec.stretches and spec.stretches.model_copy(update={
+        "engines": {model: engines for model, engines in spec.stretches.engines.items() if model in models}})
+    return spec.model_copy(update={"models": [model for model in spec.models if model in models], "own": own,
+                                   "contrasts": contrasts, "stretches": stretches})
 
 
 def _study_file(name: str) -> Path:
