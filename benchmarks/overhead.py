@@ -56,6 +56,7 @@ def sweep(fraction: Fraction) -> None:
 
 def bare(fraction: Fraction) -> None:
     """Train what the sweep trains and keep nothing."""
+    from gru_bench.sweep.tasks import MeasureBaselines, Train
     from gru_bench.sweep.workers import Job, Pool, default_workers, fair_threads
 
     spec = fraction.spec()
@@ -66,10 +67,10 @@ def bare(fraction: Fraction) -> None:
 
     def job(key: str, model: str, settings: dict[str, Any], seed: int, test: bool) -> Job:
         config = spec.config(model, {**settings, "training.threads": threads}, seed)
-        return Job(key, config, score_test=test)
+        return Job(key, Train(config, score_test=test))
 
-    with Pool(workers, spec.base.data, spec.base.embedding) as pool:
-        pool.submit(Job("baselines"))
+    with Pool(workers) as pool:
+        pool.submit(Job("baselines", MeasureBaselines(spec.base.data)))
         for model in spec.models:
             trials = [job(f"{model} {n}", model, s, spec.seed, False) for n, s in enumerate(drawn[model])]
             train(pool, trials, reached)
@@ -96,7 +97,7 @@ def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: 
                     pool.answer(job, go_on=True)
                 case Failed(_, reason):
                     raise SystemExit(f"{job.key} failed: {reason}")
-                case Finished(result) if job.config is not None:
+                case Finished(result) if job.key in open_keys:
                     test = result.predictions.get("test")
                     reached[job.key] = max(e.validation_accuracy for e in result.epochs) if test is None else float(
                         correct(test.label_N, test.probability_N).mean())

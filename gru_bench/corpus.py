@@ -75,6 +75,14 @@ class Split:
         """Return N."""
         return len(self.label_N)
 
+    def taken(self, example_K: NDArray[np.int64]) -> Split:
+        """Return the examples at these positions, in this order."""
+        parts = [self.ids[self.offsets_N1[n]:self.offsets_N1[n + 1]] for n in example_K]
+        return Split(
+            ids=np.concatenate([np.zeros(0, np.int32), *parts]), offsets_N1=_offsets([len(part) for part in parts]),
+            label_N=self.label_N[example_K], example_id_N=self.example_id_N[example_K],
+            category_N=self.category_N[example_K])
+
 
 @dataclass(frozen=True)
 class Corpus:

@@ -17,15 +17,26 @@ import numpy as np
 
 from gru_bench.batching import encode
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.corpus import Corpus
+from gru_bench.corpus import SPLITS, Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.metrics import correct
-from gru_bench.results import Baseline, DataSummary, EpochRecord, RunResult, StepReport, StudySummary, TrialSummary
+from gru_bench.results import (
+    Baseline,
+    DataSummary,
+    EpochRecord,
+    RunResult,
+    StepReport,
+    StudySummary,
+    TracePoint,
+    TrialSummary,
+)
 from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import IMPORTANCE_METHOD, OBJECTIVE, Search
+from gru_bench.sweep.tasks import MeasureBaselines, Train
+from gru_bench.sweep.transcript import result_lines, window_line
 from gru_bench.sweep.workers import (
     EpochDone,
     Failed,
@@ -116,7 +127,7 @@ class Sweep:
         parent = self._parent()
         self.display.begin(self._trials_left(), self.spec.confirm * len(self.states))
         try:
-            with Pool(self.workers, self.spec.base.data, self.spec.base.embedding) as pool:
+            with Pool(self.workers) as pool:
                 self._conduct(pool, parent)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
@@ -134,7 +145,7 @@ class Sweep:
         return summary
 
     def _conduct(self, pool: Pool, parent: RunWriter) -> None:
-        pool.submit(Job(BASELINES))
+        pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
         while True:
             while pool.idle and (job := self._next_job(parent)) is not None:
                 pool.submit(job)
@@ -146,10 +157,12 @@ class Sweep:
 
     def _next_job(self, parent: RunWriter) -> Job | None:
         for state in self.states:
-            job = self._trial_job(state, parent) or self._confirm_job(state, parent)
-            if job is not None:
+            if (job := self._trial_job(state, parent)) is not None:
                 return job
-        return None
+        for state in self.states:
+            if state.tuned is None and not any(live.state is state for live in self.live.values()):
+                self._end_search(state)
+        return self._confirm_job(parent)
 
     def _trial_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
         if state.tuned is not None or not self._may_ask(state):
@@ -163,16 +176,15 @@ class Sweep:
         # A first trial is always run: without one there is nothing to confirm.
         return state.search.counted < self.spec.trials and (in_time or state.search.counted == 0)
 
-    def _confirm_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
-        if state.tuned is None:
-            running = any(live.state is state for live in self.live.values())
-            if running or self._may_ask(state):
-                return None
-            self._end_search(state)
-        if not state.confirm_left:
+    def _confirm_job(self, parent: RunWriter) -> Job | None:
+        """Begin the next confirm run: seed by seed, so that a study broken off holds whole seeds."""
+        ready = [state for state in self.states if state.confirm_left]
+        if not ready:
             return None
-        assert state.tuned is not None
+        # The longest run of a seed first, so that at the end no worker has a long one all to itself.
+        state = min(ready, key=lambda state: (state.confirm_left[0], -step_cost(self.spec.config(state.model, {}, 0))))
         seed = state.confirm_left.pop(0)
+        assert state.tuned is not None
         config = self._here(self.spec.config(state.model, state.tuned, seed))
         return self._begin(state, parent, config, number=None, settings=state.tuned)
 
@@ -202,7 +214,7 @@ class Sweep:
             state.search.note(number, "run_id", writer.run_id)
         self.live[label] = _Live(state, writer, number, config.seed, [])
         self.display.job_started(label, settings if trial else {})
-        return Job(label, config, score_test=not trial)
+        return Job(label, Train(config, score_test=not trial))
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
@@ -210,13 +222,16 @@ class Sweep:
         return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
     def _receive(self, pool: Pool, job: Job, message: Message) -> None:
-        if job.config is None:
+        if job.key == BASELINES:
             self._receive_baselines(message)
             return
         live = self.live[job.key]
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)
+            case TracePoint():
+                if self._transcribed(live):
+                    self.display.note(f"{job.key}: {window_line(message)}")
             case EpochDone(record):
                 pool.answer(job, go_on=not self._epoch(live, record))
                 live.writer.epoch(record)
@@ -231,6 +246,10 @@ class Sweep:
                 self._forget(job, "pruned", max(live.best))
             case Failed(kind, reason):
                 self._failed(job, live, kind, reason)
+
+    def _transcribed(self, live: _Live) -> bool:
+        """Whether this run tells all that the homework's console told."""
+        return self.spec.protocol == "homework" and live.number is None
 
     def _epoch(self, live: _Live, record: EpochRecord) -> bool:
         """Take note of an epoch; return whether its trial should be pruned."""
@@ -252,6 +271,9 @@ class Sweep:
             self._forget(job, "complete", value)
         else:
             live.state.confirmed[live.seed] = live.writer.run_id
+            if self._transcribed(live):
+                for line in result_lines(result):
+                    self.display.note(f"{job.key}: {line}")
             test = result.predictions["test"]
             self._forget(job, "tested", float(correct(test.label_N, test.probability_N).mean()))
 
@@ -279,7 +301,7 @@ class Sweep:
     def _receive_baselines(self, message: Message) -> None:
         match message:
             case Finished(outcome):
-                assert not isinstance(outcome, RunResult)
+                assert isinstance(outcome, tuple)
                 self.baselines = outcome
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
@@ -372,7 +394,7 @@ class Sweep:
             best_value={model: found[1] for model, found in best.items()},
             importance={state.model: state.search.importance() for state in self.states},
             importance_method=IMPORTANCE_METHOD, data=self.data, baselines=self.baselines,
-            seconds=time.monotonic() - self.started, notes=tuple(self.notes))
+            seconds=time.monotonic() - self.started, notes=tuple(self.notes), protocol=self.spec.protocol)
 
     def _study_metrics(self, summary: StudySummary) -> dict[str, float]:
         states = [trial.state for trial in summary.trials]
@@ -402,7 +424,15 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         covered_words=int((vectors.row_of_word >= 0).sum()),
         dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
         max_length=spec.base.data.max_length,
-        cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()))
+        cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
+        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)})
+
+
+def step_cost(config: RunConfig) -> float:
+    """Return about how long a training step takes, next to one of one direction on the fused engine."""
+    engines = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
+    directions = 2 if config.model.name == "bidirectional" else 1
+    return engines[config.model.engine] * directions * config.model.layers * config.model.hidden_size
 
 
 def _digest(settings: Mapping[str, Scalar]) -> str:

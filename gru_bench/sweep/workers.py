@@ -1,8 +1,7 @@
 """Where trials run: processes of this machine, each with its share of the cores.
 
-A worker keeps the corpus and the vectors (memory-mapped, so that workers share them) and trains one job after
-another. It tells its parent of each epoch and waits for the answer whether to go on. It knows neither the
-search nor the tracking store: only the parent writes to those.
+A worker does one job after another. It tells its parent of each epoch and waits for the answer whether to go on.
+It knows neither the search nor the tracking store: only the parent writes to those.
 """
 
 from __future__ import annotations
@@ -15,20 +14,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from gru_bench.cache import default_cache
-from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig
 from gru_bench.errors import GruBenchError, RunError
-from gru_bench.results import Baseline, EpochRecord, RunResult, StepReport
-
-if TYPE_CHECKING:
-    from gru_bench.corpus import Corpus
-    from gru_bench.embeddings import Vectors
+from gru_bench.results import EpochRecord, StepReport, TracePoint
+from gru_bench.sweep.tasks import Listener, Task
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 STOP_SECONDS = 3.0
@@ -38,12 +31,10 @@ MOST_WORKERS = 4
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train, or (with no config) the baselines to measure."""
+    """A task under a name by which the parent knows it."""
 
     key: str
-    """Names the job to the parent."""
-    config: RunConfig | None = None
-    score_test: bool = False
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class EpochDone:
 class Finished:
     """The job is done."""
 
-    outcome: RunResult | tuple[Baseline, ...]
+    outcome: object
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Failed:
     reason: str
 
 
-Message = StepReport | EpochDone | Finished | WasPruned | Failed
+Message = StepReport | TracePoint | EpochDone | Finished | WasPruned | Failed
 
 
 def cores() -> int:
@@ -101,10 +92,9 @@ def fair_threads(workers: int) -> int:
 class Pool:
     """Worker processes; use as a context, which ends them however it is left."""
 
-    def __init__(self, workers: int, data: DataConfig, embedding: EmbeddingConfig) -> None:
-        """Start `workers` processes for jobs on one corpus."""
+    def __init__(self, workers: int) -> None:
+        """Start `workers` processes."""
         self._context = multiprocessing.get_context("spawn")
-        self._data, self._embedding = data, embedding
         self._threads = fair_threads(workers)
         self._workers = [self._start() for _ in range(workers)]
 
@@ -181,8 +171,7 @@ class Pool:
         kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
         try:
-            process = self._context.Process(
-                target=_work, args=(theirs, self._data, self._embedding), daemon=True)
+            process = self._context.Process(target=_work, args=(theirs,), daemon=True)
             process.start()
         finally:
             for name, value in kept.items():
@@ -201,7 +190,7 @@ class _Worker:
     job: Job | None = None
 
 
-def _work(pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> None:
+def _work(pipe: Connection) -> None:
     """Serve jobs until the parent ends this process or goes away itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -209,34 +198,22 @@ def _work(pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> Non
         importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
         while True:
             job: Job = pipe.recv()
-            pipe.send(_outcome(job, pipe, data, embedding))
+            pipe.send(_outcome(job, pipe))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingConfig) -> Message:
-    # Heavy imports happen here, in the worker, so that the parent stays light.
+def _outcome(job: Job, pipe: Connection) -> Message:
+    from gru_bench.train.loop import Pruned
+
+    def on_epoch(record: EpochRecord) -> bool:
+        pipe.send(EpochDone(record))
+        return bool(pipe.recv())
+
     try:
-        corpus = _corpus(data)
-        if job.config is None:
-            from gru_bench.baseline import baselines
-
-            return Finished(baselines(corpus))
-        from gru_bench.train.loop import Pruned, checkpoint_name, train
-
-        def on_epoch(record: EpochRecord) -> None:
-            pipe.send(EpochDone(record))
-            if not pipe.recv():
-                raise Pruned
-
-        try:
-            result = train(
-                job.config, corpus, _vectors(embedding, data), on_epoch, score_test=job.score_test,
-                checkpoint=default_cache() / "checkpoints" / checkpoint_name(job.config, corpus), on_step=pipe.send)
-            # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
-            return Finished(result if job.score_test else replace(result, weights={}))
-        except Pruned:
-            return WasPruned()
+        return Finished(job.task(Listener(step=pipe.send, window=pipe.send, epoch=on_epoch)))
+    except Pruned:
+        return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except RunError as error:
@@ -249,17 +226,3 @@ def _outcome(job: Job, pipe: Connection, data: DataConfig, embedding: EmbeddingC
         if "out of memory" in str(error).lower():
             return Failed("run", "memory ran out: lower training.batch_size or model.hidden_size")
         raise
-
-
-@cache
-def _corpus(data: DataConfig) -> Corpus:
-    from gru_bench.corpus import load_corpus
-
-    return load_corpus(data)
-
-
-@cache
-def _vectors(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
-    from gru_bench.embeddings import load_vectors
-
-    return load_vectors(embedding, _corpus(data))

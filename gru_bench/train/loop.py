@@ -28,7 +28,7 @@ from torch.nn.functional import nll_loss
 
 from gru_bench import kernels
 from gru_bench.batching import Batch, Encoded, batches, encode, prefetched
-from gru_bench.config import RunConfig
+from gru_bench.config import RunConfig, TrainingConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import DataError, RunError, UsageError
@@ -58,6 +58,7 @@ def train(
     score_test: bool = False,
     checkpoint: Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
+    on_window: Callable[[TracePoint], None] | None = None,
 ) -> RunResult:
     """Fit the model that `config` names and predict with the weights it keeps.
 
@@ -70,6 +71,7 @@ def train(
         checkpoint: written after each epoch; where it exists already, the run goes on from it with the losses
             that it would have had, and it is removed once the run is complete.
         on_step: told where the run stands, about twice a second.
+        on_window: told of each point of the loss trace as it is averaged; those of a checkpoint are not told again.
 
     Raises:
         UsageError: for a device, engine or selection that cannot be had.
@@ -77,7 +79,7 @@ def train(
         RunError: when the loss is not finite or explodes, or a checkpoint belongs to another run.
         Pruned: passed on from `on_epoch`.
     """
-    run = _Run(config, corpus, vectors)
+    run = _Run(config, corpus, vectors, on_step, on_window)
     identity = _identity(config, corpus)
     if checkpoint is not None and checkpoint.exists():
         run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimiser)
@@ -86,7 +88,7 @@ def train(
                 on_epoch(record)
     try:
         while not run.finished():
-            record = run.epoch(on_step)
+            record = run.epoch()
             if checkpoint is not None:
                 save_checkpoint(checkpoint, identity, run.model, run.optimiser, run.progress)
             if on_epoch is not None:
@@ -97,6 +99,12 @@ def train(
     result = run.result(score_test)
     _remove(checkpoint)
     return result
+
+
+def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
+    """Return the batches of one pass over so many training examples."""
+    whole, rest = divmod(examples, training.batch_size)
+    return whole + (rest > 0 and not training.drop_last)
 
 
 def use_threads(count: int | None, engine: Engine) -> None:
@@ -167,8 +175,11 @@ class _DeviceBatch:
 class _Run:
     """The state of one run between its epochs."""
 
-    def __init__(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        self.config = config
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, on_step: Callable[[StepReport], None] | None,
+        on_window: Callable[[TracePoint], None] | None,
+    ) -> None:
+        self.config, self.on_step, self.on_window = config, on_step, on_window
         training = config.training
         self.device = choose_device(training.device)
         if training.bf16 and self.device.type != "cuda":
@@ -206,11 +217,11 @@ class _Run:
         """Whether the last epoch is done or patience is at its end."""
         return len(self.progress.epochs) >= self.config.training.epochs or self._out_of_patience()
 
-    def epoch(self, on_step: Callable[[StepReport], None] | None) -> EpochRecord:
+    def epoch(self) -> EpochRecord:
         """Train one epoch, validate, and keep the weights where they are the best so far."""
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
-        losses, reviews, tokens, seconds = self._train_epoch(number, on_step)
+        losses, reviews, tokens, seconds = self._train_epoch(number)
         validation_loss = validation_accuracy = None
         if len(self.validation_split):
             validation_loss, validation_accuracy = self._validate()
@@ -247,9 +258,7 @@ class _Run:
             weights={name: value.cpu().numpy() for name, value in progress.kept.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs)
 
-    def _train_epoch(
-        self, number: int, on_step: Callable[[StepReport], None] | None
-    ) -> tuple[float, int, int, float]:
+    def _train_epoch(self, number: int) -> tuple[float, int, int, float]:
         """Return the sum of losses, reviews, tokens and seconds of one pass."""
         training, progress = self.config.training, self.progress
         self.model.train()
@@ -286,8 +295,8 @@ class _Run:
             if now - refreshed >= REFRESH_SECONDS:
                 refreshed = now
                 mean = self._checked(float(total) / reviews)
-                if on_step is not None:
-                    on_step(StepReport(
+                if self.on_step is not None:
+                    self.on_step(StepReport(
                         number, training.epochs, (number - 1) * per_epoch + reviews, training.epochs * per_epoch,
                         mean, progress.seconds))
         summed = float(total)
@@ -298,8 +307,7 @@ class _Run:
     def _set_rate(self) -> None:
         training = self.config.training
         if training.schedule == "linear":
-            whole, rest = divmod(len(self.train_split), training.batch_size)
-            steps = training.epochs * (whole + (rest > 0 and not training.drop_last))
+            steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
             self.optimiser.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
     def _train_batches(self, number: int) -> Iterator[Batch]:
@@ -315,7 +323,10 @@ class _Run:
         training, progress = self.config.training, self.progress
         self._checked(mean)
         lowest = min((point.loss for point in progress.trace), default=math.inf)
-        progress.trace.append(TracePoint(progress.iteration, number, progress.seconds, mean))
+        point = TracePoint(progress.iteration, number, progress.seconds, mean)
+        progress.trace.append(point)
+        if self.on_window is not None:
+            self.on_window(point)
         if training.selection == "lowest_train_window" and mean < lowest:
             self._keep(number)
 

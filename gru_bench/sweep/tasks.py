@@ -1,0 +1,121 @@
+"""What a worker may be asked to do: each task is plain data that can be sent, and called where it is done.
+
+Heavy imports happen inside the calls, in the worker, so that the parent stays light. Corpus and vectors of a
+process are kept (memory-mapped, so that workers share them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gru_bench.cache import default_cache
+from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
+from gru_bench.results import Baseline, EpochRecord, RunResult, StepReport, TimedStretch, TracePoint
+
+if TYPE_CHECKING:
+    from gru_bench.corpus import Corpus, Split
+    from gru_bench.embeddings import Vectors
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Whom a task tells how it goes."""
+
+    step: Callable[[StepReport], None]
+    window: Callable[[TracePoint], None]
+    epoch: Callable[[EpochRecord], bool]
+    """Answers whether to go on."""
+
+
+Task = Callable[[Listener], object]
+"""Returns its outcome; raises `train.loop.Pruned` where it was told to end."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one run; its weights come back where it is scored on the test split."""
+
+    config: RunConfig
+    score_test: bool = False
+
+    def __call__(self, listener: Listener) -> RunResult:
+        """Train it, from its checkpoint where there is one."""
+        from gru_bench.train.loop import Pruned, checkpoint_name, train
+
+        def on_epoch(record: EpochRecord) -> None:
+            if not listener.epoch(record):
+                raise Pruned
+
+        corpus = corpus_of(self.config.data)
+        result = train(
+            self.config, corpus, vectors_of(self.config.embedding, self.config.data), on_epoch,
+            score_test=self.score_test, checkpoint=default_cache() / "checkpoints" / checkpoint_name(
+                self.config, corpus), on_step=listener.step, on_window=listener.window)
+        # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
+        return result if self.score_test else replace(result, weights={})
+
+
+@dataclass(frozen=True)
+class MeasureBaselines:
+    """Measure what is no GRU on the same splits."""
+
+    data: DataConfig
+
+    def __call__(self, _: Listener) -> tuple[Baseline, ...]:
+        """Fit and score the baselines."""
+        from gru_bench.baseline import baselines
+
+        return baselines(corpus_of(self.data))
+
+
+@dataclass(frozen=True)
+class TimeStretch:
+    """Time a model over a few iterations, on reviews of all lengths: the same ones whatever the model and engine."""
+
+    config: RunConfig
+    iterations: int
+
+    def __call__(self, _: Listener) -> TimedStretch:
+        """Train two passes over the stretch; the first compiles and warms up, the second is timed."""
+        from gru_bench.train.loop import iterations_of_epoch, train
+
+        training = self.config.training
+        corpus = corpus_of(self.config.data)
+        spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
+        stretch = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
+        config = with_settings(self.config, {
+            "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": 1})
+        result = train(config, stretch, vectors_of(self.config.embedding, self.config.data))
+        assert training.threads is not None
+        return TimedStretch(
+            model=config.model.name, engine=result.engine, threads=training.threads,
+            iterations=iterations_of_epoch(len(spread), training), seconds=result.epochs[-1].seconds,
+            protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training))
+
+
+def evenly_by_length(split: Split, count: int) -> Split:
+    """Return at most `count` examples whose lengths are spread as those of the whole split are."""
+    count = min(count, len(split))
+    order_N = np.argsort(np.diff(split.offsets_N1), kind="stable")
+    return split.taken(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
+
+
+@cache
+def corpus_of(data: DataConfig) -> Corpus:
+    """Return the corpus, loaded once in this process."""
+    from gru_bench.corpus import load_corpus
+
+    return load_corpus(data)
+
+
+@cache
+def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
+    """Return the word vectors, loaded once in this process."""
+    from gru_bench.embeddings import load_vectors
+
+    return load_vectors(embedding, corpus_of(data))

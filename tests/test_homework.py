@@ -1,0 +1,152 @@
+"""The homework by one command, on small files in its own format: what is trained, logged and told."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import re
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.sweep.spec import load_study
+from gru_bench.tracking import LoggedStudy, Store
+
+from .conftest import ROOT, command
+
+MODELS = ("scratch", "torch", "bidirectional")
+TRAIN, TEST = 90, 520
+WORDS = [*(f"bad{i}" for i in range(8)), *(f"good{i}" for i in range(8)), *(f"word{i}" for i in range(30))]
+LIGHT = ("--epochs", "2", "--confirm", "2", "--set", "training.log_every=20", "--set", "training.lr=1e-3")
+
+
+def write_reviews(path: Path, count: int, seed: int) -> None:
+    """Write `[positive, negative, vocabulary]` as the homework has it; the last review has no known word."""
+    generator = np.random.default_rng(seed)
+    halves: list[dict[str, list[list[str]]]] = [{}, {}]
+    for n in range(count):
+        label = n % 2
+        words = [str(generator.choice(WORDS[16:])) for _ in range(generator.integers(2, 9))]
+        words += [f"{('bad', 'good')[label]}{generator.integers(8)}", f"id{seed}x{n}"]
+        category = "books" if n % 3 else "music"
+        halves[1 - label].setdefault(category, []).append(words if n < count - 1 else [f"strange{seed}"])
+    path.write_bytes(gzip.compress(pickle.dumps([*halves, WORDS], protocol=2)))
+
+
+def write_vectors(path: Path) -> None:
+    """Write 300-d vectors in word2vec's binary form."""
+    generator = np.random.default_rng(5)
+    with gzip.open(path, "wb") as file:
+        file.write(f"{len(WORDS)} 300\n".encode())
+        for word in WORDS:
+            file.write(word.encode() + b" " + struct.pack("300f", *generator.normal(0, 0.2, 300)) + b"\n")
+
+
+def homework(directory: Path, *options: str):
+    return command(
+        str(ROOT / "sweeps" / "run.py"), "--study", "homework", "--data", "train.tar.gz", "--test-data", "test.tar.gz",
+        "--embedding", "vectors.bin.gz", *LIGHT, *options, cwd=directory)
+
+
+def only_study(directory: Path) -> LoggedStudy:
+    (study,) = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False).studies("train")
+    return study
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
+    """A directory in which the homework has been done, and what the command has shown."""
+    directory = tmp_path_factory.mktemp("homework")
+    shutil.copy(empty_database, directory)
+    write_reviews(directory / "train.tar.gz", TRAIN, 1)
+    write_reviews(directory / "test.tar.gz", TEST, 2)
+    write_vectors(directory / "vectors.bin.gz")
+    ended = homework(directory, "--workers", "2")
+    assert ended.returncode == 0, ended.stderr
+    return directory, ended.stdout
+
+
+def test_the_protocol_is_the_homeworks() -> None:
+    spec = load_study("homework")
+    assert (spec.protocol, spec.models, spec.trials, spec.confirm) == ("homework", list(MODELS), 0, 5)
+    for model in MODELS:
+        config = spec.config(model, {}, 0)
+        training = config.training
+        assert (config.model.hidden_size, config.model.layers, config.model.readout, config.model.reset) == (
+            100, 1, "last", "after")
+        assert config.model.relu is (model != "scratch")
+        assert config.model.engine == ("fused" if model == "scratch" else "torch")
+        assert (training.lr, training.beta1, training.beta2, training.epochs, training.batch_size) == (
+            1e-4, 0.9, 0.999, 5, 1)
+        assert (training.bucket, training.drop_last, training.clip_norm, training.schedule) == (
+            False, True, None, "constant")
+        assert (training.selection, training.log_every) == ("lowest_train_window", 800)
+        assert (config.data.validation_share, config.data.max_length) == (0, None)
+        assert config.embedding.trainable is False
+
+
+class TestDone:
+    def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        assert study.summary is not None
+        assert study.summary.protocol == "homework"
+        assert {(run.model, run.seed, run.engine) for run in study.confirms} == {
+            (model, seed, "fused" if model == "scratch" else "torch")
+            for model in MODELS for seed in (10_000, 10_001)}
+        assert all(run.complete and "test/accuracy" in run.metrics for run in study.confirms)
+        assert (study.summary.data.train, study.summary.data.validation) == (TRAIN, 0)
+
+    def test_sizes_are_the_homeworks(self, done: tuple[Path, str]) -> None:
+        for run in only_study(done[0]).confirms:
+            size = (run.metrics["model/parameter_tensors"], run.metrics["model/parameters"])
+            assert size == ((10, 241_602) if run.model == "bidirectional" else (6, 120_802))
+
+    def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: tuple[Path, str]) -> None:
+        began = [(run.seed, run.model) for run in only_study(done[0]).confirms]
+        assert began == [(seed, model) for seed in (10_000, 10_001) for model in ("bidirectional", "torch", "scratch")]
+
+    def test_the_trace_is_logged_and_told(self, done: tuple[Path, str]) -> None:
+        directory, shown = done
+        store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+        windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", shown)
+        for run in only_study(directory).confirms:
+            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            # 90 iterations an epoch: four whole windows of 20, the rest left out.
+            assert [step for step, _ in trace] == [20, 40, 60, 80, 110, 130, 150, 170]
+            told = [(int(epoch), int(iteration), float(loss)) for label, epoch, iteration, loss in windows
+                    if label == f"{run.model} seed {run.seed}"]
+            assert told == [(1 + (step > 90), step, pytest.approx(loss, abs=5e-5)) for step, loss in trace]
+
+    def test_the_console_tells_size_loss_time_and_test(self, done: tuple[Path, str]) -> None:
+        directory, shown = done
+        store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+        for run in only_study(directory).confirms:
+            lines = [line.partition(": ")[2] for line in shown.splitlines()
+                     if line.startswith(f"{run.model} seed {run.seed}: ")]
+            text = "\n".join(lines)
+            tensors, parameters = (10, "241,602") if run.model == "bidirectional" else (6, "120,802")
+            assert f"{tensors} parameter tensors, {parameters} parameters" in text
+            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            assert f"lowest loss {min(loss for _, loss in trace):.4f}" in text
+            assert f"trained for {run.metrics['time/train_seconds']:.1f} s" in text
+            test = store.predictions(run.run_id, "test")
+            names = ("negative", "positive")
+            assert re.findall(r"test review (\d+): predicted (\w+) .* is (\w+)", text) == [
+                ("500", names[int(test.probability_N[499] >= 0.5)], names[test.label_N[499]])]
+            hits = int(((test.probability_N >= 0.5) == test.label_N).sum())
+            assert f"test accuracy {100 * hits / TEST:.2f} % ({hits} of {TEST})" in text
+            counts = [int(n) for row in lines if row.strip().startswith("is ") for n in re.findall(r"\d+", row)]
+            assert sum(counts) == TEST
+            assert counts[0] + counts[3] == hits
+        assert shown.count("confusion matrix") == 6
+
+    def test_reviews_without_a_known_word_are_counted_and_scored(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        assert study.summary is not None
+        assert dict(study.summary.data.wordless) == {"train": 1, "validation": 0, "test": 1}
+        test = Store(f"sqlite:///{done[0] / 'mlflow.db'}", create=False).predictions(study.confirms[0].run_id, "test")
+        assert len(test) == TEST
+        assert (test.tokens_N == 0).sum() == 1
