@@ -15,7 +15,8 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.corpus import Corpus, load_corpus
 from gru_bench.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
-from gru_bench.results import EpochRecord, RunResult
+from gru_bench.results import EpochRecord, RunResult, TracePoint
+from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
 from gru_bench.train.optimiser import Optimiser, RowAdam
 
@@ -99,6 +100,32 @@ class TestRepeats:
         for name, weights in whole.weights.items():
             np.testing.assert_array_equal(weights, resumed.weights[name])
         assert not checkpoint.exists()
+
+    def test_goes_on_within_an_epoch(
+        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})
+        whole = train(config, corpus, vectors)
+        cut_at = next(place for place, point in enumerate(whole.trace) if point.epoch == 2) + 2
+        assert whole.trace[cut_at].epoch == 2
+        told: list[TracePoint] = []
+
+        def cut_off(point: TracePoint) -> None:
+            if len(told) == cut_at:
+                raise KeyboardInterrupt
+            told.append(point)
+
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        checkpoint = tmp_path / "run.pt"
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
+        resumed = train(config, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
+        assert losses(resumed) == losses(whole)
+        assert [(p.iteration, p.loss) for p in resumed.trace] == [(p.iteration, p.loss) for p in whole.trace]
+        assert told == list(resumed.trace)  # each once
+        for name, weights in whole.weights.items():
+            np.testing.assert_array_equal(weights, resumed.weights[name])
 
 
 @pytest.mark.parametrize("model", ["scratch", "bidirectional"])

@@ -1,6 +1,8 @@
-"""A run's state on disk after each epoch, from which it goes on with the losses it would have had.
+"""A run's state on disk after each epoch and now and then within one, from which it goes on with the losses it would
+have had.
 
-No random state is stored: the streams for batches and dropout are seeded anew for each epoch.
+The streams for batches and dropout are seeded anew for each epoch; within one, the place in its batches and the state
+of its dropout masks are stored.
 """
 
 from __future__ import annotations
@@ -18,6 +20,21 @@ from gru_bench.results import EpochRecord, TracePoint
 from gru_bench.train.optimiser import Optimiser
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An epoch under way, between two windows of the loss trace."""
+
+    batches: int
+    reviews: int
+    tokens: int
+    losses: float
+    """Sum over the reviews so far."""
+    seconds_before: float
+    """Spent on the epochs before it."""
+    dropout: Tensor
+    """State of the generator of dropout masks."""
+
+
 @dataclass
 class Progress:
     """What a run has done so far."""
@@ -28,6 +45,7 @@ class Progress:
     seconds: float = 0.0
     kept: dict[str, Tensor] | None = None
     kept_epoch: int = 0
+    begun: Begun | None = None
 
 
 def save_checkpoint(
@@ -48,6 +66,7 @@ def save_checkpoint(
         "seconds": progress.seconds,
         "kept": progress.kept,
         "kept_epoch": progress.kept_epoch,
+        "begun": None if progress.begun is None else vars(progress.begun),
     }
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -59,7 +78,7 @@ def save_checkpoint(
         part.unlink(missing_ok=True)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         raise RunError(
-            f"the checkpoint must be written after each epoch, but {path} could not be"
+            f"the checkpoint must be written as a run goes on, but {path} could not be"
             f"{': no space is left on that disk' if full else f' ({error})'}; free some, or set GRU_BENCH_CACHE to "
             "a folder elsewhere") from error
 
@@ -83,4 +102,5 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimiser: Opti
     return Progress(
         epochs=[EpochRecord(**values) for values in state["epochs"]],
         trace=[TracePoint(**values) for values in state["trace"]],
-        iteration=state["iteration"], seconds=state["seconds"], kept=state["kept"], kept_epoch=state["kept_epoch"])
+        iteration=state["iteration"], seconds=state["seconds"], kept=state["kept"], kept_epoch=state["kept_epoch"],
+        begun=None if state["begun"] is None else Begun(**state["begun"]))

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import kernels
-from gru_bench.batching import Batch, Encoded, batches, encode, prefetched
+from gru_bench.batching import Batch, Encoded, batch_plan, batches, encode, made, prefetched
 from gru_bench.config import RunConfig, TrainingConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
@@ -35,10 +35,12 @@ from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.metrics import correct, log_loss
 from gru_bench.models import Classifier, Engine, build_model, choose_engine
 from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
-from gru_bench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from gru_bench.train.checkpoint import Begun, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimiser import Optimiser
 
 REFRESH_SECONDS = 0.5
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints within an epoch."""
 EXPLODED = 20.0
 """Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
 EVALUATION_BATCH = 256
@@ -68,8 +70,8 @@ def train(
         vectors: the word vectors of the corpus.
         on_epoch: told of each epoch after its validation; may raise `Pruned`.
         score_test: whether to predict the test split with the kept weights.
-        checkpoint: written after each epoch; where it exists already, the run goes on from it with the losses
-            that it would have had, and it is removed once the run is complete.
+        checkpoint: written after each epoch, and about each minute within one; where it exists already, the run
+            goes on from it with the losses that it would have had, and it is removed once the run is complete.
         on_step: told where the run stands, about twice a second.
         on_window: told of each point of the loss trace as it is averaged; those of a checkpoint are not told again.
 
@@ -81,6 +83,11 @@ def train(
     """
     run = _Run(config, corpus, vectors, on_step, on_window)
     identity = _identity(config, corpus)
+
+    def save() -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, identity, run.model, run.optimiser, run.progress)
+
     if checkpoint is not None and checkpoint.exists():
         run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimiser)
         for record in run.progress.epochs:
@@ -88,9 +95,8 @@ def train(
                 on_epoch(record)
     try:
         while not run.finished():
-            record = run.epoch()
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, identity, run.model, run.optimiser, run.progress)
+            record = run.epoch(save)
+            save()
             if on_epoch is not None:
                 on_epoch(record)
     except (Pruned, RunError):
@@ -217,11 +223,15 @@ class _Run:
         """Whether the last epoch is done or patience is at its end."""
         return len(self.progress.epochs) >= self.config.training.epochs or self._out_of_patience()
 
-    def epoch(self) -> EpochRecord:
-        """Train one epoch, validate, and keep the weights where they are the best so far."""
+    def epoch(self, save: Callable[[], None]) -> EpochRecord:
+        """Train what is left of an epoch, validate, and keep the weights where they are the best so far.
+
+        Args:
+            save: called now and then, when `progress` is a state to go on from.
+        """
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
-        losses, reviews, tokens, seconds = self._train_epoch(number)
+        losses, reviews, tokens, seconds = self._train_epoch(number, save)
         validation_loss = validation_accuracy = None
         if len(self.validation_split):
             validation_loss, validation_accuracy = self._validate()
@@ -258,18 +268,24 @@ class _Run:
             weights={name: value.cpu().numpy() for name, value in progress.kept.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs)
 
-    def _train_epoch(self, number: int) -> tuple[float, int, int, float]:
+    def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Return the sum of losses, reviews, tokens and seconds of one pass."""
         training, progress = self.config.training, self.progress
         self.model.train()
         dropout = torch.Generator(self.device).manual_seed(_seed(self.config, "dropout", number))
         window = torch.zeros((), device=self.device)
-        in_window = reviews = tokens = 0
         total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else None)
-        before, started = progress.seconds, time.perf_counter()
-        refreshed = started
+        in_window = done = reviews = tokens = 0
+        before = progress.seconds
+        if progress.begun is not None:
+            begun, progress.begun = progress.begun, None
+            done, reviews, tokens, before = begun.batches, begun.reviews, begun.tokens, begun.seconds_before
+            total += begun.losses
+            dropout.set_state(begun.dropout)
+        started = time.perf_counter() - (progress.seconds - before)
+        refreshed = saved = time.perf_counter()
         per_epoch = len(self.train_split)
-        for batch in self._train_batches(number):
+        for batch in self._train_batches(number, done):
             on_device = _DeviceBatch(batch, self.device)
             rows_UE = self.table_VE[on_device.distinct_U].requires_grad_(self.config.embedding.trainable)
             with _autocast(self.device, training.bf16):
@@ -284,6 +300,7 @@ class _Run:
                 window += loss
             progress.iteration += 1
             in_window += 1
+            done += 1
             reviews += len(batch.label_B)
             tokens += int(batch.length_B.sum())
             now = time.perf_counter()
@@ -292,6 +309,12 @@ class _Run:
                 self._close_window(number, float(window) / in_window)
                 window.zero_()
                 in_window = 0
+                if now - saved >= CHECKPOINT_SECONDS:
+                    progress.begun = Begun(done, reviews, tokens, float(total), before, dropout.get_state())
+                    save()
+                    progress.begun = None
+                    saved = time.perf_counter()
+                    started += saved - now
             if now - refreshed >= REFRESH_SECONDS:
                 refreshed = now
                 mean = self._checked(float(total) / reviews)
@@ -310,14 +333,14 @@ class _Run:
             steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
             self.optimiser.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
-    def _train_batches(self, number: int) -> Iterator[Batch]:
+    def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch, without the first `done`."""
         training = self.config.training
-        return prefetched(
-            batches(
-                self.train_split, training.batch_size,
-                generator=np.random.default_rng(_seed(self.config, "batches", number)),
-                bucket=training.bucket, drop_last=training.drop_last),
-            PREPARED_AHEAD)
+        plan = batch_plan(
+            self.train_split, training.batch_size,
+            generator=np.random.default_rng(_seed(self.config, "batches", number)), bucket=training.bucket,
+            drop_last=training.drop_last)
+        return prefetched(made(self.train_split, plan[done:]), PREPARED_AHEAD)
 
     def _close_window(self, number: int, mean: float) -> None:
         training, progress = self.config.training, self.progress
