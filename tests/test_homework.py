@@ -6,6 +6,7 @@ import gzip
 import pickle
 import re
 import shutil
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .conftest import ROOT, command
 MODELS = ("scratch", "torch", "bidirectional")
 TRAIN, TEST = 90, 520
 WORDS = [*(f"bad{i}" for i in range(8)), *(f"good{i}" for i in range(8)), *(f"word{i}" for i in range(30))]
-LIGHT = ("--epochs", "2", "--confirm", "2", "--set", "training.log_every=20", "--set", "training.lr=1e-3")
+LIGHT = ("--epochs", "2", "--confirm", "2", "--set", "training.log_every=20")
 
 
 def write_reviews(path: Path, count: int, seed: int) -> None:
@@ -150,3 +151,63 @@ class TestDone:
         test = Store(f"sqlite:///{done[0] / 'mlflow.db'}", create=False).predictions(study.confirms[0].run_id, "test")
         assert len(test) == TEST
         assert (test.tokens_N == 0).sum() == 1
+
+    def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        assert study.summary is not None
+        assert len(study.contrasts) == 8  # three contrasts, whose usual side is the same, on two seeds
+        seeds = {run.seed for run in study.contrasts}
+        assert seeds == set(study.summary.contrast_seeds)
+        assert not seeds & {run.seed for run in study.confirms}
+        for run in study.contrasts:
+            assert run.complete
+            assert not any(key.startswith("test/") for key in run.metrics)
+            assert "kept/accuracy" in run.metrics
+            assert (run.model, run.engine, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
+            assert run.tags["gru_bench.data_fingerprint"] != study.summary.data.fingerprint
+
+    def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        assert study.summary is not None
+        assert {contrast.name: (contrast.usual, contrast.other) for contrast in study.summary.contrasts} == {
+            "readout": ({"model.readout": "last"}, {"model.readout": "final"}),
+            "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
+            "lr": ({"training.lr": 1e-4}, {"training.lr": 1e-3})}
+        for contrast in study.summary.contrasts:
+            usual, other = study.side(contrast.name, "usual"), study.side(contrast.name, "other")
+            assert [run.seed for run in usual] == [run.seed for run in other] == list(study.summary.contrast_seeds)
+            for one, two in zip(usual, other, strict=True):
+                changed = {key for key in one.params if one.params[key] != two.params[key]}
+                assert changed == set(contrast.other)
+                assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in contrast.usual.items()}
+
+    def test_each_model_is_timed_alone_on_the_same_reviews(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        assert study.summary is not None
+        stretches = study.summary.stretches
+        assert [(stretch.model, stretch.engine) for stretch in stretches] == [
+            ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
+        assert {(stretch.iterations, stretch.protocol_iterations) for stretch in stretches} == {(TRAIN, 2 * TRAIN)}
+        assert all(stretch.seconds > 0 for stretch in stretches)
+
+
+def test_typed_again_only_what_is_missing_is_done(done: tuple[Path, str], tmp_path: Path) -> None:
+    for path in done[0].iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    before = only_study(tmp_path)
+    lost = before.side("readout", "other")
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("DELETE FROM tags WHERE key = 'gru_bench.stage.stretches'")
+        database.executemany("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?",
+                             [(run.run_id,) for run in lost])
+    ended = homework(tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    after = only_study(tmp_path)
+    assert {run.run_id for run in after.confirms} == {run.run_id for run in before.confirms}
+    kept = {run.run_id for run in before.contrasts} - {run.run_id for run in lost}
+    assert kept < {run.run_id for run in after.contrasts}
+    assert len(after.contrasts) == len(before.contrasts)
+    assert len(after.side("readout", "other")) == 2
+    assert "gru_bench.stage.stretches" in after.run.tags
+    assert "iteration" not in ended.stdout  # no run is trained again

@@ -29,13 +29,14 @@ class Display:
         self._began: dict[str, float] = {}
         self._total: TaskID | None = None
 
-    def begin(self, trials: int, confirms: int) -> None:
+    def begin(self, trials: int, confirms: int, contrasts: int) -> None:
         """Show that so many runs are to be done."""
-        self._runs_left = trials + confirms
+        self._runs_left = trials + confirms + contrasts
         self._total = self._progress.add_task("sweep", total=max(1, self._runs_left), state="")
         self._progress.start()
         if not self.console.is_terminal:
-            self.console.print(f"{trials} trials and up to {confirms} confirm runs to do")
+            more = f", and {contrasts} to contrast" if contrasts else ""
+            self.console.print(f"{trials} trials and up to {confirms} confirm runs to do{more}")
 
     def end(self) -> None:
         """Take the bars away."""

@@ -1,7 +1,8 @@
 """Conduct a sweep: which job next, and what becomes of its outcome.
 
 The search of each model comes first, then its best settings are trained again on the confirm seeds and scored
-on the test split. One process does all asking, telling and logging; workers only train.
+on the test split. Then come the runs of the contrasts, scored on validation reviews, and the stages after those.
+One process does all asking, telling and logging; workers only train.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from gru_bench.results import (
     Baseline,
     DataSummary,
     EpochRecord,
+    Predictions,
     RunResult,
     StepReport,
     StudySummary,
@@ -32,10 +35,12 @@ from gru_bench.results import (
     TrialSummary,
 )
 from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.sweep.contrasts import ContrastRun, contrast_runs, contrasts_of
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
 from gru_bench.sweep.study import IMPORTANCE_METHOD, OBJECTIVE, Search
-from gru_bench.sweep.tasks import MeasureBaselines, Train
+from gru_bench.sweep.tasks import MeasureBaselines, Train, corpus_of
 from gru_bench.sweep.transcript import result_lines, window_line
 from gru_bench.sweep.workers import (
     EpochDone,
@@ -67,8 +72,11 @@ class _ModelState:
     confirmed: dict[int, str] = field(default_factory=dict)
     """Seed -> run id, of the settings that are confirmed."""
     earlier: list[LoggedRun] = field(default_factory=list)
-    """Confirm runs that earlier starts have finished, whatever their settings."""
+    """Confirm and contrast runs that earlier starts have finished, whatever their settings."""
     failed_in_row: int = 0
+
+
+Role = Literal["trial", "confirm", "contrast"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class _Live:
     state: _ModelState
     writer: RunWriter
     number: int | None
-    """The trial's number; None for a confirm run."""
+    """The trial's number; None for any other run."""
+    role: Role
     seed: int
     best: list[float]
     """Validation accuracy of each epoch so far."""
@@ -110,10 +119,14 @@ class Sweep:
         self.experiment, self.command, self.workers = experiment, command, workers
         self.timeout, self.texts, self.display = timeout, texts, display
         self.states = [_ModelState(model, searches[model]) for model in spec.models]
+        self.contrasts_left: list[ContrastRun] | None = None
+        """None until the search of their model has ended."""
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
+        self.parent_tags: Mapping[str, str] = {}
+        """Of the study's own run, as an earlier start has left them."""
         self.started = time.monotonic()
 
     def run(self) -> StudySummary:
@@ -125,10 +138,13 @@ class Sweep:
             KeyboardInterrupt: passed on, once all that is under way is marked as broken off.
         """
         parent = self._parent()
-        self.display.begin(self._trials_left(), self.spec.confirm * len(self.states))
+        contrasts = len(contrast_runs(self.spec, {}))
+        self.display.begin(self._trials_left(), self.spec.confirm * len(self.states), contrasts)
         try:
             with Pool(self.workers) as pool:
                 self._conduct(pool, parent)
+                for stage in stages(self.spec, self._here):
+                    self._work_out(pool, parent, stage)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             reason = "interrupted" if interrupted else str(error)
@@ -138,7 +154,7 @@ class Sweep:
             raise
         finally:
             self.display.end()
-        summary = self._summary()
+        summary = self._summary(parent)
         parent.text("study.json", summary.to_json())
         parent.metrics(self._study_metrics(summary))
         parent.complete()
@@ -162,14 +178,14 @@ class Sweep:
         for state in self.states:
             if state.tuned is None and not any(live.state is state for live in self.live.values()):
                 self._end_search(state)
-        return self._confirm_job(parent)
+        return self._confirm_job(parent) or self._contrast_job(parent)
 
     def _trial_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
         if state.tuned is not None or not self._may_ask(state):
             return None
         number, settings = state.search.ask()
         config = self._here(self.spec.config(state.model, settings, self.spec.seed))
-        return self._begin(state, parent, config, number=number, settings=settings)
+        return self._begin(state, parent, config, "trial", settings, number=number)
 
     def _may_ask(self, state: _ModelState) -> bool:
         in_time = self.timeout is None or time.monotonic() - self.started < self.timeout
@@ -186,7 +202,38 @@ class Sweep:
         seed = state.confirm_left.pop(0)
         assert state.tuned is not None
         config = self._here(self.spec.config(state.model, state.tuned, seed))
-        return self._begin(state, parent, config, number=None, settings=state.tuned)
+        return self._begin(state, parent, config, "confirm", state.tuned)
+
+    def _contrast_job(self, parent: RunWriter) -> Job | None:
+        """Begin the next run of the contrasts, which need their model's tuned settings."""
+        asked = self.spec.contrasts
+        if asked is None:
+            return None
+        state = next(state for state in self.states if state.model == asked.model)
+        if state.tuned is None:
+            return None
+        if self.contrasts_left is None:
+            self.contrasts_left = self._contrasts_to_do(state, state.tuned)
+        if not self.contrasts_left:
+            return None
+        run = self.contrasts_left.pop(0)
+        return self._begin(
+            state, parent, self._here(run.config), "contrast", run.settings, name=run.name,
+            tags={"gru_bench.side": run.side, "gru_bench.contrast": ",".join(run.contrasts)})
+
+    def _contrasts_to_do(self, state: _ModelState, tuned: Mapping[str, Scalar]) -> list[ContrastRun]:
+        """Return the runs that no earlier start has finished; those that nobody asks for any more are set aside."""
+        runs: dict[tuple[str, str, int | None], ContrastRun] = {
+            (run.side, _digest(run.settings), run.config.seed): run for run in contrast_runs(self.spec, tuned)}
+        for earlier in state.earlier:
+            if earlier.role != "contrast":
+                continue
+            tags = earlier.tags
+            run = runs.pop((tags["gru_bench.side"], tags["gru_bench.settings"], earlier.seed), None)
+            writer = self.store.writer(earlier.run_id)
+            writer.tags({"gru_bench.role": "superseded"} if run is None else
+                        {"gru_bench.contrast": ",".join(run.contrasts)})
+        return list(runs.values())
 
     def _end_search(self, state: _ModelState) -> None:
         best = state.search.best()
@@ -200,21 +247,39 @@ class Sweep:
         self.display.search_ended(state.model, best)
 
     def _begin(
-        self, state: _ModelState, parent: RunWriter, config: RunConfig, *, number: int | None,
-        settings: Mapping[str, Scalar],
+        self, state: _ModelState, parent: RunWriter, config: RunConfig, role: Role, settings: Mapping[str, Scalar], *,
+        number: int | None = None, name: str = "", tags: Mapping[str, str] | None = None,
     ) -> Job:
-        trial = number is not None
-        label = f"{state.model} trial {number}" if trial else f"{state.model} seed {config.seed}"
+        """Log that a run begins and return the job.
+
+        Args:
+            state: of its model.
+            parent: the study's own run.
+            config: the run's.
+            role: what it is to the study.
+            settings: in which it differs from the study's own; by these it is found again.
+            number: the trial's.
+            name: the contrast run's.
+            tags: more to log.
+        """
+        label = {"trial": f"{state.model} trial {number}", "confirm": f"{state.model} seed {config.seed}",
+                 "contrast": f"{state.model} {name} seed {config.seed}"}[role]
         writer = self.store.start(
-            self.experiment, f"{self.spec.name}: {label}", role="trial" if trial else "confirm", study=self.spec.name,
-            model=state.model, command=self.command, config=config, fingerprint=self.corpus.fingerprint,
-            parent=parent.run_id, tags={"gru_bench.settings": _digest(settings),
-                                        "gru_bench.trial": str(number) if trial else ""})
+            self.experiment, f"{self.spec.name}: {label}", role=role, study=self.spec.name, model=state.model,
+            command=self.command, config=config, fingerprint=self._fingerprint(config), parent=parent.run_id,
+            tags={"gru_bench.settings": _digest(settings),
+                  "gru_bench.trial": "" if number is None else str(number), **(tags or {})})
         if number is not None:
             state.search.note(number, "run_id", writer.run_id)
-        self.live[label] = _Live(state, writer, number, config.seed, [])
-        self.display.job_started(label, settings if trial else {})
-        return Job(label, Train(config, score_test=not trial))
+        self.live[label] = _Live(state, writer, number, role, config.seed, [])
+        self.display.job_started(label, settings if role == "trial" else {})
+        return Job(label, Train(config, score_test=role == "confirm"))
+
+    def _fingerprint(self, config: RunConfig) -> str:
+        """Return the fingerprint of the data a run is trained on: contrasts split it in another way."""
+        if config.data == self.spec.base.data:
+            return self.corpus.fingerprint
+        return corpus_of(config.data).fingerprint
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
@@ -249,7 +314,7 @@ class Sweep:
 
     def _transcribed(self, live: _Live) -> bool:
         """Whether this run tells all that the homework's console told."""
-        return self.spec.protocol == "homework" and live.number is None
+        return self.spec.protocol == "homework" and live.role == "confirm"
 
     def _epoch(self, live: _Live, record: EpochRecord) -> bool:
         """Take note of an epoch; return whether its trial should be pruned."""
@@ -262,20 +327,21 @@ class Sweep:
         return prune and record.epoch < self.spec.base.training.epochs
 
     def _finished(self, job: Job, live: _Live, result: RunResult) -> None:
-        live.writer.finish(result, with_model=live.number is None)
+        live.writer.finish(result, with_model=live.role == "confirm")
         live.state.failed_in_row = 0
-        value = max(live.best, default=None)
-        if live.number is not None:
-            assert value is not None
+        if live.role == "trial":
+            assert live.number is not None
+            value = max(live.best)
             live.state.search.complete(live.number, value)
             self._forget(job, "complete", value)
-        else:
+        elif live.role == "confirm":
             live.state.confirmed[live.seed] = live.writer.run_id
             if self._transcribed(live):
                 for line in result_lines(result):
                     self.display.note(f"{job.key}: {line}")
-            test = result.predictions["test"]
-            self._forget(job, "tested", float(correct(test.label_N, test.probability_N).mean()))
+            self._forget(job, "tested", _accuracy(result.predictions["test"]))
+        else:
+            self._forget(job, "validated", _accuracy(result.predictions["validation"]))
 
     def _failed(self, job: Job, live: _Live, kind: str, reason: str) -> None:
         live.writer.fail(reason)
@@ -287,7 +353,7 @@ class Sweep:
             raise UsageError(reason)
         self._forget(job, "failed", None, reason)
         if live.number is None:
-            self.notes.append(f"The confirm run of {live.state.model} with seed {live.seed} failed: {reason}")
+            self.notes.append(f"The {live.role} run of {live.state.model} with seed {live.seed} failed: {reason}")
             return
         if kind == "worker":
             search.give_up(live.number, reason)
@@ -297,6 +363,34 @@ class Sweep:
         if live.state.failed_in_row >= MOST_FAILURES:
             raise RunError(f"trials must end well now and then, but the last {MOST_FAILURES} of {live.state.model} all "
                            f"failed, the last because {reason}")
+
+    def _work_out(self, pool: Pool, parent: RunWriter, stage: Stage) -> None:
+        """Do a stage, unless its result is there."""
+        tag = f"gru_bench.stage.{stage.name}"
+        if self.parent_tags.get(tag) == stage.digest:
+            return
+        waiting = list(stage.tasks.items())
+        outcomes: dict[str, object] = {}
+        while waiting or pool.busy:
+            while waiting and pool.idle and not (stage.alone and pool.busy):
+                label, task = waiting.pop(0)
+                pool.submit(Job(label, task))
+                self.display.job_started(label, {})
+            for job, message in pool.messages(POLL_SECONDS):
+                match message:
+                    case Finished(outcome):
+                        outcomes[job.key] = outcome
+                        self.display.job_ended(job.key, "done", None)
+                    case Failed(_, reason):
+                        self.notes.append(f"{job.key} could not be worked out: {reason}")
+                        self.display.job_ended(job.key, "failed", None, reason)
+                    case _:
+                        raise AssertionError(message)
+            self.display.tick()
+        if outcomes:
+            parent.text(stage.artifact, stage.joined([outcomes[label] for label in stage.tasks if label in outcomes]))
+        if len(outcomes) == len(stage.tasks):
+            parent.tags({tag: stage.digest})
 
     def _receive_baselines(self, message: Message) -> None:
         match message:
@@ -329,6 +423,7 @@ class Sweep:
         for study in self._studies():
             if study.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint:
                 self._take_over(study)
+                self.parent_tags = study.tags
                 return self.store.resume(study.run_id)
         writer = self.store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
@@ -347,7 +442,7 @@ class Sweep:
                 continue
             if run.status == "RUNNING":
                 self.store.writer(run.run_id).kill("its process ended without a word")
-            elif run.role == "confirm" and run.complete:
+            elif run.role in ("confirm", "contrast") and run.complete:
                 for state in self.states:
                     if state.model == run.model:
                         state.earlier.append(run)
@@ -360,6 +455,8 @@ class Sweep:
     def _set_aside(self, state: _ModelState, settings: Mapping[str, Scalar]) -> None:
         """Take over the confirm runs of earlier starts that hold these settings; set the others aside."""
         for run in state.earlier:
+            if run.role != "confirm":
+                continue
             assert run.seed is not None
             if run.tags["gru_bench.settings"] == _digest(settings):
                 state.confirmed[run.seed] = run.run_id
@@ -381,9 +478,12 @@ class Sweep:
                 found[state.model] = (accuracy_interval(correct_RN), spread)
         return found
 
-    def _summary(self) -> StudySummary:
+    def _summary(self, parent: RunWriter) -> StudySummary:
         trials: list[TrialSummary] = [trial for state in self.states for trial in state.search.trials()]
         best = {state.model: found for state in self.states if (found := state.search.best()) is not None}
+        stretches = self.store.text(parent.run_id, STRETCHES) if self.spec.stretches else None
+        contrasts = [contrast for state in self.states if self.spec.contrasts and state.tuned is not None
+                     and state.model == self.spec.contrasts.model for contrast in contrasts_of(self.spec, state.tuned)]
         return StudySummary(
             name=self.spec.name, purpose=self.spec.purpose, models=tuple(self.spec.models),
             space={key: span.described() for key, span in self.spec.space.items()}, sampler=self.spec.sampler,
@@ -394,7 +494,9 @@ class Sweep:
             best_value={model: found[1] for model, found in best.items()},
             importance={state.model: state.search.importance() for state in self.states},
             importance_method=IMPORTANCE_METHOD, data=self.data, baselines=self.baselines,
-            seconds=time.monotonic() - self.started, notes=tuple(self.notes), protocol=self.spec.protocol)
+            seconds=time.monotonic() - self.started, notes=tuple(self.notes), protocol=self.spec.protocol,
+            stretches=() if stretches is None else stretches_of(stretches), contrasts=tuple(contrasts),
+            contrast_seeds=self.spec.contrast_seeds)
 
     def _study_metrics(self, summary: StudySummary) -> dict[str, float]:
         states = [trial.state for trial in summary.trials]
@@ -433,6 +535,10 @@ def step_cost(config: RunConfig) -> float:
     engines = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
     directions = 2 if config.model.name == "bidirectional" else 1
     return engines[config.model.engine] * directions * config.model.layers * config.model.hidden_size
+
+
+def _accuracy(predictions: Predictions) -> float:
+    return float(correct(predictions.label_N, predictions.probability_N).mean())
 
 
 def _digest(settings: Mapping[str, Scalar]) -> str:

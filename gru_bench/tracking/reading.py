@@ -250,6 +250,13 @@ class Reader:
             return None
         return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
 
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        try:
+            return self._artifact(run_id, path).decode()
+        except RunError:
+            return None
+
     def _columns(self, run_id: str, path: str) -> dict[str, np.ndarray[Any, Any]]:
         import pyarrow.parquet as pq
 

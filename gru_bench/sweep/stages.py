@@ -1,0 +1,75 @@
+"""What follows the confirm stage: each stage is the tasks it gives to workers, and the artifact that keeps its result.
+
+A stage is done once for what it depends on: its result lies on the study's own run, with a digest of that beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.results import TimedStretch
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.tasks import Task, TimeStretch
+
+STRETCHES = "stretches.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a study that needs its confirm runs to be done, or all else to be quiet."""
+
+    name: str
+    artifact: str
+    """Where its result is kept, on the study's own run."""
+    depends_on: Any
+    """As JSON has it: where it has changed, the stage is done again."""
+    tasks: Mapping[str, Task]
+    """By the label under which each is shown."""
+    joined: Callable[[Sequence[Any]], str]
+    """The tasks' outcomes -> the artifact's text."""
+    alone: bool = False
+    """Whether its tasks run one after the other, with nothing beside them."""
+
+    @property
+    def digest(self) -> str:
+        """Tell one state of what it depends on from another."""
+        return hashlib.sha256(json.dumps(self.depends_on, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stages(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
+    """Return the stages of a study, in their order.
+
+    Args:
+        spec: the study.
+        here: fixes what depends on this machine, such as threads.
+    """
+    return _stretches(spec, here)
+
+
+def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
+    if spec.stretches is None:
+        return []
+    configs = {
+        f"{model} on {engine}": spec.config(model, {"model.engine": engine}, spec.seed)
+        for model, engines in spec.stretches.engines.items() for engine in engines}
+    iterations = spec.stretches.iterations
+    return [Stage(
+        "stretches", STRETCHES, [iterations, {label: _settings(config) for label, config in configs.items()}],
+        {label: TimeStretch(here(config), iterations) for label, config in configs.items()},
+        lambda outcomes: json.dumps([asdict(stretch) for stretch in outcomes]), alone=True)]
+
+
+def _settings(config: RunConfig) -> dict[str, Scalar]:
+    """Return what a result depends on: neither where it was worked out nor what a data file is called."""
+    return {key: value for key, value in flat(config).items()
+            if key not in ("training.device", "training.threads") and not key.startswith("data.")}
+
+
+def stretches_of(text: str) -> tuple[TimedStretch, ...]:
+    """Rebuild the stretches from their artifact."""
+    return tuple(TimedStretch(**values) for values in json.loads(text))
