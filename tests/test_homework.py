@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gru_bench.insight import Diagnostics
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 
@@ -189,6 +190,13 @@ class TestDone:
             ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
         assert {(stretch.iterations, stretch.protocol_iterations) for stretch in stretches} == {(TRAIN, 2 * TRAIN)}
         assert all(stretch.seconds > 0 for stretch in stretches)
+
+    def test_one_run_of_each_model_is_looked_into(self, done: tuple[Path, str]) -> None:
+        study = only_study(done[0])
+        text = Store(f"sqlite:///{done[0] / 'mlflow.db'}", create=False).text(study.run.run_id, "diagnostics.json")
+        assert text is not None
+        trained = {(flow.model, flow.run_id) for flow in Diagnostics.from_json(text).flows if flow.state == "trained"}
+        assert trained == {(run.model, run.run_id) for run in study.confirms if run.seed == 10_000}
 
 
 def test_typed_again_only_what_is_missing_is_done(done: tuple[Path, str], tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ class Sweep:
         try:
             with Pool(self.workers) as pool:
                 self._conduct(pool, parent)
-                for stage in stages(self.spec, self._here):
+                first = {state.model: state.confirmed[min(state.confirmed)] for state in self.states if state.confirmed}
+                for stage in stages(self.spec, self._here, first, self.store.model):
                     self._work_out(pool, parent, stage)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
@@ -369,7 +370,8 @@ class Sweep:
         tag = f"gru_bench.stage.{stage.name}"
         if self.parent_tags.get(tag) == stage.digest:
             return
-        waiting = list(stage.tasks.items())
+        tasks = stage.tasks()
+        waiting = list(tasks.items())
         outcomes: dict[str, object] = {}
         while waiting or pool.busy:
             while waiting and pool.idle and not (stage.alone and pool.busy):
@@ -388,8 +390,8 @@ class Sweep:
                         raise AssertionError(message)
             self.display.tick()
         if outcomes:
-            parent.text(stage.artifact, stage.joined([outcomes[label] for label in stage.tasks if label in outcomes]))
-        if len(outcomes) == len(stage.tasks):
+            parent.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
+        if len(outcomes) == len(tasks):
             parent.tags({tag: stage.digest})
 
     def _receive_baselines(self, message: Message) -> None:

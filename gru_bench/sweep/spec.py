@@ -85,6 +85,8 @@ class StudySpec(Section):
     """Model -> settings that it alone has, such as its engine."""
     contrasts: Contrasts | None = None
     stretches: Stretches | None = None
+    diagnostics: bool = False
+    """Whether one confirm run of each model is looked into: its gradients through time, its gates, its words."""
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return one run of the study."""

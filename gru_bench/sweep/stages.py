@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.results import TimedStretch
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.tasks import Task, TimeStretch
+from gru_bench.sweep.tasks import Diagnose, Task, TimeStretch
 
 STRETCHES = "stretches.json"
+DIAGNOSTICS = "diagnostics.json"
+Kept = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,8 @@ class Stage:
     """Where its result is kept, on the study's own run."""
     depends_on: Any
     """As JSON has it: where it has changed, the stage is done again."""
-    tasks: Mapping[str, Task]
-    """By the label under which each is shown."""
+    tasks: Callable[[], Mapping[str, Task]]
+    """Prepares them, by the label under which each is shown."""
     joined: Callable[[Sequence[Any]], str]
     """The tasks' outcomes -> the artifact's text."""
     alone: bool = False
@@ -41,14 +46,18 @@ class Stage:
         return hashlib.sha256(json.dumps(self.depends_on, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def stages(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
+def stages(
+    spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str], read: Callable[[str], Kept]
+) -> list[Stage]:
     """Return the stages of a study, in their order.
 
     Args:
         spec: the study.
         here: fixes what depends on this machine, such as threads.
+        confirmed: model -> one of its confirm runs.
+        read: a run -> its config and weights.
     """
-    return _stretches(spec, here)
+    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read)]
 
 
 def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
@@ -60,8 +69,17 @@ def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[
     iterations = spec.stretches.iterations
     return [Stage(
         "stretches", STRETCHES, [iterations, {label: _settings(config) for label, config in configs.items()}],
-        {label: TimeStretch(here(config), iterations) for label, config in configs.items()},
+        lambda: {label: TimeStretch(here(config), iterations) for label, config in configs.items()},
         lambda outcomes: json.dumps([asdict(stretch) for stretch in outcomes]), alone=True)]
+
+
+def _diagnostics(spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], Kept]) -> list[Stage]:
+    if not spec.diagnostics or not confirmed:
+        return []
+    return [Stage(
+        "diagnostics", DIAGNOSTICS, dict(confirmed),
+        lambda: {"diagnostics": Diagnose({model: (run_id, *read(run_id)) for model, run_id in confirmed.items()})},
+        lambda outcomes: str(outcomes[0].to_json()))]
 
 
 def _settings(config: RunConfig) -> dict[str, Scalar]:

@@ -6,12 +6,13 @@ process are kept (memory-mapped, so that workers share them).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gru_bench.cache import default_cache
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
@@ -20,6 +21,7 @@ from gru_bench.results import Baseline, EpochRecord, RunResult, StepReport, Time
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus, Split
     from gru_bench.embeddings import Vectors
+    from gru_bench.insight import Diagnostics
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,23 @@ class TimeStretch:
             model=config.model.name, engine=result.engine, threads=training.threads,
             iterations=iterations_of_epoch(len(spread), training), seconds=result.epochs[-1].seconds,
             protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training))
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Look into one run of each model, all of the same data and vectors."""
+
+    kept: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
+    """Model -> its run, and the run's config and weights."""
+
+    def __call__(self, _: Listener) -> Diagnostics:
+        """Follow gradients, open gates, weigh words."""
+        from gru_bench.diagnostics import Kept, study_diagnostics
+
+        first = next(config for _, config, _ in self.kept.values())
+        return study_diagnostics(
+            {model: Kept(*one) for model, one in self.kept.items()}, corpus_of(first.data),
+            vectors_of(first.embedding, first.data))
 
 
 def evenly_by_length(split: Split, count: int) -> Split:

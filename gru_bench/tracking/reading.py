@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.results import Predictions, StudySummary
 from gru_bench.tracking.client import DEFAULT_DATABASE, URI_KINDS, first_line, open_client, sqlite_path
@@ -249,6 +251,17 @@ class Reader:
         except RunError:
             return None
         return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
+
+    def model(self, run_id: str) -> tuple[RunConfig, dict[str, NDArray[np.generic]]]:
+        """Return a run's config and the weights it kept, by parameter name.
+
+        Raises:
+            RunError: where it has logged none.
+        """
+        from safetensors.numpy import load
+
+        config = RunConfig.model_validate_json(self._artifact(run_id, "model/config.json"))
+        return config, load(self._artifact(run_id, "model/weights.safetensors"))
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text that a run holds as an artifact; None where it was not logged."""
