@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.errors import DataError, UsageError
+from gru_bench.sweep.contrasts import contrast_runs, contrasts_of
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 
 GOOD = """
@@ -115,3 +116,83 @@ def test_durations(text: str | None, seconds: float | None) -> None:
 def test_wrong_durations(text: str) -> None:
     with pytest.raises(UsageError, match=r"--timeout must be a time such as 90s, 10m or 1\.5h"):
         parsed_duration(text)
+
+
+HOMEWORK = """
+models = ["scratch", "torch"]
+[data]
+max_length = "none"
+[model]
+engine = "auto"
+[model.torch]
+engine = "torch"
+relu = true
+[training.scratch]
+lr = 0.5
+[contrasts]
+model = "torch"
+seeds = 3
+settings = { data.validation_share = 0.2 }
+[contrasts.other.readout]
+question = "Which state?"
+settings = { model.readout = "last" }
+[contrasts.other.size]
+question = "How wide?"
+settings = { model.hidden_size = 7 }
+"""
+
+
+class TestModelsOfTheirOwn:
+    def test_each_has_its_settings(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK))
+        scratch, torch = spec.config("scratch", {}, 0), spec.config("torch", {}, 0)
+        assert (scratch.model.engine, scratch.model.relu, scratch.training.lr) == ("auto", False, 0.5)
+        assert (torch.model.engine, torch.model.relu, torch.training.lr) == ("torch", True, 1e-3)
+        assert spec.base.data.max_length is None
+
+    def test_what_is_typed_goes_before_them(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.engine": "reference"})
+        torch = spec.config("torch", {}, 0).model
+        assert (torch.engine, torch.relu) == ("reference", True)
+
+    @pytest.mark.parametrize(("change", "message"), [
+        (('["scratch", "torch"]', '["torch"]'), r"of the study \(torch\), but training\.lr is set for 'scratch'"),
+        (("relu = true", "rely = true"), r"unknown setting 'model\.rely'.* Did you mean 'model\.relu'\?"),
+        (("lr = 0.5", "lr = -1.0"), r"training\.lr must be greater than 0, but got -1\.0"),
+        (('"torch"\nseeds', '"bidirectional"\nseeds'), r"contrasts\.model must be .*, but got 'bidirectional'"),
+        (("hidden_size = 7", "hidden = 7"), r"unknown setting 'model\.hidden'"),
+        (("hidden_size = 7", "hidden_size = 0"), r"model\.hidden_size must be at least 1, but got 0"),
+        (("0.2", "0.0"), r"contrasts must have validation reviews to be scored on, but data\.validation_share is 0"),
+        (("seeds = 3", "seeds = 0"), r"contrasts\.seeds must be at least 1, but got 0"),
+        (('question = "How wide?"', ""), r"contrasts\.other\.size\.question is required"),
+    ])
+    def test_each_mistake_is_named(self, tmp_path: Path, change: tuple[str, str], message: str) -> None:
+        assert change[0] in HOMEWORK
+        with pytest.raises(UsageError, match=message):
+            load_study(study_file(tmp_path, HOMEWORK.replace(*change)))
+
+
+class TestContrasts:
+    def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
+        readout, size = contrasts_of(spec, {})
+        assert (readout.name, readout.usual, readout.other) == (
+            "readout", {"model.readout": "final"}, {"model.readout": "last"})
+        assert (size.usual, size.other, size.model, size.engine) == (
+            {"model.hidden_size": 12}, {"model.hidden_size": 7}, "torch", "torch")
+
+    def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
+        assert [contrast.name for contrast in contrasts_of(spec, {})] == ["readout"]
+        assert [contrast.name for contrast in contrasts_of(spec, {"model.readout": "last"})] == []
+
+    def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
+        runs = contrast_runs(spec, {"training.lr": 0.25})
+        assert [(run.name, run.config.seed) for run in runs] == [
+            (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "readout", "size")]
+        assert runs[0].contrasts == ("readout", "size")
+        assert not {run.config.seed for run in runs} & set(spec.confirm_seeds)
+        other = load_study(study_file(tmp_path, HOMEWORK), seed=5, confirm=5_000)
+        assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
+        assert all(run.config.data.validation_share == 0.2 and run.config.training.lr == 0.25 for run in runs)

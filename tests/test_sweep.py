@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from gru_bench.errors import UsageError
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import Search, open_storage
 from gru_bench.tracking import LoggedStudy, Store
@@ -170,6 +171,18 @@ class TestGoesOn:
         (tmp_path / "quick.toml").write_text(STUDY)
         with pytest.raises(Exception, match=r"space of training\.lr was .*0\.2.* and is now .*0\.1"):
             Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
+
+    def test_a_study_goes_on_when_gru_bench_has_learnt_a_new_setting(self, tmp_path: Path) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY)
+        spec, storage = load_study(str(tmp_path / "quick.toml")), open_storage(str(tmp_path / "optuna.journal"))
+        began = Search(spec, "torch", storage, "data").study
+        identity = dict(began.user_attrs["identity"])
+        assert identity.pop("training.bf16") is False
+        began.set_user_attr("identity", identity)
+        assert Search(spec, "torch", storage, "data").study.study_name == began.study_name
+        changed = load_study(str(tmp_path / "quick.toml"), settings={"training.bf16": True})
+        with pytest.raises(UsageError, match=r"training\.bf16 was false and is now true"):
+            Search(changed, "torch", storage, "data")
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
     def test_an_interrupted_sweep_loses_nothing(

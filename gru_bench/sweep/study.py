@@ -19,7 +19,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from gru_bench.config import Scalar, flat
+from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results import TrialSummary
 from gru_bench.sweep.spec import Range, StudySpec
@@ -102,6 +102,8 @@ class Search:
         if known is None:
             self.study.set_user_attr("identity", dict(identity))
             return
+        # A setting that came after the study began: it began with what the setting is by default.
+        known = {**{key: value for key, value in flat(RunConfig()).items() if key in identity}, **known}
         changed = [key for key in sorted({*known, *identity}) if known.get(key) != identity.get(key)]
         if changed:
             what = "; ".join(f"{key} was {_short(known.get(key))} and is now {_short(identity.get(key))}"
