@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import signal
 import sys
@@ -19,6 +20,7 @@ from gru_bench.errors import GruBenchError
 INTERRUPTED = 130
 PIPE_WIDTH = 140
 """Columns, where there is no terminal to ask."""
+_PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle.",
@@ -127,8 +129,8 @@ def data_settings(
 
 
 def command_line() -> str:
-    """Return the command as it was typed, for the record, quoted so that it can be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command as it was typed, for the record, quoted so that it can be typed again; no password."""
+    return shlex.join([Path(sys.argv[0]).name, *(_PASSWORD.sub(r"\1", word) for word in sys.argv[1:])])
 
 
 def _complain(message: str) -> None:

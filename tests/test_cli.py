@@ -50,7 +50,7 @@ def statuses(directory: Path) -> set[str]:
     return {run.status for name in store.experiments() for run in store.runs(name)}
 
 
-@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report"])
+@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.archive"])
 def test_help_teaches_without_loading_torch_or_mlflow(module: str) -> None:
     done = command("-X", "importtime", "-m", module, "--help")
     assert done.returncode == 0
@@ -241,3 +241,10 @@ class TestSettings:
         assert (config.training.clip_norm, config.seed) == (None, 5)
         with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
             with_settings(RunConfig(), {"training.batch_size": 1.5})
+
+
+def test_no_password_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = ["postgresql://gru:se%3Acret@head:5432/gru", "--tracking-uri=http://me:secret@head:5000", "a:b@c", "--x=1"]
+    monkeypatch.setattr(sys, "argv", ["/bin/run.py", "--storage", *urls])
+    assert cli.command_line() == (
+        "run.py --storage postgresql://gru@head:5432/gru --tracking-uri=http://me@head:5000 a:b@c --x=1")

@@ -33,6 +33,8 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.train.__main__", set()),
     ("gru_bench.sweep.__main__", set()),
     ("gru_bench.report.__main__", set()),
+    ("gru_bench.archive.__main__", set()),
+    ("gru_bench.archive.container", set()),
 ])
 def test_loads_only(module: str, allowed: set[str]) -> None:
     assert loaded(f"import {module}") & HEAVY <= allowed

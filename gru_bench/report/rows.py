@@ -28,7 +28,8 @@ def row_of(group: Group, store: Store) -> Row:
     """Return the line of a model, with its single runs."""
     label_N, correct_RN = group.label_N, group.correct_RN
     accuracy = accuracy_interval(correct_RN)
-    rng = np.random.default_rng(zlib.crc32("".join(group.ids).encode()))
+    # From what the runs predicted, not from their ids: a study has the same numbers wherever it is carried.
+    rng = np.random.default_rng(zlib.crc32(group.probability_RN.tobytes()))
     f1 = f1_interval(metrics.predicted(group.probability_RN), label_N, rng)
     scores_R = [metrics.scores(label_N, probability_N) for probability_N in group.probability_RN]
     counts_R4 = np.array([

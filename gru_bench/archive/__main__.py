@@ -1,0 +1,91 @@
+"""Command line of archives: `python -m gru_bench.archive export|import`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import UsageError
+
+app = cli.app(help="""Carry a study from one machine to another in one file.
+
+The file holds the search (trials, states, settings, values) and all runs (params, metrics with their histories, tags,
+artifacts). It is a plain zip, holds no pickle, and is refused where a bit of it has changed. Once it is imported the
+write-up gives the same numbers, and the sweep command goes on with the study.""")
+
+Storage = Annotated[str | None, typer.Option(
+    "--storage", help="Where the search lives: a .journal file or a database URL.",
+    show_default="optuna.journal in this directory", rich_help_panel="Stores")]
+
+
+@app.command(name="export")
+def take_out(
+    file: Annotated[Path, typer.Argument(help="To be written.", show_default=False)],
+    study: Annotated[str, typer.Option(help="Name of the study.", show_default=False)],
+    experiment: Annotated[str | None, typer.Option(help="MLflow's experiment, which is named after the data.",
+                                                   show_default="all")] = None,
+    storage: Storage = None,
+    tracking_uri: cli.TrackingUri = None,
+    no_texts: Annotated[bool, typer.Option("--no-texts", help="Leave out the reviews that the study logged.")] = False,
+) -> None:
+    """Write a study to one file."""
+    from gru_bench.archive.container import pack
+    from gru_bench.archive.study import take_out
+    from gru_bench.sweep.study import open_storage
+    from gru_bench.tracking import Store
+
+    if file.is_dir() or not file.parent.is_dir():
+        raise UsageError(f"the archive must be a file in a folder that exists, but got {str(file)!r}: name another")
+    store = Store(tracking_uri, create=False)
+    console = cli.out()
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".export-") as folder, console.status("reading the runs"):
+        carried = take_out(store, open_storage(storage), study, Path(folder), experiment=experiment, texts=not no_texts)
+        pack(file, Path(folder), carried.about())
+    for remark in carried.remarks:
+        console.print(f"note: {remark}", markup=False)
+    console.print(f"{file}: study {carried.study} of {carried.experiment}, {carried.trials:,} trials, {carried.runs:,} "
+                  f"runs, {carried.values:,} values of metrics, {file.stat().st_size:,} bytes", markup=False)
+
+
+@app.command(name="import")
+def bring_in(
+    file: Annotated[Path, typer.Argument(help="As `export` wrote it.", show_default=False)],
+    study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.",
+                                                   show_default="its own")] = None,
+    storage: Storage = None,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Bring a study in from a file: all of it, or nothing."""
+    from gru_bench.archive.container import unpack
+    from gru_bench.archive.study import bring_in
+    from gru_bench.sweep.study import open_storage
+    from gru_bench.tracking import Store
+
+    console = cli.out()
+    with tempfile.TemporaryDirectory(prefix="gru-bench-import-") as folder:
+        with console.status("checking the file"):
+            manifest = unpack(file, Path(folder))
+        with console.status("writing the runs"):
+            carried = bring_in(Path(folder), manifest.sizes, manifest.content, Store(tracking_uri),
+                               open_storage(storage), study_name)
+    what = f"study {carried.study} of {carried.experiment}"
+    if carried.already:
+        console.print(f"{what} is here already, from this archive: nothing to do", markup=False)
+        return
+    uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    console.print(f"{what}: {carried.trials:,} trials, {carried.runs:,} runs, {carried.values:,} values of metrics; "
+                  "next:", markup=False)
+    console.print(f"  python -m gru_bench.report --study {carried.study}{uri}", markup=False)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

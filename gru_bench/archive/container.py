@@ -1,0 +1,264 @@
+"""One file of named members, whole or refused.
+
+A zip file whose members are stored as they are, so that any tool opens it and nothing in it can swell. `manifest.json`
+holds size and SHA-256 of each member; the file's comment, its very end, holds the SHA-256 of all bytes before it. So
+each changed bit is noticed, wherever it is, and where it lies within a member that member is named.
+
+Nothing that a file says is believed before it is checked: names stay below the folder they are unpacked to, and sizes
+add up to no more than the file has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel
+
+from gru_bench.errors import DataError, UsageError
+
+KIND = "gru-bench archive"
+VERSION = 1
+MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 256 << 20
+MOST_NAME = 1_000
+BLOCK = 1 << 20
+SEAL = b"sha256:"
+_HEX = 64
+_PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
+_BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
+           NotImplementedError, RuntimeError, OverflowError, MemoryError)
+"""What Python's zip reader and pydantic raise on bytes that are neither zip nor JSON."""
+
+
+class _Member(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class _File(BaseModel):
+    kind: str
+    version: int
+    about: dict[str, Any]
+    members: dict[str, _Member]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a file says of itself."""
+
+    about: Mapping[str, Any]
+    """What its writer noted."""
+    sizes: Mapping[str, int]
+    """Member -> bytes."""
+    digests: Mapping[str, str]
+    """Member -> SHA-256."""
+
+    @property
+    def content(self) -> str:
+        """Return the SHA-256 over all members: the same for two files that hold the same."""
+        lines = "".join(f"{name} {self.digests[name]}\n" for name in sorted(self.digests))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
+    """Write all files below `folder` to `path`, which is put in place when whole; return what was written.
+
+    Raises:
+        DataError: for a name that could not be unpacked everywhere.
+        OSError: where the file cannot be written.
+    """
+    files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    wrong = _wrong_names(files)
+    if wrong:
+        raise DataError(f"an archive must open on every system, but {wrong}: rename it where it was logged")
+    sizes: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    begun = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with zipfile.ZipFile(begun, "x", zipfile.ZIP_STORED) as archive:
+            for name, file in files.items():
+                digest = hashlib.sha256()
+                with file.open("rb") as source, archive.open(_entry(name), "w", force_zip64=True) as target:
+                    for block in _blocks(source):
+                        digest.update(block)
+                        target.write(block)
+                sizes[name], digests[name] = file.stat().st_size, digest.hexdigest()
+            text = json.dumps({
+                "kind": KIND, "version": VERSION, "about": dict(about),
+                "members": {name: {"bytes": sizes[name], "sha256": digests[name]} for name in files}}, indent=1)
+            archive.writestr(_entry(MANIFEST), text)
+            archive.comment = SEAL + b"0" * _HEX
+        with begun.open("r+b") as whole:
+            seal = _digest_before_seal(whole, begun.stat().st_size)
+            whole.seek(-_HEX, 2)
+            whole.write(seal.encode())
+        begun.replace(path)
+    finally:
+        begun.unlink(missing_ok=True)
+    return Manifest(about, sizes, digests)
+
+
+def unpack(path: Path, folder: Path) -> Manifest:
+    """Check a file and write its members below `folder`, which stays untouched where the manifest is wrong already.
+
+    Raises:
+        UsageError: where there is no such file.
+        DataError: for a file that is damaged, cut off or no archive, naming the member where it is one.
+        OSError: where a member cannot be written.
+    """
+    if not path.is_file():
+        raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
+    with _told(path, "its directory cannot be read, as when its end is missing"), zipfile.ZipFile(path) as archive:
+        entries = _entries(path, archive)
+        manifest = _manifest(path, archive, entries)
+        free, need = shutil.disk_usage(folder).free, sum(manifest.sizes.values())
+        if need > free:
+            raise DataError(f"there must be room to unpack {path}, but it takes {need:,} bytes and {folder} has "
+                            f"{free:,}: free some, or set TMPDIR to a folder on another disk")
+        for name, size in manifest.sizes.items():
+            _extract(path, archive, entries[name], folder / name, size, manifest.digests[name])
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        right = SEAL + _digest_before_seal(file, size).encode()
+        file.seek(size - len(right))
+        if file.read() != right:
+            raise _damaged(path, "the bytes between its members are not as they were written")
+    return manifest
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.external_attr = 0o600 << 16
+    return entry
+
+
+def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name, once they can be read without harm."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        if entry.filename in entries:
+            raise _damaged(path, f"it holds {_shown(entry.filename)} twice")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
+            raise _damaged(path, f"its member {_shown(entry.filename)} is compressed or encrypted, as none that was "
+                                 "exported is")
+        entries[entry.filename] = entry
+    wrong = _wrong_names(entries)
+    if wrong:
+        raise _damaged(path, wrong)
+    size = path.stat().st_size
+    total = sum(entry.file_size for entry in entries.values())
+    if total > size:
+        raise _damaged(path, f"its members claim {total:,} bytes and the whole file has {size:,}")
+    return entries
+
+
+def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> Manifest:
+    if MANIFEST not in entries:
+        raise _damaged(path, f"its member {MANIFEST} is missing")
+    if entries[MANIFEST].file_size > MOST_MANIFEST_BYTES:
+        raise _damaged(path, f"its {MANIFEST} claims {entries[MANIFEST].file_size:,} bytes, more than "
+                             f"{MOST_MANIFEST_BYTES:,}")
+    with _told(path, f"its member {MANIFEST} is damaged"):
+        text = archive.read(entries[MANIFEST])
+        found = _File.model_validate_json(text)
+    sizes = {name: member.bytes for name, member in found.members.items()}
+    digests = {name: member.sha256 for name, member in found.members.items()}
+    if found.kind != KIND:
+        raise _damaged(path, f"it is no {KIND}")
+    if found.version > VERSION:
+        raise DataError(f"{path} must be of a version that this gru-bench reads, at most {VERSION}, but is of version "
+                        f"{found.version}: pip install --upgrade gru-bench")
+    if missing := sorted(sizes.keys() - entries.keys()):
+        raise _damaged(path, f"its member {_shown(missing[0])} is missing" + _more(missing))
+    if added := sorted(entries.keys() - sizes.keys() - {MANIFEST}):
+        raise _damaged(path, f"its member {_shown(added[0])} was not exported with it" + _more(added))
+    for name, size in sizes.items():
+        if entries[name].file_size != size:
+            raise _damaged(path, f"its member {_shown(name)} has {entries[name].file_size:,} bytes instead of {size:,}")
+    return Manifest(found.about, sizes, digests)
+
+
+def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, size: int, right: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, left = hashlib.sha256(), size
+    what = f"its member {_shown(entry.filename)} is damaged"
+    with _told(path, what):
+        source = archive.open(entry)
+    with source, target.open("xb") as file:
+        while left > 0:
+            with _told(path, what):
+                block = source.read(min(BLOCK, left))
+            if not block:
+                break
+            left -= len(block)
+            digest.update(block)
+            file.write(block)
+    if left or digest.hexdigest() != right:
+        raise _damaged(path, what)
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Tell what the readers of zip and JSON stumble over as damage."""
+    try:
+        yield
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+            raise  # the system's, not the file's: no space, no permission
+        raise _damaged(path, what) from error
+
+
+def _wrong_names(names: Mapping[str, object]) -> str:
+    """Say which name would leave the folder, or could not stand beside another; empty where all are right."""
+    seen: set[str] = set()
+    for name in names:
+        parts = name.split("/")
+        if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
+            return f"its member {_shown(name)} has no name for a file below a folder"
+        if name.casefold() in seen:
+            return f"its member {_shown(name)} differs from another in case alone"
+        seen.add(name.casefold())
+    for name in seen:
+        above, slash, _ = name.rpartition("/")
+        while slash:
+            if above in seen:
+                return f"its member {_shown(above)} is both a file and a folder"
+            above, slash, _ = above.rpartition("/")
+    return ""
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"an archive must be whole, but {path} is not: {what}. Copy it again from where it was exported, "
+                     "or export the study again")
+
+
+def _digest_before_seal(file: BinaryIO, size: int) -> str:
+    digest, left = hashlib.sha256(), size - len(SEAL) - _HEX
+    file.seek(0)
+    while left > 0 and (block := file.read(min(BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest()
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 120 else f"{name[:117]}...")
+
+
+def _more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

@@ -1,0 +1,289 @@
+"""A study out of its stores into a folder of files, and back.
+
+    searches.json     its searches: trials with states, settings, values and attributes
+    runs.json         its runs, the study's own first: params, tags, times, data sets
+    metrics.parquet   every value of every metric; run and key by their places in runs.json
+    artifacts/RUN/    what each run has logged as files
+
+None of it is a pickle. What is read back is checked against its form before anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gru_bench.errors import DataError, GruBenchError, UsageError, unknown
+from gru_bench.sweep import exchange as searching
+from gru_bench.sweep.exchange import SearchCopy
+from gru_bench.tracking import LoggedRun, Store
+from gru_bench.tracking import exchange as tracking
+from gru_bench.tracking.exchange import Point, RunCopy
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
+TEXTS = "texts/"
+"""Artifacts that hold reviews."""
+SUMMARY = "study.json"
+MOST_POINTS = 20_000_000
+"""Values of metrics in one archive: 36 bytes each, in memory."""
+_COLUMNS = {"run": "int32", "key": "int32", "value": "double", "step": "int64", "timestamp": "int64"}
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
+
+
+class _Searches(_Record):
+    searches: tuple[SearchCopy, ...]
+
+
+class _Runs(_Record):
+    study: str
+    experiment: str
+    metrics: tuple[str, ...]
+    runs: tuple[RunCopy, ...]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What an export or import has carried."""
+
+    study: str
+    experiment: str
+    runs: int
+    trials: int
+    values: int
+    """Of metrics."""
+    remarks: tuple[str, ...] = ()
+    already: bool = False
+    """Whether all of it was there before."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what the manifest notes."""
+        return {"study": self.study, "experiment": self.experiment, "runs": self.runs, "trials": self.trials,
+                "metric values": self.values}
+
+
+def take_out(
+    store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool
+) -> Carried:
+    """Write a study to `folder`.
+
+    Args:
+        store: where its runs are.
+        storage: where its searches are.
+        study: its name.
+        folder: an empty one.
+        experiment: where to look for it; None means in all.
+        texts: whether the reviews that it logged are carried along.
+
+    Raises:
+        UsageError: for a study that either store does not have.
+    """
+    copies = searching.read_searches(storage, study)
+    parent, place, remarks = _parent(store, study, experiment, copies)
+    runs = tracking.read_runs(store, parent.experiment_id, parent.run_id)
+    if any(run.status == "RUNNING" for run in runs):
+        remarks.append("it is still under way: what it has done up to now is carried")
+    (folder / ARTIFACTS).mkdir()
+    for run in runs:
+        tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
+                                lambda path: texts or not path.startswith(TEXTS))
+    keys, values = _write_metrics(store, runs, folder / METRICS)
+    (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
+    record = _Runs(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
+    (folder / RUNS).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    return Carried(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
+
+
+def bring_in(
+    folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None
+) -> Carried:
+    """Write what `take_out` left in `folder` to other stores: all of it, or nothing.
+
+    Args:
+        folder: of the files.
+        members: their names, as the archive's manifest has them.
+        archive: the archive's content, by which a second import of it is recognised.
+        store: where its runs go.
+        storage: where its searches go.
+        study: the name to keep it under; None means its own.
+
+    Raises:
+        DataError: for files of another form.
+        UsageError: where another study of that name is there already.
+    """
+    found, copies, metrics = _read(folder, set(members))
+    name = study or found.study
+    carried = Carried(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies),
+                      len(metrics["run"]))
+    edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
+    here = tracking.imported_as(store, found.experiment, name)
+    if archive in here.values():
+        searching.finish_import(storage, name)
+        return Carried(**{**vars(carried), "already": True})
+    broken_off = searching.unfinished_import(storage, name)
+    if here or (broken_off is None and name in searching.searched(storage)):
+        raise UsageError(f"a study is imported under a name that is free, but there is a study {name!r} already and it "
+                         "is not this archive's: give the imported one another name (--study-name NAME)")
+    for begun in {archive, broken_off} - {None}:
+        tracking.remove_import(store, found.experiment, name, str(begun))
+    if broken_off is not None:
+        searching.remove_searches(storage, name)
+    try:
+        renamed = tracking.write_runs(
+            store, found.experiment, found.runs, _points_of(found, metrics), folder / ARTIFACTS, archive=archive,
+            study=name, edited=edited)
+        searching.write_searches(storage, name, copies, archive=archive, renamed=renamed)
+        tracking.reveal(store, found.runs, renamed)
+    except BaseException:
+        with suppress(GruBenchError, OSError):  # what cannot be removed now is removed by the next import
+            searching.remove_searches(storage, name)
+            tracking.remove_import(store, found.experiment, name, archive)
+        raise
+    searching.finish_import(storage, name)
+    return carried
+
+
+def _parent(
+    store: Store, study: str, experiment: str | None, copies: Sequence[SearchCopy]
+) -> tuple[LoggedRun, str, list[str]]:
+    """Return the study's own run that belongs to its searches, its experiment, and what is to be said."""
+    found = [(run, place) for place in ([experiment] if experiment else store.experiments())
+             for run in store.runs(place) if run.role == "study"]
+    named = [(run, place) for run, place in found if run.study == study]
+    if not named:
+        raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
+            f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
+    if not copies:
+        raise UsageError(f"a study is carried with its searches, but the storage holds none of {study!r}: name the "
+                         "right --storage, or run this where optuna.journal is")
+    data = {copy.user.get("identity", {}).get("data") for copy in copies}
+    matching = [(run, place) for run, place in named if run.tags.get("gru_bench.data_fingerprint") in data]
+    if not matching:
+        raise UsageError(f"runs and searches must be of the same study, but those of {study!r} are of other data: name "
+                         "the --storage and the --tracking-uri that it was run with")
+    run, place = matching[0]
+    others = len(named) - 1
+    remarks = [f"{others} other{'s' * (others > 1)} of that name left out: of other data, or older"] if others else []
+    return run, place, remarks
+
+
+def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[list[str], int]:
+    """Write all values; return the metrics' names and how many values there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places: dict[str, int] = {}
+    schema = pa.schema(list(_COLUMNS.items()))
+    total = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for number, run in enumerate(runs):
+            points = list(tracking.read_points(store, run.run_id))
+            total += len(points)
+            writer.write_table(pa.table([
+                [number] * len(points), [places.setdefault(point.key, len(places)) for point in points],
+                [point.value for point in points], [point.step for point in points],
+                [point.timestamp for point in points]], schema=schema))
+    return list(places), total
+
+
+def _read(
+    folder: Path, members: set[str]
+) -> tuple[_Runs, tuple[SearchCopy, ...], dict[str, NDArray[Any]]]:
+    if missing := sorted({SEARCHES, RUNS, METRICS} - members):
+        raise DataError(f"an archive must hold a study, but this one has no {missing[0]}: export the study again")
+    found, copies = _parsed(_Runs, folder / RUNS), _parsed(_Searches, folder / SEARCHES).searches
+    ids = [run.run_id for run in found.runs]
+    wrong = ""
+    if not ids or len(set(ids)) < len(ids):
+        wrong = "no run, or one twice"
+    elif found.runs[0].tags.get(tracking.ROLE) != "study" or any(
+        tracking.ROLE not in run.tags or run.tags.get("mlflow.parentRunId") != ids[0] for run in found.runs[1:]):
+        wrong = "runs that are not a study and its own"
+    elif not copies or len({copy.model for copy in copies}) < len(copies) or not found.study or not found.experiment:
+        wrong = "no search, or no name"
+    elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
+                           if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
+        wrong = f"{strange[0]!r}, which belongs to none of its runs"
+    elif (refused := searching.wrong_trial(copies)):
+        wrong = refused
+    if wrong:
+        raise DataError(f"an archive must hold one study whole, but this one has {wrong}: export the study again")
+    return found, copies, _read_metrics(folder / METRICS, len(ids), len(found.metrics))
+
+
+def _parsed(kind: type[T], path: Path) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"][:6])
+        raise DataError(f"{path.name} of an archive must have the form that this gru-bench writes, but {where or 'it'} "
+                        f"has not ({first['msg']}): export the study again, with this version") from None
+
+
+def _read_metrics(path: Path, runs: int, keys: int) -> dict[str, NDArray[Any]]:
+    """Read the values, a bounded piece at a time: a short file may claim any number of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
+    total = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            kinds = {field.name: str(field.type) for field in file.schema_arrow}
+            if kinds != _COLUMNS:
+                raise ValueError(f"its columns are {kinds}")
+            for batch in file.iter_batches(batch_size=1 << 16, use_threads=False):
+                total += batch.num_rows
+                if total > MOST_POINTS:
+                    raise ValueError(f"it holds more than {MOST_POINTS:,} values")
+                for name in _COLUMNS:
+                    pieces[name].append(batch.column(name).to_numpy(zero_copy_only=True))
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise DataError(f"{path.name} of an archive must be the table that was exported, but is not "
+                        f"({str(error).splitlines()[0]}): export the study again") from error
+    columns = {name: np.concatenate(found) if found else np.zeros(0) for name, found in pieces.items()}
+    for name, limit in (("run", runs), ("key", keys)):
+        if total and not (columns[name].min() >= 0 and columns[name].max() < limit):
+            raise DataError(f"{path.name} of an archive must name runs and metrics that it has, but does not: export "
+                            "the study again")
+    return columns
+
+
+def _points_of(found: _Runs, metrics: dict[str, NDArray[Any]]) -> Any:
+    places = {run.run_id: place for place, run in enumerate(found.runs)}
+
+    def points(run_id: str) -> list[Point]:
+        rows = metrics["run"] == places[run_id]
+        return [Point(found.metrics[key], value, step, timestamp) for key, value, step, timestamp in zip(
+            *(metrics[name][rows].tolist() for name in ("key", "value", "step", "timestamp")), strict=True)]
+
+    return points
+
+
+def _renamed_summary(path: Path, name: str) -> dict[str, bytes]:
+    """Return the study's summary under another name, where it has ended."""
+    if not path.is_file():
+        return {}
+    try:
+        summary = json.loads(path.read_bytes())
+        summary["name"] = name
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{SUMMARY} of an archive must be a study's summary, but is not: export the study "
+                        "again") from error
+    return {SUMMARY: json.dumps(summary, indent=2).encode()}

@@ -1,0 +1,180 @@
+"""A study's searches as plain values: out of one Optuna storage, into another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict
+
+from gru_bench.config import Scalar
+
+IMPORTING = "importing"
+"""Set on a search while it is written: of which archive."""
+BROKEN_OFF = "it was under way when its study was exported"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
+
+
+class TrialCopy(_Record):
+    """One trial."""
+
+    state: Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
+    value: float | None
+    params: dict[str, Scalar]
+    distributions: dict[str, str]
+    """Parameter -> its range, as Optuna writes it in JSON."""
+    intermediate: dict[int, float]
+    """Epoch -> value."""
+    user: dict[str, Any]
+    system: dict[str, Any]
+    started: str | None
+    ended: str | None
+    """In ISO 8601."""
+
+
+class SearchCopy(_Record):
+    """The search of one model."""
+
+    model: str
+    user: dict[str, Any]
+    trials: tuple[TrialCopy, ...]
+    """In the order of their numbers, which they keep."""
+
+
+def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
+    """Return the searches of the study of that name; empty where the storage has none."""
+    return [
+        SearchCopy(model=model, user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
+        for model, found in _searches(storage, study)]
+
+
+def searched(storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the names of all studies that have a search."""
+    return sorted({name.rpartition("/")[0] for name in optuna.get_all_study_names(storage)} - {""})
+
+
+def wrong_trial(searches: Sequence[SearchCopy]) -> str:
+    """Say which trial Optuna would not take, and why; empty where it would take all."""
+    for copy in searches:
+        for number, trial in enumerate(copy.trials):
+            try:
+                _restored(trial, {})._validate()
+            except Exception as error:
+                return f"trial {number} of {copy.model}: {error}"
+    return ""
+
+
+def write_searches(
+    storage: optuna.storages.BaseStorage, study: str, searches: Sequence[SearchCopy], *, archive: str,
+    renamed: Mapping[str, str],
+) -> None:
+    """Write searches under the name `study`, marked as unfinished until `finish_import`.
+
+    A trial that was under way has failed here, and is queued again: whoever trained it does so for another storage.
+
+    Args:
+        storage: to write to.
+        study: name of the study.
+        searches: of all its models.
+        archive: marks what is written, so that an import that was broken off is recognised.
+        renamed: run id in the copies -> run id here.
+    """
+    for copy in searches:
+        created = optuna.create_study(study_name=f"{study}/{copy.model}", storage=storage, direction="maximize")
+        created.set_user_attr(IMPORTING, archive)
+        for trial in [*copy.trials, *_queued_again(copy.trials)]:
+            created.add_trial(_restored(trial, renamed))
+        for key, value in _at_rest(copy.user).items():
+            created.set_user_attr(key, _with_ids(value, renamed))
+
+
+def unfinished_import(storage: optuna.storages.BaseStorage, study: str) -> str | None:
+    """Return the archive whose import into the study's searches was broken off, or None."""
+    marks = (found.user_attrs.get(IMPORTING) for _, found in _searches(storage, study))
+    return next((str(mark) for mark in marks if mark), None)
+
+
+def finish_import(storage: optuna.storages.BaseStorage, study: str) -> None:
+    """Declare what `write_searches` wrote whole."""
+    for _, found in _searches(storage, study):
+        if found.user_attrs.get(IMPORTING):
+            found.set_user_attr(IMPORTING, None)
+
+
+def remove_searches(storage: optuna.storages.BaseStorage, study: str) -> None:
+    """Remove the searches of a study."""
+    for model, _ in list(_searches(storage, study)):
+        optuna.delete_study(study_name=f"{study}/{model}", storage=storage)
+
+
+def _searches(storage: optuna.storages.BaseStorage, study: str) -> Iterator[tuple[str, optuna.Study]]:
+    for name in optuna.get_all_study_names(storage):
+        owner, _, model = name.rpartition("/")
+        if owner == study:
+            yield model, optuna.load_study(study_name=name, storage=storage)
+
+
+def _copied(trial: FrozenTrial) -> TrialCopy:
+    return TrialCopy(
+        state=trial.state.name,  # type: ignore[arg-type]
+        value=trial.values[0] if trial.values else None, params=dict(trial.params),
+        distributions={key: distribution_to_json(value) for key, value in trial.distributions.items()},
+        intermediate=dict(trial.intermediate_values), user=dict(trial.user_attrs), system=dict(trial.system_attrs),
+        started=_text(trial.datetime_start), ended=_text(trial.datetime_complete))
+
+
+def _restored(copy: TrialCopy, renamed: Mapping[str, str]) -> FrozenTrial:
+    user, state, ended = dict(copy.user), TrialState[copy.state], copy.ended
+    if state == TrialState.RUNNING:
+        state, ended = TrialState.FAIL, copy.started
+        user["reason"] = BROKEN_OFF
+    return FrozenTrial(
+        number=-1, trial_id=-1, state=state, value=copy.value, params=dict(copy.params),
+        distributions={key: json_to_distribution(text) for key, text in copy.distributions.items()},
+        intermediate_values=dict(copy.intermediate), user_attrs=_with_ids(user, renamed),
+        system_attrs=dict(copy.system), datetime_start=_time(copy.started), datetime_complete=_time(ended))
+
+
+def _queued_again(trials: Sequence[TrialCopy]) -> Iterator[TrialCopy]:
+    queued = {trial.user.get("retry_of") for trial in trials}
+    for number, trial in enumerate(trials):
+        settings = {**trial.system.get("fixed_params", {}), **trial.params}
+        if trial.state == "RUNNING" and settings and number not in queued:
+            yield TrialCopy(
+                state="WAITING", value=None, params={}, distributions={}, intermediate={}, started=None, ended=None,
+                user={"retry_of": number, "attempt": trial.user.get("attempt", 1)}, system={"fixed_params": settings})
+
+
+def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's attributes as they are once nobody works on it any more."""
+    rest = dict(attributes)
+    rest.pop(IMPORTING, None)
+    return rest
+
+
+def _with_ids(value: Any, renamed: Mapping[str, str]) -> Any:
+    """Replace run ids, wherever they stand."""
+    match value:
+        case str():
+            return renamed.get(value, value)
+        case dict():
+            return {key: _with_ids(inner, renamed) for key, inner in value.items()}
+        case list():
+            return [_with_ids(inner, renamed) for inner in value]
+        case _:
+            return value
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
