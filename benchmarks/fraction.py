@@ -66,7 +66,7 @@ class Fraction:
         """Put the trials into the search that a sweep started in `folder` will find and go on with."""
         import optuna
 
-        from gru_bench.sweep.study import JOURNAL, open_storage
+        from gru_bench.sweep.storage import JOURNAL, open_storage
 
         storage = open_storage(str(folder / JOURNAL))
         for model, trials in self.drawn().items():

@@ -103,6 +103,16 @@ class Batch:
     """Positions in the split."""
 
 
+def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
+    """Yield a batch in at most `count` parts of like size, each padded to its own longest; all keep `distinct_U`."""
+    for example_P in np.array_split(np.arange(len(batch.label_B)), count):
+        if len(example_P):
+            some = slice(example_P[0], example_P[-1] + 1)
+            longest = int(batch.length_B[some].max())
+            yield Batch(batch.distinct_U, batch.index_BT[some, :longest], batch.length_B[some], batch.label_B[some],
+                        batch.example_B[some])
+
+
 def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
                drop_last: bool = False, equal_lengths: bool = False) -> list[NDArray[np.int64]]:
     """Return which examples (positions in the split) form each batch of an epoch.

@@ -29,6 +29,10 @@ class RunError(GruBenchError):
     """A run, a store or the machine failed: a loss that is not finite, a server that does not answer."""
 
 
+class MachineError(RunError):
+    """The machine failed a run that is not to blame, such as by a full disk; what was trained is kept."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> UsageError:
     """Return the error for a name that is not among the `known` ones, with the nearest of them first."""
     names = sorted(known)

@@ -26,7 +26,7 @@ from gru_bench.errors import DataError, UsageError
 from gru_bench.report import record
 from gru_bench.report.writeup import build
 from gru_bench.results import EpochRecord
-from gru_bench.sweep.study import open_storage
+from gru_bench.sweep.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import exchange as tracking
 

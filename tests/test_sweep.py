@@ -14,7 +14,8 @@ import pytest
 
 from gru_bench.errors import UsageError
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.study import Search, open_storage
+from gru_bench.sweep.storage import open_storage
+from gru_bench.sweep.study import Search
 from gru_bench.tracking import LoggedStudy, Store
 
 from .conftest import ROOT, command
@@ -37,10 +38,29 @@ training.lr = { low = 1e-3, high = 1e-1, log = true }
 """
 
 
+SCRIPT = str(ROOT / "sweeps" / "run.py")
+
+
 def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (directory / "quick.toml").write_text(STUDY)
-    script = str(ROOT / "sweeps" / "run.py")
-    return command(script, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+    return command(SCRIPT, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+
+
+def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:
+    """Start a sweep and return its process once it has printed a line that holds `until`."""
+    (directory / "quick.toml").write_text(STUDY)
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(csv), *options],
+        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any(until in line for line in process.stdout)
+    return process
+
+
+def asked(search: Search) -> tuple[int, dict[str, object]]:
+    trial = search.ask()
+    assert trial is not None
+    return trial
 
 
 def only_study(directory: Path) -> LoggedStudy:
@@ -189,15 +209,7 @@ class TestGoesOn:
         self, tmp_path: Path, easy_csv: Path, empty_database: Path, how: signal.Signals
     ) -> None:
         shutil.copy(empty_database, tmp_path)
-        (tmp_path / "quick.toml").write_text(STUDY)
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv),
-             "--epochs", "400", "--workers", "1"],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "epoch 2" in line:
-                break
+        process = started(tmp_path, easy_csv, "--epochs", "400", "--workers", "1", until="epoch 2")
         process.send_signal(how)
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 130
@@ -230,7 +242,7 @@ batch_size = 16
 selection = "lowest_train_window"
 log_every = 5
 """)
-    done = command(str(ROOT / "sweeps" / "run.py"), "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
+    done = command(SCRIPT, "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     study = only_study(tmp_path)
     assert study.summary is not None
@@ -240,6 +252,35 @@ log_every = 5
     assert command("-m", "gru_bench.report", cwd=tmp_path).returncode == 0
 
 
+def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    options = ("--workers", "1", "--trials", "4", "--epochs", "6", "--confirm", "1")
+    killed = started(tmp_path, easy_csv, *options, until="epoch 2")
+    others = [started(tmp_path, easy_csv, *options, *more, until="study")
+              for more in ((), ("--study-name", "other"))]
+    killed.kill()
+    killed.communicate()
+    for process in others:
+        _, complaint = process.communicate(timeout=200)
+        assert process.returncode == 0, complaint
+    studies = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).studies("easy")
+    assert sorted(study.run.study for study in studies) == ["other", "quick"]
+    for study in studies:
+        assert study.summary is not None
+        states = [trial.state for trial in study.summary.trials]
+        assert len(states) - states.count("failed") == 4
+        assert [run.seed for run in study.confirms] == [10_000]
+        assert {run.status for run in (study.run, *study.trials, *study.confirms)} <= {"FINISHED", "KILLED"}
+        checked = sweep(tmp_path, easy_csv, "--study-name", study.run.study, *options, "--check")
+        assert checked.returncode == 0, checked.stdout
+        assert "all is done, and Optuna and MLflow agree" in checked.stdout
+    more = sweep(tmp_path, easy_csv, *options, "--trials", "5", "--check")
+    assert more.returncode == 1
+    assert "but torch: 4 trials are finished, not 5" in more.stdout
+
+
 class TestEndsBadly:
     def test_a_trial_that_explodes_fails_with_its_reason(
         self, tmp_path: Path, easy_csv: Path, empty_database: Path
@@ -247,7 +288,7 @@ class TestEndsBadly:
         shutil.copy(empty_database, tmp_path)
         text = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e3, high = 1e5") + "\n"
         (tmp_path / "wild.toml").write_text(text.replace("log_every = 5", "log_every = 5\nclip_norm = 1e9"))
-        done = command(str(ROOT / "sweeps" / "run.py"), "--study", "wild.toml", "--data", str(easy_csv), cwd=tmp_path)
+        done = command(SCRIPT, "--study", "wild.toml", "--data", str(easy_csv), cwd=tmp_path)
         assert done.returncode == 1
         assert "all failed" in done.stderr or "has none" in done.stderr
         assert "must stay finite" in done.stderr
@@ -260,15 +301,7 @@ class TestEndsBadly:
         self, tmp_path: Path, easy_csv: Path, empty_database: Path
     ) -> None:
         shutil.copy(empty_database, tmp_path)
-        (tmp_path / "quick.toml").write_text(STUDY)
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv),
-             "--epochs", "12", "--workers", "1"],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "epoch 1" in line:
-                break
+        process = started(tmp_path, easy_csv, "--epochs", "12", "--workers", "1", until="epoch 1")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(workers[0], signal.SIGKILL)
@@ -286,12 +319,12 @@ class TestEndsBadly:
         (tmp_path / "quick.toml").write_text(STUDY)
         spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
         search = Search(spec, "torch", open_storage(str(path)), "data")
-        number, _ = search.ask()
+        number, _ = asked(search)
         search.complete(number, 0.5)
         with path.open("ab") as file:
             file.write(b'{"op_code": 4, "worker')
         again = Search(spec, "torch", open_storage(str(path)), "data")
-        again.complete(again.ask()[0], 0.7)
+        again.complete(asked(again)[0], 0.7)
         final = Search(spec, "torch", open_storage(str(path)), "data")
         assert final.best() is not None
         assert [trial.value for trial in final.trials()] == [0.5, 0.7]
@@ -299,11 +332,11 @@ class TestEndsBadly:
 
 def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
     (tmp_path / "quick.toml").write_text(STUDY)
-    spec = load_study(str(tmp_path / "quick.toml"))
+    spec = load_study(str(tmp_path / "quick.toml"), trials=4)
     proposed = []
     for _ in range(4):
         search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
-        number, settings = search.ask()
+        number, settings = asked(search)
         search.complete(number, 0.5)
         proposed.append(settings["training.lr"])
     assert len(set(proposed)) == 4
@@ -312,13 +345,16 @@ def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> N
 def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
     (tmp_path / "quick.toml").write_text(STUDY)
     spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
-    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.study import Search, open_storage;"
+    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.study import Search;"
+            "from gru_bench.sweep.storage import open_storage;"
             f"import os; Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
     assert command("-c", code, cwd=tmp_path).returncode == 9
     before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
     assert [trial.state.name for trial in before] == ["RUNNING"]
     search = Search(spec, "torch", open_storage(path), "data")
-    number, settings = search.ask()
+    (orphan,) = search.orphans()
+    search.give_up(orphan.number, "its process ended without a word")
+    number, settings = asked(search)
     assert settings == before[0].params
     assert search.trials()[0].state == "failed"
     assert search.trials()[0].reason == "its process ended without a word"

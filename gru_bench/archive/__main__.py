@@ -35,7 +35,7 @@ def take_out(
     """Write a study to one file."""
     from gru_bench.archive.container import pack
     from gru_bench.archive.study import take_out
-    from gru_bench.sweep.study import open_storage
+    from gru_bench.sweep.storage import open_storage
     from gru_bench.tracking import Store
 
     if file.is_dir() or not file.parent.is_dir():
@@ -62,7 +62,7 @@ def bring_in(
     """Bring a study in from a file: all of it, or nothing."""
     from gru_bench.archive.container import unpack
     from gru_bench.archive.study import bring_in
-    from gru_bench.sweep.study import open_storage
+    from gru_bench.sweep.storage import open_storage
     from gru_bench.tracking import Store
 
     console = cli.out()

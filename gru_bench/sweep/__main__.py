@@ -12,6 +12,8 @@ from gru_bench.config import parsed_settings
 if TYPE_CHECKING:
     from gru_bench.results import StudySummary
     from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.spec import StudySpec
+    from gru_bench.sweep.study import Trials
 
 SHOWN_TRIALS = 5
 
@@ -41,6 +43,9 @@ def sweep(
                                              show_default="the study's", rich_help_panel="Study")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
                                                 rich_help_panel="Study")] = None,
+    seeds_per_trial: Annotated[int | None, typer.Option(
+        help="Seeds that a trial's accuracy is averaged over; from 5 on, trials are raced from seed to seed.",
+        show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
                                                 show_default="one for each core, at most 4; 1 beside a graphics card",
                                                 rich_help_panel="Training")] = None,
@@ -59,6 +64,9 @@ def sweep(
                                                 rich_help_panel="Stores")] = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: cli.NoTexts = False,
+    check: Annotated[bool, typer.Option(
+        "--check", help="Run nothing: say whether all is done, once, and the same in Optuna and MLflow.",
+        rich_help_panel="Stores")] = False,
 ) -> None:
     """Run a study."""
     from gru_bench.sweep.spec import load_study, parsed_duration
@@ -66,14 +74,44 @@ def sweep(
     options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                 epochs)
     spec = load_study(
-        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler, models=model or None,
+        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler,
+        seeds_per_trial=seeds_per_trial, models=model or None,
         settings={**options, **parsed_settings(settings or [])})
     seconds = parsed_duration(timeout)
     console = cli.out()
-    prepared = _prepare(spec, console, storage, tracking_uri, workers, seconds, not no_texts)
+    if check:
+        raise typer.Exit(0 if _agree(spec, console, storage, tracking_uri) else 1)
+    from gru_bench.sweep.storage import told
+
     with cli.interruptible():
-        summary = prepared.run()
+        prepared = _prepare(spec, console, storage, tracking_uri, workers, seconds, not no_texts)
+        with told(storage):
+            summary = prepared.run()
     _show(console, prepared, summary, tracking_uri)
+
+
+def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> bool:
+    """Print what both stores hold of a study; return whether all is done and the same."""
+    from gru_bench.sweep.agreement import agreement
+    from gru_bench.sweep.storage import open_storage
+    from gru_bench.sweep.study import read_trials
+    from gru_bench.tracking import Store
+
+    opened = open_storage(storage)
+    searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
+    prints = {search.identity.get("data") for search in searches.values() if search is not None}
+    store = Store(tracking_uri, create=False)
+    runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
+    studies = [run for run in runs if run.role == "study" and run.tags["gru_bench.data_fingerprint"] in prints]
+    ids = {study.run_id for study in studies}
+    found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
+    for figure in found.figures:
+        console.print(figure, markup=False)
+    for fault in found.faults:
+        console.print(f"but {fault}", markup=False)
+    console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without --check "
+                  "goes on with the study" if found.faults else "all is done, and Optuna and MLflow agree")
+    return not found.faults
 
 
 def _prepare(
@@ -84,7 +122,8 @@ def _prepare(
     from gru_bench.embeddings import load_vectors
     from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.study import Search, open_storage
+    from gru_bench.sweep.storage import open_storage
+    from gru_bench.sweep.study import Search
     from gru_bench.sweep.workers import default_workers
     from gru_bench.tracking import Store
 
@@ -100,10 +139,10 @@ def _prepare(
         store = Store(tracking_uri)
         opened = open_storage(storage)
         searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
+    workers = workers or default_workers(spec.base.training.device)
     return Sweep(
         spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),
-        workers=workers or default_workers(spec.base.training.device),
-        timeout=timeout, texts=texts, display=Display(console))
+        workers=workers, timeout=timeout, texts=texts, display=Display(console, workers))
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:

@@ -1,95 +1,110 @@
-"""What a sweep shows while it runs: live bars on a terminal, plain lines elsewhere."""
+"""What a sweep shows while it runs: a live table of its runs on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.text import Text
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from gru_bench.config import Scalar
 from gru_bench.results import EpochRecord, StepReport
+from gru_bench.sweep.forecast import Forecast, Running
+
+
+@dataclass
+class _Row:
+    """A run under way."""
+
+    kind: str
+    label: str
+    settings: Mapping[str, Scalar]
+    began: float = field(default_factory=time.monotonic)
+    step: StepReport | None = None
+    accuracy: float | None = None
+    """Best validation accuracy so far."""
+
+    @property
+    def done(self) -> float:
+        """Share of its reviews it has been trained on."""
+        return self.step.reviews / self.step.reviews_total if self.step is not None else 0.0
 
 
 class Display:
     """Told of each event of a sweep."""
 
-    def __init__(self, console: Console) -> None:
-        """Print to `console`."""
-        self.console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=18), TextColumn("{task.fields[state]}"), _Left(),
-            console=console, transient=True, disable=not console.is_terminal)
-        self._tasks: dict[str, TaskID] = {}
+    def __init__(self, console: Console, workers: int = 1) -> None:
+        """Print to `console`; so many runs are side by side."""
+        self.console, self._workers = console, workers
+        self._rows: dict[str, _Row] = {}
+        self._forecast = Forecast()
         self._best: float | None = None
-        self._runs_left = 0
-        self._ended: list[float] = []
-        self._began: dict[str, float] = {}
-        self._total: TaskID | None = None
+        self._outcomes: dict[str, int] = {}
+        self._to_begin: Mapping[str, int] = {}
+        self._live = None
+        if console.is_terminal:
+            self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
 
-    def begin(self, trials: int, confirms: int, contrasts: int) -> None:
-        """Show that so many runs are to be done."""
-        self._runs_left = trials + confirms + contrasts
-        self._total = self._progress.add_task("sweep", total=max(1, self._runs_left), state="")
-        self._progress.start()
-        if not self.console.is_terminal:
-            more = f", and {contrasts} to contrast" if contrasts else ""
-            self.console.print(f"{trials} trials and up to {confirms} confirm runs to do{more}")
+    def begin(self, to_begin: Mapping[str, int]) -> None:
+        """Show that so many runs of each kind are to be done."""
+        self._to_begin = to_begin
+        if self._live is not None:
+            self._live.start()
+            return
+        more = f", and {to_begin['contrast']} to contrast" if to_begin.get("contrast") else ""
+        self.note(f"{to_begin.get('trial', 0)} trials and up to {to_begin.get('confirm', 0)} confirm runs to do{more}")
 
     def end(self) -> None:
-        """Take the bars away."""
-        self._progress.stop()
+        """Take the table away."""
+        if self._live is not None:
+            self._live.stop()
 
     def note(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, markup=False)
 
-    def tick(self) -> None:
-        """Bring the estimate of the time left up to date."""
-        if self._total is None or not self._ended:
-            return
-        side_by_side = max(1, len(self._tasks))
-        seconds = self._runs_left * sum(self._ended) / len(self._ended) / side_by_side
-        best = f"best {self._best:.4f}  " if self._best is not None else ""
-        self._progress.update(self._total, state=f"{best}about {duration(seconds)} left")
+    def tick(self, to_begin: Mapping[str, int]) -> None:
+        """Take note of how many runs of each kind nobody has begun by now."""
+        self._to_begin = to_begin
 
-    def job_started(self, label: str, settings: Mapping[str, Scalar]) -> None:
+    def job_started(self, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
         """Show a run that begins."""
-        what = f"{label}  {described(settings)}" if settings else label
-        self._tasks[label] = self._progress.add_task(what, total=1.0, state="")
-        self._began[label] = time.monotonic()
+        self._rows[label] = _Row(kind, label, settings)
 
     def job_step(self, label: str, step: StepReport) -> None:
         """Show where a run stands."""
-        rate = step.reviews / step.seconds if step.seconds else 0.0
-        self._progress.update(
-            self._tasks[label], completed=step.reviews, total=step.reviews_total,
-            state=f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f}  {rate:,.0f} reviews/s")
+        self._rows[label].step = step
 
     def job_epoch(self, label: str, record: EpochRecord) -> None:
         """Show the validation of an epoch."""
-        if record.validation_accuracy is not None and not self.console.is_terminal:
+        if record.validation_accuracy is None:
+            return
+        row = self._rows[label]
+        row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
+        if self._live is None:
             self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
                       f"{record.validation_loss:.4f}  accuracy {record.validation_accuracy:.4f}  "
                       f"({record.seconds:.1f} s)")
 
     def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
         """Print how a run ended."""
-        task = self._tasks.pop(label)
-        description = self._progress.tasks[self._progress.task_ids.index(task)].description
-        self._progress.remove_task(task)
-        seconds = time.monotonic() - self._began.pop(label)
-        self._ended.append(seconds)
-        self._runs_left = max(0, self._runs_left - 1)
-        if self._total is not None:
-            self._progress.advance(self._total)
+        row = self._rows.pop(label)
+        seconds = time.monotonic() - row.began
+        if value is not None:
+            self._forecast.add(row.kind, seconds)
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         if value is not None and outcome in ("complete", "pruned"):
             self._best = max(value, self._best or 0.0)
         split = "test" if outcome == "tested" else "validation"
         score = f"{split} accuracy {value:.4f}" if value is not None else reason
-        self.note(f"{description}  {outcome}  {score}  ({duration(seconds)})")
+        what = f"{label}  {described(row.settings)}" if row.settings else label
+        self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
+        if self._live is None and any(self._to_begin.values()):
+            self.note(f"  {self.status()}")
 
     def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None) -> None:
         """Print what a search found."""
@@ -97,13 +112,33 @@ class Display:
             self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {best[1]:.4f}; "
                       "now its confirm seeds")
 
+    def status(self) -> str:
+        """Return how the sweep stands, in one line."""
+        now = time.monotonic()
+        running = [Running(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
+        seconds = self._forecast.seconds_left(self._to_begin, running, self._workers)
+        parts = [
+            *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
+            f"{sum(self._to_begin.values())} to begin",
+            f"best validation accuracy {self._best:.4f}" if self._best is not None else "",
+            f"about {duration(seconds)} left" if seconds is not None else "",
+        ]
+        return "  ".join(filter(None, parts))
 
-class _Left(ProgressColumn):
-    """Time left of one run."""
-
-    def render(self, task: Task) -> Text:
-        left = task.time_remaining
-        return Text(f"{duration(left)} left" if left is not None and task.fields["state"][:4] == "epoc" else "")
+    def table(self) -> Table:
+        """Return the runs under way, and how the sweep stands."""
+        table = Table("run", "settings", "epoch", "", "loss", "accuracy", "reviews/s", "left",
+                      caption=self.status(), caption_justify="left", box=None, pad_edge=False)
+        for row in self._rows.values():
+            step = row.step
+            elapsed = time.monotonic() - row.began
+            table.add_row(
+                row.label, described(row.settings), f"{step.epoch}/{step.epochs}" if step else "",
+                ProgressBar(total=1.0, completed=row.done, width=12), f"{step.loss:.3f}" if step else "",
+                f"{row.accuracy:.4f}" if row.accuracy is not None else "",
+                f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
+                duration(elapsed * (1 - row.done) / row.done) if row.done else "")
+        return table
 
 
 def described(settings: Mapping[str, Scalar]) -> str:

@@ -12,6 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from gru_bench.config import Scalar
+from gru_bench.sweep.claims import CLAIM
+from gru_bench.sweep.owners import START
 
 IMPORTING = "importing"
 """Set on a search while it is written: of which archive."""
@@ -156,6 +158,11 @@ def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study's attributes as they are once nobody works on it any more."""
     rest = dict(attributes)
     rest.pop(IMPORTING, None)
+    for key, value in attributes.items():
+        if key.startswith(START) and value:
+            rest[key] = {**value, "searching": False, "ended": True}
+        elif key.startswith(CLAIM) and value and value["state"] == "running":
+            rest[key] = {**value, "state": "free"}
     return rest
 
 

@@ -2,47 +2,40 @@
 
 The search of each model comes first, then its best settings are trained again on the confirm seeds and scored
 on the test split. Then come the runs of the contrasts, scored on validation reviews, and the stages after those.
-One process does all asking, telling and logging; workers only train.
+
+This process does all asking, telling and logging for its own workers, which only train. Any number of such
+processes may work on one study, on one machine or on many: each trial, and each of the other runs, is claimed by one
+of them, and what one that died has left, another takes up.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
-from gru_bench.batching import encode
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.corpus import SPLITS, Corpus
+from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.metrics import correct
-from gru_bench.results import (
-    Baseline,
-    DataSummary,
-    EpochRecord,
-    Predictions,
-    RunResult,
-    StepReport,
-    StudySummary,
-    TracePoint,
-    TrialSummary,
-)
-from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
-from gru_bench.sweep.contrasts import ContrastRun, contrast_runs, contrasts_of
+from gru_bench.results import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
+from gru_bench.statistics import Estimate
+from gru_bench.sweep.claims import digest, run_key
+from gru_bench.sweep.contrasts import contrast_runs
 from gru_bench.sweep.display import Display
+from gru_bench.sweep.interrupt import Interrupt
+from gru_bench.sweep.logbook import Logbook
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
-from gru_bench.sweep.study import IMPORTANCE_METHOD, OBJECTIVE, Search
-from gru_bench.sweep.tasks import MeasureBaselines, Train, corpus_of
+from gru_bench.sweep.study import RUN, Search
+from gru_bench.sweep.summary import accuracy_over_seeds, data_summary, study_metrics, study_summary
+from gru_bench.sweep.tasks import Check, MeasureBaselines, Train
 from gru_bench.sweep.transcript import result_lines, window_line
 from gru_bench.sweep.workers import (
+    Again,
     EpochDone,
     Failed,
     Finished,
@@ -52,45 +45,85 @@ from gru_bench.sweep.workers import (
     WasPruned,
     fair_threads,
 )
-from gru_bench.tracking import LoggedRun, RunWriter, Store
+from gru_bench.tracking import RunWriter, Store
 
 POLL_SECONDS = 0.5
+TAKE_OVER_SECONDS = 2.0
+"""Between two looks for what a dead process has left."""
 BASELINES = "baselines"
 MOST_FAILURES = 3
 """Trials that may fail one after another before a search is given up."""
+TAKEN = "given to another process, because this one seemed to have died"
+
+Role = Literal["trial", "confirm", "contrast"]
 
 
 @dataclass
 class _ModelState:
-    """One model's way through search and confirm stage."""
+    """One model's way through the study."""
 
     model: str
     search: Search
     tuned: dict[str, Scalar] | None = None
     """The settings that are confirmed; None while the search goes on."""
-    confirm_left: list[int] = field(default_factory=list)
-    confirmed: dict[int, str] = field(default_factory=dict)
-    """Seed -> run id, of the settings that are confirmed."""
-    earlier: list[LoggedRun] = field(default_factory=list)
-    """Confirm and contrast runs that earlier starts have finished, whatever their settings."""
+    planned: list[_Planned] = field(default_factory=list)
+    """What is to be trained once the search has ended, by whichever process."""
+    due: list[_Trial] = field(default_factory=list)
+    """Trials between two of their seeds."""
     failed_in_row: int = 0
 
 
-Role = Literal["trial", "confirm", "contrast"]
+@dataclass(frozen=True)
+class _Trial:
+    """A trial under way in this process."""
+
+    number: int
+    settings: Mapping[str, Scalar]
+    seeds_done: tuple[float, ...] = ()
+    """Validation accuracy of the seeds it was trained on so far; of a study of one seed a trial: empty."""
 
 
 @dataclass(frozen=True)
+class _Planned:
+    """A run to train, in the order of seeds, so that a study broken off holds whole seeds."""
+
+    state: _ModelState
+    role: Role
+    config: RunConfig
+    settings: Mapping[str, Scalar]
+    """In which it differs from the study's own; by these it is found again."""
+    name: str = ""
+    """The contrast run's."""
+    side: str = ""
+    contrasts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """By which it is claimed."""
+        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """Confirm runs first, seed by seed; of one seed the longest first, so that no worker is left with it."""
+        return (self.role == "contrast", self.config.seed, -step_cost(self.config) if self.role == "confirm" else 0.0)
+
+
+@dataclass
 class _Live:
-    """A job under way."""
+    """A job under way in this process."""
 
     state: _ModelState
     writer: RunWriter
-    number: int | None
-    """The trial's number; None for any other run."""
     role: Role
+    trial: _Trial | None
+    """None for any other run."""
+    claim: str
+    """The key of any other run; empty for a trial."""
     seed: int
-    best: list[float]
+    best: list[float] = field(default_factory=list)
     """Validation accuracy of each epoch so far."""
+    taken: bool = False
+    """Whether another process has it by now."""
 
 
 class Sweep:
@@ -116,18 +149,20 @@ class Sweep:
             display: told what happens.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.experiment, self.command, self.workers = experiment, command, workers
+        self.searches, self.experiment, self.command, self.workers = searches, experiment, command, workers
         self.timeout, self.texts, self.display = timeout, texts, display
         self.states = [_ModelState(model, searches[model]) for model in spec.models]
-        self.contrasts_left: list[ContrastRun] | None = None
-        """None until the search of their model has ended."""
+        self.log: Logbook
+        """From the moment that something is to be logged."""
+        self.contrasts: dict[str, int] = (
+            {spec.contrasts.model: len(contrast_runs(spec, {}))} if spec.contrasts is not None else {})
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
-        self.parent_tags: Mapping[str, str] = {}
-        """Of the study's own run, as an earlier start has left them."""
+        self.interrupt = Interrupt()
         self.started = time.monotonic()
+        self.looked = -TAKE_OVER_SECONDS
 
     def run(self) -> StudySummary:
         """Run what is left of the study and return it whole.
@@ -135,106 +170,124 @@ class Sweep:
         Raises:
             UsageError: where a setting cannot run on this machine.
             RunError: where no trial completes, or the store fails.
-            KeyboardInterrupt: passed on, once all that is under way is marked as broken off.
+            KeyboardInterrupt: where that was asked for, once all that is under way is marked as broken off.
         """
-        parent = self._parent()
-        contrasts = len(contrast_runs(self.spec, {}))
-        self.display.begin(self._trials_left(), self.spec.confirm * len(self.states), contrasts)
-        try:
-            with Pool(self.workers) as pool:
-                self._conduct(pool, parent)
-                first = {state.model: state.confirmed[min(state.confirmed)] for state in self.states if state.confirmed}
-                for stage in stages(self.spec, self._here, first, self.store.model):
-                    self._work_out(pool, parent, stage)
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            reason = "interrupted" if interrupted else str(error)
-            with suppress(RunError):  # where the store itself has failed, that is what is told
-                self._break_off(reason)
-                (parent.kill if interrupted else parent.fail)(reason)
-            raise
-        finally:
-            self.display.end()
-        summary = self._summary(parent)
-        parent.text("study.json", summary.to_json())
-        parent.metrics(self._study_metrics(summary))
-        parent.complete()
-        return summary
+        log: Logbook | None = None
+        with self.interrupt:
+            try:
+                with Pool(self.workers) as pool:
+                    self._check(pool)
+                    self.log = log = Logbook(
+                        self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
+                        command=self.command, texts=self.texts)
+                    log.take_over(first=True)
+                    self.display.begin(self._to_begin())
+                    self._conduct(pool)
+                    first = {state.model: done[0] for state in self.states if (done := self._confirmed(state))}
+                    for stage in stages(self.spec, self._here, first, self.store.model):
+                        self._work_out(pool, stage)
+            except BaseException as error:
+                if log is not None:
+                    self._break_off(log, error)
+                raise
+            finally:
+                self.display.end()
+            return self._end(log)
 
-    def _conduct(self, pool: Pool, parent: RunWriter) -> None:
+    def _check(self, pool: Pool) -> None:
+        """Find out before anything is begun whether runs can be trained here."""
+        configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
+        pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
+        while pool.busy:
+            for _, message in pool.messages(POLL_SECONDS):
+                match message:
+                    case Failed("settings", reason):
+                        raise UsageError(reason)
+                    case Failed(_, reason):
+                        raise RunError(reason)
+            if self.interrupt.asked:
+                raise KeyboardInterrupt
+
+    def _conduct(self, pool: Pool) -> None:
         pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
         while True:
-            while pool.idle and (job := self._next_job(parent)) is not None:
+            while pool.idle and (job := self._next_job()) is not None:
                 pool.submit(job)
-            if not pool.busy:
+            if not pool.busy and not self._left():
                 return
-            for job, message in pool.messages(POLL_SECONDS):
+            for job, message in self._messages(pool):
                 self._receive(pool, job, message)
-            self.display.tick()
 
-    def _next_job(self, parent: RunWriter) -> Job | None:
+    def _messages(self, pool: Pool) -> Iterator[tuple[Job, Message]]:
+        """Yield what the workers say, and do what is due now and then.
+
+        Raises:
+            KeyboardInterrupt: where that was asked for.
+        """
+        yield from pool.messages(POLL_SECONDS)
+        if self.interrupt.asked:
+            raise KeyboardInterrupt
         for state in self.states:
-            if (job := self._trial_job(state, parent)) is not None:
+            state.search.presence.renew(self._seconds)
+        if self._seconds - self.looked >= TAKE_OVER_SECONDS:
+            self.looked = self._seconds
+            self.log.take_over(first=False)
+            self.display.tick(self._to_begin())
+
+    @property
+    def _seconds(self) -> float:
+        """How long this start has taken so far."""
+        return time.monotonic() - self.started
+
+    def _left(self) -> bool:
+        """Return whether a run is still to be done, by this process or by another."""
+        return any(state.tuned is None or state.search.claims.open(run.key for run in state.planned)
+                   for state in self.states)
+
+    def _next_job(self) -> Job | None:
+        for state in self.states:
+            if (job := self._trial_job(state)) is not None:
                 return job
         for state in self.states:
-            if state.tuned is None and not any(live.state is state for live in self.live.values()):
+            if state.tuned is None and self._search_is_over(state):
                 self._end_search(state)
-        return self._confirm_job(parent) or self._contrast_job(parent)
+        return self._planned_job()
 
-    def _trial_job(self, state: _ModelState, parent: RunWriter) -> Job | None:
-        if state.tuned is not None or not self._may_ask(state):
+    def _trial_job(self, state: _ModelState) -> Job | None:
+        if state.tuned is not None or not (state.due or self._in_time(state)):
             return None
-        number, settings = state.search.ask()
-        config = self._here(self.spec.config(state.model, settings, self.spec.seed))
-        return self._begin(state, parent, config, "trial", settings, number=number)
-
-    def _may_ask(self, state: _ModelState) -> bool:
-        in_time = self.timeout is None or time.monotonic() - self.started < self.timeout
-        # A first trial is always run: without one there is nothing to confirm.
-        return state.search.counted < self.spec.trials and (in_time or state.search.counted == 0)
-
-    def _confirm_job(self, parent: RunWriter) -> Job | None:
-        """Begin the next confirm run: seed by seed, so that a study broken off holds whole seeds."""
-        ready = [state for state in self.states if state.confirm_left]
-        if not ready:
+        if state.due:
+            trial = state.due.pop(0)
+        elif (asked := state.search.ask()) is not None:
+            trial = _Trial(*asked)
+            if self.spec.seeds_per_trial > 1:
+                trial = self._gone_on(state, trial)
+        else:
             return None
-        # The longest run of a seed first, so that at the end no worker has a long one all to itself.
-        state = min(ready, key=lambda state: (state.confirm_left[0], -step_cost(self.spec.config(state.model, {}, 0))))
-        seed = state.confirm_left.pop(0)
-        assert state.tuned is not None
-        config = self._here(self.spec.config(state.model, state.tuned, seed))
-        return self._begin(state, parent, config, "confirm", state.tuned)
-
-    def _contrast_job(self, parent: RunWriter) -> Job | None:
-        """Begin the next run of the contrasts, which need their model's tuned settings."""
-        asked = self.spec.contrasts
-        if asked is None:
-            return None
-        state = next(state for state in self.states if state.model == asked.model)
-        if state.tuned is None:
-            return None
-        if self.contrasts_left is None:
-            self.contrasts_left = self._contrasts_to_do(state, state.tuned)
-        if not self.contrasts_left:
-            return None
-        run = self.contrasts_left.pop(0)
+        config = self._here(self.spec.config(
+            state.model, trial.settings, self.spec.search_seeds[len(trial.seeds_done)]))
+        seed = f" seed {config.seed}" if self.spec.seeds_per_trial > 1 else ""
         return self._begin(
-            state, parent, self._here(run.config), "contrast", run.settings, name=run.name,
-            tags={"gru_bench.side": run.side, "gru_bench.contrast": ",".join(run.contrasts)})
+            state, config, "trial", trial.settings, f"{state.model} trial {trial.number}{seed}", trial=trial)
 
-    def _contrasts_to_do(self, state: _ModelState, tuned: Mapping[str, Scalar]) -> list[ContrastRun]:
-        """Return the runs that no earlier start has finished; those that nobody asks for any more are set aside."""
-        runs: dict[tuple[str, str, int | None], ContrastRun] = {
-            (run.side, _digest(run.settings), run.config.seed): run for run in contrast_runs(self.spec, tuned)}
-        for earlier in state.earlier:
-            if earlier.role != "contrast":
-                continue
-            tags = earlier.tags
-            run = runs.pop((tags["gru_bench.side"], tags["gru_bench.settings"], earlier.seed), None)
-            writer = self.store.writer(earlier.run_id)
-            writer.tags({"gru_bench.role": "superseded"} if run is None else
-                        {"gru_bench.contrast": ",".join(run.contrasts)})
-        return list(runs.values())
+    def _gone_on(self, state: _ModelState, trial: _Trial) -> _Trial:
+        """Let a trial that is tried again keep the seeds that were done, but for the last it may have."""
+        done = tuple(state.search.seeds_done(trial.number)[:self.spec.seeds_per_trial - 1])
+        for place, value in enumerate(done):
+            state.search.report(trial.number, place, value)
+        return replace(trial, seeds_done=done)
+
+    def _in_time(self, state: _ModelState) -> bool:
+        # A first trial is always run: without one there is nothing to confirm.
+        return self.timeout is None or self._seconds < self.timeout or state.search.counted == 0
+
+    def _search_is_over(self, state: _ModelState) -> bool:
+        """Return whether no trial is under way, and nobody may ask for one any more."""
+        search = state.search
+        if search.counted < self.spec.trials and self._in_time(state) and not search.exhausted:
+            return False
+        search.presence.stop_searching()
+        return not search.running and not search.presence.others(searching=True)
 
     def _end_search(self, state: _ModelState) -> None:
         best = state.search.best()
@@ -243,44 +296,57 @@ class Sweep:
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
-        self._set_aside(state, state.tuned)
-        state.confirm_left = [seed for seed in self.spec.confirm_seeds if seed not in state.confirmed]
+        if state.search.exhausted and state.search.counted < self.spec.trials:
+            self.notes.append(f"The space of {state.model} has no more than {state.search.counted} points: all were "
+                              f"tried, instead of the {self.spec.trials} trials asked for.")
+        state.planned = list(self._plan(state, state.tuned))
+        self.notes += self.log.set_aside(state.model, state.tuned, {run.key: run for run in state.planned})
         self.display.search_ended(state.model, best)
 
+    def _plan(self, state: _ModelState, tuned: Mapping[str, Scalar]) -> Iterator[_Planned]:
+        for seed in self.spec.confirm_seeds:
+            yield _Planned(state, "confirm", self.spec.config(state.model, tuned, seed), tuned)
+        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
+            for run in contrast_runs(self.spec, tuned):
+                yield _Planned(state, "contrast", run.config, run.settings, run.name, run.side, run.contrasts)
+
+    def _planned_job(self) -> Job | None:
+        free = {(state.model, key) for state in self.states
+                for key in state.search.claims.free(run.key for run in state.planned)}
+        for run in sorted((run for state in self.states for run in state.planned), key=lambda run: run.rank):
+            if (run.state.model, run.key) in free and run.state.search.claims.take(run.key):
+                label = " ".join(filter(None, (run.state.model, run.name, f"seed {run.config.seed}")))
+                return self._begin(
+                    run.state, self._here(run.config), run.role, run.settings, label, claim=run.key,
+                    tags={"gru_bench.side": run.side, "gru_bench.contrast": ",".join(run.contrasts)}
+                    if run.role == "contrast" else {})
+        return None
+
     def _begin(
-        self, state: _ModelState, parent: RunWriter, config: RunConfig, role: Role, settings: Mapping[str, Scalar], *,
-        number: int | None = None, name: str = "", tags: Mapping[str, str] | None = None,
+        self, state: _ModelState, config: RunConfig, role: Role, settings: Mapping[str, Scalar],
+        label: str, *, trial: _Trial | None = None, claim: str = "", tags: Mapping[str, str] | None = None,
     ) -> Job:
         """Log that a run begins and return the job.
 
         Args:
             state: of its model.
-            parent: the study's own run.
             config: the run's.
             role: what it is to the study.
             settings: in which it differs from the study's own; by these it is found again.
-            number: the trial's.
-            name: the contrast run's.
+            label: under which it is shown.
+            trial: whose run it is.
+            claim: the key of any other run.
             tags: more to log.
         """
-        label = {"trial": f"{state.model} trial {number}", "confirm": f"{state.model} seed {config.seed}",
-                 "contrast": f"{state.model} {name} seed {config.seed}"}[role]
-        writer = self.store.start(
-            self.experiment, f"{self.spec.name}: {label}", role=role, study=self.spec.name, model=state.model,
-            command=self.command, config=config, fingerprint=self._fingerprint(config), parent=parent.run_id,
-            tags={"gru_bench.settings": _digest(settings),
-                  "gru_bench.trial": "" if number is None else str(number), **(tags or {})})
-        if number is not None:
-            state.search.note(number, "run_id", writer.run_id)
-        self.live[label] = _Live(state, writer, number, role, config.seed, [])
-        self.display.job_started(label, settings if role == "trial" else {})
+        writer = self.log.begin(label, role, config, settings, {
+            "gru_bench.trial": "" if trial is None else str(trial.number), **(tags or {})})
+        self.live[label] = _Live(state, writer, role, trial, claim, config.seed)
+        if trial is not None:
+            state.search.note(trial.number, RUN, writer.run_id)
+        else:
+            state.search.claims.note_run(claim, writer.run_id)
+        self.display.job_started(label, settings if role == "trial" else {}, role)
         return Job(label, Train(config, score_test=role == "confirm"))
-
-    def _fingerprint(self, config: RunConfig) -> str:
-        """Return the fingerprint of the data a run is trained on: contrasts split it in another way."""
-        if config.data == self.spec.base.data:
-            return self.corpus.fingerprint
-        return corpus_of(config.data).fingerprint
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
@@ -298,18 +364,19 @@ class Sweep:
             case TracePoint():
                 if self._transcribed(live):
                     self.display.note(f"{job.key}: {window_line(message)}")
+            case Again(reason):
+                live.best.clear()
+                live.writer.tags({"gru_bench.done_again": reason})
+                self.display.note(f"{job.key}: {reason}")
             case EpochDone(record):
-                pool.answer(job, go_on=not self._epoch(live, record))
+                pool.answer(job, go_on=self._epoch(live, record))
                 live.writer.epoch(record)
                 self.display.job_epoch(job.key, record)
             case Finished(outcome):
                 assert isinstance(outcome, RunResult)
                 self._finished(job, live, outcome)
             case WasPruned():
-                assert live.number is not None
-                live.state.search.prune(live.number)
-                live.writer.prune(f"pruned after epoch {len(live.best)}: below the median of earlier trials")
-                self._forget(job, "pruned", max(live.best))
+                self._pruned(job, live)
             case Failed(kind, reason):
                 self._failed(job, live, kind, reason)
 
@@ -318,25 +385,28 @@ class Sweep:
         return self.spec.protocol == "homework" and live.role == "confirm"
 
     def _epoch(self, live: _Live, record: EpochRecord) -> bool:
-        """Take note of an epoch; return whether its trial should be pruned."""
+        """Take note of an epoch; return whether its run goes on."""
         if record.validation_accuracy is None:
-            return False
+            return True
         live.best.append(record.validation_accuracy)
-        if live.number is None:
-            return False
-        prune = live.state.search.report(live.number, record.epoch, max(live.best))
-        return prune and record.epoch < self.spec.base.training.epochs
+        if live.trial is None:
+            return True
+        if self.spec.seeds_per_trial > 1:
+            live.taken = not live.state.search.is_ours(live.trial.number)
+            return not live.taken
+        verdict = live.state.search.report(live.trial.number, record.epoch, max(live.best))
+        live.taken = verdict == "taken"
+        return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
 
     def _finished(self, job: Job, live: _Live, result: RunResult) -> None:
+        # Its record first, then its end: whoever takes over in between finds the record whole.
         live.writer.finish(result, with_model=live.role == "confirm")
         live.state.failed_in_row = 0
-        if live.role == "trial":
-            assert live.number is not None
-            value = max(live.best)
-            live.state.search.complete(live.number, value)
-            self._forget(job, "complete", value)
+        if live.trial is not None:
+            self._finished_trial(job, live, live.trial)
+        elif not live.state.search.claims.finish(live.claim):
+            self._taken(job, live)
         elif live.role == "confirm":
-            live.state.confirmed[live.seed] = live.writer.run_id
             if self._transcribed(live):
                 for line in result_lines(result):
                     self.display.note(f"{job.key}: {line}")
@@ -344,32 +414,85 @@ class Sweep:
         else:
             self._forget(job, "validated", _accuracy(result.predictions["validation"]))
 
-    def _failed(self, job: Job, live: _Live, kind: str, reason: str) -> None:
-        live.writer.fail(reason)
-        search = live.state.search
-        if kind == "settings":
-            if live.number is not None:
-                search.give_up(live.number, reason)
-            self._forget(job, "failed", None, reason)
-            raise UsageError(reason)
-        self._forget(job, "failed", None, reason)
-        if live.number is None:
-            self.notes.append(f"The {live.role} run of {live.state.model} with seed {live.seed} failed: {reason}")
-            return
-        if kind == "worker":
-            search.give_up(live.number, reason)
+    def _finished_trial(self, job: Job, live: _Live, trial: _Trial) -> None:
+        """End a trial, or one of its seeds."""
+        search, value = live.state.search, max(live.best)
+        if self.spec.seeds_per_trial > 1:
+            trial = replace(trial, seeds_done=(*trial.seeds_done, value))
+            verdict = search.report(trial.number, len(trial.seeds_done) - 1, value)
+            if verdict == "go on" and len(trial.seeds_done) < self.spec.seeds_per_trial:
+                live.state.due.append(trial)
+                self._forget(job, "seed done", value)
+                return
+            if verdict == "prune" and len(trial.seeds_done) < self.spec.seeds_per_trial and search.prune(trial.number):
+                self._forget(job, "pruned", value)
+                return
+            value = sum(trial.seeds_done) / len(trial.seeds_done)
+        if search.complete(trial.number, value):
+            self._forget(job, "complete", value)
         else:
-            search.fail(live.number, reason)
+            self._taken(job, live)
+
+    def _pruned(self, job: Job, live: _Live) -> None:
+        assert live.trial is not None
+        if not live.taken:
+            live.writer.prune(f"pruned after epoch {len(live.best)}: below the median of earlier trials")
+            live.taken = not live.state.search.prune(live.trial.number)
+        if live.taken:
+            self._taken(job, live)
+        else:
+            self._forget(job, "pruned", max(live.best))
+
+    def _taken(self, job: Job, live: _Live) -> None:
+        live.writer.kill(TAKEN)
+        live.writer.tags({"gru_bench.complete": "false"})  # it may have been recorded whole
+        self._forget(job, "left", None, TAKEN)
+
+    def _failed(self, job: Job, live: _Live, kind: str, reason: str) -> None:
+        (live.writer.kill if kind in ("worker", "machine") else live.writer.fail)(reason)
+        self._forget(job, "failed", None, reason)
+        search = live.state.search
+        again = False
+        if live.trial is None:
+            self._failed_claim(live, kind, reason)
+        elif kind == "run":
+            search.fail(live.trial.number, reason)
+        else:
+            again = search.give_up(live.trial.number, reason, fault=kind == "worker")
+        if kind == "settings":
+            raise UsageError(reason)
+        if kind == "machine":
+            raise RunError(reason)
+        if live.trial is None or again:
+            return
         live.state.failed_in_row += 1
         if live.state.failed_in_row >= MOST_FAILURES:
             raise RunError(f"trials must end well now and then, but the last {MOST_FAILURES} of {live.state.model} all "
                            f"failed, the last because {reason}")
 
-    def _work_out(self, pool: Pool, parent: RunWriter, stage: Stage) -> None:
-        """Do a stage, unless its result is there."""
-        tag = f"gru_bench.stage.{stage.name}"
-        if self.parent_tags.get(tag) == stage.digest:
+    def _failed_claim(self, live: _Live, kind: str, reason: str) -> None:
+        claims = live.state.search.claims
+        if kind != "run" and claims.release(live.claim, fault=kind == "worker"):
             return
+        claims.fail(live.claim)
+        self.notes.append(f"The {live.role} run of {live.state.model} with seed {live.seed} failed: {reason}")
+
+    def _work_out(self, pool: Pool, stage: Stage) -> None:
+        """Do a stage, unless its result is there, or wait for the process that does it."""
+        key, claims = f"stage {stage.name} {stage.digest}", self.log.home.claims
+        while claims.open([key]):
+            if claims.take(key):
+                try:
+                    whole = self._worked_out(pool, stage)
+                except BaseException:
+                    claims.release(key, fault=False)
+                    raise
+                (claims.finish if whole else claims.fail)(key)
+            else:
+                list(self._messages(pool))
+
+    def _worked_out(self, pool: Pool, stage: Stage) -> bool:
+        """Do a stage; return whether all of its tasks ended well."""
         tasks = stage.tasks()
         waiting = list(tasks.items())
         outcomes: dict[str, object] = {}
@@ -378,7 +501,7 @@ class Sweep:
                 label, task = waiting.pop(0)
                 pool.submit(Job(label, task))
                 self.display.job_started(label, {})
-            for job, message in pool.messages(POLL_SECONDS):
+            for job, message in self._messages(pool):
                 match message:
                     case Finished(outcome):
                         outcomes[job.key] = outcome
@@ -388,11 +511,9 @@ class Sweep:
                         self.display.job_ended(job.key, "failed", None, reason)
                     case _:
                         raise AssertionError(message)
-            self.display.tick()
         if outcomes:
-            parent.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
-        if len(outcomes) == len(tasks):
-            parent.tags({tag: stage.digest})
+            self.log.study.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
+        return len(outcomes) == len(tasks)
 
     def _receive_baselines(self, message: Message) -> None:
         match message:
@@ -409,127 +530,76 @@ class Sweep:
 
     def _forget(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
         del self.live[job.key]
+        self.display.tick(self._to_begin())
         self.display.job_ended(job.key, outcome, value, reason)
 
-    def _break_off(self, reason: str) -> None:
+    def _break_off(self, log: Logbook, error: BaseException) -> None:
+        """Leave a study that the next start goes on with, telling it all that can still be told."""
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if interrupted else str(error)
         for live in self.live.values():
-            if live.number is not None:
-                live.state.search.give_up(live.number, reason, fault=False)
-            live.writer.kill(reason)
+            with suppress(Exception):  # what cannot be told, the next start finds out; the error at hand is shown
+                live.writer.kill(reason)
+                if live.trial is not None:
+                    live.state.search.give_up(live.trial.number, reason, fault=False)
+                else:
+                    live.state.search.claims.release(live.claim, fault=False)
+        for state in self.states:
+            for trial in state.due:
+                with suppress(Exception):
+                    state.search.give_up(trial.number, reason, fault=False)
+        with suppress(Exception), log.home.lock:
+            if self._sign_out():
+                (log.study.kill if interrupted else log.study.fail)(reason)
 
-    def _trials_left(self) -> int:
-        return sum(max(0, self.spec.trials - state.search.counted) for state in self.states)
+    def _end(self, log: Logbook) -> StudySummary:
+        """Close the study's own run, unless another process still works on the study and will."""
+        with log.home.lock:
+            last = self._sign_out()
+            stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
+            summary = study_summary(
+                self.spec, self.data, self.searches,
+                {state.model: state.tuned for state in self.states if state.tuned is not None},
+                baselines=self.baselines, stretches=() if stretches is None else stretches_of(stretches),
+                seconds=log.home.presence.seconds(), notes=self.notes)
+            if last:
+                log.study.text("study.json", summary.to_json())
+                log.study.metrics(study_metrics(summary))
+                log.study.complete()
+        return summary
 
-    def _parent(self) -> RunWriter:
-        """Return the study's own run: the one of an earlier start, or a new one."""
-        for study in self._studies():
-            if study.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint:
-                self._take_over(study)
-                self.parent_tags = study.tags
-                return self.store.resume(study.run_id)
-        writer = self.store.start(
-            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
-            command=self.command, fingerprint=self.corpus.fingerprint)
-        writer.params({"study": self.spec.name, "models": ",".join(self.spec.models), "trials": self.spec.trials,
-                       "confirm": self.spec.confirm, "search_seed": self.spec.seed, "data": self.corpus.name})
-        writer.dataset(self.corpus.name, self.corpus.fingerprint)
-        if self.texts:
-            writer.texts("test", self.corpus.test.example_id_N, self.corpus.texts("test"))
-        return writer
+    def _sign_out(self) -> bool:
+        """Say that this start has ended; return whether no other goes on."""
+        for state in self.states:
+            state.search.presence.end(self._seconds)
+        return not self.log.home.presence.others()
 
-    def _take_over(self, study: LoggedRun) -> None:
-        """Close what a start that was killed has left open, and remember what was finished."""
-        for run in self.store.runs(self.experiment):
-            if run.tags.get("mlflow.parentRunId") != study.run_id:
-                continue
-            if run.status == "RUNNING":
-                self.store.writer(run.run_id).kill("its process ended without a word")
-            elif run.role in ("confirm", "contrast") and run.complete:
-                for state in self.states:
-                    if state.model == run.model:
-                        state.earlier.append(run)
+    def _to_begin(self) -> dict[str, int]:
+        """Return how many runs of each role nobody has begun."""
+        counts = {"trial": 0, "confirm": 0, "contrast": 0}
+        for state in self.states:
+            if state.tuned is None:
+                counts["trial"] += max(0, self.spec.trials - state.search.counted) if self._in_time(state) else 0
+                counts["confirm"] += self.spec.confirm
+                counts["contrast"] += self.contrasts.get(state.model, 0)
+            else:
+                free = set(state.search.claims.free(run.key for run in state.planned))
+                for run in state.planned:
+                    counts[run.role] += run.key in free
+        return counts
 
-    def _studies(self) -> Iterator[LoggedRun]:
-        if self.experiment in self.store.experiments():
-            yield from (run for run in self.store.runs(self.experiment)
-                        if run.role == "study" and run.study == self.spec.name)
-
-    def _set_aside(self, state: _ModelState, settings: Mapping[str, Scalar]) -> None:
-        """Take over the confirm runs of earlier starts that hold these settings; set the others aside."""
-        for run in state.earlier:
-            if run.role != "confirm":
-                continue
-            assert run.seed is not None
-            if run.tags["gru_bench.settings"] == _digest(settings):
-                state.confirmed[run.seed] = run.run_id
-                continue
-            self.store.writer(run.run_id).tags({"gru_bench.role": "superseded"})
-            note = (f"The search of {state.model} went on after its best settings had been scored on the test split; "
-                    "those runs are set aside.")
-            if note not in self.notes:
-                self.notes.append(note)
+    def _confirmed(self, state: _ModelState) -> list[str]:
+        """Return the runs of the confirm seeds that are done, in the order of the seeds, whoever did them."""
+        claims = [state.search.claims.get(run.key) for run in state.planned if run.role == "confirm"]
+        return [claim.run_id for claim in claims if claim is not None and claim.state == "done"]
 
     def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
         """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""
         found = {}
         for state in self.states:
-            runs = [self.store.predictions(run_id, "test") for run_id in state.confirmed.values()]
-            if runs:
-                correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
-                spread = seed_deviation(correct_RN) if len(runs) > 1 else None
-                found[state.model] = (accuracy_interval(correct_RN), spread)
+            if (done := self._confirmed(state)):
+                found[state.model] = accuracy_over_seeds([self.store.predictions(run_id, "test") for run_id in done])
         return found
-
-    def _summary(self, parent: RunWriter) -> StudySummary:
-        trials: list[TrialSummary] = [trial for state in self.states for trial in state.search.trials()]
-        best = {state.model: found for state in self.states if (found := state.search.best()) is not None}
-        stretches = self.store.text(parent.run_id, STRETCHES) if self.spec.stretches else None
-        contrasts = [contrast for state in self.states if self.spec.contrasts and state.tuned is not None
-                     and state.model == self.spec.contrasts.model for contrast in contrasts_of(self.spec, state.tuned)]
-        return StudySummary(
-            name=self.spec.name, purpose=self.spec.purpose, models=tuple(self.spec.models),
-            space={key: span.described() for key, span in self.spec.space.items()}, sampler=self.spec.sampler,
-            pruner=self.spec.pruner, objective=OBJECTIVE, trials_asked=self.spec.trials,
-            epochs=self.spec.base.training.epochs, search_seed=self.spec.seed,
-            confirm_seeds=self.spec.confirm_seeds, trials=tuple(trials),
-            best={model: found[0] for model, found in best.items()},
-            best_value={model: found[1] for model, found in best.items()},
-            importance={state.model: state.search.importance() for state in self.states},
-            importance_method=IMPORTANCE_METHOD, data=self.data, baselines=self.baselines,
-            seconds=time.monotonic() - self.started, notes=tuple(self.notes), protocol=self.spec.protocol,
-            stretches=() if stretches is None else stretches_of(stretches), contrasts=tuple(contrasts),
-            contrast_seeds=self.spec.contrast_seeds)
-
-    def _study_metrics(self, summary: StudySummary) -> dict[str, float]:
-        states = [trial.state for trial in summary.trials]
-        return {
-            **{f"search/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")},
-            **{f"search/best_{model}": value for model, value in summary.best_value.items()},
-            **{f"importance/{model}/{key}": share for model, shares in summary.importance.items()
-               for key, share in shares.items()},
-            "time/study_seconds": summary.seconds,
-        }
-
-
-def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
-    """Describe the data of a study, as its models read it."""
-    splits = (corpus.train, corpus.validation, corpus.test)
-    label_N = np.concatenate([split.label_N for split in splits])
-    category_N = np.concatenate([split.category_N for split in splits])
-    names, counts = np.unique(category_N, return_counts=True)
-    encoded = [encode(split, vectors, spec.base.data.max_length) for split in splits]
-    dropped = sum(int(part.dropped_N.sum()) for part in encoded)
-    return DataSummary(
-        name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
-        test=len(corpus.test), positive_share=float(label_N.mean()),
-        categories={str(name): int(count) for name, count in zip(names, counts, strict=True) if name},
-        repeats_removed=corpus.repeats_removed, test_repeats_removed=corpus.test_repeats_removed,
-        vocabulary=len(corpus.words), embedding=spec.base.embedding.name, embedding_dimension=vectors.dimension,
-        covered_words=int((vectors.row_of_word >= 0).sum()),
-        dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
-        max_length=spec.base.data.max_length,
-        cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
-        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)})
 
 
 def step_cost(config: RunConfig) -> float:
@@ -541,7 +611,3 @@ def step_cost(config: RunConfig) -> float:
 
 def _accuracy(predictions: Predictions) -> float:
     return float(correct(predictions.label_N, predictions.probability_N).mean())
-
-
-def _digest(settings: Mapping[str, Scalar]) -> str:
-    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]

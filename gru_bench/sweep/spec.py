@@ -16,6 +16,8 @@ from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
+LEAST_RACED = 5
+"""Seeds from which on racing may save one: a signed-rank test at p = 0.1 cannot reject below 4 pairs."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 SECTIONS = ("data", "embedding", "model", "training")
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
@@ -78,7 +80,10 @@ class StudySpec(Section):
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "none"] = "median"
+    pruner: Literal["median", "wilcoxon", "none"] = "median"
+    """Between epochs: median. Between seeds, where a trial has several: wilcoxon."""
+    seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
+    """Seeds that a trial's validation accuracy is averaged over."""
     protocol: Protocol = "tuning"
     base: RunConfig = RunConfig()
     own: Mapping[str, Mapping[str, Scalar]] = {}
@@ -91,6 +96,11 @@ class StudySpec(Section):
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
+
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """Seeds of each trial; all are at most 9,999, and so never those of the confirm stage."""
+        return tuple((self.seed + n) % (LARGEST_SEED + 1) for n in range(self.seeds_per_trial))
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
@@ -140,7 +150,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
     # Trials drawn at random stay comparable as draws only where none is broken off for what others reached.
-    values.setdefault("pruner", "none" if values.get("sampler") == "random" else "median")
+    values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
     spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name)
     if models is not None:
         lost = [model for model in models if model not in spec.models]
@@ -149,6 +159,14 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         spec = _with_models(spec, models)
     _check(spec, path.name)
     return spec
+
+
+def _usual_pruner(values: Mapping[str, Any]) -> str:
+    """Return how trials are broken off where the study does not say: those of several seeds are raced."""
+    seeds = values.get("seeds_per_trial", 1)
+    if not isinstance(seeds, int) or seeds == 1:
+        return "median"
+    return "wilcoxon" if seeds >= LEAST_RACED else "none"
 
 
 def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
@@ -237,6 +255,13 @@ def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and spec.base.training.selection != "best_validation":
         raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but got "
                          f"{spec.base.training.selection!r}")
+    if spec.pruner == "wilcoxon" and spec.seeds_per_trial < LEAST_RACED:
+        raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACED}, because its "
+                         f"test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
+                         "take 'none'")
+    if spec.pruner == "median" and spec.seeds_per_trial > 1:
+        raise UsageError(f"{where}: pruner 'median' compares epochs of one seed, but seeds_per_trial is "
+                         f"{spec.seeds_per_trial}: take 'wilcoxon' (from {LEAST_RACED} seeds on) or 'none'")
     _check_own(spec, where)
     if spec.contrasts is not None:
         _check_contrasts(spec, spec.contrasts, where)

@@ -1,31 +1,36 @@
-"""The only module that imports optuna: a search space, what to try next, and what is known so far.
+"""A search: its space, what to try next, and what is known so far.
 
-One `Search` is one model of one study. A single process asks and tells; where trials run is not its business.
+One `Search` is one model of one study. Any number of processes may ask and tell at once: each trial belongs to the
+process that asked for it, and counting and asking are one step. Where trials run is not its business.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import RunConfig, Scalar, flat
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import UsageError
 from gru_bench.results import TrialSummary
+from gru_bench.sweep.claims import STARTS, Claim, Claims
+from gru_bench.sweep.owners import Presence, owner
+from gru_bench.sweep.space import LISTED, Point, point, size, untried
 from gru_bench.sweep.spec import Range, StudySpec
+from gru_bench.sweep.storage import lock_for
 
-JOURNAL = "optuna.journal"
-OBJECTIVE = "validation accuracy of the kept epoch, maximised"
+RACE_P = 0.1
+"""Of the signed-rank test by which a trial of several seeds is given up against the best one."""
 RETRIES = 3
 STARTUP_TRIALS = 5
 """Random trials before the sampler begins to model."""
@@ -35,40 +40,24 @@ IMPORTANCE_TRIALS = 4
 IMPORTANCE_METHOD = "PED-ANOVA"
 OWN_FAULT = "own_fault"
 """Set on a trial that failed by itself, such as by a loss that is not finite; it counts as tried."""
-HERE_AND_NOW = ("training.device", "training.threads", "model.name", "model.engine", "seed")
+DUPLICATE_OF = "duplicate_of"
+"""Set on a proposal that equals an earlier trial; it was never trained, and does not count."""
+OWNER = "owner"
+RUN = "run_id"
+HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what is asked."""
 
-
-def open_storage(url: str | None) -> optuna.storages.BaseStorage:
-    """Open where searches live: a journal file in the working directory, or a database by its URL.
-
-    Raises:
-        UsageError: for a URL that names no database.
-        RunError: for a store that does not answer.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if url is None or url.endswith(".journal"):
-        path = Path(url or JOURNAL)
-        _mend(path)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    if "://" not in url:
-        raise UsageError("--storage must be a database URL such as postgresql://user@host/name, or a file that ends "
-                         f"in .journal, but got {url!r}")
-    try:
-        return optuna.storages.RDBStorage(url)
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"the search's storage must answer, but {_without_password(url)!r} does not: {lines[0]}. Start "
-                       "its server, or leave --storage out to use optuna.journal in this directory") from error
+Verdict = Literal["go on", "prune", "taken"]
+"""What becomes of a trial after an epoch; taken: it was given to another process, because this one seemed dead."""
 
 
-def _mend(path: Path) -> None:
-    """Cut a last line that a kill left unfinished: what is appended to it would never be read again."""
-    if path.exists() and path.stat().st_size:
-        with path.open("rb+") as file:
-            content = file.read()
-            if not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
+@dataclass(frozen=True)
+class Orphan:
+    """A trial under way whose process has died."""
+
+    number: int
+    run_id: str
+    """The run that holds its record; empty where it had none yet."""
 
 
 class Search:
@@ -85,17 +74,18 @@ class Search:
         self.spec, self.model = spec, model
         self.space: dict[str, BaseDistribution] = {key: _distribution(span) for key, span in spec.space.items()}
         name = f"{spec.name}/{model}"
-        self.study = optuna.create_study(
-            study_name=name, storage=storage, direction="maximize", load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=STARTUP_TRIALS - 1, n_warmup_steps=WARMUP_EPOCHS)
-            if spec.pruner == "median" else optuna.pruners.NopPruner())
-        self._agree(_identity(spec, model, fingerprint))
-        starts = int(self.study.user_attrs.get("starts", 0))
-        self.study.set_user_attr("starts", starts + 1)
-        self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{starts}:{platform.node() if starts else ''}")
+        self.lock = lock_for(storage, name)
+        with self.lock:
+            self.study = optuna.create_study(
+                study_name=name, storage=storage, direction="maximize", load_if_exists=True,
+                pruner=_pruner(spec))
+            self._agree(_identity(spec, model, fingerprint))
+            self.start = int(self.study.user_attrs.get(STARTS, 0)) + 1
+            self.study.set_user_attr(STARTS, self.start)
+        self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.start - 1}:")
+        self.presence = Presence(self.study, self.start)
+        self.claims = Claims(self.study, self.lock, owner(), self.start)
         self._trials: dict[int, Trial] = {}
-        self._recover()
 
     def _agree(self, identity: Mapping[str, Any]) -> None:
         known = self.study.user_attrs.get("identity")
@@ -111,48 +101,144 @@ class Search:
             raise UsageError(f"the study {self.spec.name!r} must go on as it began, but {what}. Give the new question "
                              "a name of its own (--study-name NAME), or go back to the old settings")
 
-    def _recover(self) -> None:
-        """Queue again what was running when its process, on this machine, died."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            host, pid = trial.user_attrs.get("host"), trial.user_attrs.get("pid")
-            if host == platform.node() and not _alive(pid):
-                self._give_up(trial.number, trial.params, trial.user_attrs, "its process ended without a word")
-
     @property
     def counted(self) -> int:
         """Trials finished or under way: what an asked total is compared with."""
-        return sum(
-            trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-            or (trial.state == TrialState.FAIL and bool(trial.user_attrs.get(OWN_FAULT)))
-            for trial in self.study.get_trials(deepcopy=False))
+        return sum(map(_counts, self.study.get_trials(deepcopy=False)))
 
-    def ask(self) -> tuple[int, dict[str, Scalar]]:
-        """Begin a trial: its number and the settings to try."""
-        trial = self.study.ask(self.space)
-        trial.set_user_attr("host", platform.node())
-        trial.set_user_attr("pid", os.getpid())
+    @property
+    def running(self) -> bool:
+        """Whether a trial is under way, in this process or another."""
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+    def ask(self) -> tuple[int, dict[str, Scalar]] | None:
+        """Begin a trial: its number and the settings to try.
+
+        What was tried before, or is being tried, is not tried again: a proposal that equals it is put aside, does
+        not count, and a random point that was not tried takes its place.
+
+        Returns:
+            None where as many as asked for are finished or under way, or where all points of a space are.
+        """
+        if self.counted >= self.spec.trials or self.exhausted:
+            return None
+        with self.lock:
+            if self.counted >= self.spec.trials or self.exhausted:  # now that nobody else can ask
+                return None
+            trial = self._signed(self.study.ask(self.space))
+            while (twin := self._twin(trial)) is not None:
+                self._end(trial.number, TrialState.FAIL, notes={DUPLICATE_OF: twin})
+                settings = self._untried()
+                if settings is None:
+                    return None
+                self.study.enqueue_trial(settings)
+                trial = self._signed(self.study.ask(self.space))
         self._trials[trial.number] = trial
         return trial.number, dict(trial.params)
 
-    def report(self, number: int, epoch: int, value: float) -> bool:
-        """Take note of a trial's value after an epoch; return whether it should be pruned."""
+    @property
+    def exhausted(self) -> bool:
+        """Whether each point of the space is tried or being tried, and none waits to be tried again."""
+        points = size(self.space)
+        if points > LISTED or self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return False
+        return len(self._tried()) >= points
+
+    def _signed(self, trial: Trial) -> Trial:
+        trial.set_user_attr(OWNER, owner())
+        return trial
+
+    def _tried(self) -> dict[Point, int]:
+        """Return point -> number of the first trial that tried it, or is trying it."""
+        tried: dict[Point, int] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            if _counts(trial) and trial.params.keys() == self.space.keys():
+                tried.setdefault(point(trial.params), trial.number)
+        return tried
+
+    def _twin(self, trial: Trial) -> int | None:
+        """Return the number of another trial with the settings of this one, or None."""
+        return next((other for tried, other in self._tried().items()
+                     if other != trial.number and tried == point(trial.params)), None)
+
+    def _untried(self) -> dict[str, Scalar] | None:
+        number = len(self.study.get_trials(deepcopy=False))
+        seed = _seed(f"{self.spec.seed}:{self.model}:{number}:untried")
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        return untried(self.space, self._tried(), np.random.default_rng(seed),
+                       lambda: dict(draws.ask(self.space).params))
+
+    def report(self, number: int, step: int, value: float) -> Verdict:
+        """Take note of a trial's value; return what becomes of it.
+
+        Args:
+            number: of the trial.
+            step: the epoch, from 1, or of a trial of several seeds the seed's place, from 0.
+            value: the best validation accuracy so far, or of that seed.
+        """
         trial = self._trials[number]
-        trial.report(value, epoch)
-        return trial.should_prune()
+        try:
+            trial.report(value, step)
+        except UpdateFinishedTrialError:
+            return "taken"
+        return "prune" if trial.should_prune() else "go on"
 
-    def complete(self, number: int, value: float) -> None:
-        """End a trial with its objective."""
-        self.study.tell(number, float(value), skip_if_finished=True)
+    def is_ours(self, number: int) -> bool:
+        """Return whether a trial that this process began is still under way here."""
+        return self._frozen(number).state == TrialState.RUNNING
 
-    def prune(self, number: int) -> None:
+    def seeds_done(self, number: int) -> list[float]:
+        """Return the values of the first seeds of a trial: its own, or those of the one that it is tried again for."""
+        trial = self._frozen(number)
+        while not trial.intermediate_values and "retry_of" in trial.user_attrs:
+            trial = self._frozen(int(trial.user_attrs["retry_of"]))
+        return [value for _, value in sorted(trial.intermediate_values.items())]
+
+    def complete(self, number: int, value: float) -> bool:
+        """End a trial with its objective; return False where it was given to another process meanwhile."""
+        return self._end(number, TrialState.COMPLETE, float(value))
+
+    def prune(self, number: int) -> bool:
         """End a trial that is not worth finishing."""
-        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+        return self._end(number, TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, reason: str) -> bool:
         """End a trial that went wrong by itself."""
-        self._trials[number].set_user_attr(OWN_FAULT, True)
-        self._trials[number].set_user_attr("reason", reason)
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        return self._end(number, TrialState.FAIL, notes={OWN_FAULT: True, "reason": reason})
+
+    def _end(
+        self, number: int, state: TrialState, value: float | None = None, *,
+        notes: Mapping[str, str | bool | int] | None = None,
+    ) -> bool:
+        with self.lock:
+            if self._frozen(number).state != TrialState.RUNNING:
+                return False
+            for key, note in (notes or {}).items():
+                self._annotate(number, key, note)
+            self.study.tell(number, value, state=state)
+            return True
+
+    def orphans(self) -> list[Orphan]:
+        """Return the trials whose process has died; to be trusted while the lock is held."""
+        return [
+            Orphan(trial.number, trial.user_attrs.get(RUN, ""))
+            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            # Without an owner: its process died between beginning it and signing it.
+            if OWNER not in trial.user_attrs or self.presence.is_dead(trial.user_attrs[OWNER])
+        ]
+
+    def orphaned_claims(self) -> dict[str, Claim]:
+        """Return key -> claim of the work whose process has died."""
+        return {key: claim for key, claim in self.claims.all().items()
+                if claim.state == "running" and self.presence.is_dead(claim.owner)}
+
+    def adopt(self, number: int, state: str) -> None:
+        """End a trial whose process died after recording its end (complete or pruned) but before telling it."""
+        value = _value(self.spec, self._frozen(number))
+        if state == "complete" and value is not None:
+            self.complete(number, value)
+        else:
+            self.prune(number)
 
     def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
         """End a trial that was broken off, and queue it again; return False where that was tried too often.
@@ -162,36 +248,41 @@ class Search:
             reason: why it was broken off.
             fault: whether the trial may be to blame, so that this counts as one of its tries.
         """
-        trial = self._trials[number]
-        return self._give_up(number, trial.params, trial.user_attrs, reason, fault=fault)
-
-    def _give_up(
-        self, number: int, params: dict[str, Any], attributes: Mapping[str, Any], reason: str, *, fault: bool = True
-    ) -> bool:
-        attempt = int(attributes.get("attempt", 1)) + fault
-        again = attempt <= RETRIES
-        trial_id = self.study.trials[number]._trial_id
-        try:
-            self.study._storage.set_trial_user_attr(trial_id, "reason", reason)
-            if not again:
-                self.study._storage.set_trial_user_attr(trial_id, OWN_FAULT, True)
-            self.study.tell(number, state=TrialState.FAIL)
-        except (UpdateFinishedTrialError, ValueError):
+        with self.lock:
+            trial = self._frozen(number)
+            attempt = int(trial.user_attrs.get("attempt", 1)) + fault
+            again = attempt <= RETRIES + 1
+            if trial.state != TrialState.RUNNING:
+                return again
+            settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            # First queued, then ended: whoever dies in between leaves a trial that is given up again.
+            if again and settings.keys() == self.space.keys() and not self._queued_again(number):
+                self.study.enqueue_trial(settings, user_attrs={"retry_of": number, "attempt": attempt})
+            self._end(number, TrialState.FAIL, notes={"reason": reason, **({} if again else {OWN_FAULT: True})})
             return again
-        if again and params:
-            self.study.enqueue_trial(params, user_attrs={"retry_of": number, "attempt": attempt})
-        return again
+
+    def _queued_again(self, number: int) -> bool:
+        return any(trial.user_attrs.get("retry_of") == number for trial in self.study.get_trials(deepcopy=False))
 
     def note(self, number: int, key: str, value: str) -> None:
         """Attach a text to a trial, such as the run that holds its record."""
-        self._trials[number].set_user_attr(key, value)
+        self._annotate(number, key, value)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.study._storage.get_trial(self._id(number))
+
+    def _annotate(self, number: int, key: str, value: str | bool | int) -> None:
+        self.study._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and objective of the best complete trial, or None."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not complete:
             return None
-        best = max(complete, key=lambda trial: (trial.value, -trial.number))
+        best = _best(complete)
         assert best.value is not None
         return dict(best.params), best.value
 
@@ -201,10 +292,11 @@ class Search:
                   TrialState.RUNNING: "running"}
         return [
             TrialSummary(
-                number=trial.number, model=self.model, state=states[trial.state], value=_value(trial),
-                epochs=max(trial.intermediate_values, default=0), settings=dict(trial.params),
+                number=trial.number, model=self.model, state=states[trial.state],
+                value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
                 reason=str(trial.user_attrs.get("reason", "")))
-            for trial in self.study.get_trials(deepcopy=False) if trial.state in states
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state in states and DUPLICATE_OF not in trial.user_attrs
         ]
 
     def importance(self) -> dict[str, float]:
@@ -217,13 +309,78 @@ class Search:
         return {key: float(share) for key, share in shares.items()}
 
 
+@dataclass(frozen=True)
+class Trials:
+    """What a storage holds of one model's search."""
+
+    identity: Mapping[str, Any]
+    """What the study was begun as; its `data` is their fingerprint."""
+    trials: tuple[Recorded, ...]
+    best: Mapping[str, Scalar] | None
+    """Settings of the best complete trial."""
+    claims: Mapping[str, Claim]
+    exhausted: bool
+    """Whether its space has no more points."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One trial as a storage holds it."""
+
+    number: int
+    state: Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]
+    """failed: by itself, and counted; broken off: and queued again."""
+    settings: Mapping[str, Scalar]
+    retry_of: int | None
+
+
+def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorage) -> Trials | None:
+    """Return what a storage holds of one model's search without taking part in it; None where it holds nothing."""
+    name = f"{spec.name}/{model}"
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=name, storage=storage)
+    found = study.get_trials(deepcopy=False)
+    space = {key: _distribution(span) for key, span in spec.space.items()}
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    counted = {point(trial.params) for trial in found if _counts(trial)}
+    return Trials(
+        identity=study.user_attrs.get("identity", {}),
+        trials=tuple(Recorded(trial.number, _state(trial), dict(trial.params), trial.user_attrs.get("retry_of"))
+                     for trial in found),
+        best=dict(_best(complete).params) if complete else None,
+        claims=Claims(study, nullcontext(), "", 0).all(), exhausted=len(counted) >= size(space))
+
+
+def _state(
+    trial: FrozenTrial
+) -> Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]:
+    match trial.state:
+        case TrialState.COMPLETE:
+            return "complete"
+        case TrialState.PRUNED:
+            return "pruned"
+        case TrialState.RUNNING:
+            return "running"
+        case TrialState.WAITING:
+            return "waiting"
+    if DUPLICATE_OF in trial.user_attrs:
+        return "duplicate"
+    return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"
+
+
+def _best(complete: Sequence[FrozenTrial]) -> FrozenTrial:
+    """Return the best of some complete trials; among equals the first."""
+    return max(complete, key=lambda trial: (trial.value, -trial.number))
+
+
 def _identity(spec: StudySpec, model: str, fingerprint: str) -> dict[str, Any]:
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in HERE_AND_NOW and key not in spec.space and not key.startswith("data.")}
     fixed["data.max_length"] = spec.base.data.max_length
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
-    values = {"data": fingerprint, "objective": OBJECTIVE, "search seed": spec.seed, "sampler": spec.sampler, **space,
-              **fixed}
+    values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, "sampler": spec.sampler,
+              **space, **fixed}
     return dict(json.loads(json.dumps(values)))
 
 
@@ -239,35 +396,57 @@ def _distribution(span: Range) -> BaseDistribution:
 
 def _sampler(spec: StudySpec, start: str) -> optuna.samplers.BaseSampler:
     """Return a sampler whose seed differs by start: the same one would propose the same points again."""
-    seed = int.from_bytes(hashlib.sha256(start.encode()).digest()[:4], "big")
+    seed = _seed(start)
     if spec.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
 
 
-def _value(trial: FrozenTrial) -> float | None:
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING) or (
+        trial.state == TrialState.FAIL and bool(trial.user_attrs.get(OWN_FAULT)))
+
+
+def objective(spec: StudySpec) -> str:
+    """Return in words what a search maximises."""
+    if spec.seeds_per_trial > 1:
+        return f"validation accuracy, mean over {spec.seeds_per_trial} seeds, maximised"
+    return "validation accuracy of the kept epoch, maximised"
+
+
+def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
+    match spec.pruner:
+        case "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS - 1, n_warmup_steps=WARMUP_EPOCHS)
+        case "wilcoxon":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner(p_threshold=RACE_P)
+        case "none":
+            return optuna.pruners.NopPruner()
+
+
+def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
+    """Return the objective of what a trial has reached: of its best epoch, or on average of its seeds."""
     if trial.state == TrialState.COMPLETE:
         return trial.value
-    return max(trial.intermediate_values.values(), default=None)
+    values = list(trial.intermediate_values.values())
+    if not values:
+        return None
+    return sum(values) / len(values) if spec.seeds_per_trial > 1 else max(values)
 
 
-def _alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _epochs(spec: StudySpec, trial: FrozenTrial) -> int:
+    """Return the epochs a trial was trained for, over all of its seeds."""
+    if spec.seeds_per_trial > 1:
+        return len(trial.intermediate_values) * spec.base.training.epochs
+    return max(trial.intermediate_values, default=0)
 
 
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

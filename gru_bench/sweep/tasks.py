@@ -32,6 +32,8 @@ class Listener:
     window: Callable[[TracePoint], None]
     epoch: Callable[[EpochRecord], bool]
     """Answers whether to go on."""
+    again: Callable[[str], None]
+    """Told why the task begins anew."""
 
 
 Task = Callable[[Listener], object]
@@ -47,6 +49,9 @@ class Train:
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train it, from its checkpoint where there is one."""
+        from torch import OutOfMemoryError
+        from torch.cuda import empty_cache
+
         from gru_bench.train.loop import Pruned, checkpoint_name, train
 
         def on_epoch(record: EpochRecord) -> None:
@@ -54,12 +59,43 @@ class Train:
                 raise Pruned
 
         corpus = corpus_of(self.config.data)
-        result = train(
-            self.config, corpus, vectors_of(self.config.embedding, self.config.data), on_epoch,
-            score_test=self.score_test, checkpoint=default_cache() / "checkpoints" / checkpoint_name(
-                self.config, corpus), on_step=listener.step, on_window=listener.window)
+
+        def trained(config: RunConfig) -> RunResult:
+            return train(
+                config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
+                checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
+                on_step=listener.step, on_window=listener.window)
+
+        try:
+            result = trained(self.config)
+        except OutOfMemoryError:  # of a graphics card
+            size, parts = self.config.training.batch_size, 2 * self.config.training.parts
+            if size < parts:
+                raise
+            listener.again(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
+                           f"{parts} parts of a batch, their gradients added")
+            empty_cache()
+            result = trained(with_settings(self.config, {"training.parts": parts}))
         # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
         return result if self.score_test else replace(result, weights={})
+
+
+@dataclass(frozen=True)
+class Check:
+    """Find out whether runs can be trained here at all: device, engine, selection, data."""
+
+    configs: tuple[RunConfig, ...]
+
+    def __call__(self, _: Listener) -> None:
+        """Prepare each run, and no more.
+
+        Raises:
+            GruBenchError: for the first that cannot be trained.
+        """
+        from gru_bench.train.loop import check
+
+        for config in self.configs:
+            check(config, corpus_of(config.data), vectors_of(config.embedding, config.data))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ It knows neither the search nor the tracking store: only the parent writes to th
 
 from __future__ import annotations
 
+import errno
 import importlib
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +21,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from gru_bench.errors import GruBenchError, RunError
+from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.results import EpochRecord, StepReport, TracePoint
 from gru_bench.sweep.tasks import Listener, Task
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.parts"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
 """By default: each holds torch and its own buffers, half a gigabyte or so."""
@@ -45,6 +48,13 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class Again:
+    """The job begins anew, in another way."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The job is done."""
 
@@ -60,12 +70,13 @@ class WasPruned:
 class Failed:
     """The job went wrong; `kind` tells whose fault that is."""
 
-    kind: Literal["run", "settings", "worker"]
-    """run: this job's alone; settings: all jobs would fail; worker: the process died."""
+    kind: Literal["run", "settings", "worker", "machine"]
+    """run: this job's alone; settings: all jobs would fail; worker: the process died; machine: its disk is full, or
+    the like, and the job is not to blame."""
     reason: str
 
 
-Message = StepReport | TracePoint | EpochDone | Finished | WasPruned | Failed
+Message = StepReport | TracePoint | EpochDone | Again | Finished | WasPruned | Failed
 
 
 def cores() -> int:
@@ -194,6 +205,7 @@ def _work(pipe: Connection) -> None:
     """Serve jobs until the parent ends this process or goes away itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
         while True:
@@ -201,6 +213,14 @@ def _work(pipe: Connection) -> None:
             pipe.send(_outcome(job, pipe))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _end_with_parent() -> None:
+    """Free the cores at once where the parent was killed, not at the next epoch."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _outcome(job: Job, pipe: Connection) -> Message:
@@ -211,18 +231,25 @@ def _outcome(job: Job, pipe: Connection) -> Message:
         return bool(pipe.recv())
 
     try:
-        return Finished(job.task(Listener(step=pipe.send, window=pipe.send, epoch=on_epoch)))
+        return Finished(job.task(Listener(
+            step=pipe.send, window=pipe.send, epoch=on_epoch, again=lambda reason: pipe.send(Again(reason)))))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
+    except MachineError as error:
+        return Failed("machine", str(error))
     except RunError as error:
         return Failed("run", str(error))
     except MemoryError:
-        return Failed("run", "memory ran out: lower training.batch_size or model.hidden_size")
+        return Failed("run", NO_MEMORY)
     except GruBenchError as error:
         return Failed("settings", str(error))
     except RuntimeError as error:
         if "out of memory" in str(error).lower():
-            return Failed("run", "memory ran out: lower training.batch_size or model.hidden_size")
+            return Failed("run", NO_MEMORY)
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return Failed("machine", f"no space is left on the disk{f' of {error.filename}' if error.filename else ''}")
         raise

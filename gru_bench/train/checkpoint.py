@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import RunError
+from gru_bench.errors import MachineError, RunError
 from gru_bench.results import EpochRecord, TracePoint
 from gru_bench.train.optimiser import Optimiser
 
@@ -54,7 +54,7 @@ def save_checkpoint(
     """Write the state beside `path` and put it in place in one step, so that it is never half-written.
 
     Raises:
-        RunError: where it cannot be written, such as on a full disk; the last one stays.
+        MachineError: where it cannot be written, such as on a full disk; the last one stays.
     """
     state = {
         "identity": identity,
@@ -73,11 +73,13 @@ def save_checkpoint(
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave an empty file under the final name
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        raise RunError(
+        raise MachineError(
             f"the checkpoint must be written as a run goes on, but {path} could not be"
             f"{': no space is left on that disk' if full else f' ({error})'}; free some, or set GRU_BENCH_CACHE to "
             "a folder elsewhere") from error

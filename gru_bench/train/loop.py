@@ -27,11 +27,11 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import kernels
-from gru_bench.batching import Batch, Encoded, batch_plan, batches, encode, made, prefetched
+from gru_bench.batching import Batch, Encoded, batch_plan, batches, encode, made, parts_of, prefetched
 from gru_bench.config import RunConfig, TrainingConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
-from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.metrics import correct, log_loss
 from gru_bench.models import Classifier, Engine, build_model, choose_engine
 from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
@@ -99,12 +99,24 @@ def train(
             save()
             if on_epoch is not None:
                 on_epoch(record)
+    except MachineError:
+        raise
     except (Pruned, RunError):
         _remove(checkpoint)
         raise
     result = run.result(score_test)
     _remove(checkpoint)
     return result
+
+
+def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    """Find out whether a run can be trained on this machine, without training it.
+
+    Raises:
+        UsageError: for a device, engine or selection that cannot be had.
+        DataError: for a corpus without training reviews.
+    """
+    _Run(config, corpus, vectors, None, None)
 
 
 def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
@@ -288,12 +300,13 @@ class _Run:
         for batch in self._train_batches(number, done):
             on_device = _DeviceBatch(batch, self.device)
             rows_UE = self.table_VE[on_device.distinct_U].requires_grad_(self.config.embedding.trainable)
-            with _autocast(self.device, training.bf16):
-                log_BC = self.model(
-                    rows_UE, on_device.index_BT, on_device.length_B, engine=self.engine, generator=dropout)
-            loss = nll_loss(log_BC.float(), on_device.label_B)
+            if training.parts == 1:
+                loss = self._backward(on_device, rows_UE, dropout)
+            else:
+                loss = sum((self._backward(_DeviceBatch(part, self.device), rows_UE, dropout,
+                                           len(part.label_B) / len(batch.label_B))
+                            for part in parts_of(batch, training.parts)), start=torch.zeros((), device=self.device))
             self._set_rate()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self.optimiser.step(on_device.distinct_U, rows_UE)
             with torch.no_grad():
                 total += loss * len(batch.label_B)
@@ -326,6 +339,18 @@ class _Run:
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
+
+    def _backward(
+        self, batch: _DeviceBatch, rows_UE: Tensor, dropout: torch.Generator, share: float | None = None
+    ) -> Tensor:
+        """Add the gradients of a batch, or of a part that holds this share of it; return what it adds to the loss."""
+        with _autocast(self.device, self.config.training.bf16):
+            log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, engine=self.engine, generator=dropout)
+        loss = nll_loss(log_BC.float(), batch.label_B)
+        if share is not None:
+            loss = loss * share
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return loss.detach()
 
     def _set_rate(self) -> None:
         training = self.config.training

@@ -1,0 +1,164 @@
+"""A study's runs in the tracking store: its own, those under it, and what processes that died have left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from gru_bench.config import RunConfig, Scalar
+from gru_bench.corpus import Corpus
+from gru_bench.sweep.claims import digest, run_key
+from gru_bench.sweep.owners import owner
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import Search
+from gru_bench.sweep.tasks import corpus_of
+from gru_bench.tracking import LoggedRun, RunWriter, Store
+
+DIED = "its process ended without a word"
+
+
+class Planned(Protocol):
+    """A run that is to be done once a search has ended."""
+
+    @property
+    def key(self) -> str:
+        """Return the key by which it is claimed."""
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """Return the contrasts it belongs to."""
+
+
+class Logbook:
+    """The runs of one study, as one of the processes that work on it writes them."""
+
+    def __init__(
+        self, spec: StudySpec, corpus: Corpus, store: Store, searches: Mapping[str, Search], *, experiment: str,
+        command: str, texts: bool,
+    ) -> None:
+        """Find the study's own run, that of an earlier start or of another process, or begin it.
+
+        Args:
+            spec: the study.
+            corpus: its reviews.
+            store: where its runs are logged.
+            searches: one by model.
+            experiment: name of the MLflow experiment.
+            command: as it was typed, for the record.
+            texts: whether the reviews of the test split are logged.
+        """
+        self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
+        self.experiment, self.command = experiment, command
+        self.home = searches[min(searches)]
+        """Whose lock and presence are those of the study as a whole."""
+        with self.home.lock:
+            known = next(self._known(), None)
+            self.study = self._begun() if known is None else store.resume(known.run_id)
+        if known is None:
+            self._describe(texts)
+
+    def _known(self) -> Iterator[LoggedRun]:
+        if self.experiment in self.store.experiments():
+            yield from (run for run in self.store.runs(self.experiment)
+                        if run.role == "study" and run.study == self.spec.name
+                        and run.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint)
+
+    def _begun(self) -> RunWriter:
+        for search in self.searches.values():
+            search.claims.forget()  # what they tell of was logged elsewhere
+        return self.store.start(
+            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
+            command=self.command, fingerprint=self.corpus.fingerprint)
+
+    def _describe(self, texts: bool) -> None:
+        spec, corpus = self.spec, self.corpus
+        self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
+                           "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name})
+        self.study.dataset(corpus.name, corpus.fingerprint)
+        if texts:
+            self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
+
+    def begin(
+        self, label: str, role: str, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
+    ) -> RunWriter:
+        """Begin a run under the study's.
+
+        Args:
+            label: under which it is shown.
+            role: what it is to the study.
+            config: its.
+            settings: in which it differs from the study's own; by these it is found again.
+            tags: more to log.
+        """
+        return self.store.start(
+            self.experiment, f"{self.spec.name}: {label}", role=role, study=self.spec.name, model=config.model.name,
+            command=self.command, config=config, fingerprint=self._fingerprint(config), parent=self.study.run_id,
+            tags={"gru_bench.settings": digest(settings), "gru_bench.owner": owner(), **tags})
+
+    def _fingerprint(self, config: RunConfig) -> str:
+        """Return the fingerprint of the data a run is trained on: contrasts split it in another way."""
+        if config.data == self.spec.base.data:
+            return self.corpus.fingerprint
+        return corpus_of(config.data).fingerprint
+
+    def _runs(self) -> list[LoggedRun]:
+        return [run for run in self.store.runs(self.experiment)
+                if run.tags.get("mlflow.parentRunId") == self.study.run_id]
+
+    def take_over(self, *, first: bool) -> None:
+        """Put in order what processes that died have left: end it, and queue it again.
+
+        Args:
+            first: whether to look for runs that nobody has closed even where no search knows of a death.
+        """
+        found = first
+        for search in self.searches.values():
+            if search.orphans() or search.orphaned_claims():
+                found = True
+                with search.lock:
+                    self._take_over(search)
+        if found:
+            for run in self._runs():
+                if run.status == "RUNNING" and self.home.presence.is_dead(run.tags.get("gru_bench.owner", "")):
+                    self.store.writer(run.run_id).kill(DIED)
+
+    def _take_over(self, search: Search) -> None:
+        runs = {run.run_id: run for run in self._runs()}
+        for orphan in search.orphans():
+            ended = runs[orphan.run_id].tags["gru_bench.state"] if orphan.run_id in runs else ""
+            if ended in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
+                search.adopt(orphan.number, ended)
+            else:
+                search.give_up(orphan.number, DIED)
+        for key, claim in search.orphaned_claims().items():
+            if claim.run_id in runs and runs[claim.run_id].complete:
+                search.claims.adopt(key)
+            else:
+                search.claims.release(key, fault=True)
+
+    def set_aside(self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned]) -> list[str]:
+        """Set complete runs of earlier starts aside that hold other settings than those which are confirmed now.
+
+        Args:
+            model: whose search has ended.
+            tuned: what it has found.
+            planned: key -> run that follows from it.
+
+        Returns:
+            What a reader of the study should know of it.
+        """
+        notes = []
+        for run in self._runs():
+            if run.model != model or not run.complete or run.seed is None:
+                continue
+            writer = self.store.writer(run.run_id)
+            settings = run.tags["gru_bench.settings"]
+            if run.role == "contrast":
+                wanted = planned.get(run_key("contrast", settings, run.seed, run.tags["gru_bench.side"]))
+                writer.tags({"gru_bench.role": "superseded"} if wanted is None else
+                            {"gru_bench.contrast": ",".join(wanted.contrasts)})
+            elif run.role == "confirm" and settings != digest(tuned):
+                writer.tags({"gru_bench.role": "superseded"})
+                notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
+                         "those runs are set aside."]
+        return notes

@@ -1,0 +1,89 @@
+"""What a study has come to: its data, its trials, and the accuracy of its confirm runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gru_bench.batching import encode
+from gru_bench.config import Scalar
+from gru_bench.corpus import SPLITS, Corpus
+from gru_bench.embeddings import Vectors
+from gru_bench.metrics import correct
+from gru_bench.results import Baseline, DataSummary, Predictions, StudySummary, TimedStretch
+from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.sweep.contrasts import contrasts_of
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import IMPORTANCE_METHOD, Search, objective
+
+
+def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
+    """Describe the data of a study, as its models read it."""
+    splits = (corpus.train, corpus.validation, corpus.test)
+    label_N = np.concatenate([split.label_N for split in splits])
+    category_N = np.concatenate([split.category_N for split in splits])
+    names, counts = np.unique(category_N, return_counts=True)
+    encoded = [encode(split, vectors, spec.base.data.max_length) for split in splits]
+    dropped = sum(int(part.dropped_N.sum()) for part in encoded)
+    return DataSummary(
+        name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
+        test=len(corpus.test), positive_share=float(label_N.mean()),
+        categories={str(name): int(count) for name, count in zip(names, counts, strict=True) if name},
+        repeats_removed=corpus.repeats_removed, test_repeats_removed=corpus.test_repeats_removed,
+        vocabulary=len(corpus.words), embedding=spec.base.embedding.name, embedding_dimension=vectors.dimension,
+        covered_words=int((vectors.row_of_word >= 0).sum()),
+        dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
+        max_length=spec.base.data.max_length,
+        cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
+        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)})
+
+
+def study_summary(
+    spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]], *,
+    baselines: tuple[Baseline, ...], stretches: tuple[TimedStretch, ...], seconds: float, notes: Sequence[str],
+) -> StudySummary:
+    """Put a study together.
+
+    Args:
+        spec: the study.
+        data: what its models read.
+        searches: one by model.
+        tuned: model -> the settings that are confirmed.
+        baselines: what is no GRU, on the same data.
+        stretches: the models timed alone.
+        seconds: over all starts.
+        notes: what a reader should know of how it went.
+    """
+    best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
+    return StudySummary(
+        name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
+        space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
+        objective=objective(spec), trials_asked=spec.trials, epochs=spec.base.training.epochs, search_seed=spec.seed,
+        confirm_seeds=spec.confirm_seeds,
+        trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
+        best={model: found[0] for model, found in best.items()},
+        best_value={model: found[1] for model, found in best.items()},
+        importance={model: searches[model].importance() for model in spec.models},
+        importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds, notes=tuple(notes),
+        protocol=spec.protocol, stretches=stretches,
+        contrasts=contrasts_of(spec, tuned[spec.contrasts.model]) if spec.contrasts is not None else (),
+        contrast_seeds=spec.contrast_seeds)
+
+
+def study_metrics(summary: StudySummary) -> dict[str, float]:
+    """Return what of a study is one number, by the name of its metric."""
+    states = [trial.state for trial in summary.trials]
+    return {
+        **{f"search/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")},
+        **{f"search/best_{model}": value for model, value in summary.best_value.items()},
+        **{f"importance/{model}/{key}": share for model, shares in summary.importance.items()
+           for key, share in shares.items()},
+        "time/study_seconds": summary.seconds,
+    }
+
+
+def accuracy_over_seeds(runs: Sequence[Predictions]) -> tuple[Estimate, float | None]:
+    """Return the test accuracy over confirm runs, and the deviation between seeds (None below two)."""
+    correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
+    return accuracy_interval(correct_RN), seed_deviation(correct_RN) if len(runs) > 1 else None
