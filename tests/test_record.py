@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import gru_bench.tracking
 from gru_bench.cli import ended
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, UsageError
-from gru_bench.report import record, render
+from gru_bench.report import record, render, verify
 from gru_bench.report.__main__ import app
+from gru_bench.report.figures import pictures
 from gru_bench.report.markdown import escaped, markdown
 from gru_bench.report.writeup import build
 from gru_bench.results import EpochRecord, RunResult
@@ -42,7 +44,7 @@ def folder(original, tmp_path):
 
 
 def told(store, folder: Path) -> list[str]:
-    return record.differences(folder, record.read(folder), store)
+    return verify.differences(folder, record.read(folder), store)
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -176,9 +178,102 @@ def test_a_verdict_turned_round(original, folder):
     store, _, _ = original
     for name, line in (("report.html", "Bidirectional GRU is better than"), ("report.md", "is better than")):
         change(folder / name, line, line.replace("better", "worse"))
-    assert [re.sub(r"\(line .*\)", "", line) for line in told(store, folder)] == [
-        "report.md: its numbers are those of the runs, but not its text ",
-        "report.html: its numbers are those of the runs, but not its text "][::-1]  # fmt: skip
+    lines = told(store, folder)
+    assert [line.partition(": ")[0] for line in lines] == ["report.html", "report.md"]
+    assert all("its numbers are those of the runs, but not its text: " in line and "is worse than" in line
+               for line in lines)  # fmt: skip
+
+
+def figure(writeup, name):
+    return next(picture for picture in pictures(writeup) if picture.name == name)
+
+
+def test_a_digit_changed_in_the_values_behind_a_figure(original, folder):
+    store, _, writeup = original
+    value = writeup.rows[1].accuracy.value
+    for name in [picture.name for picture in pictures(writeup)]:
+        path = folder / "figures" / f"{name}.csv"
+        kept = path.read_bytes()
+        head, line, *rest = kept.decode().splitlines()
+        digit = re.search(r"\d(?=\D*$)", line)
+        other = line[:digit.start()] + str((int(digit[0]) + 5) % 10) + line[digit.end():]
+        if re.search(r"\d\.\d{12,}\D*$", line):  # its last digit is below what rounding may do
+            other = re.sub(r"(\d\.\d\d)(\d)(?=\d*\D*$)", lambda m: m[1] + str((int(m[2]) + 5) % 10), line)
+        path.write_bytes("\r\n".join([head, other, *rest, ""]).encode())
+        (told_line,) = told(store, folder)
+        assert told_line.startswith(f"figures/{name}.csv: ")
+        assert "in line 2 is" in told_line
+        path.write_bytes(kept)
+    change(folder / "figures" / "accuracy.csv", repr(value), "0.99")
+    assert f"figures/accuracy.csv: accuracy in line 8 is 0.99, but the runs give {value!r}" in told(store, folder)
+
+
+def test_lines_taken_from_the_values_behind_a_figure(original, folder):
+    store, _, _ = original
+    path = folder / "figures" / "accuracy.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    assert told(store, folder) == ["figures/accuracy.csv: 20 lines of 5 cells, but the runs give 21 of 5"]
+    path.unlink()
+    assert told(store, folder) == ["figures/accuracy.csv is missing"]
+
+
+def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
+    store, _, writeup = original
+    value = repr(writeup.comparisons[0].difference.value)
+    page = (folder / "report.html").read_text()
+    brought = re.search(r'download="differences.csv" href="([^"]*)"', page)[1]
+    (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
+    assert told(store, folder) == [
+        "report.html: the values of the figure differences: difference in line 2 is 0.0099, but the runs give "
+        f"{value}"]  # fmt: skip
+
+
+def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
+    store, _, writeup = original
+    better = replace(writeup.rows[0], accuracy=replace(writeup.rows[0].accuracy, value=0.8655))
+    drawn = figure(replace(writeup, rows=(better, *writeup.rows[1:])), "accuracy")
+    (folder / "figures" / "accuracy.pdf").write_bytes(drawn.pdf())
+    page = (folder / "report.html").read_text()
+    (folder / "report.html").write_text(page.replace(figure(writeup, "accuracy").svg(), drawn.svg()))
+    expected = ["figures/accuracy.pdf is not what the numbers of the runs are drawn as",
+                "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]  # fmt: skip
+    assert told(store, folder) == expected
+    # Where other versions draw otherwise, lines are not compared, and that is said.
+    found = record.read(folder)
+    assert verify.unchecked(found) == ""
+    monkeypatch.setattr(verify, "drawn_by", lambda: "matplotlib 9.9")
+    assert told(store, folder) == []
+    assert re.match(r"the figures were drawn by matplotlib \d.* and here is matplotlib 9\.9: ", verify.unchecked(found))
+
+
+def test_a_figure_for_paper_that_is_damaged_or_missing(original, folder):
+    store, _, _ = original
+    path = folder / "figures" / "cost.pdf"
+    path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/CropBox "))
+    (folder / "figures" / "curves.pdf").unlink()
+    assert told(store, folder) == [
+        "figures/curves.pdf is missing",
+        "figures/cost.pdf is not what the numbers of the runs are drawn as",
+    ]
+
+
+def test_rounding_of_another_machine_is_no_difference(original):
+    _, folder, _ = original
+    pdf = (folder / "figures" / "accuracy.pdf").read_bytes()
+    stream = next(part for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+                  if b" l\n" in zlib.decompress(part))  # fmt: skip
+    strokes = zlib.decompress(stream)
+    place = re.search(rb"\d+\.\d+(?= \d+\.\d+ l\n)", strokes)
+    for shift, same in ((0.0001, True), (0.4, False)):
+        other = strokes[:place.start()] + b"%.6f" % (float(place[0]) + shift) + strokes[place.end():]
+        assert verify._same_drawing(pdf.replace(stream, zlib.compress(other)), pdf) == same
+
+
+def test_a_drawing_added_to_the_page(original, folder):
+    store, _, _ = original
+    change(folder / "report.html", "<section", "<svg></svg><section")
+    (line,) = told(store, folder)
+    assert line.startswith("report.html: its numbers are those of the runs, but not its text: <svg/><section")
 
 
 def test_a_missing_file(original, folder):

@@ -204,7 +204,7 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
 
 
 def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclusive, tmp_path):
-    from gru_bench.report import record
+    from gru_bench.report import record, verify
 
     store, studies = inconclusive
     writeup = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
@@ -212,4 +212,4 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     render.write(writeup, tmp_path)
     record.write(writeup, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
-    assert record.differences(tmp_path, record.read(tmp_path), store) == []
+    assert verify.differences(tmp_path, record.read(tmp_path), store) == []

@@ -147,15 +147,17 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     Raises:
         RunError: where it differs.
     """
-    from gru_bench.report import record
+    from gru_bench.report import record, verify
     from gru_bench.tracking import Store
 
     found = record.read(folder)
     store = Store(tracking_uri or found["tracking_uri"] or None, create=False)
-    told = record.differences(folder, found, store)
+    told = verify.differences(folder, found, store)
     console = cli.out()
     for line in told:
         console.print(line, markup=False, soft_wrap=True)
+    if remark := verify.unchecked(found):
+        console.print(remark, markup=False, soft_wrap=True)
     if told:
         raise RunError(f"a write-up must say what MLflow holds, but {folder} differs in {len(told)} "
                        f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out {folder}), "

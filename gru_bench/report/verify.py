@@ -1,0 +1,309 @@
+"""The check that a write-up says what MLflow holds.
+
+It computes the write-up again from its record and compares every file with what it finds: numbers by their keys,
+the values behind each figure cell by cell, then, where these agree, the text around them. Figures are drawn again
+too, and compared stroke by stroke, where the same version of what drew them is at hand.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote
+
+from gru_bench.errors import RunError, UsageError
+from gru_bench.report import confirmed, render
+from gru_bench.report.figures import pictures
+from gru_bench.report.markdown import markdown
+from gru_bench.report.picture import Picture
+from gru_bench.report.record import NAME, drawn_by, entry
+from gru_bench.report.writeup import build
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+TEXT_OF = {"text": "value", "interval_text": "interval"}
+SHOWN = 3
+"""Lines of a text that are named where it differs."""
+CLOSE = 1e-9
+"""Relative: what another machine's rounding may do to a value. What is shown must be equal to the letter."""
+WIDTH = 90
+"""Characters shown of each."""
+INVISIBLE = 0.002
+"""Points (1/72 inch) by which another machine's rounding may move a stroke."""
+
+
+class Shown(NamedTuple):
+    """A number as a file shows it."""
+
+    text: str
+    value: str
+    """As the page holds it for programs; empty where a file holds none."""
+
+
+class Store(confirmed.Store, Protocol):
+    """What a check reads."""
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return an experiment's studies."""
+        ...
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        """Return an experiment's runs."""
+        ...
+
+
+def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[str]:
+    """Compute a write-up again and return, as sentences, everything in which its files differ from it.
+
+    Args:
+        folder: of the write-up.
+        found: its record, as `read` returns it.
+        store: where its runs are.
+    """
+    try:
+        studies = {study.run.run_id: study for study in store.studies(found["experiment"])}
+        held = {run.run_id for run in store.runs(found["experiment"])}
+    except UsageError as error:
+        return [f"the experiment is gone: {error}"]
+    chosen = [study["run"] for study in found["studies"]]
+    told = [f"the run {run} of the study {study['name']} is gone" for study in found["studies"]
+            if (run := study["run"]) not in studies]  # fmt: skip
+    told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
+    try:
+        writeup = build(
+            [studies[run] for run in chosen if run in studies], store, experiment=found["experiment"],
+            title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
+            tracking_uri=found["tracking_uri"], taken=found["taken"])  # fmt: skip
+    except RunError as error:
+        return [*told, f"it cannot be computed again: {error}"]
+    numbers = writeup.numbers()
+    told += _recorded(found["numbers"], {key: entry(number) for key, number in numbers.items()})
+    drawn = pictures(writeup)
+    documents = render.tex(writeup, drawn)
+    files = {**documents, "report.html": render.html(writeup, drawn), "report.md": markdown(writeup)}
+    for name in ("report.html", *sorted(documents)):
+        shown_in = _on_page if name == "report.html" else _on_paper
+        path = folder / name
+        if path.is_file():
+            was = path.read_text(encoding="utf-8", errors="replace")
+            told += _rendered(name, shown_in(was), shown_in(files[name]))
+    told += _values(folder, drawn)
+    if not unchecked(found):
+        told += _drawings(folder, drawn, files["report.html"])
+    if not told:
+        told += _texts(folder, files)
+    return told
+
+
+def unchecked(found: Mapping[str, Any]) -> str:
+    """Return what could not be checked, and why; empty where all was.
+
+    Args:
+        found: the record of a write-up.
+    """
+    if found["drawn_by"] == drawn_by():
+        return ""
+    return (f"the figures were drawn by {found['drawn_by']} and here is {drawn_by()}: the values behind them are "
+            "checked, but not their lines")  # fmt: skip
+
+
+def _recorded(found: Mapping[str, Any], fresh: Mapping[str, dict[str, Any]]) -> list[str]:
+    told = [f"{NAME}: {key} is missing, it is {fresh[key]['text']}" for key in fresh if key not in found]
+    told += [f"{NAME}: {key} is not among the numbers of the runs" for key in found if key not in fresh]
+    for key in fresh:
+        if key not in found or not isinstance(found[key], dict):
+            told += [f"{NAME}: {key} is no record of a number"] * (key in found)
+            continue
+        was, now = found[key], fresh[key]
+        other = [part for part in now if not _same(was.get(part), now[part])]
+        # A text follows from its value, so that it is named only where it alone was changed.
+        other = [part for part in other if TEXT_OF.get(part) not in other]
+        parts = [f"{part} {_brief(was.get(part))}, but the runs give {_brief(now[part])}" for part in other]
+        if parts:
+            told.append(f"{NAME}: {key} has {'; '.join(parts)}")
+    return told
+
+
+def _rendered(name: str, was: Mapping[str, Sequence[Shown]], now: Mapping[str, Sequence[Shown]]) -> list[str]:
+    """Compare the numbers that a file shows; one that is shown twice must be right each time."""
+    told = [f"{name}: {key} is missing, it is {now[key][0].text}" for key in now if key not in was]
+    for key, all_shown in was.items():
+        if key not in now:
+            told.append(f"{name}: {key} is not among the numbers of the runs")
+            continue
+        right = now[key][0]
+        for shown in dict.fromkeys(all_shown):
+            if shown.text != right.text:
+                told.append(f"{name}: {key} is {shown.text}, but the runs give {right.text}")
+            elif not _same_value(shown.value, right.value):
+                told.append(f"{name}: {key} holds {shown.value}, but the runs give {right.value}")
+    return told
+
+
+def _values(folder: Path, drawn: Sequence[Picture]) -> list[str]:
+    """Compare the values behind each figure, beside it and on the page."""
+    page = folder / "report.html"
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    carried = {
+        name: unquote(html.unescape(values)) for name, values in
+        re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', text)
+    }  # fmt: skip
+    told = []
+    for picture in drawn:
+        beside = folder / "figures" / f"{picture.name}.csv"
+        if beside.is_file():
+            was = beside.read_bytes().decode("utf-8", errors="replace")
+            told += _cells(f"figures/{picture.name}.csv", was, picture.csv())
+        else:
+            told.append(f"figures/{picture.name}.csv is missing")
+        if text:
+            where = f"report.html: the values of the figure {picture.name}"
+            told += _cells(where, carried[picture.name], picture.csv()) if picture.name in carried else [
+                f"{where} are missing"]  # fmt: skip
+    return told
+
+
+def _cells(where: str, was: str, now: str) -> list[str]:
+    """Compare two tables cell by cell."""
+    old, new = list(csv.reader(io.StringIO(was))), list(csv.reader(io.StringIO(now)))
+    told = []
+    if [len(row) for row in old] != [len(row) for row in new]:
+        return [f"{where}: {len(old)} lines of {len(old[0]) if old else 0} cells, but the runs give {len(new)} of "
+                f"{len(new[0])}"]  # fmt: skip
+    for line, (one, two) in enumerate(zip(old, new, strict=True), start=1):
+        told += [
+            f"{where}: {heading} in line {line} is {a or 'empty'}, but the runs give {b or 'nothing'}"
+            for heading, a, b in zip(new[0], one, two, strict=True) if not _same_value(a, b)
+        ]  # fmt: skip
+    return told
+
+
+def _drawings(folder: Path, drawn: Sequence[Picture], page: str) -> list[str]:
+    """Compare the drawings with new ones of the same values."""
+    told = []
+    for picture in drawn:
+        path = folder / "figures" / f"{picture.name}.pdf"
+        if not path.is_file():
+            told.append(f"figures/{picture.name}.pdf is missing")
+        elif not _same_drawing(path.read_bytes(), picture.pdf()):
+            told.append(f"figures/{picture.name}.pdf is not what the numbers of the runs are drawn as")
+    path = folder / "report.html"
+    if path.is_file():
+        shown, right = (_svg_of(text) for text in (path.read_text(encoding="utf-8", errors="replace"), page))
+        told += [f"report.html: the figure {name} is not what the numbers of the runs are drawn as"
+                 for name in right if name in shown and not _same_strokes(shown[name], right[name])]  # fmt: skip
+    return told
+
+
+def _svg_of(page: str) -> dict[str, str]:
+    """Return the figures of a page by name: what is drawn, and what a script reads off."""
+    return {
+        name: live + svg for live, svg, name in
+        re.findall(r'<figure([^>]*)>.*?(<svg\b.*?</svg>).*?download="([^"]+)\.csv"', page, re.DOTALL)
+    }  # fmt: skip
+
+
+def _same_strokes(was: str, now: str) -> bool:
+    one, two = (re.split(r"[^\w.#-]+", svg) for svg in (was, now))
+    return was == now or (len(one) == len(two) and all(a == b or _near(a, b) for a, b in zip(one, two, strict=True)))
+
+
+def _bare(page: str) -> str:
+    """Return a page without what is compared otherwise: drawings, and the values behind figures and numbers."""
+    page = re.sub(r"<svg\b.*?</svg>", "<svg/>", re.sub(r'<figure data-live="[^"]*"', "<figure", page), flags=re.DOTALL)
+    return re.sub(r'(<data value="|href="data:text/csv;charset=utf-8,)[^"]*"', r'\1"', page)
+
+
+def _same_drawing(was: bytes, now: bytes) -> bool:
+    """Compare two PDF files: what they draw but for rounding, and all around it but for places and lengths."""
+    if was == now:
+        return True
+    stream = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+    frames = [re.sub(rb"\d+", b"0", stream.sub(b"", pdf)) for pdf in (was, now)]
+    strokes = [[_unpacked(part).split() for part in stream.findall(pdf)] for pdf in (was, now)]
+    return frames[0] == frames[1] and len(strokes[0]) == len(strokes[1]) and all(
+        len(one) == len(two) and all(a == b or _near(a, b) for a, b in zip(one, two, strict=True))
+        for one, two in zip(*strokes, strict=True)
+    )  # fmt: skip
+
+
+def _unpacked(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return stream
+
+
+def _near(a: bytes | str, b: bytes | str) -> bool:
+    try:
+        return abs(float(a) - float(b)) <= INVISIBLE
+    except ValueError:
+        return False
+
+
+def _texts(folder: Path, fresh: Mapping[str, str]) -> list[str]:
+    """Compare whole files, line by line."""
+    told = []
+    for name, text in fresh.items():
+        path = folder / name
+        if not path.is_file():
+            told.append(f"{name} is missing")
+            continue
+        found = path.read_text(encoding="utf-8", errors="replace")
+        was, now = ((_bare(page) if name.endswith(".html") else page).splitlines() for page in (found, text))
+        lines = [place for place, (a, b) in enumerate(zip(was, now, strict=False), start=1) if a != b]
+        if len(was) != len(now):
+            lines.append(min(len(was), len(now)) + 1)
+        if lines:
+            shown = [(was[line - 1] if line <= len(was) else "")[:WIDTH] for line in lines[:SHOWN]]
+            more = " and more" if len(lines) > SHOWN else ""
+            told.append(f"{name}: its numbers are those of the runs, but not its text: {'; '.join(shown)}{more}")
+    return told
+
+
+def _on_page(page: str) -> dict[str, list[Shown]]:
+    """Return key -> each time the page shows it."""
+    found: dict[str, list[Shown]] = {}
+    for attributes, text in re.findall(r"<data\b([^>]*)>(.*?)</data>", page, re.DOTALL):
+        named = dict(re.findall(r'([a-z-]+)="([^"]*)"', attributes))
+        shown = Shown(html.unescape(re.sub("<[^>]*>", "", text)), named.get("value", ""))
+        found.setdefault(named.get("data-key", "a number without a key"), []).append(shown)
+    return found
+
+
+def _on_paper(text: str) -> dict[str, list[Shown]]:
+    """Return key -> each time the LaTeX source shows it."""
+    found: dict[str, list[Shown]] = {}
+    inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"
+    for key, tex in re.findall(r"\\val\{([a-z0-9.-]+)\}\{" + inner + r"\}", text):
+        plain = tex.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<").replace(r"\textemdash{}", "—")
+        found.setdefault(key, []).append(Shown(re.sub(r"\{([,-])\}", r"\1", plain), ""))
+    return found
+
+
+def _same(was: object, now: object) -> bool:
+    if isinstance(now, list) and isinstance(was, list):
+        return len(was) == len(now) and all(_same(a, b) for a, b in zip(was, now, strict=True))
+    if isinstance(now, int | float) and isinstance(was, int | float):
+        return math.isclose(was, now, rel_tol=CLOSE, abs_tol=1e-12)
+    return was == now
+
+
+def _same_value(was: str, now: str) -> bool:
+    try:
+        return _same(float(was), float(now))
+    except ValueError:
+        return was == now
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return f"{len(value)} of them"
+    return json.dumps(value, ensure_ascii=False)
