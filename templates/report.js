@@ -54,6 +54,45 @@
     }
   }
 
+  // Numbers: those of a table are one stop of the tabulator key, and the arrow keys lead from one to the next.
+  const numbers = table => [...table.querySelectorAll("tbody a.n")];
+  for (const table of document.querySelectorAll("table")) {
+    for (const link of numbers(table).slice(1)) link.tabIndex = -1;
+    table.addEventListener("keydown", event => {
+      const from = event.target.closest("tbody a.n");
+      if (!from) return;
+      const links = numbers(table), cell = from.closest("td, th"), column = cell.cellIndex;
+      const rows = [...table.rows], below = {ArrowUp: -1, ArrowDown: 1}[event.key];
+      const beside = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+      let to = beside && links[links.indexOf(from) + beside];
+      for (let y = rows.indexOf(cell.parentElement) + below; below && !to && rows[y]; y += below)
+        to = rows[y].cells[column]?.querySelector("tbody a.n");
+      if (!beside && !below) return;
+      event.preventDefault();
+      if (!to) return;
+      from.tabIndex = -1;
+      to.tabIndex = 0;
+      to.focus();
+    });
+  }
+  // Where a number leads, its examples and method are told, and a way back.
+  for (const link of document.querySelectorAll("a.n")) {
+    link.addEventListener("click", () => {
+      for (const old of document.querySelectorAll(".asked")) old.remove();
+      document.getElementById("asked")?.removeAttribute("id");
+      link.id = "asked";
+      const place = document.getElementById(link.hash.slice(1)), number = link.querySelector("data");
+      const back = make("a", {href: "#asked"}, "back to it");
+      back.addEventListener("click", event => {
+        event.preventDefault();
+        link.scrollIntoView({block: "center"});
+        link.focus();
+      });
+      const told = make("p", {class: "asked"}, `${number.textContent}: ${number.title} (`, back, ")");
+      if (place.tagName === "LI") place.append(told); else place.after(told);
+    });
+  }
+
   // Figures: a button for each series, and values read off where the pointer is or the arrow keys lead.
   const colour = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
   const space = "http://www.w3.org/2000/svg";

@@ -99,7 +99,7 @@ def visible_text(page: str) -> str:
 def test_no_number_of_the_page_is_outside_the_write_up(three):
     writeup, page, _ = three
     text = visible_text(page)
-    known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "up to 50",
+    known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "more than 50",
              writeup.period, *(dict(writeup.data[0].facts)["fingerprint"],),
              *(dimension.range for search in writeup.searches for dimension in search.space),
              *(str(link.seed) for row in writeup.rows for link in row.runs),
@@ -223,6 +223,40 @@ def test_runs_are_linked_where_there_is_a_server():
     assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in links
     runs = render.tex(writeup)["tables/runs.tex"]
     assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in runs
+
+
+WITHOUT_RUNS = r"^methods\.|^summary\.|^beside\.|^pair\..*\.margin$|baseline-.*\.seconds$"
+"""Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
+
+
+@pytest.mark.parametrize(("case", "url"), [
+    ("three", None), ("three", "http://127.0.0.1:5000"), ("hostile", "http://127.0.0.1:5000")])  # fmt: skip
+def test_each_number_leads_to_its_runs(case, url):
+    store, studies = three_models() if case == "three" else hostile_studies()
+    store.url = url
+    writeup = build(studies, store)
+    soup = BeautifulSoup(render.html(writeup), "html.parser")
+    numbers = writeup.numbers()
+    for element in soup.find_all("data"):
+        key = element["data-key"]
+        if re.search(WITHOUT_RUNS, key):
+            continue
+        if key.endswith((".low", ".high", ".spread")):
+            # Beside the number that leads on, in the same cell or sentence.
+            assert element.find_parent(["td", "li", "p"]).find("a", class_="n")
+            continue
+        runs = numbers[key].runs
+        if numbers[key].value == 0 and not runs:
+            continue  # none of these
+        assert runs, key
+        if element.find_parent("a", class_="n") is None:
+            # In the list of runs, beside its run.
+            assert element.find_parent("tr").find("code").get_text() == runs[0]
+            continue
+        place = soup.find(id=element.find_parent("a", class_="n")["href"][1:])
+        place = place if place.name == "li" else place.find_next("table")
+        told = place.find_all("a") if url else place.find_all("code")
+        assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
 
 
 @pytest.mark.parametrize("case", ["three", "hostile"])
@@ -430,7 +464,7 @@ def test_write_replaces_whole_files(three, tmp_path):
 
 def test_html_marks_are_escaped_in_attributes():
     number = Number("k", 0.5, "percent", method='a "quoted" <method>')
-    shown = render._html(number)
+    shown = render._html(number, {})
     assert isinstance(shown, Markup)
     assert BeautifulSoup(shown, "html.parser").data["title"] == 'a "quoted" <method>'
     assert written(0.5, "percent") in shown

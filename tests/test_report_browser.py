@@ -299,3 +299,70 @@ def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
     assert "CSV" not in shown
     # What is folded on the screen is open on paper.
     assert "Means over the seeds that reached the epoch" in " ".join(shown.split())
+
+
+NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
+
+
+def test_a_number_leads_to_its_runs_and_tells_of_itself(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html")
+    place = browser.run(f"{NUMBER}.hash.slice(1)")
+    browser.click(*place_of(browser, NUMBER))
+    top = f'document.getElementById("{place}").getBoundingClientRect().top'
+    # Scrolling is smooth where that is wanted.
+    browser.run(f"""(async () => {{ for (let n = 0; n < 100 && ({top} < -5 || {top} > innerHeight); n++)
+        await new Promise(done => setTimeout(done, 30)); }})()""")
+    assert -5 <= browser.run(top) <= 900
+    told = browser.run('document.querySelector(".asked").textContent')
+    assert told == browser.run(f"""`${{{NUMBER}.textContent}}: ${{{NUMBER}.firstChild.title}} (back to it)`""")
+    assert browser.run('document.querySelector(".asked").getBoundingClientRect().height') > 10
+    browser.run('document.querySelector(".asked a").focus()')
+    browser.press("Enter", 13, "\r")
+    assert browser.run(f"document.activeElement === {NUMBER}")
+    assert browser.said == []
+
+
+def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html")
+    stops = browser.run("[...document.querySelectorAll('table')].map(table => "
+                        "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")  # fmt: skip
+    assert set(stops) == {0, 1}
+
+    def here():
+        return browser.run("""(() => { const cell = document.activeElement.closest("td, th");
+          return [cell.parentElement.rowIndex, cell.cellIndex]; })()""")
+
+    browser.run(f"{NUMBER}.focus()")
+    row, column = here()
+    seen = []
+    for key, code in (("ArrowRight", 39), ("ArrowDown", 40), ("ArrowLeft", 37), ("ArrowUp", 38)):
+        browser.press(key, code)
+        seen.append(here())
+    # The first number of the table is a setting of the first model, and others follow it in the same cell.
+    assert seen[0] == [row, column]
+    assert seen[1] == [row + 1, column]
+    assert seen[3][0] == row
+    browser.press("Enter", 13, "\r")
+    assert browser.run("location.hash").startswith("#runs-of-")
+    assert browser.said == []
+
+
+def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html", script=False)
+    assert browser.run('[...document.querySelectorAll("a.n")].every(a => document.getElementById(a.hash.slice(1)))')
+    assert browser.run('document.querySelectorAll("a.n").length') > 100
+
+
+@pytest.mark.parametrize("case", ["three", "hostile"])
+def test_no_table_scrolls_on_a_desk(case, browser, pages):
+    browser.look(1280)
+    browser.open(pages / f"{case}.html")
+    scrolling = browser.run("""(() => {
+      for (const element of document.querySelectorAll("details")) element.open = true;
+      return [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth + 1)
+        .map(box => `${box.getAttribute("aria-label")}: ${box.scrollWidth} in ${box.clientWidth}`);
+    })()""")
+    assert scrolling == []

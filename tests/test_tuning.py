@@ -73,11 +73,12 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
 
 def test_settings_beside_the_homeworks(torch):
     store, study = torch
-    rows = build([study], store).beside_homework
-    assert {row.name: (row.ours.value, row.homework.value) for row in rows} == {
+    table = build([study], store).beside_homework
+    assert table.labels == ("Torch GRU",)
+    assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
         "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
         "epochs": (4, 5)}  # fmt: skip
-    assert len(rows) == len(HOMEWORK)
+    assert len(table.settings) == len(HOMEWORK)
 
 
 def test_a_confirm_set_that_has_grown_is_disclosed(torch):

@@ -185,7 +185,7 @@ def test_search_shows_promise_confirmation_and_test(three):
     assert {d.name: d.edge for d in search.space} == {
         "learning rate": "", "hidden size": "high", "readout": "", "dropout": "",
     }  # fmt: skip
-    assert "the best hidden size lies at the end of the range searched" in said(search.edges)
+    assert said(search.edges).startswith("The best hidden size lies at the end of the range searched")
     assert search.importance_method.startswith("PED-ANOVA")
 
 
@@ -397,7 +397,11 @@ def test_inconclusive_names_what_would_settle_it():
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
     assert "This design detects a difference of 1.4 points." in text
-    assert "takes more test examples" in text
+    assert "takes more test examples (on these, no number of seeds would do: the limit for very many is" in text
+    # Where very many seeds would do, nothing is said of their limit.
+    few = pair_of(0.01, 0.03, margin=0.012)
+    few = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
+    assert "takes more test examples (on these, more than 50 seeds for each model)" in said(settling_sentence(few))
     wide = pair_of(0.01, 0.03, margin=0.02)
     assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in said(
         settling_sentence(wide)

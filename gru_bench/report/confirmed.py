@@ -194,14 +194,15 @@ def _chosen(
         key=lambda seed: (seed is None, seed or 0),
     )
     if lost:
-        count = Number(f"{key}.lost-seeds", len(lost), "count")
+        gone = tuple(r.run_id for r in study.confirms if r.model == model and not r.complete and r.seed in lost)
+        count = Number(f"{key}.lost-seeds", len(lost), "count", gone)
         names = ", ".join("unknown" if seed is None else str(seed) for seed in lost)
         said.append((f"{label}: ", count, *_runs_are(lost), f" not complete (seed{'s' * (len(lost) > 1)} {names}); "
                      "the numbers rest on the others."))  # fmt: skip
     planned = set(study.summary.confirm_seeds) if study.summary else set()
     absent = sorted(planned - set(kept) - set(lost))
     if absent and kept:
-        count = Number(f"{key}.absent-seeds", len(absent), "count")
+        count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
         said.append((f"{label}: ", count, " planned seeds without a run: "
                      f"{', '.join(map(str, absent))}."))  # fmt: skip
     return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said

@@ -20,6 +20,16 @@ class RunLink:
 
 
 @dataclass(frozen=True)
+class KnownRun:
+    """A run by its name, and its page where there is one."""
+
+    run_id: str
+    name: str
+    study: str
+    url: str | None
+
+
+@dataclass(frozen=True)
 class Setting:
     """A setting's value: a number, or text."""
 
@@ -214,12 +224,19 @@ class ExpectedBest:
 
 @dataclass(frozen=True)
 class Beside:
-    """A setting of a row beside the homework's."""
+    """A setting of the homework beside that of each tuned row."""
 
-    label: str
     name: str
-    ours: Number | str
     homework: Number
+    ours: tuple[Number | str, ...]
+
+
+@dataclass(frozen=True)
+class BesideTable:
+    """The homework's settings beside those of the tuned rows."""
+
+    labels: tuple[str, ...]
+    settings: tuple[Beside, ...]
 
 
 @dataclass(frozen=True)
@@ -332,10 +349,12 @@ class Writeup:
     searches: tuple[Search, ...]
     expected_best: tuple[ExpectedBest, ...]
     no_expected_best: tuple[Sentence, ...]
-    beside_homework: tuple[Beside, ...]
+    beside_homework: BesideTable | None
     budgets: Sentence
     data: tuple[DataView, ...]
     counts: tuple[RunCounts, ...]
+    runs: tuple[KnownRun, ...]
+    """All runs of all studies."""
     methods: tuple[Sentence, ...]
     sections: tuple[Section, ...]
     """In the order in which they stand."""

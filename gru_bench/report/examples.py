@@ -52,7 +52,7 @@ def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
             size = int(inside_N.sum())
             categories.append(Category(
                 plain(str(name)) or UNCATEGORISED,
-                Number(f"{key}.{part}.examples", size, "count"),
+                Number(f"{key}.{part}.examples", size, "count", members[0].ids),
                 tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
             ))  # fmt: skip
         tables.append(CategoryTable(key, tuple(group.label for group in members), tuple(categories)))
@@ -72,8 +72,9 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
             part = f"{key}.bin-{place + 1}"
             low, high = int(tokens_N[inside_N].min()), int(tokens_N[inside_N].max())
             bins.append(LengthBin(
-                Number(f"{part}.shortest", low, "count"), Number(f"{part}.longest", high, "count"),
-                Number(f"{part}.examples", int(inside_N.sum()), "count"),
+                Number(f"{part}.shortest", low, "count", members[0].ids),
+                Number(f"{part}.longest", high, "count", members[0].ids),
+                Number(f"{part}.examples", int(inside_N.sum()), "count", members[0].ids),
                 tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
             ))  # fmt: skip
         if len(bins) > 1:
@@ -119,6 +120,7 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
         apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
         ids = tuple(run_id for group in members for run_id in group.ids)
         size = members[0].example_N.size
+        whole = Number(f"{key}.all", size, "count", ids)
         found.append(HardReviews(
             key,
             tuple(_review(texts, members, right_MN, int(place), f"{key}.apart-{rank}", True)
@@ -126,9 +128,9 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
             ("No run of any model answers ", Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
-             Number(f"{key}.all", size, "count"), " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
+             whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
             (Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
-             Number(f"{key}.all", size, "count"), " test reviews are answered wrongly by the one run."),
+             whole, " test reviews are answered wrongly by the one run."),
         ))  # fmt: skip
     return tuple(found)
 
@@ -140,7 +142,7 @@ def _review(
     label = "positive" if first.label_N[place] == 1 else "negative"
     category = plain(str(first.category_N[place]))
     said: list[str | Number] = [
-        f"Labelled {label}, ", Number(f"{key}.tokens", int(first.tokens_N[place]), "count"), " tokens read",
+        f"Labelled {label}, ", Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids), " tokens read",
         f", {category}" if category else "",
     ]  # fmt: skip
     if apart:

@@ -131,7 +131,7 @@ def _differences(writeup: Writeup, style: Style) -> Figure:
     margin = 100 * (writeup.margin.value or 0)
     axes.axvspan(-margin, margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
     names_axis(axes, [f"{pair.a}\nless {pair.b}" for pair in pairs])
-    axes.set_yticks(range(len(pairs)), [f"{short(p.a, 28, 1)}\nless {short(p.b, 24, 1)}" for p in pairs])
+    axes.set_yticks(range(len(pairs)), [f"{short(p.a, 32, 1)}\nless {short(p.b, 32, 1)}" for p in pairs])
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * margin), max(right, 1.3 * margin))
     percent_axis(axes.xaxis)
@@ -163,7 +163,7 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
         colour = style.colour(place)
         if row.accuracy.low is not None and row.accuracy.high is not None:
             axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=colour, linewidth=2)
-        name = f"{short(row.label, 24, 1)}, {row.engine}"
+        name = f"{short(row.label, 32, 1)}, {row.engine}"
         axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=6.5, label=name, linestyle="none")
         if beside:
             axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",

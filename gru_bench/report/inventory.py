@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gru_bench.report.confirmed import Store, free_name
-from gru_bench.report.contents import DataView, RunCounts, StudyView
+from gru_bench.report.contents import DataView, KnownRun, RunCounts, StudyView
 from gru_bench.report.examples import UNCATEGORISED
 from gru_bench.report.numbers import Number, plain, slug
 from gru_bench.results import DataSummary
@@ -24,22 +24,32 @@ def study_view(study: LoggedStudy, store: Store) -> StudyView:
     )
 
 
+def known_runs(studies: Sequence[LoggedStudy], store: Store) -> tuple[KnownRun, ...]:
+    """Return every run of the studies, and the studies' own."""
+    return tuple(
+        KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
+        for study in studies for run in (study.run, *study.trials, *study.confirms)
+    )  # fmt: skip
+
+
 def data_views(studies: Sequence[LoggedStudy]) -> tuple[DataView, ...]:
     """Return the data of the studies, each once."""
-    found: dict[str, tuple[DataSummary, list[str]]] = {}
+    found: dict[str, tuple[DataSummary, list[str], list[str]]] = {}
     for study in studies:
         if study.summary is not None:
             data = study.summary.data
-            found.setdefault(data.fingerprint, (data, []))[1].append(plain(study.summary.name))
+            _, names, ids = found.setdefault(data.fingerprint, (data, [], []))
+            names.append(plain(study.summary.name))
+            ids.append(study.run.run_id)
     views = []
-    for place, (data, names) in enumerate(found.values(), start=1):
-        key = f"data-{place}"
+    for place, (data, names, ids) in enumerate(found.values(), start=1):
+        key, runs = f"data-{place}", tuple(ids)
 
-        def count(name: str, value: int, key: str = key) -> Number:
-            return Number(f"{key}.{name}", value, "count")
+        def count(name: str, value: int, key: str = key, runs: tuple[str, ...] = runs) -> Number:
+            return Number(f"{key}.{name}", value, "count", runs)
 
-        def share(name: str, value: float, key: str = key) -> Number:
-            return Number(f"{key}.{name}", value, "percent")
+        def share(name: str, value: float, key: str = key, runs: tuple[str, ...] = runs) -> Number:
+            return Number(f"{key}.{name}", value, "percent", runs)
 
         length: Number | str = "all" if data.max_length is None else count("max-length", data.max_length)
         facts: list[tuple[str, Number | str]] = [

@@ -13,7 +13,8 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from gru_bench.report.contents import Writeup
 from gru_bench.report.figures import pictures
 from gru_bench.report.numbers import Number, plain
 from gru_bench.report.picture import Picture
+from gru_bench.report.sources import RunSet, run_sets
 from gru_bench.resources import resource
 
 
@@ -51,13 +53,15 @@ def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
     """Return the page, which holds its style and figures and asks for nothing else."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, finalize=_html,
+        trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(writeup))),
     )  # fmt: skip
     environment.filters["batch_columns"] = _batches
+    environment.filters["unlinked"] = partial(_html, sets={})
     shown = pictures(writeup) if drawn is None else drawn
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         w=writeup,
+        sources=[some for some in sets.values() if not some.is_row],
         figures={picture.name: _on_page(picture) for picture in shown},
         script=Markup(script),
         # Names come from users: the browser runs this script and no other.
@@ -111,14 +115,18 @@ def latex(text: str) -> Tex:
     return Tex("".join(parts))
 
 
-def _html(value: Any) -> Any:
+def _html(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
+    """Return a number with its key, leading to its runs where these have a place; the ends of intervals do not."""
     if isinstance(value, Number):
         shown = "" if value.value is None else repr(float(value.value))
-        return Markup('<data value="{}" data-key="{}"{}>{}</data>').format(
+        number = Markup('<data value="{}" data-key="{}"{}>{}</data>').format(
             shown, value.key, Markup(' title="{}"').format(value.source) if value.source else "", value.text
         )
+        if value.runs not in sets or value.key.endswith((".low", ".high")):
+            return number
+        return Markup('<a class="n" href="#{}">{}</a>').format(sets[value.runs].key, number)
     if isinstance(value, tuple):
-        return Markup("").join(_html(part) for part in value)
+        return Markup("").join(_html(part, sets) for part in value)
     return value
 
 

@@ -145,8 +145,7 @@ def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
     fresh, examples = max(least, together or 0), pair.difference.examples
     count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples)
     if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
-        return ("A verdict takes a new confirm set of ", count, " fresh seeds for each model, none of the old ones "
-                "pooled.")  # fmt: skip
+        return ()  # said once for all such pairs
     reach = plain_points(
         f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples
     )
@@ -159,17 +158,19 @@ def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
 def _more_examples(pair: Pair, design: Design) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
     floor = plain_points(f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples)
-    start: Sentence = (
-        "To settle it at ", pair.margin, " points takes more test examples: on these, no number of seeds "
-        "up to 50 would do (the limit for very many seeds is ", floor, " points)",
-    )  # fmt: skip
+    if (floor.value or 0) < margin:
+        start: Sentence = ("To settle it at ", pair.margin, " points takes more test examples (on these, more than 50 "
+                           "seeds for each model)")  # fmt: skip
+    else:
+        start = ("To settle it at ", pair.margin, " points takes more test examples (on these, no number of seeds "
+                 "would do: the limit for very many is ", floor, " points)")  # fmt: skip
     at_hand = min(pair.difference.seeds)
     for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
         needed = design.examples_for(margin, seeds)
         if needed is not None:
             return (
                 *start, "; about ", Number(f"{pair.key}.needed-examples", -(-needed // 100) * 100, "count", pair.runs),
-                " would, with a new confirm set of ", Number(f"{pair.key}.needed-seeds", seeds, "count", pair.runs),
+                " would do, with a new confirm set of ", Number(f"{pair.key}.needed-seeds", seeds, "count", pair.runs),
                 " seeds for each model.",
             )  # fmt: skip
     return (*start, ".")

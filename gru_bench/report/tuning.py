@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.report.confirmed import Group
-from gru_bench.report.contents import Beside, BestOfTrials, Dimension, ExpectedBest, Row, Search
+from gru_bench.report.confirmed import Group, free_name
+from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.section import Evidence, Histories
 from gru_bench.report.sentences import joined
-from gru_bench.results import StudySummary
 from gru_bench.statistics import expected_best as best_of
-from gru_bench.tracking import LoggedRun
+from gru_bench.tracking import LoggedRun, LoggedStudy
 
 SETTING_NAMES = {
     "training.lr": "learning rate",
@@ -33,6 +32,8 @@ HOMEWORK: Mapping[str, float] = {
 """The settings of the homework from which the comparison of these models started."""
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, and the whole search besides."""
+SAMPLERS = {"tpe": "TPE", "random": "random trials"}
+PRUNERS = {"median": "median pruner", "none": "none pruned"}
 
 
 def searches_of(evidence: Evidence, rows: Sequence[Row]) -> tuple[Search, ...]:
@@ -59,8 +60,8 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
             _edge(range_, best[name]),
         ))  # fmt: skip
     at_kept = [value for run in group.runs if (value := _kept_accuracy(run, histories)) is not None]
-    best_value = summary.best_value.get(group.model)
-    best_number = Number(f"{group.key}.search.best", best_value, "percent", method="best trial, on validation")
+    best_value, own = summary.best_value.get(group.model), (group.parent.run_id,)
+    best_number = Number(f"{group.key}.search.best", best_value, "percent", own, method="best trial, on validation")
     confirmed = group.over_runs("search.confirmed", at_kept, "percent")
     gap: Sentence = ()
     if best_value is not None and confirmed.value is not None:
@@ -71,16 +72,16 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
     edges = [d.name for d in space if d.edge]
     edge: Sentence = ()
     if edges:
-        edge = (f"{group.label}: the best {' and '.join(edges)} {'lies' if len(edges) == 1 else 'lie'} at the end "
-                "of the range searched; a wider range may hold a better one.",)  # fmt: skip
+        edge = (f"The best {' and '.join(edges)} {'lies' if len(edges) == 1 else 'lie'} at the end of the range "
+                "searched; a wider range may hold a better one.",)  # fmt: skip
     return Search(
         key=group.key,
         label=group.label,
-        sampler=plain(summary.sampler),
-        pruner=plain(summary.pruner),
+        sampler=SAMPLERS.get(summary.sampler.lower(), plain(summary.sampler)),
+        pruner=PRUNERS.get(summary.pruner, plain(summary.pruner)),
         objective=plain(summary.objective),
-        trials=Number(f"{group.key}.search.trials", len(trials), "count"),
-        epochs=Number(f"{group.key}.search.epochs", summary.epochs, "count"),
+        trials=Number(f"{group.key}.search.trials", len(trials), "count", own),
+        epochs=Number(f"{group.key}.search.epochs", summary.epochs, "count", own),
         space=tuple(space),
         importance_method=plain(summary.importance_method) if importance else "",
         best=best_number,
@@ -118,20 +119,24 @@ def _edge(range_: Mapping[str, Any], value: object) -> str:
     return "low" if share < 0.05 else "high" if share > 0.95 else ""
 
 
-def unequal_budgets(summaries: Sequence[StudySummary]) -> Sentence:
+def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
     """Warn where studies that stand side by side were searched with unequal effort."""
+    summaries = [study.summary for study in studies if study.summary is not None]
     searched = [s for s in summaries if s.best]
     budgets = {(s.trials_asked / max(1, len(s.models)), s.epochs, len(s.space)) for s in searched}
     fixed = len(summaries) - len(searched)
     if len(budgets) <= 1 and not (fixed and searched):
         return ()
     parts: list[Sentence] = []
-    for summary in summaries:
-        key = f"budget-{slug(summary.name)}"
+    taken: set[str] = set()
+    for study in studies:
+        if (summary := study.summary) is None:
+            continue
+        key, own = free_name(f"budget-{slug(summary.name)}", taken), (study.run.run_id,)
         parts.append((
-            f"{plain(summary.name)} had ", Number(f"{key}.trials", summary.trials_asked, "count"), " trials of up to ",
-            Number(f"{key}.epochs", summary.epochs, "count"), " epochs over ",
-            Number(f"{key}.settings", len(summary.space) if summary.best else 0, "count"), " settings",
+            f"{plain(summary.name)} had ", Number(f"{key}.trials", summary.trials_asked, "count", own),
+            " trials of up to ", Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
+            Number(f"{key}.settings", len(summary.space) if summary.best else 0, "count", own), " settings",
         ))  # fmt: skip
     return ("The searches were not given the same budget, and a difference may come from that: ",
             *joined(parts, "; "), ".")  # fmt: skip
@@ -146,7 +151,7 @@ def expected_best(group: Group) -> ExpectedBest | None:
         if found.trials in SHOWN or found.trials == len(scores):
             part = f"{group.key}.best-of-{found.trials}"
             points.append(BestOfTrials(
-                Number(f"{part}.trials", found.trials, "count"),
+                Number(f"{part}.trials", found.trials, "count", (group.parent.run_id,)),
                 Number(part, found.mean, "percent", (group.parent.run_id,), len(scores),
                        "mean of the best of so many random trials; range that holds it with a chance of 80 %",
                        found.low, found.high),
@@ -184,20 +189,17 @@ def _refusal(group: Group) -> str:
     return "some trials failed" if "failed" in states else ""
 
 
-def beside_homework(groups: Sequence[Group]) -> tuple[Beside, ...]:
-    """Return the settings of tuned models beside the homework's, where both have one."""
-    rows = []
-    for group in groups:
-        if group.summary is None or not group.summary.best.get(group.model):
-            continue
-        for name, theirs in HOMEWORK.items():
-            if (ours := group.runs[0].params.get(name)) is not None:
-                part = f"beside.{slug(name)}"
-                rows.append(Beside(
-                    group.label, setting_name(name), setting(group, f"{part}.ours", ours),
-                    group.number(f"{part}.homework", theirs, "setting", "the homework's setting"),
-                ))  # fmt: skip
-    return tuple(rows)
+def beside_homework(groups: Sequence[Group]) -> BesideTable | None:
+    """Return the settings of tuned models beside the homework's; None where none was tuned."""
+    tuned = [group for group in groups if group.summary is not None and group.summary.best.get(group.model)]
+    settings = []
+    for name, theirs in HOMEWORK.items():
+        part = f"beside.{slug(name)}"
+        ours = [setting(group, part, group.runs[0].params.get(name, "")) for group in tuned]
+        if any(ours):
+            homework = Number(f"{part}.homework", theirs, "setting", method="the homework's setting")
+            settings.append(Beside(setting_name(name), homework, tuple(ours)))
+    return BesideTable(tuple(group.label for group in tuned), tuple(settings)) if settings else None
 
 
 def setting(group: Group, key: str, value: object) -> Number | str:

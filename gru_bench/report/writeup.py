@@ -25,7 +25,7 @@ from gru_bench.report.contents import (
     Writeup,
 )
 from gru_bench.report.examples import category_tables, hard_reviews, length_tables, reliability
-from gru_bench.report.inventory import data_views, run_counts, study_view
+from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
@@ -44,6 +44,7 @@ from gru_bench.statistics import (
     MARGIN,
     Design,
     Estimate,
+    Finding,
     accuracy_difference,
     chance_better,
     holm,
@@ -101,7 +102,6 @@ def build(
     comparisons = tuple(_comparison(pair, a, b, fresh) for pair, a, b in pairs)
     searches = searches_of(evidence, rows)
     baselines = baseline_rows(studies)
-    summaries = [study.summary for study in studies if study.summary is not None]
     data = data_views(studies)
     sections = (
         Section("evaluation", "Evaluation", tables=("evaluation", "scores", "cost")),
@@ -118,7 +118,7 @@ def build(
         experiment=plain(experiment),
         period=_period([run for study in studies for run in (study.run, *study.trials, *study.confirms)]),
         studies=tuple(study_view(study, store) for study in studies),
-        summary=_summary(rows, comparisons),
+        summary=_summary(rows, comparisons, fresh),
         missing=tuple(gaps),
         rows=rows,
         baselines=baselines,
@@ -136,9 +136,10 @@ def build(
         expected_best=tuple(found for group in gathered if (found := expected_best(group)) is not None),
         no_expected_best=no_expected_best(gathered),
         beside_homework=beside_homework(gathered),
-        budgets=unequal_budgets(summaries),
+        budgets=unequal_budgets(studies),
         data=data,
         counts=run_counts(studies),
+        runs=known_runs(studies, store),
         methods=_methods(gathered, pairs, margin),
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(
@@ -201,7 +202,9 @@ def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
     return (f"For these two trained models alone, {sign}", number, " by McNemar's exact test.")
 
 
-def _summary(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> tuple[Sentence, ...]:
+def _summary(
+    rows: Sequence[Row], comparisons: Sequence[Comparison], fresh: int | None
+) -> tuple[Sentence, ...]:
     """Return the first sentences a reader meets: the accuracies, then the verdicts, where there are few."""
     if len(comparisons) > FEW:
         count = Number("summary.pairs", len(comparisons), "count")
@@ -219,7 +222,11 @@ def _summary(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> tuple[Se
         parts.append((f"{row.label} ", row.accuracy, f"{NBSP}% (", *interval, row.seeds, unit))
     shown = "Test accuracy" if all(row.accuracy.low is None for row in rows) else f"Test accuracy, 95{NBSP}% intervals"
     accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
-    return (accuracies, *(comparison.sentence for comparison in comparisons))
+    few: tuple[Sentence, ...] = ()
+    if fresh is not None and any(comparison.finding == Finding.TOO_FEW_SEEDS.value for comparison in comparisons):
+        few = (("A verdict where seeds are too few takes a new confirm set: ", Number("summary.fresh", fresh, "count"),
+                " fresh seeds for each model, none of the old ones pooled."),)  # fmt: skip
+    return (accuracies, *(comparison.sentence for comparison in comparisons), *few)
 
 
 def _methods(
