@@ -50,6 +50,22 @@ def test_reviews_of_one_length_make_no_table():
     assert build([study], store).length_tables == ()
 
 
+def test_a_range_of_confidence_without_a_prediction_is_left_out():
+    store, (study, *_) = three_models(test_set=TestSet.draw(200))
+    for key, p in store.kept.items():
+        store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32))
+    (model,) = build([study], store).reliability
+    assert [(bin.low.text, bin.high.text) for bin in model.bins] == [("50", "60"), ("60", "70")]
+
+
+def test_breaks_of_lines_in_a_review_are_not_shown():
+    store, (study, *_) = three_models(test_set=TestSet.draw(300))
+    ids = store.kept[study.confirms[0].run_id, "test"].example_id_N
+    store.reviews[study.run.run_id] = {str(name): "It was.<br /><br />Not.<br>Good." for name in ids}
+    (found,) = build([study], store).hard_reviews
+    assert {review.text for review in found.failed} == {"It was. Not. Good."}
+
+
 def test_reliability_adds_up_to_the_calibration_error(three):
     store, studies, writeup = three
     for study, model in zip(studies, writeup.reliability, strict=True):

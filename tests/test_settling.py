@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from bs4 import BeautifulSoup
 
 import gru_bench.report.__main__ as report_command
 import gru_bench.sweep.__main__ as sweep_command
@@ -63,7 +64,8 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
         assert (config.training.lr, config.model.hidden_size, config.model.readout, config.model.dropout) == (
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.readout"], BEST["model.dropout"])  # fmt: skip
     page, files = render.html(writeup), render.tex(writeup)
-    assert "--study-name torch-confirm-2" in page
+    commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
+    assert commands == list(writeup.settling)
     assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
 
 

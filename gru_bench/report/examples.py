@@ -5,6 +5,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `M` models that share th
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -83,12 +84,17 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
 
 
 def reliability(group: Group) -> Reliability:
-    """Return how often predictions of each confidence are right, averaged over the seeds that have some."""
+    """Return how often predictions of each confidence are right, averaged over the seeds that have some.
+
+    A range that no seed has a prediction in is left out.
+    """
     by_run = [metrics.reliability(group.label_N, probability_N, BINS) for probability_N in group.probability_RN]
     bins = []
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
         part = f"reliability.bin-{place}"
         some = [found for found in ranges if found.examples]
+        if not some:
+            continue
         bins.append(Confidence(
             low=group.number(f"{part}.from", ranges[0].low, "percent", decimals=0),
             high=group.number(f"{part}.to", ranges[0].high, "percent", decimals=0),
@@ -151,6 +157,6 @@ def _review(
         for verb, m in zip(verbs, shown, strict=True):
             share = Number(f"{key}.{members[m].key}", float(right_MN[m, place]), "percent", members[m].ids, decimals=0)
             said += [verb, share, f"{NBSP}% of the runs of {members[m].label}"]
-    text = texts.get(str(first.example_N[place]), "")
+    text = re.sub(r"<br ?/?>", " ", texts.get(str(first.example_N[place]), ""))
     sentence: Sentence = (*said, ".")
     return Review(textwrap.shorten(plain(text), WIDTH, placeholder=" …") or "(no words)", sentence)
