@@ -210,6 +210,18 @@ def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
     return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
 
 
+def effect_size(correct_A_RN: Correct, correct_B_RN: Correct) -> float | None:
+    """Return the difference of mean accuracies over the larger of the two deviations over seeds.
+
+    How many times the luck of a seed it is; the deviations are those of `seed_deviation`. None where neither model
+    varies from seed to seed, or one has a single seed.
+    """
+    deviations = seed_deviation(correct_A_RN), seed_deviation(correct_B_RN)
+    if None in deviations or not (larger := max(value or 0.0 for value in deviations)):
+        return None
+    return float(np.mean(correct_A_RN) - np.mean(correct_B_RN)) / larger
+
+
 @dataclass(frozen=True)
 class Design:
     """What the runs of a pair of models say about how precise a design would be."""

@@ -387,7 +387,9 @@ def test_figures_are_whole_and_keep_to_themselves(three):
         # No colour is left that would not follow the page's scheme.
         assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
         ids += re.findall(r'\bid="([^"]+)"', svg)
-        assert picture.pdf().startswith(b"%PDF")
+        pdf = picture.pdf()
+        assert pdf.startswith(b"%PDF")
+        assert pdf == picture.pdf()
     assert len(ids) == len(set(ids))
     assert len({picture.name for picture in drawn}) == len(drawn)
 

@@ -209,6 +209,18 @@ def test_holm_leaves_what_was_not_tested():
     assert holm([None, 0.02, 0.03]) == [None, 0.04, 0.04]
 
 
+def test_effect_size_is_the_difference_in_deviations_over_seeds():
+    rng = np.random.default_rng(0)
+    steady_RN, shaky_RN = (rng.random((5, 4000)) < level_R[:, None] for level_R in (
+        np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))  # fmt: skip
+    found = statistics.effect_size(steady_RN, shaky_RN)
+    assert found == pytest.approx((steady_RN.mean() - shaky_RN.mean()) / statistics.seed_deviation(shaky_RN))
+    assert statistics.effect_size(shaky_RN, steady_RN) == pytest.approx(-found)
+    assert statistics.effect_size(steady_RN[:1], shaky_RN) is None
+    same_RN = np.tile(steady_RN[:1], (3, 1))
+    assert statistics.effect_size(same_RN, ~same_RN) is None
+
+
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemar_is_a_two_sided_binomial_test(b, c):
     expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0

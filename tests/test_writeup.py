@@ -75,6 +75,7 @@ def test_pairs_are_compared_by_the_headline_method(three):
             expected.estimate, expected.low, expected.high,
         )  # fmt: skip
         assert pair.chance.value == statistics.chance_better(by_name[a], by_name[b])
+        assert pair.effect.value == statistics.effect_size(by_name[a], by_name[b])
         p.append(expected.p)
     assert [pair.p.value for pair in writeup.comparisons] == statistics.holm(p)
     assert writeup.comparisons[1].finding in (Finding.BETTER.value, Finding.BETTER_BY_MARGIN.value)

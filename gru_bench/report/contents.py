@@ -92,6 +92,8 @@ class Comparison:
     difference: Number
     p: Number
     detectable: Number
+    effect: Number
+    """The difference over the larger of the two deviations over seeds."""
     chance: Number
     finding: str
     sentence: Sentence

@@ -47,6 +47,7 @@ from gru_bench.statistics import (
     Finding,
     accuracy_difference,
     chance_better,
+    effect_size,
     holm,
     mcnemar,
     verdict,
@@ -182,6 +183,10 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison
         difference=pair.theta,
         p=pair.p,
         detectable=pair.detectable or missing,
+        effect=Number(
+            f"{pair.key}.effect", effect_size(a.correct_RN, b.correct_RN), "tenth", pair.runs,
+            pair.difference.examples, "difference over the larger of the two deviations over seeds",
+        ),
         chance=Number(
             f"{pair.key}.chance", chance_better(a.correct_RN, b.correct_RN), "percent", pair.runs,
             pair.difference.examples, "share of pairs of seeds, ties counting half, on this test set", decimals=0,
@@ -199,7 +204,8 @@ def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
     p = mcnemar(int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum()))
     number = Number(f"{pair.key}.mcnemar", p, "p", pair.runs, right_A_N.size, "exact McNemar test, two-sided")
     sign = "p " if number.text.startswith("<") else "p = "
-    return (f"For these two trained models alone, {sign}", number, " by McNemar's exact test.")
+    names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
+    return (f"For these two trained models alone ({names}), {sign}", number, " by McNemar's exact test.")
 
 
 def _summary(
