@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from .servers import MlflowServer, mlflow_server, postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,3 +67,19 @@ def command(*arguments: str, timeout: float = 240, **kwargs: object) -> subproce
     """Run a module or script of ours in a process of its own."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
                           **kwargs)
+
+
+@pytest.fixture
+def tracking_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[MlflowServer]:
+    """MLflow's tracking server, without runs; for tests marked `service`."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder)  # to make one takes seconds
+    with mlflow_server(folder, folder / empty_database.name) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """An empty database on a PostgreSQL server; for tests marked `service`."""
+    with postgres() as url:
+        yield url
