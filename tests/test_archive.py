@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 from gru_bench.archive.container import Manifest, pack, unpack
 from gru_bench.archive.study import Carried, _read, bring_in, take_out
 from gru_bench.config import RunConfig
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.report import record
 from gru_bench.report.writeup import build
 from gru_bench.results import EpochRecord
+from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.storage import open_storage
+from gru_bench.sweep.study import Search
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import exchange as tracking
 
@@ -45,6 +47,9 @@ def fill(directory: Path) -> None:
     search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
                                  direction="maximize")
     search.set_user_attr("identity", IDENTITY)
+    search.set_user_attr("start 1", {"owner": "a machine 7 99", "searching": True, "ended": False})
+    for seed, state in ((10_000, "done"), (10_003, "running")):
+        search.set_user_attr(f"claim confirm {seed}", {"state": state, "owner": "a machine 7 99"})
     parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
                          command="run.py --study quick")
     parent.params({"study": "quick", "confirm": 3})
@@ -177,6 +182,9 @@ def test_what_was_under_way_has_ended_here_and_is_queued_again(far: Path, near: 
     run = next(run for run in only(near).trials if run.run_id == broken.user_attrs["run_id"])
     assert (run.status, run.tags["gru_bench.state"]) == ("KILLED", "killed")
     assert run.reason == "it was under way when its study was exported"
+    attributes = searched(near).user_attrs
+    assert attributes["start 1"] == {"owner": "a machine 7 99", "searching": False, "ended": True}
+    assert [attributes[f"claim confirm {seed}"]["state"] for seed in (10_000, 10_003)] == ["done", "free"]
 
 
 def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
@@ -275,6 +283,10 @@ def test_an_import_that_breaks_off_leaves_nothing(
         with pytest.raises(error, match="no more"):
             bring_in(folder, manifest.sizes, manifest.content, store, storage, None)
     assert not stores(near)[0].studies("easy")
+    if fails == "reveal" and how == "is killed":
+        (near / "quick.toml").write_text("models = ['torch']\ntrials = 1\n[space]\ntraining.lr = {low = 0.1, high = 1}")
+        with pytest.raises(RunError, match=r"'quick' must be imported whole before it goes on.*import it again"):
+            Search(load_study(str(near / "quick.toml")), "torch", stores(near)[1], "abc")
     if how == "fails":
         assert not optuna.get_all_study_names(stores(near)[1])
         assert not stores(near)[0].runs("easy")

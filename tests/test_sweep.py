@@ -165,6 +165,24 @@ class TestGoesOn:
         lrs = [trial.settings["training.lr"] for trial in study.summary.trials]
         assert len(set(lrs)) == 5
 
+    def test_what_was_carried_to_another_machine(
+        self, swept: Path, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        file, there = tmp_path / "quick.zip", tmp_path / "there"
+        there.mkdir()
+        shutil.copy(empty_database, there)
+        for words, directory in ((("export", "--study", "quick"), swept), (("import",), there)):
+            done = command("-m", "gru_bench.archive", *words, str(file), cwd=directory)
+            assert done.returncode == 0, done.stderr
+        done = sweep(there, easy_csv, "--category-column", "kind", "--trials", "4")
+        assert done.returncode == 0, done.stderr
+        study, before = only_study(there), only_study(swept)
+        assert len(study.trials) == 4
+        assert [run.metrics["val/loss"] for run in study.trials[:3]] == [
+            run.metrics["val/loss"] for run in before.trials]
+        assert sum(run.complete for run in study.confirms) == 2
+        assert sweep(there, easy_csv, "--trials", "4", "--check").returncode == 0
+
     @pytest.mark.parametrize(("options", "what"), [
         (["--set", "training.batch_size=8"], "training.batch_size was 16 and is now 8"),
         (["--seed", "4"], "search seed was 0 and is now 4"),

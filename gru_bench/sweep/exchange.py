@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from gru_bench.config import Scalar
 from gru_bench.sweep.claims import CLAIM
 from gru_bench.sweep.owners import START
+from gru_bench.sweep.study import IMPORTING
 
-IMPORTING = "importing"
-"""Set on a search while it is written: of which archive."""
 BROKEN_OFF = "it was under way when its study was exported"
 
 
@@ -158,10 +157,10 @@ def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study's attributes as they are once nobody works on it any more."""
     rest = dict(attributes)
     rest.pop(IMPORTING, None)
-    for key, value in attributes.items():
-        if key.startswith(START) and value:
+    for key, value in rest.items():
+        if key.startswith(START) and isinstance(value, dict):
             rest[key] = {**value, "searching": False, "ended": True}
-        elif key.startswith(CLAIM) and value and value["state"] == "running":
+        elif key.startswith(CLAIM) and isinstance(value, dict) and value.get("state") == "running":
             rest[key] = {**value, "state": "free"}
     return rest
 

@@ -21,7 +21,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import RunConfig, Scalar, flat
-from gru_bench.errors import UsageError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.results import TrialSummary
 from gru_bench.sweep.claims import STARTS, Claim, Claims
 from gru_bench.sweep.owners import Presence, owner
@@ -42,6 +42,8 @@ OWN_FAULT = "own_fault"
 """Set on a trial that failed by itself, such as by a loss that is not finite; it counts as tried."""
 DUPLICATE_OF = "duplicate_of"
 """Set on a proposal that equals an earlier trial; it was never trained, and does not count."""
+IMPORTING = "importing"
+"""Set on a study while it is imported: from which archive."""
 OWNER = "owner"
 RUN = "run_id"
 HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
@@ -88,6 +90,9 @@ class Search:
         self._trials: dict[int, Trial] = {}
 
     def _agree(self, identity: Mapping[str, Any]) -> None:
+        if self.study.user_attrs.get(IMPORTING):
+            raise RunError(f"the study {self.spec.name!r} must be imported whole before it goes on, but its import was "
+                           "broken off: import it again (python -m gru_bench.archive import FILE)")
         known = self.study.user_attrs.get("identity")
         if known is None:
             self.study.set_user_attr("identity", dict(identity))
