@@ -13,7 +13,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.results import EpochRecord
 from gru_bench.sweep.tasks import Check, Listener, Train
-from gru_bench.sweep.workers import Again, Failed, Finished, Job, _outcome
+from gru_bench.sweep.workers import Again, Failed, Finished, Job, outcome
 from gru_bench.train import loop
 
 
@@ -48,16 +48,16 @@ def raising(error: Exception) -> Callable[[Listener], object]:
     (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "no space is left on the disk of /x"),
 ])
 def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
-    outcome = _outcome(Job("job", raising(error)), Pipe())
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == kind
-    assert reason in outcome.reason
+    how = outcome(Job("job", raising(error)), Pipe())
+    assert isinstance(how, Failed)
+    assert how.kind == kind
+    assert reason in how.reason
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "broken"), KeyError("x")])
 def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
     with pytest.raises(type(error)):
-        _outcome(Job("job", raising(error)), Pipe())
+        outcome(Job("job", raising(error)), Pipe())
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        outcome = _outcome(Job("job", Train(config)), pipe)
-        assert isinstance(outcome, Finished)
-        assert outcome.outcome.config.training.parts == 2
+        how = outcome(Job("job", Train(config)), pipe)
+        assert isinstance(how, Finished)
+        assert how.outcome.config.training.parts == 2
         assert max(sizes[-6:]) <= 16
         said = [message for message in pipe.said if isinstance(message, Again)]
         assert len(said) == 1
@@ -99,9 +99,9 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        outcome = _outcome(Job("job", Train(config)), pipe)
-        assert outcome == Failed("run", outcome.reason)
-        assert "memory ran out" in outcome.reason
+        how = outcome(Job("job", Train(config)), pipe)
+        assert how == Failed("run", how.reason)
+        assert "memory ran out" in how.reason
         assert len([message for message in pipe.said if isinstance(message, Again)]) == 1
 
     def test_a_batch_of_one_has_no_parts(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,21 +110,21 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        outcome = _outcome(Job("job", Train(with_settings(config, {"training.batch_size": 1}))), pipe)
-        assert isinstance(outcome, Failed)
+        how = outcome(Job("job", Train(with_settings(config, {"training.batch_size": 1}))), pipe)
+        assert isinstance(how, Failed)
         assert not pipe.said
 
 
 class TestCheck:
     def test_a_run_that_can_be_trained(self, config: RunConfig) -> None:
-        assert _outcome(Job("check", Check((config,))), Pipe()) == Finished(None)
+        assert outcome(Job("check", Check((config,))), Pipe()) == Finished(None)
 
     def test_a_device_that_is_not_there(self, config: RunConfig) -> None:
         wrong = with_settings(config, {"training.device": "cuda:7"})
-        outcome = _outcome(Job("check", Check((config, wrong))), Pipe())
-        assert isinstance(outcome, Failed)
-        assert outcome.kind == "settings"
-        assert "'cuda:7'" in outcome.reason
+        how = outcome(Job("check", Check((config, wrong))), Pipe())
+        assert isinstance(how, Failed)
+        assert how.kind == "settings"
+        assert "'cuda:7'" in how.reason
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
+from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from gru_bench.results import StudySummary
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.study import Trials
+    from gru_bench.sweep.workers import Workers
 
 SHOWN_TRIALS = 5
 
@@ -49,6 +55,12 @@ def sweep(
     workers: Annotated[int | None, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
                                                 show_default="one for each core, at most 4; 1 beside a graphics card",
                                                 rich_help_panel="Training")] = None,
+    cluster: Annotated[str | None, typer.Option(
+        help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
+        show_default="this machine", rich_help_panel="Training")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(
+        help="Graphics cards of the cluster for each trial; 0.25 lets four share one.",
+        show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
     data: cli.Data = None,
@@ -81,10 +93,14 @@ def sweep(
     console = cli.out()
     if check:
         raise typer.Exit(0 if _agree(spec, console, storage, tracking_uri) else 1)
+    if gpus_per_trial is not None and cluster is None:
+        raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
+                         "--cluster local to share out those of this machine")
     from gru_bench.sweep.storage import told
 
+    where = _Where(workers, cluster, gpus_per_trial)
     with cli.interruptible():
-        prepared = _prepare(spec, console, storage, tracking_uri, workers, seconds, not no_texts)
+        prepared = _prepare(spec, console, storage, tracking_uri, where, seconds, not no_texts)
         with told(storage):
             summary = prepared.run()
     _show(console, prepared, summary, tracking_uri)
@@ -115,7 +131,7 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
 
 
 def _prepare(
-    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, workers: int | None, timeout: float | None,
+    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, where: _Where, timeout: float | None,
     texts: bool,
 ) -> Sweep:
     from gru_bench.corpus import load_corpus
@@ -124,7 +140,6 @@ def _prepare(
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.storage import open_storage
     from gru_bench.sweep.study import Search
-    from gru_bench.sweep.workers import default_workers
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -139,10 +154,33 @@ def _prepare(
         store = Store(tracking_uri)
         opened = open_storage(storage)
         searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
-    workers = workers or default_workers(spec.base.training.device)
+    count, threads, start_workers = _workers(where, spec.base.training.device)
     return Sweep(
         spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),
-        workers=workers, timeout=timeout, texts=texts, display=Display(console, workers))
+        workers=start_workers, threads=threads, timeout=timeout, texts=texts, display=Display(console, count))
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Where trials run, as it was typed."""
+
+    workers: int | None
+    cluster: str | None
+    gpus_per_trial: float | None
+
+
+def _workers(where: _Where, device: str) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
+    """Return how many trials run side by side, the threads of each, and what starts the workers."""
+    if where.cluster is None:
+        from gru_bench.sweep.workers import Pool, default_workers, fair_threads
+
+        count = where.workers or default_workers(device)
+        return count, fair_threads(count), partial(Pool, count)
+    from gru_bench.sweep.cluster import Cluster, ClusterPool, shared_out
+
+    cluster = Cluster(where.cluster)
+    share = shared_out(cluster.nodes(), where.workers, where.gpus_per_trial, device)
+    return share.workers, share.threads, partial(ClusterPool, cluster, share)
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:

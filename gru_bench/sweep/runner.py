@@ -11,8 +11,8 @@ of them, and what one that died has left, another takes up.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -30,7 +30,7 @@ from gru_bench.sweep.interrupt import Interrupt
 from gru_bench.sweep.logbook import Logbook
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
-from gru_bench.sweep.study import RUN, Search
+from gru_bench.sweep.study import RETRIES, RUN, Search
 from gru_bench.sweep.summary import accuracy_over_seeds, data_summary, study_metrics, study_summary
 from gru_bench.sweep.tasks import Check, MeasureBaselines, Train
 from gru_bench.sweep.transcript import result_lines, window_line
@@ -41,9 +41,8 @@ from gru_bench.sweep.workers import (
     Finished,
     Job,
     Message,
-    Pool,
     WasPruned,
-    fair_threads,
+    Workers,
 )
 from gru_bench.tracking import RunWriter, Store
 
@@ -131,7 +130,8 @@ class Sweep:
 
     def __init__(
         self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search], *,
-        experiment: str, command: str, workers: int, timeout: float | None, texts: bool, display: Display,
+        experiment: str, command: str, workers: Callable[[], AbstractContextManager[Workers]], threads: int,
+        timeout: float | None, texts: bool, display: Display,
     ) -> None:
         """Prepare; nothing is written yet.
 
@@ -143,14 +143,15 @@ class Sweep:
             searches: one by model.
             experiment: name of the MLflow experiment.
             command: as it was typed, for the record.
-            workers: processes to train in.
+            workers: starts where jobs are done.
+            threads: CPU threads of each run that does not say otherwise.
             timeout: seconds after which no new trial begins; the confirm stage still runs.
             texts: whether the reviews of the test split are logged.
             display: told what happens.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.searches, self.experiment, self.command, self.workers = searches, experiment, command, workers
-        self.timeout, self.texts, self.display = timeout, texts, display
+        self.searches, self.experiment, self.command = searches, experiment, command
+        self.workers, self.threads, self.timeout, self.texts, self.display = workers, threads, timeout, texts, display
         self.states = [_ModelState(model, searches[model]) for model in spec.models]
         self.log: Logbook
         """From the moment that something is to be logged."""
@@ -158,6 +159,8 @@ class Sweep:
             {spec.contrasts.model: len(contrast_runs(spec, {}))} if spec.contrasts is not None else {})
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
+        self.baselines_lost = 0
+        """How often the process that measured them died."""
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
         self.interrupt = Interrupt()
@@ -175,7 +178,7 @@ class Sweep:
         log: Logbook | None = None
         with self.interrupt:
             try:
-                with Pool(self.workers) as pool:
+                with self.workers() as pool:
                     self._check(pool)
                     self.log = log = Logbook(
                         self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
@@ -194,7 +197,7 @@ class Sweep:
                 self.display.end()
             return self._end(log)
 
-    def _check(self, pool: Pool) -> None:
+    def _check(self, pool: Workers) -> None:
         """Find out before anything is begun whether runs can be trained here."""
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
         pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
@@ -208,7 +211,7 @@ class Sweep:
             if self.interrupt.asked:
                 raise KeyboardInterrupt
 
-    def _conduct(self, pool: Pool) -> None:
+    def _conduct(self, pool: Workers) -> None:
         pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
         while True:
             while pool.idle and (job := self._next_job()) is not None:
@@ -218,7 +221,7 @@ class Sweep:
             for job, message in self._messages(pool):
                 self._receive(pool, job, message)
 
-    def _messages(self, pool: Pool) -> Iterator[tuple[Job, Message]]:
+    def _messages(self, pool: Workers) -> Iterator[tuple[Job, Message]]:
         """Yield what the workers say, and do what is due now and then.
 
         Raises:
@@ -350,12 +353,12 @@ class Sweep:
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
-        threads = config.training.threads or fair_threads(self.workers)
+        threads = config.training.threads or self.threads
         return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
-    def _receive(self, pool: Pool, job: Job, message: Message) -> None:
+    def _receive(self, pool: Workers, job: Job, message: Message) -> None:
         if job.key == BASELINES:
-            self._receive_baselines(message)
+            self._receive_baselines(pool, job, message)
             return
         live = self.live[job.key]
         match message:
@@ -477,7 +480,7 @@ class Sweep:
         claims.fail(live.claim)
         self.notes.append(f"The {live.role} run of {live.state.model} with seed {live.seed} failed: {reason}")
 
-    def _work_out(self, pool: Pool, stage: Stage) -> None:
+    def _work_out(self, pool: Workers, stage: Stage) -> None:
         """Do a stage, unless its result is there, or wait for the process that does it."""
         key, claims = f"stage {stage.name} {stage.digest}", self.log.home.claims
         while claims.open([key]):
@@ -491,7 +494,7 @@ class Sweep:
             else:
                 list(self._messages(pool))
 
-    def _worked_out(self, pool: Pool, stage: Stage) -> bool:
+    def _worked_out(self, pool: Workers, stage: Stage) -> bool:
         """Do a stage; return whether all of its tasks ended well."""
         tasks = stage.tasks()
         waiting = list(tasks.items())
@@ -515,13 +518,16 @@ class Sweep:
             self.log.study.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
         return len(outcomes) == len(tasks)
 
-    def _receive_baselines(self, message: Message) -> None:
+    def _receive_baselines(self, pool: Workers, job: Job, message: Message) -> None:
         match message:
             case Finished(outcome):
                 assert isinstance(outcome, tuple)
                 self.baselines = outcome
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
+            case Failed("worker", _) if self.baselines_lost < RETRIES:
+                self.baselines_lost += 1
+                pool.submit(job)
             case Failed(_, reason):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])

@@ -8,6 +8,7 @@ A lock is let go when its holder dies, in whatever way.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -47,6 +48,9 @@ def open_storage(url: str | None) -> optuna.storages.BaseStorage:
         return _open_database(url)
     except UsageError:
         raise
+    except ImportError as error:
+        raise UsageError(f"--storage {_without_password(url)} needs a driver that is not installed here ({error}): "
+                         "pip install 'gru-bench[postgresql]' for PostgreSQL") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the search's storage must answer, but {_without_password(url)!r} does not: {lines[0]}. Start "
@@ -201,8 +205,14 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
     import sqlalchemy
 
     settings: dict[str, Any] = {} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    with _database_lock(sqlalchemy.create_engine(url, **settings), "tables"):
-        return optuna.storages.RDBStorage(url, engine_kwargs=settings)
+    engine = sqlalchemy.create_engine(url, **settings)
+    try:
+        with _database_lock(engine, "tables"):
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=settings)
+    finally:
+        engine.dispose()
+    weakref.finalize(storage, storage.engine.dispose)  # its connections end with it
+    return storage
 
 
 def _without_password(url: str) -> str:

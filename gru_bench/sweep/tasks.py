@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +35,19 @@ class Listener:
     """Told why the task begins anew."""
 
 
-Task = Callable[[Listener], object]
-"""Returns its outcome; raises `train.loop.Pruned` where it was told to end."""
+Material = tuple[DataConfig, EmbeddingConfig | None]
+"""Reviews, and the word vectors for them where any are needed."""
+
+
+class Task(Protocol):
+    """What is done."""
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads by `corpus_of` and `vectors_of`."""
+
+    def __call__(self, listener: Listener, /) -> object:
+        """Return its outcome, or raise `train.loop.Pruned` where it was told to end."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,11 @@ class Train:
 
     config: RunConfig
     score_test: bool = False
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads."""
+        return ((self.config.data, self.config.embedding),)
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train it, from its checkpoint where there is one."""
@@ -86,6 +101,11 @@ class Check:
 
     configs: tuple[RunConfig, ...]
 
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads."""
+        return tuple(dict.fromkeys((config.data, config.embedding) for config in self.configs))
+
     def __call__(self, _: Listener) -> None:
         """Prepare each run, and no more.
 
@@ -104,6 +124,11 @@ class MeasureBaselines:
 
     data: DataConfig
 
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads."""
+        return ((self.data, None),)
+
     def __call__(self, _: Listener) -> tuple[Baseline, ...]:
         """Fit and score the baselines."""
         from gru_bench.baseline import baselines
@@ -117,6 +142,11 @@ class TimeStretch:
 
     config: RunConfig
     iterations: int
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads."""
+        return ((self.config.data, self.config.embedding),)
 
     def __call__(self, _: Listener) -> TimedStretch:
         """Train two passes over the stretch; the first compiles and warms up, the second is timed."""
@@ -143,11 +173,21 @@ class Diagnose:
     kept: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
     """Model -> its run, and the run's config and weights."""
 
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads."""
+        first = self._first
+        return ((first.data, first.embedding),)
+
+    @property
+    def _first(self) -> RunConfig:
+        return next(config for _, config, _ in self.kept.values())
+
     def __call__(self, _: Listener) -> Diagnostics:
         """Follow gradients, open gates, weigh words."""
         from gru_bench.diagnostics import Kept, study_diagnostics
 
-        first = next(config for _, config, _ in self.kept.values())
+        first = self._first
         return study_diagnostics(
             {model: Kept(*one) for model, one in self.kept.items()}, corpus_of(first.data),
             vectors_of(first.embedding, first.data))
@@ -160,17 +200,30 @@ def evenly_by_length(split: Split, count: int) -> Split:
     return split.taken(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
 
 
-@cache
+_corpora: dict[DataConfig, Corpus] = {}
+_vectors: dict[Material, Vectors] = {}
+
+
 def corpus_of(data: DataConfig) -> Corpus:
     """Return the corpus, loaded once in this process."""
     from gru_bench.corpus import load_corpus
 
-    return load_corpus(data)
+    if data not in _corpora:
+        _corpora[data] = load_corpus(data)
+    return _corpora[data]
 
 
-@cache
 def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
     """Return the word vectors, loaded once in this process."""
     from gru_bench.embeddings import load_vectors
 
-    return load_vectors(embedding, corpus_of(data))
+    if (data, embedding) not in _vectors:
+        _vectors[data, embedding] = load_vectors(embedding, corpus_of(data))
+    return _vectors[data, embedding]
+
+
+def provide(material: Material, corpus: Corpus, vectors: Vectors | None) -> None:
+    """Let tasks in this process find material that has been loaded elsewhere."""
+    _corpora[material[0]] = corpus
+    if vectors is not None:
+        _vectors[material] = vectors

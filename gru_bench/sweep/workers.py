@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.results import EpochRecord, StepReport, TracePoint
@@ -77,6 +77,37 @@ class Failed:
 
 
 Message = StepReport | TracePoint | EpochDone | Again | Finished | WasPruned | Failed
+
+
+class Workers(Protocol):
+    """Where jobs are done: on this machine (`Pool`), or on a cluster (`cluster.ClusterPool`)."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether a job may be submitted."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether some job is under way."""
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        """Answer an `EpochDone`."""
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        """Yield what is said within `timeout` seconds; the last of a job is `Finished`, `WasPruned` or `Failed`."""
+
+
+class Line(Protocol):
+    """A worker's end of the line to its sweep."""
+
+    def send(self, message: Any, /) -> None:
+        """Tell."""
+
+    def recv(self) -> Any:
+        """Wait for the answer to an `EpochDone`."""
 
 
 def cores() -> int:
@@ -210,7 +241,7 @@ def _work(pipe: Connection) -> None:
         importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
         while True:
             job: Job = pipe.recv()
-            pipe.send(_outcome(job, pipe))
+            pipe.send(outcome(job, pipe))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -223,16 +254,17 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _outcome(job: Job, pipe: Connection) -> Message:
+def outcome(job: Job, line: Line) -> Finished | WasPruned | Failed:
+    """Do a job in this process and return how it ended."""
     from gru_bench.train.loop import Pruned
 
     def on_epoch(record: EpochRecord) -> bool:
-        pipe.send(EpochDone(record))
-        return bool(pipe.recv())
+        line.send(EpochDone(record))
+        return bool(line.recv())
 
     try:
         return Finished(job.task(Listener(
-            step=pipe.send, window=pipe.send, epoch=on_epoch, again=lambda reason: pipe.send(Again(reason)))))
+            step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)))))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):
