@@ -89,7 +89,8 @@
         link.focus();
       });
       const told = make("p", {class: "asked"}, `${number.textContent}: ${number.title} (`, back, ")");
-      if (place.tagName === "LI") place.append(told); else place.after(told);
+      if (place.tagName === "LI") place.append(told);
+      else (place.closest(".scroll") ?? place).after(told);
     });
   }
 

@@ -257,7 +257,7 @@ def test_each_number_leads_to_its_runs(url, request):
             assert element.find_parent("tr").find("code").get_text() == runs[0]
             continue
         place = soup.find(id=element.find_parent("a", class_="n")["href"][1:])
-        place = place if place.name == "li" else place.find_next("table")
+        place = place if place.name in ("li", "tr") else place.find_next("table")
         told = place.find_all("a") if url else place.find_all("code")
         assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
 

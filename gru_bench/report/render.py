@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from gru_bench.report.contents import Writeup
 from gru_bench.report.figures import pictures
-from gru_bench.report.numbers import Number, plain
+from gru_bench.report.numbers import Number, plain, slug
 from gru_bench.report.picture import Picture
 from gru_bench.report.sources import RunSet, run_sets
 from gru_bench.resources import resource
@@ -56,12 +56,13 @@ def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
         trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(writeup))),
     )  # fmt: skip
     environment.filters["batch_columns"] = _batches
+    environment.filters["slug"] = slug
     environment.filters["unlinked"] = partial(_html, sets={})
     shown = pictures(writeup) if drawn is None else drawn
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         w=writeup,
-        sources=[some for some in sets.values() if not some.is_row],
+        sources=[some for some in sets.values() if not some.has_table],
         figures={picture.name: _on_page(picture) for picture in shown},
         script=Markup(script),
         # Names come from users: the browser runs this script and no other.

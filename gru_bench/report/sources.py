@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gru_bench.report.contents import KnownRun, Row, Writeup
+from gru_bench.report.numbers import slug
 
 MANY = 12
 """Runs of a set that are named one by one beside its title; more are folded."""
@@ -19,8 +20,8 @@ class RunSet:
     """Its id on the page."""
     title: str
     runs: tuple[KnownRun, ...]
-    is_row: bool
-    """Whether it is the confirm set of a model, which has a table of its own."""
+    has_table: bool
+    """Whether it is the confirm set of a model, which has a table of its own, or a run of one."""
 
     @property
     def many(self) -> bool:
@@ -32,14 +33,18 @@ def run_sets(writeup: Writeup) -> dict[tuple[str, ...], RunSet]:
     """Return the sets of runs behind the numbers of a write-up, by the runs' ids: those of the models first."""
     known = {run.run_id: run for run in writeup.runs}
     rows = {tuple(link.run_id for link in row.runs): row for row in writeup.rows}
-    found = {
-        ids: RunSet(f"runs-of-{row.key}", row.label, _named(ids, known), is_row=True) for ids, row in rows.items()
+    single = {(run_id,): RunSet(f"run-{slug(run_id)}", row.label, _named((run_id,), known), has_table=True)
+              for ids, row in rows.items() for run_id in ids}  # fmt: skip
+    found = single | {
+        ids: RunSet(f"runs-of-{row.key}", row.label, _named(ids, known), has_table=True) for ids, row in rows.items()
     }
+    others = 0
     for number in writeup.numbers().values():
         ids = number.runs
         if ids and ids not in found:
             runs = _named(ids, known)
-            found[ids] = RunSet(f"source-{len(found) - len(rows) + 1}", _title(ids, runs, rows), runs, is_row=False)
+            others += 1
+            found[ids] = RunSet(f"source-{others}", _title(ids, runs, rows), runs, has_table=False)
     return found
 
 
