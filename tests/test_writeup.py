@@ -116,6 +116,21 @@ def test_a_baseline_inside_or_beyond_the_interval_is_said():
     assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
 
 
+def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below():
+    store = FakeStore()
+    study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
+    level = build([study], store).rows[0].accuracy
+    for shift in (-0.0003, 0.0, 0.0003):
+        shown = round(level.value, 3)
+        baselines = (replace(study.summary.baselines[1], test_accuracy=shown + shift),)
+        even = replace(study, summary=replace(study.summary, baselines=baselines))
+        text = all_said(build([even], store).below_baseline)
+        assert text.replace("\u00a0", " ") == (
+            f"Torch GRU ({level.text} %) is level with the baseline TF-IDF + logistic regression ({level.text} %) on "
+            "the same split."
+        )
+
+
 def test_many_pairs_are_tallied_first():
     store = FakeStore()
     for place in range(5):

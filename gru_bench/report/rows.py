@@ -149,7 +149,9 @@ def below_baseline(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tup
             if row.fingerprint != baseline.fingerprint or ours is None or theirs is None:
                 continue
             low, high = row.accuracy.low, row.accuracy.high
-            if ours < theirs:
+            if row.accuracy.text == baseline.accuracy.text:
+                where = "level"
+            elif ours < theirs:
                 where = "whole" if high is not None and high < theirs else "below"
             elif low is not None and low <= theirs:
                 where = "doubt"
@@ -164,9 +166,10 @@ def below_baseline(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tup
         ending = {
             "whole": f" on the same split; {'its' if one else 'each'} whole interval lies below.",
             "below": " on the same split.",
+            "level": " on the same split.",
             "doubt": f" on the same split, but the baseline lies within {'its interval' if one else 'each interval'}.",
         }[where]
-        side = "above" if where == "doubt" else "below"
+        side = {"doubt": "above", "level": "level with"}.get(where, "below")
         said.append((*names, f" {verb} {side} the baseline {baseline.name} (", baseline.accuracy, f"{NBSP}%){ending}"))
     return tuple(said)
 
