@@ -66,7 +66,7 @@ def work(directory: Path, url: str | None, deaths: Any, dies: int | None) -> Non
         for orphan in search.orphans():
             with search.lock:
                 if orphan in search.orphans():
-                    search.give_up(orphan.number, "died")
+                    search.give_up(orphan, "died")
         trial = search.ask()
         if trial is None:
             if not search.running:
@@ -166,7 +166,7 @@ class TestBrokenOff:
         search = search_in(tmp_path)
         search.study.ask()
         (orphan,) = search.orphans()
-        search.give_up(orphan.number, "died")
+        search.give_up(orphan, "died")
         assert not search.running
         assert search.counted == 0
 

@@ -371,7 +371,7 @@ def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
     assert [trial.state.name for trial in before] == ["RUNNING"]
     search = Search(spec, "torch", open_storage(path), "data")
     (orphan,) = search.orphans()
-    search.give_up(orphan.number, "its process ended without a word")
+    search.give_up(orphan, "its process ended without a word")
     number, settings = asked(search)
     assert settings == before[0].params
     assert search.trials()[0].state == "failed"

@@ -102,12 +102,12 @@ class Claims:
             self._put(key, replace(claim, state="free", attempt=claim.attempt + fault))
             return True
 
-    def adopt(self, key: str) -> None:
-        """End what another process, which is dead, had done but for saying so."""
+    def adopt(self, key: str, run_id: str) -> None:
+        """End what another process, which is dead, had done but for saying so; the run holds its record."""
         with self._lock:
             claim = self.get(key)
             if claim is not None and claim.state == "running":
-                self._put(key, replace(claim, state="done"))
+                self._put(key, replace(claim, state="done", run_id=run_id))
 
     def get(self, key: str) -> Claim | None:
         """Return the claim of a piece of work, or None where nobody has begun it."""

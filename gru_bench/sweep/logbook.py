@@ -123,16 +123,18 @@ class Logbook:
                     self.store.writer(run.run_id).kill(DIED)
 
     def _take_over(self, search: Search) -> None:
-        runs = {run.run_id: run for run in self._runs()}
-        for orphan in search.orphans():
-            ended = runs[orphan.run_id].tags["gru_bench.state"] if orphan.run_id in runs else ""
-            if ended in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
-                search.adopt(orphan.number, ended)
+        runs = [run for run in self._runs() if run.model == search.model]
+        ended = {run.tags["gru_bench.trial"]: run.tags["gru_bench.state"] for run in runs if run.role == "trial"}
+        whole = {_key(run): run.run_id for run in runs if run.complete and run.role in ("confirm", "contrast")}
+        for number in search.orphans():
+            state = ended.get(str(number), "")
+            if state in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
+                search.adopt(number, state)
             else:
-                search.give_up(orphan.number, DIED)
-        for key, claim in search.orphaned_claims().items():
-            if claim.run_id in runs and runs[claim.run_id].complete:
-                search.claims.adopt(key)
+                search.give_up(number, DIED)
+        for key in search.orphaned_claims():
+            if key in whole:
+                search.claims.adopt(key, whole[key])
             else:
                 search.claims.release(key, fault=True)
 
@@ -149,16 +151,21 @@ class Logbook:
         """
         notes = []
         for run in self._runs():
-            if run.model != model or not run.complete or run.seed is None:
+            if run.model != model or not run.complete:
                 continue
             writer = self.store.writer(run.run_id)
-            settings = run.tags["gru_bench.settings"]
             if run.role == "contrast":
-                wanted = planned.get(run_key("contrast", settings, run.seed, run.tags["gru_bench.side"]))
+                wanted = planned.get(_key(run))
                 writer.tags({"gru_bench.role": "superseded"} if wanted is None else
                             {"gru_bench.contrast": ",".join(wanted.contrasts)})
-            elif run.role == "confirm" and settings != digest(tuned):
+            elif run.role == "confirm" and run.tags["gru_bench.settings"] != digest(tuned):
                 writer.tags({"gru_bench.role": "superseded"})
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def _key(run: LoggedRun) -> str:
+    """Return the key by which a run other than a trial was claimed."""
+    assert run.seed is not None
+    return run_key(run.role, run.tags["gru_bench.settings"], run.seed, run.tags.get("gru_bench.side", ""))

@@ -1,4 +1,4 @@
-"""Conduct a sweep: which job next, and what becomes of its outcome.
+"""Conduct a sweep: begin one run after the other, and see what becomes of each.
 
 The search of each model comes first, then its best settings are trained again on the confirm seeds and scored
 on the test split. Then come the runs of the contrasts, scored on validation reviews, and the stages after those.
@@ -11,26 +11,26 @@ of them, and what one that died has left, another takes up.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from gru_bench.config import RunConfig, Scalar
+from gru_bench.config import RunConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.metrics import correct
 from gru_bench.results import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
 from gru_bench.statistics import Estimate
-from gru_bench.sweep.claims import digest, run_key
-from gru_bench.sweep.contrasts import contrast_runs
+from gru_bench.sweep.agenda import Agenda, ModelState, Trial, Work
+from gru_bench.sweep.claims import ATTEMPTS
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.interrupt import Interrupt
 from gru_bench.sweep.logbook import Logbook
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
-from gru_bench.sweep.study import RETRIES, RUN, Search
+from gru_bench.sweep.study import RUN, Search
 from gru_bench.sweep.summary import accuracy_over_seeds, data_summary, study_metrics, study_summary
 from gru_bench.sweep.tasks import Check, MeasureBaselines, Train
 from gru_bench.sweep.transcript import result_lines, window_line
@@ -54,75 +54,22 @@ MOST_FAILURES = 3
 """Trials that may fail one after another before a search is given up."""
 TAKEN = "given to another process, because this one seemed to have died"
 
-Role = Literal["trial", "confirm", "contrast"]
-
-
-@dataclass
-class _ModelState:
-    """One model's way through the study."""
-
-    model: str
-    search: Search
-    tuned: dict[str, Scalar] | None = None
-    """The settings that are confirmed; None while the search goes on."""
-    planned: list[_Planned] = field(default_factory=list)
-    """What is to be trained once the search has ended, by whichever process."""
-    due: list[_Trial] = field(default_factory=list)
-    """Trials between two of their seeds."""
-    failed_in_row: int = 0
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A trial under way in this process."""
-
-    number: int
-    settings: Mapping[str, Scalar]
-    seeds_done: tuple[float, ...] = ()
-    """Validation accuracy of the seeds it was trained on so far; of a study of one seed a trial: empty."""
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A run to train, in the order of seeds, so that a study broken off holds whole seeds."""
-
-    state: _ModelState
-    role: Role
-    config: RunConfig
-    settings: Mapping[str, Scalar]
-    """In which it differs from the study's own; by these it is found again."""
-    name: str = ""
-    """The contrast run's."""
-    side: str = ""
-    contrasts: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """By which it is claimed."""
-        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
-
-    @property
-    def rank(self) -> tuple[bool, int, float]:
-        """Confirm runs first, seed by seed; of one seed the longest first, so that no worker is left with it."""
-        return (self.role == "contrast", self.config.seed, -step_cost(self.config) if self.role == "confirm" else 0.0)
-
 
 @dataclass
 class _Live:
-    """A job under way in this process."""
+    """A run under way in this process."""
 
-    state: _ModelState
+    work: Work
     writer: RunWriter
-    role: Role
-    trial: _Trial | None
-    """None for any other run."""
-    claim: str
-    """The key of any other run; empty for a trial."""
-    seed: int
     best: list[float] = field(default_factory=list)
     """Validation accuracy of each epoch so far."""
     taken: bool = False
     """Whether another process has it by now."""
+
+    @property
+    def search(self) -> Search:
+        """Its model's search."""
+        return self.work.state.search
 
 
 class Sweep:
@@ -152,17 +99,15 @@ class Sweep:
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
         self.searches, self.experiment, self.command = searches, experiment, command
         self.workers, self.threads, self.timeout, self.texts, self.display = workers, threads, timeout, texts, display
-        self.states = [_ModelState(model, searches[model]) for model in spec.models]
+        self.agenda = Agenda(spec, searches, self._in_time, self._search_ended)
         self.log: Logbook
         """From the moment that something is to be logged."""
-        self.contrasts: dict[str, int] = (
-            {spec.contrasts.model: len(contrast_runs(spec, {}))} if spec.contrasts is not None else {})
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
-        self.baselines_lost = 0
-        """How often the process that measured them died."""
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
+        self.deaths: Counter[str] = Counter()
+        """Workers that died at a job of no trial or claim, by its key."""
         self.interrupt = Interrupt()
         self.started = time.monotonic()
         self.looked = -TAKE_OVER_SECONDS
@@ -184,9 +129,9 @@ class Sweep:
                         self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
                         command=self.command, texts=self.texts)
                     log.take_over(first=True)
-                    self.display.begin(self._to_begin())
+                    self.display.begin(self.agenda.to_begin())
                     self._conduct(pool)
-                    first = {state.model: done[0] for state in self.states if (done := self._confirmed(state))}
+                    first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
                     for stage in stages(self.spec, self._here, first, self.store.model):
                         self._work_out(pool, stage)
             except BaseException as error:
@@ -202,21 +147,29 @@ class Sweep:
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
         pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
         while pool.busy:
-            for _, message in pool.messages(POLL_SECONDS):
+            for job, message in pool.messages(POLL_SECONDS):
                 match message:
                     case Failed("settings", reason):
                         raise UsageError(reason)
-                    case Failed(_, reason):
+                    case Failed(kind, reason) if not self._tried_again(pool, job, kind):
                         raise RunError(reason)
             if self.interrupt.asked:
                 raise KeyboardInterrupt
 
+    def _tried_again(self, pool: Workers, job: Job, kind: str) -> bool:
+        """Submit a job again whose worker died, unless it did so too often: one that belongs to no trial or claim."""
+        self.deaths[job.key] += kind == "worker"
+        if kind != "worker" or self.deaths[job.key] >= ATTEMPTS:
+            return False
+        pool.submit(job)
+        return True
+
     def _conduct(self, pool: Workers) -> None:
         pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
         while True:
-            while pool.idle and (job := self._next_job()) is not None:
-                pool.submit(job)
-            if not pool.busy and not self._left():
+            while pool.idle and (work := self.agenda.next()) is not None:
+                pool.submit(self._begin(work))
+            if not pool.busy and self.agenda.is_done:
                 return
             for job, message in self._messages(pool):
                 self._receive(pool, job, message)
@@ -230,126 +183,40 @@ class Sweep:
         yield from pool.messages(POLL_SECONDS)
         if self.interrupt.asked:
             raise KeyboardInterrupt
-        for state in self.states:
+        for state in self.agenda.states:
             state.search.presence.renew(self._seconds)
         if self._seconds - self.looked >= TAKE_OVER_SECONDS:
             self.looked = self._seconds
             self.log.take_over(first=False)
-            self.display.tick(self._to_begin())
+            self.display.tick(self.agenda.to_begin())
 
     @property
     def _seconds(self) -> float:
         """How long this start has taken so far."""
         return time.monotonic() - self.started
 
-    def _left(self) -> bool:
-        """Return whether a run is still to be done, by this process or by another."""
-        return any(state.tuned is None or state.search.claims.open(run.key for run in state.planned)
-                   for state in self.states)
+    def _in_time(self) -> bool:
+        return self.timeout is None or self._seconds < self.timeout
 
-    def _next_job(self) -> Job | None:
-        for state in self.states:
-            if (job := self._trial_job(state)) is not None:
-                return job
-        for state in self.states:
-            if state.tuned is None and self._search_is_over(state):
-                self._end_search(state)
-        return self._planned_job()
-
-    def _trial_job(self, state: _ModelState) -> Job | None:
-        if state.tuned is not None or not (state.due or self._in_time(state)):
-            return None
-        if state.due:
-            trial = state.due.pop(0)
-        elif (asked := state.search.ask()) is not None:
-            trial = _Trial(*asked)
-            if self.spec.seeds_per_trial > 1:
-                trial = self._gone_on(state, trial)
-        else:
-            return None
-        config = self._here(self.spec.config(
-            state.model, trial.settings, self.spec.search_seeds[len(trial.seeds_done)]))
-        seed = f" seed {config.seed}" if self.spec.seeds_per_trial > 1 else ""
-        return self._begin(
-            state, config, "trial", trial.settings, f"{state.model} trial {trial.number}{seed}", trial=trial)
-
-    def _gone_on(self, state: _ModelState, trial: _Trial) -> _Trial:
-        """Let a trial that is tried again keep the seeds that were done, but for the last it may have."""
-        done = tuple(state.search.seeds_done(trial.number)[:self.spec.seeds_per_trial - 1])
-        for place, value in enumerate(done):
-            state.search.report(trial.number, place, value)
-        return replace(trial, seeds_done=done)
-
-    def _in_time(self, state: _ModelState) -> bool:
-        # A first trial is always run: without one there is nothing to confirm.
-        return self.timeout is None or self._seconds < self.timeout or state.search.counted == 0
-
-    def _search_is_over(self, state: _ModelState) -> bool:
-        """Return whether no trial is under way, and nobody may ask for one any more."""
-        search = state.search
-        if search.counted < self.spec.trials and self._in_time(state) and not search.exhausted:
-            return False
-        search.presence.stop_searching()
-        return not search.running and not search.presence.others(searching=True)
-
-    def _end_search(self, state: _ModelState) -> None:
-        best = state.search.best()
-        if self.spec.trials and best is None:
-            reasons = sorted({trial.reason for trial in state.search.trials() if trial.reason})
-            raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
-                           f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
-        state.tuned = dict(best[0]) if best is not None else {}
+    def _search_ended(self, state: ModelState) -> None:
+        assert state.tuned is not None
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The space of {state.model} has no more than {state.search.counted} points: all were "
                               f"tried, instead of the {self.spec.trials} trials asked for.")
-        state.planned = list(self._plan(state, state.tuned))
         self.notes += self.log.set_aside(state.model, state.tuned, {run.key: run for run in state.planned})
-        self.display.search_ended(state.model, best)
+        self.display.search_ended(state.model, state.search.best())
 
-    def _plan(self, state: _ModelState, tuned: Mapping[str, Scalar]) -> Iterator[_Planned]:
-        for seed in self.spec.confirm_seeds:
-            yield _Planned(state, "confirm", self.spec.config(state.model, tuned, seed), tuned)
-        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
-            for run in contrast_runs(self.spec, tuned):
-                yield _Planned(state, "contrast", run.config, run.settings, run.name, run.side, run.contrasts)
-
-    def _planned_job(self) -> Job | None:
-        free = {(state.model, key) for state in self.states
-                for key in state.search.claims.free(run.key for run in state.planned)}
-        for run in sorted((run for state in self.states for run in state.planned), key=lambda run: run.rank):
-            if (run.state.model, run.key) in free and run.state.search.claims.take(run.key):
-                label = " ".join(filter(None, (run.state.model, run.name, f"seed {run.config.seed}")))
-                return self._begin(
-                    run.state, self._here(run.config), run.role, run.settings, label, claim=run.key,
-                    tags={"gru_bench.side": run.side, "gru_bench.contrast": ",".join(run.contrasts)}
-                    if run.role == "contrast" else {})
-        return None
-
-    def _begin(
-        self, state: _ModelState, config: RunConfig, role: Role, settings: Mapping[str, Scalar],
-        label: str, *, trial: _Trial | None = None, claim: str = "", tags: Mapping[str, str] | None = None,
-    ) -> Job:
-        """Log that a run begins and return the job.
-
-        Args:
-            state: of its model.
-            config: the run's.
-            role: what it is to the study.
-            settings: in which it differs from the study's own; by these it is found again.
-            label: under which it is shown.
-            trial: whose run it is.
-            claim: the key of any other run.
-            tags: more to log.
-        """
-        writer = self.log.begin(label, role, config, settings, {
-            "gru_bench.trial": "" if trial is None else str(trial.number), **(tags or {})})
-        self.live[label] = _Live(state, writer, role, trial, claim, config.seed)
-        if trial is not None:
-            state.search.note(trial.number, RUN, writer.run_id)
+    def _begin(self, work: Work) -> Job:
+        """Log that a run begins and return the job."""
+        config = self._here(work.config)
+        writer = self.log.begin(work.label, work.role, config, work.settings, work.tags)
+        self.live[work.label] = _Live(work, writer)
+        if work.trial is not None:
+            work.state.search.note(work.trial.number, RUN, writer.run_id)
         else:
-            state.search.claims.note_run(claim, writer.run_id)
-        self.display.job_started(label, settings if role == "trial" else {}, role)
-        return Job(label, Train(config, score_test=role == "confirm"))
+            work.state.search.claims.note_run(work.claim, writer.run_id)
+        self.display.job_started(work.label, work.settings if work.role == "trial" else {}, work.role)
+        return Job(work.label, Train(config, score_test=work.role == "confirm"))
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
@@ -385,31 +252,31 @@ class Sweep:
 
     def _transcribed(self, live: _Live) -> bool:
         """Whether this run tells all that the homework's console told."""
-        return self.spec.protocol == "homework" and live.role == "confirm"
+        return self.spec.protocol == "homework" and live.work.role == "confirm"
 
     def _epoch(self, live: _Live, record: EpochRecord) -> bool:
         """Take note of an epoch; return whether its run goes on."""
         if record.validation_accuracy is None:
             return True
         live.best.append(record.validation_accuracy)
-        if live.trial is None:
+        if live.work.trial is None:
             return True
         if self.spec.seeds_per_trial > 1:
-            live.taken = not live.state.search.is_ours(live.trial.number)
+            live.taken = not live.search.is_ours(live.work.trial.number)
             return not live.taken
-        verdict = live.state.search.report(live.trial.number, record.epoch, max(live.best))
+        verdict = live.search.report(live.work.trial.number, record.epoch, max(live.best))
         live.taken = verdict == "taken"
         return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
 
     def _finished(self, job: Job, live: _Live, result: RunResult) -> None:
         # Its record first, then its end: whoever takes over in between finds the record whole.
-        live.writer.finish(result, with_model=live.role == "confirm")
-        live.state.failed_in_row = 0
-        if live.trial is not None:
-            self._finished_trial(job, live, live.trial)
-        elif not live.state.search.claims.finish(live.claim):
+        live.writer.finish(result, with_model=live.work.role == "confirm")
+        live.work.state.failed_in_row = 0
+        if live.work.trial is not None:
+            self._finished_trial(job, live, live.work.trial)
+        elif not live.search.claims.finish(live.work.claim):
             self._taken(job, live)
-        elif live.role == "confirm":
+        elif live.work.role == "confirm":
             if self._transcribed(live):
                 for line in result_lines(result):
                     self.display.note(f"{job.key}: {line}")
@@ -417,14 +284,14 @@ class Sweep:
         else:
             self._forget(job, "validated", _accuracy(result.predictions["validation"]))
 
-    def _finished_trial(self, job: Job, live: _Live, trial: _Trial) -> None:
+    def _finished_trial(self, job: Job, live: _Live, trial: Trial) -> None:
         """End a trial, or one of its seeds."""
-        search, value = live.state.search, max(live.best)
+        search, value = live.search, max(live.best)
         if self.spec.seeds_per_trial > 1:
             trial = replace(trial, seeds_done=(*trial.seeds_done, value))
             verdict = search.report(trial.number, len(trial.seeds_done) - 1, value)
             if verdict == "go on" and len(trial.seeds_done) < self.spec.seeds_per_trial:
-                live.state.due.append(trial)
+                live.work.state.due.append(trial)
                 self._forget(job, "seed done", value)
                 return
             if verdict == "prune" and len(trial.seeds_done) < self.spec.seeds_per_trial and search.prune(trial.number):
@@ -437,10 +304,10 @@ class Sweep:
             self._taken(job, live)
 
     def _pruned(self, job: Job, live: _Live) -> None:
-        assert live.trial is not None
+        assert live.work.trial is not None
         if not live.taken:
             live.writer.prune(f"pruned after epoch {len(live.best)}: below the median of earlier trials")
-            live.taken = not live.state.search.prune(live.trial.number)
+            live.taken = not live.search.prune(live.work.trial.number)
         if live.taken:
             self._taken(job, live)
         else:
@@ -454,31 +321,32 @@ class Sweep:
     def _failed(self, job: Job, live: _Live, kind: str, reason: str) -> None:
         (live.writer.kill if kind in ("worker", "machine") else live.writer.fail)(reason)
         self._forget(job, "failed", None, reason)
-        search = live.state.search
+        search = live.search
         again = False
-        if live.trial is None:
+        if live.work.trial is None:
             self._failed_claim(live, kind, reason)
         elif kind == "run":
-            search.fail(live.trial.number, reason)
+            search.fail(live.work.trial.number, reason)
         else:
-            again = search.give_up(live.trial.number, reason, fault=kind == "worker")
+            again = search.give_up(live.work.trial.number, reason, fault=kind == "worker")
         if kind == "settings":
             raise UsageError(reason)
         if kind == "machine":
             raise RunError(reason)
-        if live.trial is None or again:
+        if live.work.trial is None or again:
             return
-        live.state.failed_in_row += 1
-        if live.state.failed_in_row >= MOST_FAILURES:
-            raise RunError(f"trials must end well now and then, but the last {MOST_FAILURES} of {live.state.model} all "
+        state = live.work.state
+        state.failed_in_row += 1
+        if state.failed_in_row >= MOST_FAILURES:
+            raise RunError(f"trials must end well now and then, but the last {MOST_FAILURES} of {state.model} all "
                            f"failed, the last because {reason}")
 
     def _failed_claim(self, live: _Live, kind: str, reason: str) -> None:
-        claims = live.state.search.claims
-        if kind != "run" and claims.release(live.claim, fault=kind == "worker"):
+        claims = live.search.claims
+        if kind != "run" and claims.release(live.work.claim, fault=kind == "worker"):
             return
-        claims.fail(live.claim)
-        self.notes.append(f"The {live.role} run of {live.state.model} with seed {live.seed} failed: {reason}")
+        claims.fail(live.work.claim)
+        self.notes.append(f"The {live.work.role} run {live.work.label!r} failed: {reason}")
 
     def _work_out(self, pool: Workers, stage: Stage) -> None:
         """Do a stage, unless its result is there, or wait for the process that does it."""
@@ -509,11 +377,9 @@ class Sweep:
                     case Finished(outcome):
                         outcomes[job.key] = outcome
                         self.display.job_ended(job.key, "done", None)
-                    case Failed(_, reason):
+                    case Failed(kind, reason) if not self._tried_again(pool, job, kind):
                         self.notes.append(f"{job.key} could not be worked out: {reason}")
                         self.display.job_ended(job.key, "failed", None, reason)
-                    case _:
-                        raise AssertionError(message)
         if outcomes:
             self.log.study.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
         return len(outcomes) == len(tasks)
@@ -525,18 +391,13 @@ class Sweep:
                 self.baselines = outcome
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
-            case Failed("worker", _) if self.baselines_lost < RETRIES:
-                self.baselines_lost += 1
-                pool.submit(job)
-            case Failed(_, reason):
+            case Failed(kind, reason) if not self._tried_again(pool, job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])
-            case _:
-                raise AssertionError(message)
 
     def _forget(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
         del self.live[job.key]
-        self.display.tick(self._to_begin())
+        self.display.tick(self.agenda.to_begin())
         self.display.job_ended(job.key, outcome, value, reason)
 
     def _break_off(self, log: Logbook, error: BaseException) -> None:
@@ -546,11 +407,11 @@ class Sweep:
         for live in self.live.values():
             with suppress(Exception):  # what cannot be told, the next start finds out; the error at hand is shown
                 live.writer.kill(reason)
-                if live.trial is not None:
-                    live.state.search.give_up(live.trial.number, reason, fault=False)
+                if live.work.trial is not None:
+                    live.search.give_up(live.work.trial.number, reason, fault=False)
                 else:
-                    live.state.search.claims.release(live.claim, fault=False)
-        for state in self.states:
+                    live.search.claims.release(live.work.claim, fault=False)
+        for state in self.agenda.states:
             for trial in state.due:
                 with suppress(Exception):
                     state.search.give_up(trial.number, reason, fault=False)
@@ -565,7 +426,7 @@ class Sweep:
             stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
             summary = study_summary(
                 self.spec, self.data, self.searches,
-                {state.model: state.tuned for state in self.states if state.tuned is not None},
+                {state.model: state.tuned for state in self.agenda.states if state.tuned is not None},
                 baselines=self.baselines, stretches=() if stretches is None else stretches_of(stretches),
                 seconds=log.home.presence.seconds(), notes=self.notes)
             if last:
@@ -576,43 +437,17 @@ class Sweep:
 
     def _sign_out(self) -> bool:
         """Say that this start has ended; return whether no other goes on."""
-        for state in self.states:
+        for state in self.agenda.states:
             state.search.presence.end(self._seconds)
         return not self.log.home.presence.others()
-
-    def _to_begin(self) -> dict[str, int]:
-        """Return how many runs of each role nobody has begun."""
-        counts = {"trial": 0, "confirm": 0, "contrast": 0}
-        for state in self.states:
-            if state.tuned is None:
-                counts["trial"] += max(0, self.spec.trials - state.search.counted) if self._in_time(state) else 0
-                counts["confirm"] += self.spec.confirm
-                counts["contrast"] += self.contrasts.get(state.model, 0)
-            else:
-                free = set(state.search.claims.free(run.key for run in state.planned))
-                for run in state.planned:
-                    counts[run.role] += run.key in free
-        return counts
-
-    def _confirmed(self, state: _ModelState) -> list[str]:
-        """Return the runs of the confirm seeds that are done, in the order of the seeds, whoever did them."""
-        claims = [state.search.claims.get(run.key) for run in state.planned if run.role == "confirm"]
-        return [claim.run_id for claim in claims if claim is not None and claim.state == "done"]
 
     def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
         """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""
         found = {}
-        for state in self.states:
-            if (done := self._confirmed(state)):
+        for state in self.agenda.states:
+            if done := state.confirmed:
                 found[state.model] = accuracy_over_seeds([self.store.predictions(run_id, "test") for run_id in done])
         return found
-
-
-def step_cost(config: RunConfig) -> float:
-    """Return about how long a training step takes, next to one of one direction on the fused engine."""
-    engines = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
-    directions = 2 if config.model.name == "bidirectional" else 1
-    return engines[config.model.engine] * directions * config.model.layers * config.model.hidden_size
 
 
 def _accuracy(predictions: Predictions) -> float:

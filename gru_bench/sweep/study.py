@@ -53,15 +53,6 @@ Verdict = Literal["go on", "prune", "taken"]
 """What becomes of a trial after an epoch; taken: it was given to another process, because this one seemed dead."""
 
 
-@dataclass(frozen=True)
-class Orphan:
-    """A trial under way whose process has died."""
-
-    number: int
-    run_id: str
-    """The run that holds its record; empty where it had none yet."""
-
-
 class Search:
     """The trials of one model."""
 
@@ -223,19 +214,18 @@ class Search:
             self.study.tell(number, value, state=state)
             return True
 
-    def orphans(self) -> list[Orphan]:
-        """Return the trials whose process has died; to be trusted while the lock is held."""
+    def orphans(self) -> list[int]:
+        """Return the numbers of the trials whose process has died; to be trusted while the lock is held."""
         return [
-            Orphan(trial.number, trial.user_attrs.get(RUN, ""))
-            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             # Without an owner: its process died between beginning it and signing it.
             if OWNER not in trial.user_attrs or self.presence.is_dead(trial.user_attrs[OWNER])
         ]
 
-    def orphaned_claims(self) -> dict[str, Claim]:
-        """Return key -> claim of the work whose process has died."""
-        return {key: claim for key, claim in self.claims.all().items()
-                if claim.state == "running" and self.presence.is_dead(claim.owner)}
+    def orphaned_claims(self) -> list[str]:
+        """Return the keys of the claims whose process has died."""
+        return [key for key, claim in self.claims.all().items()
+                if claim.state == "running" and self.presence.is_dead(claim.owner)]
 
     def adopt(self, number: int, state: str) -> None:
         """End a trial whose process died after recording its end (complete or pruned) but before telling it."""

@@ -81,12 +81,14 @@ class Train:
                 checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
                 on_step=listener.step, on_window=listener.window)
 
+        result = None
+        size, parts = self.config.training.batch_size, 2 * self.config.training.parts
         try:
             result = trained(self.config)
-        except OutOfMemoryError:  # of a graphics card
-            size, parts = self.config.training.batch_size, 2 * self.config.training.parts
+        except OutOfMemoryError:  # of a graphics card; what it holds is free once this clause is left
             if size < parts:
                 raise
+        if result is None:
             listener.again(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
                            f"{parts} parts of a batch, their gradients added")
             empty_cache()

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
@@ -212,10 +213,15 @@ class Pool:
         # Read by the numerical libraries when the new process loads them.
         kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
+        # Ctrl-C reaches all processes, and the parent decides: the new one is deaf to it from its first moment. (The
+        # tracker, which the first process would start, listens again to what is blocked.)
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = self._context.Process(target=_work, args=(theirs,), daemon=True)
             process.start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for name, value in kept.items():
                 if value is None:
                     del os.environ[name]
@@ -234,7 +240,6 @@ class _Worker:
 
 def _work(pipe: Connection) -> None:
     """Serve jobs until the parent ends this process or goes away itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
