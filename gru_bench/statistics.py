@@ -132,6 +132,22 @@ def accuracy_interval(
     return _estimate([part], part.by_example_N, confidence, cluster_N, bounds=(0.0, 1.0))
 
 
+def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's (1927) score interval of a share: it has a width where every example is answered alike.
+
+    Raises:
+        ValueError: for no examples, or more right than there are.
+    """
+    if not 0 <= right <= examples or examples < 1:
+        raise ValueError(f"right must be between 0 and examples, and these at least 1, but got {right} of {examples}")
+    z = float(special.ndtri((1 + confidence) / 2))
+    share, weight = right / examples, 1 + z * z / examples
+    middle = (share + z * z / (2 * examples)) / weight
+    half = z / weight * float(np.sqrt(share * (1 - share) / examples + z * z / (4 * examples**2)))
+    # At an end it is the share itself, to the last bit.
+    return 0.0 if right == 0 else middle - half, 1.0 if right == examples else middle + half
+
+
 def accuracy_difference(
     correct_A_RN: Correct,
     correct_B_RN: Correct,

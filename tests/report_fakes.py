@@ -37,6 +37,8 @@ class FakeStore:
     url: str | None = None
     reviews: dict[str, dict[str, str]] = field(default_factory=dict)
     """Study run -> example id -> text of a test review."""
+    artifacts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Run and path -> a text."""
     reads: list[str] = field(default_factory=list)
     uri: str = "sqlite:///mlflow.db"
 
@@ -68,6 +70,9 @@ class FakeStore:
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         return self.reviews.get(run_id) if split == "test" else None
+
+    def text(self, run_id: str, path: str) -> str | None:
+        return self.artifacts.get((run_id, path))
 
     def run_url(self, run: LoggedRun) -> str | None:
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None

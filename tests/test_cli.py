@@ -50,7 +50,8 @@ def statuses(directory: Path) -> set[str]:
     return {run.status for name in store.experiments() for run in store.runs(name)}
 
 
-@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.archive"])
+@pytest.mark.parametrize("module", [
+    "gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.diagnose", "gru_bench.archive"])
 def test_help_teaches_without_loading_torch_or_mlflow(module: str) -> None:
     done = command("-X", "importtime", "-m", module, "--help")
     assert done.returncode == 0

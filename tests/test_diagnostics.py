@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.corpus import Corpus, load_corpus
 from gru_bench.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, UsageError
-from gru_bench.insight import Diagnostics
+from gru_bench.insight import Diagnostics, MemoryCurve
 from gru_bench.train.loop import train, untrained
 
 MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
@@ -278,6 +280,59 @@ def test_neighbours_by_cosine() -> None:
         d.neighbours("EAST", vectors)
 
 
+# ---------------------------------------------------------------- memory
+
+
+class Here:
+    """Runs what it is given at once, as an executor of one thread of this process."""
+
+    def submit(self, call: Callable[..., object], *arguments: object) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_result(call(*arguments))
+        return future
+
+
+SMALL = {**d.MEMORY_SETTINGS, "model.hidden_size": 8, "training.epochs": 3, "training.batch_size": 8,
+         "embedding.dimension": 20}
+
+
+def test_a_memory_curve_holds_accuracies_and_their_interval() -> None:
+    told: list[tuple[int, int]] = []
+    curve = d.memory_curve(Here(), steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200,
+                           on_run=lambda done, of: told.append((done, of)))
+    assert told == [(done, 12) for done in range(1, 13)]
+    assert [(point.model, point.k) for point in curve.points] == [
+        ("rnn", 1), ("rnn", 30), ("scratch", 1), ("scratch", 30)]
+    for point in curve.points:
+        assert point.mean == pytest.approx(np.mean(point.accuracy), abs=1e-5)
+        assert point.low <= point.mean <= point.high
+        assert point.low < point.high  # also where all seeds are right on all sequences
+        assert point.seeds == (0, 1, 2)
+        assert 8 < point.test_size < 35
+    by_k = {k: np.mean([point.mean for point in curve.points if point.k == k]) for k in (1, 30)}
+    # Two short epochs over 30 steps: a coin would do as well.
+    assert by_k[1] > 0.85 > by_k[30]
+    assert "satterthwaite" in curve.method.lower()
+    assert curve.settings["training.lr"] == "the better of 0.003 and 0.01 on validation"
+    assert MemoryCurve.from_json(curve.to_json()) == curve
+
+
+def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    def noted(config: RunConfig, *arguments: object, **named: object) -> object:
+        kept.append(train(config, *arguments, **named))
+        return kept[-1]
+
+    monkeypatch.setattr(d, "train", noted)
+    right_N = d.remembered("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
+    assert [result.config.training.lr for result in kept] == list(d.MEMORY_RATES)
+    best = [max(record.validation_accuracy for record in result.epochs) for result in kept]
+    test = kept[int(best[1] > best[0])].predictions["test"]
+    order = np.argsort(test.example_id_N)
+    assert right_N.tolist() == ((test.probability_N >= 0.5) == (test.label_N == 1))[order].tolist()
+
+
 # ---------------------------------------------------------------- a study
 
 
@@ -289,11 +344,12 @@ def test_a_study_is_looked_into_and_kept_as_json(data: tuple[RunConfig, Corpus, 
         kept[name] = d.Kept(f"run of {name}", one, train(one, corpus, vectors).weights)
     found = d.study_diagnostics(kept, corpus, vectors)
     assert [(flow.model, flow.direction, flow.state, flow.run_id) for flow in found.flows] == [
-        ("rnn", "forward", "initial", ""),
+        ("rnn", "forward", "initial", ""), ("rnn", "forward", "trained", ""),
         ("scratch", "forward", "initial", ""), ("scratch", "forward", "trained", "run of scratch"),
         ("bidirectional", "forward", "initial", ""), ("bidirectional", "backward", "initial", ""),
         ("bidirectional", "forward", "trained", "run of bidirectional"),
         ("bidirectional", "backward", "trained", "run of bidirectional")]
+    assert [flow.trained_how for flow in found.flows] == ["", d.BRIEF_WORDS, *[""] * 6]
     assert found.gates == ()  # none of the sentence's words are in the data
     assert Diagnostics.from_json(found.to_json()) == found
     maps = d.gate_maps(d.Subject.trained(kept["scratch"], vectors), d.Sentence.of("good1 bad1", vectors, None))

@@ -38,11 +38,11 @@ def test_every_study_is_named() -> None:
     assert {name.strip(",") for name in line.split()[1:]} == set(known_studies())
 
 
-@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report"])
+@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.diagnose"])
 def test_every_option_in_readme_exists(module: str) -> None:
     shown = command("-m", module, "--help").stdout
     program = {"gru_bench.train": "-m gru_bench.train", "gru_bench.sweep": "sweeps/run.py",
-               "gru_bench.report": "-m gru_bench.report"}[module]
+               "gru_bench.report": "-m gru_bench.report", "gru_bench.diagnose": "-m gru_bench.diagnose"}[module]
     for line in re.findall(rf"python {re.escape(program)}([^`\n|]*)", README):
         for option in re.findall(r"--[a-z-]+", line):
             assert option in shown, option

@@ -435,3 +435,13 @@ def test_examples_for_are_the_fewest_that_do():
     assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)
     noisy = Design((0.05**2, 0.05**2), (0.07, 0.07), 0.10)
     assert noisy.examples_for(0.01, 5) is None  # the seeds alone are too far apart
+
+
+@pytest.mark.parametrize(("right", "examples"), [(0, 10), (10, 10), (3, 7), (250, 300)])
+def test_wilson_is_that_of_scipy_and_has_a_width(right: int, examples: int) -> None:
+    low, high = statistics.wilson_interval(right, examples)
+    wanted = stats.binomtest(right, examples).proportion_ci(method="wilson")
+    assert (low, high) == (pytest.approx(wanted.low, **TIGHT), pytest.approx(wanted.high, **TIGHT))
+    assert low < high
+    with pytest.raises(ValueError, match="right must be between 0 and examples"):
+        statistics.wilson_interval(examples + 1, examples)

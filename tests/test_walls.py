@@ -35,6 +35,10 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.report.__main__", set()),
     ("gru_bench.archive.__main__", set()),
     ("gru_bench.archive.container", set()),
+    ("gru_bench.diagnose", set()),
+    ("gru_bench.insight", set()),
+    ("gru_bench.memory", set()),
+    ("gru_bench.report.insight", {"scipy"}),
 ])
 def test_loads_only(module: str, allowed: set[str]) -> None:
     assert loaded(f"import {module}") & HEAVY <= allowed
@@ -42,6 +46,10 @@ def test_loads_only(module: str, allowed: set[str]) -> None:
 
 def test_the_trainer_knows_neither_search_nor_tracking() -> None:
     assert not loaded("import gru_bench.train.loop") & {"mlflow", "optuna", "gensim", "pandas"}
+
+
+def test_the_diagnostics_know_neither_search_nor_tracking() -> None:
+    assert not loaded("import gru_bench.diagnostics") & {"mlflow", "optuna", "gensim", "pandas", "matplotlib"}
 
 
 def test_the_search_knows_no_torch_and_no_tracking() -> None:

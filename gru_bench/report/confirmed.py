@@ -43,6 +43,10 @@ class Store(Protocol):
         """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
         ...
 
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        ...
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
         ...

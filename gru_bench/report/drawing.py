@@ -12,7 +12,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import seaborn as sns
@@ -89,6 +89,10 @@ PAPER = Style(
     settings={"pdf.fonttype": 42, "font.family": ["STIXGeneral", "DejaVu Sans"]},
 )  # fmt: skip
 
+SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colours=COLOURS, settings={
+    "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
+    "savefig.transparent": False, "svg.fonttype": "path"})
+"""A figure that stands alone in a file: a page's size, colours of its own."""
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "setting"]
+Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "signed", "setting"]
 """percent: a share, shown per cent; points: a difference of shares, with sign; tenth: one decimal; amount
 (seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
-decimals."""
+decimals; signed: two decimals, with sign."""
 
 MINUS = "−"
 NBSP = "\u00a0"
@@ -97,6 +97,10 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
             text = f"{value:.1f}" if abs(value) < 10 else _significant(value, 3)
         case "score":
             text = f"{value:.3f}"
+        case "signed":
+            text = f"{value:+.2f}"
+            if not float(text):
+                text = text[1:]
         case "setting":
             text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
     return text.replace("-", MINUS)

@@ -11,12 +11,12 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gru_bench.report.drawing import PAGE, PAPER, Line, Style, drawing, for_page
+from gru_bench.report.drawing import PAGE, PAPER, SCREEN, Line, Style, drawing, for_page
 from gru_bench.report.numbers import Number
 
 Cell = str | float | None
@@ -87,6 +87,15 @@ class Picture:
             buffer = io.BytesIO()
             self.draw(PAPER).savefig(
                 buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
+            )
+        return buffer.getvalue()
+
+    def alone(self, kind: Literal["png", "svg"]) -> bytes:
+        """Return the figure as a file that can be looked at by itself."""
+        with drawing(SCREEN, {"svg.hashsalt": self.name}):
+            buffer = io.BytesIO()
+            self.draw(SCREEN).savefig(
+                buffer, format=kind, dpi=150, metadata={"Date": None, "Creator": None} if kind == "svg" else None
             )
         return buffer.getvalue()
 

@@ -25,6 +25,7 @@ from gru_bench.report.contents import (
     Writeup,
 )
 from gru_bench.report.examples import category_tables, hard_reviews, length_tables, reliability
+from gru_bench.report.insight import insight_section
 from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
@@ -109,6 +110,7 @@ def build(
         Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared else None,
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
+        insight_section(evidence),
         Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
         Section("data", "Data", tables=("data",)) if data else None,
         Section("methods", "Methods"),

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.insight import DIAGNOSTICS
 from gru_bench.results import TimedStretch
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.tasks import Diagnose, Task, TimeStretch
 
 STRETCHES = "stretches.json"
-DIAGNOSTICS = "diagnostics.json"
 Kept = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
 
 

@@ -1,0 +1,183 @@
+"""The command that looks inside a run: what it prints and writes, and how it ends where it cannot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench import cli, diagnose, diagnostics
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.corpus import load_corpus
+from gru_bench.embeddings import load_vectors
+from gru_bench.insight import MemoryCurve
+from gru_bench.tracking import Store
+from gru_bench.train.loop import train
+
+from .conftest import command
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_csv: Path) -> Path:
+    """A store with a run of each kind of model that kept its weights, a trial, and a run on other data."""
+    folder = tmp_path_factory.mktemp("diagnosed")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    logged = Store(f"sqlite:///{folder / 'mlflow.db'}")
+    base = with_settings(RunConfig(), {
+        "data.name": str(easy_csv), "embedding.dimension": 8, "model.hidden_size": 6, "training.epochs": 1})
+    corpus = load_corpus(base.data)
+    vectors = load_vectors(base.embedding, corpus)
+    for model, role, settings in (
+        ("bidirectional", "confirm", {}), ("rnn", "single", {}), ("scratch", "single", {"model.readout": "mean"}),
+        ("scratch", "trial", {}), ("scratch", "single", {}),
+    ):
+        config = with_settings(base, {**settings, "model.name": model})
+        writer = logged.start("easy", f"{model} {role}", role=role, model=model, config=config,
+                              fingerprint=corpus.fingerprint)
+        writer.finish(train(config, corpus, vectors), with_model=role != "trial")
+    changed = logged.start("easy", "on other data", role="single", model="scratch", config=base, fingerprint="f00d")
+    changed.finish(train(base, corpus, vectors), with_model=True)
+    return folder
+
+
+def run_id(folder: Path, name: str, place: int = -1) -> str:
+    runs = Store(f"sqlite:///{folder / 'mlflow.db'}").runs("easy")
+    return [run.run_id for run in runs if run.name == name][place]
+
+
+def ended(
+    arguments: list[str], store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    uri = ["--tracking-uri", f"sqlite:///{store / 'mlflow.db'}"]
+    monkeypatch.setattr(sys, "argv", ["diagnose", *arguments, *uri])
+    code = cli.ended(diagnose.app)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_run_is_looked_into(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = run_id(store, "scratch single", 0)
+    text = "A GOOD1 word3, bad1 unheard"
+    code, out, _ = ended(["--run", chosen[:12], "--text", text, "--neighbours", "good1", "--neighbours", "word2"],
+                         store, monkeypatch, capsys)
+    assert code == 0
+    assert f"run {chosen}: scratch single" in out
+    kept = diagnostics.Kept(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    corpus = load_corpus(kept.config.data)
+    vectors = load_vectors(kept.config.embedding, corpus)
+    subject = diagnostics.Subject.trained(kept, vectors)
+    (flow,) = diagnostics.gradient_flows(subject, corpus, vectors)
+    assert re.search(rf"Scratch GRU\s*│ trained .*│ {flow.decay:.3f}", out)
+    sentence = diagnostics.Sentence.of(text, vectors, None)
+    assert sentence.tokens == ("good1", "word3", "bad1")
+    occluded = diagnostics.occlusion(subject, sentence)
+    (gates,) = diagnostics.gate_maps(subject, sentence)
+    for token, weight, update in zip(sentence.tokens, occluded.weight, gates.update, strict=True):
+        assert re.search(rf"{token}\s*│ {re.escape(f'{weight:+.3f}')}.*{np.mean(update):.2f}", out)
+    assert f"{100 * occluded.probability:.1f} %" in out
+    assert "left out, having no vector: a unheard" in out
+    nearest = diagnostics.neighbours("good1", vectors).nearest[0]
+    assert f"nearest to good1: {nearest[0]} {nearest[1]:.2f}" in out
+    assert "nearest to word2: " in out
+    folder = tmp_path / "insight" / chosen[:8]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        f"{name}.{kind}" for name in ("gradients", "gates", "words") for kind in ("csv", "png", "svg"))
+    rows = list(csv.DictReader((folder / "words.csv").read_text().splitlines()))
+    assert [row["word"] for row in rows] == list(sentence.tokens) * 2
+    assert float(rows[1]["weight"]) == occluded.weight[1]
+
+
+def test_without_a_name_the_newest_run_with_weights_is_taken_and_its_data_checked(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = ended([], store, monkeypatch, capsys)
+    assert (code, "on other data" in out) == (1, True)
+    assert "has changed since (fingerprint" in err
+    assert "then f00d)" in err
+
+
+def test_an_rnn_a_mean_readout_and_both_directions(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = ended(["--run", run_id(store, "rnn single"), "--out", "there"], store, monkeypatch, capsys)
+    assert code == 0
+    assert "Vanilla RNN" in out
+    assert "label 1 has" not in out  # no word of the default sentence has a vector
+    assert sorted(path.stem for path in (tmp_path / "there").glob("*.png")) == ["gradients"]
+    text = ["--text", "good1 bad1"]
+    code, out, _ = ended(["--run", run_id(store, "scratch single", -1), *text], store, monkeypatch, capsys)
+    assert code == 0
+    assert "the readout mean hands every state a gradient of its own: no factor is fitted" in out
+    code, out, _ = ended(["--run", run_id(store, "bidirectional confirm"), *text], store, monkeypatch, capsys)
+    assert code == 0
+    assert "Bidirectional GRU, backward" in out
+    assert "update gate, backward" in out
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (["--run", "zzz"], 2, r"--run must name a run that is in sqlite:.*, but got 'zzz'; these are the newest with"),
+    (["--run", ""], 2, r"--run must name one run, but '' begins the ids of 6: give more of it"),
+    (["--text", "quark"], 2, r"the text must hold words that have a vector, but got none: 'quark' have none"),
+    (["--text", ""], 2, r"the text must hold words that have a vector, but got none"),
+    (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
+    (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
+    (["--memory", "--text", "a"], 2, r"--text must be left out with --memory, which trains models of its own"),
+    (["--memory", "--seeds", "2"], 2, r"--seeds.*3"),
+])
+def test_what_cannot_be_meant_is_told(
+    arguments: list[str], code: int, message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file.txt").write_text("here first")
+    run = [] if "--run" in arguments or "--memory" in arguments else ["--run", run_id(store, "scratch single", 0)]
+    got, _, err = ended([*run, *arguments], store, monkeypatch, capsys)
+    assert got == code
+    assert re.search(message, " ".join(err.replace("│", " ").split()))
+
+
+def test_a_run_without_weights_is_told_with_those_that_have(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ended(["--run", run_id(store, "scratch trial")], store, monkeypatch, capsys)
+    assert code == 1
+    assert "must have kept its weights, but trials, studies and runs that broke off keep none; these have:" in err
+    assert run_id(store, "rnn single") in err
+
+
+def test_a_store_without_runs_is_told(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    code, _, err = ended([], tmp_path, monkeypatch, capsys)
+    assert code == 1
+    assert "some run must have kept its weights, but none of the 0 runs in" in err
+
+
+def test_memory_is_measured_drawn_and_kept(tmp_path: Path) -> None:
+    """In a process of its own, with the processes it starts; on little data, which a small module stands for."""
+    (tmp_path / "small.py").write_text(
+        "from gru_bench import diagnose, diagnostics\n"
+        "if __name__ == '__main__':\n"
+        "    diagnostics.memory_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
+        "        **diagnostics.MEMORY_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
+        "    diagnose.main()\n")
+    done = command("small.py", "--memory", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    folder = tmp_path / "insight" / "memory"
+    assert sorted(path.name for path in folder.iterdir()) == ["memory.csv", "memory.json", "memory.png", "memory.svg"]
+    curve = MemoryCurve.from_json((folder / "memory.json").read_text())
+    assert [(point.model, point.k) for point in curve.points] == [
+        ("rnn", 1), ("rnn", 3), ("scratch", 1), ("scratch", 3)]
+    for point in curve.points:
+        assert f"{100 * point.mean:.1f} % [{100 * point.low:.1f}, {100 * point.high:.1f}]" in done.stdout
+    assert "the better of 0.003 and 0.01 on validation" in done.stdout
+    assert json.loads((folder / "memory.json").read_text())["settings"]["training.epochs"] == "1"
