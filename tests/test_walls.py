@@ -28,6 +28,7 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.statistics", {"scipy"}),
     ("gru_bench.sweep.spec", set()),
     ("gru_bench.sweep.workers", set()),
+    ("gru_bench.sweep.cluster", set()),
     ("gru_bench.sweep.display", set()),
     ("gru_bench.report.writeup", {"scipy"}),
     ("gru_bench.train.__main__", set()),

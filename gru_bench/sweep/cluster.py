@@ -179,7 +179,7 @@ class ClusterPool:
         task = self._do.options(
             num_cpus=self._share.threads, num_gpus=gpus, max_retries=0, name=f"gru-bench: {job.key}",
         ).remote(
-            job, self._tickets, self._mailbox, __version__, os.environ.get("GRU_BENCH_CACHE"),
+            job, self._tickets, self._mailbox, __version__, os.environ.get("GRU_BENCH_CACHE"), gpus > 0,
             # Objects reach a task only as arguments of their own.
             *(part for material in job.task.materials for part in (material, *self._ship(material))))
         self._tasks[task] = (self._tickets, job)
@@ -199,8 +199,9 @@ class ClusterPool:
 
     def answer(self, job: Job, *, go_on: bool) -> None:
         """Answer an `EpochDone`."""
-        ticket = next(ticket for ticket, its_job in self._tasks.values() if its_job is job)
-        self._mailbox.answer.remote(ticket, go_on)
+        for ticket, its_job in self._tasks.values():
+            if its_job is job:
+                self._mailbox.answer.remote(ticket, go_on)
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
         """Yield what the tasks say within `timeout` seconds.
@@ -296,7 +297,7 @@ class _Line:
 
 
 def _do(
-    job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, *shipped: Any
+    job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, card: bool, *shipped: Any
 ) -> Finished | WasPruned | Failed:
     """Do one job on a node."""
     if version != __version__:
@@ -304,6 +305,8 @@ def _do(
                                   f"{__version__} and this machine {version}: pip install gru-bench=={version} there")
     if cache is not None:
         os.environ["GRU_BENCH_CACHE"] = cache
+    if not card:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # it was given none, whatever its node has
     for material, corpus, vectors in zip(*(shipped[place::3] for place in range(3)), strict=True):
         provide(material, corpus, vectors)
     return outcome(job, _Line(mailbox, ticket))
