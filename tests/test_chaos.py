@@ -237,12 +237,14 @@ def _signal(pid: int, kind: signal.Signals) -> None:
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("storage", "seed"), [("journal", 1), ("postgresql", 2)])
 def test_chaos(
-    tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
+    storage: str, seed: int, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copy(empty_database, tmp_path)
-    chaos = Chaos(tmp_path, easy_csv, seed=1)
+    url = request.getfixturevalue("postgres_url") if storage == "postgresql" else None
+    chaos = Chaos(tmp_path, easy_csv, seed, storage=url)
     try:
         chaos.run(request.config.getoption("--kills"))
         figures = chaos.check()

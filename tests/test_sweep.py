@@ -299,7 +299,49 @@ def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
     assert "but torch: 4 trials are finished, not 5" in more.stdout
 
 
+@pytest.mark.service
+def test_trials_of_several_seeds(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    options = ("--workers", "2", "--trials", "3", "--epochs", "2", "--confirm", "1", "--seeds-per-trial", "2")
+    process = started(tmp_path, easy_csv, *options, until="seed done")
+    process.kill()
+    process.communicate()
+    done = sweep(tmp_path, easy_csv, *options)
+    assert done.returncode == 0, done.stderr
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert study.summary.objective == "validation accuracy, mean over 2 seeds, maximised"
+    complete = [trial for trial in study.summary.trials if trial.state == "complete"]
+    assert len(complete) == 3
+    # Each seed once: what was done before the kill is kept.
+    runs = [run for run in study.trials if run.complete]
+    assert sorted((run.params["training.lr"], run.seed) for run in runs) == sorted(
+        (str(trial.settings["training.lr"]), seed) for trial in complete for seed in (0, 1))
+    for trial in complete:
+        best = [max(value for _, value in store_history(tmp_path, run.run_id)) for run in runs
+                if run.params["training.lr"] == str(trial.settings["training.lr"])]
+        assert trial.value == pytest.approx(sum(best) / 2)
+    assert sweep(tmp_path, easy_csv, *options, "--check").returncode == 0
+
+
+def store_history(directory: Path, run_id: str) -> list[tuple[int, float]]:
+    """The validation accuracy of a run, by epoch."""
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    return store.histories([run_id], ["val/accuracy"])[run_id]["val/accuracy"]
+
+
 class TestEndsBadly:
+    def test_a_setting_that_cannot_run_stops_before_any_trial(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        done = sweep(tmp_path, easy_csv, "--device", "cuda:7", "--workers", "1")
+        assert done.returncode == 2
+        assert "device must be auto or one that this machine has (cpu), but got 'cuda:7'" in done.stderr
+        assert Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).experiments() == []
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))
+        assert search.trials == []
+
     def test_a_trial_that_explodes_fails_with_its_reason(
         self, tmp_path: Path, easy_csv: Path, empty_database: Path
     ) -> None:
