@@ -247,6 +247,8 @@ class TestLiveness:
         second.renew(11.0)
         first.renew(30.0)
         assert first.seconds() == second.seconds() == 41.0
+        assert first.others(elsewhere=True)
+        assert not second.others(elsewhere=True)  # the first is on this machine
         second.end(12.0)
         assert not first.others()
         assert second.others()

@@ -101,10 +101,11 @@ class Presence:
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def others(self, *, searching: bool = False) -> bool:
-        """Return whether other processes work on the study (and still ask for trials)."""
+    def others(self, *, searching: bool = False, elsewhere: bool = False) -> bool:
+        """Return whether other processes work on the study (and still ask for trials, or are on another machine)."""
         return any(
             number != self._start and not record["ended"] and (record["searching"] or not searching)
+            and not (elsewhere and record["owner"].startswith(f"{machine()} "))
             and not self._watch.is_dead(record["owner"], record["lease"])
             for number, record in self._records().items())
 

@@ -28,6 +28,7 @@ from gru_bench.sweep.claims import ATTEMPTS
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.interrupt import Interrupt
 from gru_bench.sweep.logbook import Logbook
+from gru_bench.sweep.owners import LEASE_SECONDS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
 from gru_bench.sweep.study import RUN, Search
@@ -416,30 +417,34 @@ class Sweep:
                 with suppress(Exception):
                     state.search.give_up(trial.number, reason, fault=False)
         with suppress(Exception), log.home.lock:
-            if self._sign_out():
+            self._sign_out()
+            if not log.home.presence.others():
                 (log.study.kill if interrupted else log.study.fail)(reason)
 
     def _end(self, log: Logbook) -> StudySummary:
         """Close the study's own run, unless another process still works on the study and will."""
+        self._sign_out()
+        deadline = time.monotonic() + 2 * LEASE_SECONDS
+        while log.home.presence.others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
+            # One that died there cannot close it, which only its lease will tell.
+            time.sleep(POLL_SECONDS)
         with log.home.lock:
-            last = self._sign_out()
             stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
             summary = study_summary(
                 self.spec, self.data, self.searches,
                 {state.model: state.tuned for state in self.agenda.states if state.tuned is not None},
                 baselines=self.baselines, stretches=() if stretches is None else stretches_of(stretches),
                 seconds=log.home.presence.seconds(), notes=self.notes)
-            if last:
+            if not log.home.presence.others():
                 log.study.text("study.json", summary.to_json())
                 log.study.metrics(study_metrics(summary))
                 log.study.complete()
         return summary
 
-    def _sign_out(self) -> bool:
-        """Say that this start has ended; return whether no other goes on."""
+    def _sign_out(self) -> None:
+        """Say that this start has ended."""
         for state in self.agenda.states:
             state.search.presence.end(self._seconds)
-        return not self.log.home.presence.others()
 
     def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
         """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""
