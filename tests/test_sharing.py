@@ -325,8 +325,8 @@ with interrupt.Interrupt() as asked:
     print("ready", flush=True)
     while not asked.asked:
         time.sleep(0.01)
-    print("asked", flush=True)
-    time.sleep(60)
+print("asked", flush=True)
+time.sleep(60)  # a store that does not close
 """
 
     def begun(self, grace: float) -> subprocess.Popen[str]:

@@ -35,8 +35,9 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Give the signals back."""
-        self._timer.cancel()
+        """Give the signals back, unless one came: then what is still to be closed has the rest of the time."""
+        if self.asked:
+            return
         for signal_kind, handler in self._before.items():
             signal.signal(signal_kind, handler)
 
