@@ -270,6 +270,7 @@ log_every = 5
     assert command("-m", "gru_bench.report", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.service
 def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
     tmp_path: Path, easy_csv: Path, empty_database: Path
 ) -> None:
