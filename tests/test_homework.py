@@ -6,14 +6,15 @@ import gzip
 import pickle
 import re
 import shutil
-import sqlite3
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gru_bench.insight import Diagnostics
+from gru_bench.insight import Diagnostics, MemoryCurve
+from gru_bench.results import StudySummary
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 
@@ -22,7 +23,6 @@ from .conftest import ROOT, command
 MODELS = ("scratch", "torch", "bidirectional")
 TRAIN, TEST = 90, 520
 WORDS = [*(f"bad{i}" for i in range(8)), *(f"good{i}" for i in range(8)), *(f"word{i}" for i in range(30))]
-LIGHT = ("--epochs", "2", "--confirm", "2", "--set", "training.log_every=20")
 
 
 def write_reviews(path: Path, count: int, seed: int) -> None:
@@ -47,10 +47,26 @@ def write_vectors(path: Path) -> None:
             file.write(word.encode() + b" " + struct.pack("300f", *generator.normal(0, 0.2, 300)) + b"\n")
 
 
-def homework(directory: Path, *options: str):
-    return command(
-        str(ROOT / "sweeps" / "run.py"), "--study", "homework", "--data", "train.tar.gz", "--test-data", "test.tar.gz",
-        "--embedding", "vectors.bin.gz", *LIGHT, *options, cwd=directory)
+def study_file(directory: Path, *, whole: bool) -> None:
+    """Write the homework's study with little to remember, or as it would be without all that follows its runs."""
+    study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text()
+    for usual, small in ({"steps = [5, 10, 20, 40, 80]": "steps = [2, 1]", "seeds = 3": "seeds = 2",
+                          "sequences = 3000": "sequences = 100"}).items():
+        assert study.count(usual) == 1
+        study = study.replace(usual, small)
+    runs, more, rest = study.partition("[stretches]")
+    (directory / "homework.toml").write_text(runs + more + rest if whole else runs.replace("diagnostics = true", ""))
+
+
+def homework(directory: Path, *, whole: bool) -> str:
+    """Do what is missing of the homework and return what the command shows."""
+    study_file(directory, whole=whole)
+    ended = command(
+        str(ROOT / "sweeps" / "run.py"), "--study", "homework.toml", "--data", "train.tar.gz", "--test-data",
+        "test.tar.gz", "--embedding", "vectors.bin.gz", "--epochs", "2", "--confirm", "2", "--set",
+        "training.log_every=20", "--workers", "2", cwd=directory)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def only_study(directory: Path) -> LoggedStudy:
@@ -58,17 +74,42 @@ def only_study(directory: Path) -> LoggedStudy:
     return study
 
 
+@dataclass(frozen=True)
+class Done:
+    """The homework, done in two parts."""
+
+    directory: Path
+    runs: LoggedStudy
+    """After its confirm runs, as a version has left it that knew no more."""
+    shown: str
+    """What the command has told of them."""
+    study: LoggedStudy
+    """After the same command by the version of now."""
+    shown_then: str
+
+    @property
+    def store(self) -> Store:
+        """Where it is logged."""
+        return Store(f"sqlite:///{self.directory / 'mlflow.db'}", create=False)
+
+    @property
+    def summary(self) -> StudySummary:
+        """The study whole."""
+        assert self.study.summary is not None
+        return self.study.summary
+
+
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
-    """A directory in which the homework has been done, and what the command has shown."""
+def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done:
     directory = tmp_path_factory.mktemp("homework")
     shutil.copy(empty_database, directory)
     write_reviews(directory / "train.tar.gz", TRAIN, 1)
     write_reviews(directory / "test.tar.gz", TEST, 2)
     write_vectors(directory / "vectors.bin.gz")
-    ended = homework(directory, "--workers", "2")
-    assert ended.returncode == 0, ended.stderr
-    return directory, ended.stdout
+    shown = homework(directory, whole=False)
+    runs = only_study(directory)
+    then = homework(directory, whole=True)
+    return Done(directory, runs, shown, only_study(directory), then)
 
 
 def test_the_protocol_is_the_homeworks() -> None:
@@ -91,30 +132,28 @@ def test_the_protocol_is_the_homeworks() -> None:
 
 
 class TestDone:
-    def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        assert study.summary is not None
-        assert study.summary.protocol == "homework"
+    def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        assert summary.protocol == "homework"
         assert {(run.model, run.seed, run.engine) for run in study.confirms} == {
             (model, seed, "fused" if model == "scratch" else "torch")
             for model in MODELS for seed in (10_000, 10_001)}
         assert all(run.complete and "test/accuracy" in run.metrics for run in study.confirms)
-        assert (study.summary.data.train, study.summary.data.validation) == (TRAIN, 0)
+        assert (summary.data.train, summary.data.validation) == (TRAIN, 0)
 
-    def test_sizes_are_the_homeworks(self, done: tuple[Path, str]) -> None:
-        for run in only_study(done[0]).confirms:
+    def test_sizes_are_the_homeworks(self, done: Done) -> None:
+        for run in done.study.confirms:
             size = (run.metrics["model/parameter_tensors"], run.metrics["model/parameters"])
             assert size == ((10, 241_602) if run.model == "bidirectional" else (6, 120_802))
 
-    def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: tuple[Path, str]) -> None:
-        began = [(run.seed, run.model) for run in only_study(done[0]).confirms]
+    def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: Done) -> None:
+        began = [(run.seed, run.model) for run in done.study.confirms]
         assert began == [(seed, model) for seed in (10_000, 10_001) for model in ("bidirectional", "torch", "scratch")]
 
-    def test_the_trace_is_logged_and_told(self, done: tuple[Path, str]) -> None:
-        directory, shown = done
-        store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
-        windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", shown)
-        for run in only_study(directory).confirms:
+    def test_the_trace_is_logged_and_told(self, done: Done) -> None:
+        store = done.store
+        windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", done.shown)
+        for run in done.study.confirms:
             trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
             # 90 iterations an epoch: four whole windows of 20, the rest left out.
             assert [step for step, _ in trace] == [20, 40, 60, 80, 110, 130, 150, 170]
@@ -122,11 +161,10 @@ class TestDone:
                     if label == f"{run.model} seed {run.seed}"]
             assert told == [(1 + (step > 90), step, pytest.approx(loss, abs=5e-5)) for step, loss in trace]
 
-    def test_the_console_tells_size_loss_time_and_test(self, done: tuple[Path, str]) -> None:
-        directory, shown = done
-        store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
-        for run in only_study(directory).confirms:
-            lines = [line.partition(": ")[2] for line in shown.splitlines()
+    def test_the_console_tells_size_loss_time_and_test(self, done: Done) -> None:
+        store = done.store
+        for run in done.study.confirms:
+            lines = [line.partition(": ")[2] for line in done.shown.splitlines()
                      if line.startswith(f"{run.model} seed {run.seed}: ")]
             text = "\n".join(lines)
             tensors, parameters = (10, "241,602") if run.model == "bidirectional" else (6, "120,802")
@@ -143,79 +181,66 @@ class TestDone:
             counts = [int(n) for row in lines if row.strip().startswith("is ") for n in re.findall(r"\d+", row)]
             assert sum(counts) == TEST
             assert counts[0] + counts[3] == hits
-        assert shown.count("confusion matrix") == 6
+        assert done.shown.count("confusion matrix") == 6
 
-    def test_reviews_without_a_known_word_are_counted_and_scored(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        assert study.summary is not None
-        assert dict(study.summary.data.wordless) == {"train": 1, "validation": 0, "test": 1}
-        test = Store(f"sqlite:///{done[0] / 'mlflow.db'}", create=False).predictions(study.confirms[0].run_id, "test")
+    def test_reviews_without_a_known_word_are_counted_and_scored(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        assert dict(summary.data.wordless) == {"train": 1, "validation": 0, "test": 1}
+        test = done.store.predictions(study.confirms[0].run_id, "test")
         assert len(test) == TEST
         assert (test.tokens_N == 0).sum() == 1
 
-    def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        assert study.summary is not None
+    def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
+        study, summary = done.study, done.summary
         assert len(study.contrasts) == 8  # three contrasts, whose usual side is the same, on two seeds
         seeds = {run.seed for run in study.contrasts}
-        assert seeds == set(study.summary.contrast_seeds)
+        assert seeds == set(summary.contrast_seeds)
         assert not seeds & {run.seed for run in study.confirms}
         for run in study.contrasts:
             assert run.complete
             assert not any(key.startswith("test/") for key in run.metrics)
             assert "kept/accuracy" in run.metrics
             assert (run.model, run.engine, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
-            assert run.tags["gru_bench.data_fingerprint"] != study.summary.data.fingerprint
+            assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
 
-    def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        assert study.summary is not None
-        assert {contrast.name: (contrast.usual, contrast.other) for contrast in study.summary.contrasts} == {
+    def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        assert {contrast.name: (contrast.usual, contrast.other) for contrast in summary.contrasts} == {
             "readout": ({"model.readout": "last"}, {"model.readout": "final"}),
             "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
             "lr": ({"training.lr": 1e-4}, {"training.lr": 1e-3})}
-        for contrast in study.summary.contrasts:
+        for contrast in summary.contrasts:
             usual, other = study.side(contrast.name, "usual"), study.side(contrast.name, "other")
-            assert [run.seed for run in usual] == [run.seed for run in other] == list(study.summary.contrast_seeds)
+            assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.contrast_seeds)
             for one, two in zip(usual, other, strict=True):
                 changed = {key for key in one.params if one.params[key] != two.params[key]}
                 assert changed == set(contrast.other)
                 assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in contrast.usual.items()}
 
-    def test_each_model_is_timed_alone_on_the_same_reviews(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        assert study.summary is not None
-        stretches = study.summary.stretches
+    def test_each_model_is_timed_alone_on_the_same_reviews(self, done: Done) -> None:
+        stretches = done.summary.stretches
         assert [(stretch.model, stretch.engine) for stretch in stretches] == [
             ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
         assert {(stretch.iterations, stretch.protocol_iterations) for stretch in stretches} == {(TRAIN, 2 * TRAIN)}
         assert all(stretch.seconds > 0 for stretch in stretches)
 
-    def test_one_run_of_each_model_is_looked_into(self, done: tuple[Path, str]) -> None:
-        study = only_study(done[0])
-        text = Store(f"sqlite:///{done[0] / 'mlflow.db'}", create=False).text(study.run.run_id, "diagnostics.json")
+    def test_one_run_of_each_model_is_looked_into(self, done: Done) -> None:
+        study = done.study
+        text = done.store.text(study.run.run_id, "diagnostics.json")
         assert text is not None
         trained = {(flow.model, flow.run_id) for flow in Diagnostics.from_json(text).flows if flow.state == "trained"}
         assert trained == {(run.model, run.run_id) for run in study.confirms if run.seed == 10_000}
 
+    def test_an_rnn_and_a_gru_are_asked_what_they_remember(self, done: Done) -> None:
+        study = done.study
+        text = done.store.text(study.run.run_id, "memory.json")
+        assert text is not None
+        points = MemoryCurve.from_json(text).points
+        assert [(point.model, point.k, point.seeds) for point in points] == [
+            (model, k, (0, 1)) for model in ("rnn", "scratch") for k in (1, 2)]
 
-def test_typed_again_only_what_is_missing_is_done(done: tuple[Path, str], tmp_path: Path) -> None:
-    for path in done[0].iterdir():
-        if path.is_file():
-            shutil.copy(path, tmp_path)
-    before = only_study(tmp_path)
-    lost = before.side("readout", "other")
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.execute("DELETE FROM tags WHERE key = 'gru_bench.stage.stretches'")
-        database.executemany("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?",
-                             [(run.run_id,) for run in lost])
-    ended = homework(tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    after = only_study(tmp_path)
-    assert {run.run_id for run in after.confirms} == {run.run_id for run in before.confirms}
-    kept = {run.run_id for run in before.contrasts} - {run.run_id for run in lost}
-    assert kept < {run.run_id for run in after.contrasts}
-    assert len(after.contrasts) == len(before.contrasts)
-    assert len(after.side("readout", "other")) == 2
-    assert "gru_bench.stage.stretches" in after.run.tags
-    assert "iteration" not in ended.stdout  # no run is trained again
+    def test_typed_again_only_what_is_missing_is_done(self, done: Done) -> None:
+        assert done.runs.contrasts == ()
+        assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
+        assert "iteration" not in done.shown_then
+        assert done.study.run.run_id == done.runs.run.run_id

@@ -69,6 +69,15 @@ class Stretches(Section):
     """Model -> the engines it is timed on."""
 
 
+class Memory(Section):
+    """Sequences whose label is a token some steps before the end: how far back a recurrence remembers."""
+
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)] = 3
+    sequences: Annotated[int, Field(ge=100)] = 3000
+    """For each number of steps, over all splits."""
+
+
 class StudySpec(Section):
     """A study: one or several models, a search (or none), and a confirm stage."""
 
@@ -92,6 +101,7 @@ class StudySpec(Section):
     stretches: Stretches | None = None
     diagnostics: bool = False
     """Whether one confirm run of each model is looked into: its gradients through time, its gates, its words."""
+    memory: Memory | None = None
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return one run of the study."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, flat
-from gru_bench.insight import DIAGNOSTICS
+from gru_bench.insight import DIAGNOSTICS, MEMORY, MemoryCurve
 from gru_bench.results import TimedStretch
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.tasks import Diagnose, Task, TimeStretch
+from gru_bench.sweep.tasks import Diagnose, Remember, Task, TimeStretch
 
 STRETCHES = "stretches.json"
 Kept = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
@@ -57,7 +57,7 @@ def stages(
         confirmed: model -> one of its confirm runs.
         read: a run -> its config and weights.
     """
-    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read)]
+    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read), *_memory(spec)]
 
 
 def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
@@ -80,6 +80,24 @@ def _diagnostics(spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[
         "diagnostics", DIAGNOSTICS, dict(confirmed),
         lambda: {"diagnostics": Diagnose({model: (run_id, *read(run_id)) for model, run_id in confirmed.items()})},
         lambda outcomes: str(outcomes[0].to_json()))]
+
+
+def _memory(spec: StudySpec) -> list[Stage]:
+    asked = spec.memory
+    if asked is None:
+        return []
+    # The longest first, so that at the end none is left alone.
+    tasks = {f"memory over {steps} steps": Remember(steps, asked.seeds, asked.sequences)
+             for steps in sorted(asked.steps, reverse=True)}
+    return [Stage("memory", MEMORY, asked.model_dump(), lambda: tasks, _joined_curves)]
+
+
+def _joined_curves(parts: Sequence[MemoryCurve]) -> str:
+    """Put the points of curves that differ in their steps into one, by model and steps."""
+    models = list(dict.fromkeys(point.model for part in parts for point in part.points))
+    points = sorted((point for part in parts for point in part.points),
+                    key=lambda point: (models.index(point.model), point.k))
+    return replace(parts[0], points=tuple(points)).to_json()
 
 
 def _settings(config: RunConfig) -> dict[str, Scalar]:

@@ -20,7 +20,7 @@ from gru_bench.results import Baseline, EpochRecord, RunResult, StepReport, Time
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus, Split
     from gru_bench.embeddings import Vectors
-    from gru_bench.insight import Diagnostics
+    from gru_bench.insight import Diagnostics, MemoryCurve
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,25 @@ class Diagnose:
         return study_diagnostics(
             {model: Kept(*one) for model, one in self.kept.items()}, corpus_of(first.data),
             vectors_of(first.embedding, first.data))
+
+
+@dataclass(frozen=True)
+class Remember:
+    """Train an RNN and a GRU to remember a token over some steps, on several seeds."""
+
+    steps: int
+    seeds: int
+    sequences: int
+
+    def __call__(self, _: Listener) -> MemoryCurve:
+        """Return the points of the curve at this number of steps."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from gru_bench.diagnostics import memory_curve
+
+        with ThreadPoolExecutor(1) as executor:  # the other workers have other numbers of steps
+            return memory_curve(
+                executor, steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
 
 
 def evenly_by_length(split: Split, count: int) -> Split:
