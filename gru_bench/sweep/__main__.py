@@ -52,9 +52,10 @@ def sweep(
     seeds_per_trial: Annotated[int | None, typer.Option(
         help="Seeds that a trial's accuracy is averaged over; from 5 on, trials are raced from seed to seed.",
         show_default="the study's", rich_help_panel="Study")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that train side by side; they share the cores.", min=1,
-                                                show_default="one for each core, at most 4; 1 beside a graphics card",
-                                                rich_help_panel="Training")] = None,
+    workers: Annotated[int | None, typer.Option(
+        help="Processes that train side by side; they share the cores.", min=1,
+        show_default="one for each core, of a search at most 4; 1 beside a graphics card",
+        rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
         help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
         show_default="this machine", rich_help_panel="Training")] = None,
@@ -154,7 +155,7 @@ def _prepare(
         store = Store(tracking_uri)
         opened = open_storage(storage)
         searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
-    count, threads, start_workers = _workers(where, spec.base.training.device)
+    count, threads, start_workers = _workers(where, spec.base.training.device, searching=spec.trials > 0)
     return Sweep(
         spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),
         workers=start_workers, threads=threads, timeout=timeout, texts=texts, display=Display(console, count))
@@ -169,12 +170,14 @@ class _Where:
     gpus_per_trial: float | None
 
 
-def _workers(where: _Where, device: str) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
+def _workers(
+    where: _Where, device: str, *, searching: bool
+) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
     """Return how many trials run side by side, the threads of each, and what starts the workers."""
     if where.cluster is None:
         from gru_bench.sweep.workers import Pool, default_workers, fair_threads
 
-        count = where.workers or default_workers(device)
+        count = where.workers or default_workers(device, searching=searching)
         return count, fair_threads(count), partial(Pool, count)
     from gru_bench.sweep.cluster import Cluster, ClusterPool, shared_out
 

@@ -30,7 +30,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.parts"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
-"""By default: each holds torch and its own buffers, half a gigabyte or so."""
+"""Of a search, by default: trials side by side do not learn from each other."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers(device: str) -> int:
+def default_workers(device: str, *, searching: bool = True) -> int:
     """Return how many runs to train side by side on `device`.
 
     On a CPU runs side by side, a thread each, train a third more reviews a second than one run on as many threads;
@@ -124,7 +124,9 @@ def default_workers(device: str) -> int:
     """
     has_card = shutil.which("nvidia-smi") is not None or sys.platform == "darwin"
     on_cpu = device == "cpu" or (device == "auto" and not has_card)
-    return min(cores(), MOST_WORKERS) if on_cpu else 1
+    if not on_cpu:
+        return 1
+    return min(cores(), MOST_WORKERS) if searching else cores()
 
 
 def fair_threads(workers: int) -> int:
