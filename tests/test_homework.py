@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 from gru_bench.insight import Diagnostics, MemoryCurve
 from gru_bench.results import StudySummary
+from gru_bench.sweep.claims import CLAIM
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
 
 from .conftest import ROOT, command
@@ -74,6 +77,17 @@ def only_study(directory: Path) -> LoggedStudy:
     return study
 
 
+def forget_claims(directory: Path) -> None:
+    """Leave the journal as before there were claims in it."""
+    storage = open_storage(str(directory / "optuna.journal"))
+    for summary in optuna.get_all_study_summaries(storage):
+        study = optuna.load_study(study_name=summary.study_name, storage=storage)
+        claims = [key for key in study.user_attrs if key.startswith(CLAIM)]
+        assert claims
+        for key in claims:
+            study.set_user_attr(key, None)
+
+
 @dataclass(frozen=True)
 class Done:
     """The homework, done in two parts."""
@@ -108,6 +122,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     write_vectors(directory / "vectors.bin.gz")
     shown = homework(directory, whole=False)
     runs = only_study(directory)
+    forget_claims(directory)
     then = homework(directory, whole=True)
     return Done(directory, runs, shown, only_study(directory), then)
 

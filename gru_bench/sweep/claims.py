@@ -109,6 +109,12 @@ class Claims:
             if claim is not None and claim.state == "running":
                 self._put(key, replace(claim, state="done", run_id=run_id))
 
+    def recall(self, key: str, run_id: str) -> None:
+        """Take note of what was done before there were claims, or in a study whose claims are lost."""
+        with self._lock:
+            if self.get(key) is None:
+                self._put(key, Claim("done", self._owner, self._start, 1, run_id))
+
     def get(self, key: str) -> Claim | None:
         """Return the claim of a piece of work, or None where nobody has begun it."""
         values = self._study.user_attrs.get(CLAIM + key)

@@ -139,7 +139,7 @@ class Logbook:
                 search.claims.release(key, fault=True)
 
     def set_aside(self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned]) -> list[str]:
-        """Set complete runs of earlier starts aside that hold other settings than those which are confirmed now.
+        """Take over the complete runs of earlier starts that are still asked for; set the others aside.
 
         Args:
             model: whose search has ended.
@@ -154,10 +154,12 @@ class Logbook:
             if run.model != model or not run.complete:
                 continue
             writer = self.store.writer(run.run_id)
+            key = _key(run)
+            if key in planned:
+                self.searches[model].claims.recall(key, run.run_id)
             if run.role == "contrast":
-                wanted = planned.get(_key(run))
-                writer.tags({"gru_bench.role": "superseded"} if wanted is None else
-                            {"gru_bench.contrast": ",".join(wanted.contrasts)})
+                writer.tags({"gru_bench.role": "superseded"} if key not in planned else
+                            {"gru_bench.contrast": ",".join(planned[key].contrasts)})
             elif run.role == "confirm" and run.tags["gru_bench.settings"] != digest(tuned):
                 writer.tags({"gru_bench.role": "superseded"})
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "

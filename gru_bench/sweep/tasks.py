@@ -203,6 +203,11 @@ class Remember:
     seeds: int
     sequences: int
 
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """Return what it reads: nothing, for it makes its sequences itself."""
+        return ()
+
     def __call__(self, _: Listener) -> MemoryCurve:
         """Return the points of the curve at this number of steps."""
         from concurrent.futures import ThreadPoolExecutor
