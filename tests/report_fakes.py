@@ -51,7 +51,8 @@ class FakeStore:
         return self.by_experiment[experiment]
 
     def runs(self, experiment: str) -> list[LoggedRun]:
-        return [run for study in self.studies(experiment) for run in (study.run, *study.trials, *study.confirms)]
+        return [run for study in self.studies(experiment)
+                for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]  # fmt: skip
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]

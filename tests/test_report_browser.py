@@ -15,6 +15,7 @@ import pytest
 from gru_bench.report import render
 from gru_bench.report.writeup import build
 from tests.chromium import PROGRAM, chromium
+from tests.homework_fakes import homework
 from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 
 pytestmark = [
@@ -54,7 +55,8 @@ def two_test_sets():
     return store, store.by_experiment["movie-reviews"]
 
 
-CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_models, "apart": two_test_sets}
+CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_models, "apart": two_test_sets,
+         "homework": homework}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from gru_bench.errors import RunError
 from gru_bench.report import render, typeset
 from gru_bench.report.writeup import build
+from tests.homework_fakes import homework
 from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 
 pytestmark = [
@@ -46,7 +47,7 @@ def one_small_model():
     return store, [study]
 
 
-@pytest.mark.parametrize("studies", [three_models, hostile_studies, many_models, one_small_model])
+@pytest.mark.parametrize("studies", [three_models, hostile_studies, many_models, one_small_model, homework])
 def test_it_compiles_cleanly(studies, tmp_path):
     store, logged = studies()
     writeup = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")

@@ -153,7 +153,7 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
             runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])
             gaps += said
-            group, said = _scored(store, runs, key, label, name, model, study)
+            group, said = scored(store, runs, key, label, name, model, study)
             gaps += said
             if group is None:
                 gaps.append((f"{label} has no complete confirm run and is left out.",))
@@ -217,29 +217,30 @@ def _runs_are(runs: Sequence[object]) -> tuple[str]:
     return (" confirm run is",) if len(runs) == 1 else (" confirm runs are",)
 
 
-def _scored(
-    store: Store, runs: list[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy
+def scored(
+    store: Store, runs: Sequence[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy,
+    split: str = "test",
 ) -> tuple[Group | None, list[Sentence]]:
-    """Read the runs' test predictions and put them side by side."""
+    """Read what runs predict of a split and put it side by side; None and the reasons where there is nothing."""
     said: list[Sentence] = []
     usable: list[LoggedRun] = []
     read: list[Predictions] = []
     for run in runs:
         try:
-            predictions = store.predictions(run.run_id, "test")
+            predictions = store.predictions(run.run_id, split)
         except RunError:
-            said.append((f"{label}: the run {run.run_id} has no test predictions and is left out.",))
+            said.append((f"{label}: the run {run.run_id} has no {split} predictions and is left out.",))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
         predictions = Predictions(*(getattr(predictions, name)[order_N] for name in (
             "example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N")))  # fmt: skip
         if read and not _same_examples(read[0], predictions):
-            said.append((f"{label}: the run {run.run_id} was scored on other test examples and is left out.",))
+            said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
-        logged = run.metrics.get("test/accuracy")
+        logged = run.metrics.get(f"{split}/accuracy")
         right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
         if logged is not None and abs(logged - right) > 1e-6:
-            said.append((f"{label}: the test accuracy logged by the run {run.run_id} is not the one its "
+            said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} is not the one its "
                          "predictions give; the predictions are used.",))  # fmt: skip
         usable.append(run)
         read.append(predictions)

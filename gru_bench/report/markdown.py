@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gru_bench.report.contents import Writeup
-from gru_bench.report.numbers import Number
+from gru_bench.report.numbers import Math, Number
 from gru_bench.resources import resource
 
 
@@ -21,6 +21,7 @@ def markdown(writeup: Writeup) -> str:
     )  # fmt: skip
     environment.filters["interval"] = _interval
     environment.filters["run"] = _run
+    environment.filters["math"] = Markup
     environment.filters["code"] = Markup  # in a block that is indented, where nothing is markup
     return environment.get_template("report.md.j2").render(w=writeup)
 
@@ -38,6 +39,8 @@ def _shown(value: Any) -> Any:
         return value
     if isinstance(value, Number):
         return Markup(value.text.replace("<", "&lt;"))
+    if isinstance(value, Math):
+        return Markup(f"${value.text}$")
     if isinstance(value, tuple):
         return Markup("").join(_shown(part) for part in value)
     return escaped(str(value))

@@ -70,8 +70,16 @@ class Number:
         return "; ".join(parts)
 
 
-Sentence = tuple["str | Number", ...]
-"""Text with numbers in it; each renderer escapes the text and marks the numbers."""
+@dataclass(frozen=True)
+class Math:
+    """A formula inside a sentence."""
+
+    text: str
+    """TeX, as it stands between dollar signs."""
+
+
+Sentence = tuple["str | Number | Math", ...]
+"""Text with numbers and formulas in it; each renderer escapes the text, marks the numbers and sets the formulas."""
 
 
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:

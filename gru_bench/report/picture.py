@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
@@ -53,10 +53,12 @@ class Picture:
     """The numbers it shows, for those who do not see it."""
     draw: Callable[[Style], Figure]
     table: Sequence[Sequence[Cell]]
-    """The values drawn, under a line of headings."""
+    """The values drawn, under a line of headings; empty for a drawing without values."""
     series: tuple[Series, ...] = ()
     panels: tuple[Panel, ...] = ()
     """What can be read off; one for each pair of axes, in their order."""
+    letters: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of matplotlib's for its letters, where they are not those of the other figures."""
 
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colours are variables."""
@@ -64,7 +66,7 @@ class Picture:
 
     def for_page(self) -> tuple[str, str]:
         """Return the SVG element, and as JSON what a script needs to switch and read its series."""
-        with drawing(PAGE, {"svg.hashsalt": self.name}):
+        with drawing(PAGE, {"svg.hashsalt": self.name, **self.letters}):
             buffer = io.StringIO()
             figure = self.draw(PAGE)
             figure.savefig(
@@ -83,7 +85,7 @@ class Picture:
 
     def pdf(self) -> bytes:
         """Return the figure as a PDF file."""
-        with drawing(PAPER, {}):
+        with drawing(PAPER, dict(self.letters)):
             buffer = io.BytesIO()
             self.draw(PAPER).savefig(
                 buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}

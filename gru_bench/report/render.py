@@ -20,11 +20,12 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from gru_bench.report.contents import Writeup
 from gru_bench.report.figures import pictures
-from gru_bench.report.numbers import Number, plain, slug
+from gru_bench.report.numbers import Math, Number, plain, slug
 from gru_bench.report.picture import Picture
 from gru_bench.report.sources import RunSet, run_sets
 from gru_bench.resources import resource
@@ -43,9 +44,9 @@ def write(writeup: Writeup, folder: Path) -> list[Path]:
     files = {"report.html": html(writeup, drawn).encode()}
     files |= {name: text.encode() for name, text in tex(writeup, drawn).items()}
     for picture in drawn:
-        files |= {
-            f"figures/{picture.name}.pdf": picture.pdf(), f"figures/{picture.name}.csv": picture.csv().encode(),
-        }  # fmt: skip
+        files[f"figures/{picture.name}.pdf"] = picture.pdf()
+        if picture.table:
+            files[f"figures/{picture.name}.csv"] = picture.csv().encode()
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 
@@ -58,6 +59,7 @@ def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
     environment.filters["batch_columns"] = _batches
     environment.filters["slug"] = slug
     environment.filters["unlinked"] = partial(_html, sets={})
+    environment.filters["math"] = mathml
     shown = pictures(writeup) if drawn is None else drawn
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
@@ -74,7 +76,7 @@ def _on_page(picture: Picture) -> dict[str, str]:
     svg, live = picture.for_page()
     return {
         "svg": Markup(svg), "live": live if picture.series or picture.panels else "", "caption": picture.caption,
-        "alternative": picture.alternative, "csv": quote(picture.csv(), safe=",:;/()"),
+        "alternative": picture.alternative, "csv": quote(picture.csv(), safe=",:;/()") if picture.table else "",
     }  # fmt: skip
 
 
@@ -88,6 +90,7 @@ def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, s
     )  # fmt: skip
     environment.filters["batch_columns"] = _batches
     environment.filters["key"] = _tex_key
+    environment.filters["math"] = Tex
     environment.filters["aligned"] = _tex_aligned
     environment.filters["url"] = _tex_url
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
@@ -98,6 +101,11 @@ def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, s
     }  # fmt: skip
     files["report.tex"] = environment.get_template("report.tex.j2").render(w=writeup, figures=shown)
     return files
+
+
+def mathml(tex: str, display: bool = False) -> Markup:
+    """Return a formula of ours as MathML, which browsers set by themselves."""
+    return Markup(convert(tex, display="block" if display else "inline"))
 
 
 def latex(text: str) -> Tex:
@@ -126,6 +134,8 @@ def _html(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
         if value.runs not in sets or value.key.endswith((".low", ".high")):
             return number
         return Markup('<a class="n" href="#{}">{}</a>').format(sets[value.runs].key, number)
+    if isinstance(value, Math):
+        return mathml(value.text)
     if isinstance(value, tuple):
         return Markup("").join(_html(part, sets) for part in value)
     return value
@@ -136,6 +146,8 @@ def _tex(value: Any) -> Tex:
         return Tex(value)
     if isinstance(value, Number):
         return Tex(rf"\val{{{_tex_key(value.key)}}}{{{latex(value.text)}}}")
+    if isinstance(value, Math):
+        return Tex(rf"\({value.text}\)")
     if isinstance(value, tuple):
         return Tex("".join(_tex(part) for part in value))
     return latex(str(value))

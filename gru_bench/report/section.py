@@ -48,6 +48,13 @@ class Section:
     """Each a LaTeX file of its own, `templates/tables/NAME.tex.j2`, to be included in other documents too."""
     appendix: bool = False
     """Whether it stands behind the text on paper; no section after it may stand before."""
+    template: str = ""
+    """Of its templates, where it shares them with other sections."""
+
+    @property
+    def form(self) -> str:
+        """Return the name of its templates."""
+        return self.template or self.name
 
     def drawn(self) -> Sequence[Picture]:
         """Return its figures."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gru_bench.report.numbers import Number, Sentence, decimals_for
+from gru_bench.report.numbers import Math, Number, Sentence, decimals_for
 from gru_bench.statistics import Design, Estimate, Finding, Standing, Verdict
 
 SEEDS = (10, 20, 50)
@@ -178,7 +178,7 @@ def _more_examples(pair: Pair, design: Design) -> Sentence:
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
     """Return several sentences as one, leaving out the empty ones."""
-    whole: list[str | Number] = []
+    whole: list[str | Number | Math] = []
     for part in parts:
         if part:
             whole += [separator, *part] if whole else part

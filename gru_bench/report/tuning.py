@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gru_bench.report import published
 from gru_bench.report.confirmed import Group, free_name
 from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
@@ -27,9 +28,10 @@ SETTING_NAMES = {
     "embedding.trainable": "trained vectors",
 }
 HOMEWORK: Mapping[str, float] = {
-    "model.hidden_size": 100, "model.layers": 1, "training.lr": 1e-4, "training.batch_size": 1, "training.epochs": 5,
-}  # fmt: skip
-"""The settings of the homework from which the comparison of these models started."""
+    name: float(str(published.SETTINGS[name]))
+    for name in ("model.hidden_size", "model.layers", "training.lr", "training.batch_size", "training.epochs")
+}
+"""The settings of the homework from which the comparison of these models started, as far as they are tuned."""
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, and the whole search besides."""
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}

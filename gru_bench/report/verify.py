@@ -156,7 +156,7 @@ def _values(folder: Path, drawn: Sequence[Picture]) -> list[str]:
         re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', text)
     }  # fmt: skip
     told = []
-    for picture in drawn:
+    for picture in (picture for picture in drawn if picture.table):
         beside = folder / "figures" / f"{picture.name}.csv"
         if beside.is_file():
             was = beside.read_bytes().decode("utf-8", errors="replace")
@@ -205,8 +205,8 @@ def _drawings(folder: Path, drawn: Sequence[Picture], page: str) -> list[str]:
 def _svg_of(page: str) -> dict[str, str]:
     """Return the figures of a page by name: what is drawn, and what a script reads off."""
     return {
-        name: live + svg for live, svg, name in
-        re.findall(r'<figure([^>]*)>.*?(<svg\b.*?</svg>).*?download="([^"]+)\.csv"', page, re.DOTALL)
+        name: live + svg for live, name, svg in
+        re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?(<svg\b.*?</svg>)', page, re.DOTALL)
     }  # fmt: skip
 
 

@@ -25,10 +25,12 @@ from gru_bench.report.contents import (
     Writeup,
 )
 from gru_bench.report.examples import category_tables, hard_reviews, length_tables, reliability
+from gru_bench.report.homework import closing, conclusions, findings, opening
 from gru_bench.report.insight import insight_section
 from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.reproductions import reproductions
 from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
@@ -105,12 +107,16 @@ def build(
     searches = searches_of(evidence, rows)
     baselines = baseline_rows(studies)
     data = data_views(studies)
+    reproduced = reproductions(evidence)
     sections = (
+        *opening(reproduced),
         Section("evaluation", "Evaluation", tables=("evaluation", "scores", "cost")),
         Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared else None,
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
+        *findings(reproduced, evidence, margin),
         insight_section(evidence),
+        *closing(reproduced, comparisons),
         Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
         Section("data", "Data", tables=("data",)) if data else None,
         Section("methods", "Methods"),
@@ -119,9 +125,10 @@ def build(
     return Writeup(
         title=plain(title) or _title([group.study for group in gathered]),
         experiment=plain(experiment),
-        period=_period([run for study in studies for run in (study.run, *study.trials, *study.confirms)]),
+        period=_period([run for study in studies
+                        for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]),
         studies=tuple(study_view(study, store) for study in studies),
-        summary=_summary(rows, comparisons, fresh),
+        summary=(*_summary(rows, comparisons, fresh), *conclusions(reproduced, comparisons)),
         missing=tuple(gaps),
         rows=rows,
         baselines=baselines,

@@ -1,0 +1,214 @@
+"""What single choices of the homework's protocol cost or gain: readout, selection, learning rate, seeds, empty reviews.
+
+Shapes: `R` runs (seeds) of a model, `N` examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.report.blocks import Block, Column, Paragraph, Points, Table, prose
+from gru_bench.report.confirmed import Group, Store, free_name, scored
+from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.protocol import NAMES, in_words
+from gru_bench.report.reproductions import Reproduction, model_name
+from gru_bench.report.sentences import Pair, joined, verdict_sentence
+from gru_bench.report.tuning import setting_name
+from gru_bench.results import Contrast
+from gru_bench.statistics import Design, accuracy_difference, accuracy_interval, holm, verdict
+
+PHRASES: Mapping[str, str] = {
+    "model.readout": "the readout “{}”",
+    "training.selection": "keeping {}",
+    "training.lr": "the learning rate {}",
+}
+"""Settings of a contrast as what a sentence can speak of."""
+MOST_DRAWS = 1_000_000
+"""Ways to take one seed a model that are gone through at most."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A contrast with what its two sides reach on the same validation reviews."""
+
+    contrast: Contrast
+    usual: Group
+    other: Group
+    pair: Pair
+    """Other less usual."""
+
+
+def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tuple[Block, ...]:
+    """Return what the contrasts of each study say, and what its seeds and its reviews without a known word say."""
+    blocks: list[Block] = [Paragraph(prose("""
+        Some choices of the protocol are open to doubt. Each was set against another on reviews cut from the training
+        file for validation, with seeds of their own; the test reviews are kept for the comparison of the models.
+    """))]
+    for one in studies:
+        sides, gaps = compared(one, store, margin)
+        if sides:
+            blocks += _contrast_blocks(one, sides)
+        elif not one.summary.contrasts:
+            blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
+        blocks += [Paragraph(gap) for gap in gaps]
+        blocks += _one_seed_blocks(one)
+        blocks += _wordless_blocks(one)
+    return tuple(blocks)
+
+
+def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides], list[Sentence]]:
+    """Return the contrasts whose sides can be compared, and sentences about the others."""
+    read: list[tuple[Contrast, str, Group, Group]] = []
+    gaps: list[Sentence] = []
+    taken: set[str] = set()
+    for contrast in one.summary.contrasts:
+        key = free_name(f"{one.key}.contrast.{slug(contrast.name)}", taken)
+        usual, other = (_side(one, store, contrast, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
+        question = plain(contrast.question)
+        if usual is None or other is None:
+            gaps.append((f"{question} Not every side has a complete run to answer it.",))
+        elif not np.array_equal(usual.example_N, other.example_N):
+            gaps.append((f"{question} Its two sides were scored on different reviews, and are not compared.",))
+        else:
+            read.append((contrast, key, usual, other))
+    differences = [accuracy_difference(other.correct_RN, usual.correct_RN) for _, _, usual, other in read]
+    adjusted = holm([found.p if found.standing.has_verdict else None for found in differences])
+    family = sum(p is not None for p in adjusted)
+    return [
+        Sides(contrast, usual, other, Pair(
+            key, _phrase(contrast.other), _phrase(contrast.usual), found, p, family, verdict(found, p, margin),
+            Design.of(other.correct_RN, usual.correct_RN) if min(found.seeds) > 1 else None, other.ids + usual.ids))
+        for (contrast, key, usual, other), found, p in zip(read, differences, adjusted, strict=True)
+    ], gaps  # fmt: skip
+
+
+def _side(
+    one: Reproduction, store: Store, contrast: Contrast, side: str, key: str, gaps: list[Sentence]
+) -> Group | None:
+    """Return what the runs of one side predict; what is missing goes to `gaps`."""
+    label = model_name(contrast.model)
+    runs = one.study.side(contrast.name, side)
+    whole = [run for run in runs if run.complete]
+    group, said = scored(store, whole, key, label, one.summary.name, contrast.model, one.study, "validation")
+    gaps += said
+    if len(whole) < len(runs):
+        lost = Number(f"{key}.lost", len(runs) - len(whole), "count", tuple(run.run_id for run in runs))
+        gaps.append((f"{plain(contrast.question)} Runs that did not end well and are left out: ", lost, "."))
+    return group
+
+
+def _phrase(settings: Mapping[str, object]) -> str:
+    """Return settings as what a sentence can speak of."""
+    return " with ".join(
+        PHRASES.get(name, f"the {NAMES.get(name, setting_name(name))} {{}}").format(in_words(name, value))
+        for name, value in settings.items()
+    )
+
+
+def _contrast_blocks(one: Reproduction, sides: Sequence[Sides]) -> list[Block]:
+    seeds = sorted({seeds for side in sides for seeds in side.pair.difference.seeds})
+    least = one.number("contrast.seeds-least", seeds[0], "count", "seeds of a side")
+    most = one.number("contrast.seeds-most", seeds[-1], "count", "seeds of a side")
+    count = one.number("contrast.examples", sides[0].usual.example_N.size, "count", "validation reviews")
+    each: Sentence = (least,) if seeds[0] == seeds[-1] else (least, " to ", most)
+    title = one.titled("Choices of the protocol")
+    return [
+        Table(
+            f"{one.key}-choices", title,
+            (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds a side, and the "
+             "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
+             "Holm’s procedure.",),
+            (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),
+             Column("Finding", 2.6)),
+            tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
+                   _accuracy(side.other), side.pair.theta, side.pair.p, side.pair.verdict.finding.value)
+                  for side in sides),
+        ),
+        Points(tuple((plain(side.contrast.question), _begun(verdict_sentence(side.pair))) for side in sides)),
+    ]  # fmt: skip
+
+
+def _begun(sentence: Sentence) -> Sentence:
+    """Return a sentence with a capital letter at its start."""
+    first = sentence[0]
+    return (first[:1].upper() + first[1:], *sentence[1:]) if isinstance(first, str) else sentence
+
+
+def _accuracy(group: Group) -> Number:
+    return group.estimate("accuracy", accuracy_interval(group.correct_RN))
+
+
+# ---------------------------------------------------------------- one seed, or several
+
+
+def _one_seed_blocks(one: Reproduction) -> list[Block]:
+    """Return how often one run of each model would have named another winner."""
+    groups = list(one.groups.values())
+    right = [group.correct_RN.sum(axis=1) for group in groups]
+    draws = int(np.prod([scores.size for scores in right]))
+    if len(groups) < 2 or min(scores.size for scores in right) < 2 or draws > MOST_DRAWS:
+        return []
+    first = chance_first(right)
+    winner = int(np.argmax([group.correct_RN.mean() for group in groups]))
+    ids = tuple(run for group in groups for run in group.ids)
+    means = "share of all ways to take one seed a model, ties shared"
+    other = Number(f"{one.key}.one-seed.other", 1 - first[winner], "percent", ids, groups[0].example_N.size, means,
+                   decimals=0)  # fmt: skip
+    title = one.titled("One seed of each model")
+    return [
+        Table(
+            f"{one.key}-one-seed", title,
+            (f"{title}: test accuracy, mean over seeds with the lowest and the highest seed in brackets, and how often "
+             "the model comes out first where one seed of each is taken.",),
+            (Column("Model", 4.0), Column("Seeds"), Column("Accuracy, %"), Column("First, %")),
+            tuple((group.label, group.number("one-seed.seeds", len(group.runs), "count"),
+                   group.over_runs("one-seed.accuracy", group.correct_RN.mean(axis=1).tolist(), "percent"),
+                   group.number("one-seed.first", share, "percent", means, decimals=0))
+                  for group, share in zip(groups, first, strict=True)),
+        ),
+        Points((("One seed, or several?", (
+            "There are ", one.number("one-seed.draws", draws, "count", "ways to take one seed a model"),
+            " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them another "
+            f"model than {groups[winner].label}, which has the highest mean, comes out first on these test reviews.",
+        )),)),
+    ]  # fmt: skip
+
+
+def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
+    """Return for each model the share of all ways to take one seed a model in which it is first; ties are shared.
+
+    Args:
+        right: for each model, the right answers of each of its seeds.
+    """
+    share = np.zeros(len(right))
+    for draw in product(*right):
+        best = np.array(draw) == max(draw)
+        share += best / best.sum()
+    return [float(part) for part in share / share.sum()]
+
+
+# ---------------------------------------------------------------- reviews without a known word
+
+
+def _wordless_blocks(one: Reproduction) -> list[Block]:
+    """Return how test reviews without a known word fare."""
+    empty_N = next(iter(one.groups.values())).tokens_N == 0
+    if not empty_N.any():
+        if not one.summary.data.wordless:
+            return []
+        said: Sentence = ("No test review is without a known word, so no score hangs on how such a review is read.",)
+    else:
+        count = one.number("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word")
+        parts: list[Sentence] = [
+            (f"{group.label} ", group.accuracy_on("wordless", group.tokens_N == 0), f"{NBSP}%")
+            for group in one.groups.values()
+        ]
+        said = ("Test reviews without a known word: ", count, ". Read as one step of zeros, they are answered rightly "
+                "by ", *joined(parts, ", "), " on average over seeds. Left out, they would be missing from every "
+                "count.")
+    return [Points((("Reviews with no known word.", said),))]
