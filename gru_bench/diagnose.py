@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.errors import DataError, RunError, UsageError, unknown
 
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus
@@ -51,6 +51,9 @@ def diagnose(
     workers: Annotated[int | None, typer.Option(
         help="Processes that train for --memory.", min=1, show_default="one for each core",
         rich_help_panel="What to look at")] = None,
+    study: Annotated[str | None, typer.Option(
+        help="With --memory: a study beside whose runs the result is kept, so that its write-up shows it.",
+        show_default=False, rich_help_panel="Stores")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder for the figures.", show_default="insight/ and the run's id, or insight/memory",
         rich_help_panel="Stores")] = None,
@@ -63,8 +66,11 @@ def diagnose(
                 raise UsageError(f"{option} must be left out with --memory, which trains models of its own, but got "
                                  f"{value!r}")
         with cli.interruptible():
-            _memory(cli.out(), seeds, workers, out or Path("insight") / "memory")
+            _memory(cli.out(), seeds, workers, out or Path("insight") / "memory", study, tracking_uri)
         return
+    if study is not None:
+        raise UsageError(f"--study must stand with --memory, whose result it keeps, but got {study!r} without: add "
+                         "--memory, or look into one of the study's runs with --run")
     _run(cli.out(), run, text, neighbours, out, tracking_uri)
 
 
@@ -163,13 +169,37 @@ def _flows(kept: Kept, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
         return []
 
 
-def _memory(console: Any, seeds: int, workers: int | None, out: Path) -> None:
+def study_run(store: Reader, name: str) -> LoggedRun:
+    """Return the newest own run of the study called `name`.
+
+    Raises:
+        RunError: where there is no study at all.
+        UsageError: for an unknown study, with the known ones.
+    """
+    runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.role == "study"]
+    if not runs:
+        raise RunError(f"--study must name a study in {store.uri}, but there is none yet: run one, or leave it out")
+    found = [run for run in runs if run.study == name]
+    if not found:
+        raise unknown("study", name, {run.study for run in runs}, f"They lie in {store.uri}.")
+    return max(found, key=lambda run: run.started)
+
+
+def _memory(
+    console: Any, seeds: int, workers: int | None, out: Path, study: str | None, tracking_uri: str | None
+) -> None:
     import multiprocessing
     import os
     from concurrent.futures import ProcessPoolExecutor
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from gru_bench.insight import MEMORY
+    from gru_bench.tracking import Store
+
+    # Before anything is trained: a wrong name is told at once.
+    store = Store(tracking_uri, create=False) if study is not None else None
+    parent = study_run(store, study) if store is not None and study is not None else None
     from gru_bench import diagnostics
     from gru_bench.report.confirmed import MODEL_NAMES
     from gru_bench.report.inside import memory_picture
@@ -192,8 +222,12 @@ def _memory(console: Any, seeds: int, workers: int | None, out: Path) -> None:
         pool.shutdown(wait=True, cancel_futures=True)
     _show_memory(console, curve)
     written = _write(console, [memory_picture(curve, MODEL_NAMES)], out)
-    (written / "memory.json").write_text(curve.to_json() + "\n", encoding="utf-8")
-    console.print(f"wrote {written / 'memory.json'}", markup=False)
+    (written / MEMORY).write_text(curve.to_json() + "\n", encoding="utf-8")
+    console.print(f"wrote {written / MEMORY}", markup=False)
+    if store is not None and parent is not None:
+        store.writer(parent.run_id).text(MEMORY, curve.to_json())
+        console.print(f"kept beside the study {study}: python -m gru_bench.report --study {study} shows it",
+                      markup=False)
 
 
 def _ignore_interrupts() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import shutil
 import sys
@@ -16,7 +15,7 @@ from gru_bench import cli, diagnose, diagnostics
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.corpus import load_corpus
 from gru_bench.embeddings import load_vectors
-from gru_bench.insight import MemoryCurve
+from gru_bench.insight import MemoryCurve, MemoryPoint
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
 
@@ -35,14 +34,16 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
     vectors = load_vectors(base.embedding, corpus)
     for model, role, settings in (
         ("bidirectional", "confirm", {}), ("rnn", "single", {}), ("scratch", "single", {"model.readout": "mean"}),
-        ("scratch", "trial", {}), ("scratch", "single", {}),
+        ("scratch", "single", {}),
     ):
         config = with_settings(base, {**settings, "model.name": model})
+        result = train(config, corpus, vectors)
         writer = logged.start("easy", f"{model} {role}", role=role, model=model, config=config,
                               fingerprint=corpus.fingerprint)
-        writer.finish(train(config, corpus, vectors), with_model=role != "trial")
+        writer.finish(result, with_model=True)
+    logged.start("easy", "scratch trial", role="trial", model="scratch", config=base).complete()
     changed = logged.start("easy", "on other data", role="single", model="scratch", config=base, fingerprint="f00d")
-    changed.finish(train(base, corpus, vectors), with_model=True)
+    changed.finish(result, with_model=True)
     return folder
 
 
@@ -130,6 +131,8 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
     (["--memory", "--text", "a"], 2, r"--text must be left out with --memory, which trains models of its own"),
+    (["--study", "homework"], 2, r"--study must stand with --memory, whose result it keeps, but got 'homework'"),
+    (["--memory", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),
     (["--memory", "--seeds", "2"], 2, r"--seeds.*3"),
 ])
 def test_what_cannot_be_meant_is_told(
@@ -161,8 +164,8 @@ def test_a_store_without_runs_is_told(
     assert "some run must have kept its weights, but none of the 0 runs in" in err
 
 
-def test_memory_is_measured_drawn_and_kept(tmp_path: Path) -> None:
-    """In a process of its own, with the processes it starts; on little data, which a small module stands for."""
+def test_memory_is_measured_and_drawn(tmp_path: Path) -> None:
+    """In a process of its own, with the one it starts; on little data, which a small module stands for."""
     (tmp_path / "small.py").write_text(
         "from gru_bench import diagnose, diagnostics\n"
         "if __name__ == '__main__':\n"
@@ -180,4 +183,21 @@ def test_memory_is_measured_drawn_and_kept(tmp_path: Path) -> None:
     for point in curve.points:
         assert f"{100 * point.mean:.1f} % [{100 * point.low:.1f}, {100 * point.high:.1f}]" in done.stdout
     assert "the better of 0.003 and 0.01 on validation" in done.stdout
-    assert json.loads((folder / "memory.json").read_text())["settings"]["training.epochs"] == "1"
+    assert curve.settings["training.epochs"] == "1"
+
+
+def test_memory_is_kept_beside_a_study(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    store = Store()
+    parent = store.start("easy", "homework", role="study", study="homework")
+    curve = MemoryCurve((MemoryPoint("rnn", 5, (0, 1, 2), (1.0, 0.5, 1.0), 0.833, 0.2, 1.0, 40),), "t", {"a": "b"})
+    monkeypatch.setattr(diagnostics, "memory_curve", lambda *_, **__: curve)
+    code, _, err = ended(["--memory", "--study", "homwork"], tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert "unknown study 'homwork': it must be one of homework. Did you mean 'homework'?" in err
+    code, out, _ = ended(["--memory", "--study", "homework"], tmp_path, monkeypatch, capsys)
+    assert code == 0
+    assert "kept beside the study homework" in out
+    assert MemoryCurve.from_json(store.text(parent.run_id, "memory.json")) == curve
