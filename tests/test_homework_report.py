@@ -71,6 +71,13 @@ def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made):
     assert len(others.summary) == 4
 
 
+def test_no_two_landmarks_share_a_name(forms):
+    soup = BeautifulSoup(forms[0], "html.parser")
+    sections = [soup.find(id=part["aria-labelledby"]).get_text() for part in soup.find_all("section")]
+    regions = [part["aria-label"] for part in soup.find_all(role="region")]
+    assert len({*sections, *regions}) == len(sections) + len(regions)
+
+
 def test_page_document_and_markdown_show_the_same_numbers(made, forms):
     writeup = made[2]
     page, files, text = forms

@@ -37,10 +37,10 @@ def _stretches(one: Reproduction) -> list[Block]:
     keyed = [(stretch, free_name(f"{slug(stretch.model)}-{slug(stretch.engine)}", taken))
              for stretch in one.summary.stretches]  # fmt: skip
     base = next((stretch for stretch, _ in keyed if (stretch.model, stretch.engine) == BASE), None)
-    title = one.titled("Run times")
+    title = one.titled("Timed stretches")
     blocks: list[Block] = [Table(
         f"{one.key}-times", title,
-        (f"{title}: one stretch each, timed alone. The seconds of a whole run are worked out from the stretch, not "
+        (f"{title}, one each, timed alone. The seconds of a whole run are worked out from the stretch, not "
          "measured; the ratio is the time against that of the torch GRU on its own engine.",),
         (Column("Model", 3.3), Column("Engine", 1.9), Column("Threads"), Column("Iterations timed"), Column("ms each"),
          Column("Whole run, s"), Column("Ratio")),
