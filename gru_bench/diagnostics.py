@@ -10,8 +10,9 @@ Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden wid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -62,7 +63,8 @@ EVERY_STEP = ("mean", "max", "meanmax")
 """Readouts that every state reaches directly."""
 BRIEFLY: Mapping[str, Scalar] = {
     "training.epochs": 1, "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
-    "training.selection": "lowest_train_window", "training.drop_last": False, "embedding.trainable": False}
+    "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
+    "embedding.trainable": False}
 BRIEF_WORDS = "one epoch in batches of 32, learning rate 0.001"
 
 MEMORY_MODELS = ("rnn", "scratch")
@@ -221,12 +223,24 @@ def gradient_flows(
     encoded = encode(split, vectors, subject.config.data.max_length)
     chosen_B, steps = long_reviews(encoded, steps, reviews)
     norms: dict[Direction, list[NDArray[np.float64]]] = {}
-    for start in range(0, len(chosen_B), 32):
-        x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.table_VE)
-        for direction, norm_BT in state_gradients(subject, x_BTE, length_B, label_B).items():
-            norms.setdefault(direction, []).append(
-                _back_from_end(norm_BT, length_B, direction, subject.config.model.readout, steps))
+    with _one_thread():
+        for start in range(0, len(chosen_B), 32):
+            x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.table_VE)
+            for direction, norm_BT in state_gradients(subject, x_BTE, length_B, label_B).items():
+                norms.setdefault(direction, []).append(
+                    _back_from_end(norm_BT, length_B, direction, subject.config.model.readout, steps))
     return [_flow(subject, direction, np.concatenate(parts)) for direction, parts in norms.items()]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: the many small products here leave others to wait, which slows all."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np.int64], int]:

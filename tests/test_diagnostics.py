@@ -141,11 +141,13 @@ def test_steps_are_counted_from_the_state_that_is_read_last() -> None:
 
 def test_flows_of_real_reviews(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     config, corpus, vectors = data
+    threads = torch.get_num_threads()
     flows = {}
     for name in ("rnn", "scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name})
         for flow in d.gradient_flows(d.Subject.untrained(one, vectors), corpus, vectors, steps=8, reviews=20):
             flows[name, flow.direction] = flow
+    assert torch.get_num_threads() == threads
     assert set(flows) == {("rnn", "forward"), ("scratch", "forward"), ("bidirectional", "forward"),
                           ("bidirectional", "backward")}
     for flow in flows.values():
