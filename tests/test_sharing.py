@@ -15,13 +15,15 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
+from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep import owners
 from gru_bench.sweep.claims import ATTEMPTS, Claims
 from gru_bench.sweep.interrupt import GRACE_SECONDS
 from gru_bench.sweep.owners import LEASE_SECONDS, Presence, Watch
 from gru_bench.sweep.spec import StudySpec, load_study
-from gru_bench.sweep.storage import open_storage
+from gru_bench.sweep.storage import lock_for, open_storage, told
 from gru_bench.sweep.study import RETRIES, Search
 
 TOTAL = 24
@@ -233,6 +235,35 @@ class TestLiveness:
             process.kill()
             process.wait()
 
+    def test_what_a_dead_machine_had_is_taken_up_after_its_lease(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(owners, "machine", lambda: "elsewhere/1")
+            owners._named.cache_clear()
+            there = search_in(tmp_path)
+            number, settings = there.ask()
+            assert there.claims.take("confirm x 1")
+        owners._named.cache_clear()
+        now = 0.0
+        here = search_in(tmp_path)
+        here.presence._watch = Watch(lambda: now)
+        assert (here.orphans(), here.orphaned_claims()) == ([], [])
+        now += LEASE_SECONDS
+        there.presence.renew(20.0)  # it lives
+        assert (here.orphans(), here.orphaned_claims()) == ([], [])
+        now += LEASE_SECONDS
+        assert here.presence.others(elsewhere=True)
+        now += 1
+        assert (here.orphans(), here.orphaned_claims()) == ([number], ["confirm x 1"])
+        assert not here.presence.others()
+        here.give_up(number, "its machine is gone")
+        assert here.ask()[1] == settings
+        assert here.claims.release("confirm x 1", fault=True)
+        assert here.claims.take("confirm x 1")
+        assert there.report(number, 1, 0.5) == "taken"
+        assert not there.claims.finish("confirm x 1")
+
     def test_starts_sign_in_and_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
         first = Presence(notes, 1)
@@ -362,3 +393,19 @@ def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
         file.write(b'{"op_code": 4, "worker')
     search.complete(0, 0.5)
     assert [trial.value for trial in search_in(tmp_path).trials()] == [0.5]
+
+
+def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
+    down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
+    with (pytest.raises(RunError, match=r"'postgresql://host/studies' does not any more: .*refused") as told_as,
+          told("postgresql://me:secret@host/studies")):
+        raise down
+    assert "the same command goes on" in str(told_as.value)
+    assert "secret" not in str(told_as.value)
+
+
+def test_a_storage_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"must be a database URL such as .*, but got 'somewhere'"):
+        open_storage("somewhere")
+    with pytest.raises(UsageError, match="must be a database URL"):
+        lock_for(optuna.storages.InMemoryStorage(), "study")
