@@ -54,8 +54,8 @@ class Logbook:
         with self.home.lock:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.resume(known.run_id)
-        if known is None:
-            self._describe(texts)
+            if known is None or "study" not in known.params:  # where the process that began it died at this
+                self._describe(texts)
 
     def _known(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -72,11 +72,12 @@ class Logbook:
 
     def _describe(self, texts: bool) -> None:
         spec, corpus = self.spec, self.corpus
-        self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
-                           "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name})
         self.study.dataset(corpus.name, corpus.fingerprint)
         if texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
+        # The params last: they tell that all of it is there.
+        self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
+                           "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name})
 
     def begin(
         self, label: str, role: str, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
