@@ -50,8 +50,9 @@ class Logbook:
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
         self.experiment, self.command = experiment, command
         self.home = searches[min(searches)]
-        """Whose lock and presence are those of the study as a whole."""
-        with self.home.lock:
+        """Whose presence and claims are those of the study as a whole."""
+        self.lock = self.home.study_lock
+        with self.lock:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.resume(known.run_id)
             if known is None or "study" not in known.params:  # where the process that began it died at this

@@ -416,7 +416,7 @@ class Sweep:
             for trial in state.due:
                 with suppress(Exception):
                     state.search.give_up(trial.number, reason, fault=False)
-        with suppress(Exception), log.home.lock:
+        with suppress(Exception), log.lock:
             self._sign_out()
             if not log.home.presence.others():
                 (log.study.kill if interrupted else log.study.fail)(reason)
@@ -428,7 +428,7 @@ class Sweep:
         while log.home.presence.others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
             # One that died there cannot close it, which only its lease will tell.
             time.sleep(POLL_SECONDS)
-        with log.home.lock:
+        with log.lock:
             stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
             summary = study_summary(
                 self.spec, self.data, self.searches,

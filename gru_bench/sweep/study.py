@@ -68,6 +68,8 @@ class Search:
         self.space: dict[str, BaseDistribution] = {key: _distribution(span) for key, span in spec.space.items()}
         name = f"{spec.name}/{model}"
         self.lock = lock_for(storage, name)
+        self.study_lock = lock_for(storage, spec.name)
+        """Of what the study has once, whatever its models."""
         with self.lock:
             self.study = optuna.create_study(
                 study_name=name, storage=storage, direction="maximize", load_if_exists=True,
