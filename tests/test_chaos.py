@@ -32,6 +32,8 @@ TRIALS, CONFIRM, MORE = 12, 3, 4
 WORKERS = 4
 LEAST_SECONDS, MOST_SECONDS = 0.5, 3.0
 """Between two blows."""
+AT_START = 0.2
+"""Share of the blows that may hit a sweep which does not train yet; the others wait until one does."""
 PATIENCE_SECONDS = 600.0
 """For a sweep that nobody disturbs any more."""
 STUDY = """
@@ -70,6 +72,9 @@ class Chaos:
     ends: list[float] = field(default_factory=list)
     """Seconds from a request to end to the end."""
     _sweeps: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _logs: dict[int, Path] = field(default_factory=dict)
+    _asked: dict[int, int] = field(default_factory=dict)
+    """The trials that each sweep was started for."""
     _starts: int = 0
     _begun: float = field(default_factory=time.monotonic)
 
@@ -91,6 +96,9 @@ class Chaos:
         """Deal blows until there were as many kills, then let the study come to its end."""
         while self.kills < kills:
             self._collect()
+            if self._finished:
+                # All was done before enough was killed: ask for more, as a user would.
+                self._finished, self.trials = False, self.trials + MORE
             if not self._sweeps:
                 self._start()
             time.sleep(self._random.uniform(LEAST_SECONDS, MOST_SECONDS))
@@ -120,17 +128,20 @@ class Chaos:
 
     def _start(self) -> None:
         self._starts += 1
-        with (self.directory / f"sweep-{self._starts:03}.log").open("wb") as log:
-            self._sweeps.append(subprocess.Popen(
+        path = self.directory / f"sweep-{self._starts:03}.log"
+        with path.open("wb") as log:
+            sweep = subprocess.Popen(
                 [sys.executable, SCRIPT, *self.arguments(), "--workers", str(WORKERS)], cwd=self.directory,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True))
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self._sweeps.append(sweep)
+        self._logs[sweep.pid], self._asked[sweep.pid] = path, self.trials
 
     def _collect(self) -> None:
         """Take note of sweeps that have ended; one that ended well has done all, so more is asked for."""
         for sweep in [sweep for sweep in self._sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
             assert sweep.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT), self.log()
-            if sweep.returncode == 0:
+            if sweep.returncode == 0 and self._asked[sweep.pid] == self.trials:
                 self._finished = True
 
     def _deal(self, blow: str) -> bool:
@@ -139,10 +150,11 @@ class Chaos:
             if len(self._sweeps) < 2:
                 self._start()
             return True
-        if self._finished:
-            # All was done before enough was killed: ask for more, as a user would.
-            self._finished, self.trials = False, self.trials + MORE
-        sweep = self._random.choice(self._sweeps)
+        early = self._random.random() < AT_START
+        targets = [sweep for sweep in self._sweeps if early or "epoch" in self._logs[sweep.pid].read_text()]
+        if not targets:
+            return False
+        sweep = self._random.choice(targets)
         if blow == "kill a worker":
             workers = _workers(sweep.pid)
             if not workers:
