@@ -66,6 +66,17 @@ def test_lines_in_a_pipe() -> None:
     assert lines[3] == "  1 complete  4 to begin  best validation accuracy 0.7500  about 0 s left"
 
 
+def test_epochs_shorter_than_a_report_are_shown() -> None:
+    display, _ = shown(terminal=True)
+    display.job_started("torch trial 1", {}, "trial")
+    display.job_epoch("torch trial 1", record(3, 0.75))
+    text = io.StringIO()
+    Console(file=text, width=140).print(display.table())
+    row = text.getvalue().splitlines()[1]
+    assert [part for part in row.split() if part[0].isdigit()] == ["1", "3", "0.500", "0.7500"]
+    assert "left" not in display.status()
+
+
 def test_a_table_on_a_terminal() -> None:
     display, _ = shown(terminal=True)
     display.begin({"trial": 4, "confirm": 2})

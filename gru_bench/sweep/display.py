@@ -25,6 +25,9 @@ class _Row:
     settings: Mapping[str, Scalar]
     began: float = field(default_factory=time.monotonic)
     step: StepReport | None = None
+    """None for as long as its epochs take less than a report."""
+    epoch: EpochRecord | None = None
+    """The last that ended."""
     accuracy: float | None = None
     """Best validation accuracy so far."""
 
@@ -84,6 +87,7 @@ class Display:
         if record.validation_accuracy is None:
             return
         row = self._rows[label]
+        row.epoch = record
         row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
         if self._live is None:
             self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
@@ -121,7 +125,7 @@ class Display:
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",
             f"best validation accuracy {self._best:.4f}" if self._best is not None else "",
-            f"about {duration(seconds)} left" if seconds is not None else "",
+            f"about {duration(seconds)} left" if seconds else "",
         ]
         return "  ".join(filter(None, parts))
 
@@ -132,9 +136,11 @@ class Display:
         for row in self._rows.values():
             step = row.step
             elapsed = time.monotonic() - row.began
+            epoch = f"{step.epoch}/{step.epochs}" if step else str(row.epoch.epoch) if row.epoch else ""
+            loss = step.loss if step else row.epoch.train_loss if row.epoch else None
             table.add_row(
-                row.label, described(row.settings), f"{step.epoch}/{step.epochs}" if step else "",
-                ProgressBar(total=1.0, completed=row.done, width=12), f"{step.loss:.3f}" if step else "",
+                row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
+                f"{loss:.3f}" if loss is not None else "",
                 f"{row.accuracy:.4f}" if row.accuracy is not None else "",
                 f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
                 duration(elapsed * (1 - row.done) / row.done) if row.done else "")
