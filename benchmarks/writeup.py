@@ -71,11 +71,13 @@ def fill(database: Path, runs: int) -> None:
                 writer.epoch(record)
             writer.finish(result, with_model=False)
             if trial:
+                store.catch_up()
                 copies(database, writer.run_id, trials - 1)
         reviews = range(REVIEWS)
         parent.texts("test", [f"{i:06d}" for i in reviews], [f"review {i}" + " word" * 150 for i in reviews])
         parent.text("study.json", summary(model, trials).to_json())
         parent.complete()
+    store.close()
 
 
 def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generator) -> RunResult:

@@ -225,7 +225,8 @@ def _memory(
     (written / MEMORY).write_text(curve.to_json() + "\n", encoding="utf-8")
     console.print(f"wrote {written / MEMORY}", markup=False)
     if store is not None and parent is not None:
-        store.writer(parent.run_id).text(MEMORY, curve.to_json())
+        with store:
+            store.writer(parent.run_id).text(MEMORY, curve.to_json())
         console.print(f"kept beside the study {study}: python -m gru_bench.report --study {study} shows it",
                       markup=False)
 

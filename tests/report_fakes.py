@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class FakeStore:
     """Run and path -> a text."""
     reads: list[str] = field(default_factory=list)
     uri: str = "sqlite:///mlflow.db"
+    home: Path = Path()
 
     def experiments(self) -> list[str]:
         return list(self.by_experiment)

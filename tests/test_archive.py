@@ -88,6 +88,7 @@ def fill(directory: Path) -> None:
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
     parent.text("study.json", replace(summary(), name="quick").to_json())
     parent.complete()
+    store.close()
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,7 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
                  for store, run in ((there, one), (here, two)) for root in [store._local_artifacts(run.run_id)]]
         assert files[0] == files[1]
-        changed = {"gru_bench.archive", "mlflow.parentRunId", "gru_bench.state", "gru_bench.reason"}
+        changed = {"gru_bench.archive", "gru_bench.run", "mlflow.parentRunId", "gru_bench.state", "gru_bench.reason"}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}

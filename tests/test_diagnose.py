@@ -44,6 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
     logged.start("easy", "scratch trial", role="trial", model="scratch", config=base).complete()
     changed = logged.start("easy", "on other data", role="single", model="scratch", config=base, fingerprint="f00d")
     changed.finish(result, with_model=True)
+    logged.close()
     return folder
 
 

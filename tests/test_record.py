@@ -366,6 +366,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
             RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
             {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}), with_model=False)  # fmt: skip
         runs.append(run.run_id)
+    writer.catch_up()
     store = gru_bench.tracking.Store(writer.uri, create=False)
     folder = tmp_path / "write-up"
     writeup = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)

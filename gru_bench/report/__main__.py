@@ -71,12 +71,14 @@ def report(
     _check(out, margin)
     from gru_bench.report import record, render, writeup
     from gru_bench.report.numbers import slug
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
     choice = choose(store, experiment, study or [])
     console = cli.out()
-    for remark in choice.remarks:
+    unfed = [f"{found}: not in this write-up until a sweep that runs here, or python -m gru_bench.tracking, has fed "
+             "them" for found in waiting(store.home, store.uri)]
+    for remark in (*choice.remarks, *unfed):
         console.print(remark, markup=False)
     whole = writeup.build(
         choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing,

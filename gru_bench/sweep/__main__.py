@@ -102,9 +102,10 @@ def sweep(
     where = _Where(workers, cluster, gpus_per_trial)
     with cli.interruptible():
         prepared = _prepare(spec, console, storage, tracking_uri, where, seconds, not no_texts)
-        with told(storage):
-            summary = prepared.run()
-    _show(console, prepared, summary, tracking_uri)
+        with prepared.store:
+            with told(storage):
+                summary = prepared.run()
+            _show(console, prepared, summary, tracking_uri)
 
 
 def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> bool:
@@ -112,7 +113,7 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.agreement import agreement
     from gru_bench.sweep.storage import open_storage
     from gru_bench.sweep.study import read_trials
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage)
     searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
@@ -124,11 +125,12 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
     for figure in found.figures:
         console.print(figure, markup=False)
-    for fault in found.faults:
+    faults = [*found.faults, *map(str, waiting(store.home, store.uri))]
+    for fault in faults:
         console.print(f"but {fault}", markup=False)
     console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without --check "
-                  "goes on with the study" if found.faults else "all is done, and Optuna and MLflow agree")
-    return not found.faults
+                  "goes on with the study" if faults else "all is done, and Optuna and MLflow agree")
+    return not faults
 
 
 def _prepare(
@@ -152,9 +154,11 @@ def _prepare(
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
-        store = Store(tracking_uri)
+        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         opened = open_storage(storage)
         searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
+    if any(search.start > 1 for search in searches.values()):
+        store.require()  # to know what earlier starts have done
     count, threads, start_workers = _workers(where, spec.base.training.device, searching=spec.trials > 0)
     return Sweep(
         spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),

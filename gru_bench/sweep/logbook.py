@@ -12,9 +12,7 @@ from gru_bench.sweep.owners import owner
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import Search
 from gru_bench.sweep.tasks import corpus_of
-from gru_bench.tracking import LoggedRun, RunWriter, Store
-
-DIED = "its process ended without a word"
+from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
 
 
 class Planned(Protocol):
@@ -57,6 +55,7 @@ class Logbook:
             self.study = self._begun() if known is None else store.resume(known.run_id)
             if known is None or "study" not in known.params:  # where the process that began it died at this
                 self._describe(texts)
+                store.catch_up()  # before another process reads what there is
 
     def _known(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -117,6 +116,7 @@ class Logbook:
         for search in self.searches.values():
             if search.orphans() or search.orphaned_claims():
                 found = True
+                self.store.adopt()  # what they have done may not have reached MLflow
                 with search.lock:
                     self._take_over(search)
         if found:

@@ -1,6 +1,10 @@
-"""The only package that imports mlflow: write runs as they happen, read them back for a write-up."""
+"""The only package that imports mlflow: write runs as they happen, read them back for a write-up.
+
+What is written goes to a spool on disk first, and MLflow is fed from there.
+"""
 
 from gru_bench.tracking.reading import LoggedRun, LoggedStudy, Reader
+from gru_bench.tracking.spool import DIED, waiting
 from gru_bench.tracking.writing import RunWriter, Store
 
-__all__ = ["LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store"]
+__all__ = ["DIED", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "waiting"]

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import GruBenchError, RunError, UsageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DEFAULT_DATABASE = "mlflow.db"
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
+DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
+TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
+             HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+"""Answers that do not concern what was asked."""
+BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+BULK_RUNS = 100
+"""Runs that MLflow's server takes in one request for a metric's history."""
+BULK_POINTS = 25_000
+"""Points at which it ends its answer, without a word."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:
@@ -31,7 +43,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     from filelock import FileLock
 
     if database is None:
-        return cast("MlflowClient", _Plain(_answering_client(uri), uri))
+        return cast("MlflowClient", _Plain(_answering_client(uri), without_password(uri)))
     if not database.parent.is_dir():
         raise UsageError(f"--tracking-uri must name a file in a folder that exists, but got {uri!r}: "
                          f"make {database.parent} first")
@@ -43,18 +55,77 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     return cast("MlflowClient", _Plain(client, uri))
 
 
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown and kept."""
+    password = urlsplit(uri).password
+    return uri if password is None else uri.replace(f":{password}@", "@", 1)
+
+
 def _answering_client(uri: str) -> MlflowClient:
     mlflow = _mlflow()
+    shown = without_password(uri)
+    unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
+                  "--tracking-uri out to use mlflow.db in this directory")
     try:
+        if uri.startswith(DATABASE_SERVERS):
+            _try_database(uri)
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer, but {uri!r} does not: {first_line(error)}. Start "
-                       "its server, or leave --tracking-uri out to use mlflow.db in this directory") from error
+        raise RunError(unanswered.format(first_line(error))) from error
+    except _Unanswered as error:
+        raise RunError(unanswered.format(first_line(error))) from error
     except Exception as error:
-        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {uri!r}: "
-                         f"{first_line(error)}") from error
+        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {shown!r}: {first_line(error)}") from error
     return client
+
+
+class _Unanswered(Exception):
+    """A database server that does not answer."""
+
+
+def _try_database(uri: str) -> None:
+    """Connect to a database server once: MLflow would try for minutes.
+
+    Raises:
+        _Unanswered: where that fails.
+    """
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.OperationalError as error:
+        raise _Unanswered(first_line(error)) from error
+    finally:
+        engine.dispose()
+
+
+def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
+    """Return all points of a metric in up to `BULK_RUNS` runs of an MLflow server; None where it serves no such thing.
+
+    Each point holds `run_id`, `step`, `value` and `timestamp`; they come in order of run ids, cut at `BULK_POINTS`.
+
+    Raises:
+        RunError: where the server does not answer.
+    """
+    mlflow = _mlflow()
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        answer = http_request(
+            get_default_host_creds(uri), BULK_ROUTE, "GET", raise_on_status=False,
+            params={"run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
+    except mlflow.exceptions.MlflowException as error:
+        raise RunError(f"the tracking store must do what it is asked, but {without_password(uri)!r} fails to tell the "
+                       f"history of {metric}: {first_line(error)}") from error
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        return list(answer.json()["metrics"])
+    except (ValueError, KeyError, TypeError):  # a page for people, from a server that knows no such route
+        return None
 
 
 class _Plain:
@@ -99,7 +170,43 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")).resolve()
 
 
-def first_line(error: Exception) -> str:
+def is_away(error: BaseException) -> bool:
+    """Return whether an error tells that a server did not answer, not that it would not do something."""
+    import requests
+
+    silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError, ConnectionError, TimeoutError,
+              _Unanswered)
+    return any(isinstance(link, silent) for link in _links(error)) or status(error) in TRY_LATER
+
+
+def status(error: BaseException) -> int | None:
+    """Return the http status that an error of MLflow's stands for; None for one of another kind."""
+    for link in _links(error):
+        if not isinstance(link, GruBenchError):
+            told: Any = getattr(link, "get_http_status_code", None)
+            answer: Any = getattr(link, "response", None)
+            return int(told()) if told is not None else getattr(answer, "status_code", None)
+    return None
+
+
+def brief(error: BaseException) -> str:
+    """Return why a store does not answer: the system's reason, such as `Connection refused`, where there is one."""
+    reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
+    return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
+
+
+def _links(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from, which libraries keep in several places."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        yield link
+        seen.add(id(link))
+        parts = (*link.args, getattr(link, "reason", None))
+        link = link.__cause__ or link.__context__ or next((part for part in parts if isinstance(part, Exception)), None)
+
+
+def first_line(error: BaseException) -> str:
     """Return what an error says first, of a length that can be shown."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from gru_bench.tracking.writing import BATCH, Store
+from gru_bench.tracking.feeding import BATCH
+from gru_bench.tracking.reading import RUN_TAG
+from gru_bench.tracking.writing import Store
 
 ARCHIVE = "gru_bench.archive"
 """Tag of an imported run: the archive it came from."""
@@ -84,7 +86,8 @@ def write_runs(
     store: Store, experiment: str, runs: Sequence[RunCopy], points: Callable[[str], Iterable[Point]], folder: Path,
     *, archive: str, study: str, edited: Mapping[str, bytes],
 ) -> dict[str, str]:
-    """Write runs, the parent first, out of every reader's sight until `reveal`; return old id -> new id.
+    """Write runs, the parent first, out of every reader's sight until `reveal`; return old id -> new id (and
+    local id -> new id).
 
     Args:
         store: to write to.
@@ -100,11 +103,15 @@ def write_runs(
 
     client, experiment_id = store._client, store.experiment(experiment)
     renamed: dict[str, str] = {}
+    local: dict[str, str] = {}
     for run in runs:
         tags = _tags(run, renamed, study) | {ARCHIVE: archive}
         tags.pop(ROLE, None)
+        name = tags.pop(RUN_TAG, None)
         run_id = client.create_run(experiment_id, start_time=run.started, tags=tags).info.run_id
         renamed[run.run_id] = run_id
+        if name is not None:
+            local[name] = run_id
         params = [Param(key, study if key == "study" else value) for key, value in run.params.items()]
         for start in range(0, len(params), MOST_PARAMS):
             client.log_batch(run_id, params=params[start:start + MOST_PARAMS])
@@ -116,16 +123,16 @@ def write_runs(
             client.log_artifacts(run_id, str(folder / run.run_id))
         if len(renamed) == 1:
             for path, content in edited.items():
-                store.writer(run_id)._bytes(path, content)
+                client.log_text(run_id, content.decode(), path)
         over = run.status in ("FINISHED", "FAILED", "KILLED")
         client.set_terminated(run_id, run.status if over else "KILLED", run.ended or run.started)
-    return renamed
+    return renamed | local
 
 
 def reveal(store: Store, runs: Sequence[RunCopy], renamed: Mapping[str, str]) -> None:
     """Let readers see what `write_runs` wrote, the study's own run last."""
     for run in [*runs[1:], runs[0]]:
-        store.writer(renamed[run.run_id]).tags({ROLE: run.tags[ROLE]})
+        store._client.set_tag(renamed[run.run_id], ROLE, run.tags[ROLE])
 
 
 def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:

@@ -23,11 +23,22 @@ from numpy.typing import NDArray
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.results import Predictions, StudySummary
-from gru_bench.tracking.client import DEFAULT_DATABASE, URI_KINDS, first_line, open_client, sqlite_path
+from gru_bench.tracking.client import (
+    BULK_POINTS,
+    BULK_RUNS,
+    DEFAULT_DATABASE,
+    URI_KINDS,
+    bulk_history,
+    first_line,
+    open_client,
+    sqlite_path,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+RUN_TAG = "gru_bench.run"
+"""Holds the local id of a run."""
 PAGE = 1000
 """Runs in one answer of MLflow."""
 
@@ -57,6 +68,12 @@ class LoggedRun:
     tags: Mapping[str, str]
     started: float
     """Seconds since the epoch."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The run's id, and the local one by which it may have been noted while MLflow was away."""
+        local = self.tags.get(RUN_TAG)
+        return (self.run_id, local) if local else (self.run_id,)
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,11 @@ class Reader:
         self.database = sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
+
+    @property
+    def home(self) -> Path:
+        """The directory whose spool holds what is not in the store yet: that of a file, else the working directory."""
+        return self.database.parent if self.database is not None else Path.cwd()
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -215,19 +237,46 @@ class Reader:
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> Iterable[tuple[str, str, int, float, int]]:
         if self.database is None:
-            for run_id in run_ids:
-                for metric in metrics:
-                    for point in self._client.get_metric_history(run_id, metric):
-                        yield run_id, metric, point.step, point.value, point.timestamp
+            yield from self._served_points(run_ids, metrics)
             return
         # One read of the file: a call for each run and metric takes minutes at a thousand runs.
         marks = ",".join("?" * len(metrics))
         with self._reading() as connection:
             for start in range(0, len(run_ids), 500):
                 some = run_ids[start:start + 500]
-                yield from connection.execute(
-                    f"SELECT run_uuid, key, step, value, timestamp FROM metrics WHERE key IN ({marks}) "
-                    f"AND run_uuid IN ({','.join('?' * len(some))})", [*metrics, *some])
+                for run_id, key, step, value, timestamp in connection.execute(
+                        "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp FROM metrics "
+                        f"WHERE key IN ({marks}) AND run_uuid IN ({','.join('?' * len(some))})", [*metrics, *some]):
+                    yield run_id, key, step, float("nan") if value is None else value, timestamp
+
+    def _served_points(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> Iterator[tuple[str, str, int, float, int]]:
+        """Ask for a metric of many runs at once; where that is not served, for each metric of each run."""
+        in_bulk = self.uri.startswith(("http://", "https://"))
+        for metric in metrics:
+            left = sorted(set(run_ids))
+            while left:
+                some = left[:BULK_RUNS]
+                points = bulk_history(self.uri, some, metric) if in_bulk else None
+                if points is None:
+                    in_bulk = False
+                    yield from self._slow_points(left, metric)
+                    break
+                left = left[BULK_RUNS:]
+                if len(points) >= BULK_POINTS:
+                    # Answers come in order of run ids and end at this many points: the last run may have lost some.
+                    last = points[-1]["run_id"]
+                    points = [point for point in points if point["run_id"] != last]
+                    yield from self._slow_points([last], metric)
+                    left = [run_id for run_id in some if run_id > last] + left
+                for point in points:
+                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
+
+    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, str, int, float, int]]:
+        for run_id in run_ids:
+            for point in self._client.get_metric_history(run_id, metric):
+                yield run_id, metric, point.step, point.value, point.timestamp
 
     def predictions(self, run_id: str, split: str) -> Predictions:
         """Return what a run predicted for a split.

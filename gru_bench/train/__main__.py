@@ -12,7 +12,10 @@ from gru_bench.config import RunConfig, parsed_settings, with_settings
 from gru_bench.errors import RunError
 
 if TYPE_CHECKING:
+    from gru_bench.corpus import Corpus
+    from gru_bench.embeddings import Vectors
     from gru_bench.results import EpochRecord, RunResult, StepReport
+    from gru_bench.tracking import Store
 
 app = cli.app(help="""Train one recurrent classifier and log it to MLflow.
 
@@ -62,7 +65,7 @@ def train(
 
 
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
-    from gru_bench.corpus import default_cache, load_corpus
+    from gru_bench.corpus import load_corpus
     from gru_bench.embeddings import load_vectors
     from gru_bench.tracking import Store
 
@@ -72,12 +75,23 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
                   f"{len(corpus.test):,} test reviews", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    with console.status("opening the tracking store"):
-        store = Store(tracking_uri)
     from gru_bench.models import choose_engine
-    from gru_bench.train.loop import checkpoint_name, choose_device, train
+    from gru_bench.train.loop import choose_device
 
     choose_engine(config.model, choose_device(config.training.device))
+    with console.status("opening the tracking store"):
+        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
+    with store:
+        result, run_id = _logged(config, console, corpus, vectors, store, score_test, with_texts)
+    _show(console, result, run_id, store.uri)
+
+
+def _logged(
+    config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
+) -> tuple[RunResult, str]:
+    from gru_bench.cache import default_cache
+    from gru_bench.train.loop import checkpoint_name, train
+
     writer = store.start(
         corpus.name, f"{config.model.name} seed {config.seed}", role="single", model=config.model.name,
         command=cli.command_line(), config=config, fingerprint=corpus.fingerprint)
@@ -100,7 +114,7 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
         with suppress(RunError):  # where the store itself has failed, that is what is told
             writer.fail(str(error) or type(error).__name__)
         raise
-    _show(console, result, writer.run_id, store.uri)
+    return result, writer.run_id
 
 
 class _Progress:
