@@ -12,7 +12,8 @@ from bs4 import BeautifulSoup
 import gru_bench.report.__main__ as report_command
 import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
-from gru_bench.report import render
+from gru_bench.report import record, render, verify
+from gru_bench.report.picture import Picture
 from gru_bench.report.writeup import build
 from gru_bench.sweep.spec import load_study
 from tests.report_fakes import BEST, FakeStore, TestSet, add_study, three_models
@@ -207,9 +208,9 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
     assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
 
 
-def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclusive, tmp_path):
-    from gru_bench.report import record, verify
-
+def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclusive, tmp_path, monkeypatch):
+    monkeypatch.setattr(Picture, "pdf", lambda picture: b"%PDF")  # drawing takes long, and is not the question
+    monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
     store, studies = inconclusive
     writeup = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
                     taken=[study.run.name for study in studies])  # fmt: skip

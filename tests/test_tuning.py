@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from gru_bench import statistics
 from gru_bench.report import render
 from gru_bench.report.figures import pictures
+from gru_bench.report.markdown import markdown
 from gru_bench.report.tuning import HOMEWORK
 from gru_bench.report.writeup import build
 from gru_bench.results import TrialSummary
@@ -54,6 +55,9 @@ def test_the_expected_best_of_random_trials(torch):
     assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
     assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
+    last = best.points[-1]
+    ends = ", ".join(end.text for end in last.best.ends)
+    assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(writeup)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
@@ -68,6 +72,7 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
     assert writeup.expected_best == ()
     assert "expected-best" not in {picture.name for picture in pictures(writeup)}
     assert reason in all_said(writeup.no_expected_best)
+    assert reason in markdown(writeup)
     assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(writeup.no_expected_best)
 
 
