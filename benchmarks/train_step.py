@@ -4,9 +4,10 @@
     python benchmarks/train_step.py             every size, half an hour
 
 A step is what a classifier of reviews does: look up frozen 300-d vectors, run one GRU layer, apply
-log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours also finds
-the distinct tokens of the batch within the step. Contenders sit in processes of their own, which take turns:
-a round is the same batches once through each of them, a ratio is the median over rounds of baseline / ours.
+log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours does so with
+the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does ahead.
+Contenders sit in processes of their own, which take turns: a round is the same batches once through each of them,
+a ratio is the median over rounds of baseline / ours.
 Before anything is timed, all must report the same losses to 1e-4 on the way through all batches.
 
 Batches are drawn once, by seed: lengths log-normal as in reviews (median 150, cut at 400), sorted and cut into
@@ -62,6 +63,13 @@ def draw_batches(
     return batches
 
 
+def at_last(output: Any, lengths: Any) -> Any:
+    """Return the output at each sequence's last token."""
+    import torch
+
+    return output[torch.arange(len(lengths)), lengths - 1]
+
+
 class Contender:
     """One way to run the step; lives in a process of its own."""
 
@@ -85,7 +93,17 @@ class Contender:
         self.gru = torch.nn.GRU(WIDTH, hidden, batch_first=True, bidirectional=bidirectional)
         self.head = torch.nn.Linear(hidden * (2 if bidirectional else 1), 2)
         parameters = [*self.gru.parameters(), *self.head.parameters()]
-        self.adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)
+        if name == "ours":
+            from gru_bench.batching import Distinct
+            from gru_bench.train.optimiser import Optimiser
+
+            self.distinct = Distinct(VOCABULARY)
+            optimiser = Optimiser(
+                torch.nn.ModuleList([self.gru, self.head]), None, lr=1e-4, betas=(0.9, 0.999), clip_norm=None)
+            self.update: Callable[[], object] = lambda: optimiser.step(torch.tensor([]), torch.tensor([]))
+        else:
+            adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)
+            self.update = lambda: (adam.step(), adam.zero_grad(set_to_none=True))
         self.batches = [
             tuple(torch.from_numpy(part) for part in batch)
             for batch in draw_batches(sequences, bidirectional, steps)
@@ -97,14 +115,15 @@ class Contender:
 
         from gru_bench.kernels import fused_gru
 
-        distinct, index = torch.unique(ids, return_inverse=True)
-        rows = torch.nn.functional.embedding(distinct, self.table)
-        return fused_gru(rows, index, lengths, list(self.gru.parameters()), bidirectional=self.bidirectional)
+        distinct, index = (torch.from_numpy(part) for part in self.distinct(ids.numpy()))
+        rows = self.table.index_select(0, distinct)
+        return fused_gru(
+            rows, index, lengths, list(self.gru.parameters()), bidirectional=self.bidirectional, readout="last")
 
     def padded(self, ids: Any, lengths: Any) -> Any:
         import torch
 
-        return self.gru(torch.nn.functional.embedding(ids, self.table))[0]
+        return at_last(self.gru(torch.nn.functional.embedding(ids, self.table))[0], lengths)
 
     def packed(self, ids: Any, lengths: Any) -> Any:
         import torch
@@ -112,7 +131,7 @@ class Contender:
 
         x = torch.nn.functional.embedding(ids, self.table)
         packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
+        return at_last(rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0], lengths)
 
     def cells(self, ids: Any, lengths: Any) -> Any:
         import torch
@@ -129,7 +148,7 @@ class Contender:
             n = torch.tanh(now @ wn.T + bn + r * (h @ un.T + cn))
             h = z * h + (1 - z) * n
             states.append(h)
-        return torch.stack(states, 1)
+        return at_last(torch.stack(states, 1), lengths)
 
     def once_through(self) -> list[float]:
         """Train on every batch once; return the losses."""
@@ -137,12 +156,9 @@ class Contender:
 
         losses = []
         for ids, lengths, labels in self.batches:
-            self.adam.zero_grad(set_to_none=True)
-            output = self.run(ids, lengths)
-            last = output[torch.arange(len(labels)), lengths - 1]
-            loss = torch.nn.functional.nll_loss(torch.log_softmax(self.head(last), -1), labels)
+            loss = torch.nn.functional.nll_loss(torch.log_softmax(self.head(self.run(ids, lengths)), -1), labels)
             loss.backward()
-            self.adam.step()
+            self.update()
             losses.append(loss.item())
         return losses
 

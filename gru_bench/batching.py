@@ -120,8 +120,7 @@ def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Genera
     Args:
         encoded: the examples.
         batch_size: examples of a batch, at least 1.
-        generator: draws the order. None gives the order for scoring: longest first, each example once,
-            with `bucket` and `drop_last` of no effect.
+        generator: draws the order. None stands for longest first, with `bucket` and `drop_last` of no effect.
         bucket: put examples of similar length together, so that little is padded.
         drop_last: leave out the last batch drawn where it is not full, unless it is the only one.
         equal_lengths: a batch holds one length only, so that nothing is padded. Few batches are then full,
@@ -147,6 +146,21 @@ def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Genera
     return plan
 
 
+def scoring_plan(encoded: Encoded, tokens: int) -> list[NDArray[np.int64]]:
+    """Return batches for scoring: longest first, each example once, no batch of more than `tokens` with its padding.
+
+    An example longer than that has a batch of its own.
+    """
+    length_N = np.diff(encoded.offsets_N1)
+    order_N = np.argsort(-length_N, kind="stable")
+    plan, start = [], 0
+    while start < len(order_N):
+        end = start + max(1, tokens // int(length_N[order_N[start]]))
+        plan.append(order_N[start:end])
+        start = end
+    return plan
+
+
 def _chunks(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [order[start:start + size] for start in range(0, len(order), size)]
 
@@ -165,9 +179,7 @@ def batches(encoded: Encoded, batch_size: int, *, generator: np.random.Generator
 
 def made(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
     """Make the batches of a plan, in its order."""
-    # Both of a size that covers every row, so that the distinct rows of a batch are found without sorting.
-    seen_V = np.zeros(encoded.table_size, np.bool_)
-    place_V = np.zeros(encoded.table_size, np.int64)
+    distinct = Distinct(encoded.table_size)
     for example_B in plan:
         start_B = encoded.offsets_N1[example_B]
         length_B = encoded.offsets_N1[example_B + 1] - start_B
@@ -177,11 +189,25 @@ def made(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]
         token_BT[padded_BT] = 0
         row_BT = encoded.rows[token_BT]
         row_BT[padded_BT] = 0
-        seen_V[row_BT] = True
-        distinct_U = np.flatnonzero(seen_V)
-        seen_V[distinct_U] = False
-        place_V[distinct_U] = np.arange(len(distinct_U))
-        yield Batch(distinct_U, place_V[row_BT], length_B, encoded.label_N[example_B].astype(np.int64), example_B)
+        distinct_U, index_BT = distinct(row_BT)
+        yield Batch(distinct_U, index_BT, length_B, encoded.label_N[example_B].astype(np.int64), example_B)
+
+
+class Distinct:
+    """Finds the distinct rows of a batch without sorting, with a mark and a place for every row there is."""
+
+    def __init__(self, table_size: int) -> None:
+        """Prepare for rows below `table_size`."""
+        self.seen_V = np.zeros(table_size, np.bool_)
+        self.place_V = np.zeros(table_size, np.int64)
+
+    def __call__(self, row_BT: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the distinct rows, ascending, and for each entry of `row_BT` its place among them."""
+        self.seen_V[row_BT] = True
+        distinct_U = np.flatnonzero(self.seen_V)
+        self.seen_V[distinct_U] = False
+        self.place_V[distinct_U] = np.arange(len(distinct_U))
+        return distinct_U, self.place_V[row_BT]
 
 
 def prefetched(iterator: Iterator[Item], depth: int) -> Iterator[Item]:

@@ -114,7 +114,7 @@ class TrainingConfig(Section):
     drop_last: bool = False
     """Leave out the last batch of an epoch where it is not full."""
     bf16: bool = False
-    """Multiply in bfloat16 on an NVIDIA card; weights stay in float32."""
+    """Multiply in bfloat16 on an NVIDIA card, or outside the recurrence on a CPU that can; weights stay in float32."""
     device: str = "auto"
     threads: Count | None = None
     """CPU threads; none means all cores of this machine."""

@@ -75,6 +75,16 @@ def choose_engine(config: ModelConfig, device: torch.device) -> Engine:
     return config.engine
 
 
+def fallback(config: ModelConfig, device: torch.device) -> str | None:
+    """Return, in a sentence, why `auto` leaves a GRU to a slower engine on this CPU; None where it does not."""
+    if config.engine != "auto" or config.name == "rnn" or device.type != "cpu":
+        return None
+    reason = kernels.unavailable()
+    if reason is None:
+        return None
+    return f"training takes several times as long here, on the engine {choose_engine(config, device)!r}: {reason}"
+
+
 class Classifier(nn.Module):
     """Recurrence, readout, dropout, ReLU where asked, and a linear layer with log-softmax."""
 
@@ -104,6 +114,7 @@ class Classifier(nn.Module):
         *,
         engine: Engine,
         generator: torch.Generator | None = None,
+        bf16: bool = False,
     ) -> Tensor:
         """Return log-probabilities, B x C.
 
@@ -113,6 +124,7 @@ class Classifier(nn.Module):
             length_B: tokens of each review, 1 to T.
             engine: which implementation of the recurrence runs.
             generator: source of the dropout masks; needed in training mode where dropout is above 0.
+            bf16: let the engine `fused` take products in bfloat16; the others do as `torch.autocast` has them do.
         """
         share = self.config.dropout if self.training else 0.0
 
@@ -122,17 +134,18 @@ class Classifier(nn.Module):
         between = drop if share else None
         if self.config.name == "rnn":
             output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, engine=engine, between=between)
+            features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
         else:
-            output_BTD = run_gru(self.gru, rows_UE, index_BT, length_B, engine=engine, between=between)
-        return self.decide(output_BTD, length_B, drop)
+            features_BF = run_gru(
+                self.gru, rows_UE, index_BT, length_B, engine=engine, between=between, readout=self.config.readout,
+                bf16=bf16)
+        return self._head(drop(features_BF))
 
-    def decide(
-        self, output_BTD: Tensor, length_B: Tensor, drop: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:
         """Return the log-probabilities, B x C, that the readout and the head give to a recurrence's output."""
-        features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
-        if drop is not None:
-            features_BF = drop(features_BF)
+        return self._head(read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional))
+
+    def _head(self, features_BF: Tensor) -> Tensor:
         if self.config.relu:
             features_BF = torch.relu(features_BF)
         return torch.log_softmax(self.linear(features_BF), dim=1)
@@ -146,20 +159,31 @@ def run_gru(
     *,
     engine: Engine,
     between: Callable[[Tensor], Tensor] | None = None,
+    readout: Readout | None = None,
+    bf16: bool = False,
 ) -> Tensor:
-    """Run a GRU's weights on one of the engines; the output is B x T x D, zero beyond each length."""
+    """Run a GRU's weights on one of the engines.
+
+    Returns:
+        The last layer's output, B x T x D, zero beyond each length, or what `readout` makes of it (`read_out`).
+    """
     if isinstance(gru, GRU):
         weights, bidirectional, reset = gru.weights(), gru.bidirectional, gru.reset
     else:  # nn.GRU registers its parameters in the same order
         weights, bidirectional, reset = list(gru.parameters()), gru.bidirectional, "after"
     if engine == "fused":
         return kernels.fused_gru(
-            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
+            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
+            readout=readout, bf16=bf16)
     x_BTE = embedding(index_BT, rows_UE)
     if engine == "reference":
-        return reference_gru(
+        output_BTD = reference_gru(
             x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
-    return torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
+    else:
+        output_BTD = torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
+    if readout is None:
+        return output_BTD
+    return read_out(output_BTD, length_B, readout, bidirectional=bidirectional)
 
 
 def run_rnn(

@@ -102,6 +102,8 @@ class RunResult:
     weights: Mapping[str, NDArray[np.generic]]
     """The kept weights by parameter name."""
     stopped_early: bool = False
+    engine_note: str | None = None
+    """Why it was a slower engine than it might have been, where that is so."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.batching import Encoded, batch_plan, batches, encode, prefetched
+from gru_bench.batching import Encoded, batch_plan, batches, encode, prefetched, scoring_plan
 from gru_bench.corpus import Split
 from gru_bench.embeddings import Vectors
 
@@ -97,10 +97,28 @@ def test_batches_hold_what_a_loop_would_pad(reviews, batch_size, bucket, equal_l
         assert dropped == 0
 
 
-def test_scoring_goes_from_the_longest_to_the_shortest():
+def test_without_a_generator_the_longest_comes_first():
     encoded = some_encoded()
     lengths = np.concatenate([batch.length_B for batch in batches(encoded, 32, generator=None, bucket=False)])
     assert (np.diff(lengths) <= 0).all()
+
+
+@settings(deadline=None)
+@given(ragged, st.integers(1, 40))
+def test_scoring_fills_batches_up_to_so_many_tokens(reviews, tokens):
+    encoded = encode(split_of(reviews), vectors_of([True] * WORDS), None)
+    plan = scoring_plan(encoded, tokens)
+    length_N = np.diff(encoded.offsets_N1)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(len(reviews)))
+    assert (np.diff(length_N[np.concatenate(plan)]) <= 0).all()
+    for batch, following in itertools.pairwise([*plan, None]):
+        longest = length_N[batch].max()
+        assert len(batch) == 1 or len(batch) * longest <= tokens
+        assert following is None or (len(batch) + 1) * longest > tokens
+
+
+def test_scoring_nothing_takes_no_batch():
+    assert scoring_plan(encode(split_of([]), vectors_of([True] * WORDS), None), 9) == []
 
 
 def examples(encoded: Encoded, generator: np.random.Generator, **settings) -> list[list[int]]:

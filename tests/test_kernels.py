@@ -27,7 +27,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gru_bench import kernels
+from gru_bench.config import Readout
 from gru_bench.kernels import fused_gru, set_threads
+from gru_bench.models import read_out
 
 # The worst observed over all cases of this file is 1.4e-6.
 BOUND_32 = 64 * 2.0**-24
@@ -171,7 +173,7 @@ def error(ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tensor, list[Tensor]]
     kinds += [pairs[i : i + 4] for i in range(0, len(pairs), 4)]
     worst = 0.0
     for kind in kinds:
-        scale = max(float(reference.abs().max()) for _, reference in kind)
+        scale = max(float(reference.abs().max()) for _, reference in kind) or 1.0  # where all of it must be 0
         for value, reference in kind:
             assert value.shape == reference.shape
             worst = max(worst, float((value.double() - reference).abs().max()) / scale)
@@ -267,6 +269,141 @@ def test_repeats_bit_for_bit(threads: int, reset: str) -> None:
     batch = make_batch(33, 50, 300, 40, 100, 2, True)
     first, again = (by_kernel(batch, torch.float32, reset) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip([first[0], *first[1]], [again[0], *again[1]], strict=True))
+
+
+READOUTS: tuple[Readout, ...] = ("last", "final", "mean", "max", "meanmax")
+
+
+def check_readout(batch: Batch, readout: Readout) -> None:
+    """The features, and the gradients that reach rows and parameters through them, against plain torch in float64."""
+    output = by_torch(batch)[0].requires_grad_()
+    features = read_out(output, batch.lengths_B, readout, bidirectional=batch.bidirectional)
+    grad_BF = torch.randn(features.shape, generator=torch.Generator().manual_seed(5)).double()
+    (grad_BTD,) = torch.autograd.grad(features, output, grad_BF)
+    expected = features.detach(), by_torch(Batch(**{**batch.__dict__, "grad_BTD": grad_BTD}))[1]
+    for dtype, bound in ((torch.float64, BOUND_64), (torch.float32, BOUND_32)):
+        rows, weights, _ = batch.to(dtype)
+        got = fused_gru(
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, readout=readout
+        )
+        ours = got.detach(), list(torch.autograd.grad(got, [rows, *weights], grad_BF.to(dtype)))
+        assert error(ours, expected) < bound
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+class TestReadout:
+    @pytest.mark.parametrize("bidirectional", [False, True])
+    @pytest.mark.parametrize(("hidden", "layers"), [(3, 2), (16, 1), (100, 1)])
+    def test_equals_plain_torch(self, hidden: int, layers: int, bidirectional: bool, readout: Readout) -> None:
+        lengths = [25, 1, 2, 9, 25, 17, 3]
+        check_readout(make_batch(7, 25, 60, 21, hidden, layers, bidirectional, lengths=lengths), readout)
+
+    def test_splits_the_gradient_of_a_value_that_several_tokens_reach(self, readout: Readout) -> None:
+        batch = make_batch(3, 6, 8, 5, 4, lengths=[6, 1, 4])
+        check_readout(Batch(**{**batch.__dict__, "weights": [torch.zeros_like(w) for w in batch.weights]}), readout)
+
+    def test_gives_the_same_gradient_again(self, readout: Readout) -> None:
+        batch = make_batch(6, 20, 30, 8, 20, 2, True)
+        rows, weights, _ = batch.to(torch.float32)
+        features = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, readout=readout)
+        grad_BF = torch.randn(features.shape, generator=torch.Generator().manual_seed(6))
+        first = torch.autograd.grad(features, [rows, *weights], grad_BF, retain_graph=True)
+        again = torch.autograd.grad(features, [rows, *weights], grad_BF)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+    def test_does_not_depend_on_the_number_of_threads(self, readout: Readout) -> None:
+        batch = make_batch(9, 20, 30, 8, 20, 1, True)
+        rows, weights, _ = batch.to(torch.float32)
+        results = []
+        for threads in (1, 2):
+            set_threads(threads)
+            results.append(
+                fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, readout=readout)
+            )
+        assert torch.equal(*results)
+
+    def test_not_a_number_comes_out_as_one(self, readout: Readout) -> None:
+        batch = make_batch(2, 5, 4, 3, 20, lengths=[5, 5])
+        rows, weights, _ = batch.to(torch.float32)
+        with torch.no_grad():
+            rows[batch.index_BT[0, 2]] = float("nan")
+            features = fused_gru(
+                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, readout=readout
+            )
+        assert features[0].isnan().all()
+
+
+def rounded(values: Tensor) -> Tensor:
+    return values.bfloat16().double()
+
+
+class TestBFloat16:
+    """Products outside the recurrence with both factors rounded to bfloat16, that is to 8 bits: by up to 2^-9 each."""
+
+    CASES = (
+        make_batch(7, 25, 60, 21, 16),
+        make_batch(5, 31, 60, 33, 33, 1, True),
+        make_batch(9, 40, 300, 300, 100, 1, True),
+        make_batch(3, 7, 5, 1, 1),
+    )
+
+    @pytest.fixture(autouse=True)
+    def _where_there_is_one(self) -> None:
+        if (reason := kernels.no_bf16()) is not None:
+            pytest.skip(reason)
+
+    @pytest.mark.parametrize("batch", CASES)
+    def test_output_equals_that_of_rounded_vectors_and_weights(self, batch: Batch) -> None:
+        # With one layer nothing else is rounded on the way forward: the bound is that of float32.
+        weights = [rounded(w) if i % 4 == 0 else w for i, w in enumerate(batch.weights)]
+        expected = by_torch(Batch(**{**batch.__dict__, "rows_UE": rounded(batch.rows_UE), "weights": weights}))[0]
+        rows, weights, _ = batch.to(torch.float32)
+        got = fused_gru(
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, bf16=True)
+        assert (got.double() - expected).abs().max() < BOUND_32 * expected.abs().max()
+
+    @pytest.mark.parametrize("reset", ["after", "before"])
+    @pytest.mark.parametrize("layers", [1, 2])
+    @pytest.mark.parametrize("batch", CASES)
+    def test_gradients_differ_by_the_rounding_alone(self, batch: Batch, layers: int, reset: str) -> None:
+        """Against exact gradients: sums of products that are each off by 2^-8 at most, beside an output as much off.
+
+        The worst observed is 0.013; 2^-5 = 0.031 allows for that and refuses a product that is wrong.
+        """
+        inputs, directions = batch.rows_UE.shape[1], 2 if batch.bidirectional else 1
+        batch = make_batch(*batch.index_BT.shape, len(batch.rows_UE), inputs, batch.hidden, layers, directions == 2)
+        expected = (by_torch if reset == "after" else by_loop)(batch)
+        rows, weights, grad = batch.to(torch.float32)
+        output = fused_gru(
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, bf16=True,
+            reset=reset)  # type: ignore[arg-type]
+        ours = output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
+        assert 1e-5 < error(ours, expected) < 2**-5
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_repeats_bit_for_bit(self, threads: int) -> None:
+        set_threads(threads)
+        batch = make_batch(33, 50, 300, 40, 100, 2, True)
+        rows, weights, grad = batch.to(torch.float32)
+        runs = []
+        for _ in range(2):
+            output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, bf16=True)
+            runs.append([output, *torch.autograd.grad(output, [rows, *weights], grad)])
+        assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+    def test_not_a_number_comes_out_as_one(self) -> None:
+        batch = make_batch(2, 5, 4, 3, 20, lengths=[5, 5])
+        rows, weights, _ = batch.to(torch.float32)
+        with torch.no_grad():
+            rows[batch.index_BT[0, 2]] = torch.tensor([0x7FFFFFFF]).int().view(torch.float32)  # all bits set
+            output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, bf16=True)
+        assert output[0, 2:].isnan().all()
+
+    def test_is_for_float32_alone(self) -> None:
+        batch = make_batch(2, 5, 4, 3, 20)
+        rows, weights, _ = batch.to(torch.float64)
+        with pytest.raises(ValueError, match="must be float32 where products are taken in bfloat16"):
+            fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, bf16=True)
 
 
 def test_what_the_index_holds_behind_an_end_does_not_matter() -> None:
@@ -410,6 +547,7 @@ def test_threads_of_python_may_call_at_the_same_time() -> None:
         ({"rows_UE": torch.zeros(3, 7, dtype=torch.float16)}, "float32 or float64, but is torch.float16"),
         ({"weights": []}, "must hold 4 tensors for every layer, but holds 0"),
         ({"reset": "between"}, "one of 'after', 'before', but got 'between'"),
+        ({"readout": "first"}, "one of 'last', 'final', 'mean', 'max', 'meanmax', but got 'first'"),
     ],
 )
 def test_says_what_does_not_fit(change: dict[str, object], message: str) -> None:

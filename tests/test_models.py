@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gru_bench.config import ModelConfig
 from gru_bench.errors import UsageError
 from gru_bench.gru import GRU, reference_gru
-from gru_bench.models import build_model, choose_engine, read_out, run_gru, run_rnn, torch_gru
+from gru_bench.models import build_model, choose_engine, fallback, read_out, run_gru, run_rnn, torch_gru
 from gru_bench.rnn import RNN
 
 TOLERANCE = 1e-10
@@ -242,6 +242,21 @@ class TestEngines:
 
     def test_auto_takes_ours_on_a_cpu(self) -> None:
         assert choose_engine(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
+
+    def test_auto_takes_torch_where_ours_cannot_load_and_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cpu = torch.device("cpu")
+        assert fallback(ModelConfig(), cpu) is None
+        monkeypatch.setattr("gru_bench.kernels.unavailable", lambda: "no kernel today.")
+        assert choose_engine(ModelConfig(), cpu) == "torch"
+        assert choose_engine(ModelConfig(name="scratch", reset="before"), cpu) == "reference"
+        assert fallback(ModelConfig(), cpu) == (
+            "training takes several times as long here, on the engine 'torch': no kernel today.")
+        # Whoever asks for an engine, or whose model or device never had ours, is told nothing.
+        assert fallback(ModelConfig(engine="torch"), cpu) is None
+        assert fallback(ModelConfig(name="rnn"), cpu) is None
+        assert fallback(ModelConfig(), torch.device("cuda")) is None
+        with pytest.raises(UsageError, match=r"but got 'fused': no kernel today\."):
+            choose_engine(ModelConfig(engine="fused"), cpu)
 
     def test_auto_takes_torch_on_a_card(self) -> None:
         assert choose_engine(ModelConfig(name="scratch"), torch.device("cuda")) == "torch"

@@ -9,7 +9,7 @@ little left to do: give it one thread (`torch.set_num_threads(1)`), since thread
 keep their cores busy for a while and slow down whoever else needs them.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
-H hidden units, D = H * directions.
+H hidden units, D = H * directions, F features.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from gru_bench.config import Readout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-__all__ = ["fused_gru", "set_threads", "unavailable"]
+__all__ = ["fused_gru", "no_bf16", "set_threads", "unavailable"]
+
+READOUTS = get_args(Readout)
+Form = Literal["padded", "tokens"] | Readout
+"""What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a readout makes of it."""
 
 _threads: int | None = None
 
@@ -50,6 +58,22 @@ def unavailable() -> str | None:
         first = (str(error) or type(error).__name__).strip().splitlines()[0]
         return f"the fused kernel cannot be compiled by numba on this machine: {first}."
     return None
+
+
+def no_bf16() -> str | None:
+    """Return None if the kernel can multiply in bfloat16 here, else the reason in one sentence."""
+    reason = unavailable()
+    if reason is not None:
+        return reason
+    from gru_bench.kernels import cpu
+
+    return None if cpu.BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
+
+
+def _pair_tiles() -> int:
+    from gru_bench.kernels import cpu
+
+    return cpu.pair_tiles()
 
 
 def set_threads(n: int) -> None:
@@ -152,36 +176,42 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Pool:
-    """Arrays lent out and taken back, so that a training step finds its memory already mapped.
+    """Memory lent out and taken back, so that a training step finds it already mapped.
 
-    An array that is never given back is simply freed with its last reference.
+    A block that is never given back is simply freed with its last reference.
     """
 
-    keep = 24
+    keep = 8
 
     def __init__(self) -> None:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
-    def take(self, size: int, dtype: np.dtype[Any]) -> Array:
-        """Return a flat array of at least `size` values of `dtype`, contents arbitrary, 64-byte aligned."""
-        need = max(size, 1) * dtype.itemsize
+    def take(self, dtype: np.dtype[Any], *sizes: int) -> tuple[Array, list[Array]]:
+        """Return a block, and flat arrays of `dtype` and these sizes in it, contents arbitrary, 64-byte aligned."""
+        line = 64 // dtype.itemsize
+        ends = list(accumulate(-(-size // line) * line for size in sizes))
+        need = max(ends[-1] * dtype.itemsize, 64)
+        block = None
         with self._lock:
-            fits = [i for i, a in enumerate(self._free) if need <= a.nbytes <= 8 * need + 65536]
-            if fits:
-                raw = self._free.pop(min(fits, key=lambda i: self._free[i].nbytes))
-                return raw.view(dtype)
-        raw = np.empty(need + need // 8 + 128, np.uint8)
-        start = -raw.ctypes.data % 64
-        return raw[start : start + (raw.nbytes - 64) // 64 * 64].view(dtype)
+            for i, free in enumerate(self._free):
+                if need <= free.nbytes <= 8 * need + 65536 and (block is None or free.nbytes < block.nbytes):
+                    block, place = free, i
+            if block is not None:
+                del self._free[place]
+        if block is None:
+            raw = np.empty(need + need // 8 + 128, np.uint8)
+            start = -raw.ctypes.data % 64
+            block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
+        values = block.view(dtype)
+        return block, [values[start : start + size] for start, size in zip([0, *ends], sizes, strict=False)]
 
-    def give(self, *arrays: Array) -> None:
-        """Take arrays back."""
+    def give(self, block: Array) -> None:
+        """Take a block back."""
         with self._lock:
-            self._free.extend(a.view(np.uint8) for a in arrays)
+            self._free.append(block)
             if len(self._free) > self.keep:
-                self._free.sort(key=lambda a: a.nbytes)
-                del self._free[: len(self._free) - self.keep]
+                del self._free[min(range(len(self._free)), key=lambda i: self._free[i].nbytes)]
 
 
 _pool = _Pool()
@@ -199,13 +229,13 @@ class _Plan:
 
         lengths = lengths_B.detach().to(torch.int64).contiguous().numpy()
         self.sequences, self.steps = index_BT.shape
-        if int(lengths.min()) < 1 or int(lengths.max()) > self.steps:
+        shortest, longest, self.count = cpu.extent(lengths)
+        if shortest < 1 or longest > self.steps:
             raise ValueError(
                 f"every length must be from 1 to {self.steps}, the columns of index_BT, but they range from "
-                f"{lengths.min()} to {lengths.max()}"
+                f"{shortest} to {longest}"
             )
         self.rows = rows
-        self.count = int(lengths.sum())
         self.order = np.empty(self.sequences, np.int64)
         self.starts = np.empty(self.sequences + 1, np.int64)
         self.tokens = np.empty(self.count, np.int64)
@@ -237,43 +267,62 @@ class _Plan:
 
 def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
     """Return weight_ih, weight_hh, bias_ih and bias_hh, each a pair: both directions, or twice the only one."""
-    arrays = [t.detach().contiguous().numpy() for t in tensors]
+    arrays = [t.detach().numpy() if t.is_contiguous() else t.detach().contiguous().numpy() for t in tensors]
     return [(arrays[i], arrays[i - 4]) for i in range(4)]
 
 
 class _Layer(torch.autograd.Function):
-    """One layer, both directions: rows_UE and its parameters to output_BTD, or to output_ND."""
+    """One layer, both directions: rows_UE and its parameters to output_BTD, output_ND or features_BF."""
 
     @staticmethod
     def forward(
-        ctx: Any, rows_UE: Tensor, plan: _Plan, padded: bool, before: bool, keep: bool, *weights: Tensor
+        ctx: Any, rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, *weights: Tensor
     ) -> Tensor:
-        output, saved = _run_forward(rows_UE, plan, padded, before, keep, weights)
+        result, kept = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
         if keep:
-            ctx.save_for_backward(rows_UE, output, *weights)
-            ctx.plan, ctx.padded, ctx.before, ctx.saved = plan, padded, before, saved
-        return output
+            ctx.save_for_backward(rows_UE, result, *weights)  # the result too, so that nobody writes over it unseen
+            ctx.kept = kept
+        else:
+            kept.give_back()
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows_UE, output, *weights = ctx.saved_tensors
-        saved, ctx.saved = ctx.saved, None
-        if saved is None:  # a second pass over a graph that was kept: the first wrote over what forward had saved
-            _, saved = _run_forward(rows_UE, ctx.plan, ctx.padded, ctx.before, True, weights)
-        row_grad, grads = _run_backward(
-            grad.contiguous(),
-            rows_UE,
-            output,
-            saved,
-            ctx.plan,
-            ctx.padded,
-            ctx.before,
-            ctx.needs_input_grad[0],
-            weights,
-        )
-        _pool.give(saved)
-        return (row_grad, None, None, None, None, *grads)
+        rows_UE, _, *weights = ctx.saved_tensors
+        kept: _Kept = ctx.kept
+        if kept.block is None:  # a second pass over a graph that was kept: the first wrote over what forward had saved
+            _, kept = _run_forward(rows_UE, kept.plan, kept.form, kept.before, True, kept.tiles, weights)
+        row_grad, grads = _run_backward(grad.contiguous(), rows_UE, kept, ctx.needs_input_grad[0], weights)
+        kept.give_back()
+        return (row_grad, None, None, None, None, None, *grads)
+
+
+@dataclass
+class _Kept:
+    """What a layer's gradient needs of its forward pass.
+
+    inputs: the rows, flat, and the pairs of input and hidden weights; places (B,): the output row of each sequence's
+    first token; out: the output, flat; saved: directions * N * 4H values; features: with a readout what it made of
+    the output, flat; block: the memory of what nobody else sees, None once it is given back.
+    """
+
+    plan: _Plan
+    form: Form
+    before: bool
+    tiles: int
+    inputs: tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+    places: Array
+    out: Array
+    saved: Array
+    features: Array | None
+    block: Array | None
+
+    def give_back(self) -> None:
+        """Give the memory back."""
+        if self.block is not None:
+            _pool.give(self.block)
+            self.block = None
 
 
 def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
@@ -281,15 +330,10 @@ def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
     return max(1, min(most, -(-plan.sequences * directions // workers)))
 
 
-def _places(plan: _Plan, padded: bool) -> Array:
-    """Return the output row of each sequence's first token."""
-    return np.arange(plan.sequences) * plan.steps if padded else plan.starts[:-1]
-
-
 def _run_forward(
-    rows_UE: Tensor, plan: _Plan, padded: bool, before: bool, keep: bool, weights: Sequence[Tensor]
-) -> tuple[Tensor, Array | None]:
-    """Return the output of a layer and, if `keep`, what its gradient needs: directions * N * 4H values."""
+    rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
+) -> tuple[Tensor, _Kept]:
+    """Return what a layer makes of its rows and, if `keep`, what its gradient needs."""
     from gru_bench.kernels import cpu
 
     input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
@@ -303,86 +347,101 @@ def _run_forward(
     total = directions * 3 * hidden
     stride = -(-total // lanes) * lanes
     width = directions * hidden
-    shape = (plan.sequences, plan.steps, width) if padded else (plan.count, width)
-    output = torch.empty(shape, dtype=rows_UE.dtype)
     size = cpu.forward_scratch(hidden, lanes, group)
-    projected = _pool.take(plan.rows * stride, dtype)
-    packed = _pool.take(workers * stride * rows_UE.shape[1], dtype)
-    bias = _pool.take(workers * total, dtype)
-    scratch = _pool.take(workers * size, dtype)
-    saved = _pool.take(directions * plan.count * 4 * hidden if keep else 1, dtype)
+    reads_out = form not in ("padded", "tokens")
+    half = (cpu.CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
+    block, (projected, packed, bias, scratch, halves) = _pool.take(
+        dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
+        workers * half)
+    kept_block, (saved, out) = _pool.take(
+        dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if reads_out else 1)
+    places = plan.starts[:-1]
+    if form == "padded":
+        places = np.arange(plan.sequences) * plan.steps
+        result = torch.empty(plan.sequences, plan.steps, width, dtype=rows_UE.dtype)
+    elif form == "tokens":
+        result = torch.empty(plan.count, width, dtype=rows_UE.dtype)
+    else:
+        result = torch.empty(plan.sequences, width * (2 if form == "meanmax" else 1), dtype=rows_UE.dtype)
+    flat = result.view(-1).numpy()
+    if not reads_out:
+        out = flat
     _crew.run(
         workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
-        bias, projected, stride,
+        bias, projected, stride, tiles, halves,
     )  # fmt: skip
     _crew.run(
         workers, cpu.recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
-        _places(plan, padded), plan.steps if padded else 0, hidden_weights, hidden_biases, before, keep, saved,
-        output.view(-1).numpy(), width, group, scratch, size,
+        places, plan.steps if form == "padded" else 0, hidden_weights, hidden_biases, before, keep, saved,
+        out, width, group, scratch, size,
     )  # fmt: skip
-    _pool.give(projected, packed, bias, scratch)
-    if keep:
-        return output, saved
-    _pool.give(saved)
-    return output, None
+    _pool.give(block)
+    if reads_out:
+        _crew.run(workers, cpu.read_out, out, plan.starts, width, *_reading(form, width, hidden), flat)
+    arrays = rows, input_weights, hidden_weights
+    return result, _Kept(plan, form, before, tiles, arrays, places, out, saved, flat if reads_out else None, kept_block)
+
+
+def _reading(readout: str, width: int, hidden: int) -> tuple[int, bool, bool]:
+    """Return how the kernel reads out: columns of the last token's row, then whether mean and largest are wanted."""
+    last = {"last": width, "final": hidden}.get(readout, 0)
+    return last, readout in ("mean", "meanmax"), readout in ("max", "meanmax")
 
 
 def _run_backward(
-    grad: Tensor,
-    rows_UE: Tensor,
-    output: Tensor,
-    saved: Array,
-    plan: _Plan,
-    padded: bool,
-    before: bool,
-    want_rows: bool,
-    weights: Sequence[Tensor],
+    grad: Tensor, rows_UE: Tensor, kept: _Kept, want_rows: bool, weights: Sequence[Tensor]
 ) -> tuple[Tensor | None, list[Tensor]]:
-    """Return the gradient of the rows, if wanted, and of the parameters; `saved` is written over."""
+    """Return the gradient of the rows, if wanted, and of the parameters; `kept.saved` is written over."""
     from gru_bench.kernels import cpu
 
-    input_weights, hidden_weights, _, _ = _pairs(weights)
+    plan, saved = kept.plan, kept.saved
+    rows, input_weights, hidden_weights = kept.inputs
     directions, hidden = len(weights) // 4, weights[1].shape[1]
-    rows = rows_UE.detach().contiguous().view(-1).numpy()
     dtype, inputs = rows.dtype, rows_UE.shape[1]
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
     workers = _workers()
     group = _group(plan, directions, workers, cpu.TILE_ROWS)
-    total = directions * 3 * hidden
+    total, width = directions * 3 * hidden, directions * hidden
     size = cpu.backward_scratch(hidden, lanes, group)
-    scratch = _pool.take(workers * size, dtype)
-    sums = _pool.take(workers * total * (-(-(hidden + 1) // lanes) * lanes), dtype)
-    gathered = _pool.take(plan.rows * total if want_rows else 1, dtype)
-    products = _pool.take(total * (-(-(inputs + 1) // lanes) * lanes), dtype)
     input_size = cpu.input_scratch(hidden * directions, inputs, lanes)
-    input_scratch = _pool.take(workers * input_size, dtype)
+    row_size = cpu.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
+    reads_out = kept.features is not None
+    block, (scratch, sums, products, input_scratch, row_space, parts, gathered) = _pool.take(
+        dtype, workers * size, workers * total * (-(-(hidden + 1) // lanes) * lanes),
+        total * (-(-(inputs + 1) // lanes) * lanes), workers * input_size, workers * row_size, workers * 2 * width,
+        max(plan.count * width if reads_out else 1, plan.rows * total if want_rows else 1))
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
     first, members = plan.members()
     row_grad = None
+    output_grad = grad.view(-1).numpy()
+    if reads_out:
+        feature_grad, output_grad = output_grad, gathered  # which is needed for its own end only after this one's
+        _crew.run(
+            workers, cpu.read_out_gradient, feature_grad, kept.out, plan.starts, width,
+            *_reading(kept.form, width, hidden), kept.features, parts, output_grad,
+        )  # fmt: skip
     _crew.run(
-        workers, cpu.recur_backward, directions, grad.view(-1).numpy(), plan.order, plan.starts,
-        _places(plan, padded), hidden_weights, before, saved, output.detach().view(-1).numpy(),
-        directions * hidden, group, scratch, size, sums,
+        workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, kept.places, hidden_weights,
+        kept.before, saved, kept.out, width, group, scratch, size, sums,
+        kept.tiles,
     )  # fmt: skip
     _crew.run(
         workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
-        want_rows, gathered, products, input_scratch, input_size, *_pairs(grads),
+        want_rows, gathered, products, input_scratch, input_size, kept.tiles, *_pairs(grads),
     )  # fmt: skip
     if want_rows:
         row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
-        size = cpu.row_scratch(hidden, inputs, lanes, directions)
-        row_space = _pool.take(workers * size, dtype)
         _crew.run(
-            workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, size,
-            row_grad.view(-1).numpy(),
+            workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
+            row_grad.view(-1).numpy(), kept.tiles,
         )  # fmt: skip
-        _pool.give(row_space)
-    _pool.give(scratch, sums, gathered, products, input_scratch)
+    _pool.give(block)
     return row_grad, grads
 
 
 def _check(
-    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str
+    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str,
+    readout: str | None,
 ) -> None:
     """Raise ValueError for arguments that do not fit together."""
     if rows_UE.dim() != 2 or rows_UE.shape[0] == 0:
@@ -400,6 +459,8 @@ def _check(
         )
     if reset not in ("after", "before"):
         raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
+    if readout is not None and readout not in READOUTS:
+        raise ValueError(f"readout must be None or one of {', '.join(map(repr, READOUTS))}, but got {readout!r}")
     if not weights or len(weights) % (4 * directions):
         raise ValueError(f"weights must hold {4 * directions} tensors for every layer, but holds {len(weights)}")
     hidden = weights[1].shape[-1]
@@ -427,6 +488,8 @@ def fused_gru(
     bidirectional: bool,
     reset: Literal["after", "before"] = "after",
     between: Callable[[Tensor], Tensor] | None = None,
+    readout: Readout | None = None,
+    bf16: bool = False,
 ) -> Tensor:
     """Run a GRU of any number of layers over ragged sequences; differentiable once.
 
@@ -438,10 +501,14 @@ def fused_gru(
     reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do; "before"
     n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
     between: applied to the output of every layer but the last, given as (N, D) without padding.
+    readout: reduces the output over time; among tokens that share a column's largest value its gradient is split.
+    bf16: round both factors of every product outside the recurrence to bfloat16 (8 bits of precision; sums stay in
+    float32); needs `no_bf16()` to be None.
 
-    Returns output_BTD, zeros behind each sequence's end. The backward direction starts at each sequence's own
-    last token. float32 is summed in float32; sigmoid and tanh are off by at most 4e-7. With the same number of
-    threads the result and its gradients repeat bit for bit.
+    Returns output_BTD, zeros behind each sequence's end, or with a readout features_BF, where F is D and for
+    "meanmax" 2D. The backward direction starts at each sequence's own last token. float32 is summed in float32;
+    sigmoid and tanh are off by at most 4e-7. With the same number of threads the result and its gradients repeat
+    bit for bit.
 
     Raises ValueError for shapes, types or lengths that do not fit, IndexError for a token without a row, and
     RuntimeError if the kernel is unavailable here.
@@ -449,8 +516,14 @@ def fused_gru(
     reason = unavailable()
     if reason is not None:
         raise RuntimeError(reason)
+    reason = no_bf16() if bf16 else None
+    if reason is not None:
+        raise RuntimeError(reason)
+    if bf16 and rows_UE.dtype != torch.float32:
+        raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
+    tiles = _pair_tiles() if bf16 else 0
     directions = 2 if bidirectional else 1
-    _check(rows_UE, index_BT, lengths_B, weights, directions, reset)
+    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, readout)
     plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
     each = 4 * directions
     layers = len(weights) // each
@@ -461,7 +534,8 @@ def fused_gru(
         own = weights[layer * each : (layer + 1) * each]
         keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
         last = layer == layers - 1
-        output = _Layer.apply(output, plan, last, reset == "before", keep, *own)  # type: ignore[no-untyped-call]
+        form = (readout or "padded") if last else "tokens"
+        output = _Layer.apply(output, plan, form, reset == "before", keep, tiles, *own)  # type: ignore[no-untyped-call]
         if between is not None and not last:
             output = between(output)
     return output

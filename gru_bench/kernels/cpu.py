@@ -51,10 +51,14 @@ def _machine() -> tuple[int, int]:
 
 
 VECTOR_BYTES, REGISTERS = _machine()
+# Whether two bfloat16 products can be added to a float32 sum by one instruction.
+BF16 = VECTOR_BYTES == 64 and bool(llvm.get_host_cpu_features().get("avx512bf16"))
 # Rows of the largest tile: as many sequences, at most, share one pass over the recurrent weights.
 TILE_ROWS = 8 if REGISTERS == 32 else 4
 # The widest tile, in vectors, by its rows: sums, one row of the second factor and one broadcast fit the registers.
 _WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
+# Of pairs of bfloat16 values: wider, the compiler runs out of registers, since it keeps a tile's rows in some.
+_WIDEST_PAIRS = 2
 # Rows of a product's depth taken at a time, so that both factors stay in a core's second-level cache.
 CHUNK = 128
 # Not "nnan": a value that is not a number must come out as one.
@@ -180,6 +184,44 @@ def store(typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
 
 
 @intrinsic
+def _turn_square(typing: Any, a: Any, at: Any, row: Any, b: Any, bt: Any, width: Any) -> Any:
+    """b[bt + k * width + c] = a[at + c * row + k], for as many c and k as a vector has lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, _, _, target, *_ = signature.args
+        a, at, row, b, bt, width = arguments
+        vector = _llvm_vector(kind.dtype)
+        lanes, align = vector.count, kind.dtype.bitwidth // 8
+        number = ir.IntType(64)
+        source, result = _data(context, builder, kind, a), _data(context, builder, target, b)
+
+        def pointer(data: ir.Value, start: ir.Value, line: ir.Value, i: int) -> ir.Value:
+            offset = builder.add(start, builder.mul(line, ir.Constant(number, i)))
+            return _vector_pointer(builder, data, offset, vector)
+
+        lines = [builder.load(pointer(source, at, row, i), align=align) for i in range(lanes)]
+        # Each round exchanges one bit of a value's line with the same bit of its lane.
+        bit = 1
+        while bit < lanes:
+            numbers = range(lanes)
+            low = [lane if not lane & bit else lanes + (lane ^ bit) for lane in numbers]
+            high = [lane | bit if not lane & bit else lanes + lane for lane in numbers]
+            low_mask, high_mask = (ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask) for mask in (low, high))
+            for i in numbers:
+                if not i & bit:
+                    pair = lines[i], lines[i | bit]
+                    lines[i] = builder.shuffle_vector(*pair, low_mask)
+                    lines[i | bit] = builder.shuffle_vector(*pair, high_mask)
+            bit *= 2
+        for i, line in enumerate(lines):
+            builder.store(line, pointer(result, bt, width, i), align=align)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(a, i, i, b, i, i), generate
+
+
+@intrinsic
 def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
     """Begin to bring the cache line of array[offset] nearer."""
 
@@ -301,23 +343,100 @@ def _sigmoid(value):
     return lambda value: 0.5 + 0.5 * tanh(0.5 * value)
 
 
+# --- Pairs of bfloat16 values ----------------------------------------------------------------------------
+# Two of them take the place of one float32 value: the two that follow each other in the depth of a product.
+
+
+class _BFloat16(ir.types.Type):
+    """LLVM's bfloat, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat16)
+
+
+_PAIRS = ir.VectorType(_BFloat16(), 2 * VECTOR_BYTES // 4)
+
+
+def _rounding(combine: Callable[[Any, Any, Any, Any], Any]) -> Any:
+    """Return a function of two vectors, both rounded to bfloat16 (to nearest, ties to even), then combined to one.
+
+    Where there are no such numbers it returns the first vector, and is not called.
+    """
+
+    @intrinsic
+    def combined(typing: Any, first: Any, second: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if not BF16 or first.scalar.bitwidth == 64:
+                return arguments[0]
+            vector = _llvm_vector(first.scalar)
+            small = ir.VectorType(_BFloat16(), vector.count)
+            return builder.bitcast(combine(builder, vector, *(builder.fptrunc(v, small) for v in arguments)), vector)
+
+        return first(first, second), generate
+
+    return combined
+
+
+def _one_after_the_other(builder: Any, vector: Any, first: Any, second: Any) -> Any:
+    order = ir.VectorType(ir.IntType(32), 2 * vector.count)
+    return builder.shuffle_vector(first, second, ir.Constant(order, list(range(2 * vector.count))))
+
+
+def _lane_by_lane(builder: Any, vector: Any, first: Any, second: Any) -> Any:
+    bits, wide = (ir.VectorType(ir.IntType(width), vector.count) for width in (16, 32))
+    low, high = (builder.zext(builder.bitcast(value, bits), wide) for value in (first, second))
+    return builder.or_(low, builder.shl(high, ir.Constant(wide, [16] * vector.count)))
+
+
+# Lane j holds values 2 j and 2 j + 1 of the two vectors in a row.
+_halve_vectors = _rounding(_one_after_the_other)
+# Lane j holds lane j of the first and lane j of the second.
+_pair_vectors = _rounding(_lane_by_lane)
+# As a float32 value, a pair of ones.
+_ONES = float(np.array(0x3F803F80, np.uint32).view(np.float32))
+
+
 # --- Tiles ---------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def _every_tile(
-    typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
-) -> Any:
-    """See `_tile`, here with pointers: every size of tile is a loop of its own, chosen by a jump."""
-    scalar = a.dtype
+def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType, pairs: bool) -> Callable[[Any, Any, Any], Any]:
+    """Return what emits total + a * b, lane by lane; of pairs, both products are added."""
+    if not pairs:
+        name = f"llvm.fmuladd.{_intrinsic_name(vector)}"
+        single = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        return lambda total, a, b: builder.call(single, [a, b, total])
+    kind = ir.FunctionType(vector, [vector, _PAIRS, _PAIRS])
+    double = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
+    return lambda total, a, b: builder.call(double, [total, builder.bitcast(a, _PAIRS), builder.bitcast(b, _PAIRS)])
 
+
+def _tiles_of(pairs: bool) -> Any:
+    """Return `_tile` with pointers: every size of tile is a loop of its own, chosen by a jump."""
+
+    @intrinsic
+    def every_tile(
+        typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
+    ) -> Any:
+        return _tile_signature(a.dtype), _tile_generator(a.dtype, pairs)
+
+    return every_tile
+
+
+_every_tile, _every_pair_tile = _tiles_of(False), _tiles_of(True)
+
+
+def _tile_generator(scalar: types.Float, pairs: bool) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first, row, col, second, result, crow, m, n, depth, add = arguments
         vector = _llvm_vector(scalar)
         lanes, index, align = vector.count, ir.IntType(64), scalar.bitwidth // 8
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{_intrinsic_name(vector)}"
-        )
+        multiply_add = _multiply_add(builder, vector, pairs)
 
         def number(value: int) -> ir.Constant:
             return ir.Constant(index, value)
@@ -326,7 +445,7 @@ def _every_tile(
         done = builder.append_basic_block("done")
         choice = builder.switch(builder.add(builder.mul(m, number(16)), n), done)
         for rows in range(1, TILE_ROWS + 1):
-            for width in range(1, int(_WIDEST[rows]) + 1):
+            for width in range(1, (_WIDEST_PAIRS if pairs else int(_WIDEST[rows])) + 1):
                 start = builder.append_basic_block(f"tile{rows}x{width}")
                 loop, summed, fetch, write = (
                     builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write")
@@ -352,7 +471,7 @@ def _every_tile(
                     _broadcast(builder, builder.load(builder.gep(first, [builder.add(a_at, a_rows[i])])), vector)
                     for i in range(rows)
                 ]
-                totals = {(i, j): builder.call(multiply_add, [values[i], bs[j], sums[i, j]]) for i, j in places}
+                totals = {(i, j): multiply_add(sums[i, j], values[i], bs[j]) for i, j in places}
                 following = builder.add(k, number(1))
                 for phi, next_value in [(k, following), *((sums[place], totals[place]) for place in places)]:
                     phi.add_incoming(ir.Constant(phi.type, 0 if phi is k else None), start)
@@ -385,7 +504,7 @@ def _every_tile(
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return _tile_signature(scalar), generate
+    return generate
 
 
 def _tile_signature(scalar: types.Float) -> Any:
@@ -401,6 +520,27 @@ def _tile_function(a, row, col, b, c, crow, m, n, depth, add):
     _every_tile(a, row, col, b, c, crow, m, n, depth, add)
 
 
+def _pair_tile_function(a, row, col, b, c, crow, m, n, depth, add):
+    _every_pair_tile(a, row, col, b, c, crow, m, n, depth, add)
+
+
+def _compiled(scalar: types.Float, function: Callable[..., None]) -> int:
+    """Compile a function of tiles and return its address."""
+    try:
+        compiled = cfunc(_tile_signature(scalar), cache=True)(function)
+    except RuntimeError:  # numba found no place for its cache
+        compiled = cfunc(_tile_signature(scalar))(function)
+    _tiles.append(compiled)
+    assert compiled.address is not None
+    return int(compiled.address)
+
+
+@lru_cache
+def pair_tiles() -> int:
+    """Return the address of the tiles that multiply pairs of bfloat16 values; needs `BF16`."""
+    return _compiled(types.float32, _pair_tile_function)
+
+
 @lru_cache
 def prepare(dtype: np.dtype[Any]) -> None:
     """Compile the tiles for float32 or float64 once, as a symbol that all other compiled code calls.
@@ -408,12 +548,7 @@ def prepare(dtype: np.dtype[Any]) -> None:
     Linked into each function that multiplies, they would be compiled a dozen times.
     """
     scalar = types.float32 if dtype.itemsize == 4 else types.float64
-    try:
-        compiled = cfunc(_tile_signature(scalar), cache=True)(_tile_function)
-    except RuntimeError:  # numba found no place for its cache
-        compiled = cfunc(_tile_signature(scalar))(_tile_function)
-    _tiles.append(compiled)
-    llvm.add_symbol(_tile_symbol(scalar), compiled.address)
+    llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function))
 
 
 # Keeps the code alive that compiled functions point to.
@@ -423,12 +558,15 @@ _tiles: list[Any] = []
 @intrinsic
 def _tile(
     typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
-    m: Any, n: Any, depth: Any, add: Any,
+    m: Any, n: Any, depth: Any, add: Any, tiles: Any,
 ) -> Any:  # fmt: skip
-    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col."""
+    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col.
+
+    tiles: 0, or the address of others than those of the array's type.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add = arguments
+        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add, tiles = arguments
         first, second, result = (
             builder.gep(_data(context, builder, kind, array), [offset])
             for kind, array, offset in ((first_kind, a, at), (second_kind, b, bt), (result_kind, c, ct))
@@ -437,12 +575,14 @@ def _tile(
         tile = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), _tile_symbol(first_kind.dtype)
         )
-        builder.call(tile, values)
+        others = builder.inttoptr(tiles, tile.type)
+        given = builder.icmp_signed("!=", tiles, ir.Constant(tiles.type, 0))
+        builder.call(builder.select(given, others, tile), values)
         return context.get_dummy_value()
 
     first_kind, second_kind, result_kind = a, b, c
     i = types.intp
-    return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean), generate
+    return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean, i), generate
 
 
 @njit
@@ -459,29 +599,87 @@ def _panel(p, vectors, widest):
 
 
 @njit
+def _prefetch(a, at, count):
+    """Begin to bring a[at : at + count] nearer, which is not needed at once."""
+    line = 64 // a.itemsize
+    for i in range(0, count, line):
+        _prefetch_line(a, at + i)
+    _prefetch_line(a, at + count - 1)
+
+
+# Below, whole vectors go apart from the rest: what was stored without a mask is forwarded to the next load, and a
+# masked load of what is in no cache takes several times as long.
+
+
+@njit
+def _clear(a, at, count):
+    for i in range(count):
+        a[at + i] = 0.0
+
+
+@njit
+def _copy(a, at, b, bt, count):
+    lanes = lanes_of(a)
+    whole = count - count % lanes
+    for c in range(0, whole, lanes):
+        store(b, bt + c, load(a, at + c, lanes), lanes)
+    if whole < count:
+        store(b, bt + whole, load(a, at + whole, count - whole), count - whole)
+
+
+@njit
+def _accumulate(a, at, b, bt, count):
+    lanes = lanes_of(a)
+    whole = count - count % lanes
+    for c in range(0, whole, lanes):
+        store(b, bt + c, load(b, bt + c, lanes) + load(a, at + c, lanes), lanes)
+    if whole < count:
+        rest = count - whole
+        store(b, bt + whole, load(b, bt + whole, rest) + load(a, at + whole, rest), rest)
+
+
+@njit
+def _turn(a, at, row, depth, columns, b, bt, width):
+    """b[bt + k * width + c] = a[at + c * row + k] for k < depth and c < columns."""
+    lanes = lanes_of(a)
+    for c in range(0, columns, lanes):
+        some = min(lanes, columns - c)
+        whole = depth - depth % lanes if some == lanes else 0
+        for k in range(0, whole, lanes):
+            _turn_square(a, at + c * row + k, row, b, bt + k * width + c, width)
+        for k in range(whole, depth):
+            for i in range(c, c + some):
+                b[bt + k * width + i] = a[at + i * row + k]
+
+
+@njit
 def _pack(a, at, row, col, depth, columns, ones, vectors, widest, b, bt, total, before):
     """Lay out the second factor of a product for tiles: panels of vectors, each [total depth, width].
 
-    Element (k, c) is a[at + k * row + c * col] for c < columns and goes to depth `before` + k. Column `columns`
-    becomes 1 if `ones` (its product is then the sum over the depth), those behind it 0.
+    Element (k, c) is a[at + k * row + c * col] for c < columns, where row or col is 1, and goes to depth
+    `before` + k. Column `columns` becomes 1 if `ones` (its product is then the sum over the depth), those behind
+    it 0.
     """
     lanes = lanes_of(a)
     panels = (vectors + widest - 1) // widest
+    if col == 1:
+        for k in range(depth):
+            if k + 2 < depth:
+                _prefetch(a, at + (k + 2) * row, columns)
+            for p in range(panels):
+                first, width = _panel(p, vectors, widest)
+                start, width = first * lanes, width * lanes
+                inside = min(width, columns - start)
+                if inside > 0:
+                    _copy(a, at + k * row + start, b, bt + start * total + (before + k) * width, inside)
     for p in range(panels):
         first, width = _panel(p, vectors, widest)
         width *= lanes
         start = first * lanes
         to = bt + start * total + before * width
         inside = max(0, min(width, columns - start))
-        if col == 1:
-            for k in range(depth):
-                for c in range(0, inside, lanes):
-                    some = min(lanes, inside - c)
-                    store(b, to + k * width + c, load(a, at + k * row + start + c, some), some)
-        else:
-            for c in range(inside):
-                for k in range(depth):
-                    b[to + k * width + c] = a[at + k * row + (start + c) * col]
+        if col != 1:
+            _turn(a, at + start * col, col, depth, inside, b, to, width)
         for c in range(inside, width):
             filler = 1.0 if ones and start + c == columns else 0.0
             for k in range(depth):
@@ -489,8 +687,81 @@ def _pack(a, at, row, col, depth, columns, ones, vectors, widest, b, bt, total, 
 
 
 @njit
+def _halve(a, at, b, bt, count):
+    """Round count values in a row to bfloat16, two for each value of b; a last one alone is paired with 0."""
+    lanes = lanes_of(a)
+    whole = count - count % (2 * lanes)
+    for j in range(0, whole, 2 * lanes):
+        store(b, bt + j // 2, _halve_vectors(load(a, at + j, lanes), load(a, at + j + lanes, lanes)), lanes)
+    rest = count - whole
+    if rest > lanes:
+        pair = _halve_vectors(load(a, at + whole, lanes), load(a, at + whole + lanes, rest - lanes))
+        store(b, bt + whole // 2, pair, (rest + 1) // 2)
+    elif rest > 0:
+        store(b, bt + whole // 2, _halve_vectors(load(a, at + whole, rest), load(a, at, 0)), (rest + 1) // 2)
+
+
+@njit
+def _pair_rows(a, at, row, depth, columns, b, bt, width):
+    """Round rows 2 q and 2 q + 1 of a to bfloat16 into row q of b; a last one alone is paired with 0.
+
+    Rows of b are `width` apart. b may be a itself, where bt is at and width at most row.
+    """
+    lanes = lanes_of(a)
+    whole = columns - columns % lanes
+    for k in range(0, depth - 1, 2):
+        first, to = at + k * row, bt + k // 2 * width
+        for c in range(0, whole, lanes):
+            store(b, to + c, _pair_vectors(load(a, first + c, lanes), load(a, first + row + c, lanes)), lanes)
+        if whole < columns:
+            rest = columns - whole
+            pair = _pair_vectors(load(a, first + whole, rest), load(a, first + row + whole, rest))
+            store(b, to + whole, pair, rest)
+    if depth % 2 == 1:
+        first, to = at + (depth - 1) * row, bt + depth // 2 * width
+        for c in range(0, columns, lanes):
+            some = min(lanes, columns - c)
+            store(b, to + c, _pair_vectors(load(a, first + c, some), load(a, first, 0)), some)
+
+
+@njit
+def _pack_pairs(a, at, row, depth, columns, ones, vectors, widest, b, bt, total, before):
+    """Do what `_pack` does with pairs of rows; total and before count pairs."""
+    lanes = lanes_of(a)
+    panels = (vectors + widest - 1) // widest
+    for k in range(0, depth, 2):
+        for ahead in range(k + 2, min(k + 4, depth)):
+            _prefetch(a, at + ahead * row, columns)
+        for p in range(panels):
+            first, width = _panel(p, vectors, widest)
+            start, width = first * lanes, width * lanes
+            inside = min(width, columns - start)
+            if inside > 0:
+                to = bt + start * total + (before + k // 2) * width
+                _pair_rows(a, at + k * row + start, row, min(2, depth - k), inside, b, to, width)
+    for p in range(panels):
+        first, width = _panel(p, vectors, widest)
+        width *= lanes
+        start = first * lanes
+        to = bt + start * total + before * width
+        inside = max(0, min(width, columns - start))
+        for c in range(inside, width):
+            filler = _ONES if ones and start + c == columns else 0.0
+            for k in range((depth + 1) // 2):
+                b[to + k * width + c] = filler
+
+
+@njit
 def _multiply(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add):
     """c[rows, .] = (c +) a[rows, depth] b, for the panels [first_panel, last_panel) of a packed b."""
+    _multiply_by(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, 0)
+
+
+@njit
+def _multiply_by(
+    a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, tiles
+):
+    """Do what `_multiply` does, with the tiles at an address."""
     lanes = lanes_of(a)
     for p in range(first_panel, last_panel):
         first, width = _panel(p, vectors, widest)
@@ -498,7 +769,7 @@ def _multiply(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel,
             m = min(TILE_ROWS, rows - i)
             _tile(
                 a, at + i * row, row, col, b, bt + first * lanes * depth, c, ct + i * crow + first * lanes, crow,
-                m, width, depth, add,
+                m, width, depth, add, tiles,
             )  # fmt: skip
 
 
@@ -515,6 +786,16 @@ def check() -> None:
 
 
 # --- Where everything is -------------------------------------------------------------------------------
+
+
+@_jit(nogil=True)
+def extent(lengths):
+    """Return the smallest, the largest and the sum of the lengths: numpy takes ten times as long for a few."""
+    shortest, longest, total = lengths[0], lengths[0], 0
+    for length in lengths:
+        shortest, longest = min(shortest, length), max(longest, length)
+        total += length
+    return shortest, longest, total
 
 
 @_jit(nogil=True)
@@ -581,22 +862,26 @@ def _task(i, worker, workers):
 
 @_jit(nogil=True, fastmath=_FAST)
 def project(
-    worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride
-):
+    worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride,
+    tiles, halves,
+):  # fmt: skip
     """out[u, .] = W x_u + b of every distinct row, for both directions: (U, G), rows `stride` apart.
 
     The hidden biases of r and z are added here, and with reset before also that of n.
-    weights is a pair of (3H, E), the second unused without a backward direction; packed and bias are scratch.
+    weights is a pair of (3H, E), the second unused without a backward direction; packed, bias and halves are scratch.
+    With `tiles` other than 0 rows and weights are rounded to bfloat16, in pairs.
     """
     outputs, width = weights[0].shape
     lanes = lanes_of(rows)
     total = directions * outputs
     vectors = _vectors(total, lanes)
-    widest = _WIDEST[TILE_ROWS]
+    widest = _WIDEST_PAIRS if tiles else _WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     across = min(workers, panels)
     down = workers // across
     hidden = outputs // 3
+    depth = (width + 1) // 2 if tiles else width
+    mine_halved = worker * (CHUNK + total) * depth
     for d in range(directions):
         for j in range(outputs):
             both = j < 2 * hidden or before
@@ -604,35 +889,49 @@ def project(
     if worker < across * down:
         first_panel, last_panel = _share(panels, worker % across, across)
         low, high = _share(count, worker // across, down)
-        size = vectors * lanes * width
-        mine = worker * size
+        mine = worker * vectors * lanes * width
         for p in range(first_panel, last_panel):
             first, wide = _panel(p, vectors, widest)
             wide *= lanes
-            to = mine + first * lanes * width
-            for c in range(wide):
-                column = first * lanes + c
-                if column < total:
-                    matrix = weights[column // outputs]
-                    line = column % outputs
-                    for k in range(width):
-                        packed[to + k * wide + c] = matrix[line, k]
-                else:
-                    for k in range(width):
-                        packed[to + k * wide + c] = 0.0
+            to = mine + first * lanes * depth
+            for d in range(directions):
+                # Of this direction's columns those within the panel.
+                begin, end = max(first * lanes, d * outputs), min(first * lanes + wide, (d + 1) * outputs)
+                if begin < end and not tiles:
+                    _turn(
+                        weights[d].reshape(-1), (begin - d * outputs) * width, width, width, end - begin,
+                        packed, to + begin - first * lanes, wide,
+                    )  # fmt: skip
+                elif begin < end:
+                    half = mine_halved + CHUNK * depth
+                    for line in range(end - begin):
+                        at = (begin - d * outputs + line) * width
+                        _halve(weights[d].reshape(-1), at, halves, half + line * depth, width)
+                    _turn(halves, half, depth, depth, end - begin, packed, to + begin - first * lanes, wide)
+            for c in range(min(wide, total - first * lanes), wide):
+                for k in range(depth):
+                    packed[to + k * wide + c] = 0.0
         from_column = _panel(first_panel, vectors, widest)[0] * lanes
         last, wide = _panel(last_panel - 1, vectors, widest)
         to_column = min(total, (last + wide) * lanes)
         for u in range(low, high, CHUNK):
             some = min(CHUNK, high - u)
             for v in range(u, u + some):
-                for c in range(from_column, to_column, lanes):
-                    n = min(lanes, to_column - c)
-                    store(out, v * stride + c, load(bias, worker * total + c, n), n)
-            _multiply(
-                rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
-                first_panel, last_panel, out, u * stride, stride, True,
-            )  # fmt: skip
+                _copy(bias, worker * total + from_column, out, v * stride + from_column, to_column - from_column)
+            if tiles:
+                for v in range(some):
+                    if u + v + 2 < high:
+                        _prefetch(rows, (u + v + 2) * width, width)
+                    _halve(rows, (u + v) * width, halves, mine_halved + v * depth, width)
+                _multiply_by(
+                    halves, mine_halved, depth, 1, some, packed, mine, depth, vectors, widest,
+                    first_panel, last_panel, out, u * stride, stride, True, tiles,
+                )  # fmt: skip
+            else:
+                _multiply(
+                    rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
+                    first_panel, last_panel, out, u * stride, stride, True,
+                )  # fmt: skip
 
 
 # --- The recurrence ------------------------------------------------------------------------------------
@@ -680,18 +979,6 @@ def _step_before(x, xt, a, at, c, ct, h, ht, saved, st, out, ot, j, hidden, keep
         store(saved, st + j, n, count)
 
 
-@njit
-def _prefetch(a, at, count):
-    """Begin to bring a[at : at + count] nearer, which is not needed at once."""
-    line = 64 // a.itemsize
-    for i in range(0, count, line):
-        _prefetch_line(a, at + i)
-    _prefetch_line(a, at + count - 1)
-
-
-# Below, whole vectors go apart from the rest: what was stored without a mask is forwarded to the next load.
-
-
 @njit(fastmath=_FAST)
 def _row_after(x, xt, scratch, at, ht, bias, saved, st, out, ot, hidden, keep):
     lanes = lanes_of(x)
@@ -717,12 +1004,6 @@ def _row_before(x, xt, scratch, at, ct, ht, saved, st, out, ot, hidden, keep):
     for j in range(0, hidden, lanes):
         n = min(lanes, hidden - j)
         _step_before(x, xt, scratch, at, scratch, ct, scratch, ht, saved, st, out, ot, j, hidden, keep, n)
-
-
-@njit
-def _clear(a, at, count):
-    for i in range(count):
-        a[at + i] = 0.0
 
 
 @njit
@@ -839,6 +1120,90 @@ def recur(
             )  # fmt: skip
 
 
+# --- The readout ---------------------------------------------------------------------------------------
+
+
+@njit
+def _lift(a, at, b, bt, count):
+    """b = the larger of a and b, value by value; what is not a number stays so."""
+    for c in range(count):
+        value = a[at + c]
+        if value > b[bt + c] or value != value:
+            b[bt + c] = value
+
+
+@_jit(nogil=True, fastmath=_FAST)
+def read_out(worker, workers, out, starts, width, last, mean, largest, features):
+    """Reduce the output (N, D) of each sequence to its features: F values, of those asked for in this order.
+
+    last: the row of the last token in the first `last` columns, that of the first token in the others, or
+    nothing if it is 0; mean: over the tokens; largest: over the tokens, each column by itself.
+    """
+    size = (width if last > 0 else 0) + (width if mean else 0) + (width if largest else 0)
+    low, high = _share(starts.size - 1, worker, workers)
+    for b in range(low, high):
+        begin, end = starts[b], starts[b + 1]
+        ft = b * size
+        if last > 0:
+            _copy(out, (end - 1) * width, features, ft, last)
+            _copy(out, begin * width + last, features, ft + last, width - last)
+            ft += width
+        if mean:
+            _copy(out, begin * width, features, ft, width)
+            for t in range(begin + 1, end):
+                _accumulate(out, t * width, features, ft, width)
+            share = features.dtype.type(1.0) / features.dtype.type(end - begin)
+            for c in range(width):
+                features[ft + c] *= share
+            ft += width
+        if largest:
+            _copy(out, begin * width, features, ft, width)
+            for t in range(begin + 1, end):
+                _lift(out, t * width, features, ft, width)
+
+
+@_jit(nogil=True, fastmath=_FAST)
+def read_out_gradient(worker, workers, grad, out, starts, width, last, mean, largest, features, scratch, result):
+    """Turn the gradient (B, F) of `read_out` into that of the output: result (N, D).
+
+    Where several tokens share the largest value, each gets the same part of its gradient. scratch: 2 D values for
+    each worker.
+    """
+    size = (width if last > 0 else 0) + (width if mean else 0) + (width if largest else 0)
+    low, high = _share(starts.size - 1, worker, workers)
+    part = worker * 2 * width
+    count = part + width
+    for b in range(low, high):
+        begin, end = starts[b], starts[b + 1]
+        ft = b * size
+        if last > 0:
+            _clear(result, begin * width, (end - begin) * width)
+            _copy(grad, ft, result, (end - 1) * width, last)
+            _copy(grad, ft + last, result, begin * width + last, width - last)
+            ft += width
+        _clear(scratch, part, 2 * width)
+        if mean:
+            share = features.dtype.type(1.0) / features.dtype.type(end - begin)
+            for c in range(width):
+                scratch[part + c] = grad[ft + c] * share
+            ft += width
+        if largest:
+            for t in range(begin, end):
+                at = t * width
+                for c in range(width):
+                    scratch[count + c] += 1.0 if out[at + c] == features[ft + c] else 0.0
+            for c in range(width):
+                scratch[count + c] = grad[ft + c] / scratch[count + c]
+            for t in range(begin, end):
+                at = t * width
+                for c in range(width):
+                    reached = scratch[count + c] if out[at + c] == features[ft + c] else 0.0
+                    result[at + c] = scratch[part + c] + reached
+        elif mean:
+            for t in range(begin, end):
+                _copy(scratch, part, result, t * width, width)
+
+
 # --- Its gradient --------------------------------------------------------------------------------------
 
 
@@ -926,33 +1291,42 @@ def _row_back_reset(saved, st, scratch, at, rt, ct, ht, hidden):
 
 
 @njit
-def _add_products(scratch, rows, hidden, before, vectors, a, states, resets, packed, sums, ct):
+def _add_products(scratch, rows, hidden, before, vectors, a, states, resets, packed, sums, ct, tiles):
     """Add to sums (3H, H + 1) the products of `rows` lines of gradients with the states they came from.
 
     Column H, whose factor is 1, adds up the gradients alone.
     """
     lanes = lanes_of(scratch)
-    widest = _WIDEST[TILE_ROWS]
+    widest = _WIDEST_PAIRS if tiles else _WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     narrow = _vectors(hidden, lanes) * lanes
     crow = vectors * lanes
     outputs = (2 if before else 3) * hidden
-    _pack(scratch, states, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
-    _multiply(
-        scratch, a, 1, 3 * hidden, outputs, scratch, packed, rows, vectors, widest, 0, panels, sums, ct, crow, True
-    )
+    depth = (rows + 1) // 2 if tiles else rows
+    if tiles:
+        _pair_rows(scratch, a, 3 * hidden, rows, 3 * hidden, scratch, a, 3 * hidden)
+        _pack_pairs(scratch, states, narrow, rows, hidden, True, vectors, widest, scratch, packed, depth, 0)
+    else:
+        _pack(scratch, states, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+    _multiply_by(
+        scratch, a, 1, 3 * hidden, outputs, scratch, packed, depth, vectors, widest, 0, panels, sums, ct, crow, True,
+        tiles,
+    )  # fmt: skip
     if before:
-        _pack(scratch, resets, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
-        _multiply(
-            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, rows, vectors, widest, 0, panels,
-            sums, ct + outputs * crow, crow, True,
+        if tiles:
+            _pack_pairs(scratch, resets, narrow, rows, hidden, True, vectors, widest, scratch, packed, depth, 0)
+        else:
+            _pack(scratch, resets, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+        _multiply_by(
+            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, depth, vectors, widest, 0, panels,
+            sums, ct + outputs * crow, crow, True, tiles,
         )  # fmt: skip
 
 
 @njit(fastmath=_FAST)
 def _backward_group(
     grad, order, starts, places, first, count, direction, hidden, before, saved, out, width, widest,
-    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct,
+    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, tiles,
 ):  # fmt: skip
     """Run the gradient of `_forward_group`, from the last step to the first.
 
@@ -971,7 +1345,7 @@ def _backward_group(
         while active < count and _length(starts, order[first + active]) > s:
             active += 1
         if held + active > CHUNK:
-            _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct)
+            _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct, tiles)
             held = 0
         for half in range(2 if before else 1):
             if half == 1:
@@ -1005,7 +1379,7 @@ def _backward_group(
                 scratch, dh, h_row, True,
             )  # fmt: skip
         held += active
-    _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct)
+    _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct, tiles)
 
 
 def backward_scratch(hidden: int, lanes: int, group: int) -> int:
@@ -1017,7 +1391,7 @@ def backward_scratch(hidden: int, lanes: int, group: int) -> int:
 @_jit(nogil=True, fastmath=_FAST)
 def recur_backward(
     worker, workers, directions,
-    grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums,
+    grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums, tiles,
 ):  # fmt: skip
     """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
 
@@ -1060,23 +1434,8 @@ def recur_backward(
             _backward_group(
                 grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
                 scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
+                tiles,
             )  # fmt: skip
-
-
-@njit
-def _copy(a, at, b, bt, count):
-    lanes = lanes_of(a)
-    for c in range(0, count, lanes):
-        n = min(lanes, count - c)
-        store(b, bt + c, load(a, at + c, n), n)
-
-
-@njit
-def _accumulate(a, at, b, bt, count):
-    lanes = lanes_of(a)
-    for c in range(0, count, lanes):
-        n = min(lanes, count - c)
-        store(b, bt + c, load(b, bt + c, n) + load(a, at + c, n), n)
 
 
 @njit
@@ -1105,16 +1464,17 @@ def input_scratch(hidden: int, inputs: int, lanes: int) -> int:
 def weight_gradients(
     worker, workers, directions,
     saved, total, rows, count, inputs, first, members, sums, keep, gathered, products, scratch,
-    size, input_weights, hidden_weights, input_biases, hidden_biases,
+    size, tiles, input_weights, hidden_weights, input_biases, hidden_biases,
 ):  # fmt: skip
     """Sum up the gradients of the four parameters of each direction, once `recur_backward` has run.
 
-    The gradients of the tokens of a row are added up first, into `gathered` (U, directions * 3H in the order
-    n, r, z) if `keep`; products: scratch of (G, E + 1 rounded up to vectors). Writes the last four arguments.
+    The gradients of the tokens of a row are added up first, in float32, into `gathered` (U, directions * 3H in the
+    order n, r, z) if `keep`; products: scratch of (G, E + 1 rounded up to vectors). Writes the last four arguments.
     """
     hidden = hidden_weights[0].shape[1]
     lanes = lanes_of(saved)
-    vectors, widest = _vectors(inputs + 1, lanes), _WIDEST[TILE_ROWS]
+    vectors = _vectors(inputs + 1, lanes)
+    widest = _WIDEST_PAIRS if tiles else _WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     crow = vectors * lanes
     hidden_row = _vectors(hidden + 1, lanes) * lanes
@@ -1126,7 +1486,13 @@ def weight_gradients(
         if from_block < to_block:
             end = min(count, begin + CHUNK)
             depth = end - begin
-            _pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
+            pairs = (depth + 1) // 2
+            if tiles:
+                _pack_pairs(
+                    rows, begin * inputs, inputs, depth, inputs, True, vectors, widest, scratch, packed, pairs, 0
+                )
+            else:
+                _pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
             for d in range(directions):
                 low = max(0, from_block - d * blocks) * TILE_ROWS
                 high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
@@ -1136,16 +1502,25 @@ def weight_gradients(
                         row = directions * 3 * hidden
                         start = begin * row + d * 3 * hidden + low
                         _gather(saved, at, 4 * hidden, first, members, begin, end, high - low, gathered, start, row)
-                        _multiply(
-                            gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
-                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                        )  # fmt: skip
+                        if tiles:
+                            _pair_rows(gathered, start, row, depth, high - low, scratch, buffer, high - low)
+                            _multiply_by(
+                                scratch, buffer, 1, high - low, high - low, scratch, packed, pairs, vectors, widest,
+                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
+                            )  # fmt: skip
+                        else:
+                            _multiply(
+                                gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
+                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
+                            )  # fmt: skip
                     else:
                         row = high - low
                         _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
-                        _multiply(
-                            scratch, buffer, 1, row, row, scratch, packed, depth, vectors, widest,
-                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
+                        if tiles:
+                            _pair_rows(scratch, buffer, row, depth, row, scratch, buffer, row)
+                        _multiply_by(
+                            scratch, buffer, 1, row, row, scratch, packed, pairs if tiles else depth, vectors, widest,
+                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
                         )  # fmt: skip
     for d in range(directions):
         low = max(0, from_block - d * blocks) * TILE_ROWS
@@ -1167,25 +1542,43 @@ def weight_gradients(
 
 def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
     """Return how many values of scratch each worker of `row_gradients` needs."""
-    return (directions * 3 * hidden + CHUNK) * -(-inputs // lanes) * lanes
+    depth = directions * 3 * hidden
+    return (depth + CHUNK) * -(-inputs // lanes) * lanes + CHUNK * -(-depth // 2)
 
 
 @_jit(nogil=True, fastmath=_FAST)
-def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out):
-    """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights."""
+def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out, tiles):
+    """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights.
+
+    Pairs of bfloat16 values would stretch over two gates where H is odd: it is then multiplied in float32.
+    """
     outputs, inputs = weights[0].shape
     hidden = outputs // 3
     lanes = lanes_of(gathered)
-    vectors, widest = _vectors(inputs, lanes), _WIDEST[TILE_ROWS]
+    vectors = _vectors(inputs, lanes)
+    paired = tiles != 0 and hidden % 2 == 0
+    widest = _WIDEST_PAIRS if paired else _WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     crow = vectors * lanes
     depth = directions * outputs
     low, high = _share(count, worker, workers)
     packed = worker * size
     buffer = packed + depth * crow
+    halves = buffer + CHUNK * crow
     if low < high:
         for d in range(directions):
             flat = weights[d].reshape(-1)
+            if paired:
+                half = outputs // 2
+                _pack_pairs(
+                    flat, 2 * hidden * inputs, inputs, hidden, inputs, False, vectors, widest,
+                    scratch, packed, depth // 2, d * half,
+                )  # fmt: skip
+                _pack_pairs(
+                    flat, 0, inputs, 2 * hidden, inputs, False, vectors, widest,
+                    scratch, packed, depth // 2, d * half + hidden // 2,
+                )  # fmt: skip
+                continue
             _pack(
                 flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
                 scratch, packed, depth, d * outputs,
@@ -1196,11 +1589,17 @@ def row_gradients(worker, workers, directions, gathered, count, weights, scratch
             )  # fmt: skip
         for begin in range(low, high, CHUNK):
             some = min(CHUNK, high - begin)
-            _multiply(
-                gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
-                scratch, buffer, crow, False,
-            )  # fmt: skip
+            if paired:
+                for u in range(some):
+                    _halve(gathered, (begin + u) * depth, scratch, halves + u * (depth // 2), depth)
+                _multiply_by(
+                    scratch, halves, depth // 2, 1, some, scratch, packed, depth // 2, vectors, widest, 0, panels,
+                    scratch, buffer, crow, False, tiles,
+                )  # fmt: skip
+            else:
+                _multiply(
+                    gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
+                    scratch, buffer, crow, False,
+                )  # fmt: skip
             for u in range(some):
-                for c in range(0, inputs, lanes):
-                    n = min(lanes, inputs - c)
-                    store(out, (begin + u) * inputs + c, load(scratch, buffer + u * crow + c, n), n)
+                _copy(scratch, buffer + u * crow, out, (begin + u) * inputs, inputs)

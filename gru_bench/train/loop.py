@@ -27,13 +27,13 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import kernels
-from gru_bench.batching import Batch, Encoded, batch_plan, batches, encode, made, parts_of, prefetched
+from gru_bench.batching import Batch, Encoded, batch_plan, encode, made, parts_of, prefetched, scoring_plan
 from gru_bench.config import RunConfig, TrainingConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.metrics import correct, log_loss
-from gru_bench.models import Classifier, Engine, build_model, choose_engine
+from gru_bench.models import Classifier, Engine, build_model, choose_engine, fallback
 from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
 from gru_bench.train.checkpoint import Begun, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimiser import Optimiser
@@ -43,7 +43,8 @@ CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints within an epoch."""
 EXPLODED = 20.0
 """Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
-EVALUATION_BATCH = 256
+SCORED_TOKENS = 32_768
+"""Of one batch, with its padding: as many as a training batch of 32 long reviews, whose memory is then enough."""
 PREPARED_AHEAD = 4
 
 
@@ -163,11 +164,10 @@ def predict(
     model.eval()
     probability_N = torch.empty(len(encoded), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
-        for batch in prefetched(
-            batches(encoded, EVALUATION_BATCH, generator=None, bucket=True), PREPARED_AHEAD
-        ):
+        for batch in prefetched(made(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
-            log_BC = model(table_VE[on_device.distinct_U], on_device.index_BT, on_device.length_B, engine=engine)
+            rows_UE = table_VE.index_select(0, on_device.distinct_U)
+            log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, engine=engine, bf16=bf16)
             probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
     return values
@@ -200,14 +200,18 @@ class _Run:
         self.config, self.on_step, self.on_window = config, on_step, on_window
         training = config.training
         self.device = choose_device(training.device)
-        if training.bf16 and self.device.type != "cuda":
-            raise UsageError("training.bf16 must be false without an NVIDIA card, but got true on "
-                             f"{self.device.type}: leave it out")
         if self.device.type == "cuda":
             # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
             torch.cuda.reset_peak_memory_stats(self.device)
         self.engine = choose_engine(config.model, self.device)
+        if training.bf16 and self.device.type != "cuda":
+            reason = f"the engine {self.engine!r} knows it on a card only."
+            if self.engine == "fused":
+                reason = kernels.no_bf16() or ""
+            if reason:
+                raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got "
+                                 f"true on {self.device.type}: {reason} Leave it out")
         use_threads(training.threads, self.engine)
         self.model = untrained(config, vectors.dimension).to(self.device)
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
@@ -278,7 +282,8 @@ class _Run:
             parameter_tensors=len(parameters), train_seconds=progress.seconds,
             peak_memory_bytes=_peak_memory(self.device), predictions=predictions,
             weights={name: value.cpu().numpy() for name, value in progress.kept.items()},
-            stopped_early=len(progress.epochs) < self.config.training.epochs)
+            stopped_early=len(progress.epochs) < self.config.training.epochs,
+            engine_note=fallback(self.config.model, self.device))
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Return the sum of losses, reviews, tokens and seconds of one pass."""
@@ -299,7 +304,8 @@ class _Run:
         per_epoch = len(self.train_split)
         for batch in self._train_batches(number, done):
             on_device = _DeviceBatch(batch, self.device)
-            rows_UE = self.table_VE[on_device.distinct_U].requires_grad_(self.config.embedding.trainable)
+            rows_UE = self.table_VE.index_select(0, on_device.distinct_U)
+            rows_UE.requires_grad_(self.config.embedding.trainable)
             if training.parts == 1:
                 loss = self._backward(on_device, rows_UE, dropout)
             else:
@@ -345,7 +351,9 @@ class _Run:
     ) -> Tensor:
         """Add the gradients of a batch, or of a part that holds this share of it; return what it adds to the loss."""
         with _autocast(self.device, self.config.training.bf16):
-            log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, engine=self.engine, generator=dropout)
+            log_BC = self.model(
+                rows_UE, batch.index_BT, batch.length_B, engine=self.engine, generator=dropout,
+                bf16=self.config.training.bf16)
         loss = nll_loss(log_BC.float(), batch.label_B)
         if share is not None:
             loss = loss * share
@@ -412,7 +420,6 @@ class _Run:
             category_N=encoded.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
 
-
 def untrained(config: RunConfig, dimension: int) -> Classifier:
     """Return the model of a run as it is before its first step, for word vectors of this dimension."""
     return build_model(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
@@ -436,7 +443,7 @@ def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
 
 def _autocast(device: torch.device, bf16: bool) -> Any:
     """Let a graphics card multiply in bfloat16 where that is asked for."""
-    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
 
 
 def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:

@@ -34,43 +34,49 @@ class Optimiser:
             betas: decay of the first and second moment, per step.
             clip_norm: largest norm of all gradients together; None means no clipping.
         """
-        self.parameters = list(model.parameters())
-        self.clip_norm = clip_norm
-        fused = self.parameters[0].device.type in ("cpu", "cuda")
-        self.adam = torch.optim.Adam(self.parameters, lr=lr, betas=betas, eps=EPSILON, fused=fused)
+        self.parameters: list[Tensor] = list(model.parameters())
+        self.lr, self.betas, self.clip_norm = lr, betas, clip_norm
+        self.first = [torch.zeros_like(p) for p in self.parameters]
+        self.second = [torch.zeros_like(p) for p in self.parameters]
+        self.steps = torch.zeros((), device=self.parameters[0].device)
         self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas)
 
     def set_rate(self, lr: float) -> None:
         """Take steps of size `lr` from now on."""
-        for group in self.adam.param_groups:
-            group["lr"] = lr
+        self.lr = lr
         if self.rows is not None:
             self.rows.lr = lr
 
+    @torch.no_grad()
     def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
         """Apply the gradients that lie on the parameters and on `rows_UE`, and clear them."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
         if self.clip_norm is not None:
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            if rows_UE.grad is not None:
-                gradients.append(rows_UE.grad)
-            norm = nn.utils.get_total_norm(gradients, foreach=True)
-            scale = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(gradients, scale)
-        self.adam.step()
-        self.adam.zero_grad()
+            clipped = gradients if rows_UE.grad is None else [*gradients, rows_UE.grad]
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(clipped)))
+            torch._foreach_mul_(clipped, (self.clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        self.steps += 1
+        # What torch.optim.Adam(fused=True) calls; around it, the class spends as long again on a small model, and
+        # its first step loads half a second of torch's compiler.
+        torch._fused_adam_(
+            self.parameters, gradients, self.first, self.second, [], [self.steps] * len(gradients), lr=self.lr,
+            beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=EPSILON, amsgrad=False, maximize=False)
+        for parameter in self.parameters:
+            parameter.grad = None
         if self.rows is not None and rows_UE.grad is not None:
             self.rows.step(distinct_U, rows_UE.grad)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all moments, as tensors and plain values."""
-        state: dict[str, Any] = {"adam": self.adam.state_dict()}
+        """Return all moments, as tensors."""
+        state: dict[str, Any] = {"first": self.first, "second": self.second, "steps": self.steps}
         if self.rows is not None:
             state["rows"] = self.rows.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self.adam.load_state_dict(state["adam"])
+        """Take over what `state_dict` returned, in place."""
+        torch._foreach_copy_([*self.first, *self.second, self.steps],
+                             [*state["first"], *state["second"], state["steps"]])
         if self.rows is not None:
             self.rows.load_state_dict(state["rows"])
 
