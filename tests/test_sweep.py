@@ -331,6 +331,32 @@ def store_history(directory: Path, run_id: str) -> list[tuple[int, float]]:
     return store.histories([run_id], ["val/accuracy"])[run_id]["val/accuracy"]
 
 
+def test_without_numba_all_runs_and_it_is_said_once(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "hidden" / "numba").mkdir(parents=True)
+    (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "quick.toml").write_text("""
+models = ["scratch"]
+confirm = 2
+[embedding]
+dimension = 6
+[model]
+hidden_size = 4
+[training]
+epochs = 1
+""")
+    done = command(
+        str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--workers", "2",
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), str(ROOT)])})
+    assert done.returncode == 0, done.stderr
+    said = "takes several times as long here, on the engine 'torch': the fused kernel needs numba"
+    assert done.stdout.count(said) == 1
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert [said in note for note in study.summary.notes] == [True]
+    assert [(run.engine, said in run.tags["gru_bench.engine_note"]) for run in study.confirms] == [("torch", True)] * 2
+
+
 class TestEndsBadly:
     def test_a_setting_that_cannot_run_stops_before_any_trial(
         self, tmp_path: Path, easy_csv: Path, empty_database: Path

@@ -217,6 +217,8 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
                       f"{baseline.test_size:,}", style="dim")
     console.print(table)
     for note in summary.notes:
+        if note in sweep.told:
+            continue
         console.print(f"note: {note}", markup=False)
     uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
     backend = f" --backend-store-uri {tracking_uri}" if tracking_uri else ""

@@ -42,6 +42,7 @@ from gru_bench.sweep.workers import (
     Finished,
     Job,
     Message,
+    Note,
     WasPruned,
     Workers,
 )
@@ -110,6 +111,8 @@ class Sweep:
         self.deaths: Counter[str] = Counter()
         """Workers that died at a job of no trial or claim, by its key."""
         self.interrupt = Interrupt()
+        self.told: set[str] = set()
+        """Those notes that have been shown already."""
         self.started = time.monotonic()
         self.looked = -TAKE_OVER_SECONDS
 
@@ -239,6 +242,11 @@ class Sweep:
                 live.best.clear()
                 live.writer.tags({"gru_bench.done_again": reason})
                 self.display.note(f"{job.key}: {reason}")
+            case Note(text):
+                if text not in self.notes:
+                    self.notes.append(text)
+                    self.told.add(text)
+                    self.display.note(f"note: {text}")
             case EpochDone(record):
                 pool.answer(job, go_on=self._epoch(live, record))
                 live.writer.epoch(record)

@@ -33,6 +33,8 @@ class Listener:
     """Answers whether to go on."""
     again: Callable[[str], None]
     """Told why the task begins anew."""
+    note: Callable[[str], None]
+    """Takes what a user should know once, however many runs find it."""
 
 
 Material = tuple[DataConfig, EmbeddingConfig | None]
@@ -67,12 +69,16 @@ class Train:
         from torch import OutOfMemoryError
         from torch.cuda import empty_cache
 
-        from gru_bench.train.loop import Pruned, checkpoint_name, train
+        from gru_bench.models import fallback
+        from gru_bench.train.loop import Pruned, checkpoint_name, choose_device, train
 
         def on_epoch(record: EpochRecord) -> None:
             if not listener.epoch(record):
                 raise Pruned
 
+        slower = fallback(self.config.model, choose_device(self.config.training.device))
+        if slower is not None:
+            listener.note(slower)
         corpus = corpus_of(self.config.data)
 
         def trained(config: RunConfig) -> RunResult:

@@ -77,7 +77,14 @@ class Failed:
     reason: str
 
 
-Message = StepReport | TracePoint | EpochDone | Again | Finished | WasPruned | Failed
+@dataclass(frozen=True)
+class Note:
+    """What a user should know once; several workers may say the same."""
+
+    text: str
+
+
+Message = StepReport | TracePoint | EpochDone | Again | Note | Finished | WasPruned | Failed
 
 
 class Workers(Protocol):
@@ -271,7 +278,8 @@ def outcome(job: Job, line: Line) -> Finished | WasPruned | Failed:
 
     try:
         return Finished(job.task(Listener(
-            step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)))))
+            step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)),
+            note=lambda text: line.send(Note(text)))))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):

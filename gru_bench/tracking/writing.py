@@ -387,7 +387,8 @@ class RunWriter:
             files["model/config.json"] = result.config.model_dump_json(indent=2).encode()
         self._write(files, metrics=points, status="FINISHED", tags={
             "gru_bench.engine": result.engine, "gru_bench.device": result.device,
-            "gru_bench.stopped_early": str(result.stopped_early).lower(), **COMPLETE})
+            "gru_bench.stopped_early": str(result.stopped_early).lower(),
+            **({"gru_bench.engine_note": result.engine_note} if result.engine_note else {}), **COMPLETE})
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
         """Log the reviews of a split in an artifact of their own."""

@@ -75,10 +75,13 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
                   f"{len(corpus.test):,} test reviews", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    from gru_bench.models import choose_engine
+    from gru_bench.models import choose_engine, fallback
     from gru_bench.train.loop import choose_device
 
-    choose_engine(config.model, choose_device(config.training.device))
+    device = choose_device(config.training.device)
+    choose_engine(config.model, device)
+    if (slower := fallback(config.model, device)) is not None:
+        console.print(f"note: {slower}", markup=False)
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
     with store:
