@@ -52,6 +52,8 @@ log_every = 5
 training.lr = { low = 1e-3, high = 1e-2, log = true }
 model.hidden_size = { low = 8, high = 24 }
 """
+RESTART = 12
+"""After so many blows the server is killed and started again."""
 BLOWS = {"kill a worker": 12, "kill a sweep": 3, "SIGTERM": 2, "Ctrl-C": 2, "Ctrl-C twice": 1, "start another": 3}
 """What happens, and how often it does relative to the others."""
 
@@ -249,14 +251,24 @@ def _signal(pid: int, kind: signal.Signals) -> None:
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("storage", "seed"), [("journal", 1), ("postgresql", 2)])
+@pytest.mark.parametrize(("where", "seed"), [("files", 1), ("servers", 2)])
 def test_chaos(
-    storage: str, seed: int, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
+    where: str, seed: int, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copy(empty_database, tmp_path)
-    url = request.getfixturevalue("postgres_url") if storage == "postgresql" else None
-    chaos = Chaos(tmp_path, easy_csv, seed, storage=url)
+    """On files; and on PostgreSQL and an MLflow server that is killed and started again on the way."""
+    if where == "servers":
+        server = request.getfixturevalue("tracking_server")
+
+        def disturb(blows: int) -> None:
+            if blows == RESTART:
+                server.stop(signal.SIGKILL)
+                server.start()
+
+        chaos = Chaos(tmp_path, easy_csv, seed, request.getfixturevalue("postgres_url"), server.uri, disturb)
+    else:
+        shutil.copy(empty_database, tmp_path)
+        chaos = Chaos(tmp_path, easy_csv, seed)
     try:
         chaos.run(request.config.getoption("--kills"))
         figures = chaos.check()
