@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN_TRIALS = 5
 
-app = cli.app(help="""Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
-
-A study says which models are tuned, over which space and with what budget. Search trials see the training and
-validation reviews only. The best settings are then trained again on seeds that the search never used, and only
-those runs are scored on the test reviews. The same command goes on where it was left; when all is done it
-shows the result again.""")
+app = cli.app()
 
 
 @app.command()
@@ -81,7 +76,13 @@ def sweep(
         "--check", help="Run nothing: say whether all is done, once, and the same in Optuna and MLflow.",
         rich_help_panel="Stores")] = False,
 ) -> None:
-    """Run a study."""
+    """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
+
+    A study says which models are tuned, over which space and with what budget. Search trials see the training and
+    validation reviews only. The best settings are then trained again on seeds that the search never used, and only
+    those runs are scored on the test reviews. The same command goes on where it was left; when all is done it
+    shows the result again.
+    """
     from gru_bench.sweep.spec import load_study, parsed_duration
 
     options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from gru_bench.results import EpochRecord, RunResult, StepReport
     from gru_bench.tracking import Store
 
-app = cli.app(help="""Train one recurrent classifier and log it to MLflow.
-
-Without options: the bidirectional GRU on 25,000 IMDb and 8,530 Rotten Tomatoes reviews that come with the
-installation. Interrupted, the same command goes on after the last whole epoch.""")
+app = cli.app()
 
 
 @app.command()
@@ -54,7 +51,11 @@ def train(
     tracking_uri: cli.TrackingUri = None,
     no_texts: cli.NoTexts = False,
 ) -> None:
-    """Train one run."""
+    """Train one recurrent classifier and log it to MLflow.
+
+    Without options: the bidirectional GRU on 25,000 IMDb and 8,530 Rotten Tomatoes reviews that come with the
+    installation. Interrupted, the same command goes on from where it was last kept on disk, a minute back at most.
+    """
     named = cli.named_settings({
         "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers,
         "model.readout": readout, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})

@@ -19,6 +19,9 @@ from gru_bench.errors import MachineError, RunError
 from gru_bench.results import EpochRecord, TracePoint
 from gru_bench.train.optimiser import Optimiser
 
+FORMAT = 2
+"""Raised with each change of what a checkpoint holds: a run does not go on from one of another form."""
+
 
 @dataclass(frozen=True)
 class Begun:

@@ -35,7 +35,7 @@ from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.metrics import correct, log_loss
 from gru_bench.models import Classifier, Engine, build_model, choose_engine, fallback
 from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
-from gru_bench.train.checkpoint import Begun, Progress, load_checkpoint, save_checkpoint
+from gru_bench.train.checkpoint import FORMAT, Begun, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimiser import Optimiser
 
 REFRESH_SECONDS = 0.5
@@ -452,7 +452,7 @@ def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
 
 
 def _identity(config: RunConfig, corpus: Corpus) -> str:
-    return hashlib.sha256((config.model_dump_json() + corpus.fingerprint).encode()).hexdigest()
+    return hashlib.sha256(f"{FORMAT} {config.model_dump_json()} {corpus.fingerprint}".encode()).hexdigest()
 
 
 def _remove(checkpoint: Path | None) -> None:
