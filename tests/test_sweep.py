@@ -165,6 +165,7 @@ class TestGoesOn:
         lrs = [trial.settings["training.lr"] for trial in study.summary.trials]
         assert len(set(lrs)) == 5
 
+    @pytest.mark.service
     def test_what_was_carried_to_another_machine(
         self, swept: Path, tmp_path: Path, easy_csv: Path, empty_database: Path
     ) -> None:
