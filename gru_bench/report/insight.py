@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +18,7 @@ from gru_bench.insight import (
     Neighbours,
 )
 from gru_bench.report.confirmed import MODEL_NAMES, free_name
-from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, plain, slug
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import joined
 from gru_bench.tracking import LoggedStudy
@@ -201,8 +201,8 @@ def _flow_name(flow: GradientFlow) -> str:
 def _flow_number(key: str, flow: GradientFlow, name: str, value: float | None, method: str = "") -> Number:
     runs = (flow.run_id,) if flow.run_id else ()
     part = f"{key}.flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-    kinds = {"decay": "score", "steps": "count", "reviews": "count"}
-    return Number(part, value, kinds.get(name, "setting"), runs, flow.reviews, method)  # type: ignore[arg-type]
+    kinds: Mapping[str, Kind] = {"decay": "score", "steps": "count", "reviews": "count"}
+    return Number(part, value, kinds.get(name, "setting"), runs, flow.reviews, method)
 
 
 def _decay(key: str, flow: GradientFlow) -> Number:
