@@ -122,9 +122,9 @@ class Chaos:
             sweep.kill()
             sweep.wait()
 
-    def log(self) -> str:
-        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}"
-                         for path in sorted(self.directory.glob("sweep-*.log"))[-4:])
+    def log(self, *first: Path) -> str:
+        paths = dict.fromkeys((*first, *sorted(self.directory.glob("sweep-*.log"))[-4:]))
+        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in paths)
 
     _finished = False
 
@@ -142,7 +142,8 @@ class Chaos:
         """Take note of sweeps that have ended; one that ended well has done all, so more is asked for."""
         for sweep in [sweep for sweep in self._sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
-            assert sweep.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT), self.log()
+            well = sweep.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+            assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
             if sweep.returncode == 0 and self._asked[sweep.pid] == self.trials:
                 self._finished = True
 

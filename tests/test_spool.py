@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from gru_bench.errors import RunError
 from gru_bench.tracking import LoggedRun, Store, feeding, spool, waiting
+from gru_bench.tracking.client import is_away
 from gru_bench.tracking.feeding import Feeder, feed_all
 from gru_bench.tracking.spool import Beginning, Operation, Spool, left
 
@@ -312,6 +314,29 @@ class TestRefused:
         with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
             store.start("reviews", "r", role="single")
         store.close()
+
+
+def test_a_run_that_another_process_is_still_feeding_is_waited_for(database: Path) -> None:
+    theirs, ours = Store(), Store()
+    writer = theirs.start("reviews", "r", role="confirm", study="s")
+    writer.metrics({"train/loss": 0.5}, step=1)
+    assert not ours.await_whole("reviews", [writer.run_id], seconds=0.0)
+    threading.Timer(0.1, lambda: writer.finish(result(), with_model=False)).start()
+    assert ours.await_whole("reviews", [writer.run_id])
+    assert len(ours.predictions(writer.run_id, "test")) == 4
+    theirs.close()
+    ours.close()
+
+
+@pytest.mark.parametrize("error", [
+    requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
+    requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
+def test_a_server_that_dies_in_the_midst_of_an_answer_is_away(error: Exception) -> None:
+    told = RunError("the tracking store must do what it is asked")
+    told.__cause__ = RuntimeError(f"API request failed with exception {error}")
+    told.__cause__.__context__ = error  # as MLflow wraps it
+    assert is_away(told)
+    assert not is_away(RunError("the tracking store will not"))
 
 
 class Gate:

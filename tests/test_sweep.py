@@ -291,7 +291,7 @@ def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
         assert study.summary is not None
         states = [trial.state for trial in study.summary.trials]
         assert len(states) - states.count("failed") == 4
-        assert [run.seed for run in study.confirms] == [10_000]
+        assert [run.seed for run in study.confirms if run.complete] == [10_000]  # the killed one may have begun it
         assert {run.status for run in (study.run, *study.trials, *study.confirms)} <= {"FINISHED", "KILLED"}
         checked = sweep(tmp_path, easy_csv, "--study-name", study.run.study, *options, "--check")
         assert checked.returncode == 0, checked.stdout

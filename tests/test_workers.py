@@ -13,7 +13,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.results import EpochRecord
 from gru_bench.sweep.tasks import Check, Listener, Train
-from gru_bench.sweep.workers import Again, Failed, Finished, Job, outcome
+from gru_bench.sweep.workers import Again, Failed, Finished, Job, Pool, outcome
 from gru_bench.train import loop
 
 
@@ -58,6 +58,16 @@ def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
 def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
     with pytest.raises(type(error)):
         outcome(Job("job", raising(error)), Pipe())
+
+
+def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
+    with Pool(1) as pool:
+        (worker,) = pool._workers
+        worker.process.kill()
+        worker.process.join()
+        job = Job("check", Check(()))
+        pool.submit(job)
+        assert list(pool.messages(60.0)) == [(job, Finished(None))]
 
 
 @pytest.fixture(scope="module")

@@ -135,6 +135,8 @@ class Sweep:
                     log.take_over(first=True)
                     self.display.begin(self.agenda.to_begin())
                     self._conduct(pool)
+                    self.store.await_whole(self.experiment, [run for state in self.agenda.states
+                                                             for run in state.confirmed])
                     first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
                     for stage in stages(self.spec, self._here, first, self.store.model):
                         self._work_out(pool, stage)
@@ -320,6 +322,7 @@ class Sweep:
         if live.taken:
             self._taken(job, live)
         else:
+            live.work.state.failed_in_row = 0
             self._forget(job, "pruned", max(live.best))
 
     def _taken(self, job: Job, live: _Live) -> None:
@@ -342,7 +345,8 @@ class Sweep:
             raise UsageError(reason)
         if kind == "machine":
             raise RunError(reason)
-        if live.work.trial is None or again:
+        # A worker that dies in the midst of training, not at its start, says nothing of the trials to come.
+        if live.work.trial is None or again or (kind == "worker" and live.best):
             return
         state = live.work.state
         state.failed_in_row += 1

@@ -181,7 +181,11 @@ class Pool:
         """Give a job to an idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)
         worker.job = job
-        worker.pipe.send(job)
+        try:
+            worker.pipe.send(job)
+        except OSError:  # it died with nothing to do, which is no fault of the job
+            self._replace(worker)
+            worker.pipe.send(job)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
         """Answer an `EpochDone`."""

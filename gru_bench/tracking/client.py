@@ -174,8 +174,8 @@ def is_away(error: BaseException) -> bool:
     """Return whether an error tells that a server did not answer, not that it would not do something."""
     import requests
 
-    silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError, ConnectionError, TimeoutError,
-              _Unanswered)
+    silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError,
+              requests.exceptions.ChunkedEncodingError, ConnectionError, TimeoutError, _Unanswered)
     return any(isinstance(link, silent) for link in _links(error)) or status(error) in TRY_LATER
 
 

@@ -36,7 +36,8 @@ LAST_SECONDS = 2.0
 MOST_SECONDS = 600.0
 """To wait for an answer that a command cannot go on, or end, without."""
 OTHERS_SECONDS = 60.0
-"""For what earlier starts have left for other stores."""
+"""For what other processes have to feed: earlier starts to other stores, those at work to this one."""
+POLL_SECONDS = 0.5
 
 
 class Store(Reader):
@@ -234,6 +235,19 @@ class Store(Reader):
         While the store is away, they are what they were when it answered last.
         """
         return self._read(experiment, lambda: super(Store, self).runs(experiment))
+
+    def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
+        """Wait until MLflow holds some runs whole: another process that has done one may still be feeding it.
+
+        Returns:
+            False where it does not after so many seconds; reading them will tell what is missing.
+        """
+        deadline = time.monotonic() + seconds
+        while not set(run_ids) <= {name for run in self.runs(experiment) if run.complete for name in run.ids}:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]

@@ -1,0 +1,151 @@
+"""What a sweep makes of how its runs end, with workers that only say so."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gru_bench.config import RunConfig
+from gru_bench.corpus import load_corpus
+from gru_bench.embeddings import load_vectors
+from gru_bench.errors import RunError
+from gru_bench.results import EpochRecord, StudySummary
+from gru_bench.sweep.display import Display
+from gru_bench.sweep.runner import BASELINES, MOST_FAILURES, Sweep
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.storage import open_storage
+from gru_bench.sweep.study import RETRIES, Search
+from gru_bench.sweep.tasks import Train
+from gru_bench.sweep.workers import EpochDone, Failed, Finished, Job, Message, WasPruned
+from gru_bench.tracking import Store
+
+from .test_tracking import result
+
+STUDY = """
+models = ["torch"]
+trials = 5
+confirm = 0
+[embedding]
+name = "random"
+dimension = 4
+[training]
+epochs = 3
+[space]
+training.lr = { low = 1e-4, high = 1e-1, log = true }
+"""
+EPOCH = EpochDone(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
+KILLED = Failed("worker", "its worker process ended by signal 9")
+NAN = Failed("run", "the loss is not finite")
+Says = Callable[[RunConfig], Sequence[Message]]
+
+
+class Actors:
+    """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
+
+    def __init__(self, says: Says) -> None:
+        self._says = says
+        self._said: deque[tuple[Job, Message]] = deque()
+
+    def __enter__(self) -> Actors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._said.clear()
+
+    @property
+    def idle(self) -> bool:
+        return not self._said
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._said)
+
+    def submit(self, job: Job) -> None:
+        says: Sequence[Message] = [Finished(())]
+        if isinstance(job.task, Train):
+            says = self._says(job.task.config)
+        else:
+            assert job.key in ("check", BASELINES)
+        self._said.extend((job, message) for message in says)
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        del job, go_on
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        del timeout
+        while self._said:
+            job, message = self._said[0]
+            yield job, message
+            self._said.popleft()
+
+
+def swept(csv: Path, says: Says) -> StudySummary:
+    """Conduct that study in the working directory."""
+    Path("study.toml").write_text(STUDY)
+    spec = load_study("study.toml", settings={"data.name": str(csv)})
+    corpus = load_corpus(spec.base.data)
+    store, storage = Store(), open_storage(None)
+    with store:
+        return Sweep(
+            spec, corpus, load_vectors(spec.base.embedding, corpus), store,
+            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, experiment=corpus.name, command="run.py",
+            workers=lambda: Actors(says), threads=1, timeout=None, texts=False, display=Display(Console(quiet=True)),
+        ).run()
+
+
+class Script:
+    """What is said of the first trial, of the second, and so on; of each of its tries the same."""
+
+    def __init__(self, *by_trial: Sequence[Message]) -> None:
+        self._by_trial = by_trial
+        self.tries: Counter[float] = Counter()
+
+    def __call__(self, config: RunConfig) -> Sequence[Message]:
+        self.tries[config.training.lr] += 1
+        return self._by_trial[list(self.tries).index(config.training.lr)]
+
+
+@pytest.fixture(autouse=True)
+def _database(empty_database: Path) -> None:
+    shutil.copy(empty_database, Path.cwd())
+
+
+def states(summary: StudySummary) -> Mapping[str, int]:
+    return Counter(trial.state for trial in summary.trials)
+
+
+WELL = (EPOCH, Finished(result()))
+
+
+def test_trials_that_fail_one_after_another_end_a_sweep(easy_csv: Path) -> None:
+    with pytest.raises(RunError, match="the last 3 of torch all failed, the last because the loss is not finite"):
+        swept(easy_csv, Script((NAN,), (NAN,), (NAN,)))
+
+
+@pytest.mark.parametrize("well", [WELL, (EPOCH, WasPruned())], ids=["complete", "pruned"])
+def test_one_that_ends_well_in_between_speaks_for_the_rest(easy_csv: Path, well: Sequence[Message]) -> None:
+    found = states(swept(easy_csv, Script((NAN,), WELL, (NAN,), well, (NAN,))))
+    assert found["failed"] == MOST_FAILURES
+    assert found["complete"] + found["pruned"] == 2
+
+
+def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> None:
+    script = Script((KILLED,), (KILLED,), (KILLED,))
+    with pytest.raises(RunError, match="the last 3 of torch all failed, the last because its worker process ended"):
+        swept(easy_csv, script)
+    assert list(script.tries.values()) == [RETRIES + 1] * MOST_FAILURES
+
+
+def test_workers_that_are_killed_in_the_midst_of_training_do_not(easy_csv: Path) -> None:
+    """They use up their own trial's tries, and the sweep goes on to the others."""
+    script = Script(*[(EPOCH, KILLED)] * 4, WELL)
+    summary = swept(easy_csv, script)
+    assert sorted(script.tries.values()) == [1] + [RETRIES + 1] * 4
+    assert states(summary)["complete"] == 1
+    counted = [trial for trial in summary.trials if trial.reason and trial.state == "failed"]
+    assert len({trial.settings["training.lr"] for trial in counted}) == 4
