@@ -157,6 +157,21 @@ class TestBrokenOff:
             assert search.give_up(search.ask()[0], "interrupted", fault=False)
         assert search.counted == 0
 
+    def test_a_try_that_got_further_than_all_before_is_not_counted(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        for epochs in (1, 2, 3):
+            number, _ = search.ask()
+            for epoch in range(1, epochs + 1):
+                search.report(number, epoch, 0.5)
+            assert search.give_up(number, "killed")
+        # It stays where it is: a try that ended earlier does not set it back.
+        for epochs, again in ((3, True), (1, True), (3, True), (2, False)):
+            number, _ = search.ask()
+            for epoch in range(1, epochs + 1):
+                search.report(number, epoch, 0.5)
+            assert search.give_up(number, "killed") is again
+        assert search.counted == 1
+
     def test_given_up_twice_it_is_queued_once(self, tmp_path: Path) -> None:
         search = search_in(tmp_path)
         number, settings = search.ask()

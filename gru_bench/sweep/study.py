@@ -44,6 +44,8 @@ DUPLICATE_OF = "duplicate_of"
 """Set on a proposal that equals an earlier trial; it was never trained, and does not count."""
 IMPORTING = "importing"
 """Set on a study while it is imported: from which archive."""
+REACHED = "reached"
+"""Set on a trial that is tried again: how many epochs (or seeds) the furthest try before it was trained for."""
 OWNER = "owner"
 RUN = "run_id"
 HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
@@ -243,18 +245,21 @@ class Search:
         Args:
             number: of the trial.
             reason: why it was broken off.
-            fault: whether the trial may be to blame, so that this counts as one of its tries.
+            fault: whether the trial may be to blame. Then this counts as one of its tries, unless it has got further
+                than all before: a trial that kills its process does so again at the same place.
         """
         with self.lock:
             trial = self._frozen(number)
-            attempt = int(trial.user_attrs.get("attempt", 1)) + fault
+            before, reached = int(trial.user_attrs.get(REACHED, 0)), len(trial.intermediate_values)
+            attempt = int(trial.user_attrs.get("attempt", 1)) + (fault and reached <= before)
             again = attempt <= RETRIES + 1
             if trial.state != TrialState.RUNNING:
                 return again
             settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             # First queued, then ended: whoever dies in between leaves a trial that is given up again.
             if again and settings.keys() == self.space.keys() and not self._queued_again(number):
-                self.study.enqueue_trial(settings, user_attrs={"retry_of": number, "attempt": attempt})
+                self.study.enqueue_trial(settings, user_attrs={
+                    "retry_of": number, "attempt": attempt, REACHED: max(before, reached)})
             self._end(number, TrialState.FAIL, notes={"reason": reason, **({} if again else {OWN_FAULT: True})})
             return again
 
