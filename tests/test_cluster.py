@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gru_bench.errors import UsageError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.cluster import Cluster, Node, Share, shared_out
 
 from .conftest import ROOT, command
@@ -57,6 +57,13 @@ class TestSharedOut:
 def test_an_address_must_be_one() -> None:
     with pytest.raises(UsageError, match="--cluster must be auto, local, HOST:PORT or ray://HOST:PORT, but got 'head'"):
         Cluster("head")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999"])
+def test_a_cluster_that_nobody_has_started(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(RunError, match=rf"the Ray cluster must answer, but '{address}' does not: .*ray start --head"):
+        Cluster(address)
 
 
 def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

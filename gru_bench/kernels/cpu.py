@@ -14,6 +14,9 @@ Shapes: B sequences, N tokens of all of them, U distinct rows of input, E input 
 D = directions * H, G = directions * 3 * H, K depth of a product. Gates come as r, z, n in weights; the saved
 values of a token are n, r, z, q, where q is U_n h + b_hn (reset after) or r * h (reset before), and the
 backward pass writes their gradients in the same places. Arrays are flat and addressed by offsets.
+
+All of it is one file because numba keeps compiled functions on disk by the age of the file they stand in: one that
+calls another file's would not be compiled again when that file changes.
 """
 
 # numba types compiled functions itself, from their arguments.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from gru_bench.corpus import Corpus, Split
 
 ADDRESSES = "auto, local, HOST:PORT or ray://HOST:PORT"
+_UNANSWERED = ("the Ray cluster must answer, but {!r} does not: {}. Start it (ray start --head), name another --cluster, "
+               "or leave it out")
+KNOCK_SECONDS = 5.0
+"""For a machine to answer at all."""
 LOOK_SECONDS = 10.0
 """Between two looks at which nodes are there."""
 
@@ -107,6 +112,7 @@ class Cluster:
         if address not in ("auto", "local") and not address.rpartition(":")[2].isdecimal():
             raise UsageError(f"--cluster must be {ADDRESSES}, but got {address!r}")
         self.ray = _ray()
+        _knock(address)
         options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
         if address == "local":
             options |= {"num_cpus": cores(), "include_dashboard": False}
@@ -115,8 +121,7 @@ class Cluster:
         try:
             self.ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, self.ray.exceptions.RayError) as error:
-            raise RunError(f"the Ray cluster must answer, but {address!r} does not: {_first_line(error)}. Start it "
-                           "(ray start --head), name another --cluster, or leave it out") from error
+            raise RunError(_UNANSWERED.format(address, _first_line(error))) from error
         finally:
             for kind, handler in before.items():
                 signal.signal(kind, handler)
@@ -129,6 +134,21 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
         self.ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out in seconds that nobody listens at HOST:PORT: Ray tries for most of a minute.
+
+    Raises:
+        RunError: where nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(_UNANSWERED.format(address, getattr(error, "strerror", None) or error)) from error
 
 
 class ClusterPool:
