@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from gru_bench.corpus import Corpus, Split
 
 ADDRESSES = "auto, local, HOST:PORT or ray://HOST:PORT"
-_UNANSWERED = ("the Ray cluster must answer, but {!r} does not: {}. Start it (ray start --head), name another --cluster, "
-               "or leave it out")
+_UNANSWERED = ("the Ray cluster must answer, but {!r} does not: {}. Start it (ray start --head), name another "
+               "--cluster, or leave it out")
 KNOCK_SECONDS = 5.0
 """For a machine to answer at all."""
 LOOK_SECONDS = 10.0
