@@ -51,12 +51,6 @@ class Actors:
         self._says = says
         self._said: deque[tuple[Job, Message]] = deque()
 
-    def __enter__(self) -> Actors:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._said.clear()
-
     @property
     def idle(self) -> bool:
         return not self._said
@@ -93,9 +87,8 @@ def swept(csv: Path, says: Says) -> StudySummary:
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, experiment=corpus.name, command="run.py",
-            workers=lambda: Actors(says), threads=1, timeout=None, texts=False, display=Display(Console(quiet=True)),
-        ).run()
+            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says), experiment=corpus.name,
+            command="run.py", threads=1, timeout=None, texts=False, display=Display(Console(quiet=True))).run()
 
 
 class Script:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,7 @@ def spec_of(command: str, monkeypatch):
         seen.append(spec)
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(sweep_command, "_workers", lambda *_, **__: (1, 1, nullcontext))
     monkeypatch.setattr(sweep_command, "_prepare", prepared)
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     ended(sweep_command.app)

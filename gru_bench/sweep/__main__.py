@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from gru_bench.results import StudySummary
+    from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.study import Trials
@@ -98,11 +98,15 @@ def sweep(
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
                          "--cluster local to share out those of this machine")
+    from gru_bench.sweep.display import Display
     from gru_bench.sweep.storage import told
 
-    where = _Where(workers, cluster, gpus_per_trial)
-    with cli.interruptible():
-        prepared = _prepare(spec, console, storage, tracking_uri, where, seconds, not no_texts)
+    count, threads, start_workers = _workers(
+        workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
+    # The workers first: they load what they need while the reviews are read here.
+    with cli.interruptible(), start_workers() as pool:
+        prepared = _prepare(
+            spec, console, storage, tracking_uri, pool, threads, Display(console, count), seconds, not no_texts)
         with prepared.store:
             with told(storage):
                 summary = prepared.run()
@@ -135,12 +139,11 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
 
 
 def _prepare(
-    spec: Any, console: Any, storage: str | None, tracking_uri: str | None, where: _Where, timeout: float | None,
-    texts: bool,
+    spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
+    display: Display, timeout: float | None, texts: bool,
 ) -> Sweep:
     from gru_bench.corpus import load_corpus
     from gru_bench.embeddings import load_vectors
-    from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.storage import open_storage
     from gru_bench.sweep.study import Search
@@ -157,38 +160,29 @@ def _prepare(
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         opened = open_storage(storage)
-        searches = {model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
+        searches: dict[str, Search] = {
+            model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
     if any(search.start > 1 for search in searches.values()):
         store.require()  # to know what earlier starts have done
-    count, threads, start_workers = _workers(where, spec.base.training.device, searching=spec.trials > 0)
     return Sweep(
-        spec, corpus, vectors, store, searches, experiment=corpus.name, command=cli.command_line(),
-        workers=start_workers, threads=threads, timeout=timeout, texts=texts, display=Display(console, count))
-
-
-@dataclass(frozen=True)
-class _Where:
-    """Where trials run, as it was typed."""
-
-    workers: int | None
-    cluster: str | None
-    gpus_per_trial: float | None
+        spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=cli.command_line(),
+        threads=threads, timeout=timeout, texts=texts, display=display)
 
 
 def _workers(
-    where: _Where, device: str, *, searching: bool
+    workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
 ) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
     """Return how many trials run side by side, the threads of each, and what starts the workers."""
-    if where.cluster is None:
+    if cluster is None:
         from gru_bench.sweep.workers import Pool, default_workers, fair_threads
 
-        count = where.workers or default_workers(device, searching=searching)
+        count = workers or default_workers(device, searching=searching)
         return count, fair_threads(count), partial(Pool, count)
     from gru_bench.sweep.cluster import Cluster, ClusterPool, shared_out
 
-    cluster = Cluster(where.cluster)
-    share = shared_out(cluster.nodes(), where.workers, where.gpus_per_trial, device)
-    return share.workers, share.threads, partial(ClusterPool, cluster, share)
+    connected = Cluster(cluster)
+    share = shared_out(connected.nodes(), workers, gpus_per_trial, device)
+    return share.workers, share.threads, partial(ClusterPool, connected, share)
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:

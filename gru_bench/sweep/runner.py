@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gru_bench.config import RunConfig
@@ -78,9 +78,9 @@ class Sweep:
     """One start of a study: `run` goes on from whatever earlier starts have left."""
 
     def __init__(
-        self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search], *,
-        experiment: str, command: str, workers: Callable[[], AbstractContextManager[Workers]], threads: int,
-        timeout: float | None, texts: bool, display: Display,
+        self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search],
+        pool: Workers, *, experiment: str, command: str, threads: int, timeout: float | None, texts: bool,
+        display: Display,
     ) -> None:
         """Prepare; nothing is written yet.
 
@@ -90,17 +90,17 @@ class Sweep:
             vectors: its word vectors.
             store: where its runs are logged.
             searches: one by model.
+            pool: where jobs are done; it outlives the sweep.
             experiment: name of the MLflow experiment.
             command: as it was typed, for the record.
-            workers: starts where jobs are done.
             threads: CPU threads of each run that does not say otherwise.
             timeout: seconds after which no new trial begins; the confirm stage still runs.
             texts: whether the reviews of the test split are logged.
             display: told what happens.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.searches, self.experiment, self.command = searches, experiment, command
-        self.workers, self.threads, self.timeout, self.texts, self.display = workers, threads, timeout, texts, display
+        self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
+        self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
         self.agenda = Agenda(spec, searches, self._in_time, self._search_ended)
         self.log: Logbook
         """From the moment that something is to be logged."""
@@ -127,19 +127,18 @@ class Sweep:
         log: Logbook | None = None
         with self.interrupt:
             try:
-                with self.workers() as pool:
-                    self._check(pool)
-                    self.log = log = Logbook(
-                        self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
-                        command=self.command, texts=self.texts)
-                    log.take_over(first=True)
-                    self.display.begin(self.agenda.to_begin())
-                    self._conduct(pool)
-                    self.store.await_whole(self.experiment, [run for state in self.agenda.states
-                                                             for run in state.confirmed])
-                    first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
-                    for stage in stages(self.spec, self._here, first, self.store.model):
-                        self._work_out(pool, stage)
+                self._check()
+                self.log = log = Logbook(
+                    self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
+                    command=self.command, texts=self.texts)
+                log.take_over(first=True)
+                self.display.begin(self.agenda.to_begin())
+                self._conduct()
+                self.store.await_whole(self.experiment, [run for state in self.agenda.states
+                                                         for run in state.confirmed])
+                first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
+                for stage in stages(self.spec, self._here, first, self.store.model):
+                    self._work_out(stage)
             except BaseException as error:
                 if log is not None:
                     self._break_off(log, error)
@@ -148,45 +147,45 @@ class Sweep:
                 self.display.end()
             return self._end(log)
 
-    def _check(self, pool: Workers) -> None:
+    def _check(self) -> None:
         """Find out before anything is begun whether runs can be trained here."""
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
-        pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
-        while pool.busy:
-            for job, message in pool.messages(POLL_SECONDS):
+        self.pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
+        while self.pool.busy:
+            for job, message in self.pool.messages(POLL_SECONDS):
                 match message:
                     case Failed("settings", reason):
                         raise UsageError(reason)
-                    case Failed(kind, reason) if not self._tried_again(pool, job, kind):
+                    case Failed(kind, reason) if not self._tried_again(job, kind):
                         raise RunError(reason)
             if self.interrupt.asked:
                 raise KeyboardInterrupt
 
-    def _tried_again(self, pool: Workers, job: Job, kind: str) -> bool:
+    def _tried_again(self, job: Job, kind: str) -> bool:
         """Submit a job again whose worker died, unless it did so too often: one that belongs to no trial or claim."""
         self.deaths[job.key] += kind == "worker"
         if kind != "worker" or self.deaths[job.key] >= ATTEMPTS:
             return False
-        pool.submit(job)
+        self.pool.submit(job)
         return True
 
-    def _conduct(self, pool: Workers) -> None:
-        pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
+    def _conduct(self) -> None:
+        self.pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
         while True:
-            while pool.idle and (work := self.agenda.next()) is not None:
-                pool.submit(self._begin(work))
-            if not pool.busy and self.agenda.is_done:
+            while self.pool.idle and (work := self.agenda.next()) is not None:
+                self.pool.submit(self._begin(work))
+            if not self.pool.busy and self.agenda.is_done:
                 return
-            for job, message in self._messages(pool):
-                self._receive(pool, job, message)
+            for job, message in self._messages():
+                self._receive(job, message)
 
-    def _messages(self, pool: Workers) -> Iterator[tuple[Job, Message]]:
+    def _messages(self) -> Iterator[tuple[Job, Message]]:
         """Yield what the workers say, and do what is due now and then.
 
         Raises:
             KeyboardInterrupt: where that was asked for.
         """
-        yield from pool.messages(POLL_SECONDS)
+        yield from self.pool.messages(POLL_SECONDS)
         if self.interrupt.asked:
             raise KeyboardInterrupt
         for state in self.agenda.states:
@@ -229,9 +228,9 @@ class Sweep:
         threads = config.training.threads or self.threads
         return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
-    def _receive(self, pool: Workers, job: Job, message: Message) -> None:
+    def _receive(self, job: Job, message: Message) -> None:
         if job.key == BASELINES:
-            self._receive_baselines(pool, job, message)
+            self._receive_baselines(job, message)
             return
         live = self.live[job.key]
         match message:
@@ -250,7 +249,7 @@ class Sweep:
                     self.told.add(text)
                     self.display.note(f"note: {text}")
             case EpochDone(record):
-                pool.answer(job, go_on=self._epoch(live, record))
+                self.pool.answer(job, go_on=self._epoch(live, record))
                 live.writer.epoch(record)
                 self.display.job_epoch(job.key, record)
             case Finished(outcome):
@@ -361,50 +360,50 @@ class Sweep:
         claims.fail(live.work.claim)
         self.notes.append(f"The {live.work.role} run {live.work.label!r} failed: {reason}")
 
-    def _work_out(self, pool: Workers, stage: Stage) -> None:
+    def _work_out(self, stage: Stage) -> None:
         """Do a stage, unless its result is there, or wait for the process that does it."""
         key, claims = f"stage {stage.name} {stage.digest}", self.log.home.claims
         while claims.open([key]):
             if claims.take(key):
                 try:
-                    whole = self._worked_out(pool, stage)
+                    whole = self._worked_out(stage)
                 except BaseException:
                     claims.release(key, fault=False)
                     raise
                 (claims.finish if whole else claims.fail)(key)
             else:
-                list(self._messages(pool))
+                list(self._messages())
 
-    def _worked_out(self, pool: Workers, stage: Stage) -> bool:
+    def _worked_out(self, stage: Stage) -> bool:
         """Do a stage; return whether all of its tasks ended well."""
         tasks = stage.tasks()
         waiting = list(tasks.items())
         outcomes: dict[str, object] = {}
-        while waiting or pool.busy:
-            while waiting and pool.idle and not (stage.alone and pool.busy):
+        while waiting or self.pool.busy:
+            while waiting and self.pool.idle and not (stage.alone and self.pool.busy):
                 label, task = waiting.pop(0)
-                pool.submit(Job(label, task))
+                self.pool.submit(Job(label, task))
                 self.display.job_started(label, {})
-            for job, message in self._messages(pool):
+            for job, message in self._messages():
                 match message:
                     case Finished(outcome):
                         outcomes[job.key] = outcome
                         self.display.job_ended(job.key, "done", None)
-                    case Failed(kind, reason) if not self._tried_again(pool, job, kind):
+                    case Failed(kind, reason) if not self._tried_again(job, kind):
                         self.notes.append(f"{job.key} could not be worked out: {reason}")
                         self.display.job_ended(job.key, "failed", None, reason)
         if outcomes:
             self.log.study.text(stage.artifact, stage.joined([outcomes[label] for label in tasks if label in outcomes]))
         return len(outcomes) == len(tasks)
 
-    def _receive_baselines(self, pool: Workers, job: Job, message: Message) -> None:
+    def _receive_baselines(self, job: Job, message: Message) -> None:
         match message:
             case Finished(outcome):
                 assert isinstance(outcome, tuple)
                 self.baselines = outcome
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
-            case Failed(kind, reason) if not self._tried_again(pool, job, kind):
+            case Failed(kind, reason) if not self._tried_again(job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])
 
