@@ -32,7 +32,7 @@ from gru_bench.sweep.study import Search
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import exchange as tracking
 
-from .conftest import command
+from .conftest import ROOT, command
 from .report_fakes import TestSet
 from .test_tracking import result, summary
 
@@ -295,6 +295,19 @@ def test_an_import_that_breaks_off_leaves_nothing(
     assert len(stores(near)[0].runs("easy")) == 8
     assert numbers(near) == numbers(far)
     assert len(searched(near).trials) == 6
+
+
+def test_the_example_comes_in_whole(near: Path) -> None:
+    """The homework's runs that come with the repository: no reviews, and every run that is complete can be read."""
+    imported(ROOT / "reports" / "example" / "homework.study", near)
+    store, _ = stores(near)
+    (study,) = store.studies("sentiment_dataset_train_amazon14")
+    done = [run for run in study.confirms if run.complete]
+    assert {run.model for run in done} == {"scratch", "torch", "bidirectional"}
+    for run in done:
+        found = store.predictions(run.run_id, "test")
+        assert np.mean((found.probability_N > 0.5) == found.label_N) == pytest.approx(run.metrics["test/accuracy"])
+    assert store.texts(study.run.run_id, "test") is None
 
 
 def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
