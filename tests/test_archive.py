@@ -179,7 +179,7 @@ def test_what_was_under_way_has_ended_here_and_is_queued_again(far: Path, near: 
     broken, queued = searched(near).trials[3], searched(near).trials[5]
     assert broken.user_attrs["reason"] == "it was under way when its study was exported"
     assert queued.system_attrs["fixed_params"] == broken.params
-    assert queued.user_attrs == {"retry_of": 3, "attempt": 1, "reached": 0}
+    assert queued.user_attrs == {"retry_of": 3, "attempt": 1}
     run = next(run for run in only(near).trials if run.run_id == broken.user_attrs["run_id"])
     assert (run.status, run.tags["gru_bench.state"]) == ("KILLED", "killed")
     assert run.reason == "it was under way when its study was exported"

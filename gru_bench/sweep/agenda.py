@@ -12,7 +12,7 @@ from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
-from gru_bench.sweep.claims import digest, run_key
+from gru_bench.sweep.claims import Claim, digest, run_key
 from gru_bench.sweep.contrasts import contrast_runs
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import Search
@@ -37,8 +37,17 @@ class ModelState:
     @property
     def confirmed(self) -> list[str]:
         """The runs of the confirm seeds that are done, in the order of the seeds, whoever did them."""
+        return [claim.run_id for claim in self._confirm_claims]
+
+    @property
+    def confirmed_elsewhere(self) -> list[str]:
+        """Those of them that other processes did."""
+        return [claim.run_id for claim in self._confirm_claims if not self.search.claims.is_ours(claim)]
+
+    @property
+    def _confirm_claims(self) -> list[Claim]:
         claims = [self.search.claims.get(run.key) for run in self.planned if run.role == "confirm"]
-        return [claim.run_id for claim in claims if claim is not None and claim.state == "done"]
+        return [claim for claim in claims if claim is not None and claim.state == "done"]
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,10 @@ class Claims:
         values = self._study.user_attrs.get(CLAIM + key)
         return Claim(**values) if values else None
 
+    def is_ours(self, claim: Claim) -> bool:
+        """Return whether this process has it, or had it last."""
+        return claim.owner == self._owner
+
     def all(self) -> Mapping[str, Claim]:
         """Return key -> claim."""
         return {key.removeprefix(CLAIM): Claim(**values) for key, values in self._study.user_attrs.items()
@@ -152,7 +156,7 @@ class Claims:
     def _change(self, key: str, **values: Any) -> bool:
         with self._lock:
             claim = self.get(key)
-            if claim is None or claim.state != "running" or claim.owner != self._owner:
+            if claim is None or claim.state != "running" or not self.is_ours(claim):
                 return False
             self._put(key, replace(claim, **values))
             return True

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from gru_bench.config import Scalar
 from gru_bench.sweep.claims import CLAIM
 from gru_bench.sweep.owners import START
-from gru_bench.sweep.study import IMPORTING, REACHED
+from gru_bench.sweep.study import IMPORTING
 
 BROKEN_OFF = "it was under way when its study was exported"
 
@@ -150,8 +150,7 @@ def _queued_again(trials: Sequence[TrialCopy]) -> Iterator[TrialCopy]:
         if trial.state == "RUNNING" and settings and number not in queued:
             yield TrialCopy(
                 state="WAITING", value=None, params={}, distributions={}, intermediate={}, started=None, ended=None,
-                user={"retry_of": number, "attempt": trial.user.get("attempt", 1), REACHED: trial.user.get(REACHED, 0)},
-                system={"fixed_params": settings})
+                user={"retry_of": number, "attempt": trial.user.get("attempt", 1)}, system={"fixed_params": settings})
 
 
 def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:

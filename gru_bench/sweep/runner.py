@@ -134,8 +134,9 @@ class Sweep:
                 log.take_over(first=True)
                 self.display.begin(self.agenda.to_begin())
                 self._conduct()
-                self.store.await_whole(self.experiment, [run for state in self.agenda.states
-                                                         for run in state.confirmed])
+                # Our own are read from the spool while the tracking server is away.
+                self.store.await_whole(
+                    self.experiment, [run for state in self.agenda.states for run in state.confirmed_elsewhere])
                 first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
                 for stage in stages(self.spec, self._here, first, self.store.model):
                     self._work_out(stage)
