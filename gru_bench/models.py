@@ -308,8 +308,8 @@ def _drawn(bound: float, generator: torch.Generator, make: Callable[[], Module])
     """Return a torch module with its parameters uniform in +-bound, without drawing from the global generator."""
     with torch.device("meta"):
         module = make()
-    module.to_empty(device="cpu")
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.uniform_(-bound, bound, generator=generator)
+    for owner in module.modules():
+        for name, meta in list(owner.named_parameters(recurse=False)):
+            # Not `to_empty`, whose first call on a meta tensor loads half a second of torch's symbolic algebra.
+            setattr(owner, name, nn.Parameter(torch.empty(meta.shape).uniform_(-bound, bound, generator=generator)))
     return module

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -269,3 +271,11 @@ class TestEngines:
             choose_engine(ModelConfig(name="scratch", engine="torch", reset="before"), torch.device("cpu"))
         with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
             build_model(ModelConfig(name="torch", reset="before"), 5, generator())
+
+
+def test_building_a_model_does_not_load_symbolic_algebra() -> None:
+    """Which torch's own way to draw weights of a module on the meta device does, for half a second."""
+    code = ("import sys, torch\nfrom gru_bench.config import ModelConfig\nfrom gru_bench.models import build_model\n"
+            "model = build_model(ModelConfig(name='bidirectional'), 5, torch.Generator().manual_seed(3))\n"
+            "assert model.gru._flat_weights[0] is model.gru.weight_ih_l0\nassert 'sympy' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -316,10 +316,29 @@ class TestRefused:
         store.close()
 
 
+def test_a_store_that_is_there_is_opened_without_mlflow(database: Path) -> None:
+    code = "import sys\nfrom gru_bench.tracking import Store\nwith Store(): assert 'mlflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_store_of_another_version_is_told_while_the_run_goes_on(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'older'")
+    store = Store()
+    store.start("reviews", "r", role="single")
+    assert store._feeder is not None
+    store._feeder._thread.join(60)
+    with pytest.raises(RunError, match="the tracking store must answer, but"):
+        store.check()
+    with pytest.raises(RunError, match="the tracking store must answer, but"):
+        store.close()
+
+
 def test_a_run_that_another_process_is_still_feeding_is_waited_for(database: Path) -> None:
     theirs, ours = Store(), Store()
     writer = theirs.start("reviews", "r", role="confirm", study="s")
     writer.metrics({"train/loss": 0.5}, step=1)
+    assert theirs.catch_up()
     assert not ours.await_whole("reviews", [writer.run_id], seconds=0.0)
     threading.Timer(0.1, lambda: writer.finish(result(), with_model=False)).start()
     assert ours.await_whole("reviews", [writer.run_id])

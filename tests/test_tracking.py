@@ -99,6 +99,7 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
     for record in result().epochs:
         writer.epoch(record)
     writer.epoch(replace(result().epochs[0], train_loss=0.99))
+    assert store.catch_up()
     ours = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]
     store.database, database = None, store.database
     theirs = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]

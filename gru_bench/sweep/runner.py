@@ -51,7 +51,7 @@ from gru_bench.tracking import RunWriter, Store
 POLL_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
 """Between two looks for what a dead process has left."""
-BASELINES = "baselines"
+CHECK, BASELINES = "check", "baselines"
 MOST_FAILURES = 3
 """Trials that may fail one after another before a search is given up."""
 TAKEN = "given to another process, because this one seemed to have died"
@@ -106,6 +106,8 @@ class Sweep:
         """From the moment that something is to be logged."""
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
+        self.measuring = False
+        """Whether the baselines are being measured, or were."""
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
         self.deaths: Counter[str] = Counter()
@@ -151,16 +153,28 @@ class Sweep:
     def _check(self) -> None:
         """Find out before anything is begun whether runs can be trained here."""
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
-        self.pool.submit(Job("check", Check(tuple(map(self._here, configs)))))
-        while self.pool.busy:
+        self.pool.submit(Job(CHECK, Check(tuple(map(self._here, configs)))))
+        self.measuring = self.pool.idle
+        if self.measuring:
+            self.pool.submit(self._baselines())
+        checked = False
+        while not checked:
             for job, message in self.pool.messages(POLL_SECONDS):
+                if job.key == BASELINES:
+                    self._receive_baselines(job, message)
+                    continue
                 match message:
+                    case Finished():
+                        checked = True
                     case Failed("settings", reason):
                         raise UsageError(reason)
                     case Failed(kind, reason) if not self._tried_again(job, kind):
                         raise RunError(reason)
             if self.interrupt.asked:
                 raise KeyboardInterrupt
+
+    def _baselines(self) -> Job:
+        return Job(BASELINES, MeasureBaselines(self.spec.base.data))
 
     def _tried_again(self, job: Job, kind: str) -> bool:
         """Submit a job again whose worker died, unless it did so too often: one that belongs to no trial or claim."""
@@ -171,7 +185,8 @@ class Sweep:
         return True
 
     def _conduct(self) -> None:
-        self.pool.submit(Job(BASELINES, MeasureBaselines(self.spec.base.data)))
+        if not self.measuring:
+            self.pool.submit(self._baselines())
         while True:
             while self.pool.idle and (work := self.agenda.next()) is not None:
                 self.pool.submit(self._begin(work))
@@ -189,6 +204,7 @@ class Sweep:
         yield from self.pool.messages(POLL_SECONDS)
         if self.interrupt.asked:
             raise KeyboardInterrupt
+        self.store.check()
         for state in self.agenda.states:
             state.search.presence.renew(self._seconds)
         if self._seconds - self.looked >= TAKE_OVER_SECONDS:

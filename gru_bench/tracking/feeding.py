@@ -91,6 +91,16 @@ class Feeder:
             self._news.notify_all()
             self._raise()
 
+    def check(self) -> None:
+        """Raise what has failed since the last call that raises."""
+        with self._news:
+            self._raise()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow has been loaded and opened the store."""
+        return self._client is not None
+
     @property
     def is_fed(self) -> bool:
         """Whether the store has all that was spooled."""
@@ -354,10 +364,7 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is not None:
-        if found.lifecycle_stage != "active":
-            raise _Deleted(f"the experiment {name!r} must not be deleted to log to it, but it is: restore it "
-                           f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
-                           "--tracking-uri")
+        require_active(name, str(found.experiment_id), found.lifecycle_stage)
         return str(found.experiment_id)
     tags = {"mlflow.experimentKind": "custom_model_development"}
     if database is None:
@@ -368,6 +375,17 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
             return str(found.experiment_id)
         location = (database.parent / ARTIFACTS).resolve().as_uri()
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
+
+
+def require_active(name: str, experiment_id: str, stage: str) -> None:
+    """Find out whether an experiment in this stage of its life takes runs.
+
+    Raises:
+        RunError: where it was deleted.
+    """
+    if stage != "active":
+        raise _Deleted(f"the experiment {name!r} must not be deleted to log to it, but it is: restore it "
+                       f"(mlflow experiments restore --experiment-id {experiment_id}), or use another --tracking-uri")
 
 
 class _Deleted(RunError):

@@ -21,7 +21,7 @@ from gru_bench.errors import GruBenchError, RunError
 from gru_bench.metrics import scores
 from gru_bench.results import EpochRecord, Predictions, RunResult
 from gru_bench.tracking.client import brief, is_away, without_password
-from gru_bench.tracking.feeding import STOP_SECONDS, Feeder, experiment, feeders, find
+from gru_bench.tracking.feeding import STOP_SECONDS, Feeder, experiment, feeders, find, require_active
 from gru_bench.tracking.provenance import provenance, user
 from gru_bench.tracking.reading import LoggedRun, Reader
 from gru_bench.tracking.spool import FOLDER, LOCAL, Beginning, Operation, Spool, left, new_run
@@ -38,6 +38,7 @@ MOST_SECONDS = 600.0
 OTHERS_SECONDS = 60.0
 """For what other processes have to feed: earlier starts to other stores, those at work to this one."""
 POLL_SECONDS = 0.5
+_TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
 
 class Store(Reader):
@@ -83,7 +84,7 @@ class Store(Reader):
         if not self.database.exists():
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (python sweeps/run.py --study smoke), or name --tracking-uri")
-        self._rows("SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0")
+        self._rows(_TABLES)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -124,6 +125,15 @@ class Store(Reader):
             else:
                 elsewhere.append(spool)
         self._others += feeders(elsewhere)
+
+    def check(self) -> None:
+        """Find out whether all that was written so far could be fed, as far as it was.
+
+        Raises:
+            RunError: where something could not be written.
+        """
+        if self._feeder is not None:
+            self._feeder.check()
 
     def catch_up(self) -> bool:
         """Wait until MLflow has all that was written; return False where it is away.
@@ -181,7 +191,8 @@ class Store(Reader):
     ) -> RunWriter:
         """Begin a run in the experiment called `experiment`, with its config and where it comes from.
 
-        While the store is away, the run goes by a local id, which `LoggedRun.ids` holds once MLflow has made it.
+        While the store is away or not open yet, the run goes by a local id, which `LoggedRun.ids` holds once MLflow
+        has made it.
 
         Raises:
             RunError: where the run cannot be made, or the disk is full.
@@ -203,13 +214,16 @@ class Store(Reader):
         if config is not None:
             all_tags["gru_bench.seed"] = str(config.seed)
         params = {key: str(value) for key, value in flat(config).items()} if config is not None else {}
+        if self.database is not None:  # before MLflow is there to say so
+            for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
+                require_active(experiment, *row)
         run = new_run()
         self._write(Operation(run, _now(), Beginning(experiment, parent), params=params, tags=all_tags))
         assert self._feeder is not None
         assert self._own is not None
-        # A file answers or fails; a server may also do neither.
+        # A file answers or fails; a server may also do neither. Nobody waits for MLflow to be imported.
         patience = ANSWER_SECONDS if self.database is None else None
-        self._feeder.identify(self._own, run, patience)
+        self._feeder.identify(self._own, run, patience if self._feeder.is_open else 0.0)
         return RunWriter(self._write, run, self._own.ids)
 
     def writer(self, run_id: str) -> RunWriter:
@@ -307,6 +321,7 @@ class Store(Reader):
         """Return MLflow's id of a run, which may be named by a local one."""
         if not run_id.startswith(LOCAL):
             return run_id
+        self.catch_up()
         found = self._own.ids.get(run_id) if self._own is not None else None
         found = found or find(self._client, run_id)
         if found is None:
@@ -318,17 +333,31 @@ class Store(Reader):
         # Feeding tries again by itself, and looks first whether a run was made after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
-        try:
-            client = self._client
-        except RunError as error:
-            if self.database is not None or not is_away(error):
-                raise
-            away = brief(error)
-            self._say(f"{self._shown} does not answer ({away}): runs are kept in {FOLDER} until it does")
+        if not self._is_prepared():  # else importing MLflow, which takes as long as torch, is the feeder's
+            try:
+                client = self._client
+            except RunError as error:
+                if self.database is not None or not is_away(error):
+                    raise
+                away = brief(error)
+                self._say(f"{self._shown} does not answer ({away}): runs are kept in {FOLDER} until it does")
         self._feeder = Feeder(self.uri, client, away)
         self._others = []
         self.adopt()
         atexit.register(self._at_exit)
+
+    def _is_prepared(self) -> bool:
+        """Return whether the store is a file that MLflow has prepared, found without MLflow."""
+        from filelock import FileLock
+
+        if self.database is None or not self.database.exists():
+            return False
+        try:
+            with FileLock(f"{self.database}.lock"):  # held by whoever prepares it
+                self._rows(_TABLES)
+        except RunError:
+            return False
+        return True
 
     def _write(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
         if self._feeder is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gru_bench.corpus import Corpus
     from gru_bench.embeddings import Vectors
     from gru_bench.results import EpochRecord, RunResult, StepReport
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import RunWriter, Store
 
 app = cli.app()
 
@@ -86,13 +86,13 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
     with store:
-        result, run_id = _logged(config, console, corpus, vectors, store, score_test, with_texts)
-    _show(console, result, run_id, store.uri)
+        result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
+    _show(console, result, writer.run_id, store.uri)
 
 
 def _logged(
     config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
-) -> tuple[RunResult, str]:
+) -> tuple[RunResult, RunWriter]:
     from gru_bench.cache import default_cache
     from gru_bench.train.loop import checkpoint_name, train
 
@@ -107,8 +107,12 @@ def _logged(
                 writer.epoch(record)
                 progress.epoch(record)
 
+            def on_step(report: StepReport) -> None:
+                store.check()
+                progress.step(report)
+
             result = train(config, corpus, vectors, on_epoch, score_test=score_test, checkpoint=checkpoint,
-                           on_step=progress.step)
+                           on_step=on_step)
         texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
         writer.finish(result, with_model=True, texts=texts)
     except KeyboardInterrupt:
@@ -118,7 +122,7 @@ def _logged(
         with suppress(RunError):  # where the store itself has failed, that is what is told
             writer.fail(str(error) or type(error).__name__)
         raise
-    return result, writer.run_id
+    return result, writer
 
 
 class _Progress:
