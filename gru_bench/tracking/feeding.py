@@ -223,7 +223,8 @@ class Feeder:
         if isinstance(error, UsageError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
         cause: Any = _cause(error)
-        failed = isinstance(cause, sqlite3.Error) or getattr(cause, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+        failed = (self._client is None or isinstance(cause, sqlite3.Error)
+                  or getattr(cause, "error_code", "") == "TEMPORARILY_UNAVAILABLE")
         return self.database is not None and failed and "locked" not in str(cause)
 
     def _break(self, error: Exception) -> None:
