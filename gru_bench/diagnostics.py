@@ -61,11 +61,11 @@ COMMON = 20_000
 """Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
 EVERY_STEP = ("mean", "max", "meanmax")
 """Readouts that every state reaches directly."""
-BRIEFLY: Mapping[str, Scalar] = {
-    "training.epochs": 1, "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
+COMPARISON: Mapping[str, Scalar] = {
+    "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
     "embedding.trainable": False}
-BRIEF_WORDS = "one epoch in batches of 32, learning rate 0.001"
+COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a review"
 
 MEMORY_MODELS = ("rnn", "scratch")
 MEMORY_STEPS = (5, 10, 20, 40, 80)
@@ -90,7 +90,8 @@ class Kept:
 def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors) -> Diagnostics:
     """Look into one run of each model of a study.
 
-    Where no vanilla RNN is among them, one of the first model's size is trained briefly, for comparison alone.
+    Where no vanilla RNN is among them, one of the first model's size is trained for as many epochs, for comparison
+    alone.
 
     Args:
         kept: by model; all on the same data and vectors.
@@ -103,12 +104,13 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
     flows: list[GradientFlow] = []
     if "rnn" not in kept and kept:
         config = with_settings(next(iter(kept.values())).config, {
-            "model.name": "rnn", "model.engine": "auto", "model.reset": "after", **BRIEFLY,
+            "model.name": "rnn", "model.engine": "auto", "model.reset": "after", **COMPARISON,
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
-        briefly = Kept("", config, train(config, corpus, vectors).weights)
-        for subject in (Subject.untrained(config, vectors), Subject.trained(briefly, vectors)):
-            how = BRIEF_WORDS if subject.state == "trained" else ""
-            flows += [replace(flow, trained_how=how) for flow in gradient_flows(subject, corpus, vectors)]
+        result = train(config, corpus, vectors)
+        how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
+        flows += gradient_flows(Subject.untrained(config, vectors), corpus, vectors)
+        flows += [replace(flow, trained_how=how) for flow in gradient_flows(
+            Subject.trained(Kept("", config, result.weights), vectors), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     for one in kept.values():

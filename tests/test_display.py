@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -97,3 +98,15 @@ def test_a_table_on_a_terminal() -> None:
     for part in ("torch trial 1", "lr 0.00123  layers 2", "2/4", "0.512", "0.8125", "75"):
         assert part in row
     assert "1 pruned  4 to begin  best validation accuracy 0.6100  about 0 s left" in caption
+
+
+def test_a_long_silence_in_a_pipe_is_broken_by_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gru_bench.sweep.display.SPEAK_SECONDS", 0.0)
+    display, text = shown(terminal=False)
+    display.begin({"confirm": 3})
+    display.tick({"confirm": 3})
+    assert "left" not in text.getvalue()  # nothing runs yet
+    display.job_started("torch seed 1", {}, "confirm")
+    display.job_step("torch seed 1", step(1, 100))
+    display.tick({"confirm": 2})
+    assert re.search(r"2 to begin  about \d+ s left", text.getvalue())

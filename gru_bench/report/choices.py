@@ -117,13 +117,14 @@ def _contrast_blocks(one: Reproduction, sides: Sequence[Sides]) -> list[Block]:
     count = one.number("contrast.examples", sides[0].usual.example_N.size, "count", "validation reviews")
     each: Sentence = (least,) if seeds[0] == seeds[-1] else (least, " to ", most)
     title = one.titled("Choices of the protocol")
+    ran = f", trained on the {plain(sides[0].contrast.engine)} engine" if sides[0].contrast.engine else ""
     selects = any(side.contrast.other.get("training.selection") == "best_validation" for side in sides)
     favoured: Sentence = (" Where the weights are kept by validation, the reviews that judge are those that chose, "
                           "which favours that side.",) if selects else ()
     return [
         Table(
             f"{one.key}-choices", title,
-            (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds a side, and the "
+            (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds a side{ran}, and the "
              "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
              "Holm’s procedure.", *favoured),
             (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),

@@ -14,7 +14,7 @@ from gru_bench.report.blocks import Block, Blocks, Cell, Column, Heading, Paragr
 from gru_bench.report.choices import choices
 from gru_bench.report.contents import Comparison
 from gru_bench.report.losses import loss_section
-from gru_bench.report.numbers import NBSP, Number, Sentence, plain
+from gru_bench.report.numbers import NBSP, Number, Sentence, file_name, plain
 from gru_bench.report.protocol import departures, method
 from gru_bench.report.reproductions import Reproduction, engines, model_name
 from gru_bench.report.run_times import run_times
@@ -124,10 +124,11 @@ def _vectors(one: Reproduction) -> Sentence:
     """Say which word vectors a study has."""
     data = one.summary.data
     trained = "were trained on the training reviews alone, as a continuous bag of words"
-    source = trained if data.embedding == "corpus" else f"are “{plain(data.embedding)}”"
+    source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
     scale = as_number(next(iter(one.groups.values())).runs[0].params.get("embedding.scale"))
     scaled: Sentence = () if scale in (None, 1) else (
-        ", all multiplied by ", one.number("theory.scale", scale, "setting", "a setting"))
+        ", all multiplied by ", one.number("theory.scale", scale, "setting", "a setting"),
+        " (a factor brings vectors that were kept at one length to the size that training is used to)")
     return (
         f"The vectors of {one.name or 'these runs'} {source}, ",
         one.number("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
@@ -165,17 +166,21 @@ def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
             "The published figures are of one run each, on about ",
             Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and on a "
             "graphics card, and carry no interval: they say what was found then, and nothing here is measured "
-            "against them. Other students’ solutions were published with ",
+            "against them. They are of other reviews than these, too, and that alone moves an accuracy. Other "
+            "students’ solutions were published with ",
             percent("others-lowest", published.OTHERS[0]), " to ",
             percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
         )),
         Heading("Is bidirectional better?", "claim"),
     ]  # fmt: skip
     for one in studies:
+        learnt = tuple(filter(None, (_against_linear(one), _against_loop(one))))
         verdicts, conclusion = _claim(one, comparisons)
         if verdicts:
             blocks.append(Paragraph(verdicts))
         blocks.append(Paragraph(conclusion, lead="Conclusion."))
+        if learnt:
+            blocks.append(Points(learnt))
     return (*blocks, Heading("References", "references"), Points(theory.REFERENCES))
 
 
@@ -203,6 +208,34 @@ def _beside_published(one: Reproduction) -> Table:
          "where they were timed alone.",),
         (Column("Model", 4.6), Column("Ran on", 2.6), Column("Accuracy, %"), Column("Training, s")),
         tuple(rows), tuple(context),
+    )  # fmt: skip
+
+
+def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Say how the models stand beside the linear baseline on the same test reviews."""
+    linear = max((baseline for baseline in one.summary.baselines if baseline.name != "majority class"),
+                 key=lambda baseline: baseline.test_accuracy, default=None)  # fmt: skip
+    if linear is None:
+        return None
+    above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
+    beside = {0: "more than any of the GRUs on average", len(one.groups): "fewer than each of the GRUs on average"}
+    reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
+    return "What do the networks add?", (
+        f"{plain(linear.name)}, which counts words and knows no order, answers ", reached, f"{NBSP}% of these test "
+        "reviews rightly: ", beside.get(len(above), f"fewer than {' and '.join(above)} on average"), ".",
+    )  # fmt: skip
+
+
+def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
+    scratch = {stretch.engine: stretch.seconds / stretch.iterations for stretch in one.summary.stretches
+               if stretch.model == "scratch"}  # fmt: skip
+    if not {"fused", "reference"} <= scratch.keys():
+        return None
+    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed stretches")
+    return "Is a GRU from scratch slow?", (
+        "Not for being written from scratch: the same weights take ", factor, " times as long in the readable loop as "
+        "in the compiled kernel, and give the same result.",
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +31,10 @@ EVERY_STEP = ("mean", "max", "meanmax")
 """Readouts that every state reaches directly."""
 STATES = {"initial": "before training", "trained": "trained"}
 SHOWN_NEIGHBOURS = 6
+LEAST_SHARE = 0.001
+"""Of a gradient, below which no digits are shown."""
+FAR_MORE = 10.0
+"""Times as much of a gradient, from which on it is worth a word."""
 
 Found = TypeVar("Found", Diagnostics, MemoryCurve)
 
@@ -201,7 +205,7 @@ def _flow_name(flow: GradientFlow) -> str:
 def _flow_number(key: str, flow: GradientFlow, name: str, value: float | None, method: str = "") -> Number:
     runs = (flow.run_id,) if flow.run_id else ()
     part = f"{key}.flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-    kinds: Mapping[str, Kind] = {"decay": "score", "steps": "count", "reviews": "count"}
+    kinds: Mapping[str, Kind] = {"decay": "score", "steps": "count", "reviews": "count", "left": "percent"}
     return Number(part, value, kinds.get(name, "setting"), runs, flow.reviews, method)
 
 
@@ -226,6 +230,7 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, 
                                  for flow in flows if flow.state == state and flow.decay is not None]  # fmt: skip
         if rates:
             said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
+    said += _lessons(key, flows)
     fitted = {flow.fitted for flow in flows if flow.decay is not None}
     for place, (first, last) in enumerate(sorted(fitted), start=1):
         said.append((
@@ -246,6 +251,38 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, 
         for flow in flows if flow.trained_how
     )  # fmt: skip
     return tuple(said)
+
+
+def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
+    """Say for each model read forward how much of a gradient is left at the far end, before and after training."""
+    left = {(flow.model, flow.state): flow for flow in flows
+            if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}  # fmt: skip
+    for model in dict.fromkeys(model for model, _ in left):
+        before, after = left.get((model, "initial")), left.get((model, "trained"))
+        if before is None or after is None:
+            continue
+        shares = [flow.norm[-1] / flow.norm[0] for flow in (before, after)]
+        yield (
+            f"{_name(model)}: ", _flow_number(key, after, "steps", after.steps_back[-1]), " steps back ",
+            *_left(key, before, shares[0]), " of the gradient is left before training and ",
+            *_left(key, after, shares[1]), " in the trained model", _learnt(model, *shares), ".",
+        )  # fmt: skip
+
+
+def _left(key: str, flow: GradientFlow, share: float) -> Sentence:
+    if share < LEAST_SHARE:
+        return ("less than a thousandth",)
+    return (_flow_number(key, flow, "left", share, "of the norm at the end"), f"{NBSP}%")
+
+
+def _learnt(model: str, before: float, after: float) -> str:
+    """Say what it means that training has changed the share of a gradient that is left."""
+    if after < FAR_MORE * before:
+        return ""
+    if model == "rnn":
+        return ": its weights have grown until more gets through"
+    return (": gates as they are drawn let go of a state within a few words; training teaches them to hold it, and the "
+            "gradient goes where the state goes")  # fmt: skip
 
 
 # ---------------------------------------------------------------- gates and words

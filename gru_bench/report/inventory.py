@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gru_bench.report.confirmed import Store, free_name
 from gru_bench.report.contents import DataView, KnownRun, RunCounts, StudyView
 from gru_bench.report.examples import UNCATEGORISED
-from gru_bench.report.numbers import Number, plain, slug
+from gru_bench.report.numbers import Number, file_name, plain, slug
 from gru_bench.results import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -60,7 +60,7 @@ def data_views(studies: Sequence[LoggedStudy]) -> tuple[DataView, ...]:
             ("exact repeats removed", count("repeats", data.repeats_removed)),
             ("training rows removed: in the test file too", count("test-repeats", data.test_repeats_removed)),
             ("distinct words", count("vocabulary", data.vocabulary)),
-            ("word vectors", plain(data.embedding)),
+            ("word vectors", file_name(data.embedding)),
             ("width of a vector", count("dimension", data.embedding_dimension)),
             ("words with a vector", count("covered", data.covered_words)),
             ("tokens without a vector, dropped, %", share("dropped", data.dropped_share)),

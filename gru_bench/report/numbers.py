@@ -135,6 +135,11 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
     return 4
 
 
+def file_name(name: str) -> str:
+    """Return what to call a file, or anything else that has a name: without the folders it lies in."""
+    return plain(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+
+
 def plain(text: str) -> str:
     """Return a user's text on one line without characters that act instead of show.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gru_bench.report import published, theory
 from gru_bench.report.blocks import Block, Cell, Column, Heading, Paragraph, Table, prose
 from gru_bench.report.confirmed import Group
-from gru_bench.report.numbers import Kind, Math, Number, Sentence, plain, slug
+from gru_bench.report.numbers import Kind, Math, Number, Sentence, file_name, plain, slug
 from gru_bench.report.reproductions import Reproduction, engines, model_name
 from gru_bench.report.sentences import joined
 from gru_bench.report.tuning import as_number, setting_name
@@ -33,6 +33,7 @@ NAMES: Mapping[str, str] = {
     "training.selection": "weights kept: those of",
     "data.validation_share": "share kept for validation",
     "data.max_length": "tokens read of a review",
+    "data.limit": "reviews taken of the data",
 }
 """The settings of the training table, in its order."""
 IN_WORDS: Mapping[str, Mapping[str, str]] = {
@@ -46,9 +47,14 @@ IN_WORDS: Mapping[str, Mapping[str, str]] = {
         "lowest_train_window": "the lowest training loss", "best_validation": "the best epoch on validation",
     },
     "data.max_length": {"None": "all"},
+    "data.limit": {"None": "all"},
 }  # fmt: skip
 """Values that are no numbers."""
 SPLITS: Mapping[str, str] = {"train": "training"}
+OTHER_VECTORS: Mapping[str, str] = {
+    "corpus": "trained on the training reviews", "random": "drawn at random", "glove-6b-50d": "GloVe’s",
+}
+"""Word vectors that are certainly not the homework's."""
 
 
 def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
@@ -77,7 +83,7 @@ def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
 
 def departures(one: Reproduction) -> Sentence:
     """Say in what the runs depart from the homework's protocol; empty where they do not."""
-    parts: list[Sentence] = []
+    parts: list[Sentence] = list(_other_vectors(one))
     for model, group in one.groups.items():
         params = group.runs[0].params
         wanted = {**published.SETTINGS, **({"model.relu": published.RELU[model]} if model in published.RELU else {})}
@@ -90,8 +96,20 @@ def departures(one: Reproduction) -> Sentence:
     return ("These runs depart from the homework’s protocol in what follows. ", *joined(parts, "; "), ".")
 
 
+def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
+    """Say which word vectors stand in for those of the homework."""
+    data = one.summary.data
+    if data.embedding in OTHER_VECTORS:
+        yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
+    if data.embedding_dimension != published.DIMENSION:
+        yield ("a vector has ", one.number("departs.dimension", data.embedding_dimension, "count"),
+               f" numbers (homework: {published.DIMENSION})")  # fmt: skip
+
+
 def in_words(name: str, value: object) -> str:
-    """Return a setting's value as text."""
+    """Return a setting's value as text; of a file its name."""
+    if name == "embedding.name":
+        return file_name(str(value))
     if (words := IN_WORDS.get(name, {}).get(str(value))) is not None:
         return words
     number = as_number(value)

@@ -33,8 +33,11 @@ SETTINGS: Mapping[str, str | float | bool | None] = {
     "training.selection": "lowest_train_window",
     "data.validation_share": 0.0,
     "data.max_length": None,
+    "data.limit": None,
 }
 """Its protocol; the ReLU before the last layer is by model."""
+DIMENSION = 300
+"""Numbers of a word vector."""
 RELU: Mapping[str, bool] = {"scratch": False, "torch": True, "bidirectional": True}
 LABEL = "published in the homework's report; not measured here"
 """How a published number is marked."""

@@ -15,6 +15,9 @@ from gru_bench.config import Scalar
 from gru_bench.results import EpochRecord, StepReport
 from gru_bench.sweep.forecast import Forecast, Running
 
+SPEAK_SECONDS, MOST_SILENCE = 60.0, 900.0
+"""Between two lines on how the sweep stands where there is no terminal, at first and later on."""
+
 
 @dataclass
 class _Row:
@@ -48,6 +51,7 @@ class Display:
         self._best: float | None = None
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
+        self._spoken, self._silence = time.monotonic(), SPEAK_SECONDS
         self._live = None
         if console.is_terminal:
             self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
@@ -73,6 +77,9 @@ class Display:
     def tick(self, to_begin: Mapping[str, int]) -> None:
         """Take note of how many runs of each kind nobody has begun by now."""
         self._to_begin = to_begin
+        if self._live is None and self._rows and time.monotonic() - self._spoken >= self._silence:
+            self._silence = min(2 * self._silence, MOST_SILENCE)
+            self._say_status()
 
     def job_started(self, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
         """Show a run that begins."""
@@ -108,13 +115,17 @@ class Display:
         what = f"{label}  {described(row.settings)}" if row.settings else label
         self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
         if self._live is None and any(self._to_begin.values()):
-            self.note(f"  {self.status()}")
+            self._say_status()
 
     def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None) -> None:
         """Print what a search found."""
         if best is not None:
             self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {best[1]:.4f}; "
                       "now its confirm seeds")
+
+    def _say_status(self) -> None:
+        self._spoken = time.monotonic()
+        self.note(f"  {self.status()}")
 
     def status(self) -> str:
         """Return how the sweep stands, in one line."""
