@@ -301,7 +301,7 @@ def dropped_out(values: Tensor, share: float, generator: torch.Generator | None)
     if share == 0.0:
         return values
     kept = torch.empty_like(values).bernoulli_(1 - share, generator=generator)
-    return values * kept / (1 - share)
+    return (values * kept).div_(1 - share)
 
 
 def _drawn(bound: float, generator: torch.Generator, make: Callable[[], Module]) -> Module:

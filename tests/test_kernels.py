@@ -37,7 +37,9 @@ BOUND_64 = 1e-10
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> None:
+def _two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for batches so small that one would do."""
+    monkeypatch.setattr(kernels, "LEAST_WORK", 1)
     set_threads(2)
 
 
@@ -271,6 +273,21 @@ def test_repeats_bit_for_bit(threads: int, reset: str) -> None:
     batch = make_batch(33, 50, 300, 40, 100, 2, True)
     first, again = (by_kernel(batch, torch.float32, reset) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip([first[0], *first[1]], [again[0], *again[1]], strict=True))
+
+
+@pytest.mark.parametrize(("sequences", "threads"), [(1, 1), (16, 2)])
+def test_a_batch_has_threads_as_its_work_is_worth_them(
+    sequences: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the least work as it is
+    set_threads(2)
+    batch = make_batch(sequences, 150, 100 * sequences, 300, 100)
+    rows, weights, _ = batch.to(torch.float32)
+    taken = []
+    run = kernels._crew.run
+    monkeypatch.setattr(kernels._crew, "run", lambda workers, *rest: (taken.append(workers), run(workers, *rest)))
+    torch.autograd.grad(fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False).sum(), weights)
+    assert set(taken) == {min(threads, len(os.sched_getaffinity(0)))}
 
 
 READOUTS: tuple[Readout, ...] = ("last", "final", "mean", "max", "meanmax")
@@ -642,7 +659,9 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     said = in_a_process(
         """
         import os, sys, torch
+        from gru_bench import kernels
         from gru_bench.kernels import fused_gru, set_threads
+        kernels.LEAST_WORK = 1
         torch.set_num_threads(1)
         set_threads(2)
         gru = torch.nn.GRU(3, 2)

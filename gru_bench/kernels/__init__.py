@@ -87,8 +87,16 @@ def set_threads(n: int) -> None:
     _threads = n
 
 
-def _workers() -> int:
-    return min(torch.get_num_threads() if _threads is None else _threads, _processors())
+LEAST_WORK = 50_000_000
+"""Multiplications of a layer's forward pass for each thread: for less, handing over costs more than it gains."""
+
+
+def _workers(rows_UE: Tensor, plan: _Plan, weights: Sequence[Tensor]) -> int:
+    """Return how many threads run a layer: those there are, but no more than have something to do."""
+    there = min(torch.get_num_threads() if _threads is None else _threads, _processors())
+    hidden = weights[1].shape[1]
+    work: int = len(weights) // 4 * 3 * hidden * (rows_UE.shape[0] * rows_UE.shape[1] + plan.count * hidden)
+    return max(1, min(there, work // LEAST_WORK))
 
 
 def _processors() -> int:
@@ -181,7 +189,8 @@ class _Pool:
     A block that is never given back is simply freed with its last reference.
     """
 
-    keep = 8
+    keep = 4
+    """Blocks: what two layers have lent out at once, and one more. Each may come to hold the longest batch there is."""
 
     def __init__(self) -> None:
         self._free: list[Array] = []
@@ -342,7 +351,7 @@ def _run_forward(
     dtype = rows.dtype
     cpu.prepare(dtype)
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
-    workers = _workers()
+    workers = _workers(rows_UE, plan, weights)
     group = _group(plan, directions, workers, cpu.TILE_ROWS)
     total = directions * 3 * hidden
     stride = -(-total // lanes) * lanes
@@ -399,7 +408,7 @@ def _run_backward(
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     dtype, inputs = rows.dtype, rows_UE.shape[1]
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
-    workers = _workers()
+    workers = _workers(rows_UE, plan, weights)
     group = _group(plan, directions, workers, cpu.TILE_ROWS)
     total, width = directions * 3 * hidden, directions * hidden
     size = cpu.backward_scratch(hidden, lanes, group)
