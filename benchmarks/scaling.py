@@ -23,7 +23,7 @@ from typing import Any
 
 from contenders import Process, alternated, cores, ratio
 from epoch import prepared, same_work
-from train_step import BATCHES, compare
+from train_step import batches_of, compare
 
 HERE = Path(__file__).resolve().parent
 STEP = {"ours": "ours", "padded": "padded"}
@@ -80,7 +80,7 @@ def main() -> None:
                               "bidirectional": False, "steps": length}, rounds)
 
     with console.status("training steps"):
-        per_step = 1e3 / BATCHES
+        per_step = 1e3 / batches_of(asked.batch)
         rows = [(hidden, steps(hidden, 150), per_step) for hidden in sizes(
             asked.hidden, [64, 128, 256], [32, 64, 128, 256, 512])]
         if rows:

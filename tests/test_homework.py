@@ -128,6 +128,12 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     return Done(directory, runs, shown, only_study(directory), then)
 
 
+def test_a_quicker_way_is_told_first(done: Done) -> None:
+    assert "add --set model.engine=fused --study-name homework-quick" in done.shown
+    quick = load_study("homework", name="homework-quick", settings={"model.engine": "fused"})
+    assert {quick.config(model, {}, 0).model.engine for model in MODELS} == {"fused"}
+
+
 def test_the_protocol_is_the_homeworks() -> None:
     spec = load_study("homework")
     assert (spec.protocol, spec.models, spec.trials, spec.confirm) == ("homework", list(MODELS), 0, 5)
