@@ -52,7 +52,7 @@ class Logbook:
         self.lock = self.home.study_lock
         with self.lock:
             known = next(self._known(), None)
-            self.study = self._begun() if known is None else store.resume(known.run_id)
+            self.study = self._begun() if known is None else store.writer(known.run_id)
             if known is None or "study" not in known.params:  # where the process that began it died at this
                 self._describe(texts)
                 store.catch_up()  # before another process reads what there is
@@ -106,7 +106,15 @@ class Logbook:
         return [run for run in self.store.runs(self.experiment)
                 if run.tags.get("mlflow.parentRunId") == self.study.run_id]
 
-    def take_over(self, *, first: bool) -> None:
+    def resume(self) -> None:
+        """Put in order what earlier starts have left, then let the study be running again.
+
+        In this order: what is read after a write waits for MLflow, which is still being imported.
+        """
+        self.take_over(first=True)
+        self.study.reopen()
+
+    def take_over(self, *, first: bool = False) -> None:
         """Put in order what processes that died have left: end it, and queue it again.
 
         Args:

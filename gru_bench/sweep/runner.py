@@ -133,7 +133,7 @@ class Sweep:
                 self.log = log = Logbook(
                     self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
                     command=self.command, texts=self.texts)
-                log.take_over(first=True)
+                log.resume()
                 self.display.begin(self.agenda.to_begin())
                 self._conduct()
                 # Our own are read from the spool while the tracking server is away.
@@ -209,7 +209,7 @@ class Sweep:
             state.search.presence.renew(self._seconds)
         if self._seconds - self.looked >= TAKE_OVER_SECONDS:
             self.looked = self._seconds
-            self.log.take_over(first=False)
+            self.log.take_over()
             self.display.tick(self.agenda.to_begin())
 
     @property

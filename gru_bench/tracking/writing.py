@@ -230,12 +230,6 @@ class Store(Reader):
         """Return a writer for a run that exists."""
         return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {})
 
-    def resume(self, run_id: str) -> RunWriter:
-        """Return a writer for a run that exists, which is running again."""
-        writer = self.writer(run_id)
-        writer.reopen()
-        return writer
-
     def experiments(self) -> list[str]:
         """Return the experiments that hold runs of ours, the one written last first.
 
