@@ -98,13 +98,13 @@ def sweep(
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
                          "--cluster local to share out those of this machine")
-    from gru_bench.sweep.display import Display
-    from gru_bench.sweep.storage import told
-
     count, threads, start_workers = _workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
-    # The workers first: they load what they need while the reviews are read here.
+    # The workers first: they load what they need while the reviews are read here, and optuna is imported.
     with cli.interruptible(), start_workers() as pool:
+        from gru_bench.sweep.display import Display
+        from gru_bench.sweep.storage import told
+
         prepared = _prepare(
             spec, console, storage, tracking_uri, pool, threads, Display(console, count), seconds, not no_texts)
         with prepared.store:
