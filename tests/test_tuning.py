@@ -49,12 +49,15 @@ def test_the_expected_best_of_random_trials(torch):
     (line,) = picture.panels[0].lines
     assert line.x == (1, 2, 3, 5, 8, 12, 16, 20)
     assert line.mean == tuple(100 * point.best.value for point in best.points)
-    assert all(low < mean < high for low, mean, high in list(zip(line.low, line.mean, line.high, strict=True))[:-1])
+    assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
     assert [row[2:] for row in picture.table[1:]] == [
         (point.best.value, point.best.low, point.best.high) for point in best.points]  # fmt: skip
     assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
     assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
+    for text in (picture.caption, page, markdown(writeup), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
+        assert "fresh random trials" in text
+        assert "80 % interval of that expectation" in text
     last = best.points[-1]
     ends = ", ".join(end.text for end in last.best.ends)
     assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(writeup)

@@ -209,7 +209,7 @@ class HardReviews:
 
 @dataclass(frozen=True)
 class BestOfTrials:
-    """What the best of so many random trials reaches on validation."""
+    """What the best of so many fresh random trials is expected to reach on validation."""
 
     trials: Number
     best: Number

@@ -180,7 +180,7 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
 
 
 def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
-    """Return what the best of so many random trials reaches on validation, with the range that holds it."""
+    """Return what the best of so many fresh random trials is expected to reach on validation, with its interval."""
     lines = []
     for place, model in enumerate(found[:OVERLAID]):
         points = [(point.trials.value or 0, *(100 * (end or 0) for end in value_and_ends(point.best)))
@@ -192,8 +192,8 @@ def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
     rest = f" The table holds all {len(found)} models." if len(found) > OVERLAID else ""
     return Picture(
         "expected-best",
-        "Best validation accuracy to be expected of so many random trials; the band holds it with a chance of "
-        f"80 %.{rest}",
+        "Best validation accuracy to be expected of so many fresh random trials. The band is an 80 % interval of that "
+        f"expectation, on the safe side: it is wide where little is known beyond the best trial seen.{rest}",
         _budget_words(found),
         lambda style: _budget(panel, labels[:OVERLAID], style),
         [("model", "trials", "expected best", "low", "high"), *(

@@ -13,6 +13,7 @@ from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimensi
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.section import Evidence, Histories
 from gru_bench.report.sentences import joined
+from gru_bench.statistics import BEST_METHOD
 from gru_bench.statistics import expected_best as best_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -154,8 +155,7 @@ def expected_best(group: Group) -> ExpectedBest | None:
             part = f"{group.key}.best-of-{found.trials}"
             points.append(BestOfTrials(
                 Number(f"{part}.trials", found.trials, "count", (group.parent.run_id,)),
-                Number(part, found.mean, "percent", (group.parent.run_id,), len(scores),
-                       "mean of the best of so many random trials; range that holds it with a chance of 80 %",
+                Number(part, found.mean, "percent", (group.parent.run_id,), len(scores), BEST_METHOD,
                        found.low, found.high),
             ))  # fmt: skip
     return ExpectedBest(group.key, group.label, tuple(points))
