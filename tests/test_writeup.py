@@ -352,6 +352,31 @@ def test_nothing_to_show():
         build([study], store)
 
 
+def with_margin(study, points):
+    params = {key: value for key, value in study.run.params.items() if key != "margin"}
+    return replace(study, run=replace(study.run, params=params if points is None else {**params, "margin": points}))
+
+
+@pytest.mark.parametrize(("logged", "asked", "value", "words"), [
+    (("2.0", "2.0"), None, 0.02, "2.0 points, fixed beforehand: each study logged it at its start."),
+    (("2.0", "2.0"), 0.02, 0.02, "2.0 points, fixed beforehand"),
+    (("2.0", "2.0"), 0.01, 0.01, "1.0 points, chosen when this write-up was made: at their start the studies had "
+                                 "logged 2.0."),
+    (("1.0", "2.0"), None, 0.01, "the studies had logged 1.0 and 2.0."),
+    (("1.0", None), None, 0.01, "the studies had logged 1.0, and some had logged none."),
+    ((None, None), None, 0.01, "chosen when this write-up was made: no study had logged one at its start."),
+    (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
+])  # fmt: skip
+def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
+    store = FakeStore()
+    studies = [with_margin(add_study(store, name, {name: 0.0}), points)
+               for name, points in zip(("scratch", "torch"), logged, strict=True)]  # fmt: skip
+    writeup = build(studies, store, margin=asked)
+    assert writeup.margin.value == value
+    assert words in all_said(writeup.methods)
+    assert ("was not fixed before the runs" in all_said(writeup.missing)) == ("beforehand" not in words)
+
+
 def test_missing_metrics_are_dashes_and_never_zero():
     store, (study, *_) = three_models()
     bare = tuple(replace(run, metrics={}) for run in study.confirms)

@@ -338,7 +338,7 @@ class Writeup:
     baselines: tuple[BaselineRow, ...]
     below_baseline: tuple[Sentence, ...]
     margin: Number
-    """The largest difference of no practical weight, fixed beforehand."""
+    """The largest difference of no practical weight."""
     comparisons: tuple[Comparison, ...]
     settling: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""

@@ -62,7 +62,7 @@ class Pair:
 
     @property
     def margin(self) -> Number:
-        """Return the margin fixed beforehand."""
+        """Return the margin that the verdict uses."""
         return plain_points(f"{self.key}.margin", self.verdict.margin)
 
     @property

@@ -29,6 +29,7 @@ from gru_bench.report.homework import closing, conclusions, findings, opening
 from gru_bench.report.insight import insight_section
 from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
+from gru_bench.report.margin import Margin, margin_of
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.reproductions import reproductions
 from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
@@ -44,7 +45,6 @@ from gru_bench.report.tuning import (
 )
 from gru_bench.statistics import (
     ALPHA,
-    MARGIN,
     Design,
     Estimate,
     Finding,
@@ -69,7 +69,7 @@ def build(
     *,
     experiment: str = "",
     title: str = "",
-    margin: float = MARGIN,
+    margin: float | None = None,
     missing: Sequence[Sentence] = (),
     tracking_uri: str = "",
     taken: Collection[str] = (),
@@ -81,7 +81,8 @@ def build(
         store: gives their curves and predictions.
         experiment: the name under which the runs are kept.
         title: of the write-up; by default made from the names of the studies.
-        margin: the largest difference of no practical weight; 0.01 is one point of accuracy.
+        margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
+            that the studies logged at their start, where they agree.
         missing: what is known to be missing already.
         tracking_uri: where the store is, for the record.
         taken: names of other studies, which a new one must not have.
@@ -101,7 +102,10 @@ def build(
     run_ids = [run.run_id for group in gathered for run in group.runs]
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     evidence = Evidence(studies, gathered, store, histories)
-    pairs, not_compared = _pairs(gathered, margin)
+    chosen = margin_of(studies, margin)
+    pairs, not_compared = _pairs(gathered, chosen.value)
+    if chosen.caution and (pairs or any(study.contrasts for study in studies)):
+        gaps.append(chosen.caution)
     fresh = fresh_for_all([pair for pair, _, _ in pairs])
     comparisons = tuple(_comparison(pair, a, b, fresh) for pair, a, b in pairs)
     searches = searches_of(evidence, rows)
@@ -114,7 +118,7 @@ def build(
         Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared else None,
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
-        *findings(reproduced, evidence, margin),
+        *findings(reproduced, evidence, chosen.value),
         insight_section(evidence),
         *closing(reproduced, comparisons),
         Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
@@ -133,7 +137,7 @@ def build(
         rows=rows,
         baselines=baselines,
         below_baseline=below_baseline(rows, baselines),
-        margin=Number("methods.margin", margin, "percent"),
+        margin=chosen.number,
         comparisons=comparisons,
         settling=settling_commands(pairs, {*taken, *(group.study for group in gathered)}),
         not_compared=not_compared,
@@ -150,7 +154,7 @@ def build(
         data=data,
         counts=run_counts(studies),
         runs=known_runs(studies, store),
-        methods=_methods(gathered, pairs, margin),
+        methods=_methods(gathered, pairs, chosen),
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(
             "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing),
@@ -245,7 +249,7 @@ def _summary(
 
 
 def _methods(
-    groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: float
+    groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
 ) -> tuple[Sentence, ...]:
     """Return how the numbers were got, and what they do not cover."""
     said: list[Sentence] = [
@@ -263,13 +267,12 @@ def _methods(
     ]  # fmt: skip
     if pairs:
         family = pairs[0][0].family
-        size = Number("methods.margin", margin, "percent")
         holm_words: Sentence = ()
         if family > 1:
             level = Number("methods.level", ALPHA, "p")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
                           " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
-        said.append(("Verdicts use a margin of ", size, " points, fixed beforehand.", *holm_words))
+        said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
     models = {group.model: group for group in groups}
     if "scratch" in models and "torch" in models:
         reset = models["scratch"].runs[0].params.get("model.reset", "after")
