@@ -437,16 +437,17 @@ def test_verdicts_in_words(pair, words):
 def test_inconclusive_names_what_would_settle_it():
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
-    assert "This design detects a difference of 1.4 points." in text
+    assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
     assert "takes more test examples (on these, no number of seeds would do: the limit for very many is" in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
     few = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
     assert "takes more test examples (on these, more than 50 seeds for each model)" in said(settling_sentence(few))
+    assert "--test-data FILE" in said(settling_sentence(few))
     wide = pair_of(0.01, 0.03, margin=0.02)
-    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in said(
-        settling_sentence(wide)
-    )
+    told = said(settling_sentence(wide))
+    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in told
+    assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
     assert settling_sentence(pair_of(0.03, 0.008)) == ()
 
 

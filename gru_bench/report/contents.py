@@ -96,6 +96,8 @@ class Comparison:
     """The difference over the larger of the two deviations over seeds."""
     chance: Number
     finding: str
+    narrow: Number | None
+    """The difference with its 90 % interval, where the finding rests on that."""
     sentence: Sentence
 
 

@@ -205,6 +205,7 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison
             pair.difference.examples, "share of pairs of seeds, ties counting half, on this test set", decimals=0,
         ),
         finding=pair.verdict.finding.value,
+        narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
         sentence=joined([verdict_sentence(pair), settling_sentence(pair, fresh), _checkpoints(pair, a, b)]),
     )  # fmt: skip
 
