@@ -17,7 +17,7 @@ from gru_bench.report.writeup import build
 from gru_bench.results import TrialSummary
 from tests.report_fakes import BEST, FakeStore, TestSet, add_study
 from tests.test_render import html_numbers, tex_numbers
-from tests.test_writeup import all_said
+from tests.test_writeup import all_said, said
 
 
 def with_trials(study, values, sampler="random", states=None):
@@ -95,3 +95,19 @@ def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
     text = all_said(build([grown], store).missing)
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
+
+
+@pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
+def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials, unstable):
+    store, study = torch
+    values = list(np.random.default_rng(0).uniform(0.8, 0.9, trials))
+    writeup = build([with_trials(study, values)], store)
+    page, paper = render.html(writeup), render.tex(writeup)
+    said_so = " ".join(said(search.importance_caution) for search in writeup.searches)
+    assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
+            ) == unstable  # fmt: skip
+    for text in (page, paper["report.tex"]):
+        assert ("such shares are unstable" in text) == unstable
+    for text in (page, paper["tables/search.tex"]):
+        assert "how far the best tenth of the completed trials differ in a setting from all" in text
+        assert "a setting explains" not in text

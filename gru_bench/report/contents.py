@@ -180,6 +180,8 @@ class Confidence:
     share: Number
     confidence: Number
     accuracy: Number
+    few: bool
+    """Whether so few predictions of a seed lie here that its accuracy says little: no figure shows it."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,8 @@ class Search:
     epochs: Number
     space: tuple[Dimension, ...]
     importance_method: str
+    importance_caution: Sentence
+    """Why the shares of importance are not to be relied on; empty where they are."""
     best: Number
     confirmed: Number
     test: Number
