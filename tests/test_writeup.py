@@ -352,6 +352,62 @@ def test_nothing_to_show():
         build([study], store)
 
 
+def test_how_often_the_test_reviews_were_looked_at():
+    store = FakeStore()
+    one = add_study(store, "one", {"torch": 0.0, "scratch": 0.0}, search=False)
+    two = add_study(store, "two", {"bidirectional": 0.0})
+    there = add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(seed=1), fingerprint="other")
+    alone = all_said(build([one], store).methods)
+    assert "were scored by the confirm runs of one study alone" in alone
+    assert "opened once" not in alone
+    assert "Search trials" not in alone
+    both = all_said(build([one, two], store).methods)
+    assert "The confirm runs of 2 studies (one, two) were scored on the same test reviews." in both
+    assert "Search trials saw training and validation reviews only" in both
+    assert "one study alone" in all_said(build([one, there], store).methods)
+
+
+@pytest.mark.parametrize(("seeds", "words"), [
+    ((5, 10), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU; 10 seeds or more "
+              "carry a claim: Torch GRU."),
+    ((9, 3), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU."),
+])  # fmt: skip
+def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
+    store = FakeStore()
+    for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
+        add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(300))
+    assert words in all_said(build(store.by_experiment["movie-reviews"], store).summary)
+    few, studies = three_models(seeds=3, test_set=TestSet.draw(300))
+    assert "carry" not in all_said(build(studies, few).summary)
+
+
+def spread_out(store, study, shares):
+    """Make the seeds of a study answer such shares of the test reviews rightly."""
+    for run, share in zip(study.confirms, shares, strict=True):
+        p = store.kept[run.run_id, "test"]
+        right_N = np.arange(len(p)) < share * len(p)
+        store.kept[run.run_id, "test"] = replace(
+            p, probability_N=np.where(right_N == (p.label_N == 1), 0.9, 0.1).astype(np.float32))
+
+
+@pytest.mark.parametrize(("one", "two", "words"), [
+    ((0.80, 0.84, 0.88), (0.83, 0.83, 0.83), "varies at least five times as much from seed to seed"),
+    ((0.80, 0.84, 0.88), (0.80, 0.83, 0.88), ""),
+    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "and has the fewer seeds: such intervals are known"),
+    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 5, ""),
+    ((0.84,) * 5, (0.80, 0.83, 0.86, 0.89, 0.84, 0.85), ""),
+])  # fmt: skip
+def test_intervals_known_to_be_too_narrow_say_so(one, two, words):
+    store = FakeStore()
+    for name, shares in (("scratch", one), ("torch", two)):
+        spread_out(store, add_study(store, name, {name: 0.0}, seeds=len(shares)), shares)
+    (pair,) = build(store.by_experiment["movie-reviews"], store).comparisons
+    text = said(pair.sentence)
+    assert ("too narrow" in text) == bool(words)
+    assert words in text
+    assert not words or "Scratch GRU varies" in text
+
+
 def with_margin(study, points):
     params = {key: value for key, value in study.run.params.items() if key != "margin"}
     return replace(study, run=replace(study.run, params=params if points is None else {**params, "margin": points}))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gru_bench.errors import RunError
-from gru_bench.report.confirmed import Group, Store, gather
+from gru_bench.report.confirmed import Group, Store, families, gather
 from gru_bench.report.contents import (
     Comparison,
     Row,
@@ -32,7 +32,7 @@ from gru_bench.report.learning import learning_curve
 from gru_bench.report.margin import Margin, margin_of
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.reproductions import reproductions
-from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
+from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, row_of, standing
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
 from gru_bench.report.settling import fresh_for_all, settling_commands
@@ -53,12 +53,15 @@ from gru_bench.statistics import (
     effect_size,
     holm,
     mcnemar,
+    seed_deviation,
     verdict,
 )
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
 UNCATEGORISED = "(none)"
+UNEQUAL = 5
+"""Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
 FEW = 6
 """Pairs whose verdicts open the write-up; more are left to their own section."""
 
@@ -206,8 +209,25 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison
         ),
         finding=pair.verdict.finding.value,
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
-        sentence=joined([verdict_sentence(pair), settling_sentence(pair, fresh), _checkpoints(pair, a, b)]),
+        sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b), settling_sentence(pair, fresh),
+                         _checkpoints(pair, a, b)]),
     )  # fmt: skip
+
+
+def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
+    deviations = seed_deviation(a.correct_RN), seed_deviation(b.correct_RN)
+    if None in deviations or not pair.difference.standing.has_interval:
+        return ()
+    (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
+    shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
+    if len(noisy.runs) < max(pair.difference.seeds) and large > small:
+        return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
+                "intervals are known to be somewhat too narrow.")  # fmt: skip
+    if not pair.difference.standing.has_verdict and large >= UNEQUAL * small and large > 0:
+        return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
+                "other: with so few seeds such intervals are known to be somewhat too narrow.")  # fmt: skip
+    return ()
 
 
 def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
@@ -246,7 +266,8 @@ def _summary(
     if fresh is not None and any(comparison.finding == Finding.TOO_FEW_SEEDS.value for comparison in comparisons):
         few = (("A verdict where seeds are too few takes a new confirm set: ", Number("summary.fresh", fresh, "count"),
                 " fresh seeds for each model, none of the old ones pooled."),)  # fmt: skip
-    return (accuracies, *(comparison.sentence for comparison in comparisons), *few)
+    carried = standing(rows) if len(rows) <= FEW else ()
+    return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
 
 def _methods(
@@ -262,10 +283,13 @@ def _methods(
          "is conservative. Its draws come from a fixed seed.",),
         ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
          "that ran it, and compare models only with the engine named beside them.",),
-        ("The test set was opened once, for the confirm runs; the search saw training and validation reviews only. "
-         "Seeds of the confirm runs were never used in the search.",),
-        ("Nothing here covers another training set, or the luck of tuning.",),
+        *_looks(groups),
+        ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
+         "another: where several are of one product or by one author, intervals are too narrow.",),
     ]  # fmt: skip
+    if any(group.summary.trials_asked if group.summary else group.parent.params.get("trials", "0") != "0"
+           for group in groups):
+        said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
     if pairs:
         family = pairs[0][0].family
         holm_words: Sentence = ()
@@ -284,6 +308,22 @@ def _methods(
              "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
         )  # fmt: skip
     return tuple(said)
+
+
+def _looks(groups: Sequence[Group]) -> list[Sentence]:
+    """Return how often the test reviews were looked at, as far as these studies tell."""
+    said: list[Sentence] = []
+    for place, members in enumerate(families(groups), start=1):
+        studies = list(dict.fromkeys(group.parent.run_id for group in members))
+        if len(studies) > 1:
+            names = ", ".join(dict.fromkeys(group.study for group in members))
+            count = Number(f"methods.looks-{place}", len(studies), "count", tuple(studies), members[0].example_N.size,
+                           "studies whose confirm runs were scored on the same test reviews")
+            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. A "
+                         "study planned after a look at another’s result was shaped by these reviews, which its "
+                         "intervals do not show.",))
+    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this write-up "
+                     "shows.",)]  # fmt: skip
 
 
 def _address(uri: str) -> str:
