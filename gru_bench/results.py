@@ -215,7 +215,7 @@ class StudySummary:
     """Model -> the tuned settings of its best trial; empty without a search."""
     best_value: Mapping[str, float]
     importance: Mapping[str, Mapping[str, float]]
-    """Model -> setting -> share; empty where there are too few complete trials."""
+    """Model -> setting -> share, as `importance_method` measures it; empty where there are too few complete trials."""
     importance_method: str
     data: DataSummary
     baselines: tuple[Baseline, ...]

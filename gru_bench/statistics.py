@@ -17,7 +17,11 @@ set. With D_i = q_Ai - q_Bi, theta = mean D_i and v = var(D_i)/N,
     nu = max(V^2 / (sum_m (s2_m/R_m)^2/(R_m - 1) + v^2/(N - 1)), min_m R_m - 1)
 
 and the interval is theta +- t_nu sqrt(V). One model alone: q_i for D_i. Nothing here covers the
-resampling of the training set, or the luck of tuning.
+resampling of the training set, or the luck of tuning. Known to be too narrow: with seed deviations that differ
+5-fold at 3 seeds or fewer (it covers 91-93 %), and with the noisier model on the fewer seeds.
+
+What the best of n trials is expected to reach has a conservative interval of its own: for a promised 80 % it covered
+88 % or more in simulations of 5 to 40 trials whose scores were even, skewed, or of two values (`expected_best`).
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
 """
@@ -411,9 +415,15 @@ def mean_interval(value_R: Sequence[float], confidence: float = 0.95) -> tuple[f
     return float(x_R.mean() - half), float(x_R.mean() + half)
 
 
+BEST_METHOD = (
+    "unbiased mean of the best of so many of the trials; conservative 80 % interval of the expected best of as many "
+    "fresh ones, from pointwise Clopper-Pearson limits of the distribution of a trial's score, a share from 0 to 1"
+)
+
+
 @dataclass(frozen=True)
 class BestOf:
-    """What the best of n trials reaches: the mean, and the range that holds it with the chance `central`."""
+    """What the best of n fresh trials is expected to reach, and an interval for that expectation."""
 
     trials: int
     mean: float
@@ -421,31 +431,46 @@ class BestOf:
     high: float
 
 
-def expected_best(value_B: Sequence[float], central: float = 0.8) -> list[BestOf]:
-    """Return what the best of n = 1 ... B trials reaches, n of the B drawn without replacement.
+def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[BestOf]:
+    """Return what the best of n = 1 ... B fresh trials is expected to reach, from the scores of B.
 
-    The mean is sum_j C(j - 1, n - 1)/C(B, n) x_(j), with x_(1) <= ... <= x_(B) (Dodge et al. 2019, in the unbiased
-    form of Tang et al. 2020); the best of n is at most x_(j) with the chance C(j, n)/C(B, n), which gives the
-    range. It is about independent trials of one distribution: random search, none of them cut short.
+    The estimate is sum_j C(j - 1, n - 1)/C(B, n) x_(j), with x_(1) <= ... <= x_(B) (Dodge et al. 2019, in the unbiased
+    form of Tang et al. 2020). It is about independent trials of one distribution: random search, none of them cut
+    short.
+
+    The interval is for the expectation E = integral over [0, 1] of 1 - F(x)^n, F the distribution of a trial's score.
+    Of F(x) each x has the limits of Clopper and Pearson (1934), beta quantiles that are constant between scores, and
+    E follows from the limits: the less is known beyond the best score seen, the wider. Subsets of the B at hand would
+    not do: all of their best of B are the same. For scores of two values it covers as often as those limits do, for
+    others more often.
 
     Args:
-        value_B: scores of B >= 1 trials, in any order.
-        central: chance that the best of n lies in the range, half of the rest on each side.
+        value_B: scores of B >= 1 trials, in any order; shares, from 0 to 1.
+        confidence: of the limits at each score; the interval itself covers more often.
     """
     x_B = np.sort(np.asarray(value_B, np.float64))
     if not x_B.size:
         raise ValueError("the best of some trials needs at least 1 score, but got 0")
-    if not 0 < central < 1:
-        raise ValueError(f"central must be between 0 and 1, but got {central}")
+    if not (x_B[0] >= 0 and x_B[-1] <= 1):
+        raise ValueError(f"scores must be between 0 and 1, but lie between {x_B[0]:g} and {x_B[-1]:g}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
+    size = x_B.size
     found = []
-    j_B = np.arange(1, x_B.size + 1)
-    for n in range(1, x_B.size + 1):
+    j_B = np.arange(1, size + 1)
+    # Between x_(k) and x_(k+1), k = 0 ... B, lie k scores at or below.
+    step_K = np.diff(x_B, prepend=0.0, append=1.0)
+    tail = (1 - confidence) / 2
+    least_K = np.concatenate([[0.0], special.betaincinv(j_B, size - j_B + 1, tail)])
+    most_K = np.concatenate([special.betaincinv(j_B, size - j_B + 1, 1 - tail), [1.0]])
+    for n in range(1, size + 1):
         # C(j, n)/C(B, n) as a product of quotients, by logarithms: the counts themselves overflow.
         log_B = special.gammaln(j_B + 1) - special.gammaln(np.maximum(j_B - n, 0) + 1)
         at_most_B = np.where(j_B >= n, np.exp(log_B - log_B[-1]), 0.0)
         mean = float(np.diff(at_most_B, prepend=0.0) @ x_B)
-        low, high = (x_B[np.searchsorted(at_most_B, share - 1e-12)] for share in ((1 - central) / 2, (1 + central) / 2))
-        found.append(BestOf(n, mean, float(low), float(high)))
+        low, high = (float(1 - step_K @ limit_K**n) for limit_K in (most_K, least_K))
+        # Rounding may put an end past the estimate where all scores are 0 or 1.
+        found.append(BestOf(n, mean, min(low, mean), max(high, mean)))
     return found
 
 

@@ -214,7 +214,7 @@ def add_study(
     parent = logged(
         run_hash(name, "study"), name=name, role="study", study=name, complete=finished,
         tags=tags | {"mlflow.source.name": shlex.join(["run.py", "--study", name])},
-        params={"confirm": str(seeds + failed)},
+        params={"confirm": str(seeds + failed), "margin": "1.0"},
     )  # fmt: skip
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
     store.by_experiment.setdefault(experiment, []).append(study)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench import statistics
+from gru_bench import metrics, statistics
 from gru_bench.report import render
+from gru_bench.report.figures import pictures
 from gru_bench.report.numbers import Number
 from gru_bench.report.writeup import build
 from tests.report_fakes import FakeStore, TestSet, add_study, three_models
@@ -56,6 +57,34 @@ def test_a_range_of_confidence_without_a_prediction_is_left_out():
         store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32))
     (model,) = build([study], store).reliability
     assert [(bin.low.text, bin.high.text) for bin in model.bins] == [("50", "60"), ("60", "70")]
+
+
+def test_a_range_of_few_predictions_is_marked_and_not_drawn():
+    store, (study, *_) = three_models(test_set=TestSet.draw(200))
+    for key, p in store.kept.items():
+        sure_N = np.where(np.arange(200) < 7, 0.62, 0.97)
+        store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
+    writeup = build([study], store)
+    (model,) = writeup.reliability
+    assert [(bin.low.text, bin.few) for bin in model.bins] == [("60", True), ("90", False)]
+    drawn = next(picture for picture in pictures(writeup) if picture.name == "reliability")
+    assert len(drawn.panels[0].lines[0].x) == 1
+    assert "fewer than 30 predictions of a seed are left out" in drawn.caption
+    assert len(drawn.table) == 3
+    assert "(few)" in render.html(writeup)
+    assert "(few)" in render.tex(writeup)["tables/reliability.tex"]
+
+
+def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(three):
+    store, studies, writeup = three
+    row, model = writeup.rows[0], writeup.reliability[0]
+    errors = [metrics.expected_calibration_error(p.label_N, p.probability_N) for p in predictions(store, studies[0])]
+    assert row.calibration.value == pytest.approx(np.mean(errors))
+    by_table = sum(bin.share.value * abs(bin.accuracy.value - bin.confidence.value) for bin in model.bins)
+    assert by_table != pytest.approx(row.calibration.value, abs=1e-4)
+    for text in (render.html(writeup), render.tex(writeup)["tables/reliability.tex"]):
+        assert "over ten ranges of each seed alone, then the mean over seeds" in text
+        assert "is the calibration error above" not in text
 
 
 def test_breaks_of_lines_in_a_review_are_not_shown():

@@ -100,6 +100,8 @@ def test_no_number_of_the_page_is_outside_the_write_up(three):
     writeup, page, _ = three
     text = visible_text(page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "more than 50",
+             "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
+             "5 to 9 seeds", "takes 10", "10 seeds or more",
              writeup.period, *(dict(writeup.data[0].facts)["fingerprint"],),
              *(dimension.range for search in writeup.searches for dimension in search.space),
              *(str(link.seed) for row in writeup.rows for link in row.runs),
@@ -190,7 +192,7 @@ def test_length_and_reliability_are_drawn_from_their_tables(three):
     assert table.bins[0].accuracy[1].text in drawn["lengths-1"].alternative
     (panel,) = drawn["reliability"].panels
     for line, model in zip(panel.lines, writeup.reliability, strict=True):
-        known = [part for part in model.bins if part.accuracy.value is not None]
+        known = [part for part in model.bins if part.accuracy.value is not None and not part.few]
         assert line.x == tuple(100 * part.confidence.value for part in known)
         assert line.mean == tuple(100 * part.accuracy.value for part in known)
         assert all(low <= mean <= high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
@@ -517,3 +519,22 @@ def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_pa
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
     assert "\\section{Lamps}" in files["report.tex"]
     assert "## Lamps\n\n4 lamps" in markdown_module.markdown(more)
+
+
+def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on():
+    store, studies = three_models()
+    writeup = build(studies, store, margin=0.03)
+    page, paper = render.html(writeup), render.tex(writeup)["tables/comparisons.tex"]
+    text = markdown_module.markdown(writeup)
+    found = [pair for pair in writeup.comparisons if pair.finding == "equivalent within the margin"]
+    assert found
+    for pair in found:
+        low, high = pair.narrow.ends
+        assert -0.03 < low.value < high.value < 0.03
+        assert "90 % interval" in pair.narrow.method
+        assert f"(90 %: [{low.text}, {high.text}])" in text
+        for shown in (page, paper):
+            assert low.key in shown
+            assert high.key in shown
+    for shown in (page, paper.replace("\\,\\%", " %"), text):
+        assert "detect with a chance of 80 % at the 5 % level" in shown

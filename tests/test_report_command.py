@@ -137,7 +137,10 @@ def test_without_a_tex_all_else_is_written(store, command, capsys, tmp_path, mon
 
 def test_the_margin_is_given_in_points(store, command, tmp_path):
     assert command(store, "--out", "x", "--margin", "2.5") == 0
-    assert ">2.5</data> points, fixed beforehand" in (tmp_path / "x" / "report.html").read_text()
+    page = (tmp_path / "x" / "report.html").read_text()
+    assert ">2.5</data> points, chosen when this write-up was made: at their start the studies had logged" in page
+    assert command(store, "--out", "y") == 0
+    assert ">1.0</data> points, fixed beforehand: each study logged it" in (tmp_path / "y" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
 
 
+def test_the_margin_is_part_of_a_study(tmp_path: Path) -> None:
+    assert load_study(study_file(tmp_path, GOOD)).margin == 1.0
+    assert load_study(study_file(tmp_path, "margin = 0.5\n" + GOOD)).margin == 0.5
+    with pytest.raises(UsageError, match="margin"):
+        load_study(study_file(tmp_path, "margin = 0\n" + GOOD))
+
+
 def test_some_models_of_a_study() -> None:
     assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
     assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]

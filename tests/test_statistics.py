@@ -406,27 +406,43 @@ def test_refusals(call, message):
 def test_expected_best_agrees_with_all_subsets():
     value_B = [0.81, 0.85, 0.80, 0.85, 0.88, 0.79]
     for n, found in enumerate(statistics.expected_best(value_B), start=1):
-        best = sorted(max(some) for some in combinations(value_B, n))
+        best = [max(some) for some in combinations(value_B, n)]
         assert found.trials == n
         assert found.mean == pytest.approx(np.mean(best), abs=1e-12)
-        share = np.arange(1, len(best) + 1) / len(best)
-        assert found.low == best[int(np.argmax(share >= 0.1 - 1e-12))]
-        assert found.high == best[int(np.argmax(share >= 0.9 - 1e-12))]
+
+
+def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score():
+    value_B, n = [0.2, 0.5, 0.5, 0.9], 3
+    found = statistics.expected_best(value_B)[n - 1]
+    # F is one of 0, 1/4, 3/4 and 1 of four scores between these; its limits are those of a binomial share.
+    steps, at_or_below = (0.2, 0.3, 0.4, 0.1), (0, 1, 3, 4)
+    limits = [stats.binomtest(k, 4).proportion_ci(0.8, method="exact") for k in at_or_below]
+    assert found.low == pytest.approx(1 - sum(s * i.high**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
+    assert found.high == pytest.approx(1 - sum(s * i.low**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
 
 
 def test_expected_best_ends_at_the_mean_and_at_the_best():
-    value_B = np.random.default_rng(0).normal(size=400)
+    value_B = np.random.default_rng(0).beta(30, 4, size=400)
     found = statistics.expected_best(value_B)
     assert found[0].mean == pytest.approx(value_B.mean())
-    assert found[-1].mean == found[-1].low == found[-1].high == pytest.approx(value_B.max())
+    assert found[-1].mean == pytest.approx(value_B.max())
     assert all(b.mean >= a.mean and b.low >= a.low for a, b in pairwise(found))
+    assert all(one.low < one.mean < one.high for one in found)
+
+
+def test_more_trials_do_not_make_the_best_of_all_of_them_certain():
+    (*_, last) = statistics.expected_best([0.86, 0.87, 0.88])
+    assert last.low < 0.88 - 0.01
+    assert last.high > 0.88 + 0.01
 
 
 def test_expected_best_of_nothing():
     with pytest.raises(ValueError, match="needs at least 1 score, but got 0"):
         statistics.expected_best([])
-    with pytest.raises(ValueError, match="central must be between 0 and 1, but got 1"):
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1, but got 1"):
         statistics.expected_best([0.5], 1)
+    with pytest.raises(ValueError, match=r"scores must be between 0 and 1, but lie between 0\.5 and 88"):
+        statistics.expected_best([0.5, 88])
 
 
 def test_examples_for_are_the_fewest_that_do():

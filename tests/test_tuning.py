@@ -17,7 +17,7 @@ from gru_bench.report.writeup import build
 from gru_bench.results import TrialSummary
 from tests.report_fakes import BEST, FakeStore, TestSet, add_study
 from tests.test_render import html_numbers, tex_numbers
-from tests.test_writeup import all_said
+from tests.test_writeup import all_said, said
 
 
 def with_trials(study, values, sampler="random", states=None):
@@ -49,12 +49,15 @@ def test_the_expected_best_of_random_trials(torch):
     (line,) = picture.panels[0].lines
     assert line.x == (1, 2, 3, 5, 8, 12, 16, 20)
     assert line.mean == tuple(100 * point.best.value for point in best.points)
-    assert all(low < mean < high for low, mean, high in list(zip(line.low, line.mean, line.high, strict=True))[:-1])
+    assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
     assert [row[2:] for row in picture.table[1:]] == [
         (point.best.value, point.best.low, point.best.high) for point in best.points]  # fmt: skip
     assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
     assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
+    for text in (picture.caption, page, markdown(writeup), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
+        assert "fresh random trials" in text
+        assert "80 % interval of that expectation" in text
     last = best.points[-1]
     ends = ", ".join(end.text for end in last.best.ends)
     assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(writeup)
@@ -92,3 +95,19 @@ def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
     text = all_said(build([grown], store).missing)
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
+
+
+@pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
+def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials, unstable):
+    store, study = torch
+    values = list(np.random.default_rng(0).uniform(0.8, 0.9, trials))
+    writeup = build([with_trials(study, values)], store)
+    page, paper = render.html(writeup), render.tex(writeup)
+    said_so = " ".join(said(search.importance_caution) for search in writeup.searches)
+    assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
+            ) == unstable  # fmt: skip
+    for text in (page, paper["report.tex"]):
+        assert ("such shares are unstable" in text) == unstable
+    for text in (page, paper["tables/search.tex"]):
+        assert "how far the best tenth of the completed trials differ in a setting from all" in text
+        assert "a setting explains" not in text

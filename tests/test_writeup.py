@@ -352,6 +352,87 @@ def test_nothing_to_show():
         build([study], store)
 
 
+def test_how_often_the_test_reviews_were_looked_at():
+    store = FakeStore()
+    one = add_study(store, "one", {"torch": 0.0, "scratch": 0.0}, search=False)
+    two = add_study(store, "two", {"bidirectional": 0.0})
+    there = add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(seed=1), fingerprint="other")
+    alone = all_said(build([one], store).methods)
+    assert "were scored by the confirm runs of one study alone" in alone
+    assert "opened once" not in alone
+    assert "Search trials" not in alone
+    both = all_said(build([one, two], store).methods)
+    assert "The confirm runs of 2 studies (one, two) were scored on the same test reviews." in both
+    assert "Search trials saw training and validation reviews only" in both
+    assert "one study alone" in all_said(build([one, there], store).methods)
+
+
+@pytest.mark.parametrize(("seeds", "words"), [
+    ((5, 10), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU; 10 seeds or more "
+              "carry a claim: Torch GRU."),
+    ((9, 3), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU."),
+])  # fmt: skip
+def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
+    store = FakeStore()
+    for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
+        add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(300))
+    assert words in all_said(build(store.by_experiment["movie-reviews"], store).summary)
+    few, studies = three_models(seeds=3, test_set=TestSet.draw(300))
+    assert "carry" not in all_said(build(studies, few).summary)
+
+
+def spread_out(store, study, shares):
+    """Make the seeds of a study answer such shares of the test reviews rightly."""
+    for run, share in zip(study.confirms, shares, strict=True):
+        p = store.kept[run.run_id, "test"]
+        right_N = np.arange(len(p)) < share * len(p)
+        store.kept[run.run_id, "test"] = replace(
+            p, probability_N=np.where(right_N == (p.label_N == 1), 0.9, 0.1).astype(np.float32))
+
+
+@pytest.mark.parametrize(("one", "two", "words"), [
+    ((0.80, 0.84, 0.88), (0.83, 0.83, 0.83), "varies at least five times as much from seed to seed"),
+    ((0.80, 0.84, 0.88), (0.80, 0.83, 0.88), ""),
+    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "and has the fewer seeds: such intervals are known"),
+    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 5, ""),
+    ((0.84,) * 5, (0.80, 0.83, 0.86, 0.89, 0.84, 0.85), ""),
+])  # fmt: skip
+def test_intervals_known_to_be_too_narrow_say_so(one, two, words):
+    store = FakeStore()
+    for name, shares in (("scratch", one), ("torch", two)):
+        spread_out(store, add_study(store, name, {name: 0.0}, seeds=len(shares)), shares)
+    (pair,) = build(store.by_experiment["movie-reviews"], store).comparisons
+    text = said(pair.sentence)
+    assert ("too narrow" in text) == bool(words)
+    assert words in text
+    assert not words or "Scratch GRU varies" in text
+
+
+def with_margin(study, points):
+    params = {key: value for key, value in study.run.params.items() if key != "margin"}
+    return replace(study, run=replace(study.run, params=params if points is None else {**params, "margin": points}))
+
+
+@pytest.mark.parametrize(("logged", "asked", "value", "words"), [
+    (("2.0", "2.0"), None, 0.02, "2.0 points, fixed beforehand: each study logged it at its start."),
+    (("2.0", "2.0"), 0.02, 0.02, "2.0 points, fixed beforehand"),
+    (("2.0", "2.0"), 0.01, 0.01, "1.0 points, chosen when this write-up was made: at their start the studies had "
+                                 "logged 2.0."),
+    (("1.0", "2.0"), None, 0.01, "the studies had logged 1.0 and 2.0."),
+    (("1.0", None), None, 0.01, "the studies had logged 1.0, and some had logged none."),
+    ((None, None), None, 0.01, "chosen when this write-up was made: no study had logged one at its start."),
+    (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
+])  # fmt: skip
+def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
+    store = FakeStore()
+    studies = [with_margin(add_study(store, name, {name: 0.0}), points)
+               for name, points in zip(("scratch", "torch"), logged, strict=True)]  # fmt: skip
+    writeup = build(studies, store, margin=asked)
+    assert writeup.margin.value == value
+    assert words in all_said(writeup.methods)
+    assert ("was not fixed before the runs" in all_said(writeup.missing)) == ("beforehand" not in words)
+
+
 def test_missing_metrics_are_dashes_and_never_zero():
     store, (study, *_) = three_models()
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
@@ -412,16 +493,17 @@ def test_verdicts_in_words(pair, words):
 def test_inconclusive_names_what_would_settle_it():
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
-    assert "This design detects a difference of 1.4 points." in text
+    assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
     assert "takes more test examples (on these, no number of seeds would do: the limit for very many is" in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
     few = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
     assert "takes more test examples (on these, more than 50 seeds for each model)" in said(settling_sentence(few))
+    assert "--test-data FILE" in said(settling_sentence(few))
     wide = pair_of(0.01, 0.03, margin=0.02)
-    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in said(
-        settling_sentence(wide)
-    )
+    told = said(settling_sentence(wide))
+    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in told
+    assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
     assert settling_sentence(pair_of(0.03, 0.008)) == ()
 
 

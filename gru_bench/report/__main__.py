@@ -55,9 +55,9 @@ def report(
         help="Folder to write to.", show_default="reports/ and the name of the experiment or study")] = None,
     experiment: Annotated[str | None, typer.Option(
         help="The experiment (one for each data set).", show_default="the one written last")] = None,
-    margin: Annotated[float, typer.Option(
-        help="The largest difference without practical weight, in points of accuracy; "
-        "to be fixed before looking.")] = 1.0,
+    margin: Annotated[float | None, typer.Option(
+        help="The largest difference without practical weight, in points of accuracy. Another than the studies logged "
+        "at their start is said to have been chosen afterwards.", show_default="the studies'")] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing: compute the write-up in this folder again, and name every number that differs from what "
         "MLflow holds and every run that is gone.", show_default=False)] = None,
@@ -81,8 +81,8 @@ def report(
     for remark in (*choice.remarks, *unfed):
         console.print(remark, markup=False)
     whole = writeup.build(
-        choice.studies, store, experiment=choice.experiment, margin=margin / 100, missing=choice.missing,
-        tracking_uri=store.uri, taken=choice.known,
+        choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
+        missing=choice.missing, tracking_uri=store.uri, taken=choice.known,
     )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "write-up")
@@ -168,8 +168,8 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
                   f"{store.uri} give", markup=False, soft_wrap=True)
 
 
-def _check(out: Path | None, margin: float) -> None:
-    if not 0 < margin <= 50:
+def _check(out: Path | None, margin: float | None) -> None:
+    if margin is not None and not 0 < margin <= 50:
         raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
     for place in (out, *out.parents) if out is not None else ():
         if place.exists():

@@ -96,6 +96,8 @@ class Comparison:
     """The difference over the larger of the two deviations over seeds."""
     chance: Number
     finding: str
+    narrow: Number | None
+    """The difference with its 90 % interval, where the finding rests on that."""
     sentence: Sentence
 
 
@@ -178,6 +180,8 @@ class Confidence:
     share: Number
     confidence: Number
     accuracy: Number
+    few: bool
+    """Whether so few predictions of a seed lie here that its accuracy says little: no figure shows it."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ class HardReviews:
 
 @dataclass(frozen=True)
 class BestOfTrials:
-    """What the best of so many random trials reaches on validation."""
+    """What the best of so many fresh random trials is expected to reach on validation."""
 
     trials: Number
     best: Number
@@ -266,6 +270,8 @@ class Search:
     epochs: Number
     space: tuple[Dimension, ...]
     importance_method: str
+    importance_caution: Sentence
+    """Why the shares of importance are not to be relied on; empty where they are."""
     best: Number
     confirmed: Number
     test: Number
@@ -338,7 +344,7 @@ class Writeup:
     baselines: tuple[BaselineRow, ...]
     below_baseline: tuple[Sentence, ...]
     margin: Number
-    """The largest difference of no practical weight, fixed beforehand."""
+    """The largest difference of no practical weight."""
     comparisons: tuple[Comparison, ...]
     settling: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""

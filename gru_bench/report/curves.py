@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gru_bench.report.contents import Curve, Epoch, ExpectedBest, Reliability
+from gru_bench.report.contents import Confidence, Curve, Epoch, ExpectedBest, Reliability
 from gru_bench.report.drawing import (
     MARKERS,
     PANELS,
@@ -22,6 +22,7 @@ from gru_bench.report.drawing import (
     percent_axis,
     short,
 )
+from gru_bench.report.examples import LEAST
 from gru_bench.report.numbers import Number
 from gru_bench.report.picture import Cell, Panel, Picture, Series, of_models, value_and_ends, with_interval
 
@@ -140,16 +141,18 @@ def reliability_picture(models: Sequence[Reliability]) -> Picture:
         points = [
             (100 * part.confidence.value, *(
                 100 * (part.accuracy.value if end is None else end) for end in (None, *_ends(part.accuracy))))
-            for part in model.bins
+            for part in _dense(model)
             if part.confidence.value is not None and part.accuracy.value is not None
         ]  # fmt: skip
         x, mean, low, high = zip(*points, strict=True)
         lines.append(Line(place, x, mean, low, high))
     panel = Panel("accuracy, %", tuple(lines), 1, "confidence, %,")
+    left_out = any(len(_dense(model)) < len(model.bins) for model in models)
+    few = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them." if left_out else ""
     return Picture(
         "reliability",
         "How often predictions of a given confidence are right: means over seeds, the band from the lowest to the "
-        "highest seed. On the dotted line confidence is accuracy; below it a model is too sure of itself.",
+        f"highest seed. On the dotted line confidence is accuracy; below it a model is too sure of itself.{few}",
         _reliability_words(models),
         lambda style: _reliability(panel, [model.label for model in models], style),
         [("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy", "low",
@@ -159,6 +162,11 @@ def reliability_picture(models: Sequence[Reliability]) -> Picture:
             for model in models for part in model.bins)],
         of_models([model.label for model in models]), (panel,),
     )  # fmt: skip
+
+
+def _dense(model: Reliability) -> list[Confidence]:
+    """Return the ranges that are drawn: those with enough predictions, or all where none has."""
+    return [part for part in model.bins if not part.few] or list(model.bins)
 
 
 def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
@@ -180,7 +188,7 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
 
 
 def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
-    """Return what the best of so many random trials reaches on validation, with the range that holds it."""
+    """Return what the best of so many fresh random trials is expected to reach on validation, with its interval."""
     lines = []
     for place, model in enumerate(found[:OVERLAID]):
         points = [(point.trials.value or 0, *(100 * (end or 0) for end in value_and_ends(point.best)))
@@ -192,8 +200,8 @@ def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
     rest = f" The table holds all {len(found)} models." if len(found) > OVERLAID else ""
     return Picture(
         "expected-best",
-        "Best validation accuracy to be expected of so many random trials; the band holds it with a chance of "
-        f"80 %.{rest}",
+        "Best validation accuracy to be expected of so many fresh random trials. The band is an 80 % interval of that "
+        f"expectation, on the safe side: it is wide where little is known beyond the best trial seen.{rest}",
         _budget_words(found),
         lambda style: _budget(panel, labels[:OVERLAID], style),
         [("model", "trials", "expected best", "low", "high"), *(
@@ -233,7 +241,7 @@ def _reliability_words(models: Sequence[Reliability]) -> str:
     parts = [
         f"{model.label}: " + ", ".join(
             f"{part.accuracy.text} % right at {part.confidence.text} %"
-            for part in model.bins if part.accuracy.value is not None
+            for part in _dense(model) if part.accuracy.value is not None
         )
         for model in models
     ]  # fmt: skip

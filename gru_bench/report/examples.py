@@ -29,6 +29,8 @@ LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
+LEAST = 30
+"""Predictions of a seed in a range of confidence below which their accuracy, give or take ten points, says little."""
 HARD = 6
 """Reviews shown of each kind."""
 WIDTH = 200
@@ -96,11 +98,12 @@ def reliability(group: Group) -> Reliability:
         if not some:
             continue
         bins.append(Confidence(
-            low=group.number(f"{part}.from", ranges[0].low, "percent", decimals=0),
-            high=group.number(f"{part}.to", ranges[0].high, "percent", decimals=0),
+            low=group.number(f"{part}.from", ranges[0].low, "percent", "an end of the range", decimals=0),
+            high=group.number(f"{part}.to", ranges[0].high, "percent", "an end of the range", decimals=0),
             share=group.over_runs(f"{part}.share", [r.examples / group.example_N.size for r in ranges], "percent"),
             confidence=group.over_runs(f"{part}.confidence", [found.confidence for found in some], "percent"),
             accuracy=group.over_runs(f"{part}.accuracy", [found.accuracy for found in some], "percent"),
+            few=sum(r.examples for r in ranges) < LEAST * len(ranges),
         ))  # fmt: skip
     return Reliability(group.key, group.label, tuple(bins))
 

@@ -21,6 +21,7 @@ from gru_bench.results import Baseline
 from gru_bench.statistics import Standing, accuracy_interval, f1_interval, seed_deviation
 from gru_bench.tracking import LoggedStudy
 
+DEVIATION = "standard deviation over seeds in points, noise of the test set taken out"
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
 
 
@@ -59,7 +60,7 @@ def row_of(group: Group, store: Store) -> Row:
         accuracy=group.estimate("accuracy", accuracy),
         deviation=group.number(
             "deviation", deviation, "percent",
-            "standard deviation over seeds in points, noise of the test set taken out", decimals=2,
+            DEVIATION, decimals=2,
         ),
         f1=group.estimate("f1", f1),
         precision=of_seeds("precision", "precision", "percent"),
@@ -104,6 +105,20 @@ def caution(group: Group) -> Sentence:
             return (f"{group.label} rests on ", seeds, " seeds: too few for a verdict.")
         case _:
             return ()
+
+
+def standing(rows: Sequence[Row]) -> Sentence:
+    """Return what the number of seeds allows to be said of each model; empty where none has five."""
+    names: dict[Standing, list[str]] = {}
+    for row in rows:
+        names.setdefault(Standing.of(int(row.seeds.value or 0)), []).append(row.label)
+    verdict, claim = (names.get(one, []) for one in (Standing.VERDICT, Standing.CLAIM))
+    parts = []
+    if verdict:
+        parts.append(f"5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: {', '.join(verdict)}")
+    if claim:
+        parts.append(f"10 seeds or more carry a claim: {', '.join(claim)}")
+    return (f"{'; '.join(parts)}.",) if parts else ()
 
 
 def _settings(group: Group) -> tuple[Setting, ...]:

@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gru_bench.report.numbers import Math, Number, Sentence, decimals_for
+from gru_bench.report.numbers import NBSP, Math, Number, Sentence, decimals_for
 from gru_bench.statistics import Design, Estimate, Finding, Standing, Verdict
 
+DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
+FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
 SEEDS = (10, 20, 50)
 """Sizes of a confirm set that are considered where more test examples are needed."""
+
+
+MORE_EXAMPLES = (
+    "To get them, gather more labelled reviews and begin a study with them, under another --study-name: in a file of "
+    "their own, --test-data FILE, or in a larger --data FILE, of which a tenth is kept for the test.",
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,9 @@ class Pair:
 
     @property
     def margin(self) -> Number:
-        """Return the margin fixed beforehand."""
-        return plain_points(f"{self.key}.margin", self.verdict.margin)
+        """Return the margin that the verdict uses."""
+        return plain_points(
+            f"{self.key}.margin", self.verdict.margin, method="the largest difference of no practical weight")
 
     @property
     def detectable(self) -> Number | None:
@@ -74,7 +83,7 @@ class Pair:
         value = self.design.detectable(seeds, self.difference.examples)
         return plain_points(
             f"{self.key}.detectable", value, self.runs, self.difference.examples,
-            "detected with a chance of 80 % at the 5 % level",
+            DETECTED,
         )  # fmt: skip
 
 
@@ -120,7 +129,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
 
 
 def fresh_seeds(pair: Pair) -> int | None:
-    """Return how many fresh seeds a side would settle an open comparison; None where none or no number would."""
+    """Return how many fresh seeds a side could settle an open comparison; None where none or no number could."""
     if pair.verdict.finding is Finding.TOO_FEW_SEEDS:
         return SEEDS[0]
     if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
@@ -130,7 +139,7 @@ def fresh_seeds(pair: Pair) -> int | None:
 
 
 def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
-    """Return what would settle an open comparison; empty for the other verdicts.
+    """Return what could settle an open comparison; empty for the other verdicts.
 
     Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
 
@@ -143,37 +152,43 @@ def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
         needs_examples = pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None
         return _more_examples(pair, pair.design) if needs_examples and pair.design is not None else ()
     fresh, examples = max(least, together or 0), pair.difference.examples
-    count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples)
+    count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples, FRESH)
     if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
         return ()  # said once for all such pairs
     reach = plain_points(
-        f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples
+        f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples,
+        DETECTED,
     )
     return (
         "A new confirm set of ", count, " fresh seeds for each model, none of the old ones pooled, would detect "
-        "a difference of ", reach, " points.",
+        "a true difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
     )  # fmt: skip
 
 
 def _more_examples(pair: Pair, design: Design) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
-    floor = plain_points(f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples)
+    floor = plain_points(
+        f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
     if (floor.value or 0) < margin:
-        start: Sentence = ("To settle it at ", pair.margin, " points takes more test examples (on these, more than 50 "
-                           "seeds for each model)")  # fmt: skip
+        start: Sentence = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples "
+                           "(on these, more than 50 seeds for each model)")  # fmt: skip
     else:
-        start = ("To settle it at ", pair.margin, " points takes more test examples (on these, no number of seeds "
-                 "would do: the limit for very many is ", floor, " points)")  # fmt: skip
+        start = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples (on these, "
+                 "no number of seeds would do: the limit for very many is ", floor, " points)")  # fmt: skip
     at_hand = min(pair.difference.seeds)
     for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
         needed = design.examples_for(margin, seeds)
         if needed is not None:
             return (
-                *start, "; about ", Number(f"{pair.key}.needed-examples", -(-needed // 100) * 100, "count", pair.runs),
-                " would do, with a new confirm set of ", Number(f"{pair.key}.needed-seeds", seeds, "count", pair.runs),
-                " seeds for each model.",
+                *start, "; about ", Number(
+                    f"{pair.key}.needed-examples", -(-needed // 100) * 100, "count", pair.runs, examples,
+                    "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+                " would do, with a new confirm set of ", Number(
+                    f"{pair.key}.needed-seeds", seeds, "count", pair.runs, examples,
+                    "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
+                " seeds for each model. ", *MORE_EXAMPLES,
             )  # fmt: skip
-    return (*start, ".")
+    return (*start, ". ", *MORE_EXAMPLES)
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
@@ -189,12 +204,13 @@ def _inconclusive(pair: Pair) -> Sentence:
     detectable = pair.detectable
     reach: Sentence = ()
     if detectable is not None:
-        reach = (" This design detects a difference of ", detectable, " points.")
+        reach = (" Runs like these detect a true difference of ", detectable, f" points with a chance of 80{NBSP}%.")
     alone: Sentence = ()
     if not pair.difference.at(0.95).low <= 0 <= pair.difference.at(0.95).high:
         alone = (
             " Taken alone the interval leaves out 0, but among ",
-            Number(f"{pair.key}.family", pair.family, "count", pair.runs),
+            Number(f"{pair.key}.family", pair.family, "count", pair.runs, pair.difference.examples,
+                   "pairs tested together"),
             " pairs one such finding may be chance.",
         )
     return (
@@ -203,7 +219,8 @@ def _inconclusive(pair: Pair) -> Sentence:
 
 
 def _too_few(pair: Pair) -> Sentence:
-    seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs)
+    seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs,
+                   pair.difference.examples, "of the model with fewer")
     start: Sentence = (f"No verdict on {pair.a} against {pair.b} from ", seeds)
     match pair.difference.standing:
         case Standing.EXAMPLES_ONLY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimensi
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.section import Evidence, Histories
 from gru_bench.report.sentences import joined
+from gru_bench.results import TrialSummary
+from gru_bench.statistics import BEST_METHOD
 from gru_bench.statistics import expected_best as best_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -34,6 +37,10 @@ HOMEWORK: Mapping[str, float] = {
 """The settings of the homework from which the comparison of these models started, as far as they are tuned."""
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, and the whole search besides."""
+STABLE_TRIALS = 20
+"""Completed trials below which a best tenth of one or two says more of luck than of settings."""
+BEST_SHARE = 0.1
+"""Of the completed trials: what PED-ANOVA takes for the good ones, in Optuna's default."""
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 PRUNERS = {"median": "median pruner", "none": "none pruned"}
 
@@ -86,12 +93,26 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
         epochs=Number(f"{group.key}.search.epochs", summary.epochs, "count", own),
         space=tuple(space),
         importance_method=plain(summary.importance_method) if importance else "",
+        importance_caution=_unstable(group, trials) if importance else (),
         best=best_number,
         confirmed=confirmed,
         test=row.accuracy,
         gap=gap,
         edges=edge,
     )
+
+
+def _unstable(group: Group, trials: Sequence[TrialSummary]) -> Sentence:
+    """Return what shares of importance rest on where that is little."""
+    complete = sum(trial.state == "complete" for trial in trials)
+    if complete >= STABLE_TRIALS:
+        return ()
+    own = (group.parent.run_id,)
+    return (f"{group.label}: importance compares the best tenth of ",
+            Number(f"{group.key}.search.complete", complete, "count", own), " completed trials, which is ",
+            Number(f"{group.key}.search.best-tenth", math.ceil(BEST_SHARE * complete), "count", own,
+                   method="a tenth of the completed trials, rounded up"),
+            ", with all of them; below about 20 completed trials such shares are unstable.")  # fmt: skip
 
 
 def _kept_accuracy(run: LoggedRun, histories: Histories) -> float | None:
@@ -154,8 +175,7 @@ def expected_best(group: Group) -> ExpectedBest | None:
             part = f"{group.key}.best-of-{found.trials}"
             points.append(BestOfTrials(
                 Number(f"{part}.trials", found.trials, "count", (group.parent.run_id,)),
-                Number(part, found.mean, "percent", (group.parent.run_id,), len(scores),
-                       "mean of the best of so many random trials; range that holds it with a chance of 80 %",
+                Number(part, found.mean, "percent", (group.parent.run_id,), len(scores), BEST_METHOD,
                        found.low, found.high),
             ))  # fmt: skip
     return ExpectedBest(group.key, group.label, tuple(points))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gru_bench.errors import RunError
-from gru_bench.report.confirmed import Group, Store, gather
+from gru_bench.report.confirmed import Group, Store, families, gather
 from gru_bench.report.contents import (
     Comparison,
     Row,
@@ -29,9 +29,10 @@ from gru_bench.report.homework import closing, conclusions, findings, opening
 from gru_bench.report.insight import insight_section
 from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
+from gru_bench.report.margin import Margin, margin_of
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.reproductions import reproductions
-from gru_bench.report.rows import baseline_rows, below_baseline, caution, row_of
+from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, row_of, standing
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
 from gru_bench.report.settling import fresh_for_all, settling_commands
@@ -44,7 +45,6 @@ from gru_bench.report.tuning import (
 )
 from gru_bench.statistics import (
     ALPHA,
-    MARGIN,
     Design,
     Estimate,
     Finding,
@@ -53,12 +53,15 @@ from gru_bench.statistics import (
     effect_size,
     holm,
     mcnemar,
+    seed_deviation,
     verdict,
 )
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
 UNCATEGORISED = "(none)"
+UNEQUAL = 5
+"""Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
 FEW = 6
 """Pairs whose verdicts open the write-up; more are left to their own section."""
 
@@ -69,7 +72,7 @@ def build(
     *,
     experiment: str = "",
     title: str = "",
-    margin: float = MARGIN,
+    margin: float | None = None,
     missing: Sequence[Sentence] = (),
     tracking_uri: str = "",
     taken: Collection[str] = (),
@@ -81,7 +84,8 @@ def build(
         store: gives their curves and predictions.
         experiment: the name under which the runs are kept.
         title: of the write-up; by default made from the names of the studies.
-        margin: the largest difference of no practical weight; 0.01 is one point of accuracy.
+        margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
+            that the studies logged at their start, where they agree.
         missing: what is known to be missing already.
         tracking_uri: where the store is, for the record.
         taken: names of other studies, which a new one must not have.
@@ -101,7 +105,10 @@ def build(
     run_ids = [run.run_id for group in gathered for run in group.runs]
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     evidence = Evidence(studies, gathered, store, histories)
-    pairs, not_compared = _pairs(gathered, margin)
+    chosen = margin_of(studies, margin)
+    pairs, not_compared = _pairs(gathered, chosen.value)
+    if chosen.caution and (pairs or any(study.contrasts for study in studies)):
+        gaps.append(chosen.caution)
     fresh = fresh_for_all([pair for pair, _, _ in pairs])
     comparisons = tuple(_comparison(pair, a, b, fresh) for pair, a, b in pairs)
     searches = searches_of(evidence, rows)
@@ -114,7 +121,7 @@ def build(
         Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared else None,
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
-        *findings(reproduced, evidence, margin),
+        *findings(reproduced, evidence, chosen.value),
         insight_section(evidence),
         *closing(reproduced, comparisons),
         Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
@@ -133,7 +140,7 @@ def build(
         rows=rows,
         baselines=baselines,
         below_baseline=below_baseline(rows, baselines),
-        margin=Number("methods.margin", margin, "percent"),
+        margin=chosen.number,
         comparisons=comparisons,
         settling=settling_commands(pairs, {*taken, *(group.study for group in gathered)}),
         not_compared=not_compared,
@@ -150,7 +157,7 @@ def build(
         data=data,
         counts=run_counts(studies),
         runs=known_runs(studies, store),
-        methods=_methods(gathered, pairs, margin),
+        methods=_methods(gathered, pairs, chosen),
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(
             "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing),
@@ -201,8 +208,26 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison
             pair.difference.examples, "share of pairs of seeds, ties counting half, on this test set", decimals=0,
         ),
         finding=pair.verdict.finding.value,
-        sentence=joined([verdict_sentence(pair), settling_sentence(pair, fresh), _checkpoints(pair, a, b)]),
+        narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
+        sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b), settling_sentence(pair, fresh),
+                         _checkpoints(pair, a, b)]),
     )  # fmt: skip
+
+
+def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
+    deviations = seed_deviation(a.correct_RN), seed_deviation(b.correct_RN)
+    if None in deviations or not pair.difference.standing.has_interval:
+        return ()
+    (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
+    shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
+    if len(noisy.runs) < max(pair.difference.seeds) and large > small:
+        return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
+                "intervals are known to be somewhat too narrow.")  # fmt: skip
+    if not pair.difference.standing.has_verdict and large >= UNEQUAL * small and large > 0:
+        return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
+                "other: with so few seeds such intervals are known to be somewhat too narrow.")  # fmt: skip
+    return ()
 
 
 def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
@@ -241,11 +266,12 @@ def _summary(
     if fresh is not None and any(comparison.finding == Finding.TOO_FEW_SEEDS.value for comparison in comparisons):
         few = (("A verdict where seeds are too few takes a new confirm set: ", Number("summary.fresh", fresh, "count"),
                 " fresh seeds for each model, none of the old ones pooled."),)  # fmt: skip
-    return (accuracies, *(comparison.sentence for comparison in comparisons), *few)
+    carried = standing(rows) if len(rows) <= FEW else ()
+    return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
 
 def _methods(
-    groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: float
+    groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
 ) -> tuple[Sentence, ...]:
     """Return how the numbers were got, and what they do not cover."""
     said: list[Sentence] = [
@@ -257,19 +283,21 @@ def _methods(
          "is conservative. Its draws come from a fixed seed.",),
         ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
          "that ran it, and compare models only with the engine named beside them.",),
-        ("The test set was opened once, for the confirm runs; the search saw training and validation reviews only. "
-         "Seeds of the confirm runs were never used in the search.",),
-        ("Nothing here covers another training set, or the luck of tuning.",),
+        *_looks(groups),
+        ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
+         "another: where several are of one product or by one author, intervals are too narrow.",),
     ]  # fmt: skip
+    if any(group.summary.trials_asked if group.summary else group.parent.params.get("trials", "0") != "0"
+           for group in groups):
+        said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
     if pairs:
         family = pairs[0][0].family
-        size = Number("methods.margin", margin, "percent")
         holm_words: Sentence = ()
         if family > 1:
             level = Number("methods.level", ALPHA, "p")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
                           " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
-        said.append(("Verdicts use a margin of ", size, " points, fixed beforehand.", *holm_words))
+        said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
     models = {group.model: group for group in groups}
     if "scratch" in models and "torch" in models:
         reset = models["scratch"].runs[0].params.get("model.reset", "after")
@@ -280,6 +308,22 @@ def _methods(
              "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
         )  # fmt: skip
     return tuple(said)
+
+
+def _looks(groups: Sequence[Group]) -> list[Sentence]:
+    """Return how often the test reviews were looked at, as far as these studies tell."""
+    said: list[Sentence] = []
+    for place, members in enumerate(families(groups), start=1):
+        studies = list(dict.fromkeys(group.parent.run_id for group in members))
+        if len(studies) > 1:
+            names = ", ".join(dict.fromkeys(group.study for group in members))
+            count = Number(f"methods.looks-{place}", len(studies), "count", tuple(studies), members[0].example_N.size,
+                           "studies whose confirm runs were scored on the same test reviews")
+            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. A "
+                         "study planned after a look at another’s result was shaped by these reviews, which its "
+                         "intervals do not show.",))
+    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this write-up "
+                     "shows.",)]  # fmt: skip
 
 
 def _address(uri: str) -> str:

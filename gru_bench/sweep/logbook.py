@@ -77,7 +77,8 @@ class Logbook:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         # The params last: they tell that all of it is there.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
-                           "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name})
+                           "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
+                           "margin": spec.margin})
 
     def begin(
         self, label: str, role: str, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]

@@ -99,6 +99,8 @@ class StudySpec(Section):
     """Model -> settings that it alone has, such as its engine."""
     contrasts: Contrasts | None = None
     stretches: Stretches | None = None
+    margin: Annotated[float, Field(gt=0, le=50)] = 1.0
+    """The largest difference of no practical weight, in points of accuracy: the study's write-up judges by it."""
     diagnostics: bool = False
     """Whether one confirm run of each model is looked into: its gradients through time, its gates, its words."""
     memory: Memory | None = None

@@ -302,7 +302,11 @@ class Search:
         ]
 
     def importance(self) -> dict[str, float]:
-        """Return each setting's share in the spread of the objective; empty below a handful of complete trials."""
+        """Return, as shares, how far the best tenth of the complete trials differ from all in each setting.
+
+        PED-ANOVA measures the divergence of two densities of a setting: over the best tenth, and over all complete
+        trials (Watanabe et al. 2023). Empty below a handful of complete trials.
+        """
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) < IMPORTANCE_TRIALS or len({trial.value for trial in complete}) < 2:
             return {}
