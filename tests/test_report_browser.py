@@ -303,6 +303,22 @@ def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
     assert "Means over the seeds that reached the epoch" in " ".join(shown.split())
 
 
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
+    page = (pages / "three.html").read_text(encoding="utf-8")
+    rows = "".join(f'<tr><th scope="row">line {n}</th><td>{n}</td></tr>' for n in range(150))
+    table = f'<table><thead><tr><th>Headword</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
+    (tmp_path / "page.html").write_text(page.replace("</main>", f"{table}</main>"), encoding="utf-8")
+    browser.look(media="print")
+    browser.open(tmp_path / "page.html")
+    (tmp_path / "page.pdf").write_bytes(browser.paper())
+    shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    sheets = [sheet for sheet in shown.split("\f") if re.search(r"line \d+", sheet)]
+    assert len(sheets) > 2
+    assert all("Headword" in sheet for sheet in sheets)
+
+
 NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
 
 
@@ -358,9 +374,10 @@ def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
     assert browser.run('document.querySelectorAll("a.n").length') > 100
 
 
-@pytest.mark.parametrize("case", ["three", "hostile"])
-def test_no_table_scrolls_on_a_desk(case, browser, pages):
-    browser.look(1280)
+@pytest.mark.parametrize("width", [1024, 1200, 1280])
+@pytest.mark.parametrize("case", ["three", "hostile", "homework"])
+def test_no_table_scrolls_on_a_desk(case, width, browser, pages):
+    browser.look(width)
     browser.open(pages / f"{case}.html")
     scrolling = browser.run("""(() => {
       for (const element of document.querySelectorAll("details")) element.open = true;
