@@ -35,7 +35,8 @@ MEASURE = """(() => {
   const small = [...document.querySelectorAll("nav a, button")]
     .filter(a => a.getBoundingClientRect().height < 24).map(a => a.textContent);
   return {overflow: root.scrollWidth - root.clientWidth, escapes, small, ink: style.color, paper: style.backgroundColor,
-          figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width)};
+          figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width)
+            .filter(width => width)};
 })()"""
 
 
@@ -208,7 +209,8 @@ def test_a_series_is_switched_off_and_on(browser, pages):
     browser.open(pages / "three.html")
 
     def drawn() -> list[int]:
-        return browser.run(f"""[0, 1, 2].map(number => [...{CURVES}.querySelectorAll(`[data-series="${{number}}"]`)]
+        return browser.run(f"""[0, 1, 2].map(number => [
+            ...{CURVES}.querySelectorAll(`.wide [data-series="${{number}}"]`)]
             .filter(mark => getComputedStyle(mark).display !== "none").length)""")
 
     all_drawn = drawn()
@@ -245,7 +247,7 @@ def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
     for curve in writeup.curves:
         number = curve.epochs[1].validation_loss
         assert f"{curve.label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
-    assert browser.run(f'{CURVES}.querySelectorAll(".cursor circle").length') == 3
+    assert browser.run(f'{CURVES}.querySelectorAll(".wide .cursor circle").length') == 3
     browser.run(f'{CURVES}.querySelectorAll(".switches button")[0].click()')
     assert writeup.curves[0].label not in browser.run(f"{read}.textContent")
     browser.run(f'{CURVES}.querySelector(".scroll").focus()')
@@ -372,6 +374,19 @@ def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
     browser.open(pages / "three.html", script=False)
     assert browser.run('[...document.querySelectorAll("a.n")].every(a => document.getElementById(a.hash.slice(1)))')
     assert browser.run('document.querySelectorAll("a.n").length') > 100
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_figures_fit_a_phone(case, browser, pages):
+    browser.look(320)
+    browser.open(pages / f"{case}.html")
+    seen = browser.run("""[...document.querySelectorAll("figure")].map(figure => {
+      const box = figure.querySelector(".scroll");
+      const drawn = [...figure.querySelectorAll("svg")].filter(svg => svg.clientWidth);
+      return [figure.dataset.name, box.scrollWidth - box.clientWidth, drawn.length,
+              figure.matches(".diagram") || drawn[0]?.classList.contains("narrow")];
+    })""")
+    assert [name for name, over, drawn, narrow in seen if over > 0 or drawn != 1 or not narrow] == []
 
 
 @pytest.mark.parametrize("width", [1024, 1200, 1280])
