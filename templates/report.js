@@ -98,9 +98,12 @@
   const colour = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
   const space = "http://www.w3.org/2000/svg";
   for (const figure of document.querySelectorAll("figure[data-live]")) {
-    const {series, panels} = JSON.parse(figure.dataset.live);
-    const svg = figure.querySelector("svg"), shown = series.map(() => true);
-    const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    const {series, panels, cut, narrow} = JSON.parse(figure.dataset.live), shown = series.map(() => true);
+    // One for a desk and one for a phone; the style sheet shows one of them.
+    const drawings = [...figure.querySelectorAll("svg")].map(svg => {
+      const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+      return {svg, width, height, ...(svg.classList.contains("narrow") ? narrow : {panels, cut})};
+    });
     let read = () => {};
     if (series.length > 1) {
       const switches = make("div", {class: "switches live", role: "group", "aria-label": "Series shown"});
@@ -111,7 +114,7 @@
         button.addEventListener("click", () => {
           shown[number] = !shown[number];
           button.setAttribute("aria-pressed", shown[number]);
-          for (const mark of svg.querySelectorAll(`[data-series="${number}"]`))
+          for (const mark of figure.querySelectorAll(`[data-series="${number}"]`))
             mark.classList.toggle("off", !shown[number]);
           read();
         });
@@ -119,10 +122,10 @@
       });
       figure.prepend(switches);
       // The buttons are the legend now: the drawn one is cut off, so that nothing stands twice.
-      const names = svg.querySelector("[data-names]");
-      if (names) {
-        const {y, height: tall} = names.getBBox();
-        svg.setAttribute("viewBox", `0 ${y + tall} ${width} ${height - y - tall}`);
+      for (const {svg, width, height, cut} of drawings) {
+        const names = svg.querySelector("[data-names]");
+        if (!names) continue;
+        svg.setAttribute("viewBox", `0 ${height * cut} ${width} ${height * (1 - cut)}`);
         names.remove();
       }
     }
@@ -132,19 +135,21 @@
     const hint = "Point at a curve to read it off, or move along it with the arrow keys.";
     output.textContent = hint;
     figure.querySelector(".scroll").after(output);
-    const cursor = svg.appendChild(document.createElementNS(space, "g"));
-    cursor.setAttribute("class", "cursor");
-    const draw = (name, attributes) => {
+    for (const drawing of drawings) {
+      drawing.cursor = drawing.svg.appendChild(document.createElementNS(space, "g"));
+      drawing.cursor.setAttribute("class", "cursor");
+    }
+    const draw = (cursor, name, attributes) => {
       const element = cursor.appendChild(document.createElementNS(space, name));
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     };
-    const across = ({box, xlim}, x) => width * (box[0] + (box[2] - box[0]) * (x - xlim[0]) / (xlim[1] - xlim[0]));
-    const up = ({box, ylim}, y) => height * (box[3] - (box[3] - box[1]) * (y - ylim[0]) / (ylim[1] - ylim[0]));
+    const across = ({width}, {box, xlim}, x) => width * (box[0] + (box[2] - box[0]) * (x - xlim[0]) / (xlim[1] - xlim[0]));
+    const up = ({height}, {box, ylim}, y) => height * (box[3] - (box[3] - box[1]) * (y - ylim[0]) / (ylim[1] - ylim[0]));
     const nearest = (values, x) =>
       values.reduce((best, value, place) => Math.abs(value - x) < Math.abs(values[best] - x) ? place : best, 0);
     let at = null;
     read = () => {
-      cursor.replaceChildren();
+      for (const {cursor} of drawings) cursor.replaceChildren();
       output.replaceChildren();
       const panel = at && panels[at.panel];
       const lines = panel ? panel.lines.filter(line => shown[line.series] ?? true) : [];
@@ -152,11 +157,18 @@
       const x = lines.map(line => line.x[nearest(line.x, at.x)])
         .reduce((best, value) => Math.abs(value - at.x) < Math.abs(best - at.x) ? value : best);
       const write = value => value.toFixed(panel.digits).replace("-", "\u2212");
-      draw("line", {x1: across(panel, x), x2: across(panel, x), y1: height * panel.box[1], y2: height * panel.box[3]});
+      for (const drawing of drawings) {
+        const place = drawing.panels[at.panel], {box} = place, middle = across(drawing, place, x);
+        draw(drawing.cursor, "line", {x1: middle, x2: middle, y1: drawing.height * box[1], y2: drawing.height * box[3]});
+        for (const line of lines) {
+          const point = nearest(line.x, x);
+          draw(drawing.cursor, "circle",
+            {cx: across(drawing, place, line.x[point]), cy: up(drawing, place, line.mean[point]), r: 3});
+        }
+      }
       output.append(make("b", {}, `${panel.title} at ${panel.axis} ${Number(x.toFixed(2))}`));
       for (const line of lines) {
         const place = nearest(line.x, x), {name = "", place: tint = 0} = series[line.series] ?? {};
-        draw("circle", {cx: across(panel, line.x[place]), cy: up(panel, line.mean[place]), r: 3});
         const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
         swatch.style.color = colour(tint);
         const spread = line.low[place] < line.high[place]
@@ -164,7 +176,7 @@
         output.append(make("span", {}, swatch, `${name} ${write(line.mean[place])}${spread}`.trim()));
       }
     };
-    svg.addEventListener("pointermove", event => {
+    for (const {svg, width, height, panels} of drawings) svg.addEventListener("pointermove", event => {
       const {x, y} = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
       const place = panels.findIndex(({box}) =>
         x >= width * box[0] - 6 && x <= width * box[2] + 6 && y >= height * box[1] && y <= height * box[3]);

@@ -28,6 +28,7 @@ from gru_bench.report.picture import Picture
 from gru_bench.report.section import Section
 from gru_bench.report.writeup import build
 from gru_bench.resources import resource
+from tests.homework_fakes import homework
 from tests.report_fakes import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 
 
@@ -378,6 +379,25 @@ def test_addresses_are_encoded():
     assert url == r"http://host/\#/a\%20b\%c\&d_\%7Be\%7D~\%5C\%5E\%C3\%A9".replace("~", "~")
 
 
+def test_runs_behind_numbers_are_listed_once(tmp_path):
+    store, studies = homework()
+    page = BeautifulSoup(render.html(build(studies, store)), "html.parser")
+    listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
+    assert len(listed) > 3
+    assert len(set(listed)) == len(listed)
+
+
+def test_a_phone_is_told_where_its_own_drawing_lies(three):
+    curves = next(picture for picture in pictures(three[0]) if picture.name == "curves")
+    svgs, live = curves.for_page()
+    assert re.findall(r'<svg class="(\w+)"', svgs) == ["wide", "narrow"]
+    narrow = json.loads(live)["narrow"]
+    # Under one another, and under the names, which a script cuts off.
+    tops = [panel["box"][1] for panel in narrow["panels"]]
+    assert 0 < narrow["cut"] < tops[0] < tops[1] < tops[2]
+    assert len({panel["box"][0] for panel in narrow["panels"]}) == 1
+
+
 def test_figures_are_whole_and_keep_to_themselves(three):
     writeup, _, _ = three
     drawn = pictures(writeup)
@@ -391,7 +411,7 @@ def test_figures_are_whole_and_keep_to_themselves(three):
         assert "var(--ink)" in svg
         # No colour is left that would not follow the page's scheme.
         assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
-        ids += re.findall(r'\bid="([^"]+)"', svg)
+        ids += re.findall(r'\bid="([^"]+)"', picture.for_page()[0])
         pdf = picture.pdf()
         assert pdf.startswith(b"%PDF")
         assert pdf == picture.pdf()

@@ -35,7 +35,8 @@ MEASURE = """(() => {
   const small = [...document.querySelectorAll("nav a, button")]
     .filter(a => a.getBoundingClientRect().height < 24).map(a => a.textContent);
   return {overflow: root.scrollWidth - root.clientWidth, escapes, small, ink: style.color, paper: style.backgroundColor,
-          figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width)};
+          figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width)
+            .filter(width => width)};
 })()"""
 
 
@@ -208,7 +209,8 @@ def test_a_series_is_switched_off_and_on(browser, pages):
     browser.open(pages / "three.html")
 
     def drawn() -> list[int]:
-        return browser.run(f"""[0, 1, 2].map(number => [...{CURVES}.querySelectorAll(`[data-series="${{number}}"]`)]
+        return browser.run(f"""[0, 1, 2].map(number => [
+            ...{CURVES}.querySelectorAll(`.wide [data-series="${{number}}"]`)]
             .filter(mark => getComputedStyle(mark).display !== "none").length)""")
 
     all_drawn = drawn()
@@ -245,7 +247,7 @@ def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
     for curve in writeup.curves:
         number = curve.epochs[1].validation_loss
         assert f"{curve.label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
-    assert browser.run(f'{CURVES}.querySelectorAll(".cursor circle").length') == 3
+    assert browser.run(f'{CURVES}.querySelectorAll(".wide .cursor circle").length') == 3
     browser.run(f'{CURVES}.querySelectorAll(".switches button")[0].click()')
     assert writeup.curves[0].label not in browser.run(f"{read}.textContent")
     browser.run(f'{CURVES}.querySelector(".scroll").focus()')
@@ -303,6 +305,22 @@ def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
     assert "Means over the seeds that reached the epoch" in " ".join(shown.split())
 
 
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
+    page = (pages / "three.html").read_text(encoding="utf-8")
+    rows = "".join(f'<tr><th scope="row">line {n}</th><td>{n}</td></tr>' for n in range(150))
+    table = f'<table><thead><tr><th>Headword</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
+    (tmp_path / "page.html").write_text(page.replace("</main>", f"{table}</main>"), encoding="utf-8")
+    browser.look(media="print")
+    browser.open(tmp_path / "page.html")
+    (tmp_path / "page.pdf").write_bytes(browser.paper())
+    shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    sheets = [sheet for sheet in shown.split("\f") if re.search(r"line \d+", sheet)]
+    assert len(sheets) > 2
+    assert all("Headword" in sheet for sheet in sheets)
+
+
 NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
 
 
@@ -358,9 +376,23 @@ def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
     assert browser.run('document.querySelectorAll("a.n").length') > 100
 
 
-@pytest.mark.parametrize("case", ["three", "hostile"])
-def test_no_table_scrolls_on_a_desk(case, browser, pages):
-    browser.look(1280)
+@pytest.mark.parametrize("case", CASES)
+def test_figures_fit_a_phone(case, browser, pages):
+    browser.look(320)
+    browser.open(pages / f"{case}.html")
+    seen = browser.run("""[...document.querySelectorAll("figure")].map(figure => {
+      const box = figure.querySelector(".scroll");
+      const drawn = [...figure.querySelectorAll("svg")].filter(svg => svg.clientWidth);
+      return [figure.dataset.name, box.scrollWidth - box.clientWidth, drawn.length,
+              figure.matches(".diagram") || drawn[0]?.classList.contains("narrow")];
+    })""")
+    assert [name for name, over, drawn, narrow in seen if over > 0 or drawn != 1 or not narrow] == []
+
+
+@pytest.mark.parametrize("width", [1024, 1200, 1280])
+@pytest.mark.parametrize("case", ["three", "hostile", "homework"])
+def test_no_table_scrolls_on_a_desk(case, width, browser, pages):
+    browser.look(width)
     browser.open(pages / f"{case}.html")
     scrolling = browser.run("""(() => {
       for (const element of document.querySelectorAll("details")) element.open = true;

@@ -69,7 +69,7 @@ def length_picture(table: LengthTable) -> Picture:
 
 
 def _confusion(shown: Sequence[Row], style: Style) -> Figure:
-    columns = min(4, len(shown))
+    columns = min(2 if style.narrow else 4, len(shown))
     rows = -(-len(shown) // columns)
     side = min(1.9, 6.0 / columns)
     figure, grid = new_figure(style, 0.55 + (side + 0.35) * rows, columns, rows)
@@ -103,20 +103,22 @@ def _categories(table: CategoryTable, style: Style) -> Figure:
     series = len(table.labels)
     by_size = sorted(table.categories, key=lambda category: -(category.examples.value or 0))
     categories = [category for category in table.categories if category in by_size[:LINES]]
-    figure, grid = new_figure(style, 0.8 + (0.16 + 0.12 * series) * len(categories) + 0.2 * -(-series // 3))
+    line = 0.16 + 0.12 * series + (0.24 if style.narrow else 0)
+    figure, grid = new_figure(style, 0.8 + line * len(categories) + 0.2 * -(-series // 3))
     axes: Axes = grid[0, 0]
-    step = 0.7 / max(1, series - 1) if series > 1 else 0.0
+    # On a phone the upper part of a line is its name's.
+    room, middle = (0.7 - 0.24 / line, 0.12 / line) if style.narrow else (0.7, 0.0)
+    step = room / (series - 1) if series > 1 else 0.0
     for place, label in enumerate(table.labels):
-        shift = step * (place - (series - 1) / 2)
+        shift = middle + step * (place - (series - 1) / 2)
         for y, category in enumerate(categories):
             interval_marks(axes, y + shift, category.accuracy[place], style, place, label=False,
                             gid=f"series-{place}")  # fmt: skip
         axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.colour(place), label=short(label, 30, 1))
     names = [f"{short(category.name, 26, 1)}  ({category.examples.text})" for category in categories]
-    names_axis(axes, names, 0.7)
+    names_axis(axes, names, style, 0.7)
     for y in range(len(names) - 1):
         axes.axhline(y + 0.5, color=style.grid, linewidth=0.5, zorder=0)
-    axes.set_yticks(range(len(names)), names)
     axes.margins(x=0.04)
     percent_axis(axes.xaxis)
     axes.set_xlabel("test accuracy, %")

@@ -100,7 +100,7 @@ def _ends(number: Number) -> tuple[float | None, float | None]:
 
 def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int], style: Style) -> Figure:
     """Draw the panels; with `places`, a series is a model's, else each panel is a model's."""
-    columns = min(3, len(panels))
+    columns = min(1 if style.narrow and len(panels) <= 3 else 2 if style.narrow else 3, len(panels))
     rows = -(-len(panels) // columns)
     figure, grid = new_figure(style, (0.9 if places else 0.6) + 2.1 * rows, columns, rows, sharex=True,
                            sharey="none" if places else "all")  # fmt: skip
@@ -128,7 +128,8 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
     elif len(places) > 1:
         handles = [Line2D([], [], color=style.colour(p), marker=MARKERS[p % len(MARKERS)], markersize=4.5,
                                     label=short(label, 30, 1)) for p, label in zip(places, labels, strict=True)]
-        legend = figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(places)), frameon=False,
+        columns = 1 if style.narrow else min(3, len(places))
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False,
                                fontsize=style.size - 0.5, handletextpad=0.5)  # fmt: skip
         legend.set_gid("series-names")
     return figure
@@ -175,13 +176,15 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
     for line, label in zip(panel.lines, labels, strict=True):
         draw_line(axes, line, style, line.series, dashed=False)
         axes.lines[-1].set_label(short(label, 30, 1))
+        # A mark on the edge, as at 100 %, is whole.
+        axes.lines[-1].set_clip_on(False)
     lowest = min(min(line.low) for line in panel.lines)
     axes.plot([50, 100], [50, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
     axes.set(xlim=(49.5, 100.5), ylim=(max(0, min(49.5, lowest - 1)), 100.5))
     percent_axis(axes.xaxis)
     percent_axis(axes.yaxis)
     axes.grid(axis="y", linewidth=0.5)
-    axes.set_xlabel("confidence: probability of the predicted class, %")
+    axes.set_xlabel("confidence, %" if style.narrow else "confidence: probability of the predicted class, %")
     axes.set_ylabel("accuracy, %")
     name_series(figure, len(labels), style)
     return figure

@@ -1,8 +1,9 @@
 """How the figures are drawn: the styles of page and paper, and the axes, marks and lines that they share.
 
 On a page a figure takes its colours and letters from the page's style sheet, so that it follows the light and
-dark schemes; on paper it has the serif letters of the document and the width of its column. Series are told
-apart by colour and by marker, and labelled where they stand.
+dark schemes, and is drawn a second time for windows as narrow as a phone's; on paper it has the serif letters of
+the document and the width of its column. Series are told apart by colour and by marker, and labelled where they
+stand.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Style:
     grid: str
     colours: tuple[str, ...]
     settings: dict[str, Any]
+    narrow: bool = False
+    """Whether names stand above what they name and panels under one another, as on a phone."""
 
     def colour(self, place: int) -> str:
         """Return the colour of a series."""
@@ -84,6 +87,7 @@ PAGE = Style(
     width=6.9, size=9.5, ink="#010203", faint="#020304", grid="#030405", colours=tuple(list(_VARIABLES)[3:]),
     settings={"svg.fonttype": "none", "font.family": ["DejaVu Sans"]},
 )  # fmt: skip
+NARROW = replace(PAGE, width=3.4, narrow=True)
 PAPER = Style(
     width=4.8, size=8, ink="#000000", faint="#555555", grid="#dddddd", colours=COLOURS,
     settings={"pdf.fonttype": 42, "font.family": ["STIXGeneral", "DejaVu Sans"]},
@@ -113,9 +117,14 @@ def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def for_page(svg: str, name: str) -> str:
-    """Return an SVG as an element of a page: its ids begin with `name`, its colours are the page's variables."""
+def for_page(svg: str, name: str, kind: str) -> str:
+    """Return an SVG as an element of a page, of the class `kind`.
+
+    Its ids begin with `name`, its colours are the page's variables.
+    """
     svg = svg[svg.index("<svg"):]
+    if kind:
+        svg = svg.replace("<svg", f'<svg class="{kind}"', 1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="series-(\d+)"', r'data-series="\1"', svg)
     svg = svg.replace('id="series-names"', 'data-names=""')
@@ -138,6 +147,8 @@ def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **o
     """Return a figure of a style's width, and of `height` inches on a page, with its grid of axes."""
     scale = style.width / PAGE.width
     inches = min(max(1.1, height * (0.35 + 0.65 * scale)), 11 * scale)
+    if style.narrow:
+        inches = min(0.86 * height, 18)
     figure = Figure(figsize=(style.width, inches), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
@@ -161,10 +172,17 @@ def interval_marks(
         axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
 
 
-def names_axis(axes: Axes, labels: Sequence[str], padding: float = 0.6) -> None:
-    """Write names down the left of the axes, the first at the top."""
-    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
-    axes.set_ylim(len(labels) - 1 + padding, -padding)
+def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float = 0.6) -> None:
+    """Write names down the left of the axes, the first at the top; each above its line where there is no room."""
+    if style.narrow:
+        axes.set_yticks([])
+        for place, label in enumerate(labels):
+            axes.annotate(label, (0, place - 0.5), (0, -1), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", ha="left", va="top", fontsize=style.size - 0.5)  # fmt: skip
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+    else:
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 1 + padding, -padding)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
@@ -185,6 +203,6 @@ def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) ->
 def name_series(figure: Figure, series: int, style: Style) -> None:
     """Put the names of the series above the axes, where there is more than one."""
     if series > 1:
-        legend = figure.legend(loc="outside upper left", ncols=min(3, series), frameon=False,
+        legend = figure.legend(loc="outside upper left", ncols=1 if style.narrow else min(3, series), frameon=False,
                                fontsize=style.size - 0.5, handletextpad=0.4)  # fmt: skip
         legend.set_gid("series-names")

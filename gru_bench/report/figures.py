@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gru_bench.report.breakdowns import category_picture, confusion_picture, length_picture
-from gru_bench.report.contents import Row, Writeup
+from gru_bench.report.contents import BaselineRow, Row, Writeup
 from gru_bench.report.curves import budget_picture, learning_picture, reliability_picture
 from gru_bench.report.drawing import (
     LINES,
@@ -52,10 +52,11 @@ def pictures(writeup: Writeup) -> list[Picture]:
 
 
 def _accuracy_picture(writeup: Writeup) -> Picture:
+    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(
+        len(_baselines_near(writeup)), "; dashed lines are baselines")
     return Picture(
         "accuracy",
-        f"Test accuracy{with_intervals([row.accuracy for row in writeup.rows])}; small marks are single seeds, "
-        "dashed lines are baselines.",
+        f"Test accuracy{with_intervals([row.accuracy for row in writeup.rows])}; small marks are single seeds{dashed}.",
         _accuracy_words(writeup),
         lambda style: _accuracy(writeup, style),
         _accuracy_table(writeup),
@@ -95,27 +96,37 @@ def _accuracy_table(writeup: Writeup) -> list[tuple[Cell, ...]]:
     return rows
 
 
+def _baselines_near(writeup: Writeup) -> list[BaselineRow]:
+    """Return the baselines that are drawn: beside the majority class, far below, models could not be told apart."""
+    lowest = min(run.accuracy.value or 1 for row in writeup.rows[:LINES] for run in row.runs)
+    return [baseline for baseline in writeup.baselines
+            if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]  # fmt: skip
+
+
 def _accuracy(writeup: Writeup, style: Style) -> Figure:
     rows = writeup.rows[:LINES]
-    figure, grid = new_figure(style, 0.9 + (0.55 if len(rows) < 9 else 0.36) * len(rows))
+    figure, grid = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(rows) < 9 else 0.36) * len(rows))
     axes: Axes = grid[0, 0]
-    lowest = min(min(run.accuracy.value or 1 for run in row.runs) for row in rows)
     for place, row in enumerate(rows):
         interval_marks(axes, place, row.accuracy, style, place)
         seeds = [100 * (run.accuracy.value or 0) for run in row.runs]
         axes.plot(seeds, [place + 0.24] * len(seeds), "|", color=style.colour(place), markersize=6, alpha=0.8)
-    for baseline in writeup.baselines:
-        # The majority class lies so far below that the models could no longer be told apart.
-        if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06:
-            x = 100 * baseline.accuracy.value
-            axes.axvline(x, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
-            axes.annotate(
-                f"{short(baseline.name, 30, 1)} {baseline.accuracy.text}", (x, 1), (0, 3),
-                xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="bottom",
-                color=style.faint, fontsize=style.size - 1,
-            )  # fmt: skip
-    names_axis(axes, [row.label for row in rows])
+    drawn = _baselines_near(writeup)
+    for baseline in drawn:
+        axes.axvline(100 * (baseline.accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
+                     zorder=0)  # fmt: skip
     axes.margins(x=0.06)
+    left, right = axes.get_xlim()
+    for baseline in drawn:
+        x = 100 * (baseline.accuracy.value or 0)
+        share = (x - left) / (right - left)
+        axes.annotate(
+            f"{short(baseline.name, 30, 1)} {baseline.accuracy.text}", (x, 1), (0, 3),
+            xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
+            ha="left" if share < 0.3 else "right" if share > 0.7 else "center", color=style.faint,
+            fontsize=style.size - 1,
+        )  # fmt: skip
+    names_axis(axes, [short(row.label, 40, 1) if style.narrow else short(row.label) for row in rows], style)
     percent_axis(axes.xaxis)
     axes.set_xlabel("test accuracy, %")
     return figure
@@ -123,20 +134,31 @@ def _accuracy(writeup: Writeup, style: Style) -> Figure:
 
 def _differences(writeup: Writeup, style: Style) -> Figure:
     pairs = writeup.comparisons[:LINES]
-    figure, grid = new_figure(style, 0.9 + (0.6 if len(pairs) < 9 else 0.36) * len(pairs))
+    figure, grid = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
     axes: Axes = grid[0, 0]
     for place, pair in enumerate(pairs):
         interval_marks(axes, place, pair.difference, style, 0)
     axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
     margin = 100 * (writeup.margin.value or 0)
     axes.axvspan(-margin, margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
-    names_axis(axes, [f"{pair.a}\nless {pair.b}" for pair in pairs])
-    axes.set_yticks(range(len(pairs)), [f"{short(p.a, 32, 1)}\nless {short(p.b, 32, 1)}" for p in pairs])
+    names_axis(axes, [
+        f"{short(p.a, 19, 1)} less {short(p.b, 19, 1)}" if style.narrow else
+        f"{short(p.a, 32, 1)}\nless {short(p.b, 32, 1)}" for p in pairs
+    ], style)  # fmt: skip
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * margin), max(right, 1.3 * margin))
     percent_axis(axes.xaxis)
     axes.set_xlabel("difference in test accuracy, points")
     return figure
+
+
+def _log_ticks(left: float, right: float) -> list[float]:
+    """Return round values between two ends of a logarithmic axis: at least two wherever there are so many."""
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(range(10, 100))):
+        found = [m * 10.0**e for e in range(-3, 7) for m in steps if left <= m * 10.0**e <= right]
+        if len(found) > 1:
+            break
+    return found[:: -(-len(found) // 8) or 1]
 
 
 def _apart(rows: Sequence[Row]) -> bool:
@@ -155,7 +177,7 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
     rows = [row for row in writeup.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
     figure, grid = new_figure(style, 2.9)
     axes: Axes = grid[0, 0]
-    beside = len(rows) <= LABELS and _apart(rows)
+    beside = len(rows) <= LABELS and _apart(rows) and not style.narrow
     for place, row in enumerate(writeup.rows):
         if row not in rows:
             continue
@@ -169,14 +191,15 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
             axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
                           fontsize=style.size - 1)  # fmt: skip
     if not beside:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=style.size - 1, handletextpad=0.3)
+        figure.legend(loc="outside upper left" if style.narrow else "outside right upper", frameon=False,
+                      fontsize=style.size - 1, handletextpad=0.3)  # fmt: skip
     seconds = np.array([row.train_seconds.value for row in rows], float)
     axes.set_xscale("log")
     # Room for names to the right of their marks.
     left, right = seconds.min() / 1.4, seconds.max() * (2.6 if beside else 1.4)
     axes.set_xlim(left, right)
-    ticks = [tick for tick in (m * 10.0**e for e in range(-2, 7) for m in (1, 2, 5)) if left <= tick <= right]
-    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    ticks = _log_ticks(left, right)
+    axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
     axes.minorticks_off()
     axes.margins(y=0.12)
     percent_axis(axes.yaxis)

@@ -66,7 +66,9 @@ def _gradients(
     flows: Sequence[GradientFlow], labels: Sequence[str], names: Mapping[str, str], style: Style
 ) -> Figure:
     states = [state for state in STATES if any(flow.state == state for flow in flows)]
-    figure, grid = new_figure(style, 3.3 + 0.2 * -(-len(labels) // 3), len(states), sharey=True)
+    across, down = (1, len(states)) if style.narrow else (len(states), 1)
+    figure, grid = new_figure(style, 3.3 * (1 if not style.narrow else 0.8 * down) + 0.2 * -(-len(labels) // 3), across,
+                              down, sharey=True)  # fmt: skip
     named: set[str] = set()
     for axes, state in zip(grid.flat, states, strict=True):
         for flow in flows:
@@ -245,7 +247,8 @@ def _words(
                       markeredgewidth=0.8)  # fmt: skip
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         probability = next(found.probability for found in attributions if found.model == model)
-        axes.set_title(f"{short(names.get(model, plain(model)), 22, 1)}\n{written(probability, 'percent')} % for 1",
+        name = short(names.get(model, plain(model)), *((14, 2) if style.narrow else (22, 1)))
+        axes.set_title(f"{name}\n{written(probability, 'percent')} % for 1",
                        loc="left", color=style.faint)  # fmt: skip
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

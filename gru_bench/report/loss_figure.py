@@ -39,7 +39,7 @@ def _mean(curve: LossCurve) -> Line:
 
 
 def _losses(curves: Sequence[LossCurve], style: Style) -> Figure:
-    columns = min(3, len(curves))
+    columns = min(1 if style.narrow else 3, len(curves))
     rows = -(-len(curves) // columns)
     figure, grid = new_figure(style, 0.5 + 2.2 * rows, columns, rows, sharex=True, sharey=True)
     for place, axes in enumerate(grid.flat):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gru_bench.report.drawing import PAGE, PAPER, SCREEN, Line, Style, drawing, for_page
+from gru_bench.report.drawing import NARROW, PAGE, PAPER, SCREEN, Line, Style, drawing, for_page
 from gru_bench.report.numbers import Number
 
 Cell = str | float | None
@@ -62,20 +62,37 @@ class Picture:
 
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colours are variables."""
-        return self.for_page()[0]
+        return self._drawn(PAGE)[0]
 
     def for_page(self) -> tuple[str, str]:
-        """Return the SVG element, and as JSON what a script needs to switch and read its series."""
-        with drawing(PAGE, {"svg.hashsalt": self.name, **self.letters}):
+        """Return the SVG elements, for a desk and for a phone, and as JSON what a script needs to switch and read them.
+
+        A drawing without values is laid out for a phone already.
+        """
+        wide, figure = self._drawn(PAGE)
+        found, drawn = [wide], {"panels": [
+            _values(panel) | _placed(axes) for panel, axes in zip(self.panels, figure.axes, strict=False)
+        ], "cut": _legend(figure)}  # fmt: skip
+        if self.table:
+            narrow, figure = self._drawn(NARROW)
+            found.append(narrow)
+            drawn["narrow"] = {
+                "panels": [_placed(axes) for _, axes in zip(self.panels, figure.axes, strict=False)],
+                "cut": _legend(figure),
+            }
+        series = [{"name": one.name, "place": one.place} for one in self.series]
+        live = json.dumps({"series": series, **drawn}, ensure_ascii=False, separators=(",", ":"))
+        return "\n".join(found), live
+
+    def _drawn(self, style: Style) -> tuple[str, Figure]:
+        with drawing(style, {"svg.hashsalt": self.name, **self.letters}):
             buffer = io.StringIO()
-            figure = self.draw(PAGE)
+            figure = self.draw(style)
             figure.savefig(
                 buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
             )
-            placed = [_placed(panel, axes) for panel, axes in zip(self.panels, figure.axes, strict=False)]
-        series = [{"name": one.name, "place": one.place} for one in self.series]
-        live = json.dumps({"series": series, "panels": placed}, ensure_ascii=False, separators=(",", ":"))
-        return for_page(buffer.getvalue(), self.name), live
+        kind = "" if not self.table else "narrow" if style.narrow else "wide"
+        return for_page(buffer.getvalue(), f"{self.name}-narrow" if style.narrow else self.name, kind), figure
 
     def csv(self) -> str:
         """Return the values as comma-separated text, whole numbers and shares unrounded."""
@@ -121,13 +138,25 @@ def _cell(value: Cell) -> str:
     return repr(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def _placed(panel: Panel, axes: Axes) -> dict[str, Any]:
-    """Return a panel's values and where its axes lie: in shares of the figure, from its top left corner."""
+def _placed(axes: Axes) -> dict[str, Any]:
+    """Return where axes lie: in shares of the figure, from its top left corner."""
     box = axes.get_position()
     return {
-        "title": panel.title, "axis": panel.axis, "digits": panel.digits,
         "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
         "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
+    }  # fmt: skip
+
+
+def _legend(figure: Figure) -> float:
+    """Return the share of a figure's height, from the top, that the names of its series take."""
+    if not any(legend.get_gid() for legend in figure.legends):
+        return 0.0
+    return round(1 - float(figure.legends[0].get_window_extent().y0 / figure.bbox.height), 5)
+
+
+def _values(panel: Panel) -> dict[str, Any]:
+    return {
+        "title": panel.title, "axis": panel.axis, "digits": panel.digits,
         "lines": [
             {"series": line.series, **{
                 name: [float(f"{value:.5g}") for value in getattr(line, name)] for name in ("x", "mean", "low", "high")

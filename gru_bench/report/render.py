@@ -64,7 +64,7 @@ def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         w=writeup,
-        sources=[some for some in sets.values() if not some.has_table],
+        sources=[some for some in dict.fromkeys(sets.values()) if not some.has_table],
         figures={picture.name: _on_page(picture) for picture in shown},
         script=Markup(script),
         # Names come from users: the browser runs this script and no other.

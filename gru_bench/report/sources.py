@@ -30,7 +30,10 @@ class RunSet:
 
 
 def run_sets(writeup: Writeup) -> dict[tuple[str, ...], RunSet]:
-    """Return the sets of runs behind the numbers of a write-up, by the runs' ids: those of the models first."""
+    """Return the sets of runs behind the numbers of a write-up, by the runs' ids: those of the models first.
+
+    Numbers that rest on the same runs, in whatever order, lead to the same set.
+    """
     known = {run.run_id: run for run in writeup.runs}
     rows = {tuple(link.run_id for link in row.runs): row for row in writeup.rows}
     single = {(run_id,): RunSet(f"run-{slug(run_id)}", row.label, _named((run_id,), known), has_table=True)
@@ -38,13 +41,16 @@ def run_sets(writeup: Writeup) -> dict[tuple[str, ...], RunSet]:
     found = single | {
         ids: RunSet(f"runs-of-{row.key}", row.label, _named(ids, known), has_table=True) for ids, row in rows.items()
     }
+    same = {frozenset(ids): some for ids, some in found.items()}
     others = 0
     for number in writeup.numbers().values():
         ids = number.runs
         if ids and ids not in found:
-            runs = _named(ids, known)
-            others += 1
-            found[ids] = RunSet(f"source-{others}", _title(ids, runs, rows), runs, has_table=False)
+            if (members := frozenset(ids)) not in same:
+                runs = _named(tuple(dict.fromkeys(ids)), known)
+                others += 1
+                same[members] = RunSet(f"source-{others}", _title(ids, runs, rows), runs, has_table=False)
+            found[ids] = same[members]
     return found
 
 

@@ -206,7 +206,7 @@ def _svg_of(page: str) -> dict[str, str]:
     """Return the figures of a page by name: what is drawn, and what a script reads off."""
     return {
         name: live + svg for live, name, svg in
-        re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?(<svg\b.*?</svg>)', page, re.DOTALL)
+        re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?((?:<svg\b.*?</svg>\s*)+)', page, re.DOTALL)
     }  # fmt: skip
 
 
