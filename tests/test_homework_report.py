@@ -68,7 +68,7 @@ def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made):
     store, studies = three_models()
     others = build(studies, store)
     assert not {section.name for section in others.sections} & set(OURS)
-    assert len(others.summary) == 4
+    assert len(others.summary) == 5
 
 
 def test_no_two_landmarks_share_a_name(forms):
