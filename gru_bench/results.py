@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from gru_bench.config import Protocol, RunConfig, Scalar
 
+DATA, BASELINES = "data.json", "baselines.json"
+"""Artifacts of a study's own run: what is known before the study has come to its end."""
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -148,6 +151,16 @@ class Baseline:
     test_f1: float
     test_size: int
     seconds: float
+
+
+def data_of(text: str) -> DataSummary:
+    """Rebuild the facts of the data from their artifact."""
+    return DataSummary(**json.loads(text))
+
+
+def baselines_of(text: str) -> tuple[Baseline, ...]:
+    """Rebuild the baselines from their artifact."""
+    return tuple(Baseline(**values) for values in json.loads(text))
 
 
 @dataclass(frozen=True)

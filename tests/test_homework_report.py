@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made):
     store, studies = three_models()
     others = build(studies, store)
     assert not {section.name for section in others.sections} & set(OURS)
-    assert len(others.summary) == 4
+    assert len(others.summary) == 5
 
 
 def test_no_two_landmarks_share_a_name(forms):
@@ -402,3 +403,20 @@ def test_numbers_of_the_story_rest_on_runs(made):
     for number in made[2].numbers().values():
         if number.key.startswith("of-homework.") and not number.key.endswith(".margin"):
             assert number.runs
+
+
+def test_a_homework_under_way_tells_its_story_as_far_as_it_goes():
+    store, (whole,) = homework()
+    params = {**whole.run.params, "protocol": "homework", "parts": "contrasts,stretches"}
+    study = replace(whole, run=replace(whole.run, params=params), summary=None, contrasts=())
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
+    store.by_experiment["movie-reviews"] = [study]
+    writeup = build([study], store)
+    assert "5 seeds of each model" in told(writeup, "introduction")
+    assert "The whole study has not come to its end." in told(writeup, "run-times")
+    assert "No choice was set against another." in told(writeup, "choices")
+    assert "the claim that the bidirectional GRU is better" in told(writeup, "discussion")
+    assert "What do the networks add?" in "".join(
+        name for block in section(writeup, "discussion").blocks for name, _ in getattr(block, "items", ())
+        if isinstance(name, str))  # fmt: skip

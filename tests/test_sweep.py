@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
 from gru_bench.errors import UsageError
+from gru_bench.report.partial import study_baselines, study_data
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.storage import open_storage
 from gru_bench.sweep.study import Search
@@ -130,6 +132,15 @@ class TestWhole:
         assert summary.baselines[1].test_accuracy > 0.9
         assert summary.data.categories == {"books": 266, "music": 134}
         assert summary.data.train + summary.data.validation + summary.data.test == 400
+
+    def test_what_is_known_early_lies_on_the_studys_own_run(self, swept: Path) -> None:
+        study = only_study(swept)
+        store = Store(f"sqlite:///{swept / 'mlflow.db'}", create=False)
+        early = replace(study, summary=None)
+        assert study.summary is not None
+        assert study_data(early, store) == study.summary.data
+        assert study_baselines(early, store) == study.summary.baselines
+        assert (study.run.params["margin"], study.run.params["parts"]) == ("1.0", "search")
 
     def test_workers_split_the_cores(self, swept: Path) -> None:
         share = max(1, len(os.sched_getaffinity(0)) // 2)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -339,10 +340,46 @@ def test_an_unfinished_study_shows_what_there_is():
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     writeup = build([study], store)
     assert len(writeup.rows) == 1
-    assert "The study torch has not come to its end: what follows is what there is." in all_said(writeup.missing)
+    text = all_said(writeup.missing)
+    assert "The study torch has not come to its end: what follows is what there is." in text
+    assert "Not there yet of torch: the baselines, the facts of its data, what its search found" in text
+    assert text.endswith("type the command of torch again, which goes on where it was left: python sweeps/run.py "
+                         "--study torch")
     assert writeup.data == ()
     assert writeup.baselines == ()
     assert writeup.curves[0].trace is None  # the iterations of an epoch are not known
+
+
+def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first():
+    store = FakeStore()
+    models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
+    whole = add_study(store, "homework", models)
+    params = {**whole.run.params, "models": "scratch,torch,bidirectional",
+              "parts": "search,contrasts,stretches,diagnostics,memory"}  # fmt: skip
+    kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
+    study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
+    writeup = build([study], store)
+    text = all_said(writeup.missing)
+    assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
+    assert "Bidirectional GRU has no complete confirm run and is left out." in text
+    assert ("Not there yet of homework: what the search found, the contrasts, the run times side by side, the look "
+            "inside the models, what the models remember.") in text  # fmt: skip
+    assert "type the command of homework again" in text
+    assert len(writeup.baselines) == 2
+    assert len(writeup.data) == 1
+    assert writeup.curves[0].trace is not None
+    # No new seeds are called for before the planned ones are there.
+    assert writeup.settling == ()
+    assert "new confirm set" not in all_said([*writeup.summary, *(pair.sentence for pair in writeup.comparisons)])
+
+
+def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
+    store, (study, *_) = three_models(seeds=3)
+    short = replace(study, confirms=study.confirms[:2])
+    assert "type the command of scratch again" in all_said(build([short], store).missing)
+    assert "again" not in all_said(build([study], store).missing)
 
 
 def test_nothing_to_show():

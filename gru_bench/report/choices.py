@@ -53,7 +53,7 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
         sides, gaps = compared(one, store, margin)
         if sides:
             blocks += _contrast_blocks(one, sides)
-        elif not one.summary.contrasts:
+        elif not one.contrasts:
             blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
         blocks += [Paragraph(gap) for gap in gaps]
         blocks += _one_seed_blocks(one)
@@ -66,7 +66,7 @@ def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides
     read: list[tuple[Contrast, str, Group, Group]] = []
     gaps: list[Sentence] = []
     taken: set[str] = set()
-    for contrast in one.summary.contrasts:
+    for contrast in one.contrasts:
         key = free_name(f"{one.key}.contrast.{slug(contrast.name)}", taken)
         usual, other = (_side(one, store, contrast, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
         question = plain(contrast.question)
@@ -94,7 +94,7 @@ def _side(
     label = model_name(contrast.model)
     runs = one.study.side(contrast.name, side)
     whole = [run for run in runs if run.complete]
-    group, said = scored(store, whole, key, label, one.summary.name, contrast.model, one.study, "validation")
+    group, said = scored(store, whole, key, label, one.study.run.study, contrast.model, one.study, "validation")
     gaps += said
     if len(whole) < len(runs):
         lost = Number(f"{key}.lost", len(runs) - len(whole), "count", tuple(run.run_id for run in runs))
@@ -203,7 +203,7 @@ def _wordless_blocks(one: Reproduction) -> list[Block]:
     """Return how test reviews without a known word fare."""
     empty_N = next(iter(one.groups.values())).tokens_N == 0
     if not empty_N.any():
-        if not one.summary.data.wordless:
+        if not one.data.wordless:
             return []
         said: Sentence = ("No test review is without a known word, so no score hangs on how such a review is read.",)
     else:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from gru_bench import metrics
 from gru_bench.errors import RunError
 from gru_bench.report.numbers import Kind, Number, Sentence, plain, slug
-from gru_bench.results import Predictions, StudySummary
+from gru_bench.report.partial import study_data
+from gru_bench.results import DataSummary, Predictions, StudySummary
 from gru_bench.statistics import Estimate, accuracy_interval
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -63,6 +64,8 @@ class Group:
     parent: LoggedRun
     """The study's own run."""
     summary: StudySummary | None
+    data: DataSummary | None
+    """What data the study sees; None where its run does not tell."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
@@ -144,7 +147,7 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
         if study.summary is None:
             gaps.append((f"The study {name} has not come to its end: what follows is what there is.",))
         gaps += _extended(study, name, free_name(f"extended-{place}", places))
-        expected = study.summary.models if study.summary else tuple(sorted({r.model for r in study.confirms}))
+        expected = _expected(study)
         if not whole and not expected:
             gaps.append((f"The study {name} has no complete confirm run yet.",))
         for model in expected:
@@ -160,6 +163,14 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
             else:
                 groups.append(group)
     return groups, gaps
+
+
+def _expected(study: LoggedStudy) -> tuple[str, ...]:
+    """Return the models that a study is to confirm, as far as it tells."""
+    if study.summary is not None:
+        return study.summary.models
+    named = [model for model in study.run.params.get("models", "").split(",") if model]
+    return tuple(dict.fromkeys([*named, *sorted({run.model for run in study.confirms})]))
 
 
 def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
@@ -209,6 +220,12 @@ def _chosen(
         count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
         said.append((f"{label}: ", count, " planned seeds without a run: "
                      f"{', '.join(map(str, absent))}."))  # fmt: skip
+    asked = study.run.params.get("confirm", "")
+    if study.summary is None and asked.isdigit() and (left := int(asked) - len(kept)) > 0:
+        own = (study.run.run_id,)
+        said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
+                     Number(f"{key}.planned-seeds", int(asked), "count", own), " planned confirm seeds "
+                     f"{'has' if left == 1 else 'have'} no complete run yet."))  # fmt: skip
     return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said
 
 
@@ -248,8 +265,8 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, name, model, study.run, study.summary, tuple(usable), first.example_id_N, first.label_N,
-        first.category_N, first.tokens_N, np.stack([predictions.probability_N for predictions in read]),
+        key, label, name, model, study.run, study.summary, study_data(study, store), tuple(usable),
+        first.example_id_N, first.label_N, first.category_N, first.tokens_N, np.stack([predictions.probability_N for predictions in read]),
     ), said  # fmt: skip
 
 

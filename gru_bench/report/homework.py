@@ -87,10 +87,10 @@ def _diagrams(names: Sequence[str], _content: Blocks) -> list[Picture]:
 def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
     what: list[Sentence] = [
         (
-            f"on {plain(one.summary.data.name)}, with ",
-            one.number("introduction.train", one.summary.data.train, "count", "reviews"), " reviews to train on, ",
-            one.number("introduction.test", one.summary.data.test, "count", "reviews"), " to test on and ",
-            one.number("introduction.seeds", len(one.summary.confirm_seeds), "count"), " seeds of each model",
+            f"on {plain(one.data.name)}, with ",
+            one.number("introduction.train", one.data.train, "count", "reviews"), " reviews to train on, ",
+            one.number("introduction.test", one.data.test, "count", "reviews"), " to test on and ",
+            one.number("introduction.seeds", one.seeds, "count"), " seeds of each model",
         )
         for one in studies
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def _theory(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
 
 def _vectors(one: Reproduction) -> Sentence:
     """Say which word vectors a study has."""
-    data = one.summary.data
+    data = one.data
     trained = "were trained on the training reviews alone, as a continuous bag of words"
     source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
     scale = as_number(next(iter(one.groups.values())).runs[0].params.get("embedding.scale"))
@@ -213,7 +213,7 @@ def _beside_published(one: Reproduction) -> Table:
 
 def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
     """Say how the models stand beside the linear baseline on the same test reviews."""
-    linear = max((baseline for baseline in one.summary.baselines if baseline.name != "majority class"),
+    linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
                  key=lambda baseline: baseline.test_accuracy, default=None)  # fmt: skip
     if linear is None:
         return None
@@ -228,7 +228,7 @@ def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
 
 def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
     """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
-    scratch = {stretch.engine: stretch.seconds / stretch.iterations for stretch in one.summary.stretches
+    scratch = {stretch.engine: stretch.seconds / stretch.iterations for stretch in one.stretches
                if stretch.model == "scratch"}  # fmt: skip
     if not {"fused", "reference"} <= scratch.keys():
         return None

@@ -8,6 +8,7 @@ from gru_bench.report.confirmed import Store, free_name
 from gru_bench.report.contents import DataView, KnownRun, RunCounts, StudyView
 from gru_bench.report.examples import UNCATEGORISED
 from gru_bench.report.numbers import Number, file_name, plain, slug
+from gru_bench.report.partial import study_data
 from gru_bench.results import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -32,14 +33,14 @@ def known_runs(studies: Sequence[LoggedStudy], store: Store) -> tuple[KnownRun, 
     )  # fmt: skip
 
 
-def data_views(studies: Sequence[LoggedStudy]) -> tuple[DataView, ...]:
+def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, ...]:
     """Return the data of the studies, each once."""
     found: dict[str, tuple[DataSummary, list[str], list[str]]] = {}
     for study in studies:
-        if study.summary is not None:
-            data = study.summary.data
+        data = study_data(study, store)
+        if data is not None:
             _, names, ids = found.setdefault(data.fingerprint, (data, [], []))
-            names.append(plain(study.summary.name))
+            names.append(plain(study.run.study or study.run.name))
             ids.append(study.run.run_id)
     views = []
     for place, (data, names, ids) in enumerate(found.values(), start=1):

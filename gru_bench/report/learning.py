@@ -41,9 +41,9 @@ def learning_curve(group: Group, histories: Histories) -> Curve:
 def _trace(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> Trace | None:
     """Return the training loss by iteration, counted in epochs; None where that cannot be known."""
     batch = as_number(group.runs[0].params.get("training.batch_size"))
-    if group.summary is None or not batch:
+    if group.data is None or not batch:
         return None
-    examples = group.summary.data.train
+    examples = group.data.train
     drop_last = group.runs[0].params.get("training.drop_last") == "True"
     iterations = int(examples // batch if drop_last else -(-examples // batch))
     values: dict[int, list[float]] = {}

@@ -98,7 +98,7 @@ def departures(one: Reproduction) -> Sentence:
 
 def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
     """Say which word vectors stand in for those of the homework."""
-    data = one.summary.data
+    data = one.data
     if data.embedding in OTHER_VECTORS:
         yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
     if data.embedding_dimension != published.DIMENSION:
@@ -118,7 +118,7 @@ def in_words(name: str, value: object) -> str:
 
 def _wordless(one: Reproduction) -> Sentence:
     """Say how many reviews have no known word, and what becomes of them."""
-    counts = one.summary.data.wordless
+    counts = one.data.wordless
     if not counts:
         return ()
     if not sum(counts.values()):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gru_bench.report.confirmed import MODEL_NAMES, Group, free_name
 from gru_bench.report.numbers import Kind, Number, plain, slug
+from gru_bench.report.partial import study_baselines, study_data
 from gru_bench.report.section import Evidence
-from gru_bench.results import StudySummary
+from gru_bench.results import Baseline, Contrast, DataSummary, TimedStretch
 from gru_bench.tracking import LoggedStudy
 
 
@@ -20,8 +21,15 @@ class Reproduction:
     name: str
     """Empty where there is one alone, which need not be told apart."""
     study: LoggedStudy
-    summary: StudySummary
     groups: Mapping[str, Group]
+    data: DataSummary
+    baselines: tuple[Baseline, ...] = ()
+    seeds: int = 0
+    """That each model is to be trained on."""
+    contrasts: tuple[Contrast, ...] = ()
+    stretches: tuple[TimedStretch, ...] = ()
+    seconds: float | None = None
+    """Of the whole study; None, like the two before it, as long as that has not come to its end."""
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number that the study's own run holds."""
@@ -33,18 +41,33 @@ class Reproduction:
 
 
 def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
-    """Return the studies of the homework's protocol that have confirm runs."""
+    """Return the studies of the homework's protocol that have confirm runs, those under way among them."""
     found = []
     for study in evidence.studies:
         groups = {group.model: group for group in evidence.groups if group.parent is study.run}
-        if study.summary is not None and study.summary.protocol == "homework" and groups:
-            found.append((study, study.summary, groups))
+        data = study_data(study, evidence.store)
+        if groups and data is not None and _protocol(study) == "homework":
+            found.append((study, groups, data))
     taken: set[str] = set()
-    return tuple(
-        Reproduction(free_name(f"of-{slug(summary.name)}", taken), plain(summary.name) if len(found) > 1 else "", study,
-                     summary, groups)
-        for study, summary, groups in found
-    )  # fmt: skip
+    return tuple(_reproduction(study, groups, data, study_baselines(study, evidence.store), len(found) > 1, taken)
+                 for study, groups, data in found)  # fmt: skip
+
+
+def _protocol(study: LoggedStudy) -> str:
+    return study.summary.protocol if study.summary is not None else study.run.params.get("protocol", "")
+
+
+def _reproduction(
+    study: LoggedStudy, groups: Mapping[str, Group], data: DataSummary, baselines: tuple[Baseline, ...],
+    several: bool, taken: set[str],
+) -> Reproduction:  # fmt: skip
+    summary, own = study.summary, study.run.study or study.run.name
+    begun = Reproduction(free_name(f"of-{slug(own)}", taken), plain(own) if several else "", study, groups, data,
+                         baselines, max(len(group.runs) for group in groups.values()))  # fmt: skip
+    if summary is None:
+        return begun
+    return replace(begun, seeds=len(summary.confirm_seeds), contrasts=summary.contrasts, stretches=summary.stretches,
+                   seconds=summary.seconds)  # fmt: skip
 
 
 def model_name(model: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from gru_bench import metrics
-from gru_bench.report.confirmed import Group, Store, free_name
+from gru_bench.report.confirmed import Group, Store, fingerprint, free_name
 from gru_bench.report.contents import BaselineRow, Row, RunLink, Setting
 from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, plain, slug
+from gru_bench.report.partial import study_baselines
 from gru_bench.report.sentences import joined
 from gru_bench.report.tuning import setting, setting_name
 from gru_bench.results import Baseline
@@ -131,14 +132,12 @@ def _settings(group: Group) -> tuple[Setting, ...]:
     )
 
 
-def baseline_rows(studies: Sequence[LoggedStudy]) -> tuple[BaselineRow, ...]:
+def baseline_rows(studies: Sequence[LoggedStudy], store: Store) -> tuple[BaselineRow, ...]:
     """Return each baseline once for each data fingerprint."""
     found: dict[tuple[str, str], tuple[Baseline, str]] = {}
     for study in studies:
-        if study.summary is not None:
-            for baseline in study.summary.baselines:
-                print_ = study.summary.data.fingerprint
-                found.setdefault((print_, baseline.name), (baseline, study.run.run_id))
+        for baseline in study_baselines(study, store):
+            found.setdefault((fingerprint(study.run), baseline.name), (baseline, study.run.run_id))
     prints = list(dict.fromkeys(print_ for print_, _ in found))
     rows = []
     taken: set[str] = set()

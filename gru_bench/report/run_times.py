@@ -24,18 +24,21 @@ def run_times(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
         on a stretch of the same reviews; the time of a whole run is worked out from the stretch.
     """))]
     for one in studies:
-        whole = one.number("seconds", one.summary.seconds, "amount", "all runs of the study, side by side")
-        blocks.append(Paragraph((one.titled("The whole study"), ", with all its runs, took ", whole, f"{NBSP}s.")))
+        took: Sentence = (" has not come to its end.",)
+        if one.seconds is not None:
+            whole = one.number("seconds", one.seconds, "amount", "all runs of the study, side by side")
+            took = (", with all its runs, took ", whole, f"{NBSP}s.")
+        blocks.append(Paragraph((one.titled("The whole study"), *took)))
         blocks += _stretches(one)
     return tuple(blocks)
 
 
 def _stretches(one: Reproduction) -> list[Block]:
-    if not one.summary.stretches:
+    if not one.stretches:
         return [Paragraph((f"{one.titled('No stretch was timed')}.",))]
     taken: set[str] = set()
     keyed = [(stretch, free_name(f"{slug(stretch.model)}-{slug(stretch.engine)}", taken))
-             for stretch in one.summary.stretches]  # fmt: skip
+             for stretch in one.stretches]  # fmt: skip
     base = next((stretch for stretch, _ in keyed if (stretch.model, stretch.engine) == BASE), None)
     title = one.titled("Timed stretches")
     blocks: list[Block] = [Table(

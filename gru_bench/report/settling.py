@@ -9,11 +9,10 @@ from itertools import pairwise
 
 from gru_bench.report.confirmed import Group
 from gru_bench.report.numbers import plain
+from gru_bench.report.partial import typed
 from gru_bench.report.sentences import Pair, fresh_seeds
 from gru_bench.results import StudySummary
 
-PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
-            "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that its new confirm set gets anew."""
 
@@ -60,20 +59,16 @@ def _typed_by(group: Group) -> list[str] | None:
 
     Passwords are left out.
     """
-    try:
-        words = shlex.split(group.parent.tags.get("mlflow.source.name", ""))
-    except ValueError:
+    words = typed(group.parent)
+    if group.summary is None or words is None or plain(group.summary.name) != group.summary.name:
         return None
-    if group.summary is None or not words or words[0] not in PROGRAMS:
-        return None
-    kept, skip = [PROGRAMS[words[0]]], False
+    kept, skip = words[:1], False
     for word in words[1:]:
         option = word.partition("=")[0]
         if not skip and option not in REPLACED:
-            kept.append(re.sub("://[^/]*@", "://", word))
+            kept.append(word)
         skip = not skip and option in REPLACED and "=" not in word
-    # What could not be shown as it must be typed is not named.
-    return kept if all(plain(word) == word for word in (*kept, group.summary.name)) else None
+    return kept
 
 
 def _tracked_at(words: Sequence[str]) -> list[str]:

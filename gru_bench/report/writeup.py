@@ -31,6 +31,7 @@ from gru_bench.report.inventory import data_views, known_runs, run_counts, study
 from gru_bench.report.learning import learning_curve
 from gru_bench.report.margin import Margin, margin_of
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.partial import unfinished, what_is_missing
 from gru_bench.report.reproductions import reproductions
 from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, row_of, standing
 from gru_bench.report.section import Evidence, Section
@@ -94,7 +95,7 @@ def build(
         RunError: where no study has a complete confirm run.
     """
     gathered, gaps = gather(studies, store)
-    gaps = [*missing, *gaps]
+    gaps = [*missing, *gaps, *what_is_missing(studies, store)]
     if not gathered:
         raise RunError(
             "a write-up needs a study with a complete confirm run, but there is none: "
@@ -109,11 +110,15 @@ def build(
     pairs, not_compared = _pairs(gathered, chosen.value)
     if chosen.caution and (pairs or any(study.contrasts for study in studies)):
         gaps.append(chosen.caution)
-    fresh = fresh_for_all([pair for pair, _, _ in pairs])
-    comparisons = tuple(_comparison(pair, a, b, fresh) for pair, a, b in pairs)
+    # A study is brought to its end first: advice to draw new seeds comes after that.
+    under_way = {study.run.run_id for study in studies if unfinished(study)}
+    done = [compared for compared in pairs if not {group.parent.run_id for group in compared[1:]} & under_way]
+    fresh = fresh_for_all([pair for pair, _, _ in done])
+    comparisons = tuple(_comparison(*compared, fresh, compared in done) for compared in pairs)
+    too_few = any(pair.verdict.finding is Finding.TOO_FEW_SEEDS for pair, _, _ in done)
     searches = searches_of(evidence, rows)
-    baselines = baseline_rows(studies)
-    data = data_views(studies)
+    baselines = baseline_rows(studies, store)
+    data = data_views(studies, store)
     reproduced = reproductions(evidence)
     sections = (
         *opening(reproduced),
@@ -135,14 +140,14 @@ def build(
         period=_period([run for study in studies
                         for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]),
         studies=tuple(study_view(study, store) for study in studies),
-        summary=(*_summary(rows, comparisons, fresh), *conclusions(reproduced, comparisons)),
+        summary=(*_summary(rows, comparisons, fresh if too_few else None), *conclusions(reproduced, comparisons)),
         missing=tuple(gaps),
         rows=rows,
         baselines=baselines,
         below_baseline=below_baseline(rows, baselines),
         margin=chosen.number,
         comparisons=comparisons,
-        settling=settling_commands(pairs, {*taken, *(group.study for group in gathered)}),
+        settling=settling_commands(done, {*taken, *(group.study for group in gathered)}),
         not_compared=not_compared,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
         category_tables=category_tables(gathered),
@@ -190,7 +195,7 @@ def _pairs(
     return pairs, tuple(apart)
 
 
-def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison:
+def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -> Comparison:
     missing = Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds")
     return Comparison(
         key=pair.key,
@@ -209,8 +214,8 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None) -> Comparison
         ),
         finding=pair.verdict.finding.value,
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
-        sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b), settling_sentence(pair, fresh),
-                         _checkpoints(pair, a, b)]),
+        sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
+                         settling_sentence(pair, fresh) if done else (), _checkpoints(pair, a, b)]),
     )  # fmt: skip
 
 
@@ -263,7 +268,7 @@ def _summary(
     shown = "Test accuracy" if all(row.accuracy.low is None for row in rows) else f"Test accuracy, 95{NBSP}% intervals"
     accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
     few: tuple[Sentence, ...] = ()
-    if fresh is not None and any(comparison.finding == Finding.TOO_FEW_SEEDS.value for comparison in comparisons):
+    if fresh is not None:
         few = (("A verdict where seeds are too few takes a new confirm set: ", Number("summary.fresh", fresh, "count"),
                 " fresh seeds for each model, none of the old ones pooled."),)  # fmt: skip
     carried = standing(rows) if len(rows) <= FEW else ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.corpus import Corpus
+from gru_bench.results import BASELINES, DATA, Baseline, DataSummary
 from gru_bench.sweep.claims import digest, run_key
 from gru_bench.sweep.owners import owner
 from gru_bench.sweep.spec import StudySpec
@@ -32,7 +35,7 @@ class Logbook:
 
     def __init__(
         self, spec: StudySpec, corpus: Corpus, store: Store, searches: Mapping[str, Search], *, experiment: str,
-        command: str, texts: bool,
+        command: str, texts: bool, data: DataSummary,
     ) -> None:
         """Find the study's own run, that of an earlier start or of another process, or begin it.
 
@@ -44,6 +47,7 @@ class Logbook:
             experiment: name of the MLflow experiment.
             command: as it was typed, for the record.
             texts: whether the reviews of the test split are logged.
+            data: the facts of its data.
         """
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
         self.experiment, self.command = experiment, command
@@ -54,7 +58,7 @@ class Logbook:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.writer(known.run_id)
             if known is None or "study" not in known.params:  # where the process that began it died at this
-                self._describe(texts)
+                self._describe(texts, data)
                 store.catch_up()  # before another process reads what there is
 
     def _known(self) -> Iterator[LoggedRun]:
@@ -70,15 +74,20 @@ class Logbook:
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint)
 
-    def _describe(self, texts: bool) -> None:
+    def _describe(self, texts: bool, data: DataSummary) -> None:
         spec, corpus = self.spec, self.corpus
         self.study.dataset(corpus.name, corpus.fingerprint)
+        self.study.text(DATA, json.dumps(asdict(data), indent=1))
         if texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         # The params last: they tell that all of it is there.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin})
+                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol})
+
+    def baselines(self, found: Sequence[Baseline]) -> None:
+        """Log the baselines: a write-up of a study under way has them too."""
+        self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
 
     def begin(
         self, label: str, role: str, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
@@ -176,6 +185,14 @@ class Logbook:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def _parts(spec: StudySpec) -> list[str]:
+    """Return what a study consists of besides confirm runs."""
+    return [part for part, planned in (
+        ("search", spec.trials > 0), ("contrasts", spec.contrasts is not None),
+        ("stretches", spec.stretches is not None), ("diagnostics", spec.diagnostics),
+        ("memory", spec.memory is not None)) if planned]
 
 
 def _key(run: LoggedRun) -> str:

@@ -104,6 +104,8 @@ class Sweep:
         self.agenda = Agenda(spec, searches, self._in_time, self._search_ended)
         self.log: Logbook
         """From the moment that something is to be logged."""
+        self.begun = False
+        """Whether there is one."""
         self.live: dict[str, _Live] = {}
         self.baselines: tuple[Baseline, ...] = ()
         self.measuring = False
@@ -132,8 +134,10 @@ class Sweep:
                 self._check()
                 self.log = log = Logbook(
                     self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
-                    command=self.command, texts=self.texts)
+                    command=self.command, texts=self.texts, data=self.data)
                 log.resume()
+                self.begun = True
+                self._log_baselines()
                 self.display.begin(self.agenda.to_begin())
                 self._conduct()
                 # Our own are read from the spool while the tracking server is away.
@@ -418,11 +422,17 @@ class Sweep:
             case Finished(outcome):
                 assert isinstance(outcome, tuple)
                 self.baselines = outcome
+                self._log_baselines()
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
             case Failed(kind, reason) if not self._tried_again(job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])
+
+    def _log_baselines(self) -> None:
+        """Log the baselines once they are known and there is a run to hold them."""
+        if self.begun and self.baselines:
+            self.log.baselines(self.baselines)
 
     def _forget(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
         del self.live[job.key]
