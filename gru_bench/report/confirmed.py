@@ -266,7 +266,8 @@ def scored(
     first = read[0]
     return Group(
         key, label, name, model, study.run, study.summary, study_data(study, store), tuple(usable),
-        first.example_id_N, first.label_N, first.category_N, first.tokens_N, np.stack([predictions.probability_N for predictions in read]),
+        first.example_id_N, first.label_N, first.category_N, first.tokens_N,
+        np.stack([predictions.probability_N for predictions in read]),
     ), said  # fmt: skip
 
 

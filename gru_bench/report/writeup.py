@@ -299,7 +299,7 @@ def _methods(
         family = pairs[0][0].family
         holm_words: Sentence = ()
         if family > 1:
-            level = Number("methods.level", ALPHA, "p")
+            level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
                           " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
         said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))

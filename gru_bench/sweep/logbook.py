@@ -183,7 +183,8 @@ def _parts(spec: StudySpec) -> list[str]:
     """Return what a study consists of besides confirm runs."""
     return [part for part, planned in (
         ("search", spec.trials > 0), ("contrasts", spec.contrasts is not None),
-        ("stretches", spec.stretches is not None), ("diagnostics", spec.diagnostics), ("memory", spec.memory is not None)) if planned]
+        ("stretches", spec.stretches is not None), ("diagnostics", spec.diagnostics),
+        ("memory", spec.memory is not None)) if planned]
 
 
 def _key(run: LoggedRun) -> str:
