@@ -137,10 +137,10 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
                   for rank, place in enumerate(apart, start=1)),
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
-            ("No run of any model answers ", Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"),
-             " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
-            (Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in the one run"), " of the ",
-             whole, " test reviews are answered wrongly by the one run."),
+            ("No run of any model answers ",
+             Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"), " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
+            (Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in the one run"),
+             " of the ", whole, " test reviews are answered wrongly by the one run."),
         ))  # fmt: skip
     return tuple(found)
 
@@ -152,7 +152,8 @@ def _review(
     label = "positive" if first.label_N[place] == 1 else "negative"
     category = plain(str(first.category_N[place]))
     said: list[str | Number] = [
-        f"Labelled {label}, ", Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"),
+        f"Labelled {label}, ",
+        Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"),
         " tokens read",
         f", {category}" if category else "",
     ]  # fmt: skip

@@ -81,8 +81,10 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         writeup = build(
             [studies[run] for run in chosen if run in studies], store, experiment=found["experiment"],
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
-            tracking_uri=found["tracking_uri"], taken=found["taken"])  # fmt: skip
-    except RunError as error:
+            tracking_uri=found["tracking_uri"], taken=found["taken"],
+            checkpoints=(found["checkpoints"][0], found["checkpoints"][1]) if found["checkpoints"] else None,
+        )  # fmt: skip
+    except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
     numbers = writeup.numbers()
     told += _recorded(found["numbers"], {key: entry(number) for key, number in numbers.items()})
