@@ -138,7 +138,8 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
             ("No run of any model answers ",
-             Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"), " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
+             Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"),
+             " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
             (Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in the one run"),
              " of the ", whole, " test reviews are answered wrongly by the one run."),
         ))  # fmt: skip
