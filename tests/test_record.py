@@ -201,7 +201,7 @@ def test_a_verdict_turned_round(original, folder):
         change(folder / name, line, line.replace("better", "worse"))
     lines = told(store, folder)
     assert [line.partition(": ")[0] for line in lines] == ["report.html", "report.md"]
-    assert all("its numbers are those of the runs, but not its text: " in line and "is worse than" in line
+    assert all("'worse', but the runs give 'better'" in line and re.search(r": line \d+ has ", line)
                for line in lines)  # fmt: skip
 
 
@@ -294,7 +294,21 @@ def test_a_drawing_added_to_the_page(original, folder):
     store, _, _ = original
     change(folder / "report.html", "<section", "<svg></svg><section")
     (line,) = told(store, folder)
-    assert line.startswith("report.html: its numbers are those of the runs, but not its text: <svg/><section")
+    assert re.match(r"report\.html: line \d+ has '<svg/><section', but the runs give '<section', in ", line)
+
+
+def test_a_number_changed_in_the_markdown_is_named_with_its_line(original, folder):
+    store, _, writeup = original
+    shown = writeup.rows[0].accuracy.text
+    path = folder / "report.md"
+    lines = path.read_text().splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
+    lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
+    path.write_text("\n".join(lines) + "\n")
+    (line,) = told(store, folder)
+    assert line.startswith(f"report.md: line {place + 1} has '99.9', but the runs give '{shown}', in '| ")
+    path.write_text("\n".join([*lines[:place], *lines[place + 1:]]) + "\n")
+    assert told(store, folder)[0].startswith(f"report.md: before line {place + 1} is missing '| ")
 
 
 def test_a_missing_file(original, folder):

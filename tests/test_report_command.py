@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gru_bench.tracking
+from gru_bench import statistics
 from gru_bench.cli import ended
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.__main__ import app, choose
@@ -183,3 +185,24 @@ def test_names_in_the_terminal_are_not_markup(command, capsys):
     add_study(store, "[red]x", {"torch": 0.0}, seeds=0, failed=1)
     assert command(store) == 0
     assert "study [red]x: left out" in capsys.readouterr().out
+
+
+def test_two_named_checkpoints_are_tested_and_labelled(store, command, capsys, tmp_path):
+    a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
+            if study.run.name in ("newest", "oldest"))  # fmt: skip
+    assert command(store, "--out", "x", "--mcnemar", a, b) == 0
+    right = [store.kept[run, "test"] for run in (a, b)]
+    a_N, b_N = ((p.probability_N >= 0.5) == (p.label_N == 1) for p in right)
+    found = json.loads((tmp_path / "x" / "numbers.json").read_text())
+    only = int((a_N & ~b_N).sum()), int((b_N & ~a_N).sum())
+    assert found["checkpoints"] == [a, b]
+    assert [found["numbers"][f"checkpoints.only-{side}"]["value"] for side in ("first", "second")] == list(only)
+    assert found["numbers"]["checkpoints.mcnemar"]["value"] == statistics.mcnemar(*only)
+    for name in ("report.html", "report.md", "report.tex"):
+        assert "not of the procedures that trained them" in (tmp_path / "x" / name).read_text()
+    capsys.readouterr()
+    assert command(store, "--verify", "x") == 0
+    assert command(store, "--mcnemar", a, "nonsense") == 2
+    assert f"unknown run 'nonsense': it must be one of {a}"[:30] in capsys.readouterr().err
+    assert command(store, "--mcnemar", a, a) == 2
+    assert "must name two different runs" in capsys.readouterr().err

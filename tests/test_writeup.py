@@ -90,6 +90,12 @@ def test_every_number_says_what_it_rests_on(three):
     for key, number in numbers.items():
         assert key == number.key
         assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        assert number.method or number.kind == "count", key
+        # What follows from test reviews says from how many.
+        if key.startswith(("categories-", "lengths-", "reviews-", "pair.")) and not key.endswith(".margin"):
+            assert number.examples, key
+        if number.kind == "count" and key.startswith(("categories-", "lengths-", "reviews-", "pair.")):
+            assert number.method, key
         if number.low is not None:
             assert number.low <= number.value <= number.high
             assert number.method

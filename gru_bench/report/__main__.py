@@ -58,6 +58,9 @@ def report(
     margin: Annotated[float | None, typer.Option(
         help="The largest difference without practical weight, in points of accuracy. Another than the studies logged "
         "at their start is said to have been chosen afterwards.", show_default="the studies'")] = None,
+    mcnemar: Annotated[tuple[str, str] | None, typer.Option(
+        help="Ids of two confirm runs: adds McNemar's exact test of these two trained models, labelled as such.",
+        metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing: compute the write-up in this folder again, and name every number that differs from what "
         "MLflow holds and every run that is gone.", show_default=False)] = None,
@@ -82,7 +85,7 @@ def report(
         console.print(remark, markup=False)
     whole = writeup.build(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
-        missing=choice.missing, tracking_uri=store.uri, taken=choice.known,
+        checkpoints=mcnemar, missing=choice.missing, tracking_uri=store.uri, taken=choice.known,
     )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "write-up")

@@ -327,6 +327,8 @@ class Source:
     """What was known to be missing before the studies were read."""
     taken: tuple[str, ...]
     """Names of studies that a new one must not have."""
+    checkpoints: tuple[str, str] | None
+    """Two runs that were to be compared."""
 
 
 @dataclass(frozen=True)
@@ -349,6 +351,8 @@ class Writeup:
     settling: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""
     not_compared: tuple[Sentence, ...]
+    checkpoints: Sentence
+    """McNemar's test of two named runs; empty where none was asked for."""
     curves: tuple[Curve, ...]
     category_tables: tuple[CategoryTable, ...]
     length_tables: tuple[LengthTable, ...]

@@ -55,7 +55,7 @@ def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
             size = int(inside_N.sum())
             categories.append(Category(
                 plain(str(name)) or UNCATEGORISED,
-                Number(f"{key}.{part}.examples", size, "count", members[0].ids),
+                Number(f"{key}.{part}.examples", size, "count", members[0].ids, size, "in this category"),
                 tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
             ))  # fmt: skip
         tables.append(CategoryTable(key, tuple(group.label for group in members), tuple(categories)))
@@ -73,11 +73,12 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
         for place in np.unique(place_N):
             inside_N = place_N == place
             part = f"{key}.bin-{place + 1}"
+            size = int(inside_N.sum())
             low, high = int(tokens_N[inside_N].min()), int(tokens_N[inside_N].max())
             bins.append(LengthBin(
-                Number(f"{part}.shortest", low, "count", members[0].ids),
-                Number(f"{part}.longest", high, "count", members[0].ids),
-                Number(f"{part}.examples", int(inside_N.sum()), "count", members[0].ids),
+                Number(f"{part}.shortest", low, "count", members[0].ids, size, "fewest tokens of them"),
+                Number(f"{part}.longest", high, "count", members[0].ids, size, "most tokens of them"),
+                Number(f"{part}.examples", size, "count", members[0].ids, size, "of these lengths"),
                 tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
             ))  # fmt: skip
         if len(bins) > 1:
@@ -129,17 +130,18 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
         apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
         ids = tuple(run_id for group in members for run_id in group.ids)
         size = members[0].example_N.size
-        whole = Number(f"{key}.all", size, "count", ids)
+        whole = Number(f"{key}.all", size, "count", ids, size, "test reviews")
         found.append(HardReviews(
             key,
             tuple(_review(texts, members, right_MN, int(place), f"{key}.apart-{rank}", True)
                   for rank, place in enumerate(apart, start=1)),
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
-            ("No run of any model answers ", Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
-             whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
-            (Number(f"{key}.failed", wrong_N.size, "count", ids, size), " of the ",
-             whole, " test reviews are answered wrongly by the one run."),
+            ("No run of any model answers ",
+             Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"),
+             " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
+            (Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in the one run"),
+             " of the ", whole, " test reviews are answered wrongly by the one run."),
         ))  # fmt: skip
     return tuple(found)
 
@@ -151,14 +153,17 @@ def _review(
     label = "positive" if first.label_N[place] == 1 else "negative"
     category = plain(str(first.category_N[place]))
     said: list[str | Number] = [
-        f"Labelled {label}, ", Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids), " tokens read",
+        f"Labelled {label}, ",
+        Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"),
+        " tokens read",
         f", {category}" if category else "",
     ]  # fmt: skip
     if apart:
         shown = (int(right_MN[:, place].argmax()), int(right_MN[:, place].argmin()))
         verbs = (": answered rightly by ", ", but only by ")
         for verb, m in zip(verbs, shown, strict=True):
-            share = Number(f"{key}.{members[m].key}", float(right_MN[m, place]), "percent", members[m].ids, decimals=0)
+            share = Number(f"{key}.{members[m].key}", float(right_MN[m, place]), "percent", members[m].ids, 1,
+                           "share of the runs that answer this review rightly", decimals=0)
             said += [verb, share, f"{NBSP}% of the runs of {members[m].label}"]
     text = re.sub(r"<br ?/?>", " ", texts.get(str(first.example_N[place]), ""))
     sentence: Sentence = (*said, ".")

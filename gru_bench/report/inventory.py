@@ -50,7 +50,7 @@ def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, 
             return Number(f"{key}.{name}", value, "count", runs)
 
         def share(name: str, value: float, key: str = key, runs: tuple[str, ...] = runs) -> Number:
-            return Number(f"{key}.{name}", value, "percent", runs)
+            return Number(f"{key}.{name}", value, "percent", runs, method="share, as the study logged it")
 
         length: Number | str = "all" if data.max_length is None else count("max-length", data.max_length)
         facts: list[tuple[str, Number | str]] = [

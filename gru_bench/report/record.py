@@ -47,6 +47,7 @@ def record(writeup: Writeup) -> dict[str, Any]:
         "margin": writeup.margin.value,
         "said_before": list(writeup.source.said_before),
         "taken": list(writeup.source.taken),
+        "checkpoints": list(writeup.source.checkpoints or ()),
         "studies": [{"name": study.name, "run": study.run_id} for study in writeup.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
@@ -93,6 +94,9 @@ def read(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
         if not all(isinstance(study["run"], str) for study in found["studies"]):
             raise ValueError("a study's run is no text")
+        named = found.setdefault("checkpoints", [])
+        if not (isinstance(named, list) and len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
+            raise ValueError(f"checkpoints is {named!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:

@@ -88,7 +88,8 @@ def row_of(group: Group, store: Store) -> Row:
         ]),
         runs=tuple(
             RunLink(run.run_id, store.run_url(run), run.seed, Number(
-                f"{group.key}.run-{place}.accuracy", float(right_N.mean()), "percent", (run.run_id,), label_N.size))
+                f"{group.key}.run-{place}.accuracy", float(right_N.mean()), "percent", (run.run_id,), label_N.size,
+                "one run"))
             for place, (run, right_N) in enumerate(zip(group.runs, correct_RN, strict=True), start=1)
         ),
     )  # fmt: skip
@@ -149,7 +150,7 @@ def baseline_rows(studies: Sequence[LoggedStudy], store: Store) -> tuple[Baselin
             key, label, print_,
             Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, examples, "one deterministic fit"),
             Number(f"{key}.f1", baseline.test_f1, "percent", runs, examples, "one deterministic fit"),
-            Number(f"{key}.seconds", baseline.seconds, "amount", runs, examples),
+            Number(f"{key}.seconds", baseline.seconds, "amount", runs, examples, "one fit, timed"),
         ))  # fmt: skip
     return tuple(rows)
 

@@ -15,6 +15,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
@@ -30,7 +31,7 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 TEXT_OF = {"text": "value", "interval_text": "interval"}
 SHOWN = 3
-"""Lines of a text that are named where it differs."""
+"""Places of a text that are named where it differs, and words of a line."""
 CLOSE = 1e-9
 """Relative: what another machine's rounding may do to a value. What is shown must be equal to the letter."""
 WIDTH = 90
@@ -80,8 +81,10 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         writeup = build(
             [studies[run] for run in chosen if run in studies], store, experiment=found["experiment"],
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
-            tracking_uri=found["tracking_uri"], taken=found["taken"])  # fmt: skip
-    except RunError as error:
+            tracking_uri=found["tracking_uri"], taken=found["taken"],
+            checkpoints=(found["checkpoints"][0], found["checkpoints"][1]) if found["checkpoints"] else None,
+        )  # fmt: skip
+    except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
     numbers = writeup.numbers()
     told += _recorded(found["numbers"], {key: entry(number) for key, number in numbers.items()})
@@ -97,8 +100,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     told += _values(folder, drawn)
     if not unchecked(found):
         told += _drawings(folder, drawn, files["report.html"])
-    if not told:
-        told += _texts(folder, files)
+    told += _texts(folder, {"report.md": files["report.md"]} if told else files)
     return told
 
 
@@ -258,14 +260,30 @@ def _texts(folder: Path, fresh: Mapping[str, str]) -> list[str]:
             continue
         found = path.read_text(encoding="utf-8", errors="replace")
         was, now = ((_bare(page) if name.endswith(".html") else page).splitlines() for page in (found, text))
-        lines = [place for place, (a, b) in enumerate(zip(was, now, strict=False), start=1) if a != b]
-        if len(was) != len(now):
-            lines.append(min(len(was), len(now)) + 1)
-        if lines:
-            shown = [(was[line - 1] if line <= len(was) else "")[:WIDTH] for line in lines[:SHOWN]]
-            more = " and more" if len(lines) > SHOWN else ""
-            told.append(f"{name}: its numbers are those of the runs, but not its text: {'; '.join(shown)}{more}")
+        parts = [part for part in SequenceMatcher(None, was, now, autojunk=False).get_opcodes() if part[0] != "equal"]
+        told += [f"{name}: {_changed(was[a:b], now[c:d], a + 1)}" for _, a, b, c, d in parts[:SHOWN]]
+        if len(parts) > SHOWN:
+            told.append(f"{name}: {len(parts) - SHOWN} more places of its text differ")
     return told
+
+
+def _changed(was: Sequence[str], now: Sequence[str], line: int) -> str:
+    """Say in what some lines of a text differ: which words of one, or which lines."""
+    if len(was) == len(now) == 1:
+        one, two = was[0].split(), now[0].split()
+        pairs = [
+            (" ".join(one[a:b]), " ".join(two[c:d]))
+            for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes() if kind != "equal"
+        ]  # fmt: skip
+        shown = "; ".join(f"{a[:WIDTH] or 'nothing'!r}, but the runs give {b[:WIDTH] or 'nothing'!r}"
+                          for a, b in pairs[:SHOWN])  # fmt: skip
+        if pairs:
+            return f"line {line} has {shown}{' and more' if len(pairs) > SHOWN else ''}, in {was[0].strip()[:WIDTH]!r}"
+    if not was:
+        return f"before line {line} is missing {now[0][:WIDTH]!r}"
+    if not now:
+        return f"line {line} is not what the runs give: {was[0][:WIDTH]!r}"
+    return f"line {line} has {was[0][:WIDTH]!r}, but the runs give {now[0][:WIDTH]!r}"
 
 
 def _on_page(page: str) -> dict[str, list[Shown]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.report.confirmed import Group, Store, families, gather
 from gru_bench.report.contents import (
     Comparison,
@@ -74,6 +74,7 @@ def build(
     experiment: str = "",
     title: str = "",
     margin: float | None = None,
+    checkpoints: tuple[str, str] | None = None,
     missing: Sequence[Sentence] = (),
     tracking_uri: str = "",
     taken: Collection[str] = (),
@@ -87,12 +88,14 @@ def build(
         title: of the write-up; by default made from the names of the studies.
         margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
             that the studies logged at their start, where they agree.
+        checkpoints: the ids of two confirm runs that McNemar's test is to compare.
         missing: what is known to be missing already.
         tracking_uri: where the store is, for the record.
         taken: names of other studies, which a new one must not have.
 
     Raises:
         RunError: where no study has a complete confirm run.
+        UsageError: for checkpoints that are no confirm runs shown here, or were scored on different test reviews.
     """
     gathered, gaps = gather(studies, store)
     gaps = [*missing, *gaps, *what_is_missing(studies, store)]
@@ -120,10 +123,12 @@ def build(
     baselines = baseline_rows(studies, store)
     data = data_views(studies, store)
     reproduced = reproductions(evidence)
+    tested = () if checkpoints is None else _named_checkpoints(gathered, *checkpoints)
     sections = (
         *opening(reproduced),
         Section("evaluation", "Evaluation", tables=("evaluation", "scores", "cost")),
-        Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared else None,
+        (Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared or tested
+         else None),
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
         *findings(reproduced, evidence, chosen.value),
@@ -149,6 +154,7 @@ def build(
         comparisons=comparisons,
         settling=settling_commands(done, {*taken, *(group.study for group in gathered)}),
         not_compared=not_compared,
+        checkpoints=tested,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
         category_tables=category_tables(gathered),
         length_tables=length_tables(gathered),
@@ -166,7 +172,7 @@ def build(
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(
             "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing),
-            tuple(sorted(taken))),
+            tuple(sorted(taken)), checkpoints),
     )  # fmt: skip
 
 
@@ -247,6 +253,36 @@ def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
     return (f"For these two trained models alone ({names}), {sign}", number, " by McNemar's exact test.")
 
 
+def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
+    """Return McNemar's test of two named runs: it speaks of these two trained models, not of how they were trained."""
+    found: dict[str, tuple[Group, int]] = {
+        name: (group, place) for group in groups for place, run in enumerate(group.runs) for name in run.ids}
+    for name in (one, two):
+        if name not in found:
+            raise unknown("run", name, [run.run_id for group in groups for run in group.runs],
+                          "These are the confirm runs of this write-up.")  # fmt: skip
+    (a, r), (b, s) = found[one], found[two]
+    if a.runs[r] is b.runs[s]:
+        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
+    if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
+        raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
+                         "scored on different ones: name runs of studies on the same data")
+    right_A_N, right_B_N = a.correct_RN[r], b.correct_RN[s]
+    only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
+    runs, size = (a.runs[r].run_id, b.runs[s].run_id), right_A_N.size
+    alone = [Number(f"checkpoints.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
+             for side, count in zip(("first", "second"), only, strict=True)]  # fmt: skip
+    p = Number("checkpoints.mcnemar", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
+    names = [f"{group.label}, {plain(group.runs[place].name) or name} ({plain(name)})"
+             for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]  # fmt: skip
+    return (
+        f"Two trained models, by McNemar’s exact test: of the same test reviews {names[0]}, alone answers ", alone[0],
+        f" rightly, and {names[1]}, alone ", alone[1], "; p ", "" if p.text.startswith("<") else "= ", p,
+        ". This speaks of these two trained models, not of the procedures that trained them: other seeds may answer "
+        "otherwise, and it is no part of the verdicts.",
+    )  # fmt: skip
+
+
 def _summary(
     rows: Sequence[Row], comparisons: Sequence[Comparison], fresh: int | None
 ) -> tuple[Sentence, ...]:
@@ -299,7 +335,7 @@ def _methods(
         family = pairs[0][0].family
         holm_words: Sentence = ()
         if family > 1:
-            level = Number("methods.level", ALPHA, "p")
+            level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
                           " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
         said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
