@@ -71,7 +71,9 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
         for place in np.unique(place_N):
             inside_N = place_N == place
             part = f"{key}.bin-{place + 1}"
-            low, high = int(tokens_N[inside_N].min()), int(tokens_N[inside_N].max())
+            # The ends of the range, so that ranges touch; outermost those of the reviews there are.
+            low = max(int(tokens_N.min()), LENGTHS[place - 1] + 1 if place else 0)
+            high = min(int(tokens_N.max()), LENGTHS[place] if place < len(LENGTHS) else int(tokens_N.max()))
             bins.append(LengthBin(
                 Number(f"{part}.shortest", low, "count", members[0].ids),
                 Number(f"{part}.longest", high, "count", members[0].ids),

@@ -56,7 +56,7 @@ def data_views(studies: Sequence[LoggedStudy]) -> tuple[DataView, ...]:
             ("reviews to train on", count("train", data.train)),
             ("reviews for validation", count("validation", data.validation)),
             ("reviews for the test", count("test", data.test)),
-            ("positive, %", share("positive", data.positive_share)),
+            ("positive over all splits, %", share("positive", data.positive_share)),
             ("exact repeats removed", count("repeats", data.repeats_removed)),
             ("training rows removed: in the test file too", count("test-repeats", data.test_repeats_removed)),
             ("distinct words", count("vocabulary", data.vocabulary)),
