@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ def predictions(store, study):
 def test_lengths_hold_every_review_once_and_agree_with_the_predictions(three):
     store, studies, writeup = three
     (table,) = writeup.length_tables
+    ends = [(part.low.value, part.high.value) for part in table.bins]
+    assert all(low == before + 1 for (_, before), (low, _) in pairwise(ends))
     assert sum(bin.examples.value for bin in table.bins) == 600
     assert table.labels == tuple(row.label for row in writeup.rows)
     for place, study in enumerate(studies):

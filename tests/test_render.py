@@ -22,7 +22,7 @@ from markupsafe import Markup
 from gru_bench.report import markdown as markdown_module
 from gru_bench.report import render
 from gru_bench.report.drawing import new_figure
-from gru_bench.report.figures import pictures
+from gru_bench.report.figures import _log_ticks, pictures
 from gru_bench.report.numbers import MISSING, Number, written
 from gru_bench.report.picture import Picture
 from gru_bench.report.section import Section
@@ -385,6 +385,35 @@ def test_runs_behind_numbers_are_listed_once(tmp_path):
     listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)
+
+
+def test_captions_speak_of_what_is_there_alone():
+    store = FakeStore()
+    two = build([add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2)], store)
+    assert all(row.accuracy.low is None for row in two.rows)
+    absent = ("95 %", "95\\,\\%", "Holm", "bootstrap")
+    texts = [re.sub(r"<svg.*?</svg>", "", render.html(two), flags=re.DOTALL), *render.tex(two).values()]
+    for text in texts:
+        captions = re.findall(r"<(?:fig)?caption>.*?</(?:fig)?caption>", text, re.DOTALL)
+        captions += re.findall(r"\\caption\{.*", text)
+        assert [caption for caption in captions if any(word in caption for word in absent)] == []
+    assert not any("bootstrap" in str(sentence) for sentence in two.methods)
+    curves = [replace(curve, epochs=tuple(
+        replace(epoch, validation_loss=replace(epoch.validation_loss, value=None),
+                validation_accuracy=replace(epoch.validation_accuracy, value=None)) for epoch in curve.epochs))
+        for curve in two.curves]  # fmt: skip
+    drawn = next(picture for picture in pictures(replace(two, curves=tuple(curves))) if picture.name == "curves")
+    assert drawn.caption.startswith("Training loss, in nats per review, by epoch")
+    assert "validation" not in drawn.caption + drawn.alternative
+    far = replace(two, baselines=())
+    assert "dashed" not in next(picture for picture in pictures(far) if picture.name == "accuracy").caption
+
+
+def test_an_axis_of_costs_has_more_than_one_tick():
+    for left, right in ((60, 65), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7)):
+        ticks = _log_ticks(left, right)
+        assert 2 <= len(ticks) <= 12
+        assert left <= min(ticks) < max(ticks) <= right
 
 
 def test_a_phone_is_told_where_its_own_drawing_lies(three):

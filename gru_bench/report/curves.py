@@ -47,7 +47,11 @@ def learning_picture(curves: Sequence[Curve]) -> Picture:
             ],
         }
         places = list(range(len(shown)))
-        caption = f"Losses, in nats per review, and validation accuracy by epoch: {loss}"
+        drawn = [title for title, lines in by_title.items() if any(line.x for line in lines)]
+        losses = " and ".join(title for title in drawn if title.endswith("loss"))
+        accuracy = ["validation accuracy"] if drawn and drawn[-1].endswith("%") else []
+        what = ", and ".join([f"{losses}, in nats per review"] * bool(losses) + accuracy)
+        caption = f"{what[:1].upper()}{what[1:]}, by epoch: {loss}"
     else:
         series = (Series("training", None), Series("validation", None))
         by_title = {
@@ -233,10 +237,13 @@ def _curve_words(curves: Sequence[Curve]) -> str:
     parts = []
     for curve in curves:
         first, last = curve.epochs[0], curve.epochs[-1]
-        parts.append(
-            f"{curve.label}: training loss from {first.train_loss.text} to {last.train_loss.text}, validation loss "
-            f"from {first.validation_loss.text} to {last.validation_loss.text} over {last.epoch.text} epochs"
-        )
+        losses = [
+            f"{name} loss from {start.text} to {end.text}"
+            for name, start, end in (("training", first.train_loss, last.train_loss),
+                                     ("validation", first.validation_loss, last.validation_loss))
+            if start.value is not None or end.value is not None
+        ]  # fmt: skip
+        parts.append(f"{curve.label}: {', '.join(losses)} over {last.epoch.text} epochs")
     return "Loss by epoch. " + "; ".join(parts) + "."
 
 

@@ -146,7 +146,8 @@ def short(text: str, width: int = 24, lines: int = 2) -> str:
 def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure of a style's width, and of `height` inches on a page, with its grid of axes."""
     scale = style.width / PAGE.width
-    inches = min(max(1.1, height * (0.35 + 0.65 * scale)), 11 * scale)
+    # Smaller letters take flatter figures, of which two and a table share a sheet.
+    inches = min(max(1.1, height * (0.1 + 0.9 * scale)), 11 * scale)
     if style.narrow:
         inches = min(0.86 * height, 18)
     figure = Figure(figsize=(style.width, inches), layout="constrained")

@@ -74,10 +74,12 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
             inside_N = place_N == place
             part = f"{key}.bin-{place + 1}"
             size = int(inside_N.sum())
-            low, high = int(tokens_N[inside_N].min()), int(tokens_N[inside_N].max())
+            # The ends of the range, so that ranges touch; outermost those of the reviews there are.
+            low = max(int(tokens_N.min()), LENGTHS[place - 1] + 1 if place else 0)
+            high = min(int(tokens_N.max()), LENGTHS[place] if place < len(LENGTHS) else int(tokens_N.max()))
             bins.append(LengthBin(
-                Number(f"{part}.shortest", low, "count", members[0].ids, size, "fewest tokens of them"),
-                Number(f"{part}.longest", high, "count", members[0].ids, size, "most tokens of them"),
+                Number(f"{part}.shortest", low, "count", members[0].ids, size, "fewest tokens of this range"),
+                Number(f"{part}.longest", high, "count", members[0].ids, size, "most tokens of this range"),
                 Number(f"{part}.examples", size, "count", members[0].ids, size, "of these lengths"),
                 tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
             ))  # fmt: skip

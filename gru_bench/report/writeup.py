@@ -49,6 +49,7 @@ from gru_bench.statistics import (
     Design,
     Estimate,
     Finding,
+    Standing,
     accuracy_difference,
     chance_better,
     effect_size,
@@ -315,13 +316,17 @@ def _methods(
     groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
 ) -> tuple[Sentence, ...]:
     """Return how the numbers were got, and what they do not cover."""
+    sure = any(Standing.of(len(group.runs)).has_interval for group in groups)
     said: list[Sentence] = [
-        ("Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
-         "together: a sum of the variance over examples and of the part of the variance over seeds that is no "
-         "noise of the test set, with Satterthwaite's degrees of freedom.",),
+        *([(
+            "Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
+            "together: a sum of the variance over examples and of the part of the variance over seeds that is no "
+            "noise of the test set, with Satterthwaite's degrees of freedom.",
+        )] if sure else []),
         ("The deviation over seeds is given with the noise of the test set taken out.",),
-        ("F1 is that of the positive class; its interval is a two-level bootstrap over seeds and examples, which "
-         "is conservative. Its draws come from a fixed seed.",),
+        ("F1 is that of the positive class"
+         + ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
+            "from a fixed seed." if sure else "."),),
         ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
          "that ran it, and compare models only with the engine named beside them.",),
         *_looks(groups),
