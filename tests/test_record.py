@@ -379,7 +379,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
         run.finish(RunResult(
             RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
             {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}), with_model=False)  # fmt: skip
-        runs.append(run.run_id)
+        runs.append(run)
     writer.catch_up()
     store = gru_bench.tracking.Store(writer.uri, create=False)
     folder = tmp_path / "write-up"
@@ -387,7 +387,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
     render.write(writeup, folder)
     record.write(writeup, folder)
     assert told(store, folder) == []
-    writer._client.delete_run(runs[1])
+    writer._client.delete_run(runs[1].run_id)
     lines = told(store, folder)
-    assert lines[0] == f"the run {runs[1]} is gone"
+    assert lines[0] == f"the run {runs[1].run_id} is gone"
     assert any(line.startswith("report.html: torch-torch.seeds is 3, but the runs give 2") for line in lines)
