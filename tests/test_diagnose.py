@@ -193,6 +193,7 @@ def test_memory_is_kept_beside_a_study(
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     store = Store()
     parent = store.start("easy", "homework", role="study", study="homework")
+    assert store.catch_up()
     curve = MemoryCurve((MemoryPoint("rnn", 5, (0, 1, 2), (1.0, 0.5, 1.0), 0.833, 0.2, 1.0, 40),), "t", {"a": "b"})
     monkeypatch.setattr(diagnostics, "memory_curve", lambda *_, **__: curve)
     code, _, err = ended(["--memory", "--study", "homwork"], tmp_path, monkeypatch, capsys)
