@@ -248,6 +248,20 @@ def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
     assert stores(far)[0].texts(only(far).run.run_id, "test") is not None
 
 
+def test_weights_can_stay_behind(far: Path, near: Path) -> None:
+    folder = near / "files"
+    folder.mkdir()
+    carried = take_out(*stores(far), "quick", folder, experiment=None, texts=True, weights=False)
+    assert list((folder / "artifacts").rglob("*.parquet"))
+    assert not list((folder / "artifacts").rglob("*.safetensors"))
+    pack(near / "light.zip", folder, carried.about())
+    imported(near / "light.zip", near)
+    (run, *_) = only(near).confirms
+    assert len(stores(near)[0].predictions(run.run_id, "test")) > 0
+    with pytest.raises(RunError, match=r"must hold the artifact model/weights\.safetensors"):
+        stores(near)[0].model(run.run_id)
+
+
 @pytest.mark.parametrize(("fails", "how"), [
     ("create_run", "fails"), ("log_artifacts", "is killed"), ("reveal", "fails"), ("reveal", "is killed"),
     ("add_trial", "fails"), ("add_trial", "is killed"),

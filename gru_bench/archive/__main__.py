@@ -31,6 +31,9 @@ def take_out(
     storage: Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: Annotated[bool, typer.Option("--no-texts", help="Leave out the reviews that the study logged.")] = False,
+    no_weights: Annotated[bool, typer.Option(
+        "--no-weights", help="Leave out the models' weights, most of the file: a write-up does without them, a look "
+        "inside the models does not.")] = False,
 ) -> None:
     """Write a study to one file."""
     from gru_bench.archive.container import pack
@@ -43,7 +46,8 @@ def take_out(
     store = Store(tracking_uri, create=False)
     console = cli.out()
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".export-") as folder, console.status("reading the runs"):
-        carried = take_out(store, open_storage(storage), study, Path(folder), experiment=experiment, texts=not no_texts)
+        carried = take_out(store, open_storage(storage), study, Path(folder), experiment=experiment, texts=not no_texts,
+                           weights=not no_weights)
         pack(file, Path(folder), carried.about())
     for remark in carried.remarks:
         console.print(f"note: {remark}", markup=False)

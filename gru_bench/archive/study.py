@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
 TEXTS = "texts/"
+WEIGHTS = "model/weights.safetensors"
 """Artifacts that hold reviews."""
 SUMMARY = "study.json"
 MOST_POINTS = 20_000_000
@@ -78,7 +79,8 @@ class Carried:
 
 
 def take_out(
-    store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool
+    store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool,
+    weights: bool = True,
 ) -> Carried:
     """Write a study to `folder`.
 
@@ -89,6 +91,7 @@ def take_out(
         folder: an empty one.
         experiment: where to look for it; None means in all.
         texts: whether the reviews that it logged are carried along.
+        weights: whether its models' weights are, which only a look inside the models needs.
 
     Raises:
         UsageError: for a study that either store does not have.
@@ -101,7 +104,7 @@ def take_out(
     (folder / ARTIFACTS).mkdir()
     for run in runs:
         tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
-                                lambda path: texts or not path.startswith(TEXTS))
+                                lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
     record = _Runs(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
