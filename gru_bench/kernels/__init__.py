@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["fused_gru", "no_bf16", "set_threads", "unavailable"]
+__all__ = ["fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
 
 READOUTS = get_args(Readout)
 Form = Literal["padded", "tokens"] | Readout
@@ -173,6 +173,11 @@ class _Member:
 _crew = _Crew()
 
 
+def release() -> None:
+    """Free the memory that was kept for the next training step: what comes next may need it."""
+    _pool.clear()
+
+
 def _begin_again() -> None:
     """Forget the threads, which a forked process has not inherited."""
     global _crew
@@ -221,6 +226,11 @@ class _Pool:
             self._free.append(block)
             if len(self._free) > self.keep:
                 del self._free[min(range(len(self._free)), key=lambda i: self._free[i].nbytes)]
+
+    def clear(self) -> None:
+        """Free all that was taken back."""
+        with self._lock:
+            self._free.clear()
 
 
 _pool = _Pool()

@@ -169,6 +169,7 @@ def predict(
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
             log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, engine=engine, bf16=bf16)
             probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
+    kernels.release()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
     return values
 
@@ -342,6 +343,7 @@ class _Run:
                         number, training.epochs, (number - 1) * per_epoch + reviews, training.epochs * per_epoch,
                         mean, progress.seconds))
         summed = float(total)
+        kernels.release()  # what is kept and written at an epoch's end has room where the longest batch was
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
@@ -401,6 +403,7 @@ class _Run:
         return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
 
     def _keep(self, epoch: int) -> None:
+        self.progress.kept = None  # not two copies at a time
         kept = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if self.config.embedding.trainable:
             kept["embedding.table"] = self.table_VE.detach().clone()
