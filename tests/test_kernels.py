@@ -510,9 +510,9 @@ def test_evaluation_keeps_nothing() -> None:
             fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False)
     gc.collect()
     assert 0 < len(kernels._pool._free) <= kernels._pool.keep
+    assert len(kernels._pool._free) == len(kept)
     kernels.release()
     assert not kernels._pool._free
-    assert len(kernels._pool._free) == len(kept)
 
 
 def test_not_a_number_comes_out_as_one() -> None:
