@@ -311,17 +311,36 @@ def test_an_import_that_breaks_off_leaves_nothing(
     assert len(searched(near).trials) == 6
 
 
-def test_the_example_comes_in_whole(near: Path) -> None:
-    """The homework's runs that come with the repository: no reviews, and every run that is complete can be read."""
-    imported(ROOT / "reports" / "example" / "homework.study", near)
+EXAMPLE = ROOT / "reports" / "example"
+
+
+@pytest.mark.parametrize(("name", "experiment", "models"), [
+    ("homework", "sentiment_dataset_train_amazon14", {"scratch", "torch", "bidirectional"}),
+    ("bidirectional", "movie-reviews", {"bidirectional"}),
+])
+def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str], near: Path) -> None:
+    """Studies that come with the repository: no reviews, and every run that is complete can be read."""
+    imported(EXAMPLE / f"{name}.study", near)
     store, _ = stores(near)
-    (study,) = store.studies("sentiment_dataset_train_amazon14")
+    (study,) = store.studies(experiment)
     done = [run for run in study.confirms if run.complete]
-    assert {run.model for run in done} == {"scratch", "torch", "bidirectional"}
+    assert {run.model for run in done} == models
     for run in done:
         found = store.predictions(run.run_id, "test")
         assert np.mean((found.probability_N > 0.5) == found.label_N) == pytest.approx(run.metrics["test/accuracy"])
     assert store.texts(study.run.run_id, "test") is None
+
+
+def test_the_example_is_what_its_studies_give(near: Path) -> None:
+    for name in ("bidirectional", "torch", "scratch"):
+        imported(EXAMPLE / f"{name}.study", near)
+    store, _ = stores(near)
+    found = {study.run.study: study for study in store.studies("movie-reviews")}
+    writeup = build([found[name] for name in ("bidirectional", "torch", "scratch")], store, experiment="movie-reviews")
+    kept = json.loads((EXAMPLE / "tuned" / "numbers.json").read_text(encoding="utf-8"))["numbers"]
+    ours = writeup.numbers()
+    assert ours.keys() == kept.keys()
+    assert {key: number.text for key, number in ours.items()} == {key: one["text"] for key, one in kept.items()}
 
 
 def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
