@@ -55,7 +55,7 @@ def study_file(directory: Path, *, whole: bool) -> None:
     study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text()
     for usual, small in ({"steps = [5, 10, 20, 40, 80]": "steps = [2, 1]",
                           "seeds = 3\nsequences = 3000": "seeds = 2\nsequences = 100",
-                          "seeds = 3            #": "seeds = 1            #"}).items():
+                          "seeds = 5            #": "seeds = 1            #"}).items():
         assert study.count(usual) == 1
         study = study.replace(usual, small)
     runs, more, rest = study.partition("[stretches]")
