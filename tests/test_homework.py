@@ -267,3 +267,15 @@ class TestDone:
         assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
         assert "iteration" not in done.shown_then
         assert done.study.run.run_id == done.runs.run.run_id
+
+
+def test_contrasts_that_a_start_did_without_are_there_again(done: Done, tmp_path: Path) -> None:
+    again = Path(shutil.copytree(done.directory, tmp_path / "again"))
+    homework(again, whole=False)
+    assert only_study(again).contrasts == ()
+    homework(again, whole=True)
+    study = only_study(again)
+    assert [(run.run_id, run.tags["gru_bench.contrast"]) for run in study.contrasts] == [
+        (run.run_id, run.tags["gru_bench.contrast"]) for run in done.study.contrasts]
+    assert study.summary is not None
+    assert study.summary.contrasts == done.summary.contrasts

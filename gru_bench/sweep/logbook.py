@@ -50,7 +50,7 @@ class Logbook:
             data: the facts of its data.
         """
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
-        self.experiment, self.command = experiment, command
+        self.experiment, self.command, self.data = experiment, command, data
         self.home = searches[min(searches)]
         """Whose presence and claims are those of the study as a whole."""
         self.lock = self.home.study_lock
@@ -58,7 +58,7 @@ class Logbook:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.writer(known.run_id)
             if known is None or "study" not in known.params:  # where the process that began it died at this
-                self._describe(texts, data)
+                self._describe(texts)
                 store.catch_up()  # before another process reads what there is
 
     def _known(self) -> Iterator[LoggedRun]:
@@ -74,10 +74,9 @@ class Logbook:
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint)
 
-    def _describe(self, texts: bool, data: DataSummary) -> None:
+    def _describe(self, texts: bool) -> None:
         spec, corpus = self.spec, self.corpus
         self.study.dataset(corpus.name, corpus.fingerprint)
-        self.study.text(DATA, json.dumps(asdict(data), indent=1))
         if texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         # The params last: they tell that all of it is there.
@@ -123,6 +122,7 @@ class Logbook:
         """
         self.take_over(first=True)
         self.study.reopen()
+        self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
 
     def take_over(self, *, first: bool = False) -> None:
         """Put in order what processes that died have left: end it, and queue it again.
@@ -145,7 +145,7 @@ class Logbook:
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
         ended = {run.tags["gru_bench.trial"]: run.tags["gru_bench.state"] for run in runs if run.role == "trial"}
-        whole = {_key(run): run.run_id for run in runs if run.complete and run.role in ("confirm", "contrast")}
+        whole = {_key(run): run.run_id for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
         for number in search.orphans():
             state = ended.get(str(number), "")
             if state in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
@@ -177,9 +177,9 @@ class Logbook:
             key = _key(run)
             if key in planned:
                 self.searches[model].claims.recall(key, run.run_id)
-            if run.role == "contrast":
+            if _role(run) == "contrast":
                 writer.tags({"gru_bench.role": "superseded"} if key not in planned else
-                            {"gru_bench.contrast": ",".join(planned[key].contrasts)})
+                            {"gru_bench.role": "contrast", "gru_bench.contrast": ",".join(planned[key].contrasts)})
             elif run.role == "confirm" and run.tags["gru_bench.settings"] != digest(tuned):
                 writer.tags({"gru_bench.role": "superseded"})
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
@@ -195,7 +195,12 @@ def _parts(spec: StudySpec) -> list[str]:
         ("memory", spec.memory is not None)) if planned]
 
 
+def _role(run: LoggedRun) -> str:
+    """Return what a run was begun as: a contrast's may have been set aside while the study asked for none."""
+    return "contrast" if run.tags.get("gru_bench.side") else run.role
+
+
 def _key(run: LoggedRun) -> str:
     """Return the key by which a run other than a trial was claimed."""
     assert run.seed is not None
-    return run_key(run.role, run.tags["gru_bench.settings"], run.seed, run.tags.get("gru_bench.side", ""))
+    return run_key(_role(run), run.tags["gru_bench.settings"], run.seed, run.tags.get("gru_bench.side", ""))
