@@ -96,8 +96,9 @@ def _side(
     whole = [run for run in runs if run.complete]
     group, said = scored(store, whole, key, label, one.study.run.study, contrast.model, one.study, "validation")
     gaps += said
-    if len(whole) < len(runs):
-        lost = Number(f"{key}.lost", len(runs) - len(whole), "count", tuple(run.run_id for run in runs))
+    ended = {run.seed for run in whole}
+    if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
+        lost = Number(f"{key}.lost", len(gone), "count", tuple(run.run_id for run in gone))
         gaps.append((f"{plain(contrast.question)} Runs that did not end well and are left out: ", lost, "."))
     return group
 
