@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SHOWN_RUNS = 8
 FEWEST_SEEDS = 3
+REVIEW_WORDS = 40
+"""Of a review: as many as can be read under a picture."""
 
 app = cli.app()
 HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates
@@ -40,6 +42,9 @@ def diagnose(
     text: Annotated[str | None, typer.Option(
         help="A text of your own to read: its words are weighed, and gates shown over it.",
         show_default="a sentence that turns from bad to good", rich_help_panel="What to look at")] = None,
+    review: Annotated[int | None, typer.Option(
+        help=f"Number of a test review to read instead: its first {REVIEW_WORDS} known words.", min=1,
+        show_default=False, rich_help_panel="What to look at")] = None,
     neighbours: Annotated[list[str] | None, typer.Option(
         help="A word whose nearest words are shown; may be repeated.", show_default="good, bad, not, ...",
         rich_help_panel="What to look at")] = None,
@@ -61,7 +66,7 @@ def diagnose(
 ) -> None:
     """Look inside a model."""
     if memory:
-        for option, value in (("--run", run), ("--text", text), ("--neighbours", neighbours)):
+        for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours)):
             if value:
                 raise UsageError(f"{option} must be left out with --memory, which trains models of its own, but got "
                                  f"{value!r}")
@@ -71,12 +76,14 @@ def diagnose(
     if study is not None:
         raise UsageError(f"--study must stand with --memory, whose result it keeps, but got {study!r} without: add "
                          "--memory, or look into one of the study's runs with --run")
-    _run(cli.out(), run, text, neighbours, out, tracking_uri)
+    if text is not None and review is not None:
+        raise UsageError(f"--text and --review must not stand together, but got {text!r} and {review}: leave one out")
+    _run(cli.out(), run, text, review, neighbours, out, tracking_uri)
 
 
 def _run(
-    console: Any, run_id: str | None, text: str | None, words: Sequence[str] | None, out: Path | None,
-    tracking_uri: str | None,
+    console: Any, run_id: str | None, text: str | None, review: int | None, words: Sequence[str] | None,
+    out: Path | None, tracking_uri: str | None,
 ) -> None:
     from gru_bench.tracking import Store
 
@@ -96,7 +103,10 @@ def _run(
         vectors = load_vectors(kept.config.embedding, corpus)
         subject = diagnostics.Subject.trained(kept, vectors)
         asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
-        sentence = diagnostics.Sentence.of(text or diagnostics.SENTENCE, vectors, kept.config.data.max_length)
+        length = kept.config.data.max_length
+        if review is not None:
+            text, length = _review(corpus, review), min(length or REVIEW_WORDS, REVIEW_WORDS)
+        sentence = diagnostics.Sentence.of(text or diagnostics.SENTENCE, vectors, length)
         if text is not None:
             sentence.need_words()
     pictures: list[Picture] = []
@@ -150,6 +160,14 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
         raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have kept its weights, but trials, studies "
                        f"and runs that broke off keep none; these have:\n{listed}")
     return found[0]
+
+
+def _review(corpus: Corpus, number: int) -> str:
+    """Return the text of a test review, counted from 1."""
+    if number > len(corpus.test):
+        raise UsageError(f"--review must be at most {len(corpus.test):,}, the test reviews of {corpus.name}, but got "
+                         f"{number:,}")
+    return corpus.texts("test")[number - 1]
 
 
 def _same_data(run: LoggedRun, corpus: Corpus) -> None:

@@ -97,6 +97,20 @@ def test_a_run_is_looked_into(
     assert float(rows[1]["weight"]) == occluded.weight[1]
 
 
+def test_a_real_review_is_read_by_its_number(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(diagnose, "REVIEW_WORDS", 5)
+    chosen = run_id(store, "scratch single", 0)
+    code, _, _ = ended(["--run", chosen, "--review", "3"], store, monkeypatch, capsys)
+    assert code == 0
+    config, _ = Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen)
+    corpus = load_corpus(config.data)
+    sentence = diagnostics.Sentence.of(corpus.texts("test")[2], load_vectors(config.embedding, corpus), 5)
+    rows = list(csv.DictReader((tmp_path / "insight" / chosen[:8] / "words.csv").read_text().splitlines()))
+    assert [row["word"] for row in rows] == list(sentence.tokens) * 2
+
+
 def test_without_a_name_the_newest_run_with_weights_is_taken_and_its_data_checked(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +142,8 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     (["--run", "zzz"], 2, r"--run must name a run that is in sqlite:.*, but got 'zzz'; these are the newest with"),
     (["--run", ""], 2, r"--run must name one run, but '' begins the ids of 6: give more of it"),
     (["--text", "quark"], 2, r"the text must hold words that have a vector, but got none: 'quark' have none"),
+    (["--review", "100000"], 2, r"--review must be at most \d+, the test reviews of .*, but got 100,000"),
+    (["--review", "1", "--text", "a"], 2, r"--text and --review must not stand together, but got 'a' and 1"),
     (["--text", ""], 2, r"the text must hold words that have a vector, but got none"),
     (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
