@@ -118,6 +118,7 @@ def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
     broken.metrics({"train/loss": float("nan"), "val/loss": float("inf")})
     broken.fail("the loss is not finite")
     gone = store.start("reviews", "gone", role="single")
+    assert store.catch_up()
     store._client.delete_run(gone.run_id)
     store._client.create_run(store.experiment("reviews"))  # not one of ours
     store.start("other", "r", role="single").prune("why not")
