@@ -200,6 +200,7 @@ def _scalar(text: str) -> Scalar:
 
 _RULES = {
     "greater_than_equal": "must be at least {ge}",
+    "too_short": "must have at least {min_length} entry",
     "greater_than": "must be greater than {gt}",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",

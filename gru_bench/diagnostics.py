@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from gru_bench import gru, rnn
 from gru_bench.batching import Encoded, encode
 from gru_bench.config import RunConfig, Scalar, with_settings
-from gru_bench.corpus import Corpus, load_corpus, tokenise
+from gru_bench.corpus import Corpus, Split, load_corpus, tokenise
 from gru_bench.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, UsageError
 from gru_bench.insight import (
@@ -55,6 +55,10 @@ LONGEST = 4
 FIRST_FITTED = 5
 """Steps nearer to the end are left out of the fit: how a gradient starts is the head's doing."""
 SENTENCE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
+LEGIBLE = (12, 30)
+"""Tokens of a review whose words are looked at: enough to tell something, few enough to be read in a picture."""
+TURN = "but"
+"""A review that holds it is looked at rather than one that does not: it makes the gates work."""
 WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
@@ -87,7 +91,9 @@ class Kept:
     weights: Mapping[str, NDArray[np.generic]]
 
 
-def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors) -> Diagnostics:
+def study_diagnostics(
+    kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors, *, texts: bool = False
+) -> Diagnostics:
     """Look into one run of each model of a study.
 
     Where no vanilla RNN is among them, one of the first model's size is trained for as many epochs, for comparison
@@ -97,6 +103,7 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
         kept: by model; all on the same data and vectors.
         corpus: the reviews; only those of the validation split (without one, of the training split) are read.
         vectors: the word vectors of the corpus.
+        texts: whether the words that are looked at may be those of a review; otherwise they are a sentence of ours.
 
     Raises:
         DataError: where no review is long enough to follow a gradient back.
@@ -113,11 +120,12 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
             Subject.trained(Kept("", config, result.weights), vectors), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
+    review = legible_review(corpus) if texts else None
     for one in kept.values():
         flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
         subject = Subject.trained(one, vectors)
         flows += gradient_flows(subject, corpus, vectors)
-        sentence = Sentence.of(SENTENCE, vectors, one.config.data.max_length)
+        sentence = Sentence.of(review or SENTENCE, vectors, one.config.data.max_length)
         if sentence.tokens:
             # nn.GRU is the scratch GRU's function: one map of the two is enough.
             if one.config.model.name != "torch" or "scratch" not in kept:
@@ -126,7 +134,8 @@ def study_diagnostics(kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors
     known = set(vectors.words_V[1:])
     return Diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
-        tuple(neighbours(word, vectors) for word in WORDS if word in known))
+        tuple(neighbours(word, vectors) for word in WORDS if word in known),
+        "" if review is None else _looked_at(corpus)[0])
 
 
 # ---------------------------------------------------------------- a model that can be watched
@@ -221,7 +230,7 @@ def gradient_flows(
     Raises:
         DataError: where no review is long enough to follow a gradient back.
     """
-    split = corpus.validation if len(corpus.validation) else corpus.train
+    split = _looked_at(corpus)[1]
     encoded = encode(split, vectors, subject.config.data.max_length)
     chosen_B, steps = long_reviews(encoded, steps, reviews)
     norms: dict[Direction, list[NDArray[np.float64]]] = {}
@@ -345,6 +354,22 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 # ---------------------------------------------------------------- one sentence
+
+
+def _looked_at(corpus: Corpus) -> tuple[str, Split]:
+    """Return the name and the reviews of the split that is read: the test reviews are for the comparison of models."""
+    return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
+
+
+def legible_review(corpus: Corpus) -> str | None:
+    """Return the first review of a length to be read in a picture, one that turns if there is any; None without."""
+    name, split = _looked_at(corpus)
+    least, most = LEGIBLE
+    length_N = np.diff(split.offsets_N1)
+    places = np.flatnonzero((length_N >= least) & (length_N <= most))
+    texts = corpus.texts("train" if name == "training" else name) if places.size else []
+    legible = [texts[place] for place in places]
+    return next((text for text in legible if TURN in tokenise(text)), legible[0] if legible else None)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ class Diagnostics:
     gates: tuple[GateMap, ...]
     attributions: tuple[Attribution, ...]
     neighbours: tuple[Neighbours, ...]
+    review: str = ""
+    """Of which split the review is whose words they are; empty for a sentence of no review."""
 
     def to_json(self) -> str:
         """Return the diagnostics as JSON text."""
@@ -112,7 +114,7 @@ class Diagnostics:
             tuple(GradientFlow(**_tuples(flow)) for flow in values["flows"]),
             tuple(GateMap(**_tuples(gates)) for gates in values["gates"]),
             tuple(Attribution(**_tuples(words)) for words in values["attributions"]),
-            tuple(Neighbours(**_tuples(words)) for words in values["neighbours"]))
+            tuple(Neighbours(**_tuples(words)) for words in values["neighbours"]), values.get("review", ""))
 
 
 @dataclass(frozen=True)

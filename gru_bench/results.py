@@ -204,7 +204,9 @@ class Contrast:
     usual: Mapping[str, Scalar]
     """Settings of the study's own protocol."""
     other: Mapping[str, Scalar]
-    """What the same settings are on the other side."""
+    """What the same settings are on the other side; the usual ones where tuning found nothing better."""
+    tuned: bool = False
+    """Whether the other side was found by runs that tried several, with a seed of their own."""
 
 
 @dataclass(frozen=True)

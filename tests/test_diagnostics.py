@@ -355,11 +355,34 @@ def test_a_study_is_looked_into_and_kept_as_json(data: tuple[RunConfig, Corpus, 
     told = [flow.trained_how for flow in found.flows]
     assert told[:1] + told[2:] == [""] * 7
     assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a review", told[1])
-    assert found.gates == ()  # none of the sentence's words are in the data
+    assert (found.gates, found.review) == ((), "")  # none of the sentence's words are in the data
     assert Diagnostics.from_json(found.to_json()) == found
     maps = d.gate_maps(d.Subject.trained(kept["scratch"], vectors), d.Sentence.of("good1 bad1", vectors, None))
     again = Diagnostics((), tuple(maps), (), (d.neighbours("good1", vectors),))
     assert Diagnostics.from_json(again.to_json()) == again
+
+
+def test_where_texts_may_be_kept_a_review_is_looked_at(
+    data: tuple[RunConfig, Corpus, Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, corpus, vectors = data
+    one = with_settings(config, {"model.name": "bidirectional"})
+    kept = {"bidirectional": d.Kept("run", one, train(one, corpus, vectors).weights)}
+    review = d.legible_review(corpus)
+    assert review in corpus.texts("validation")
+    assert d.LEGIBLE[0] <= len(d.tokenise(review)) <= d.LEGIBLE[1]
+    found = d.study_diagnostics(kept, corpus, vectors, texts=True)
+    assert found.review == "validation"
+    assert {gates.tokens for gates in found.gates} == {d.Sentence.of(review, vectors, None).tokens}
+    assert Diagnostics.from_json(found.to_json()) == found
+    with_turn = next(text for text in corpus.texts("validation")
+                     if "good3" in text.split() and len(d.tokenise(text)) >= d.LEGIBLE[0])
+    monkeypatch.setattr(d, "TURN", "good3")
+    assert d.legible_review(corpus) == with_turn
+    monkeypatch.setattr(d, "TURN", "nowhere")
+    assert d.legible_review(corpus) == review
+    monkeypatch.setattr(d, "LEGIBLE", (1000, 2000))
+    assert d.legible_review(corpus) is None
 
 
 def test_the_trained_weights_and_vectors_are_what_is_looked_at(data: tuple[RunConfig, Corpus, Vectors]) -> None:

@@ -214,10 +214,15 @@ class TestDone:
 
     def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
         study, summary = done.study, done.summary
-        assert len(study.contrasts) == 4  # three contrasts, whose usual side is the same
-        seeds = {run.seed for run in study.contrasts}
-        assert seeds == set(summary.contrast_seeds)
-        assert not seeds & {run.seed for run in study.confirms}
+        tuning = study.side("lr", "tuning")
+        assert {float(run.params["training.lr"]) for run in tuning} == {1e-4, 3e-4, 1e-3, 3e-3}
+        sides = [run for run in study.contrasts if run not in tuning]
+        assert len(sides) == 5  # four contrasts, whose usual side is the same
+        assert {run.seed for run in sides} == set(summary.contrast_seeds)
+        assert {run.seed for run in tuning} == {0}
+        assert not {run.seed for run in study.contrasts} & {run.seed for run in study.confirms}
+        on = [{run.tags["gru_bench.data_fingerprint"] for run in runs} for runs in (sides, tuning)]
+        assert len(on[0] | on[1]) == 2  # the cut that judges is another than the one it was tuned on
         for run in study.contrasts:
             assert run.complete
             assert not any(key.startswith("test/") for key in run.metrics)
@@ -227,10 +232,14 @@ class TestDone:
 
     def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: Done) -> None:
         study, summary = done.study, done.summary
+        reached = {float(run.params["training.lr"]): run.metrics["kept/accuracy"] for run in study.side("lr", "tuning")}
+        best = max(reached, key=lambda lr: (reached[lr], lr == 1e-4, -lr))
+        assert best != 1e-4
         assert {contrast.name: (contrast.usual, contrast.other) for contrast in summary.contrasts} == {
             "readout": ({"model.readout": "last"}, {"model.readout": "final"}),
             "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
-            "lr": ({"training.lr": 1e-4}, {"training.lr": 1e-3})}
+            "lr": ({"training.lr": 1e-4}, {"training.lr": best}),
+            "vectors": ({"embedding.name": "vectors.bin.gz"}, {"embedding.name": "random"})}
         for contrast in summary.contrasts:
             usual, other = study.side(contrast.name, "usual"), study.side(contrast.name, "other")
             assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.contrast_seeds)

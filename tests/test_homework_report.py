@@ -138,9 +138,30 @@ def test_no_test_review_enters_a_contrast(made):
     store, study, _ = made
     store.reads.clear()
     build([study], store)
-    contrasts = {run.run_id for run in study.contrasts}
+    contrasts = {run.run_id for run in study.contrasts if run.tags["gru_bench.side"] != "tuning"}
     assert contrasts <= set(store.reads)
     assert not any((run, "test") in store.kept for run in contrasts)
+
+
+def test_what_was_tried_before_a_tuned_contrast_is_said(made):
+    store, study, writeup = made
+    said = told(writeup, "choices")
+    assert ("Tried once each, with a seed of their own, and the validation accuracy they reached: "
+            "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is what the protocol is "
+            "compared with above. It was chosen on another cut of the training file") in said
+    tried = study.side("lr", "tuning")
+    assert [writeup.numbers()[f"of-homework.contrast.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
+        (run.run_id,) for run in tried]
+    same = tuple(replace(run, tags={**run.tags, "gru_bench.data_fingerprint": "one cut"}) for run in study.contrasts)
+    assert "It was chosen on the reviews that judge it here, which favours it." in told(
+        build([replace(study, contrasts=same)], store), "choices")
+
+
+def test_a_contrast_whose_tuning_found_nothing_better_has_one_side():
+    store, studies = homework(contrasts=(replace(CONTRASTS[2], other=CONTRASTS[2].usual),))
+    said = told(build(studies, store), "choices")
+    assert "Nothing did better than the protocol’s own, so there is nothing to compare it with." in said
+    assert "complete run" not in said
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
@@ -157,14 +178,13 @@ def test_contrasts_of_few_seeds_say_less(seeds, words):
 
 def test_runs_of_contrasts_are_counted_among_all_runs(made):
     counts = {count.stage: count for count in made[2].counts}
-    assert counts["contrast"].complete.value == 20
+    assert counts["contrast"].complete.value == 23
     assert set(counts["contrast"].complete.runs) == {run.run_id for run in made[1].contrasts}
 
 
 def test_a_contrast_without_runs_or_with_lost_ones_is_said(made):
     store, study, _ = made
-    lost = [run for run in study.contrasts if "lr" in run.tags["gru_bench.contrast"] and "," not in
-            run.tags["gru_bench.contrast"]]  # fmt: skip
+    lost = list(study.side("lr", "other"))
     kept = tuple(run for run in study.contrasts if run not in lost)
     text = told(build([replace(study, contrasts=kept)], store), "choices")
     assert "Does a larger learning rate reach more in the same epochs? Not every side has a complete run" in text

@@ -236,6 +236,12 @@ def test_a_file_stands_alone() -> None:
         assert svg == picture.alone("svg").decode()
 
 
+def test_a_review_that_was_looked_at_is_called_one(whole) -> None:
+    words = "The words are those of a validation review"
+    assert words in said(written_up(diagnostics=replace(found_inside(), review="validation")))
+    assert words not in said(whole[0])
+
+
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:
     from gru_bench.report.inside import _bands
 

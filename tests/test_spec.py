@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.errors import DataError, UsageError
-from gru_bench.sweep.contrasts import contrast_runs, contrasts_of
+from gru_bench.sweep.contrasts import contrast_runs, contrasts_of, tuning_runs
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 
 GOOD = """
@@ -172,6 +172,14 @@ class TestModelsOfTheirOwn:
         (("0.2", "0.0"), r"contrasts must have validation reviews to be scored on, but data\.validation_share is 0"),
         (("seeds = 3", "seeds = 0"), r"contrasts\.seeds must be at least 1, but got 0"),
         (('question = "How wide?"', ""), r"contrasts\.other\.size\.question is required"),
+        (("settings = { model.hidden_size = 7 }", ""),
+         r"contrasts\.other\.size must have either settings or values to tune among, but has neither"),
+        (("{ model.hidden_size = 7 }", "{ model.hidden_size = 7 }\ntune = { model.layers = [2] }"), "but has both"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden = [7] }"), "unknown setting 'model.hidden'"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
+         r"model\.hidden_size must be at least 1, but got 0"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
+         r"contrasts\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
     ])
     def test_each_mistake_is_named(self, tmp_path: Path, change: tuple[str, str], message: str) -> None:
         assert change[0] in HOMEWORK
@@ -182,7 +190,7 @@ class TestModelsOfTheirOwn:
 class TestContrasts:
     def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
-        readout, size = contrasts_of(spec, {})
+        readout, size = contrasts_of(spec, {}, {})
         assert (readout.name, readout.usual, readout.other) == (
             "readout", {"model.readout": "final"}, {"model.readout": "last"})
         assert (size.usual, size.other, size.model, size.engine) == (
@@ -190,12 +198,12 @@ class TestContrasts:
 
     def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
-        assert [contrast.name for contrast in contrasts_of(spec, {})] == ["readout"]
-        assert [contrast.name for contrast in contrasts_of(spec, {"model.readout": "last"})] == []
+        assert [contrast.name for contrast in contrasts_of(spec, {}, {})] == ["readout"]
+        assert [contrast.name for contrast in contrasts_of(spec, {"model.readout": "last"}, {})] == []
 
     def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
-        runs = contrast_runs(spec, {"training.lr": 0.25})
+        runs = contrast_runs(spec, {"training.lr": 0.25}, {})
         assert [(run.name, run.config.seed) for run in runs] == [
             (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "readout", "size")]
         assert runs[0].contrasts == ("readout", "size")
@@ -203,3 +211,32 @@ class TestContrasts:
         other = load_study(study_file(tmp_path, HOMEWORK), seed=5, confirm=5_000)
         assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
         assert all(run.config.data.validation_share == 0.2 and run.config.training.lr == 0.25 for run in runs)
+
+    def test_what_is_to_be_tuned_tries_each_value_and_the_studys_own(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }",
+                                 "tune = { model.hidden_size = [7, 100], model.layers = [1, 2] }")
+        spec = load_study(study_file(tmp_path, tuned), seed=4)
+        runs = tuning_runs(spec, {"training.lr": 0.25})["size"]
+        assert [(run.candidate["model.hidden_size"], run.candidate["model.layers"]) for run in runs] == [
+            (100, 1), (7, 1), (7, 2), (100, 2)]
+        for run in runs:
+            config = run.config
+            assert (config.model.hidden_size, config.model.layers) == tuple(run.candidate.values())
+            assert (config.seed, config.training.lr, config.data.validation_share) == (4, 0.25, 0.2)
+            assert config.data.split_seed == 0  # another cut of the same file would hold test reviews
+        assert len({run.name for run in runs}) == 4
+
+    def test_with_test_reviews_of_their_own_it_is_tuned_on_another_cut(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned), settings={"data.test_name": "test.csv"})
+        assert {run.config.data.split_seed for run in tuning_runs(spec, {})["size"]} == {1}
+        assert {run.config.data.split_seed for run in contrast_runs(spec, {}, {})} == {0}
+
+    def test_the_other_side_comes_once_it_is_found(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned))
+        before = contrast_runs(spec, {}, {})
+        assert {run.name: run.contrasts for run in before} == {"usual": ("readout", "size"), "readout": ("readout",)}
+        after = contrast_runs(spec, {}, {"size": {"model.hidden_size": 7}})
+        assert [run for run in after if run.name != "size"] == before
+        assert {run.config.model.hidden_size for run in after if run.name == "size"} == {7}

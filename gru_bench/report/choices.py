@@ -1,4 +1,4 @@
-"""What single choices of the homework's protocol cost or gain: readout, selection, learning rate, seeds, empty reviews.
+"""What single choices of the homework's protocol cost or gain: readout, selection, learning rate, vectors, seeds.
 
 Shapes: `R` runs (seeds) of a model, `N` examples.
 """
@@ -18,14 +18,16 @@ from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.protocol import NAMES, in_words
 from gru_bench.report.reproductions import Reproduction, model_name
 from gru_bench.report.sentences import Pair, joined, verdict_sentence
-from gru_bench.report.tuning import setting_name
+from gru_bench.report.tuning import as_number, setting_name
 from gru_bench.results import Contrast
 from gru_bench.statistics import Design, accuracy_difference, accuracy_interval, holm, verdict
+from gru_bench.tracking import LoggedRun
 
 PHRASES: Mapping[str, str] = {
     "model.readout": "the readout “{}”",
     "training.selection": "keeping {}",
     "training.lr": "the learning rate {}",
+    "embedding.name": "training on {}",
 }
 """Settings of a contrast as what a sentence can speak of."""
 MOST_DRAWS = 1_000_000
@@ -52,8 +54,11 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
     for one in studies:
         sides, gaps = compared(one, store, margin)
         if sides:
-            blocks += _contrast_blocks(one, sides)
-        elif not one.contrasts:
+            blocks.append(_contrast_table(one, sides))
+        answers = tuple((plain(side.contrast.question), _begun(verdict_sentence(side.pair))) for side in sides)
+        if points := (*answers, *_tuning_points(one)):
+            blocks.append(Points(points))
+        if not one.contrasts:
             blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
         blocks += [Paragraph(gap) for gap in gaps]
         blocks += _one_seed_blocks(one)
@@ -68,6 +73,8 @@ def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides
     taken: set[str] = set()
     for contrast in one.contrasts:
         key = free_name(f"{one.key}.contrast.{slug(contrast.name)}", taken)
+        if contrast.other == contrast.usual:
+            continue  # tuning found nothing better: there is only one side
         usual, other = (_side(one, store, contrast, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
         question = plain(contrast.question)
         if usual is None or other is None:
@@ -111,7 +118,7 @@ def _phrase(settings: Mapping[str, object]) -> str:
     )
 
 
-def _contrast_blocks(one: Reproduction, sides: Sequence[Sides]) -> list[Block]:
+def _contrast_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
     seeds = sorted({seeds for side in sides for seeds in side.pair.difference.seeds})
     least = one.number("contrast.seeds-least", seeds[0], "count", "seeds of a side")
     most = one.number("contrast.seeds-most", seeds[-1], "count", "seeds of a side")
@@ -122,20 +129,54 @@ def _contrast_blocks(one: Reproduction, sides: Sequence[Sides]) -> list[Block]:
     selects = any(side.contrast.other.get("training.selection") == "best_validation" for side in sides)
     favoured: Sentence = (" Where the weights are kept by validation, the reviews that judge are those that chose, "
                           "which favours that side.",) if selects else ()
-    return [
-        Table(
-            f"{one.key}-choices", title,
-            (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds a side{ran}, and the "
-             "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
-             "Holm’s procedure.", *favoured),
-            (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),
-             Column("Finding", 2.6)),
-            tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
-                   _accuracy(side.other), side.pair.theta, side.pair.p, side.pair.verdict.finding.value)
-                  for side in sides),
-        ),
-        Points(tuple((plain(side.contrast.question), _begun(verdict_sentence(side.pair))) for side in sides)),
+    return Table(
+        f"{one.key}-choices", title,
+        (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds a side{ran}, and the "
+         "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
+         "Holm’s procedure.", *favoured),
+        (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),
+         Column("Finding", 2.6)),
+        tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
+               _accuracy(side.other), side.pair.theta, side.pair.p, side.pair.verdict.finding.value)
+              for side in sides),
+    )  # fmt: skip
+
+
+def _tuning_points(one: Reproduction) -> tuple[tuple[str, Sentence], ...]:
+    """Return what the tuning runs of each contrast that was tuned have found."""
+    return tuple((f"{plain(contrast.question)} How it was tuned.", _tuning(one, contrast))
+                 for contrast in one.contrasts if contrast.tuned)
+
+
+def _tuning(one: Reproduction, contrast: Contrast) -> Sentence:
+    key = f"{one.key}.contrast.{slug(contrast.name)}.tuning"
+    best = {setting: str(value) for setting, value in contrast.other.items()}
+    runs = {run.run_id: run for run in one.study.side(contrast.name, "tuning") if run.complete}
+    tried = sorted(runs.values(), key=lambda run: [as_number(run.params.get(setting)) or 0.0 for setting in best])
+    reached: list[Sentence] = [
+        (f"{' with '.join(in_words(setting, run.params.get(setting)) for setting in best)}: ",
+         Number(f"{key}.{place}", run.metrics.get("kept/accuracy"), "percent", (run.run_id,), method="one seed"),
+         f"{NBSP}%")
+        for place, run in enumerate(tried, start=1)
     ]  # fmt: skip
+    end: Sentence = (
+        (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",)
+        if contrast.other != contrast.usual else
+        (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
+    )  # fmt: skip
+    return ("Tried once each, with a seed of their own, and the validation accuracy they reached: ",
+            *joined(reached, "; "), ".", *end, *_tuned_on(one, contrast, tried))
+
+
+def _tuned_on(one: Reproduction, contrast: Contrast, tried: Sequence[LoggedRun]) -> Sentence:
+    """Say whether the reviews that judge a choice are others than those that it was tuned on."""
+    sides = one.study.side(contrast.name, "usual")
+    data = [{run.tags.get("gru_bench.data_fingerprint") for run in runs} for runs in (tried, sides)]
+    if contrast.other == contrast.usual or not all(data):
+        return ()
+    if data[0] & data[1]:
+        return (" It was chosen on the reviews that judge it here, which favours it.",)
+    return (" It was chosen on another cut of the training file than the one that judges it.",)
 
 
 def _begun(sentence: Sentence) -> Sentence:

@@ -165,7 +165,7 @@ def _inside(
         flows=tuple(_flow_row(key, flow) for flow in found.flows),
         flow_sentences=_flow_sentences(key, found.flows),
         gates=tuple(figure(f"gates-{slug(maps[0].model)}") for maps in gates_by_model(found.gates)),
-        gate_sentences=tuple(_gate_sentence(key, gates) for gates in found.gates),
+        gate_sentences=(*_whose_words(found), *(_gate_sentence(key, gates) for gates in found.gates)),
         words=figure("words") if found.attributions else "",
         word_heads=heads,
         word_rows=_word_rows(key, found.attributions),
@@ -286,6 +286,14 @@ def _learnt(model: str, before: float, after: float) -> str:
 
 
 # ---------------------------------------------------------------- gates and words
+
+
+def _whose_words(found: Diagnostics) -> tuple[Sentence, ...]:
+    """Say that the words are a review's."""
+    if not found.gates or not found.review:
+        return ()
+    return ((f"The words are those of a {plain(found.review)} review, in its order; words without a vector are left "
+             "out.",),)  # fmt: skip
 
 
 def _gate_sentence(key: str, found: GateMap) -> Sentence:

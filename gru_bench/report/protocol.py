@@ -109,7 +109,8 @@ def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
 def in_words(name: str, value: object) -> str:
     """Return a setting's value as text; of a file its name."""
     if name == "embedding.name":
-        return file_name(str(value))
+        kind = OTHER_VECTORS.get(str(value))
+        return f"vectors {kind}" if kind else file_name(str(value))
     if (words := IN_WORDS.get(name, {}).get(str(value))) is not None:
         return words
     number = as_number(value)

@@ -6,14 +6,14 @@ work on the study.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
 from gru_bench.sweep.claims import Claim, digest, run_key
-from gru_bench.sweep.contrasts import contrast_runs
+from gru_bench.sweep.contrasts import ContrastRun, contrast_runs, tuning_runs
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import Search
 
@@ -30,6 +30,10 @@ class ModelState:
     """The settings that are confirmed; None while the search goes on."""
     planned: list[Planned] = field(default_factory=list)
     """What is to be trained once the search has ended, by whichever process."""
+    waiting: dict[str, list[Planned]] = field(default_factory=dict)
+    """Contrast -> the tuning runs that decide on its other side, while they go on."""
+    found: dict[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Contrast -> what its tuning runs have found; empty where none ended well."""
     due: list[Trial] = field(default_factory=list)
     """Trials of this process between two of their seeds."""
     failed_in_row: int = 0
@@ -73,6 +77,8 @@ class Planned:
     """The contrast run's."""
     side: str = ""
     contrasts: tuple[str, ...] = ()
+    candidate: Mapping[str, Scalar] = field(default_factory=dict)
+    """What a tuning run tries."""
 
     @property
     def key(self) -> str:
@@ -113,7 +119,7 @@ class Agenda:
 
     def __init__(
         self, spec: StudySpec, searches: Mapping[str, Search], in_time: Callable[[], bool],
-        search_ended: Callable[[ModelState], None],
+        search_ended: Callable[[ModelState], None], planned: Callable[[ModelState], None],
     ) -> None:
         """Begin with the searches.
 
@@ -121,12 +127,17 @@ class Agenda:
             spec: the study.
             searches: one by model.
             in_time: whether new trials may begin.
-            search_ended: told of a search that has ended, before anything planned from it begins.
+            search_ended: told of a search that has ended.
+            planned: told of what is planned, before any of it begins.
         """
-        self.spec, self._in_time, self._search_ended = spec, in_time, search_ended
+        self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
         self.states = [ModelState(model, searches[model]) for model in spec.models]
-        self._contrasts: dict[str, int] = (
-            {spec.contrasts.model: len(contrast_runs(spec, {}))} if spec.contrasts is not None else {})
+        self._contrasts: dict[str, int] = {}
+        """Model -> runs of its contrasts, where each that is to be tuned finds something to compare."""
+        if spec.contrasts is not None:
+            tuning = tuning_runs(spec, {})
+            self._contrasts[spec.contrasts.model] = sum(
+                len(runs) + spec.contrasts.seeds for runs in tuning.values()) + len(contrast_runs(spec, {}, {}))
 
     def next(self) -> Work | None:
         """Return the next run to begin, or None where there is none at present.
@@ -140,13 +151,14 @@ class Agenda:
         for state in self.states:
             if state.tuned is None and self._is_over(state):
                 self._end(state)
+            self._decide(state)
         return self._claimed()
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to be done, by this process or by another."""
-        return all(state.tuned is not None and not state.search.claims.open(run.key for run in state.planned)
-                   for state in self.states)
+        return all(state.tuned is not None and not state.waiting
+                   and not state.search.claims.open(run.key for run in state.planned) for state in self.states)
 
     def to_begin(self) -> dict[str, int]:
         """Return how many runs of each role nobody has begun."""
@@ -160,6 +172,8 @@ class Agenda:
                 free = set(state.search.claims.free(run.key for run in state.planned))
                 for run in state.planned:
                     counts[run.role] += run.key in free
+                # Their other sides, most likely.
+                counts["contrast"] += len(state.waiting) * len(self.spec.contrast_seeds)
         return counts
 
     def _may_ask(self, state: ModelState) -> bool:
@@ -204,15 +218,34 @@ class Agenda:
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
-        state.planned = list(self._plan(state.model, state.tuned))
         self._search_ended(state)
+        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
+            state.waiting = {name: [_planned(run) for run in runs]
+                             for name, runs in tuning_runs(self.spec, state.tuned).items()}
+        self._plan(state, state.tuned)
 
-    def _plan(self, model: str, tuned: Mapping[str, Scalar]) -> Iterator[Planned]:
-        for seed in self.spec.confirm_seeds:
-            yield Planned(model, "confirm", self.spec.config(model, tuned, seed), tuned)
-        if self.spec.contrasts is not None and self.spec.contrasts.model == model:
-            for run in contrast_runs(self.spec, tuned):
-                yield Planned(model, "contrast", run.config, run.settings, run.name, run.side, run.contrasts)
+    def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
+        """Plan what follows from what is known by now, and do again whenever more is."""
+        state.planned = [Planned(state.model, "confirm", self.spec.config(state.model, tuned, seed), tuned)
+                         for seed in self.spec.confirm_seeds]
+        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
+            tuning = [run for runs in tuning_runs(self.spec, tuned).values() for run in runs]
+            state.planned += map(_planned, [*tuning, *contrast_runs(self.spec, tuned, state.found)])
+        self._planned(state)
+
+    def _decide(self, state: ModelState) -> None:
+        """Take the best candidate of each contrast whose tuning runs have all ended; of equals the first."""
+        claims = state.search.claims
+        decided = [name for name, runs in state.waiting.items() if not claims.open(run.key for run in runs)]
+        for name in decided:
+            reached = {run.key: claim.value for run in state.waiting[name]
+                       if (claim := claims.get(run.key)) is not None and claim.value is not None}
+            best = max((run for run in state.waiting.pop(name) if run.key in reached),
+                       key=lambda run: reached[run.key], default=None)
+            state.found[name] = best.candidate if best is not None else {}
+        if decided:
+            assert state.tuned is not None
+            self._plan(state, state.tuned)
 
     def _claimed(self) -> Work | None:
         """Claim the first planned run that nobody has, and return it."""
@@ -225,6 +258,11 @@ class Agenda:
                 label = " ".join(filter(None, (run.model, run.name, f"seed {run.config.seed}")))
                 return Work(state, run.role, run.config, run.settings, label, claim=run.key, tags=run.tags)
         return None
+
+
+def _planned(run: ContrastRun) -> Planned:
+    return Planned(run.config.model.name, "contrast", run.config, run.settings, run.name, run.side, run.contrasts,
+                   run.candidate)
 
 
 def step_cost(config: RunConfig) -> float:

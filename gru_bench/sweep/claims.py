@@ -54,6 +54,8 @@ class Claim:
     attempt: int
     run_id: str = ""
     """The run that holds its record."""
+    value: float | None = None
+    """The validation accuracy it reached, where something is chosen by that."""
 
 
 class Claims:
@@ -77,9 +79,9 @@ class Claims:
         """Attach the run that holds the record."""
         self._change(key, run_id=run_id)
 
-    def finish(self, key: str) -> bool:
-        """End a piece of work; return False where it was given to another meanwhile."""
-        return self._change(key, state="done")
+    def finish(self, key: str, value: float | None = None) -> bool:
+        """End a piece of work, with what it reached; return False where it was given to another meanwhile."""
+        return self._change(key, state="done", value=value)
 
     def fail(self, key: str) -> bool:
         """End what went wrong by itself; a later start of the study may try again."""
@@ -102,18 +104,18 @@ class Claims:
             self._put(key, replace(claim, state="free", attempt=claim.attempt + fault))
             return True
 
-    def adopt(self, key: str, run_id: str) -> None:
+    def adopt(self, key: str, run_id: str, value: float | None = None) -> None:
         """End what another process, which is dead, had done but for saying so; the run holds its record."""
         with self._lock:
             claim = self.get(key)
             if claim is not None and claim.state == "running":
-                self._put(key, replace(claim, state="done", run_id=run_id))
+                self._put(key, replace(claim, state="done", run_id=run_id, value=value))
 
-    def recall(self, key: str, run_id: str) -> None:
+    def recall(self, key: str, run_id: str, value: float | None = None) -> None:
         """Take note of what was done before there were claims, or in a study whose claims are lost."""
         with self._lock:
             if self.get(key) is None:
-                self._put(key, Claim("done", self._owner, self._start, 1, run_id))
+                self._put(key, Claim("done", self._owner, self._start, 1, run_id, value))
 
     def get(self, key: str) -> Claim | None:
         """Return the claim of a piece of work, or None where nobody has begun it."""

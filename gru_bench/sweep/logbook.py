@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -16,6 +16,9 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import Search
 from gru_bench.sweep.tasks import corpus_of
 from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
+
+VALIDATED = "kept/accuracy"
+"""The metric of a run by which something may be chosen: that of its kept weights on the validation reviews."""
 
 
 class Planned(Protocol):
@@ -121,7 +124,7 @@ class Logbook:
         In this order: what is read after a write waits for MLflow, which is still being imported.
         """
         self.take_over(first=True)
-        self.study.reopen()
+        self.study.reopen(self.command)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
 
     def take_over(self, *, first: bool = False) -> None:
@@ -145,7 +148,7 @@ class Logbook:
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
         ended = {run.tags["gru_bench.trial"]: run.tags["gru_bench.state"] for run in runs if run.role == "trial"}
-        whole = {_key(run): run.run_id for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
+        whole = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
         for number in search.orphans():
             state = ended.get(str(number), "")
             if state in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
@@ -154,17 +157,20 @@ class Logbook:
                 search.give_up(number, DIED)
         for key in search.orphaned_claims():
             if key in whole:
-                search.claims.adopt(key, whole[key])
+                search.claims.adopt(key, whole[key].run_id, whole[key].metrics.get(VALIDATED))
             else:
                 search.claims.release(key, fault=True)
 
-    def set_aside(self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned]) -> list[str]:
+    def set_aside(
+        self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned], waiting: Collection[str]
+    ) -> list[str]:
         """Take over the complete runs of earlier starts that are still asked for; set the others aside.
 
         Args:
             model: whose search has ended.
             tuned: what it has found.
             planned: key -> run that follows from it.
+            waiting: contrasts that may come to ask for more runs.
 
         Returns:
             What a reader of the study should know of it.
@@ -176,7 +182,9 @@ class Logbook:
             writer = self.store.writer(run.run_id)
             key = _key(run)
             if key in planned:
-                self.searches[model].claims.recall(key, run.run_id)
+                self.searches[model].claims.recall(key, run.run_id, run.metrics.get(VALIDATED))
+            elif run.tags.get("gru_bench.contrast") in waiting:
+                continue
             if _role(run) == "contrast":
                 writer.tags({"gru_bench.role": "superseded"} if key not in planned else
                             {"gru_bench.role": "contrast", "gru_bench.contrast": ",".join(planned[key].contrasts)})

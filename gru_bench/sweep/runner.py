@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from gru_bench.config import RunConfig
+from gru_bench.config import RunConfig, Scalar
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
@@ -25,7 +25,7 @@ from gru_bench.results import Baseline, EpochRecord, Predictions, RunResult, Ste
 from gru_bench.statistics import Estimate
 from gru_bench.sweep.agenda import Agenda, ModelState, Trial, Work
 from gru_bench.sweep.claims import ATTEMPTS
-from gru_bench.sweep.display import Display
+from gru_bench.sweep.display import Display, described
 from gru_bench.sweep.interrupt import Interrupt
 from gru_bench.sweep.logbook import Logbook
 from gru_bench.sweep.owners import LEASE_SECONDS
@@ -101,7 +101,7 @@ class Sweep:
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
         self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        self.agenda = Agenda(spec, searches, self._in_time, self._search_ended)
+        self.agenda = Agenda(spec, searches, self._in_time, self._search_ended, self._planned)
         self.log: Logbook
         """From the moment that something is to be logged."""
         self.begun = False
@@ -115,6 +115,8 @@ class Sweep:
         self.deaths: Counter[str] = Counter()
         """Workers that died at a job of no trial or claim, by its key."""
         self.interrupt = Interrupt()
+        self.chosen: dict[str, Mapping[str, Scalar]] = {}
+        """Contrast -> what its tuning runs have found, as far as it has been shown."""
         self.told: set[str] = set()
         """Those notes that have been shown already."""
         self.started = time.monotonic()
@@ -144,7 +146,7 @@ class Sweep:
                 self.store.await_whole(
                     self.experiment, [run for state in self.agenda.states for run in state.confirmed_elsewhere])
                 first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
-                for stage in stages(self.spec, self._here, first, self.store.model):
+                for stage in stages(self.spec, self._here, first, self.store.model, texts=self.texts):
                     self._work_out(stage)
             except BaseException as error:
                 if log is not None:
@@ -225,12 +227,21 @@ class Sweep:
         return self.timeout is None or self._seconds < self.timeout
 
     def _search_ended(self, state: ModelState) -> None:
-        assert state.tuned is not None
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The space of {state.model} has no more than {state.search.counted} points: all were "
                               f"tried, instead of the {self.spec.trials} trials asked for.")
-        self.notes += self.log.set_aside(state.model, state.tuned, {run.key: run for run in state.planned})
         self.display.search_ended(state.model, state.search.best())
+
+    def _planned(self, state: ModelState) -> None:
+        assert state.tuned is not None
+        notes = self.log.set_aside(
+            state.model, state.tuned, {run.key: run for run in state.planned}, state.waiting)
+        self.notes += (note for note in notes if note not in self.notes)
+        for name, settings in state.found.items():
+            if name not in self.chosen:
+                self.chosen[name] = settings
+                self.display.note(f"contrast {name}: the best of those tried is {described(settings)}" if settings
+                                  else f"contrast {name}: none of those tried ended well")
 
     def _begin(self, work: Work) -> Job:
         """Log that a run begins and return the job."""
@@ -305,15 +316,16 @@ class Sweep:
         live.work.state.failed_in_row = 0
         if live.work.trial is not None:
             self._finished_trial(job, live, live.work.trial)
-        elif not live.search.claims.finish(live.work.claim):
+            return
+        split = "test" if live.work.role == "confirm" else "validation"
+        value = _accuracy(result.predictions[split])
+        if not live.search.claims.finish(live.work.claim, value if split == "validation" else None):
             self._taken(job, live)
-        elif live.work.role == "confirm":
-            if self._transcribed(live):
-                for line in result_lines(result):
-                    self.display.note(f"{job.key}: {line}")
-            self._forget(job, "tested", _accuracy(result.predictions["test"]))
-        else:
-            self._forget(job, "validated", _accuracy(result.predictions["validation"]))
+            return
+        if self._transcribed(live):
+            for line in result_lines(result):
+                self.display.note(f"{job.key}: {line}")
+        self._forget(job, "tested" if split == "test" else "validated", value)
 
     def _finished_trial(self, job: Job, live: _Live, trial: Trial) -> None:
         """End a trial, or one of its seeds."""
@@ -471,6 +483,7 @@ class Sweep:
             summary = study_summary(
                 self.spec, self.data, self.searches,
                 {state.model: state.tuned for state in self.agenda.states if state.tuned is not None},
+                {name: settings for state in self.agenda.states for name, settings in state.found.items()},
                 baselines=self.baselines, stretches=() if stretches is None else stretches_of(stretches),
                 seconds=log.home.presence.seconds(), notes=self.notes)
             if not log.home.presence.others():

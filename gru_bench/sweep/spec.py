@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -47,7 +48,21 @@ class Other(Section):
     """Another choice than the study's, to be compared with it."""
 
     question: Annotated[str, Field(min_length=1)]
-    settings: Annotated[Mapping[str, Scalar], Field(min_length=1)]
+    settings: Mapping[str, Scalar] = {}
+    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    """Instead of settings: values to find the best of, the study's own among them, before the sides are compared."""
+
+    def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
+        """Return the settings to tune among, the study's own first; none where nothing is tuned.
+
+        Args:
+            usual: all settings of the study's own side.
+        """
+        if not self.tune:
+            return []
+        own = {key: usual[key] for key in self.tune}
+        listed = [dict(zip(self.tune, values, strict=True)) for values in product(*self.tune.values())]
+        return [own, *(settings for settings in listed if settings != own)]
 
 
 class Contrasts(Section):
@@ -243,8 +258,8 @@ def _contrasts(values: Any, settings: Mapping[str, Any], where: str) -> Any:
         values["settings"] = {key: value for key, value in common.items() if key not in settings}
     others = values.get("other")
     for other in others.values() if isinstance(others, dict) else ():
-        if isinstance(other, dict) and "settings" in other:
-            other["settings"] = _flattened(other["settings"])
+        if isinstance(other, dict):
+            other |= {key: _flattened(other[key]) for key in ("settings", "tune") if key in other}
     return values
 
 
@@ -310,10 +325,19 @@ def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
     for name, other in contrasts.other.items():
         if "," in name:
             raise UsageError(f"{where}: the name of a contrast must hold no comma, but got {name!r}")
-        config = spec.config(contrasts.model, {**contrasts.settings, **other.settings}, 0)
-        if config.data.validation_share == 0:
-            raise UsageError(f"{where}: contrasts must have validation reviews to be scored on, but "
-                             "data.validation_share is 0: set it in contrasts.settings")
+        if bool(other.settings) == bool(other.tune):
+            raise UsageError(f"{where}: contrasts.other.{name} must have either settings or values to tune among, but "
+                             f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
+                             "{ model.readout = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
+        usual = flat(spec.config(contrasts.model, contrasts.settings, 0))
+        for key in other.tune:
+            if key not in usual:
+                raise unknown("setting", key, usual)
+        for settings in [other.settings] if other.settings else other.candidates(usual):
+            config = spec.config(contrasts.model, {**contrasts.settings, **settings}, 0)
+            if config.data.validation_share == 0:
+                raise UsageError(f"{where}: contrasts must have validation reviews to be scored on, but "
+                                 "data.validation_share is 0: set it in contrasts.settings")
 
 
 def _check_range(setting: str, span: Range, where: str) -> None:

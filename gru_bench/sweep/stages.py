@@ -47,7 +47,8 @@ class Stage:
 
 
 def stages(
-    spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str], read: Callable[[str], Kept]
+    spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str],
+    read: Callable[[str], Kept], *, texts: bool,
 ) -> list[Stage]:
     """Return the stages of a study, in their order.
 
@@ -56,8 +57,9 @@ def stages(
         here: fixes what depends on this machine, such as threads.
         confirmed: model -> one of its confirm runs.
         read: a run -> its config and weights.
+        texts: whether the words of a review may be kept.
     """
-    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read), *_memory(spec)]
+    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read, texts), *_memory(spec)]
 
 
 def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
@@ -73,12 +75,15 @@ def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[
         lambda outcomes: json.dumps([asdict(stretch) for stretch in outcomes]), alone=True)]
 
 
-def _diagnostics(spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], Kept]) -> list[Stage]:
+def _diagnostics(
+    spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], Kept], texts: bool
+) -> list[Stage]:
     if not spec.diagnostics or not confirmed:
         return []
     return [Stage(
-        "diagnostics", DIAGNOSTICS, dict(confirmed),
-        lambda: {"diagnostics": Diagnose({model: (run_id, *read(run_id)) for model, run_id in confirmed.items()})},
+        "diagnostics", DIAGNOSTICS, {**confirmed, "review": True} if texts else dict(confirmed),
+        lambda: {"diagnostics": Diagnose(
+            {model: (run_id, *read(run_id)) for model, run_id in confirmed.items()}, texts)},
         lambda outcomes: str(outcomes[0].to_json()))]
 
 

@@ -40,7 +40,8 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 
 
 def study_summary(
-    spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]], *,
+    spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]],
+    chosen: Mapping[str, Mapping[str, Scalar]], *,
     baselines: tuple[Baseline, ...], stretches: tuple[TimedStretch, ...], seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Put a study together.
@@ -50,6 +51,7 @@ def study_summary(
         data: what its models read.
         searches: one by model.
         tuned: model -> the settings that are confirmed.
+        chosen: contrast -> what its tuning runs have found.
         baselines: what is no GRU, on the same data.
         stretches: the models timed alone.
         seconds: over all starts.
@@ -67,7 +69,7 @@ def study_summary(
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds, notes=tuple(notes),
         protocol=spec.protocol, stretches=stretches,
-        contrasts=contrasts_of(spec, tuned[spec.contrasts.model]) if spec.contrasts is not None else (),
+        contrasts=contrasts_of(spec, tuned[spec.contrasts.model], chosen) if spec.contrasts is not None else (),
         contrast_seeds=spec.contrast_seeds)
 
 

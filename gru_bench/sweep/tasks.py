@@ -180,6 +180,8 @@ class Diagnose:
 
     kept: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
     """Model -> its run, and the run's config and weights."""
+    texts: bool = False
+    """Whether the words of a review may be kept."""
 
     @property
     def materials(self) -> tuple[Material, ...]:
@@ -198,7 +200,7 @@ class Diagnose:
         first = self._first
         return study_diagnostics(
             {model: Kept(*one) for model, one in self.kept.items()}, corpus_of(first.data),
-            vectors_of(first.embedding, first.data))
+            vectors_of(first.embedding, first.data), texts=self.texts)
 
 
 @dataclass(frozen=True)

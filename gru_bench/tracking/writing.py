@@ -431,9 +431,10 @@ class RunWriter:
         """Log the reviews of a split in an artifact of their own."""
         self._write({f"texts/{split}.parquet": _parquet(_text_table(example_id_N, texts))})
 
-    def reopen(self) -> None:
-        """Let the run be running again."""
-        self._write(tags={"gru_bench.state": "running", "gru_bench.complete": "false"}, status="RUNNING")
+    def reopen(self, command: str) -> None:
+        """Let the run be running again, by the command that was typed for it now."""
+        self._write(tags={"gru_bench.state": "running", "gru_bench.complete": "false", "mlflow.source.name": command},
+                    status="RUNNING")
 
     def complete(self) -> None:
         """Tag the run complete, last of all, and end it."""

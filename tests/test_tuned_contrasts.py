@@ -1,0 +1,177 @@
+"""A contrast whose other side is found by tuning: what is tried, what follows, and what a later start makes of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from rich.console import Console
+
+from gru_bench.config import RunConfig
+from gru_bench.corpus import load_corpus
+from gru_bench.embeddings import load_vectors
+from gru_bench.results import Predictions, StudySummary
+from gru_bench.sweep.claims import CLAIM
+from gru_bench.sweep.display import Display
+from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.storage import open_storage
+from gru_bench.sweep.study import Search
+from gru_bench.sweep.workers import Failed, Finished, Message
+from gru_bench.tracking import LoggedStudy, Store
+
+from .test_conduct import Actors
+from .test_tracking import result
+
+STUDY = """
+models = ["torch"]
+confirm = 1
+[embedding]
+name = "random"
+dimension = 4
+[training]
+lr = 1e-4
+[contrasts]
+model = "torch"
+seeds = 2
+[contrasts.other.size]
+question = "How wide?"
+settings = { model.hidden_size = 7 }
+[contrasts.other.lr]
+question = "How fast?"
+tune = { training.lr = [1e-3, 1e-2] }
+"""
+RIGHT: Mapping[float, int] = {1e-4: 5, 1e-3: 8, 1e-2: 6}
+NAN = Failed("run", "the loss is not finite")
+
+
+def scored(right: int) -> Predictions:
+    """Return ten answers, so many of them right."""
+    empty, zero = np.full(10, ""), np.zeros(10, dtype=np.int32)
+    return Predictions(np.array([str(n) for n in range(10)]), np.ones(10, dtype=np.int8),
+                       np.where(np.arange(10) < right, 0.9, 0.1).astype(np.float32), empty, zero, zero)
+
+
+class Study:
+    """The study in the working directory, started any number of times."""
+
+    def __init__(self, csv: Path, right: Mapping[float, int | None] = RIGHT) -> None:
+        """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
+        self.csv, self.right = csv, dict(right)
+        self.trained: list[RunConfig] = []
+
+    def __call__(self, *, study: str = STUDY, command: str = "run.py") -> StudySummary:
+        """Start it and return its summary; `trained` are the runs of this start."""
+        Path("study.toml").write_text(study)
+        spec = load_study("study.toml", settings={"data.name": str(self.csv)})
+        corpus = load_corpus(spec.base.data)
+        self.trained.clear()
+        storage = open_storage("optuna.journal")
+        with Store() as store:
+            return Sweep(
+                spec, corpus, load_vectors(spec.base.embedding, corpus), store,
+                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(self.says),
+                experiment="e", command=command, threads=1, timeout=None, texts=False,
+                display=Display(Console(quiet=True))).run()
+
+    def says(self, config: RunConfig) -> Sequence[Message]:
+        """Answer as workers would."""
+        self.trained.append(config)
+        right = self.right[config.training.lr]
+        if right is None:
+            return [NAN]
+        answers = {"validation": scored(right), "test": scored(right)}
+        return [Finished(replace(result(), config=config, predictions=answers))]
+
+    @property
+    def logged(self) -> LoggedStudy:
+        """What is in the store."""
+        (study,) = Store(create=False).studies("e")
+        return study
+
+
+@pytest.fixture(autouse=True)
+def _database(empty_database: Path) -> None:
+    shutil.copy(empty_database, Path.cwd())
+
+
+def test_the_best_of_those_tried_once_is_the_other_side(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    size, lr = study().contrasts
+    assert (lr.name, lr.usual, lr.other, lr.tuned) == ("lr", {"training.lr": 1e-4}, {"training.lr": 1e-3}, True)
+    assert (size.name, size.tuned) == ("size", False)
+    runs = study.logged.side("lr", "tuning")
+    assert {run.params["training.lr"]: run.metrics["kept/accuracy"] for run in runs} == {
+        "0.0001": 0.5, "0.001": 0.8, "0.01": 0.6}
+    assert {run.seed for run in runs} == {0}
+    for name in ("size", "lr"):  # under both names, although they were begun before it was known what to compare
+        assert [run.seed for run in study.logged.side(name, "usual")] == [15_000, 15_001]
+    assert [(run.seed, run.params["training.lr"]) for run in study.logged.side("lr", "other")] == [
+        (15_000, "0.001"), (15_001, "0.001")]
+
+
+def test_it_is_done_once(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    first = study()
+    assert len(study.trained) == 1 + 3 + 2 * 3
+    before = [run.run_id for run in study.logged.contrasts]
+    assert study().contrasts == first.contrasts
+    assert study.trained == []
+    assert [run.run_id for run in study.logged.contrasts] == before
+
+
+def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
+    """As after an import into another folder, or where the journal is lost."""
+    study = Study(easy_csv)
+    first = study()
+    storage = open_storage("optuna.journal")
+    searched = optuna.load_study(study_name="study/torch", storage=storage)
+    for key in [key for key in searched.user_attrs if key.startswith(CLAIM)]:
+        searched.set_user_attr(key, None)
+    assert study().contrasts == first.contrasts
+    assert study.trained == []
+
+
+def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path) -> None:
+    study = Study(easy_csv, {1e-4: 8, 1e-3: 8, 1e-2: 6})
+    lr = study().contrasts[1]
+    assert lr.other == lr.usual == {"training.lr": 1e-4}
+    assert study.logged.side("lr", "other") == ()
+    assert len(study.logged.side("lr", "tuning")) == 3
+
+
+def test_one_that_fails_is_not_chosen_and_is_tried_again_by_the_next_start(easy_csv: Path) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-3: None})
+    summary = study()
+    assert summary.contrasts[1].other == {"training.lr": 1e-2}
+    assert any("'torch lr 0.001 seed 0' failed: the loss is not finite" in note for note in summary.notes)
+    study.right[1e-3] = 8
+    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert [config.training.lr for config in study.trained] == [1e-3] * 3
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "other")} == {"0.001"}
+
+
+def test_where_all_others_fail_the_studys_own_is_the_best(easy_csv: Path) -> None:
+    study = Study(easy_csv, {1e-4: 5, 1e-3: None, 1e-2: None})
+    assert [contrast.other for contrast in study().contrasts] == [{"model.hidden_size": 7}, {"training.lr": 1e-4}]
+
+
+def test_candidates_that_were_taken_away_do_not_count(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    study()
+    fewer = STUDY.replace("[1e-3, 1e-2]", "[1e-2]")
+    assert study(study=fewer).contrasts[1].other == {"training.lr": 1e-2}
+    assert [config.training.lr for config in study.trained] == [1e-2] * 2
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.01"}
+
+
+def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    study(command="run.py --confirm 3")
+    study(command="run.py --confirm 1")
+    assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
