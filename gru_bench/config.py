@@ -94,8 +94,8 @@ class TrainingConfig(Section):
     batch_size: Count = 64
     lr: Positive = 1e-3
     parts: Count = 1
-    """Parts of a batch that are worked on one after the other, their gradients added before the one step: the more,
-    the less memory; dropout aside, a step is the same up to rounding."""
+    """Parts of a batch, at least, that are worked on one after the other, their gradients added before the one step:
+    the more, the less memory; dropout aside, a step is the same up to rounding."""
     schedule: Schedule = "constant"
     """How the step size goes on: constant, or falling linearly to 0 at the end of the last epoch."""
     beta1: Share = 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from gru_bench.batching import Batch, parts_of
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.corpus import Corpus, load_corpus
 from gru_bench.embeddings import Vectors, load_vectors
@@ -163,6 +165,25 @@ def test_a_batch_in_parts_is_the_same_step(
     expected, found = (losses(train(with_settings(whole, {"training.parts": parts}), corpus, vectors))
                        for parts in (1, 3))
     # The same sums in another order, in float32: after two epochs they differ in the last digits.
+    np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
+
+
+def test_long_batches_are_worked_on_in_parts_on_a_processor(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here batches of 16 reviews of 5 to 22 tokens, in parts of at most 100."""
+    whole = with_settings(config, {"embedding.trainable": True, "training.batch_size": 16})
+    expected = losses(train(whole, corpus, vectors))
+    counts: set[int] = set()
+
+    def noted(batch: Batch, count: int) -> Iterator[Batch]:
+        counts.add(count)
+        yield from parts_of(batch, count)
+
+    monkeypatch.setattr(loop, "PART_TOKENS", 100)
+    monkeypatch.setattr(loop, "parts_of", noted)
+    found = losses(train(whole, corpus, vectors))
+    assert {2, 3} <= counts
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
 
 

@@ -44,7 +44,9 @@ CHECKPOINT_SECONDS = 60.0
 EXPLODED = 20.0
 """Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
 SCORED_TOKENS = 32_768
-"""Of one batch, with its padding: as many as a training batch of 32 long reviews, whose memory is then enough."""
+"""Of one batch, with its padding: it keeps nothing for a way back, and needs no more than a part of a training batch."""
+PART_TOKENS = 16_384
+"""Of one part of a training batch on a processor, with its padding: what a step keeps for its way back grows with it."""
 PREPARED_AHEAD = 4
 
 
@@ -307,12 +309,13 @@ class _Run:
             on_device = _DeviceBatch(batch, self.device)
             rows_UE = self.table_VE.index_select(0, on_device.distinct_U)
             rows_UE.requires_grad_(self.config.embedding.trainable)
-            if training.parts == 1:
+            parts = self._parts(batch)
+            if parts == 1:
                 loss = self._backward(on_device, rows_UE, dropout)
             else:
                 loss = sum((self._backward(_DeviceBatch(part, self.device), rows_UE, dropout,
                                            len(part.label_B) / len(batch.label_B))
-                            for part in parts_of(batch, training.parts)), start=torch.zeros((), device=self.device))
+                            for part in parts_of(batch, parts)), start=torch.zeros((), device=self.device))
             self._set_rate()
             self.optimiser.step(on_device.distinct_U, rows_UE)
             with torch.no_grad():
@@ -347,6 +350,11 @@ class _Run:
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
+
+    def _parts(self, batch: Batch) -> int:
+        """Return in how many parts a batch is worked on; a graphics card has one unless more are asked for."""
+        needed = math.ceil(batch.index_BT.size / PART_TOKENS) if self.device.type == "cpu" else 1
+        return max(self.config.training.parts, needed)
 
     def _backward(
         self, batch: _DeviceBatch, rows_UE: Tensor, dropout: torch.Generator, share: float | None = None
