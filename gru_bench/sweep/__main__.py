@@ -203,12 +203,13 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
             table.add_row(str(trial.number), trial.model, described(trial.settings), value, str(trial.epochs),
                           trial.state)
         console.print(table)
-    table = Table("model", "test accuracy", "95 % interval", "spread over seeds", "seeds", "test reviews",
-                  title="confirmed on fresh seeds")
-    for model, (accuracy, spread) in sweep.confirmed().items():
+    table = Table("model", "test accuracy", "95 % interval", "seed deviation", "seeds", "test reviews",
+                  title="confirmed on fresh seeds",
+                  caption="seed deviation: from seed to seed, the noise of the test reviews taken out")
+    for model, (accuracy, deviation) in sweep.confirmed().items():
         interval = f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %" if accuracy.standing.has_interval else ""
         table.add_row(model, f"{100 * accuracy.estimate:.1f} %", interval,
-                      f"{100 * spread:.2f} points" if spread is not None else "", str(accuracy.seeds[0]),
+                      f"{100 * deviation:.2f} points" if deviation is not None else "", str(accuracy.seeds[0]),
                       f"{accuracy.examples:,}")
     for baseline in summary.baselines:
         table.add_row(f"{baseline.name} (baseline)", f"{100 * baseline.test_accuracy:.1f} %", "", "", "",
