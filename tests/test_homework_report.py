@@ -157,6 +157,20 @@ def test_what_was_tried_before_a_tuned_contrast_is_said(made):
         build([replace(study, contrasts=same)], store), "choices")
 
 
+def test_a_choice_that_costs_is_called_worse():
+    store, studies = homework(contrasts=(replace(CONTRASTS[0], usual={"model.readout": "final"},
+                                                 other={"model.readout": "last"}),))  # fmt: skip
+    (study,) = studies
+    swap = {"usual": "other", "other": "usual"}
+    study = replace(study, contrasts=tuple(
+        replace(run, tags={**run.tags, "gru_bench.side": swap[run.tags["gru_bench.side"]]}) for run in study.contrasts))
+    writeup = build([study], store)
+    (row,) = table(writeup, "choices", "of-homework-choices").rows
+    assert row[5] == "worse by more than the margin"
+    assert row[3].value < 0
+    assert "The readout “last” is worse than the readout “final” by more than 1.0 points: −" in told(writeup, "choices")
+
+
 def test_a_contrast_whose_tuning_found_nothing_better_has_one_side():
     store, studies = homework(contrasts=(replace(CONTRASTS[2], other=CONTRASTS[2].usual),))
     said = told(build(studies, store), "choices")

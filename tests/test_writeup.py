@@ -522,7 +522,7 @@ def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pa
     ("pair", "words"),
     [
         (pair_of(0.02, 0.008), "Alpha is better than Beta: +2.0 points (95 % interval +0.4 to +3.6), p = 0.017"),
-        (pair_of(-0.02, 0.008), "Beta is better than Alpha: −2.0 points"),
+        (pair_of(-0.02, 0.008), "Alpha is worse than Beta: −2.0 points"),
         (pair_of(0.03, 0.008), "Alpha is better than Beta by more than 1.0 points: +3.0 points"),
         (pair_of(0.005, 0.002), "Alpha is better than Beta, but by a negligible amount: +0.5 points"),
         (pair_of(0.001, 0.002), "Alpha and Beta are equivalent within 1.0 points: the 90 % interval"),
@@ -576,9 +576,9 @@ def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, ma
     def shown(key):
         return float(numbers[key].text.replace("−", "-").replace("< ", ""))
 
-    if "is better than" in text:
-        favoured = "Alpha" if theta > 0 else "Beta"
-        assert text.startswith(f"{favoured} is better than")
+    if " than Beta" in text:
+        assert text.startswith(f"Alpha is {'better' if theta > 0 else 'worse'} than Beta")
+        assert (shown("difference") > 0) == (theta > 0)
         assert shown("p") < 0.05
         assert shown("difference.low") * shown("difference.high") > 0
     if "by more than" in text:

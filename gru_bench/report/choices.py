@@ -137,9 +137,15 @@ def _contrast_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
         (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),
          Column("Finding", 2.6)),
         tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
-               _accuracy(side.other), side.pair.theta, side.pair.p, side.pair.verdict.finding.value)
+               _accuracy(side.other), side.pair.theta, side.pair.p, _finding(side.pair))
               for side in sides),
     )  # fmt: skip
+
+
+def _finding(pair: Pair) -> str:
+    """Return what a contrast shows of its other side."""
+    found = pair.verdict.finding.value
+    return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
 def _tuning_points(one: Reproduction) -> tuple[tuple[str, Sentence], ...]:

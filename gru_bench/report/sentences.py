@@ -98,18 +98,19 @@ def verdict_sentence(pair: Pair) -> Sentence:
     """Return what the runs show about a pair of models."""
     theta, narrow = pair.theta, pair.narrow
     test = _test(pair)
-    favoured, other = (pair.a, pair.b) if pair.verdict.favours >= 0 else (pair.b, pair.a)
+    # Of the first model, whose difference from the second is shown: its sign and the word agree.
+    better = "better" if pair.verdict.favours >= 0 else "worse"
     match pair.verdict.finding:
         case Finding.BETTER:
-            return (f"{favoured} is better than {other}: ", *_size(theta), *test, ".")
+            return (f"{pair.a} is {better} than {pair.b}: ", *_size(theta), *test, ".")
         case Finding.BETTER_BY_MARGIN:
             return (
-                f"{favoured} is better than {other} by more than ", pair.margin, " points: ",
+                f"{pair.a} is {better} than {pair.b} by more than ", pair.margin, " points: ",
                 *_size(theta), *test, ".",
             )  # fmt: skip
         case Finding.NEGLIGIBLE:
             return (
-                f"{favoured} is better than {other}, but by a negligible amount: ", *_size(theta), *test,
+                f"{pair.a} is {better} than {pair.b}, but by a negligible amount: ", *_size(theta), *test,
                 "; the 90\u00a0% interval, ", *_ends(narrow), ", lies within ±", pair.margin, " points.",
             )  # fmt: skip
         case Finding.EQUIVALENT:
