@@ -43,10 +43,10 @@ CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints within an epoch."""
 EXPLODED = 20.0
 """Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
-SCORED_TOKENS = 32_768
-"""Of one batch, with its padding: it keeps nothing for a way back, and needs no more than a part of a training batch."""
 PART_TOKENS = 16_384
-"""Of one part of a training batch on a processor, with its padding: what a step keeps for its way back grows with it."""
+"""Of one part of a training batch on a processor, with its padding: what is kept for the way back grows with it."""
+SCORED_TOKENS = 32_768
+"""Of one batch, with its padding: it keeps nothing for a way back, and takes no more memory than such a part."""
 PREPARED_AHEAD = 4
 
 
