@@ -150,8 +150,10 @@ def _finding(pair: Pair) -> str:
 
 def _tuning_points(one: Reproduction) -> tuple[tuple[str, Sentence], ...]:
     """Return what the tuning runs of each contrast that was tuned have found."""
-    return tuple((f"{plain(contrast.question)} How it was tuned.", _tuning(one, contrast))
-                 for contrast in one.contrasts if contrast.tuned)
+    return tuple(
+        (f"How the {' and the '.join(NAMES.get(name, setting_name(name)) for name in contrast.other)} was tuned.",
+         _tuning(one, contrast))
+        for contrast in one.contrasts if contrast.tuned)
 
 
 def _tuning(one: Reproduction, contrast: Contrast) -> Sentence:
