@@ -120,12 +120,12 @@ def study_diagnostics(
             Subject.trained(Kept("", config, result.weights), vectors), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
-    review = legible_review(corpus) if texts else None
+    review = legible_review(corpus, vectors) if texts else None
     for one in kept.values():
         flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
         subject = Subject.trained(one, vectors)
         flows += gradient_flows(subject, corpus, vectors)
-        sentence = Sentence.of(review or SENTENCE, vectors, one.config.data.max_length)
+        sentence = Sentence.of_tokens(review or tokenise(SENTENCE), vectors, one.config.data.max_length)
         if sentence.tokens:
             # nn.GRU is the scratch GRU's function: one map of the two is enough.
             if one.config.model.name != "torch" or "scratch" not in kept:
@@ -361,15 +361,18 @@ def _looked_at(corpus: Corpus) -> tuple[str, Split]:
     return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
 
 
-def legible_review(corpus: Corpus) -> str | None:
-    """Return the first review of a length to be read in a picture, one that turns if there is any; None without."""
-    name, split = _looked_at(corpus)
+def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
+    """Return the tokens of a review with as many known words as can be read in a picture; None without such.
+
+    The first one that turns, if there is any, else the first.
+    """
+    split = _looked_at(corpus)[1]
+    known_before = np.concatenate([[0], np.cumsum(vectors.row_of_word[split.ids] >= 0)])
+    known_N = np.diff(known_before[split.offsets_N1])
     least, most = LEGIBLE
-    length_N = np.diff(split.offsets_N1)
-    places = np.flatnonzero((length_N >= least) & (length_N <= most))
-    texts = corpus.texts("train" if name == "training" else name) if places.size else []
-    legible = [texts[place] for place in places]
-    return next((text for text in legible if TURN in tokenise(text)), legible[0] if legible else None)
+    legible = [[corpus.words[word] for word in split.ids[split.offsets_N1[n]:split.offsets_N1[n + 1]]]
+               for n in np.flatnonzero((known_N >= least) & (known_N <= most))]
+    return next((tokens for tokens in legible if TURN in tokens), legible[0] if legible else None)
 
 
 @dataclass(frozen=True)
@@ -386,8 +389,12 @@ class Sentence:
     @classmethod
     def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
         """Cut a text into tokens and look them up."""
+        return cls.of_tokens(tokenise(text), vectors, max_length)
+
+    @classmethod
+    def of_tokens(cls, tokens: Sequence[str], vectors: Vectors, max_length: int | None) -> Sentence:
+        """Look tokens up."""
         row_of = {word: row for row, word in enumerate(vectors.words_V) if row}
-        tokens = tokenise(text)
         known = [token for token in tokens if token in row_of]
         kept = known[:max_length]
         return cls(tuple(kept), tuple(row_of[token] for token in kept),

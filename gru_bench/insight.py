@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 State = Literal["initial", "trained"]
@@ -101,6 +101,10 @@ class Diagnostics:
     neighbours: tuple[Neighbours, ...]
     review: str = ""
     """Of which split the review is whose words they are; empty for a sentence of no review."""
+
+    def without_review(self) -> Diagnostics:
+        """Return them without what holds words of a review."""
+        return replace(self, gates=(), attributions=(), review="") if self.review else self
 
     def to_json(self) -> str:
         """Return the diagnostics as JSON text."""

@@ -23,6 +23,7 @@ from gru_bench.archive.container import Manifest, pack, unpack
 from gru_bench.archive.study import Carried, _read, bring_in, take_out
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.insight import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
 from gru_bench.report import record
 from gru_bench.report.writeup import build
 from gru_bench.results import EpochRecord
@@ -39,6 +40,11 @@ from .test_tracking import result, summary
 IDENTITY = {"data": "abc", "objective": "accuracy"}
 RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
          "model.readout": optuna.distributions.CategoricalDistribution(["mean", None])}
+
+INSIDE = Diagnostics(
+    (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
+    (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6),),
+    (Neighbours("good", (("great", 0.8),)),), "validation")
 
 
 def fill(directory: Path) -> None:
@@ -86,6 +92,7 @@ def fill(directory: Path) -> None:
         writer.finish(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)}), with_model=True)
         search.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
+    parent.text(DIAGNOSTICS, INSIDE.to_json())
     parent.text("study.json", replace(summary(), name="quick").to_json())
     parent.complete()
     store.close()
@@ -241,10 +248,13 @@ def test_what_is_here_already_is_recognised(far: Path, near: Path) -> None:
 
 
 def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
-    exported(far, near / "bare.zip", texts=False)
+    carried = exported(far, near / "bare.zip", texts=False)
+    assert carried.remarks[-1] == "what its models make of a review, word by word, is left out"
     imported(near / "bare.zip", near)
     run_id = only(near).run.run_id
     assert stores(near)[0].texts(run_id, "test") is None
+    assert stores(near)[0].text(run_id, DIAGNOSTICS) == INSIDE.without_review().to_json()
+    assert stores(far)[0].text(only(far).run.run_id, DIAGNOSTICS) == INSIDE.to_json()
     assert stores(far)[0].texts(only(far).run.run_id, "test") is not None
 
 

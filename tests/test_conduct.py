@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from optuna.storages import BaseStorage
 from rich.console import Console
 
 from gru_bench.config import RunConfig
@@ -78,17 +80,20 @@ class Actors:
             self._said.popleft()
 
 
-def swept(csv: Path, says: Says) -> StudySummary:
+def swept(
+    csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None
+) -> StudySummary:
     """Conduct that study in the working directory."""
     Path("study.toml").write_text(STUDY)
     spec = load_study("study.toml", settings={"data.name": str(csv)})
     corpus = load_corpus(spec.base.data)
-    store, storage = Store(), open_storage(None)
+    store, storage = Store(), storage or open_storage(None)
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
             {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says), experiment=corpus.name,
-            command="run.py", threads=1, timeout=None, texts=False, display=Display(Console(quiet=True))).run()
+            command="run.py", threads=1, timeout=None, texts=texts,
+            display=Display(console or Console(quiet=True))).run()
 
 
 class Script:
@@ -125,6 +130,20 @@ def test_one_that_ends_well_in_between_speaks_for_the_rest(easy_csv: Path, well:
     found = states(swept(easy_csv, Script((NAN,), WELL, (NAN,), well, (NAN,))))
     assert found["failed"] == MOST_FAILURES
     assert found["complete"] + found["pruned"] == 2
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_whether_words_of_reviews_are_stored_is_decided_once(easy_csv: Path, texts: bool) -> None:
+    storage = open_storage("optuna.journal")
+    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage, texts=texts)
+    printed = io.StringIO()
+    swept(easy_csv, Script(), storage=storage, texts=not texts, console=Console(file=printed, width=200))
+    told = f"begun {'without' if texts else 'with'} --no-texts and keeps to that: words of reviews are "
+    assert told + ("stored" if texts else "not stored") in printed.getvalue()
+    (study,) = Store().studies(load_corpus(load_study(
+        "study.toml", settings={"data.name": str(easy_csv)}).base.data).name)
+    assert study.run.params["texts"] == str(texts)
+    assert (Store().texts(study.run.run_id, "test") is not None) == texts
 
 
 def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -368,21 +369,26 @@ def test_where_texts_may_be_kept_a_review_is_looked_at(
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "bidirectional"})
     kept = {"bidirectional": d.Kept("run", one, train(one, corpus, vectors).weights)}
-    review = d.legible_review(corpus)
-    assert review in corpus.texts("validation")
-    assert d.LEGIBLE[0] <= len(d.tokenise(review)) <= d.LEGIBLE[1]
+    review = d.legible_review(corpus, vectors)
+    assert review is not None
+    assert review in [d.tokenise(text) for text in corpus.texts("validation")]
+    assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
     found = d.study_diagnostics(kept, corpus, vectors, texts=True)
     assert found.review == "validation"
-    assert {gates.tokens for gates in found.gates} == {d.Sentence.of(review, vectors, None).tokens}
+    read = d.Sentence.of_tokens(review, vectors, config.data.max_length)
+    assert {gates.tokens for gates in found.gates} == {read.tokens}
     assert Diagnostics.from_json(found.to_json()) == found
-    with_turn = next(text for text in corpus.texts("validation")
+    assert found.without_review() == replace(found, gates=(), attributions=(), review="")
+    with_turn = next(text.split() for text in corpus.texts("validation")
                      if "good3" in text.split() and len(d.tokenise(text)) >= d.LEGIBLE[0])
     monkeypatch.setattr(d, "TURN", "good3")
-    assert d.legible_review(corpus) == with_turn
+    assert d.legible_review(corpus, vectors) == with_turn
     monkeypatch.setattr(d, "TURN", "nowhere")
-    assert d.legible_review(corpus) == review
+    assert d.legible_review(corpus, vectors) == review
+    unknown = replace(vectors, row_of_word=np.full_like(vectors.row_of_word, -1))
+    assert d.legible_review(corpus, unknown) is None
     monkeypatch.setattr(d, "LEGIBLE", (1000, 2000))
-    assert d.legible_review(corpus) is None
+    assert d.legible_review(corpus, vectors) is None
 
 
 def test_the_trained_weights_and_vectors_are_what_is_looked_at(data: tuple[RunConfig, Corpus, Vectors]) -> None:

@@ -144,17 +144,37 @@ def test_no_test_review_enters_a_contrast(made):
 
 
 def test_what_was_tried_before_a_tuned_contrast_is_said(made):
-    store, study, writeup = made
+    _, study, writeup = made
     said = told(writeup, "choices")
-    assert ("Tried once each, with a seed of their own, and the validation accuracy they reached: "
+    assert "How the learning rate was tuned." in [
+        name for block in section(writeup, "choices").blocks for name, _ in getattr(block, "items", ())]
+    assert ("Tried once each, with one seed, and the validation accuracy they reached: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is what the protocol is "
-            "compared with above. It was chosen on another cut of the training file") in said
+            "compared with above. It was chosen on another cut of the training file: 10.0 % of the reviews that judge "
+            "it here are among those it was chosen by, which favours it.") in said
     tried = study.side("lr", "tuning")
     assert [writeup.numbers()[f"of-homework.contrast.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
-    same = tuple(replace(run, tags={**run.tags, "gru_bench.data_fingerprint": "one cut"}) for run in study.contrasts)
-    assert "It was chosen on the reviews that judge it here, which favours it." in told(
-        build([replace(study, contrasts=same)], store), "choices")
+
+
+def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said():
+    store, (study,) = homework()
+    (first, *_), (judge, *_) = study.side("lr", "tuning"), study.side("lr", "usual")
+    kept = store.kept[first.run_id, "validation"]
+    store.kept[first.run_id, "validation"] = store.kept[judge.run_id, "validation"]
+    said = told(build([study], store), "choices")
+    assert "It was chosen by the reviews that judge it here, which favours it." in said
+    store.kept[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
+    assert "None of the reviews that judge it here had a part in the choice." in told(build([study], store), "choices")
+    del store.kept[first.run_id, "validation"]
+    assert "Which reviews it was chosen by is not known" in told(build([study], store), "choices")
+
+
+def test_a_candidate_without_a_result_is_named():
+    store, (study,) = homework()
+    broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.contrasts)
+    said = told(build([replace(study, contrasts=broken)], store), "choices")
+    assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
 
 
 def test_a_choice_that_costs_is_called_worse():

@@ -178,6 +178,9 @@ class TestModelsOfTheirOwn:
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden = [7] }"), "unknown setting 'model.hidden'"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
          r"model\.hidden_size must be at least 1, but got 0"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
+         r"contrasts\.other\.size\.tune must hold another value than the study's own, but got "
+         r"\{'model\.hidden_size': \[100\]\}"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
          r"contrasts\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
     ])

@@ -16,6 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.corpus import load_corpus
 from gru_bench.embeddings import load_vectors
 from gru_bench.results import Predictions, StudySummary
+from gru_bench.sweep.agenda import Agenda
 from gru_bench.sweep.claims import CLAIM
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.runner import Sweep
@@ -168,6 +169,57 @@ def test_candidates_that_were_taken_away_do_not_count(easy_csv: Path) -> None:
     assert study(study=fewer).contrasts[1].other == {"training.lr": 1e-2}
     assert [config.training.lr for config in study.trained] == [1e-2] * 2
     assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.01"}
+
+
+def test_what_two_contrasts_ask_for_is_trained_once(easy_csv: Path) -> None:
+    """Also where one of them is to find it first."""
+    study = Study(easy_csv)
+    both = STUDY + """
+[contrasts.other.fast]
+question = "Is 1e-3 better?"
+settings = { training.lr = 1e-3 }
+[contrasts.other.again]
+question = "Is another better?"
+tune = { training.lr = [1e-3] }
+"""
+    summary = study(study=both)
+    assert {contrast.name for contrast in summary.contrasts} == {"size", "lr", "fast", "again"}
+    assert len(study.trained) == 1 + 3 + 2 * 3
+    for name, seeds in (("lr", [0] * 3), ("again", [0] * 2)):
+        assert [run.seed for run in study.logged.side(name, "tuning")] == seeds
+    for name in ("lr", "fast", "again"):
+        assert [(run.seed, run.params["training.lr"]) for run in study.logged.side(name, "other")] == [
+            (15_000, "0.001"), (15_001, "0.001")]
+    assert study(study=both).contrasts == summary.contrasts
+    assert study.trained == []
+    study()  # without the two
+    assert {run.tags["gru_bench.contrast"] for run in study.logged.contrasts if run.tags["gru_bench.side"] == "other"
+            } == {"size", "lr"}
+
+
+def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_csv: Path) -> None:
+    """As where a second process joins in: the first does not hold on to what it had found."""
+    Path("study.toml").write_text(STUDY)
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
+    storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
+    first = Agenda(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
+                   lambda state: plans.append(dict(state.found)))
+    claims = first.states[0].search.claims
+    while (work := first.next()) is not None:
+        rate = work.config.training.lr
+        if rate == 1e-3 and work.tags.get("gru_bench.side") == "tuning":
+            claims.fail(work.claim)
+        else:
+            claims.finish(work.claim, RIGHT[rate] / 10)
+    assert first.is_done
+    second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
+    (failed,) = (key for key, claim in claims.all().items() if claim.state == "failed")
+    assert second.claims.take(failed)
+    assert first.next() is None
+    assert not first.is_done
+    assert second.claims.finish(failed, 0.8)
+    assert [work.config.training.lr for work in iter(first.next, None)] == [1e-3, 1e-3]
+    assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
 
 
 def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench.errors import DataError, GruBenchError, UsageError, unknown
+from gru_bench.insight import DIAGNOSTICS, Diagnostics
 from gru_bench.sweep import exchange as searching
 from gru_bench.sweep.exchange import SearchCopy
 from gru_bench.tracking import LoggedRun, Store
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
 TEXTS = "texts/"
-WEIGHTS = "model/weights.safetensors"
 """Artifacts that hold reviews."""
+WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
 MOST_POINTS = 20_000_000
 """Values of metrics in one archive: 36 bytes each, in memory."""
@@ -90,7 +91,7 @@ def take_out(
         study: its name.
         folder: an empty one.
         experiment: where to look for it; None means in all.
-        texts: whether the reviews that it logged are carried along.
+        texts: whether the reviews that it logged are carried along, and what shows their words.
         weights: whether its models' weights are, which only a look inside the models needs.
 
     Raises:
@@ -105,6 +106,12 @@ def take_out(
     for run in runs:
         tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
                                 lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
+    diagnostics = folder / ARTIFACTS / parent.run_id / DIAGNOSTICS
+    if not texts and diagnostics.is_file():
+        whole = Diagnostics.from_json(diagnostics.read_text(encoding="utf-8"))
+        if whole.review:
+            diagnostics.write_text(whole.without_review().to_json(), encoding="utf-8")
+            remarks.append("what its models make of a review, word by word, is left out")
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
     record = _Runs(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))

@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.errors import RunError
 from gru_bench.report.blocks import Block, Column, Paragraph, Points, Table, prose
 from gru_bench.report.confirmed import Group, Store, free_name, scored
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
@@ -56,7 +57,7 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
         if sides:
             blocks.append(_contrast_table(one, sides))
         answers = tuple((plain(side.contrast.question), _begun(verdict_sentence(side.pair))) for side in sides)
-        if points := (*answers, *_tuning_points(one)):
+        if points := (*answers, *_tuning_points(one, store, sides)):
             blocks.append(Points(points))
         if not one.contrasts:
             blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
@@ -148,43 +149,58 @@ def _finding(pair: Pair) -> str:
     return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
-def _tuning_points(one: Reproduction) -> tuple[tuple[str, Sentence], ...]:
+def _tuning_points(one: Reproduction, store: Store, sides: Sequence[Sides]) -> tuple[tuple[str, Sentence], ...]:
     """Return what the tuning runs of each contrast that was tuned have found."""
+    judging = {side.contrast.name: side.usual.example_N for side in sides}
     return tuple(
-        (f"How the {' and the '.join(NAMES.get(name, setting_name(name)) for name in contrast.other)} was tuned.",
-         _tuning(one, contrast))
+        (f"How the {' and the '.join(map(setting_name, contrast.other))} was tuned.",
+         _tuning(one, store, contrast, judging.get(contrast.name)))
         for contrast in one.contrasts if contrast.tuned)
 
 
-def _tuning(one: Reproduction, contrast: Contrast) -> Sentence:
+def _tuning(one: Reproduction, store: Store, contrast: Contrast, judging_N: NDArray[np.str_] | None) -> Sentence:
+    """Say what each candidate reached, what came of it, and how far the judging reviews are those it was chosen by."""
     key = f"{one.key}.contrast.{slug(contrast.name)}.tuning"
-    best = {setting: str(value) for setting, value in contrast.other.items()}
-    runs = {run.run_id: run for run in one.study.side(contrast.name, "tuning") if run.complete}
-    tried = sorted(runs.values(), key=lambda run: [as_number(run.params.get(setting)) or 0.0 for setting in best])
+
+    def tries(run: LoggedRun) -> str:
+        return " with ".join(in_words(name, run.params.get(name)) for name in contrast.other)
+
+    runs = one.study.side(contrast.name, "tuning")
+    whole = {tries(run): run for run in runs if run.complete}
+    tried = sorted(whole, key=lambda name: [as_number(whole[name].params.get(part)) or 0.0 for part in contrast.other])
     reached: list[Sentence] = [
-        (f"{' with '.join(in_words(setting, run.params.get(setting)) for setting in best)}: ",
-         Number(f"{key}.{place}", run.metrics.get("kept/accuracy"), "percent", (run.run_id,), method="one seed"),
-         f"{NBSP}%")
-        for place, run in enumerate(tried, start=1)
+        (f"{name}: ", Number(f"{key}.{place}", whole[name].metrics.get("kept/accuracy"), "percent",
+                             (whole[name].run_id,), method="one seed"), f"{NBSP}%")
+        for place, name in enumerate(tried, start=1)
     ]  # fmt: skip
-    end: Sentence = (
-        (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",)
-        if contrast.other != contrast.usual else
-        (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
-    )  # fmt: skip
-    return ("Tried once each, with a seed of their own, and the validation accuracy they reached: ",
-            *joined(reached, "; "), ".", *end, *_tuned_on(one, contrast, tried))
+    lost = sorted({tries(run) for run in runs} - set(whole))
+    gone: Sentence = (f" No result from {', '.join(lost)}.",) if lost else ()
+    end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
+    if contrast.other != contrast.usual:
+        end = (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",
+               *_judged_by_its_own(key, store, [whole[name].run_id for name in tried], judging_N))
+    return ("Tried once each, with one seed, and the validation accuracy they reached: ", *joined(reached, "; "), ".",
+            *gone, *end)
 
 
-def _tuned_on(one: Reproduction, contrast: Contrast, tried: Sequence[LoggedRun]) -> Sentence:
-    """Say whether the reviews that judge a choice are others than those that it was tuned on."""
-    sides = one.study.side(contrast.name, "usual")
-    data = [{run.tags.get("gru_bench.data_fingerprint") for run in runs} for runs in (tried, sides)]
-    if contrast.other == contrast.usual or not all(data):
+def _judged_by_its_own(
+    key: str, store: Store, tried: Sequence[str], judging_N: NDArray[np.str_] | None
+) -> Sentence:
+    """Say how many of the reviews that judge a choice are among those that it was chosen by."""
+    if judging_N is None or not tried:
         return ()
-    if data[0] & data[1]:
-        return (" It was chosen on the reviews that judge it here, which favours it.",)
-    return (" It was chosen on another cut of the training file than the one that judges it.",)
+    try:
+        choosing_N = store.predictions(tried[0], "validation").example_id_N
+    except RunError:
+        return (" Which reviews it was chosen by is not known: their predictions cannot be read.",)
+    share = float(np.isin(judging_N, choosing_N).mean())
+    if share == 1:
+        return (" It was chosen by the reviews that judge it here, which favours it.",)
+    if share == 0:
+        return (" None of the reviews that judge it here had a part in the choice.",)
+    return (" It was chosen on another cut of the training file: ",
+            Number(f"{key}.shared", share, "percent", tuple(tried), judging_N.size, "share of the judging reviews"),
+            f"{NBSP}% of the reviews that judge it here are among those it was chosen by, which favours it.")
 
 
 def _begun(sentence: Sentence) -> Sentence:

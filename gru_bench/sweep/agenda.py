@@ -6,7 +6,7 @@ work on the study.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -30,13 +30,18 @@ class ModelState:
     """The settings that are confirmed; None while the search goes on."""
     planned: list[Planned] = field(default_factory=list)
     """What is to be trained once the search has ended, by whichever process."""
-    waiting: dict[str, list[Planned]] = field(default_factory=dict)
-    """Contrast -> the tuning runs that decide on its other side, while they go on."""
+    tuning: dict[str, list[Planned]] = field(default_factory=dict)
+    """Contrast -> the tuning runs that decide on its other side."""
     found: dict[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    """Contrast -> what its tuning runs have found; empty where none ended well."""
+    """Contrast -> what its tuning runs have found, once all have ended; empty where none ended well."""
     due: list[Trial] = field(default_factory=list)
     """Trials of this process between two of their seeds."""
     failed_in_row: int = 0
+
+    @property
+    def waiting(self) -> set[str]:
+        """The contrasts whose other side is not known yet."""
+        return self.tuning.keys() - self.found.keys()
 
     @property
     def confirmed(self) -> list[str]:
@@ -220,8 +225,8 @@ class Agenda:
         state.tuned = dict(best[0]) if best is not None else {}
         self._search_ended(state)
         if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
-            state.waiting = {name: [_planned(run) for run in runs]
-                             for name, runs in tuning_runs(self.spec, state.tuned).items()}
+            state.tuning = {name: [_planned(run) for run in runs]
+                            for name, runs in tuning_runs(self.spec, state.tuned).items()}
         self._plan(state, state.tuned)
 
     def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
@@ -229,22 +234,27 @@ class Agenda:
         state.planned = [Planned(state.model, "confirm", self.spec.config(state.model, tuned, seed), tuned)
                          for seed in self.spec.confirm_seeds]
         if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
-            tuning = [run for runs in tuning_runs(self.spec, tuned).values() for run in runs]
-            state.planned += map(_planned, [*tuning, *contrast_runs(self.spec, tuned, state.found)])
+            runs = map(_planned, contrast_runs(self.spec, tuned, state.found))
+            state.planned += _joined([*(run for tuning in state.tuning.values() for run in tuning), *runs])
         self._planned(state)
 
     def _decide(self, state: ModelState) -> None:
-        """Take the best candidate of each contrast whose tuning runs have all ended; of equals the first."""
+        """Take the best candidate of each contrast whose tuning runs have all ended; of equals the first.
+
+        A start that begins later may try again what failed, which opens the question anew.
+        """
         claims = state.search.claims
-        decided = [name for name, runs in state.waiting.items() if not claims.open(run.key for run in runs)]
-        for name in decided:
-            reached = {run.key: claim.value for run in state.waiting[name]
+        found: dict[str, Mapping[str, Scalar]] = {}
+        for name, runs in state.tuning.items():
+            if claims.open(run.key for run in runs):
+                continue
+            reached = {run.key: claim.value for run in runs
                        if (claim := claims.get(run.key)) is not None and claim.value is not None}
-            best = max((run for run in state.waiting.pop(name) if run.key in reached),
-                       key=lambda run: reached[run.key], default=None)
-            state.found[name] = best.candidate if best is not None else {}
-        if decided:
+            best = max((run for run in runs if run.key in reached), key=lambda run: reached[run.key], default=None)
+            found[name] = best.candidate if best is not None else {}
+        if found != state.found:
             assert state.tuned is not None
+            state.found = found
             self._plan(state, state.tuned)
 
     def _claimed(self) -> Work | None:
@@ -263,6 +273,16 @@ class Agenda:
 def _planned(run: ContrastRun) -> Planned:
     return Planned(run.config.model.name, "contrast", run.config, run.settings, run.name, run.side, run.contrasts,
                    run.candidate)
+
+
+def _joined(runs: Iterable[Planned]) -> list[Planned]:
+    """Plan a run that several contrasts ask for once, as a run of them all."""
+    joined: dict[str, Planned] = {}
+    for run in runs:
+        known = joined.setdefault(run.key, run)
+        names = tuple(dict.fromkeys((*known.contrasts, *run.contrasts)))
+        joined[run.key] = replace(known, contrasts=names)
+    return list(joined.values())
 
 
 def step_cost(config: RunConfig) -> float:

@@ -63,15 +63,15 @@ def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[ContrastRun]
     """Return for each contrast that is to be tuned one run for each candidate, the study's own settings first.
 
     They have the seed of the search. Where the test reviews are a file of their own, they also have another cut of
-    the training file, so that no review judges both which candidate is best and how good it is. Where they are not,
+    the training file, so that few reviews judge both which candidate is best and how good it is. Where they are not,
     another cut would train on test reviews.
     """
     asked = spec.contrasts
     if asked is None:
         return {}
-    data = spec.base.data
-    cut: Settings = {"data.split_seed": data.split_seed + 1} if data.test_name is not None else {}
     usual = _usual(spec, tuned)
+    data = spec.config(asked.model, asked.settings, spec.seed).data
+    cut: Settings = {"data.split_seed": data.split_seed + 1} if data.test_name is not None else {}
     return {
         name: [ContrastRun("tuning", (name,), settings, spec.config(asked.model, {**tuned, **settings}, spec.seed),
                            candidate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Protocol
 
@@ -29,8 +29,8 @@ class Planned(Protocol):
         """Return the key by which it is claimed."""
 
     @property
-    def contrasts(self) -> tuple[str, ...]:
-        """Return the contrasts it belongs to."""
+    def tags(self) -> Mapping[str, str]:
+        """Return what is logged with it."""
 
 
 class Logbook:
@@ -49,7 +49,8 @@ class Logbook:
             searches: one by model.
             experiment: name of the MLflow experiment.
             command: as it was typed, for the record.
-            texts: whether the reviews of the test split are logged.
+            texts: whether words of reviews may be stored: those of the test split, and those that a model is looked
+                into with. It holds for a study that this start begins; another one keeps to what it began with.
             data: the facts of its data.
         """
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
@@ -60,8 +61,11 @@ class Logbook:
         with self.lock:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.writer(known.run_id)
-            if known is None or "study" not in known.params:  # where the process that began it died at this
-                self._describe(texts)
+            begun = {} if known is None else known.params
+            self.texts = begun.get("texts", str(texts)) == "True"
+            """Whether words of reviews may be stored."""
+            if "study" not in begun:  # or where the process that began it died at this
+                self._describe()
                 store.catch_up()  # before another process reads what there is
 
     def _known(self) -> Iterator[LoggedRun]:
@@ -77,15 +81,16 @@ class Logbook:
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint)
 
-    def _describe(self, texts: bool) -> None:
+    def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
         self.study.dataset(corpus.name, corpus.fingerprint)
-        if texts:
+        if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         # The params last: they tell that all of it is there.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol})
+                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol,
+                           "texts": self.texts})
 
     def baselines(self, found: Sequence[Baseline]) -> None:
         """Log the baselines: a write-up of a study under way has them too."""
@@ -162,7 +167,7 @@ class Logbook:
                 search.claims.release(key, fault=True)
 
     def set_aside(
-        self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned], waiting: Collection[str]
+        self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned], waiting: Set[str]
     ) -> list[str]:
         """Take over the complete runs of earlier starts that are still asked for; set the others aside.
 
@@ -179,17 +184,16 @@ class Logbook:
         for run in self._runs():
             if run.model != model or not run.complete:
                 continue
-            writer = self.store.writer(run.run_id)
-            key = _key(run)
+            key, tags = _key(run), {"gru_bench.role": "superseded"}
             if key in planned:
                 self.searches[model].claims.recall(key, run.run_id, run.metrics.get(VALIDATED))
-            elif run.tags.get("gru_bench.contrast") in waiting:
+                tags = {"gru_bench.role": _role(run), **planned[key].tags}
+            elif not waiting.isdisjoint(run.tags.get("gru_bench.contrast", "").split(",")):
                 continue
-            if _role(run) == "contrast":
-                writer.tags({"gru_bench.role": "superseded"} if key not in planned else
-                            {"gru_bench.role": "contrast", "gru_bench.contrast": ",".join(planned[key].contrasts)})
+            if _role(run) == "contrast" and not tags.items() <= run.tags.items():
+                self.store.writer(run.run_id).tags(tags)
             elif run.role == "confirm" and run.tags["gru_bench.settings"] != digest(tuned):
-                writer.tags({"gru_bench.role": "superseded"})
+                self.store.writer(run.run_id).tags(tags)
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes

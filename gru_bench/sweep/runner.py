@@ -95,7 +95,7 @@ class Sweep:
             command: as it was typed, for the record.
             threads: CPU threads of each run that does not say otherwise.
             timeout: seconds after which no new trial begins; the confirm stage still runs.
-            texts: whether the reviews of the test split are logged.
+            texts: whether words of reviews may be stored, where this start begins the study.
             display: told what happens.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
@@ -139,14 +139,20 @@ class Sweep:
                     command=self.command, texts=self.texts, data=self.data)
                 log.resume()
                 self.begun = True
+                if log.texts != self.texts:
+                    self.display.note(f"the study was begun {'without' if log.texts else 'with'} --no-texts and keeps "
+                                      f"to that: words of reviews are {'' if log.texts else 'not '}stored")
                 self._log_baselines()
                 self.display.begin(self.agenda.to_begin())
                 self._conduct()
+                for state in self.agenda.states:
+                    if state.tuning:
+                        self._planned(state)  # what was found may belong to another run that was under way
                 # Our own are read from the spool while the tracking server is away.
                 self.store.await_whole(
                     self.experiment, [run for state in self.agenda.states for run in state.confirmed_elsewhere])
                 first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
-                for stage in stages(self.spec, self._here, first, self.store.model, texts=self.texts):
+                for stage in stages(self.spec, self._here, first, self.store.model, texts=log.texts):
                     self._work_out(stage)
             except BaseException as error:
                 if log is not None:
@@ -238,7 +244,7 @@ class Sweep:
             state.model, state.tuned, {run.key: run for run in state.planned}, state.waiting)
         self.notes += (note for note in notes if note not in self.notes)
         for name, settings in state.found.items():
-            if name not in self.chosen:
+            if self.chosen.get(name) != settings:
                 self.chosen[name] = settings
                 self.display.note(f"contrast {name}: the best of those tried is {described(settings)}" if settings
                                   else f"contrast {name}: none of those tried ended well")

@@ -87,7 +87,7 @@ class LoggedStudy:
     contrasts: tuple[LoggedRun, ...] = ()
 
     def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
-        """Return the runs of one side of a contrast, `usual` or `other`; several contrasts may share a usual run."""
+        """Return the runs of one side of a contrast: `usual`, `other` or `tuning`; contrasts may share a run."""
         return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
                      and contrast in run.tags.get("gru_bench.contrast", "").split(","))
 
