@@ -341,13 +341,17 @@ def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str],
     assert store.texts(study.run.run_id, "test") is None
 
 
-def test_the_example_is_what_its_studies_give(near: Path) -> None:
-    for name in ("bidirectional", "torch", "scratch"):
+@pytest.mark.parametrize(("example", "experiment", "names"), [
+    ("homework", "sentiment_dataset_train_amazon14", ["homework"]),
+    ("tuned", "movie-reviews", ["bidirectional", "torch", "scratch"]),
+])
+def test_an_example_is_what_its_studies_give(example: str, experiment: str, names: list[str], near: Path) -> None:
+    for name in names:
         imported(EXAMPLE / f"{name}.study", near)
     store, _ = stores(near)
-    found = {study.run.study: study for study in store.studies("movie-reviews")}
-    writeup = build([found[name] for name in ("bidirectional", "torch", "scratch")], store, experiment="movie-reviews")
-    kept = json.loads((EXAMPLE / "tuned" / "numbers.json").read_text(encoding="utf-8"))["numbers"]
+    found = {study.run.study: study for study in store.studies(experiment)}
+    writeup = build([found[name] for name in names], store, experiment=experiment)
+    kept = json.loads((EXAMPLE / example / "numbers.json").read_text(encoding="utf-8"))["numbers"]
     ours = writeup.numbers()
     assert ours.keys() == kept.keys()
     assert {key: number.text for key, number in ours.items()} == {key: one["text"] for key, one in kept.items()}
