@@ -50,8 +50,8 @@ TrackingUri = Annotated[str | None, typer.Option(
     "--tracking-uri", help="Where MLflow keeps runs.", show_default="sqlite:///mlflow.db in this directory",
     rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
-    "--no-texts", help="Store no words of reviews: neither texts beside their predictions, nor a review that a model "
-    "is looked into with.", rich_help_panel="Stores")]
+    "--no-texts", help="Store no reviews: neither texts beside their predictions, nor one that models are looked into "
+    "with.", rich_help_panel="Stores")]
 Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5; may be repeated.",
     show_default=False, rich_help_panel="Training")]

@@ -254,6 +254,7 @@ def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
     run_id = only(near).run.run_id
     assert stores(near)[0].texts(run_id, "test") is None
     assert stores(near)[0].text(run_id, DIAGNOSTICS) == INSIDE.without_review().to_json()
+    assert only(near).run.params["texts"] == "False"
     assert stores(far)[0].text(only(far).run.run_id, DIAGNOSTICS) == INSIDE.to_json()
     assert stores(far)[0].texts(only(far).run.run_id, "test") is not None
 

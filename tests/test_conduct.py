@@ -15,7 +15,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.corpus import load_corpus
 from gru_bench.embeddings import load_vectors
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.results import EpochRecord, StudySummary
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.runner import BASELINES, MOST_FAILURES, Sweep
@@ -132,18 +132,29 @@ def test_one_that_ends_well_in_between_speaks_for_the_rest(easy_csv: Path, well:
     assert found["complete"] + found["pruned"] == 2
 
 
-@pytest.mark.parametrize("texts", [True, False])
-def test_whether_words_of_reviews_are_stored_is_decided_once(easy_csv: Path, texts: bool) -> None:
-    storage = open_storage("optuna.journal")
-    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage, texts=texts)
+def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, asked = open_storage("optuna.journal"), []
+    monkeypatch.setattr("gru_bench.sweep.runner.stages", lambda *_, texts: asked.append(texts) or [])
+    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage)
     printed = io.StringIO()
-    swept(easy_csv, Script(), storage=storage, texts=not texts, console=Console(file=printed, width=200))
-    told = f"begun {'without' if texts else 'with'} --no-texts and keeps to that: words of reviews are "
-    assert told + ("stored" if texts else "not stored") in printed.getvalue()
-    (study,) = Store().studies(load_corpus(load_study(
-        "study.toml", settings={"data.name": str(easy_csv)}).base.data).name)
-    assert study.run.params["texts"] == str(texts)
-    assert (Store().texts(study.run.run_id, "test") is not None) == texts
+    swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200))
+    assert "the study was begun with --no-texts and keeps to that: no reviews are stored" in printed.getvalue()
+    assert asked == [False, False]
+    store = Store()
+    (study,) = store.studies(store.experiments()[0])
+    assert study.run.params["texts"] == "False"
+    assert store.texts(study.run.run_id, "test") is None
+
+
+def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_csv: Path) -> None:
+    storage = open_storage("optuna.journal")
+    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage, texts=True)
+    store = Store()
+    (before,) = store.studies(store.experiments()[0])
+    assert store.texts(before.run.run_id, "test") is not None
+    with pytest.raises(UsageError, match=r"'study' was begun without --no-texts and holds reviews: leave --no-texts"):
+        swept(easy_csv, Script(), storage=storage)
+    assert Store().studies(store.experiments()[0]) == [before]
 
 
 def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> None:

@@ -165,7 +165,8 @@ def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said():
     said = told(build([study], store), "choices")
     assert "It was chosen by the reviews that judge it here, which favours it." in said
     store.kept[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
-    assert "None of the reviews that judge it here had a part in the choice." in told(build([study], store), "choices")
+    said = told(build([study], store), "choices")
+    assert "None of the reviews that judge it here is among those it was chosen by." in said
     del store.kept[first.run_id, "validation"]
     assert "Which reviews it was chosen by is not known" in told(build([study], store), "choices")
 
@@ -175,6 +176,15 @@ def test_a_candidate_without_a_result_is_named():
     broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.contrasts)
     said = told(build([replace(study, contrasts=broken)], store), "choices")
     assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
+
+
+def test_candidates_that_read_alike_are_all_shown():
+    store, (study,) = homework()
+    alike = {"0.0003": "0.0010004"}
+    runs = tuple(replace(run, params={name: alike.get(value, value) for name, value in run.params.items()})
+                 for run in study.contrasts)
+    said = told(build([replace(study, contrasts=runs)], store), "choices")
+    assert "0.0001: 70.0 %; 0.001: 74.0 %; 0.001: 72.0 %. The best" in said
 
 
 def test_a_choice_that_costs_is_called_worse():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from gru_bench.sweep.agenda import Agenda
 from gru_bench.sweep.claims import CLAIM
 from gru_bench.sweep.display import Display
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.storage import open_storage
 from gru_bench.sweep.study import Search
-from gru_bench.sweep.workers import Failed, Finished, Message
+from gru_bench.sweep.tasks import Train
+from gru_bench.sweep.workers import Failed, Finished, Job, Message
 from gru_bench.tracking import LoggedStudy, Store
 
-from .test_conduct import Actors
+from .test_conduct import Actors, Says
 from .test_tracking import result
 
 STUDY = """
@@ -65,6 +66,7 @@ class Study:
         """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
         self.csv, self.right = csv, dict(right)
         self.trained: list[RunConfig] = []
+        self.workers: Callable[[Says], Actors] = Actors
 
     def __call__(self, *, study: str = STUDY, command: str = "run.py") -> StudySummary:
         """Start it and return its summary; `trained` are the runs of this start."""
@@ -76,7 +78,7 @@ class Study:
         with Store() as store:
             return Sweep(
                 spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(self.says),
+                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, self.workers(self.says),
                 experiment="e", command=command, threads=1, timeout=None, texts=False,
                 display=Display(Console(quiet=True))).run()
 
@@ -197,6 +199,50 @@ tune = { training.lr = [1e-3] }
             } == {"size", "lr"}
 
 
+class TwoAtOnce(Actors):
+    """Two workers; slow runs, by learning rate and seed, end after all others, and in their own order."""
+
+    slow = ((1e-2, 0), (1e-3, 15_000))
+
+    @property
+    def idle(self) -> bool:
+        return len(self._said) < 2
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        del timeout
+        if self._said and self._is_slow(self._said[0][0]) and not self._is_slow(self._said[-1][0]):
+            self._said.rotate()
+        yield self._said[0]
+        self._said.popleft()
+
+    def _is_slow(self, job: Job) -> bool:
+        return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
+
+
+def test_a_run_under_way_becomes_that_of_a_contrast_that_finds_its_settings(easy_csv: Path) -> None:
+    """The last tuning run ends while the run that another contrast asked for goes on."""
+    both = STUDY + """
+[contrasts.other.fast]
+question = "Is 1e-3 better?"
+settings = { training.lr = 1e-3 }
+"""
+    study = Study(easy_csv)
+    study.workers = TwoAtOnce
+    study(study=both)
+    for name in ("lr", "fast"):
+        assert [run.seed for run in study.logged.side(name, "other")] == [15_000, 15_001]
+
+
+def test_a_failed_run_of_a_candidate_that_was_taken_away_is_set_aside(easy_csv: Path) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-2: None})
+    study()
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
+    study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-3]"))
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001"}
+    study()
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
+
+
 def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_csv: Path) -> None:
     """As where a second process joins in: the first does not hold on to what it had found."""
     Path("study.toml").write_text(STUDY)
@@ -205,21 +251,47 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     first = Agenda(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
                    lambda state: plans.append(dict(state.found)))
     claims = first.states[0].search.claims
+    under_way = []
     while (work := first.next()) is not None:
         rate = work.config.training.lr
-        if rate == 1e-3 and work.tags.get("gru_bench.side") == "tuning":
+        if work.tags.get("gru_bench.side") != "tuning":
+            under_way.append(work)
+        elif rate == 1e-3:
             claims.fail(work.claim)
         else:
             claims.finish(work.claim, RIGHT[rate] / 10)
-    assert first.is_done
     second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
     (failed,) = (key for key, claim in claims.all().items() if claim.state == "failed")
     assert second.claims.take(failed)
     assert first.next() is None
-    assert not first.is_done
     assert second.claims.finish(failed, 0.8)
-    assert [work.config.training.lr for work in iter(first.next, None)] == [1e-3, 1e-3]
+    more = list(iter(first.next, None))
+    assert [work.config.training.lr for work in more] == [1e-3, 1e-3]
     assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
+    labels = [work.label for work in [*under_way, *more]]
+    assert len(set(labels)) == len(labels) == 1 + 3 * 2 + 2  # by which those at work are known
+    assert not first.is_done
+    for work in [*under_way, *more]:
+        assert claims.finish(work.claim)
+    assert first.is_done
+
+
+def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-3: None})
+
+    def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
+        del texts
+        store = Store(create=False)
+        (logged,) = store.studies("e")
+        second = Search(spec, "torch", open_storage("optuna.journal"), logged.run.tags["gru_bench.data_fingerprint"])
+        (failed,) = (key for key, claim in second.claims.all().items() if claim.state == "failed")
+        assert second.claims.take(failed)
+        assert second.claims.finish(failed, 0.8)
+        return []
+
+    monkeypatch.setattr("gru_bench.sweep.runner.stages", meanwhile)
+    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert study.logged.side("lr", "other") == ()  # those of 0.01 are set aside
 
 
 def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:

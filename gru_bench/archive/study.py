@@ -112,6 +112,8 @@ def take_out(
         if whole.review:
             diagnostics.write_text(whole.without_review().to_json(), encoding="utf-8")
             remarks.append("what its models make of a review, word by word, is left out")
+    if not texts:  # nor does a study that goes on from the archive store any
+        runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
     record = _Runs(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))

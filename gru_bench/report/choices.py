@@ -162,44 +162,48 @@ def _tuning(one: Reproduction, store: Store, contrast: Contrast, judging_N: NDAr
     """Say what each candidate reached, what came of it, and how far the judging reviews are those it was chosen by."""
     key = f"{one.key}.contrast.{slug(contrast.name)}.tuning"
 
-    def tries(run: LoggedRun) -> str:
-        return " with ".join(in_words(name, run.params.get(name)) for name in contrast.other)
-
-    runs = one.study.side(contrast.name, "tuning")
-    whole = {tries(run): run for run in runs if run.complete}
-    tried = sorted(whole, key=lambda name: [as_number(whole[name].params.get(part)) or 0.0 for part in contrast.other])
-    reached: list[Sentence] = [
-        (f"{name}: ", Number(f"{key}.{place}", whole[name].metrics.get("kept/accuracy"), "percent",
-                             (whole[name].run_id,), method="one seed"), f"{NBSP}%")
-        for place, name in enumerate(tried, start=1)
-    ]  # fmt: skip
-    lost = sorted({tries(run) for run in runs} - set(whole))
+    by_tried: dict[tuple[str, ...], list[LoggedRun]] = {}
+    for run in one.study.side(contrast.name, "tuning"):
+        by_tried.setdefault(tuple(run.params.get(name, "") for name in contrast.other), []).append(run)
+    reached: list[Sentence] = []
+    lost: list[str] = []
+    choosing: list[str] = []
+    for values in sorted(by_tried, key=lambda values: [as_number(value) or 0.0 for value in values]):
+        words = " with ".join(map(in_words, contrast.other, values))
+        whole = [run for run in by_tried[values] if run.complete]
+        if not whole:
+            lost.append(words)
+            continue
+        choosing.append(whole[-1].run_id)
+        reached.append((
+            f"{words}: ", Number(f"{key}.{len(choosing)}", whole[-1].metrics.get("kept/accuracy"), "percent",
+                                 (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))  # fmt: skip
     gone: Sentence = (f" No result from {', '.join(lost)}.",) if lost else ()
     end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
     if contrast.other != contrast.usual:
         end = (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",
-               *_judged_by_its_own(key, store, [whole[name].run_id for name in tried], judging_N))
+               *_judged_by_its_own(key, store, choosing, judging_N))
     return ("Tried once each, with one seed, and the validation accuracy they reached: ", *joined(reached, "; "), ".",
             *gone, *end)
 
 
 def _judged_by_its_own(
-    key: str, store: Store, tried: Sequence[str], judging_N: NDArray[np.str_] | None
+    key: str, store: Store, choosing: Sequence[str], judging_N: NDArray[np.str_] | None
 ) -> Sentence:
     """Say how many of the reviews that judge a choice are among those that it was chosen by."""
-    if judging_N is None or not tried:
+    if judging_N is None or not choosing:
         return ()
     try:
-        choosing_N = store.predictions(tried[0], "validation").example_id_N
+        choosing_N = store.predictions(choosing[0], "validation").example_id_N
     except RunError:
         return (" Which reviews it was chosen by is not known: their predictions cannot be read.",)
     share = float(np.isin(judging_N, choosing_N).mean())
     if share == 1:
         return (" It was chosen by the reviews that judge it here, which favours it.",)
     if share == 0:
-        return (" None of the reviews that judge it here had a part in the choice.",)
+        return (" None of the reviews that judge it here is among those it was chosen by.",)
     return (" It was chosen on another cut of the training file: ",
-            Number(f"{key}.shared", share, "percent", tuple(tried), judging_N.size, "share of the judging reviews"),
+            Number(f"{key}.shared", share, "percent", tuple(choosing), judging_N.size, "share of the judging reviews"),
             f"{NBSP}% of the reviews that judge it here are among those it was chosen by, which favours it.")
 
 

@@ -83,7 +83,7 @@ class Planned:
     side: str = ""
     contrasts: tuple[str, ...] = ()
     candidate: Mapping[str, Scalar] = field(default_factory=dict)
-    """What a tuning run tries."""
+    """What it tries, where its contrast is tuned."""
 
     @property
     def key(self) -> str:
@@ -156,7 +156,7 @@ class Agenda:
         for state in self.states:
             if state.tuned is None and self._is_over(state):
                 self._end(state)
-            self._decide(state)
+        self.decide()
         return self._claimed()
 
     @property
@@ -237,6 +237,11 @@ class Agenda:
             runs = map(_planned, contrast_runs(self.spec, tuned, state.found))
             state.planned += _joined([*(run for tuning in state.tuning.values() for run in tuning), *runs])
         self._planned(state)
+
+    def decide(self) -> None:
+        """Plan by what the tuning runs have found up to now."""
+        for state in self.states:
+            self._decide(state)
 
     def _decide(self, state: ModelState) -> None:
         """Take the best candidate of each contrast whose tuning runs have all ended; of equals the first.

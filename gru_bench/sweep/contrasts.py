@@ -28,11 +28,11 @@ class ContrastRun:
     """In which it differs from a confirm run of the study."""
     config: RunConfig
     candidate: Settings
-    """What it tries, of a tuning run; else empty."""
+    """What it tries, where the contrast is tuned and this is not its usual side; else empty."""
 
     @property
     def name(self) -> str:
-        """Return what to call it: `usual`, or the contrast on whose other side it is, with what a tuning run tries."""
+        """Return what to call it: `usual`, or the contrast on whose other side it is, with what it tries."""
         return "usual" if self.side == "usual" else " ".join(map(str, (self.contrasts[0], *self.candidate.values())))
 
 
@@ -93,15 +93,15 @@ def contrast_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
         return []
     contrasts = contrasts_of(spec, tuned, found)
     waiting = {name for name, other in asked.other.items() if other.tune and name not in found}
-    sides: list[tuple[Side, tuple[str, ...], Settings]] = [
-        ("other", (contrast.name,), {**asked.settings, **contrast.other})
+    sides: list[tuple[Side, tuple[str, ...], Settings, Settings]] = [
+        ("other", (contrast.name,), {**asked.settings, **contrast.other}, contrast.other if contrast.tuned else {})
         for contrast in contrasts if contrast.other != contrast.usual]
     if sides or waiting:
         known = waiting | {contrast.name for contrast in contrasts}  # the same before and after tuning
-        sides.insert(0, ("usual", tuple(name for name in asked.other if name in known), dict(asked.settings)))
+        sides.insert(0, ("usual", tuple(name for name in asked.other if name in known), dict(asked.settings), {}))
     return [
-        ContrastRun(side, names, settings, spec.config(asked.model, {**tuned, **settings}, seed), {})
-        for seed in spec.contrast_seeds for side, names, settings in sides]
+        ContrastRun(side, names, settings, spec.config(asked.model, {**tuned, **settings}, seed), candidate)
+        for seed in spec.contrast_seeds for side, names, settings, candidate in sides]
 
 
 def _usual(spec: StudySpec, tuned: Settings) -> dict[str, Scalar]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.corpus import Corpus
+from gru_bench.errors import UsageError
 from gru_bench.results import BASELINES, DATA, Baseline, DataSummary
 from gru_bench.sweep.claims import digest, run_key
 from gru_bench.sweep.owners import owner
@@ -49,9 +50,12 @@ class Logbook:
             searches: one by model.
             experiment: name of the MLflow experiment.
             command: as it was typed, for the record.
-            texts: whether words of reviews may be stored: those of the test split, and those that a model is looked
-                into with. It holds for a study that this start begins; another one keeps to what it began with.
+            texts: whether reviews may be stored: those of the test split, and one that models are looked into with.
+                A study that was begun without stays so.
             data: the facts of its data.
+
+        Raises:
+            UsageError: where reviews may not be stored, and the study has stored some.
         """
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
         self.experiment, self.command, self.data = experiment, command, data
@@ -61,10 +65,14 @@ class Logbook:
         with self.lock:
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.writer(known.run_id)
-            begun = {} if known is None else known.params
-            self.texts = begun.get("texts", str(texts)) == "True"
-            """Whether words of reviews may be stored."""
-            if "study" not in begun:  # or where the process that began it died at this
+            self.texts = texts if known is None else self._keeps_texts(known, texts)
+            """Whether reviews are stored."""
+            if self.texts and not texts:
+                raise UsageError(f"a study keeps to what it was begun with, but {spec.name!r} was begun without "
+                                 "--no-texts and holds reviews: leave --no-texts out, or give another --study-name")
+            if known is None or "texts" not in known.params:
+                self.study.params({"texts": self.texts})  # before any review
+            if known is None or "study" not in known.params:  # where the process that began it died at this
                 self._describe()
                 store.catch_up()  # before another process reads what there is
 
@@ -73,6 +81,13 @@ class Logbook:
             yield from (run for run in self.store.runs(self.experiment)
                         if run.role == "study" and run.study == self.spec.name
                         and run.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint)
+
+    def _keeps_texts(self, known: LoggedRun, texts: bool) -> bool:
+        if "texts" in known.params:
+            return known.params["texts"] == "True"
+        if "study" in known.params:  # which an earlier version has logged
+            return self.store.texts(known.run_id, "test") is not None
+        return texts
 
     def _begun(self) -> RunWriter:
         for search in self.searches.values():
@@ -89,8 +104,7 @@ class Logbook:
         # The params last: they tell that all of it is there.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol,
-                           "texts": self.texts})
+                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol})
 
     def baselines(self, found: Sequence[Baseline]) -> None:
         """Log the baselines: a write-up of a study under way has them too."""
@@ -169,7 +183,7 @@ class Logbook:
     def set_aside(
         self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, Planned], waiting: Set[str]
     ) -> list[str]:
-        """Take over the complete runs of earlier starts that are still asked for; set the others aside.
+        """Take over the runs of earlier starts that are still asked for; set the others aside.
 
         Args:
             model: whose search has ended.
@@ -182,17 +196,18 @@ class Logbook:
         """
         notes = []
         for run in self._runs():
-            if run.model != model or not run.complete:
+            if run.model != model or run.status == "RUNNING":
                 continue
             key, tags = _key(run), {"gru_bench.role": "superseded"}
             if key in planned:
-                self.searches[model].claims.recall(key, run.run_id, run.metrics.get(VALIDATED))
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
+                if run.complete:
+                    self.searches[model].claims.recall(key, run.run_id, run.metrics.get(VALIDATED))
             elif not waiting.isdisjoint(run.tags.get("gru_bench.contrast", "").split(",")):
                 continue
             if _role(run) == "contrast" and not tags.items() <= run.tags.items():
                 self.store.writer(run.run_id).tags(tags)
-            elif run.role == "confirm" and run.tags["gru_bench.settings"] != digest(tuned):
+            elif run.role == "confirm" and run.complete and run.tags["gru_bench.settings"] != digest(tuned):
                 self.store.writer(run.run_id).tags(tags)
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]

@@ -95,7 +95,7 @@ class Sweep:
             command: as it was typed, for the record.
             threads: CPU threads of each run that does not say otherwise.
             timeout: seconds after which no new trial begins; the confirm stage still runs.
-            texts: whether words of reviews may be stored, where this start begins the study.
+            texts: whether reviews may be stored.
             display: told what happens.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
@@ -126,7 +126,7 @@ class Sweep:
         """Run what is left of the study and return it whole.
 
         Raises:
-            UsageError: where a setting cannot run on this machine.
+            UsageError: where a setting cannot run on this machine, or the study has stored reviews and may not.
             RunError: where no trial completes, or the store fails.
             KeyboardInterrupt: where that was asked for, once all that is under way is marked as broken off.
         """
@@ -139,9 +139,8 @@ class Sweep:
                     command=self.command, texts=self.texts, data=self.data)
                 log.resume()
                 self.begun = True
-                if log.texts != self.texts:
-                    self.display.note(f"the study was begun {'without' if log.texts else 'with'} --no-texts and keeps "
-                                      f"to that: words of reviews are {'' if log.texts else 'not '}stored")
+                if self.texts and not log.texts:
+                    self.display.note("the study was begun with --no-texts and keeps to that: no reviews are stored")
                 self._log_baselines()
                 self.display.begin(self.agenda.to_begin())
                 self._conduct()
@@ -485,6 +484,7 @@ class Sweep:
             # One that died there cannot close it, which only its lease will tell.
             time.sleep(POLL_SECONDS)
         with log.lock:
+            self.agenda.decide()  # again: a start that began later may have tried again what failed
             stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
             summary = study_summary(
                 self.spec, self.data, self.searches,

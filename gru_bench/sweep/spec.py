@@ -333,7 +333,7 @@ def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
         for key in other.tune:
             if key not in usual:
                 raise unknown("setting", key, usual)
-        if other.tune and len(other.candidates(usual)) < 2:
+        if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
             raise UsageError(f"{where}: contrasts.other.{name}.tune must hold another value than the study's own, but "
                              f"got {dict(other.tune)}: add one, or take the contrast out")
         for settings in [other.settings] if other.settings else other.candidates(usual):
