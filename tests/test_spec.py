@@ -241,5 +241,5 @@ class TestContrasts:
         before = contrast_runs(spec, {}, {})
         assert {run.name: run.contrasts for run in before} == {"usual": ("readout", "size"), "readout": ("readout",)}
         after = contrast_runs(spec, {}, {"size": {"model.hidden_size": 7}})
-        assert [run for run in after if run.name != "size"] == before
-        assert {run.config.model.hidden_size for run in after if run.name == "size"} == {7}
+        assert [run for run in after if run.name != "size 7"] == before
+        assert {run.config.model.hidden_size for run in after if run.name == "size 7"} == {7}
