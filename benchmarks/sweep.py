@@ -12,7 +12,8 @@ Both train the same trials, drawn up front and queued, with the same epochs, bat
 schedule on the same reviews and vectors, and end by choosing the best; no confirm runs. The time is that of the whole
 process, imports included. Reviews, word vectors and baselines are in the cache before, and the peer is given its
 reviews as ids from there. The program ends without a ratio where trials, settings or epochs are not the same.
-Trained word vectors cost the peer Adam over the whole table, as `nn.Embedding` has it.
+Each draws weights and batches of its own, so that what they reach differs as seeds do; that both compute the same is
+checked by epoch.py. Trained word vectors cost the peer Adam over the whole table, as `nn.Embedding` has it.
 """
 
 from __future__ import annotations
