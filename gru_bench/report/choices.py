@@ -151,17 +151,16 @@ def _finding(pair: Pair) -> str:
 
 def _tuning_points(one: Reproduction, store: Store, sides: Sequence[Sides]) -> tuple[tuple[str, Sentence], ...]:
     """Return what the tuning runs of each contrast that was tuned have found."""
-    judging = {side.contrast.name: side.usual.example_N for side in sides}
+    judges = {side.contrast.name: side.usual for side in sides}
     return tuple(
         (f"How the {' and the '.join(map(setting_name, contrast.other))} was tuned.",
-         _tuning(one, store, contrast, judging.get(contrast.name)))
+         _tuning(one, store, contrast, judges.get(contrast.name)))
         for contrast in one.contrasts if contrast.tuned)
 
 
-def _tuning(one: Reproduction, store: Store, contrast: Contrast, judging_N: NDArray[np.str_] | None) -> Sentence:
+def _tuning(one: Reproduction, store: Store, contrast: Contrast, judges: Group | None) -> Sentence:
     """Say what each candidate reached, what came of it, and how far the judging reviews are those it was chosen by."""
     key = f"{one.key}.contrast.{slug(contrast.name)}.tuning"
-
     by_tried: dict[tuple[str, ...], list[LoggedRun]] = {}
     for run in one.study.side(contrast.name, "tuning"):
         by_tried.setdefault(tuple(run.params.get(name, "") for name in contrast.other), []).append(run)
@@ -182,28 +181,34 @@ def _tuning(one: Reproduction, store: Store, contrast: Contrast, judging_N: NDAr
     end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
     if contrast.other != contrast.usual:
         end = (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",
-               *_judged_by_its_own(key, store, choosing, judging_N))
+               *_judged_by_its_own(key, store, choosing, judges))
     return ("Tried once each, with one seed, and the validation accuracy they reached: ", *joined(reached, "; "), ".",
             *gone, *end)
 
 
-def _judged_by_its_own(
-    key: str, store: Store, choosing: Sequence[str], judging_N: NDArray[np.str_] | None
-) -> Sentence:
-    """Say how many of the reviews that judge a choice are among those that it was chosen by."""
-    if judging_N is None or not choosing:
+def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
+    """Say how many of the reviews that judge a choice are among those that it was chosen by.
+
+    Args:
+        key: under which the number is kept.
+        store: where the predictions are.
+        choosing: ids of the tuning runs, which share their validation reviews.
+        judges: the usual side of the contrast; None where its sides cannot be compared.
+    """
+    if judges is None or not choosing:
         return ()
     try:
         choosing_N = store.predictions(choosing[0], "validation").example_id_N
     except RunError:
         return (" Which reviews it was chosen by is not known: their predictions cannot be read.",)
-    share = float(np.isin(judging_N, choosing_N).mean())
+    share = float(np.isin(judges.example_N, choosing_N).mean())
     if share == 1:
         return (" It was chosen by the reviews that judge it here, which favours it.",)
     if share == 0:
         return (" None of the reviews that judge it here is among those it was chosen by.",)
     return (" It was chosen on another cut of the training file: ",
-            Number(f"{key}.shared", share, "percent", tuple(choosing), judging_N.size, "share of the judging reviews"),
+            Number(f"{key}.shared", share, "percent", (*choosing, *judges.ids), judges.example_N.size,
+                   "share of the judging reviews"),
             f"{NBSP}% of the reviews that judge it here are among those it was chosen by, which favours it.")
 
 
