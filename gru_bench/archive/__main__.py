@@ -30,8 +30,8 @@ def take_out(
                                                    show_default="all")] = None,
     storage: Storage = None,
     tracking_uri: cli.TrackingUri = None,
-    no_texts: Annotated[bool, typer.Option("--no-texts", help="Leave out the reviews that the study logged, and "
-                                              "what shows the words of one.")] = False,
+    no_texts: Annotated[bool, typer.Option(
+        "--no-texts", help="Leave out the reviews that the study logged, and what shows the words of one.")] = False,
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, most of the file: a write-up does without them, a look "
         "inside the models does not.")] = False,

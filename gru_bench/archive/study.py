@@ -106,13 +106,9 @@ def take_out(
     for run in runs:
         tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
                                 lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
-    diagnostics = folder / ARTIFACTS / parent.run_id / DIAGNOSTICS
-    if not texts and diagnostics.is_file():
-        whole = Diagnostics.from_json(diagnostics.read_text(encoding="utf-8"))
-        if whole.review:
-            diagnostics.write_text(whole.without_review().to_json(), encoding="utf-8")
-            remarks.append("what its models make of a review, word by word, is left out")
-    if not texts:  # nor does a study that goes on from the archive store any
+    if not texts:
+        remarks += _left_out(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
+        # A study that goes on from the archive stores no reviews either.
         runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
@@ -192,6 +188,14 @@ def _parent(
     others = len(named) - 1
     remarks = [f"{others} other{'s' * (others > 1)} of that name left out: of other data, or older"] if others else []
     return run, place, remarks
+
+
+def _left_out(path: Path) -> list[str]:
+    """Take the words of a review out of a study's diagnostics; return what is to be said of it."""
+    if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
+        return []
+    path.write_text(whole.without_review().to_json(), encoding="utf-8")
+    return ["what its models make of a review, word by word, is left out"]
 
 
 def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[list[str], int]:

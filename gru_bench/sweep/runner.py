@@ -146,7 +146,7 @@ class Sweep:
                 self._conduct()
                 for state in self.agenda.states:
                     if state.tuning:
-                        self._planned(state)  # what was found may belong to another run that was under way
+                        self._planned(state)  # a run under way when a contrast found its settings bears older tags
                 # Our own are read from the spool while the tracking server is away.
                 self.store.await_whole(
                     self.experiment, [run for state in self.agenda.states for run in state.confirmed_elsewhere])
