@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gru_bench import kernels
-from gru_bench.config import Readout
+from gru_bench.config import Readout, Reset
 from gru_bench.kernels import fused_gru, set_threads
 from gru_bench.models import read_out
 
@@ -150,7 +150,7 @@ def by_loop(batch: Batch) -> tuple[Tensor, list[Tensor]]:
     return output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
 
 
-def by_kernel(batch: Batch, dtype: torch.dtype, reset: str = "after") -> tuple[Tensor, list[Tensor]]:
+def by_kernel(batch: Batch, dtype: torch.dtype, reset: Reset = "after") -> tuple[Tensor, list[Tensor]]:
     rows, weights, grad = batch.to(dtype)
     output = fused_gru(
         rows,
@@ -158,7 +158,7 @@ def by_kernel(batch: Batch, dtype: torch.dtype, reset: str = "after") -> tuple[T
         batch.lengths_B,
         weights,
         bidirectional=batch.bidirectional,
-        reset=reset,  # type: ignore[arg-type]
+        reset=reset,
     )
     return output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
 
@@ -182,7 +182,7 @@ def error(ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tensor, list[Tensor]]
     return worst
 
 
-def check(batch: Batch, reference: Callable[[Batch], tuple[Tensor, list[Tensor]]], reset: str) -> None:
+def check(batch: Batch, reference: Callable[[Batch], tuple[Tensor, list[Tensor]]], reset: Reset) -> None:
     expected = reference(batch)
     assert error(by_kernel(batch, torch.float64, reset), expected) < BOUND_64
     assert error(by_kernel(batch, torch.float32, reset), expected) < BOUND_32
@@ -249,7 +249,7 @@ def test_equals_torch_gru_for_any_shape(
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("reset", ["after", "before"])
-def test_gradients_equal_finite_differences(reset: str, bidirectional: bool) -> None:
+def test_gradients_equal_finite_differences(reset: Reset, bidirectional: bool) -> None:
     batch = make_batch(3, 4, 5, 3, 4, 2, bidirectional)
     rows, weights, _ = batch.to(torch.float64)
 
@@ -260,7 +260,7 @@ def test_gradients_equal_finite_differences(reset: str, bidirectional: bool) -> 
             batch.lengths_B,
             weights,
             bidirectional=bidirectional,
-            reset=reset,  # type: ignore[arg-type]
+            reset=reset,
         )
 
     assert torch.autograd.gradcheck(run, (rows, *weights))
@@ -268,7 +268,7 @@ def test_gradients_equal_finite_differences(reset: str, bidirectional: bool) -> 
 
 @pytest.mark.parametrize("reset", ["after", "before"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_repeats_bit_for_bit(threads: int, reset: str) -> None:
+def test_repeats_bit_for_bit(threads: int, reset: Reset) -> None:
     set_threads(threads)
     batch = make_batch(33, 50, 300, 40, 100, 2, True)
     first, again = (by_kernel(batch, torch.float32, reset) for _ in range(2))
@@ -384,7 +384,7 @@ class TestBFloat16:
     @pytest.mark.parametrize("reset", ["after", "before"])
     @pytest.mark.parametrize("layers", [1, 2])
     @pytest.mark.parametrize("batch", CASES)
-    def test_gradients_differ_by_the_rounding_alone(self, batch: Batch, layers: int, reset: str) -> None:
+    def test_gradients_differ_by_the_rounding_alone(self, batch: Batch, layers: int, reset: Reset) -> None:
         """Against exact gradients: sums of products that are each off by 2^-8 at most, beside an output as much off.
 
         The worst observed is 0.013; 2^-5 = 0.031 allows for that and refuses a product that is wrong.
@@ -395,7 +395,7 @@ class TestBFloat16:
         rows, weights, grad = batch.to(torch.float32)
         output = fused_gru(
             rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, bf16=True,
-            reset=reset)  # type: ignore[arg-type]
+            reset=reset)
         ours = output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
         assert 1e-5 < error(ours, expected) < 2**-5
 
@@ -458,7 +458,7 @@ def test_two_forwards_before_one_backward() -> None:
     ]
     sum((o * i[2]).sum() for o, i in zip(outputs, inputs, strict=True)).backward()  # type: ignore[union-attr]
     for (rows, weights, _), (_, grads) in zip(inputs, expected, strict=True):
-        assert all(torch.equal(t.grad, g) for t, g in zip([rows, *weights], grads, strict=True))  # type: ignore[arg-type]
+        assert all(torch.equal(t.grad, g) for t, g in zip([rows, *weights], grads, strict=True))
 
 
 def test_a_graph_that_is_kept_gives_the_same_gradient_again() -> None:
@@ -579,7 +579,7 @@ def test_says_what_does_not_fit(change: dict[str, object], message: str) -> None
         "weights": list(torch.nn.GRU(7, 5).parameters()),
     }
     with pytest.raises(ValueError, match=message):
-        fused_gru(**{**given_, **change}, bidirectional=False)  # type: ignore[arg-type]
+        fused_gru(**{**given_, **change}, bidirectional=False)
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_bench.config import Readout
+from gru_bench.config import Readout, Reset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -505,7 +505,7 @@ def fused_gru(
     weights: Sequence[Tensor],
     *,
     bidirectional: bool,
-    reset: Literal["after", "before"] = "after",
+    reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
     readout: Readout | None = None,
     bf16: bool = False,
@@ -554,7 +554,8 @@ def fused_gru(
         keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
         last = layer == layers - 1
         form = (readout or "padded") if last else "tokens"
-        output = _Layer.apply(output, plan, form, reset == "before", keep, tiles, *own)  # type: ignore[no-untyped-call]
+        output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            output, plan, form, reset == "before", keep, tiles, *own)
         if between is not None and not last:
             output = between(output)
     return output

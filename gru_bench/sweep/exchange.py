@@ -124,7 +124,7 @@ def _searches(storage: optuna.storages.BaseStorage, study: str) -> Iterator[tupl
 
 def _copied(trial: FrozenTrial) -> TrialCopy:
     return TrialCopy(
-        state=trial.state.name,  # type: ignore[arg-type]
+        state=trial.state.name,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
         value=trial.values[0] if trial.values else None, params=dict(trial.params),
         distributions={key: distribution_to_json(value) for key, value in trial.distributions.items()},
         intermediate=dict(trial.intermediate_values), user=dict(trial.user_attrs), system=dict(trial.system_attrs),
