@@ -61,10 +61,10 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one."""
-    from gru_bench.tracking import Store
+    from gru_bench.tracking.client import open_client
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Store(f"sqlite:///{path}")
+    open_client(f"sqlite:///{path}", path)
     return path
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import shutil
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
+from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 from rich.console import Console
 
@@ -24,7 +28,8 @@ from gru_bench.sweep.storage import open_storage
 from gru_bench.sweep.study import RETRIES, Search
 from gru_bench.sweep.tasks import Train
 from gru_bench.sweep.workers import EpochDone, Failed, Finished, Job, Message, WasPruned
-from gru_bench.tracking import Store
+from gru_bench.tracking import Store, feeding, writing
+from gru_bench.tracking.client import open_client
 
 from .test_tracking import result
 
@@ -155,6 +160,59 @@ def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_
     with pytest.raises(UsageError, match=r"'study' was begun without --no-texts and holds reviews: leave --no-texts"):
         swept(easy_csv, Script(), storage=storage)
     assert Store().studies(store.experiments()[0]) == [before]
+
+
+class TestANewStore:
+    """MLflow takes seconds to load and to prepare a file; meanwhile runs begin, and no other process."""
+
+    @pytest.fixture(autouse=True)
+    def opens(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+        """MLflow waits for this."""
+        Path("mlflow.db").unlink()
+        event = threading.Event()
+
+        def open_later(uri: str, database: Path | None) -> Any:
+            assert event.wait(60)
+            return open_client(uri, database)
+
+        monkeypatch.setattr(feeding, "open_client", open_later)
+        return event
+
+    @staticmethod
+    def others_may_begin() -> bool:
+        try:
+            with FileLock("optuna.journal.step.lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    def test_runs_begin_before_mlflow_is_there(self, easy_csv: Path, opens: threading.Event) -> None:
+        begun: list[bool] = []
+
+        def says(config: RunConfig) -> Sequence[Message]:
+            del config
+            begun.append(self.others_may_begin())
+            opens.set()
+            return WELL
+
+        swept(easy_csv, says)
+        assert begun[0] is False
+        assert self.others_may_begin()
+        (study,) = Store(create=False).studies("easy")
+        trials = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
+        assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in trials}
+
+    def test_others_may_begin_once_it_has_ended_badly(
+        self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def says(config: RunConfig) -> Sequence[Message]:
+            raise RunError(f"no {config.model.name} today")
+
+        monkeypatch.setattr(writing, "LAST_SECONDS", 0.1)
+        with pytest.raises(RunError, match="no torch today"):
+            swept(easy_csv, says)
+        assert self.others_may_begin()
+        opens.set()
 
 
 def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> None:

@@ -29,6 +29,8 @@ from gru_bench.results import (
 from gru_bench.tracking import Store
 from gru_bench.tracking.reading import _local_path
 
+from .conftest import command
+
 
 def predictions(count: int = 4) -> Predictions:
     return Predictions(
@@ -209,6 +211,32 @@ def test_concurrent_first_use_leaves_a_whole_store(tmp_path: Path) -> None:
     assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 3
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_new_file_is_prepared_when_something_is_written(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'new.db'}") as store:
+        assert store.experiments() == []
+        with pytest.raises(UsageError, match="unknown experiment 'reviews'"):
+            store.runs("reviews")
+        assert not (tmp_path / "new.db").exists()
+        writer = store.start("reviews", "r", role="single")
+        writer.kill("done")
+        assert store.experiments() == ["reviews"]
+        assert writer.is_made
+        assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
+
+
+def test_a_file_whose_making_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    code = ("from gru_bench.tracking import Store\n"
+            "Store().start('reviews', 'r', role='single').kill('done')\n")
+    dies = ("import os, mlflow.store.db.utils as utils\n"
+            "utils._upgrade_db = lambda engine: os._exit(9)\n")
+    assert command("-c", dies + code, cwd=tmp_path).returncode == 9
+    assert not (tmp_path / "mlflow.db").exists()
+    done = command("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 2
+    assert not (tmp_path / "mlflow.db.new").exists()
 
 
 class TestWhatGoesWrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Protocol
 
@@ -62,7 +63,10 @@ class Logbook:
         self.home = searches[min(searches)]
         """Whose presence and claims are those of the study as a whole."""
         self.lock = self.home.study_lock
-        with self.lock:
+        self._shut = ExitStack()
+        """Holds the lock while MLflow does not know the study that was begun here."""
+        with ExitStack() as held:
+            held.enter_context(self.lock)
             known = next(self._known(), None)
             self.study = self._begun() if known is None else store.writer(known.run_id)
             self.texts = texts if known is None else self._keeps_texts(known, texts)
@@ -72,9 +76,25 @@ class Logbook:
                                  "--no-texts and holds reviews: leave --no-texts out, or give another --study-name")
             if known is None or "texts" not in known.params:
                 self.study.params({"texts": self.texts})  # before any review
+            self._is_new = known is None
             if known is None or "study" not in known.params:  # where the process that began it died at this
                 self._describe()
-                store.catch_up()  # before another process reads what there is
+                self._shut = held.pop_all()
+
+    def let_in(self, *, wait: bool = False) -> None:
+        """Let other processes into a study that was begun here, once they can read in MLflow what there is.
+
+        Args:
+            wait: until then; otherwise later calls will do it.
+        """
+        if wait:
+            self.store.catch_up()
+        if self.store.is_caught_up:
+            self.close()
+
+    def close(self) -> None:
+        """Let other processes in, whatever they can read."""
+        self._shut.close()
 
     def _known(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -140,9 +160,10 @@ class Logbook:
     def resume(self) -> None:
         """Put in order what earlier starts have left, then let the study be running again.
 
-        In this order: what is read after a write waits for MLflow, which is still being imported.
+        In this order: what is read after a write waits for MLflow, which is still being imported; a study that was
+        just begun has nothing to be read.
         """
-        self.take_over(first=True)
+        self.take_over(first=not self._is_new)
         self.study.reopen(self.command)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from optuna.exceptions import UpdateFinishedTrialError
+
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
@@ -67,6 +69,8 @@ class _Live:
     """Validation accuracy of each epoch so far."""
     taken: bool = False
     """Whether another process has it by now."""
+    noted: str = ""
+    """The id of its run as the search knows it."""
 
     @property
     def search(self) -> Search:
@@ -202,6 +206,7 @@ class Sweep:
             while self.pool.idle and (work := self.agenda.next()) is not None:
                 self.pool.submit(self._begin(work))
             if not self.pool.busy and self.agenda.is_done:
+                self.log.let_in(wait=True)
                 return
             for job, message in self._messages():
                 self._receive(job, message)
@@ -216,6 +221,7 @@ class Sweep:
         if self.interrupt.asked:
             raise KeyboardInterrupt
         self.store.check()
+        self.log.let_in()
         for state in self.agenda.states:
             state.search.presence.renew(self._seconds)
         if self._seconds - self.looked >= TAKE_OVER_SECONDS:
@@ -235,6 +241,7 @@ class Sweep:
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The space of {state.model} has no more than {state.search.counted} points: all were "
                               f"tried, instead of the {self.spec.trials} trials asked for.")
+        state.search.load_importance()
         self.display.search_ended(state.model, state.search.best())
 
     def _planned(self, state: ModelState) -> None:
@@ -252,13 +259,24 @@ class Sweep:
         """Log that a run begins and return the job."""
         config = self._here(work.config)
         writer = self.log.begin(work.label, work.role, config, work.settings, work.tags)
-        self.live[work.label] = _Live(work, writer)
-        if work.trial is not None:
-            work.state.search.note(work.trial.number, RUN, writer.run_id)
-        else:
-            work.state.search.claims.note_run(work.claim, writer.run_id)
+        self.live[work.label] = live = _Live(work, writer)
+        self._note_run(live)
         self.display.job_started(work.label, work.settings if work.role == "trial" else {}, work.role)
         return Job(work.label, Train(config, score_test=work.role == "confirm"))
+
+    def _note_run(self, live: _Live, *, ends: bool = False) -> None:
+        """Tell the search the run's id: until MLflow has made the run a local one, unless it ends before."""
+        if ends and not live.writer.is_made:
+            self.store.catch_up()  # what has ended cannot be noted on any more
+        work, run_id = live.work, live.writer.run_id
+        if run_id == live.noted:
+            return
+        live.noted = run_id
+        if work.trial is None:
+            live.search.claims.note_run(work.claim, run_id)
+            return
+        with suppress(UpdateFinishedTrialError):  # by another process, which the trial was given to
+            live.search.note(work.trial.number, RUN, run_id)
 
     def _here(self, config: RunConfig) -> RunConfig:
         """Fix the threads, on which the bits of a result depend."""
@@ -270,6 +288,7 @@ class Sweep:
             self._receive_baselines(job, message)
             return
         live = self.live[job.key]
+        self._note_run(live, ends=isinstance(message, (Finished, WasPruned, Failed)))
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)
@@ -475,6 +494,7 @@ class Sweep:
             self._sign_out()
             if not log.home.presence.others():
                 (log.study.kill if interrupted else log.study.fail)(reason)
+        log.close()
 
     def _end(self, log: Logbook) -> StudySummary:
         """Close the study's own run, unless another process still works on the study and will."""

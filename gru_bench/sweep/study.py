@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -281,7 +283,7 @@ class Search:
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and objective of the best complete trial, or None."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = self._complete()
         if not complete:
             return None
         best = _best(complete)
@@ -301,18 +303,26 @@ class Search:
             if trial.state in states and DUPLICATE_OF not in trial.user_attrs
         ]
 
+    def load_importance(self) -> None:
+        """Import what `importance` needs beside what runs on: that takes the better part of a second."""
+        if len(self._complete()) >= IMPORTANCE_TRIALS:
+            threading.Thread(target=import_module, args=["optuna.importance"], daemon=True).start()
+
     def importance(self) -> dict[str, float]:
         """Return, as shares, how far the best tenth of the complete trials differ from all in each setting.
 
         PED-ANOVA measures the divergence of two densities of a setting: over the best tenth, and over all complete
         trials (Watanabe et al. 2023). Empty below a handful of complete trials.
         """
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = self._complete()
         if len(complete) < IMPORTANCE_TRIALS or len({trial.value for trial in complete}) < 2:
             return {}
         shares = optuna.importance.get_param_importances(
             self.study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
         return {key: float(share) for key, share in shares.items()}
+
+    def _complete(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 @dataclass(frozen=True)

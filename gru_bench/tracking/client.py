@@ -44,15 +44,35 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
 
     if database is None:
         return cast("MlflowClient", _Plain(_answering_client(uri), without_password(uri)))
-    if not database.parent.is_dir():
-        raise UsageError(f"--tracking-uri must name a file in a folder that exists, but got {uri!r}: "
-                         f"make {database.parent} first")
+    require_folder(database)
     # Processes that prepare a new file at once would break it for good.
     with FileLock(f"{database}.lock"):
+        if not database.exists():
+            _prepare(database)
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     return cast("MlflowClient", _Plain(client, uri))
+
+
+def _prepare(database: Path) -> None:
+    """Make a database file, whole or not at all: MLflow does not go on with one whose making was broken off."""
+    half_made = database.with_name(f"{database.name}.new")
+    half_made.unlink(missing_ok=True)
+    client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
+    client._tracking_client.store.engine.dispose()  # closes the file
+    half_made.rename(database)
+
+
+def require_folder(database: Path) -> None:
+    """Find out whether a database file can be made.
+
+    Raises:
+        UsageError: where there is no folder for it.
+    """
+    if not database.parent.is_dir():
+        raise UsageError(f"--tracking-uri must name a file in a folder that exists, but got 'sqlite:///{database}': "
+                         f"make {database.parent} first")
 
 
 def without_password(uri: str) -> str:
@@ -61,9 +81,10 @@ def without_password(uri: str) -> str:
     return uri if password is None else uri.replace(f":{password}@", "@", 1)
 
 
-def _answering_client(uri: str) -> MlflowClient:
+def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
+    """Return the client for `uri`, whose failures are told as those `of` another where that is given."""
     mlflow = _mlflow()
-    shown = without_password(uri)
+    shown = without_password(of or uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
                   "--tracking-uri out to use mlflow.db in this directory")
     try:

@@ -12,15 +12,16 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 
 from gru_bench.config import RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError
+from gru_bench.errors import GruBenchError, RunError, unknown
 from gru_bench.metrics import scores
 from gru_bench.results import EpochRecord, Predictions, RunResult
-from gru_bench.tracking.client import brief, is_away, without_password
+from gru_bench.tracking.client import brief, is_away, require_folder, without_password
 from gru_bench.tracking.feeding import STOP_SECONDS, Feeder, experiment, feeders, find, require_active
 from gru_bench.tracking.provenance import provenance, user
 from gru_bench.tracking.reading import LoggedRun, Reader
@@ -51,7 +52,7 @@ class Store(Reader):
     def __init__(
         self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None
     ) -> None:
-        """Open the store, and where it is a file prepare it once, whoever else does so at the same time.
+        """Open the store; one that is a new file is prepared when it is written to, once, whoever else does so too.
 
         What processes that died have left in the spool of its directory is fed from now on. A server that
         does not answer is no error: `away` says so, and runs wait for it in the spool.
@@ -74,6 +75,8 @@ class Store(Reader):
         self._feeder: Feeder | None = None
         self._others: list[Feeder] = []
         self._known: dict[str, list[Any]] = {}
+        self._was_new = False
+        """Whether the store was a file that nobody had begun when it was opened."""
         self._required = False
         if create:
             self._begin_feeding()
@@ -134,6 +137,11 @@ class Store(Reader):
         """
         if self._feeder is not None:
             self._feeder.check()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether MLflow has all that was written, or is away, so that `catch_up` would not wait."""
+        return self._feeder is None or self._feeder.is_fed or bool(self._feeder.away)
 
     def catch_up(self) -> bool:
         """Wait until MLflow has all that was written; return False where it is away.
@@ -214,7 +222,7 @@ class Store(Reader):
         if config is not None:
             all_tags["gru_bench.seed"] = str(config.seed)
         params = {key: str(value) for key, value in flat(config).items()} if config is not None else {}
-        if self.database is not None:  # before MLflow is there to say so
+        if self.database is not None and not self._begins:  # before MLflow is there to say so
             for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
                 require_active(experiment, *row)
         run = new_run()
@@ -235,14 +243,19 @@ class Store(Reader):
 
         While the store is away, they are those it held when it answered last.
         """
-        return self._read("", super().experiments)
+        return self._read("", lambda: [] if self._is_new() else super(Store, self).experiments())
 
     def runs(self, experiment: str) -> list[LoggedRun]:
         """Return all runs of ours in an experiment, newest first.
 
         While the store is away, they are what they were when it answered last.
         """
-        return self._read(experiment, lambda: super(Store, self).runs(experiment))
+        def read() -> list[LoggedRun]:
+            if self._is_new():
+                raise unknown("experiment", experiment, [])
+            return super(Store, self).runs(experiment)
+
+        return self._read(experiment, read)
 
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
         """Wait until MLflow holds some runs whole: another process that has done one may still be feeding it.
@@ -327,7 +340,11 @@ class Store(Reader):
         # Feeding tries again by itself, and looks first whether a run was made after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
-        if not self._is_prepared():  # else importing MLflow, which takes as long as torch, is the feeder's
+        found = self._found()
+        if found == "new":
+            require_folder(cast("Path", self.database))
+        self._was_new = found == "new"
+        if found == "unknown":  # else importing MLflow, which takes as long as torch, is the feeder's
             try:
                 client = self._client
             except RunError as error:
@@ -340,18 +357,31 @@ class Store(Reader):
         self.adopt()
         atexit.register(self._at_exit)
 
-    def _is_prepared(self) -> bool:
-        """Return whether the store is a file that MLflow has prepared, found without MLflow."""
+    @property
+    def _begins(self) -> bool:
+        """Whether the store is a file that the feeder has yet to prepare."""
+        return self._was_new and self._feeder is not None and not self._feeder.is_open
+
+    def _is_new(self) -> bool:
+        """Whether the store is a file that still nobody has begun: it holds nothing."""
+        return self._was_new and self._found() == "new"
+
+    def _found(self) -> Literal["new", "prepared", "unknown"]:
+        """Return what the store is, as far as can be seen without MLflow: a file that is not there, or one of its."""
         from filelock import FileLock
 
-        if self.database is None or not self.database.exists():
-            return False
-        try:
-            with FileLock(f"{self.database}.lock"):  # held by whoever prepares it
+        if self.database is None:
+            return "unknown"
+        if not self.database.parent.is_dir():
+            return "new"
+        with FileLock(f"{self.database}.lock"):  # held by whoever prepares it
+            if not self.database.exists():
+                return "new"
+            try:
                 self._rows(_TABLES)
-        except RunError:
-            return False
-        return True
+            except RunError:
+                return "unknown"
+            return "prepared"
 
     def _write(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
         if self._feeder is None:
@@ -384,6 +414,11 @@ class RunWriter:
     def run_id(self) -> str:
         """MLflow's id of the run; a local one as long as MLflow has not made it."""
         return self._ids.get(self._run, self._run)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether MLflow has made the run."""
+        return not self.run_id.startswith(LOCAL)
 
     def epoch(self, record: EpochRecord) -> None:
         """Log one epoch's losses; the epoch is the step."""
