@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from gru_bench import kernels
 from gru_bench.batching import Batch, parts_of
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.corpus import Corpus, load_corpus
@@ -364,13 +365,14 @@ class TestOptimiser:
         optimiser.step(torch.tensor([0]), torch.zeros(1, 1))
         assert before - model.weight.item() == pytest.approx(0.5, rel=1e-5)
 
-    def test_rows_as_dense_adam_when_each_batch_holds_all(self) -> None:
+    @pytest.mark.parametrize("fused", [False, True])
+    def test_rows_as_dense_adam_when_each_batch_holds_all(self, fused: bool) -> None:
         generator = torch.Generator().manual_seed(1)
         table = torch.randn(4, 3, generator=generator, dtype=torch.float64)
         table[0] = 0
         dense = nn.Parameter(table.clone())
         adam = torch.optim.Adam([dense], lr=0.01, betas=(0.9, 0.99))
-        rows = RowAdam(table, lr=0.01, betas=(0.9, 0.99))
+        rows = RowAdam(table, lr=0.01, betas=(0.9, 0.99), fused=fused)
         rows.steps_V = rows.steps_V.double()
         for _ in range(5):
             gradient = torch.randn(4, 3, generator=generator, dtype=torch.float64)
@@ -380,15 +382,36 @@ class TestOptimiser:
             rows.step(torch.arange(4), gradient)
         torch.testing.assert_close(table, dense.detach(), rtol=0, atol=1e-12)
 
-    def test_an_absent_row_rests_and_padding_stays_zero(self) -> None:
+    @pytest.mark.parametrize("fused", [False, True])
+    def test_an_absent_row_rests_and_padding_stays_zero(self, fused: bool) -> None:
         table = torch.ones(3, 2)
         table[0] = 0
-        rows = RowAdam(table, lr=0.1, betas=(0.9, 0.999))
+        rows = RowAdam(table, lr=0.1, betas=(0.9, 0.999), fused=fused)
         rows.step(torch.tensor([0, 1]), torch.ones(2, 2))
         assert table.tolist() == [[0, 0], pytest.approx([0.9, 0.9], abs=1e-6), [1, 1]]
         rows.step(torch.tensor([2]), torch.ones(1, 2))
         # A word's first step is as long as any other's, however late it comes.
         assert table[2].tolist() == pytest.approx([0.9, 0.9], abs=1e-6)
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("width", [1, 16, 300])
+    def test_the_kernel_moves_rows_as_torch_does(
+        self, width: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
+        monkeypatch.setattr(kernels, "_threads", threads)
+        generator = torch.Generator().manual_seed(3)
+        table = torch.randn(60, width, generator=generator)
+        table[0] = 0
+        plain, fused = (RowAdam(table.clone(), lr=0.01, betas=(0.9, 0.999), fused=fused) for fused in (False, True))
+        for size in (20, 1, 60, 33):
+            distinct = torch.randperm(60, generator=generator)[:size].sort().values
+            gradient = torch.randn(size, width, generator=generator)
+            for rows in (plain, fused):
+                rows.step(distinct, gradient)
+        torch.testing.assert_close(fused.table_VE, plain.table_VE, rtol=0, atol=1e-6)
+        for name in ("first_VE", "second_VE", "steps_V"):
+            torch.testing.assert_close(getattr(fused, name), getattr(plain, name), rtol=1e-5, atol=1e-7)
 
     def test_clips_weights_and_rows_by_one_norm(self) -> None:
         model = nn.Linear(2, 1, bias=False)

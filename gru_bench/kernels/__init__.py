@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
+__all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
 
 READOUTS = get_args(Readout)
 Form = Literal["padded", "tokens"] | Readout
@@ -93,10 +93,13 @@ LEAST_WORK = 50_000_000
 
 def _workers(rows_UE: Tensor, plan: _Plan, weights: Sequence[Tensor]) -> int:
     """Return how many threads run a layer: those there are, but no more than have something to do."""
-    there = min(torch.get_num_threads() if _threads is None else _threads, _processors())
     hidden = weights[1].shape[1]
     work: int = len(weights) // 4 * 3 * hidden * (rows_UE.shape[0] * rows_UE.shape[1] + plan.count * hidden)
-    return max(1, min(there, work // LEAST_WORK))
+    return max(1, min(_threads_there(), work // LEAST_WORK))
+
+
+def _threads_there() -> int:
+    return min(torch.get_num_threads() if _threads is None else _threads, _processors())
 
 
 def _processors() -> int:
@@ -559,3 +562,27 @@ def fused_gru(
         if between is not None and not last:
             output = between(output)
     return output
+
+
+LEAST_VALUES = 100_000
+"""Of the rows that `adam_rows` moves for each thread: they are memory's to bring, at some 20 bytes a nanosecond."""
+
+
+def adam_rows(
+    distinct_U: Tensor, gradient_UE: Tensor, table_VE: Tensor, first_VE: Tensor, second_VE: Tensor, steps_V: Tensor,
+    *, lr: float, betas: tuple[float, float], epsilon: float,
+) -> None:
+    """Move rows of a table against their gradients by one step of Adam, in place and in one pass over memory.
+
+    distinct_U: int64, the rows, each once; gradient_UE: theirs. table_VE, first_VE and second_VE: the table and its
+    moments, contiguous, float32 or float64 as the gradient; steps_V, of any shape: how often each row was moved, by
+    which its moments' bias is corrected (Kingma and Ba 2015, algorithm 1). Row 0, the padding's, stays zero.
+
+    Needs `unavailable()` to be None.
+    """
+    from gru_bench.kernels import cpu
+
+    workers = max(1, min(_threads_there(), gradient_UE.numel() // LEAST_VALUES))
+    flat = [tensor.view(-1).numpy() for tensor in (gradient_UE, table_VE, first_VE, second_VE, steps_V)]
+    _crew.run(
+        workers, cpu.adam_rows, distinct_U.numpy(), *flat, table_VE.shape[1], lr, betas[0], betas[1], epsilon)

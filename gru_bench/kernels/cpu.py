@@ -289,6 +289,47 @@ def _clamp(typing: Any, value: Any, bound: Any) -> Any:
 
 
 @intrinsic
+def _larger(typing: Any, left: Any, right: Any) -> Any:
+    """The larger value of every lane; one that is not a number stays so, from either side."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first, second = arguments
+        replaced = builder.or_(builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first))
+        return builder.select(replaced, first, second)
+
+    return left(left, right), generate
+
+
+@intrinsic
+def _where_equal(typing: Any, left: Any, right: Any, value: Any) -> Any:
+    """`value`, a vector or a number, in the lanes in which the first two are equal; 0 in the others."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = _llvm_vector(left.scalar)
+        given = arguments[2]
+        if not isinstance(value, Vector):
+            given = _broadcast(builder, context.cast(builder, given, value, left.scalar), vector)
+        equal = builder.fcmp_ordered("==", arguments[0], arguments[1])
+        return builder.select(equal, given, ir.Constant(vector, None))
+
+    return left(left, right, value), generate
+
+
+@intrinsic
+def _root(typing: Any, value: Any) -> Any:
+    """The square root of every lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = _llvm_vector(value.scalar)
+        root = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector]), f"llvm.sqrt.{_intrinsic_name(vector)}"
+        )
+        return builder.call(root, arguments)
+
+    return value(value), generate
+
+
+@intrinsic
 def _each_tanh(typing: Any, value: Any) -> Any:
     """The C library's tanh of every lane."""
 
@@ -1129,10 +1170,41 @@ def recur(
 @njit
 def _lift(a, at, b, bt, count):
     """b = the larger of a and b, value by value; what is not a number stays so."""
-    for c in range(count):
-        value = a[at + c]
-        if value > b[bt + c] or value != value:
-            b[bt + c] = value
+    lanes = lanes_of(a)
+    whole = count - count % lanes
+    for c in range(0, whole, lanes):
+        store(b, bt + c, _larger(load(a, at + c, lanes), load(b, bt + c, lanes)), lanes)
+    if whole < count:
+        rest = count - whole
+        store(b, bt + whole, _larger(load(a, at + whole, rest), load(b, bt + whole, rest)), rest)
+
+
+@njit
+def _count_equal(a, at, b, bt, c, ct, count):
+    """Add 1 to c where a and b are equal."""
+    lanes = lanes_of(a)
+    whole = count - count % lanes
+    for i in range(0, whole, lanes):
+        equal = _where_equal(load(a, at + i, lanes), load(b, bt + i, lanes), 1.0)
+        store(c, ct + i, load(c, ct + i, lanes) + equal, lanes)
+    if whole < count:
+        rest = count - whole
+        equal = _where_equal(load(a, at + whole, rest), load(b, bt + whole, rest), 1.0)
+        store(c, ct + whole, load(c, ct + whole, rest) + equal, rest)
+
+
+@njit
+def _add_where_equal(a, at, b, bt, c, ct, d, dt, result, rt, count):
+    """result = c, plus d where a and b are equal."""
+    lanes = lanes_of(a)
+    whole = count - count % lanes
+    for i in range(0, whole, lanes):
+        equal = _where_equal(load(a, at + i, lanes), load(b, bt + i, lanes), load(d, dt + i, lanes))
+        store(result, rt + i, load(c, ct + i, lanes) + equal, lanes)
+    if whole < count:
+        rest = count - whole
+        equal = _where_equal(load(a, at + whole, rest), load(b, bt + whole, rest), load(d, dt + whole, rest))
+        store(result, rt + whole, load(c, ct + whole, rest) + equal, rest)
 
 
 @_jit(nogil=True, fastmath=_FAST)
@@ -1192,16 +1264,13 @@ def read_out_gradient(worker, workers, grad, out, starts, width, last, mean, lar
             ft += width
         if largest:
             for t in range(begin, end):
-                at = t * width
-                for c in range(width):
-                    scratch[count + c] += 1.0 if out[at + c] == features[ft + c] else 0.0
+                _count_equal(out, t * width, features, ft, scratch, count, width)
             for c in range(width):
                 scratch[count + c] = grad[ft + c] / scratch[count + c]
             for t in range(begin, end):
-                at = t * width
-                for c in range(width):
-                    reached = scratch[count + c] if out[at + c] == features[ft + c] else 0.0
-                    result[at + c] = scratch[part + c] + reached
+                _add_where_equal(
+                    out, t * width, features, ft, scratch, part, scratch, count, result, t * width, width
+                )
         elif mean:
             for t in range(begin, end):
                 _copy(scratch, part, result, t * width, width)
@@ -1606,3 +1675,39 @@ def row_gradients(worker, workers, directions, gathered, count, weights, scratch
                 )  # fmt: skip
             for u in range(some):
                 _copy(scratch, buffer + u * crow, out, (begin + u) * inputs, inputs)
+
+
+# --- Adam on the rows of a table -------------------------------------------------------------------------
+
+
+@_jit(nogil=True)
+def adam_rows(worker, workers, distinct, grad, table, first, second, steps, width, lr, beta1, beta2, epsilon):
+    """Move the rows `distinct` of the table and of both moments by one step of Adam, each with its own bias correction.
+
+    distinct (U,): different rows; grad: U * width flat; table, first, second: V * width flat; steps (V,).
+    Row 0 of the table becomes 0.
+    """
+    lanes = lanes_of(table)
+    low, high = _share(distinct.size, worker, workers)
+    for u in range(low, high):
+        if u + 1 < high:
+            following = distinct[u + 1] * width
+            _prefetch(table, following, width)
+            _prefetch(first, following, width)
+            _prefetch(second, following, width)
+        row = distinct[u]
+        steps[row] += 1
+        step = lr / (1.0 - beta1 ** steps[row])
+        correction = 1.0 / (1.0 - beta2 ** steps[row])
+        at, gt = row * width, u * width
+        for c in range(0, width, lanes):
+            some = min(lanes, width - c)
+            g, m, v = load(grad, gt + c, some), load(first, at + c, some), load(second, at + c, some)
+            m = m + (g - m) * (1.0 - beta1)
+            v = v * beta2 + g * g * (1.0 - beta2)
+            store(first, at + c, m, some)
+            store(second, at + c, v, some)
+            moved = load(table, at + c, some) - m * step / (_root(v * correction) + epsilon)
+            store(table, at + c, moved, some)
+        if row == 0:
+            _clear(table, 0, width)

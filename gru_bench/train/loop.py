@@ -221,7 +221,7 @@ class _Run:
         self.table_VE = table_VE
         self.optimiser = Optimiser(
             self.model, table_VE if config.embedding.trainable else None, lr=training.lr,
-            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm)
+            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm, fused=self.engine == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gru_bench import kernels
+
 EPSILON = 1e-8
 
 
@@ -23,7 +25,7 @@ class Optimiser:
 
     def __init__(
         self, model: nn.Module, table_VE: Tensor | None, *, lr: float, betas: tuple[float, float],
-        clip_norm: float | None,
+        clip_norm: float | None, fused: bool = False,
     ) -> None:
         """Prepare the moments.
 
@@ -33,13 +35,14 @@ class Optimiser:
             lr: step size.
             betas: decay of the first and second moment, per step.
             clip_norm: largest norm of all gradients together; None means no clipping.
+            fused: whether rows are moved by the kernel, on a processor.
         """
         self.parameters: list[Tensor] = list(model.parameters())
         self.lr, self.betas, self.clip_norm = lr, betas, clip_norm
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device)
-        self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas)
+        self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas, fused=fused)
 
     def set_rate(self, lr: float) -> None:
         """Take steps of size `lr` from now on."""
@@ -84,17 +87,22 @@ class Optimiser:
 class RowAdam:
     """Adam (Kingma and Ba 2015, algorithm 1) on the rows of a table that a batch holds; row 0 stays zero."""
 
-    def __init__(self, table_VE: Tensor, *, lr: float, betas: tuple[float, float]) -> None:
-        """Start with zero moments for each row of `table_VE`, which is changed in place."""
+    def __init__(self, table_VE: Tensor, *, lr: float, betas: tuple[float, float], fused: bool = False) -> None:
+        """Start with zero moments for each row of `table_VE`, which is changed in place; `fused`: by the kernel."""
         self.table_VE = table_VE
-        self.lr, (self.beta1, self.beta2) = lr, betas
+        self.lr, (self.beta1, self.beta2), self.fused = lr, betas, fused
         self.first_VE = torch.zeros_like(table_VE)
         self.second_VE = torch.zeros_like(table_VE)
         self.steps_V = torch.zeros(len(table_VE), 1, device=table_VE.device)
 
     @torch.no_grad()
     def step(self, distinct_U: Tensor, gradient_UE: Tensor) -> None:
-        """Move the rows `distinct_U` against their gradients."""
+        """Move the rows `distinct_U`, each named once, against their gradients."""
+        if self.fused:
+            kernels.adam_rows(
+                distinct_U, gradient_UE.contiguous(), self.table_VE, self.first_VE, self.second_VE, self.steps_V,
+                lr=self.lr, betas=(self.beta1, self.beta2), epsilon=EPSILON)
+            return
         steps_U = self.steps_V[distinct_U] + 1
         first_UE = self.first_VE[distinct_U].lerp_(gradient_UE, 1 - self.beta1)
         second_UE = self.second_VE[distinct_U].mul_(self.beta2).addcmul_(
