@@ -1363,32 +1363,49 @@ def _row_back_reset(saved, st, scratch, at, rt, ct, ht, hidden):
 
 
 @njit
-def _add_products(scratch, rows, hidden, before, vectors, a, states, resets, packed, sums, ct, tiles):
-    """Add to sums (3H, H + 1) the products of `rows` lines of gradients with the states they came from.
+def _add_lines(a, at, row, rows, columns, sums, ct, crow, spare):
+    """Add to sums[ct + c * crow] the sum of column c over `rows` lines of a; columns fill vectors, one fits `spare`."""
+    lanes = lanes_of(a)
+    for c in range(0, columns, lanes):
+        total = load(a, at + c, lanes)
+        for k in range(1, rows):
+            total = total + load(a, at + k * row + c, lanes)
+        store(a, spare, total, lanes)
+        for i in range(lanes):
+            sums[ct + (c + i) * crow] += a[spare + i]
 
-    Column H, whose factor is 1, adds up the gradients alone.
+
+@njit
+def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums, ct, tiles):
+    """Add to sums (3H, H + 1 rounded up to vectors) the products of `rows` lines of gradients with their states.
+
+    Column H adds up the gradients alone: by a factor of 1 where a vector has room for it beside the states.
     """
     lanes = lanes_of(scratch)
     widest = _WIDEST_PAIRS if tiles else _WIDEST[TILE_ROWS]
+    vectors = _vectors(hidden, lanes)
+    room = hidden % lanes != 0
     panels = (vectors + widest - 1) // widest
-    narrow = _vectors(hidden, lanes) * lanes
-    crow = vectors * lanes
+    narrow = vectors * lanes
+    crow = _vectors(hidden + 1, lanes) * lanes
+    if not room:
+        _add_lines(scratch, a, 3 * hidden, rows, 3 * hidden, sums, ct + hidden, crow, packed)
     outputs = (2 if before else 3) * hidden
     depth = (rows + 1) // 2 if tiles else rows
     if tiles:
         _pair_rows(scratch, a, 3 * hidden, rows, 3 * hidden, scratch, a, 3 * hidden)
-        _pack_pairs(scratch, states, narrow, rows, hidden, True, vectors, widest, scratch, packed, depth, 0)
+        _pack_pairs(scratch, states, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
     else:
-        _pack(scratch, states, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+        _pack(scratch, states, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
     _multiply_by(
         scratch, a, 1, 3 * hidden, outputs, scratch, packed, depth, vectors, widest, 0, panels, sums, ct, crow, True,
         tiles,
     )  # fmt: skip
     if before:
         if tiles:
-            _pack_pairs(scratch, resets, narrow, rows, hidden, True, vectors, widest, scratch, packed, depth, 0)
+            _pack_pairs(scratch, resets, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
         else:
-            _pack(scratch, resets, narrow, 1, rows, hidden, True, vectors, widest, scratch, packed, rows, 0)
+            _pack(scratch, resets, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
         _multiply_by(
             scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, depth, vectors, widest, 0, panels,
             sums, ct + outputs * crow, crow, True, tiles,
@@ -1406,7 +1423,7 @@ def _backward_group(
     multiplied while still in the cache.
     """
     lanes = lanes_of(saved)
-    few, vectors = _vectors(hidden, lanes), _vectors(hidden + 1, lanes)
+    few = _vectors(hidden, lanes)
     panels = (few + widest - 1) // widest
     a_row, h_row = 3 * hidden, few * lanes
     depth = (2 if before else 3) * hidden
@@ -1417,7 +1434,7 @@ def _backward_group(
         while active < count and _length(starts, order[first + active]) > s:
             active += 1
         if held + active > CHUNK:
-            _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct, tiles)
+            _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
             held = 0
         for half in range(2 if before else 1):
             if half == 1:
@@ -1451,7 +1468,7 @@ def _backward_group(
                 scratch, dh, h_row, True,
             )  # fmt: skip
         held += active
-    _add_products(scratch, held, hidden, before, vectors, a, states, resets, factors, sums, ct, tiles)
+    _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
 
 
 def backward_scratch(hidden: int, lanes: int, group: int) -> int:
