@@ -1,7 +1,8 @@
 """The recurrence of a GRU as one fused operation, and the question whether it can run here.
 
 `fused_gru` computes what `torch.nn.GRU` computes on each sequence alone, for a batch of ragged sequences, with
-no work on padding and each distinct token of the batch projected once. The compiled part is in `cpu.py`.
+no work on padding and each distinct token of the batch projected once; `adam_rows` moves the vectors of those tokens,
+where they are trained. The compiled part is in `cpu.py`.
 
 Threads. The kernel runs all of its products itself, on threads of its own, and no torch operation runs inside
 it. `set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
@@ -565,7 +566,7 @@ def fused_gru(
 
 
 LEAST_VALUES = 100_000
-"""Of the rows that `adam_rows` moves for each thread: they are memory's to bring, at some 20 bytes a nanosecond."""
+"""Of the rows that `adam_rows` moves for each thread: they take some 0.2 ms, handing over a tenth of it."""
 
 
 def adam_rows(

@@ -1,4 +1,4 @@
-"""The recurrence of a GRU layer on a CPU, forward and backward, compiled by numba.
+"""A GRU layer on a CPU, forward and backward, and Adam on the rows it reads, compiled by numba.
 
 Everything is written over two ideas. A *vector* is one register of numbers: cells of the recurrence are
 computed a vector of hidden units at a time, with the operators of Python. A *tile* is a block of a matrix
