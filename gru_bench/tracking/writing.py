@@ -12,8 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -340,9 +339,9 @@ class Store(Reader):
         # Feeding tries again by itself, and looks first whether a run was made after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
+        if self.database is not None:
+            require_folder(self.database)
         found = self._found()
-        if found == "new":
-            require_folder(cast("Path", self.database))
         self._was_new = found == "new"
         if found == "unknown":  # else importing MLflow, which takes as long as torch, is the feeder's
             try:
@@ -372,8 +371,6 @@ class Store(Reader):
 
         if self.database is None:
             return "unknown"
-        if not self.database.parent.is_dir():
-            return "new"
         with FileLock(f"{self.database}.lock"):  # held by whoever prepares it
             if not self.database.exists():
                 return "new"
