@@ -456,7 +456,7 @@ def test_two_forwards_before_one_backward() -> None:
         fused_gru(i[0], b.index_BT, b.lengths_B, i[1], bidirectional=False)
         for b, i in zip((first, second), inputs, strict=True)
     ]
-    sum((o * i[2]).sum() for o, i in zip(outputs, inputs, strict=True)).backward()  # type: ignore[union-attr]
+    torch.autograd.backward([(o * i[2]).sum() for o, i in zip(outputs, inputs, strict=True)])
     for (rows, weights, _), (_, grads) in zip(inputs, expected, strict=True):
         assert all(torch.equal(t.grad, g) for t, g in zip([rows, *weights], grads, strict=True))
 

@@ -575,11 +575,12 @@ def adam_rows(
 ) -> None:
     """Move rows of a table against their gradients by one step of Adam, in place and in one pass over memory.
 
-    distinct_U: int64, the rows, each once; gradient_UE: theirs. table_VE, first_VE and second_VE: the table and its
-    moments, contiguous, float32 or float64 as the gradient; steps_V, of any shape: how often each row was moved, by
-    which its moments' bias is corrected (Kingma and Ba 2015, algorithm 1). Row 0, the padding's, stays zero.
+    distinct_U: int64, rows from 0 to V - 1, each once, which is not checked; gradient_UE: theirs. table_VE, first_VE
+    and second_VE: the table and its moments, float32 or float64 as the gradient; steps_V, or (V, 1): how often each row
+    was moved, by which its moments' bias is corrected (Kingma and Ba 2015, algorithm 1). Row 0, the padding's, stays
+    zero.
 
-    Needs `unavailable()` to be None.
+    Needs `unavailable()` to be None. Raises RuntimeError for a tensor that is not contiguous.
     """
     from gru_bench.kernels import cpu
 
