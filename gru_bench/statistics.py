@@ -20,6 +20,19 @@ and the interval is theta +- t_nu sqrt(V). One model alone: q_i for D_i. Nothing
 resampling of the training set, or the luck of tuning. Known to be too narrow: with seed deviations that differ
 5-fold at 3 seeds or fewer (it covers 91-93 %), and with the noisier model on the fewer seeds.
 
+Where few examples decide, v says little: with every answer right it is 0. How many decide is measured by
+k = (sum_i r_i^2)^2 / sum_i r_i^4, r_i = D_i - theta: about the number of examples that are answered wrongly (of one
+model), or differently (of a pair), where these are few. Below k = 35 the interval leans on Wilson's (1927), wholly
+below k = 15, with weight w = (35 - k)/20 between: m = w z^2 pseudo-examples are added, half of them at each end of
+the range of D, and v is raised by the share w towards the variance of a single run's answers, as though all seeds
+of a model were one,
+
+    theta' = (N theta + m mid)/(N + m),  V' = (N/(N + m))^2 (V + w max(0, v_1 - v) + m h^2/N^2)
+
+with mid and h the middle and half the width of the range: 1/2 and 1/2 of an accuracy, 0 and 1 of a difference. With
+one run this is Wilson's interval of a share, and where no example differs between two models Tango's (1998) score
+interval of their difference, both with t for z: z alone covers 87 to 93 % where less than one wrong answer is expected.
+
 What the best of n trials is expected to reach has a conservative interval of its own: for a promised 80 % it covered
 88 % or more in simulations of 5 to 40 trials whose scores were even, skewed, or of two values (`expected_best`).
 
@@ -28,6 +41,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -35,7 +49,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import optimize, special
 
 Correct = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -81,6 +95,12 @@ METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
 METHOD_BOOTSTRAP = "two-level bootstrap over seeds and test examples, t"
 METHOD_BOOTSTRAP_EXAMPLES = "bootstrap over test examples only (one seed), t"
+METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
+
+DECIDING = (15, 35)
+"""Examples that decide (k): below the first an interval leans on Wilson's wholly, from the second on not at all."""
+LEAST_Z, MOST_Z = 1e-6, 30.0
+"""The normal quantile of p is sought between them; beyond the second (p = 1e-197) it is given as 0."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +112,16 @@ class Estimate:
     high: float
     confidence: float
     variance: float
-    """Of the estimate; 0 where every run answered alike on every example."""
+    """Of the estimate, in closed form; 0 where every run answered alike on every example."""
     df: float
-    p: float | None
-    """Two-sided, of no difference; None for a single model, and where only the variance is 0."""
     seeds: tuple[int, ...]
     """R of the model, or of each of the two."""
     examples: int
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
     """What the quantity cannot leave; the interval is cut there."""
+    few: Few | None = None
+    """What the interval leans on besides, where few examples decide it."""
 
     @property
     def standing(self) -> Standing:
@@ -109,14 +129,74 @@ class Estimate:
         return Standing.of(min(self.seeds))
 
     @property
-    def standard_error(self) -> float:
-        """Return the square root of the variance."""
-        return float(np.sqrt(self.variance))
+    def p(self) -> float | None:
+        """Return the two-sided p of no difference, the least level at which the interval leaves 0 out.
+
+        None for a single model.
+        """
+        if len(self.seeds) == 1:
+            return None
+        if self.estimate == 0:
+            return 1.0
+        if self.few is None:
+            return float(2 * special.stdtr(self.df, -abs(self.estimate) / float(np.sqrt(self.variance))))
+
+        few = self.few
+
+        def leaves_out(z: float) -> float:
+            center, half = self._leaning(few, z)
+            return abs(center) - half
+
+        if leaves_out(MOST_Z) > 0:
+            return 0.0
+        return float(2 * special.ndtr(-optimize.brentq(leaves_out, LEAST_Z, MOST_Z, xtol=1e-12)))
 
     def at(self, confidence: float) -> Estimate:
-        """Return the same estimate with an interval of another confidence."""
-        low, high = _interval(self.estimate, self.variance, self.df, confidence, self.bounds)
-        return replace(self, low=low, high=high, confidence=confidence)
+        """Return the same estimate with an interval of another confidence.
+
+        Raises:
+            ValueError: for a confidence that is not between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
+        tail = (1 + confidence) / 2
+        if self.few is None:
+            center, half = self.estimate, float(special.stdtrit(self.df, tail)) * float(np.sqrt(self.variance))
+        else:
+            center, half = self._leaning(self.few, float(special.ndtri(tail)))
+        low, high = max(self.bounds[0], center - half), min(self.bounds[1], center + half)
+        # Rounding may put an end past the estimate where that lies at the end of the range.
+        return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
+
+    def _leaning(self, few: Few, z: float) -> tuple[float, float]:
+        """Return the middle of the interval and half its width; z is the normal quantile of its confidence."""
+        n = few.examples
+        pseudo = few.weight * z**2
+        half_range = (self.bounds[1] - self.bounds[0]) / 2
+        v = few.variance + few.weight * max(0.0, few.single - few.variance) + pseudo * (half_range / n) ** 2
+        variance = self.variance - few.variance + v
+        nu = max(variance**2 / (few.seeds_below + v**2 / few.df), min(self.seeds) - 1)
+        center = (n * self.estimate + pseudo * sum(self.bounds) / 2) / (n + pseudo)
+        t = -float(special.stdtrit(nu, float(special.ndtr(-z))))  # of the lower tail, which keeps its digits
+        return center, t * float(np.sqrt(variance)) * n / (n + pseudo)
+
+
+@dataclass(frozen=True)
+class Few:
+    """How far an interval leans on Wilson's, because few examples decide it."""
+
+    weight: float
+    """w, above 0 and at most 1."""
+    examples: float
+    """N, or the number of clusters."""
+    variance: float
+    """v: the part of the closed form that comes from examples."""
+    single: float
+    """v_1: the same for a single run of each model."""
+    df: float
+    """Degrees of freedom of v."""
+    seeds_below: float
+    """What seeds add below the fraction bar of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
 
 
 def accuracy_interval(
@@ -171,8 +251,7 @@ def accuracy_difference(
         raise ValueError(
             f"both models must be scored on the same examples, but A has {a.examples} and B has {b.examples}"
         )
-    estimate = _estimate([a, b], a.by_example_N - b.by_example_N, confidence, cluster_N, bounds=(-1.0, 1.0))
-    return replace(estimate, p=_p_value(estimate))
+    return _estimate([a, b], a.by_example_N - b.by_example_N, confidence, cluster_N, bounds=(-1.0, 1.0))
 
 
 def seed_deviation(correct_RN: Correct) -> float | None:
@@ -252,6 +331,8 @@ class Design:
     """Share of examples on which two seeds of the model disagree: d_s."""
     between: float
     """Share of examples on which a run of A and a run of B disagree: d_x."""
+    deciding: float = 1.0
+    """Share of examples that carry the variance of the difference: k/N."""
 
     @classmethod
     def of(cls, correct_A_RN: Correct, correct_B_RN: Correct) -> Design:
@@ -264,6 +345,7 @@ class Design:
             seed_variance=(a.seed_variance, b.seed_variance),
             within=(_disagreement(q_N, a.seeds), _disagreement(r_N, b.seeds)),
             between=float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()),
+            deciding=_deciding(_rest(q_N - r_N, a.grand - b.grand, None)) / a.examples,
         )
 
     @property
@@ -275,21 +357,27 @@ class Design:
         """Return the smallest true difference found with a chance of 80 % at the 5 % level.
 
         (t_{.975,nu} + t_{.8,nu}) sqrt(V) with V = sum_m sigma_m^2/R_m + (d_x - d_s)/N + sum_m d_sm/(2 R_m N),
-        which for equal models is 2 sigma^2/R + (d_x - d_s)/N + d_s/(R N).
+        which for equal models is 2 sigma^2/R + (d_x - d_s)/N + d_s/(R N). Where few of the examples would decide, V
+        has the pseudo-examples of the interval too.
         """
         _at_least("seeds", min(seeds), 2)
         _at_least("examples", examples, 2)
         noise = [d / 2 / examples for d in self.within]
-        v = self.floor_variance / examples + sum(e / r for e, r in zip(noise, seeds, strict=True))
+        v = self._example_floor(examples) + sum(e / r for e, r in zip(noise, seeds, strict=True))
         variance = v + sum(u / r for u, r in zip(self.seed_variance, seeds, strict=True))
         raw = [u + e for u, e in zip(self.seed_variance, noise, strict=True)]
-        nu = _degrees(variance, raw, seeds, v, examples - 1)
+        nu = _degrees(variance, _below(raw, seeds), min(seeds), v, examples - 1)
         return float((special.stdtrit(nu, 1 - ALPHA / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:
         """Return what no number of seeds can go below: (z_{.975} + z_{.8}) sqrt((d_x - d_s)/N)."""
         z = special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)
-        return float(z * np.sqrt(self.floor_variance / examples))
+        return float(z * np.sqrt(self._example_floor(examples)))
+
+    def _example_floor(self, examples: int) -> float:
+        """Return the variance over examples that seeds do not lower, pseudo-examples included."""
+        pseudo = _leaning(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
+        return self.floor_variance / examples + pseudo / examples**2
 
     def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
         """Return the fewest test examples on which `seeds` a side detect `difference`; None where `most` do not."""
@@ -317,7 +405,6 @@ class Finding(Enum):
     EQUIVALENT = "equivalent within the margin"
     INCONCLUSIVE = "inconclusive"
     TOO_FEW_SEEDS = "too few seeds for a verdict"
-    UNDEFINED = "no variance to test against"
 
 
 @dataclass(frozen=True)
@@ -336,8 +423,10 @@ def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARG
 
     Args:
         difference: of two models, with its 95 % interval.
-        p_adjusted: p after Holm over all pairs compared; None where no test was possible.
+        p_adjusted: p after Holm over all pairs compared; None where none was tested, for want of seeds.
         margin: the largest difference of no practical weight, fixed beforehand; 0.01 is one point.
+
+    Equivalence takes enough examples too (`can_show_equivalence`), whatever the interval.
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
@@ -347,17 +436,40 @@ def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARG
     def found(finding: Finding, favours: int = 0) -> Verdict:
         return Verdict(finding, favours, margin, inner)
 
-    if not difference.standing.has_verdict:
+    if not difference.standing.has_verdict or p_adjusted is None:
         return found(Finding.TOO_FEW_SEEDS)
-    if p_adjusted is None:
-        return found(Finding.UNDEFINED)
-    equivalent = -margin < inner.low and inner.high < margin
+    equivalent = can_show_equivalence(difference.examples, margin) and -margin < inner.low and inner.high < margin
     if p_adjusted < ALPHA:
         if equivalent:
             return found(Finding.NEGLIGIBLE, side)
         beyond = outer.low > margin or outer.high < -margin
         return found(Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER, side)
     return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
+
+
+def can_show_equivalence(examples: int, margin: float) -> bool:
+    """Return whether so many test examples could show equivalence: whether they would if no answer differed.
+
+    The 90 % interval of the difference then ends at about +-2.7/N. Where it does not lie within the margin (at one
+    point up to some 270 examples, of which each weighs 0.4 points), no runs could have shown it.
+    """
+    z = float(special.ndtri(0.95))
+    t = float(special.stdtrit(max(1, examples - 1), 0.95))
+    return t * z / (examples + z**2) < margin
+
+
+def examples_for_equivalence(margin: float) -> int:
+    """Return the fewest test examples that could show equivalence within the margin.
+
+    Raises:
+        ValueError: for a margin that is not above 0.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, but got {margin}")
+    most = 2
+    while not can_show_equivalence(most, margin):
+        most *= 2
+    return bisect_left(range(most), True, lo=2, key=lambda examples: can_show_equivalence(examples, margin))
 
 
 def f1_interval(
@@ -371,7 +483,9 @@ def f1_interval(
 
     F1 is no mean over examples, so the closed form does not apply: seeds and examples are drawn with
     replacement (Sellam et al. 2022), and the standard error of the draws is multiplied by
-    sqrt(R/(R - 1)). The degrees of freedom are those of the same runs' accuracy. Conservative.
+    sqrt(R/(R - 1)). The degrees of freedom are those of the same runs' accuracy. Conservative. Where few examples
+    decide (by what each of them moves F1), the interval leans on Wilson's as that of an accuracy does, with the
+    examples that F1 counts, those that are 1 or predicted so, for N.
 
     Args:
         predicted_RN: whether seed r predicts 1 for example i.
@@ -401,9 +515,15 @@ def f1_interval(
     stretch = seeds / (seeds - 1) if seeds > 1 else 1.0
     variance = float(value_B.var(ddof=1)) * stretch
     estimate = float(f1_R.mean())
-    low, high = _interval(estimate, variance, like.df, confidence, (0.0, 1.0))
     method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
-    return replace(like, estimate=estimate, low=low, high=high, variance=variance, method=method)
+    few = None
+    # To first order an example moves F1 of a run by (2 hit - F1 named)/sum named.
+    if weight := _leaning(_deciding(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
+        counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
+        below = _below([_Part.of(predicted_RN == one_N).s2], [seeds]) if seeds > 1 else 0.0
+        few = Few(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
+        method += METHOD_FEW
+    return replace(like, estimate=estimate, variance=variance, method=method, few=few).at(confidence)
 
 
 def mean_interval(value_R: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
@@ -532,58 +652,69 @@ def _estimate(
     bounds: tuple[float, float],
 ) -> Estimate:
     theta = parts[0].grand - (parts[1].grand if len(parts) > 1 else 0.0)
-    v, v_df = _example_variance(value_N, theta, cluster_N)
+    rest_K = _rest(value_N, theta, cluster_N)
+    size, v_df = rest_K.size, rest_K.size - 1
+    v = float((rest_K**2).sum() / v_df * size / value_N.size / value_N.size)
     seeds = tuple(part.seeds for part in parts)
+    below = 0.0
     if min(seeds) == 1:
         variance, nu, method = v, float(v_df), METHOD_EXAMPLES
     else:
         variance = v + sum(part.seed_variance / part.seeds for part in parts)
-        nu = _degrees(variance, [part.s2 for part in parts], seeds, v, v_df)
+        below = _below([part.s2 for part in parts], seeds)
+        nu = _degrees(variance, below, min(seeds), v, v_df)
         method = METHOD_BOTH
-    low, high = _interval(theta, variance, nu, confidence, bounds)
-    return Estimate(theta, low, high, confidence, variance, nu, None, seeds, value_N.size, method, bounds)
+    few = None
+    if weight := _leaning(_deciding(rest_K)):
+        # Of answers that are right by chance q_i: a run of each model, drawn for all examples together.
+        single = sum(part.grand * (1 - part.grand) for part in parts)
+        if len(parts) == 2:
+            q_N, r_N = (part.by_example_N for part in parts)
+            single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
+        few = Few(weight, size, v, single / size, v_df, below)
+        method += METHOD_FEW
+    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, value_N.size, method, bounds, few)
+    return plain.at(confidence)
 
 
-def _example_variance(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> tuple[float, int]:
-    """Return the variance of the mean over examples, and its degrees of freedom."""
+def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floats:
+    """Return what each example, or all of a cluster together, adds to N times the difference from the mean."""
     rest_N = value_N - theta
     if np.ptp(value_N) < 1e-12:  # shares of a few seeds: a real difference is far larger than rounding
         rest_N = np.zeros_like(rest_N)
     if cluster_N is None:
-        return float((rest_N**2).sum() / (value_N.size - 1) / value_N.size), value_N.size - 1
+        return rest_N
     if len(cluster_N) != value_N.size:
         raise ValueError(f"cluster_N must have {value_N.size} entries, but has {len(cluster_N)}")
     _, place_N = np.unique(cluster_N, return_inverse=True)
-    sum_K = np.bincount(place_N, rest_N)
+    sum_K = np.bincount(place_N, rest_N).astype(np.float64)
     if sum_K.size < 2:
         raise ValueError("clusters must be at least 2, but got 1")
-    k = sum_K.size
-    return float(k / (k - 1) * (sum_K**2).sum() / value_N.size**2), k - 1
+    return sum_K
 
 
-def _degrees(variance: float, s2: Sequence[float], seeds: Sequence[int], v: float, v_df: int) -> float:
+def _deciding(rest_N: Floats) -> float:
+    """Return k of the module's docstring: how many examples carry the variance."""
+    squares_N = rest_N**2
+    fourth = float((squares_N**2).sum())
+    return float(squares_N.sum()) ** 2 / fourth if fourth > 0 else 0.0
+
+
+def _leaning(deciding: float) -> float:
+    """Return w of the module's docstring."""
+    whole, none = DECIDING
+    return min(1.0, max(0.0, (none - deciding) / (none - whole)))
+
+
+def _below(s2: Sequence[float], seeds: Sequence[int]) -> float:
+    """Return what seeds add below the fraction bar of nu."""
+    return sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True))
+
+
+def _degrees(variance: float, seeds_below: float, fewest: int, v: float, v_df: float) -> float:
     """Return nu of the module's docstring."""
-    floor = float(min(seeds) - 1)
-    below = sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True)) + v**2 / v_df
+    floor, below = float(fewest - 1), seeds_below + v**2 / v_df
     return max(variance**2 / below, floor) if below > 0 else floor
-
-
-def _interval(
-    center: float, variance: float, nu: float, confidence: float, bounds: tuple[float, float]
-) -> tuple[float, float]:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
-    if variance == 0:
-        return center, center
-    half = float(special.stdtrit(nu, (1 + confidence) / 2)) * float(np.sqrt(variance))
-    return max(bounds[0], center - half), min(bounds[1], center + half)
-
-
-def _p_value(difference: Estimate) -> float | None:
-    if difference.variance == 0:
-        return 1.0 if difference.estimate == 0 else None
-    t = -abs(difference.estimate) / float(np.sqrt(difference.variance))
-    return float(2 * special.stdtr(difference.df, t))
 
 
 def _disagreement(by_example_N: Floats, seeds: int) -> float:

@@ -55,10 +55,15 @@ GOLDEN = {
 }
 
 
+def closed(found: statistics.Estimate) -> statistics.Estimate:
+    """Return an estimate with the interval of the closed form alone, however few examples decide it."""
+    return statistics.replace(found, few=None).at(found.confidence)
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_difference(name):
     a_RN, b_RN, expected = GOLDEN[name]
-    found = accuracy_difference(a_RN, b_RN)
+    found = closed(accuracy_difference(a_RN, b_RN))
     values = (found.estimate, found.variance, found.df, found.low, found.high, found.p)
     assert values == pytest.approx(expected, **TIGHT)
     assert found.seeds == (len(a_RN), len(b_RN))
@@ -80,8 +85,15 @@ def test_golden_parts():
 def test_golden_other_confidence():
     a_RN, b_RN, _ = GOLDEN["no seed variance left"]
     inner = accuracy_difference(a_RN, b_RN).at(0.90)
-    assert (inner.low, inner.high) == pytest.approx((0.0188850751, 0.4811149249), **TIGHT)
+    assert (closed(inner).low, closed(inner).high) == pytest.approx((0.0188850751, 0.4811149249), **TIGHT)
     assert inner == accuracy_difference(a_RN, b_RN, confidence=0.90)
+
+
+def test_golden_of_two_hundred_examples_needs_no_leaning():
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    for found in (accuracy_difference(a_RN, b_RN), accuracy_interval(a_RN)):
+        assert found.few is None
+        assert found.method == statistics.METHOD_BOTH
 
 
 def test_golden_single_model():
@@ -115,9 +127,7 @@ def test_swapping_the_models_mirrors_the_difference(pair):
     there, back = accuracy_difference(*pair), accuracy_difference(*pair[::-1])
     assert back.estimate == -there.estimate
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
-    assert (there.p is None) == (back.p is None)
-    if there.p is not None:
-        assert back.p == pytest.approx(there.p, abs=1e-12)
+    assert back.p == pytest.approx(there.p, abs=1e-9)
     assert statistics.chance_better(*pair) == pytest.approx(1 - statistics.chance_better(*pair[::-1]))
 
 
@@ -127,18 +137,19 @@ def test_bounds(pair):
     assert -1 <= difference.low <= difference.estimate <= difference.high <= 1
     assert difference.variance >= 0
     assert difference.df >= min(difference.seeds) - 1 or min(difference.seeds) == 1
-    assert difference.p is None or 0 <= difference.p <= 1
-    assert (difference.p is None) == (difference.variance == 0 and difference.estimate != 0)
+    assert difference.low < difference.high
+    assert 0 <= difference.p <= 1
     for matrix in pair:
         alone = accuracy_interval(matrix)
         assert 0 <= alone.low <= alone.estimate <= alone.high <= 1
+        assert alone.low < alone.high
         assert alone.estimate == pytest.approx(matrix.mean())
 
 
 @given(pair_of_matrices())
 def test_p_and_interval_agree(pair):
     found = accuracy_difference(*pair)
-    if found.p is not None and abs(found.p - 0.05) > 1e-9:
+    if abs(found.p - 0.05) > 1e-9:
         assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
@@ -165,21 +176,92 @@ def test_a_model_against_itself(matrix):
     assert found.low <= 0 <= found.high
 
 
-def test_no_variance_at_all():
+@pytest.mark.parametrize(("seeds", "examples"), [(10, 31), (3, 20), (1, 500)])
+def test_all_answers_right_is_wilsons_interval_with_t(seeds, examples):
+    found = accuracy_interval(np.ones((seeds, examples)))
+    t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
+    low = (examples + z**2 / 2 - t * z / 2) / (examples + z**2)
+    assert (found.low, found.estimate, found.high) == (pytest.approx(low, **TIGHT), 1.0, 1.0)
+    # Wilson's own, with z for t, is somewhat narrower.
+    wilson_low, _ = statistics.wilson_interval(examples, examples)
+    assert wilson_low - 0.01 < found.low < wilson_low
+    assert statistics.METHOD_FEW in found.method
+
+
+def test_one_run_with_few_wrong_answers_is_wilsons_interval_with_t():
+    right_RN = np.ones((1, 60), int)
+    right_RN[0, :4] = 0
+    found = accuracy_interval(right_RN)
+    # Wilson's formula, with the variance of a sample and t where it multiplies.
+    z, t, share = stats.norm.ppf(0.975), stats.t.ppf(0.975, 59), 56 / 60
+    center = (share + z**2 / 120) / (1 + z**2 / 60)
+    half = t / (1 + z**2 / 60) * np.sqrt(share * (1 - share) / 59 + z**2 / 4 / 60**2)
+    assert (found.low, found.high) == pytest.approx((center - half, center + half), **TIGHT)
+
+
+@pytest.mark.parametrize("examples", [31, 100, 500])
+def test_models_that_never_differ_have_tangos_interval_with_t(examples):
+    right_RN = np.ones((10, examples), int)
+    found = accuracy_difference(right_RN, right_RN)
+    t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
+    assert found.p == 1.0
+    assert (found.low, found.high) == pytest.approx((-t * z / (examples + z**2), t * z / (examples + z**2)), **TIGHT)
+    verdict = statistics.verdict(found, found.p)
+    assert verdict.finding is (Finding.EQUIVALENT if examples == 500 else Finding.INCONCLUSIVE)
+
+
+def test_models_that_always_differ_are_tested_all_the_same():
     right, wrong = np.ones((5, 4), int), np.zeros((5, 4), int)
-    assert accuracy_difference(right, right).p == 1.0
     apart = accuracy_difference(right, wrong)
-    assert (apart.low, apart.estimate, apart.high, apart.p) == (1.0, 1.0, 1.0, None)
-    assert statistics.verdict(apart, None).finding is Finding.UNDEFINED
+    assert (apart.estimate, apart.high) == (1.0, 1.0)
+    # By an exact test four of four differ by chance with p = 0.125.
+    assert apart.low < 0
+    assert 0.05 < apart.p < 0.125
+    many = accuracy_difference(np.ones((5, 400)), np.zeros((5, 400)))
+    assert many.low > 0.98
+    assert many.p < 1e-10
+
+
+@given(st.integers(3, 9), st.integers(2, 300))
+def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(discordant, concordant):
+    # One run each, all differences on one side: McNemar's exact test knows nothing of the concordant ones.
+    a_RN = np.ones((1, discordant + concordant), int)
+    b_RN = a_RN.copy()
+    b_RN[0, :discordant] = 0
+    assert accuracy_difference(a_RN, b_RN).p > 0.6 * statistics.mcnemar(discordant, 0)
+
+
+def test_leaning_begins_without_a_jump():
+    # One more review answered wrongly at a time: no end moves by more than some reviews are worth.
+    right_N = np.ones(2000, int)
+    ends = []
+    for wrong in range(61):
+        right_N[:wrong] = 0
+        found = accuracy_interval(np.tile(right_N, (5, 1)))
+        assert (found.few is None) == (wrong > 33)  # k is a little above the count
+        ends.append((found.low, found.high))
+    assert np.abs(np.diff(ends, axis=0)).max() < 3 / 2000
+    assert (np.diff(ends, axis=0) < 0).all(axis=1).sum() >= 59  # all right twice: high is 1
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.01, 0.03])
+def test_examples_that_can_show_equivalence(margin):
+    least = statistics.examples_for_equivalence(margin)
+    assert statistics.can_show_equivalence(least, margin)
+    assert not statistics.can_show_equivalence(least - 1, margin)
+    assert least > 1 / margin  # one review weighs less than the margin
+    same_RN = np.ones((10, least - 1))
+    assert accuracy_difference(same_RN, same_RN, confidence=0.9).high >= margin
 
 
 def test_one_seed_has_an_interval_over_examples_only():
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    a_RN, b_RN = np.tile(a_RN, (1, 5)), np.tile(b_RN, (1, 5))
     alone = accuracy_interval(a_RN[:1])
     assert alone.standing is Standing.EXAMPLES_ONLY
     assert alone.method == statistics.METHOD_EXAMPLES
-    deviation = a_RN[0].std(ddof=1) / np.sqrt(200)
-    low, high = stats.t.interval(0.95, 199, loc=0.93, scale=deviation)
+    deviation = a_RN[0].std(ddof=1) / np.sqrt(1000)
+    low, high = stats.t.interval(0.95, 999, loc=0.93, scale=deviation)
     assert (alone.low, alone.high) == pytest.approx((low, high), **TIGHT)
     assert statistics.seed_deviation(a_RN[:1]) is None
     assert statistics.raw_deviation(a_RN[:1]) is None
@@ -263,10 +345,9 @@ def test_more_seeds_detect_less_until_examples_are_the_limit():
 def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate:
     """Return a difference of the given size and standard error."""
     plain = statistics.Estimate(
-        theta, theta, theta, 0.95, deviation**2, 40.0, None, (seeds, seeds), 2000, statistics.METHOD_BOTH
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
     )
-    p = float(2 * stats.t.sf(abs(theta) / deviation, 40))
-    return statistics.replace(plain.at(0.95), p=p)
+    return plain.at(0.95)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +413,17 @@ def probit_runs(rng, seeds, examples=800, churn=0.35, seed_effect=0.02):
         ease_N + churn * rng.normal(size=(seeds, examples)) + seed_effect * rng.normal(size=(seeds, 1))
     )
     return latent_RN > 0
+
+
+@pytest.mark.parametrize("positive", [0, 3, 400])
+def test_f1_has_a_width_where_every_run_answers_alike(positive):
+    label_N = (np.arange(800) < positive).astype(int)
+    found = statistics.f1_interval(np.tile(label_N == 1, (5, 1)), label_N, np.random.default_rng(0))
+    assert found.estimate == (1.0 if positive else 0.0)
+    assert 0 <= found.low < found.high <= 1
+    # Not narrower than Wilson's of so many positive examples: the 800 do not make three of them many.
+    if positive:
+        assert found.low <= positive / (positive + stats.norm.ppf(0.975) ** 2) + 1e-6
 
 
 def test_f1_interval_is_seeded_and_its_seed_matters():

@@ -508,11 +508,43 @@ def test_few_seeds_say_less(seeds, caution, verdict):
     assert (writeup.rows[0].deviation.text == MISSING) == (seeds == 1)
 
 
+def test_all_reviews_answered_rightly_are_no_certainty_and_no_equivalence():
+    few = TestSet.draw(31)
+    few = replace(few, ease_N=np.full(31, 20.0))  # so easy that no run errs
+    store, studies = three_models(seeds=10, test_set=few)
+    writeup = build(studies, store)
+    for row in writeup.rows:
+        assert row.accuracy.value == 1.0
+        assert row.accuracy.low < 0.9
+        assert row.f1.low < 0.9
+    for pair in writeup.comparisons:
+        assert pair.finding == Finding.INCONCLUSIVE.value
+        assert "Equivalence within 1.0 points could not have been shown: it takes at least 269" in said(pair.sentence)
+        assert "difference of 0.0 points" not in said(pair.sentence)
+    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(writeup.missing)
+
+
+@pytest.mark.parametrize("size", [199, 200])
+def test_few_test_reviews_are_said_up_to_two_hundred(size):
+    store, studies = three_models(test_set=TestSet.draw(size))
+    assert ("The test reviews are few: 199" in all_said(build(studies, store).missing)) == (size == 199)
+
+
+def test_the_seeds_stand_beside_their_deviation(three):
+    store, studies, writeup = three
+    for study, row in zip(studies, writeup.rows, strict=True):
+        accuracies = correct(store, study).mean(1)
+        assert [end.value for end in row.extremes] == [accuracies.min(), accuracies.max()]
+        assert row.extremes[0].method == "lowest of 5 seeds"
+    store, studies = three_models(seeds=1)
+    assert all(row.extremes == () for row in build(studies, store).rows)
+
+
 def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pair:
     estimate = Estimate(
-        theta, theta, theta, 0.95, deviation**2, 40.0, None, (seeds, seeds), 2000, statistics.METHOD_BOTH
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
     ).at(0.95)
-    p = min(1.0, factor * statistics._p_value(estimate)) if seeds >= 5 else None
+    p = min(1.0, factor * estimate.p) if seeds >= 5 else None
     design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
     found = statistics.verdict(estimate, p, margin)
     return Pair("pair.a.b", "Alpha", "Beta", estimate, p, family, found, design, ("r",))

@@ -51,6 +51,8 @@ class Row:
     seeds: Number
     accuracy: Number
     deviation: Number
+    extremes: tuple[Number, ...]
+    """Accuracies of the lowest and of the highest seed; empty for one run."""
     f1: Number
     precision: Number
     recall: Number

@@ -33,7 +33,6 @@ BECOMES: Mapping[str, tuple[str, str]] = {
     Finding.EQUIVALENT.value: ("does not hold up", "does not hold up"),
     Finding.INCONCLUSIVE.value: ("stays open", "stays open"),
     Finding.TOO_FEW_SEEDS.value: ("stays open", "stays open"),
-    Finding.UNDEFINED.value: ("stays open", "stays open"),
 }
 """Finding -> what becomes of the claim where the bidirectional model has the higher mean, and where it has not."""
 

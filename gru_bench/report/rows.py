@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gru_bench import metrics
-from gru_bench.report.confirmed import Group, Store, fingerprint, free_name
+from gru_bench.report.confirmed import Group, Store, families, fingerprint, free_name
 from gru_bench.report.contents import BaselineRow, Row, RunLink, Setting
 from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, plain, slug
 from gru_bench.report.partial import study_baselines
@@ -22,7 +22,9 @@ from gru_bench.results import Baseline
 from gru_bench.statistics import Standing, accuracy_interval, f1_interval, seed_deviation
 from gru_bench.tracking import LoggedStudy
 
-DEVIATION = "standard deviation over seeds in points, noise of the test set taken out"
+DEVIATION = "part of the standard deviation over seeds that the noise of the test set does not explain, in points"
+FEW_REVIEWS = 200
+"""Test reviews below which a report says that they are few."""
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
 
 
@@ -66,6 +68,10 @@ def row_of(group: Group, store: Store) -> Row:
             "deviation", deviation, "percent",
             DEVIATION + still, decimals=2,
         ),
+        extremes=tuple(
+            group.number(f"{name}-seed", float(accuracy), "percent", f"{name} of {seeds} seeds")
+            for name, accuracy in (("lowest", correct_RN.mean(1).min()), ("highest", correct_RN.mean(1).max()))
+        ) if seeds > 1 else (),
         f1=group.estimate("f1", f1),
         precision=of_seeds("precision", "precision", "percent"),
         recall=of_seeds("recall", "recall", "percent"),
@@ -110,6 +116,23 @@ def caution(group: Group) -> Sentence:
             return (f"{group.label} rests on ", seeds, " seeds: too few for a verdict.")
         case _:
             return ()
+
+
+def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
+    """Return what test sets of few reviews do not allow, one sentence for each."""
+    said = []
+    for place, members in enumerate(families(groups), start=1):
+        size, runs = members[0].example_N.size, tuple(run_id for group in members for run_id in group.ids)
+        if size >= FEW_REVIEWS:
+            continue
+        whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
+        said.append((
+            f"The test reviews{whose} are few: ",
+            Number(f"few-reviews-{place}", size, "count", runs, size), ", each of them ",
+            Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review"),
+            " points of accuracy. Intervals are wide, and only large differences can be told from chance.",
+        ))  # fmt: skip
+    return tuple(said)
 
 
 def standing(rows: Sequence[Row]) -> Sentence:

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gru_bench.report.numbers import NBSP, Math, Number, Sentence, decimals_for
-from gru_bench.statistics import Design, Estimate, Finding, Standing, Verdict
+from gru_bench.statistics import (
+    Design,
+    Estimate,
+    Finding,
+    Standing,
+    Verdict,
+    can_show_equivalence,
+    examples_for_equivalence,
+)
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
@@ -118,11 +126,6 @@ def verdict_sentence(pair: Pair) -> Sentence:
                 f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
                 " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies inside.",
             )  # fmt: skip
-        case Finding.UNDEFINED:
-            return (
-                f"No test is possible between {pair.a} and {pair.b}: over the seeds and examples at hand their "
-                "difference, ", theta, " points, does not vary.",
-            )  # fmt: skip
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE:
@@ -214,8 +217,16 @@ def _inconclusive(pair: Pair) -> Sentence:
                    "pairs tested together"),
             " pairs one such finding may be chance.",
         )
+    unable: Sentence = ()
+    examples, margin = pair.difference.examples, pair.verdict.margin
+    if not can_show_equivalence(examples, margin):
+        unable = (" Equivalence within ", pair.margin, " points could not have been shown: it takes at least ",
+                  Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
+                         method="fewest test reviews that show equivalence where no answer differs"),
+                  " test reviews, and here are ",
+                  Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")  # fmt: skip
     return (
-        f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach,
+        f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach, *unable,
     )  # fmt: skip
 
 

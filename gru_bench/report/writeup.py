@@ -33,7 +33,7 @@ from gru_bench.report.margin import Margin, margin_of
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.partial import unfinished, what_is_missing
 from gru_bench.report.reproductions import reproductions
-from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, row_of, standing
+from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, few_reviews, row_of, standing
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
 from gru_bench.report.settling import fresh_for_all, settling_commands
@@ -107,6 +107,7 @@ def build(
         )
     rows = tuple(row_of(group, store) for group in gathered)
     gaps += [said for group in gathered if (said := caution(group))]
+    gaps += few_reviews(gathered)
     run_ids = [run.run_id for group in gathered for run in group.runs]
     histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
     evidence = Evidence(studies, gathered, store, histories)
@@ -321,9 +322,12 @@ def _methods(
         *([(
             "Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
             "together: a sum of the variance over examples and of the part of the variance over seeds that is no "
-            "noise of the test set, with Satterthwaite's degrees of freedom.",
+            "noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are answered wrongly, "
+            "or differently by two models, they lean on Wilson's interval, which has a width even where none is.",
         )] if sure else []),
-        ("The deviation over seeds is given with the noise of the test set taken out.",),
+        ("Accuracies of single seeds differ by the luck of a seed and, each measured on the same limited test set, by "
+         "noise. The seed deviation is the part that this noise does not explain; the lowest and the highest seed "
+         "stand beside it.",),
         ("F1 is that of the positive class"
          + ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
             "from a fixed seed." if sure else "."),),
