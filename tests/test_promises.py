@@ -55,6 +55,17 @@ def test_intervals_hold_the_truth(promises, seeds, examples):
     assert family <= 0.085
 
 
+@pytest.mark.parametrize(
+    ("seeds", "examples", "accuracy"),
+    [(10, 31, 1.0), (3, 20, 0.99), (10, 31, 0.96), (5, 50, 0.98), (3, 100, 0.9), (10, 200, 0.5), (10, 500, 0.93)],
+)
+def test_intervals_hold_the_truth_where_few_reviews_decide(promises, seeds, examples, accuracy):
+    repetitions = 300
+    held = promises.few_held(seeds, examples, accuracy, repetitions, np.random.default_rng([seeds, examples]))
+    # Promised are 94 %; the standard error of a share of 95 % is 1.3 points here.
+    assert (held / repetitions > 0.91).all()
+
+
 def test_another_seed_gives_other_draws(promises):
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
