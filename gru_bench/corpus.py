@@ -102,6 +102,8 @@ class Corpus:
     """Training and validation reviews left out because the given test split has the same text."""
     contradictions: int
     """Those of both kinds whose label is not that of the review kept."""
+    available: int | None
+    """Reviews before any limit, each text once; None where an earlier version has built the cache."""
     folder: Path
     """The cache folder of this corpus."""
 
@@ -184,6 +186,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
         repeats_removed=about["repeats_removed"],
         test_repeats_removed=about["test_repeats_removed"],
         contradictions=about["contradictions"],
+        available=about.get("available"),
         folder=folder)
 
 
@@ -311,7 +314,8 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
     _need_both_labels(rows.label_N[positions["train"]], f"the training split of {source.where}")
     fingerprint = _write(folder, rows, digests, positions)
     about = {"fingerprint": fingerprint, "repeats_removed": unique.repeats_removed,
-             "test_repeats_removed": unique.test_repeats_removed, "contradictions": unique.contradictions}
+             "test_repeats_removed": unique.test_repeats_removed, "contradictions": unique.contradictions,
+             "available": len(unique.rows)}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 

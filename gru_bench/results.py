@@ -138,6 +138,9 @@ class DataSummary:
     """Share of the reviews cut to `max_length`."""
     wordless: Mapping[str, int] = field(default_factory=dict)
     """Split -> reviews without one word that has a vector: each is read as one step of padding, and counted."""
+    available: int | None = None
+    """Reviews that the data holds, each text once: those of the splits, and those that a limit holds back. None where
+    it was not logged."""
 
 
 @dataclass(frozen=True)

@@ -251,6 +251,7 @@ def test_a_limit_draws_by_hash_and_moves_none(tmp_path):
     assert some == some | fewer
     assert set(some) != set(list(whole)[:150])
     assert load(name, tmp_path, limit=9999).fingerprint == load(name, tmp_path).fingerprint
+    assert {load(name, tmp_path, limit=limit).available for limit in (None, 75)} == {len(whole)}
 
 
 def test_a_limit_keeps_given_splits_in_proportion(tmp_path):

@@ -14,10 +14,12 @@ import gru_bench.report.__main__ as report_command
 import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import record, render, verify
+from gru_bench.report.markdown import markdown
 from gru_bench.report.picture import Picture
 from gru_bench.report.writeup import build
 from gru_bench.sweep.spec import load_study
 from tests.report_fakes import BEST, FakeStore, TestSet, add_study, three_models
+from tests.test_render import html_numbers, tex_numbers
 from tests.test_writeup import said
 
 
@@ -220,3 +222,83 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     record.write(writeup, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
+
+
+def limited(study, limit=100, available=None, command=None):
+    """The same study, begun with data.limit, and the reviews that its data is known to hold."""
+    runs = tuple(replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)
+    data = replace(study.summary.data, train=limit * 8 // 10, validation=limit // 10, test=limit // 10,
+                   available=available)  # fmt: skip
+    study = replace(study, confirms=runs, summary=replace(study.summary, data=data))
+    return study if command is None else typed(study, command)
+
+
+@pytest.fixture
+def short_of_reviews():
+    """Two studies that no number of seeds would tell apart on their 500 test reviews."""
+    store = FakeStore()
+    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
+        add_study(store, name, {name: skill}, test_set=TestSet.draw(500), purpose=name)
+    return store, store.by_experiment["movie-reviews"]
+
+
+@pytest.mark.parametrize(("available", "words", "gathers"), [
+    (None, "data.limit let in 5,000 reviews of the data: lift it first, by --set data.limit=none under another "
+           "--study-name – and only where that is not enough, gather more labelled reviews", True),
+    (10_000, "data.limit let in 5,000 of the 10,000 reviews of the data: lift it first, by --set data.limit=none "
+             "under another --study-name – about 1,000 are then for the test, which is not enough: gather", True),
+    (900_000, "about 90,000 are then for the test, which is enough.", False),
+])  # fmt: skip
+def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
+    store, studies = short_of_reviews
+    writeup = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
+    text = said(writeup.comparisons[0].sentence)
+    assert words in text
+    assert ("gather" in text) == gathers
+    held = {name: value.value for name, value in writeup.data[0].facts if name == "reviews held back by data.limit"}
+    assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
+    page, paper = render.html(writeup), render.tex(writeup)
+    for shown in (page, paper["report.tex"], markdown(writeup)):
+        assert "begin the studies anew with the reviews that data.limit held back" in shown
+    shown = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
+    assert shown == list(writeup.lifting)
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
+
+
+@pytest.mark.parametrize(("limit", "taken", "available"), [(None, 5000, None), (9000, 5000, None), (5000, 5000, 5000)])
+def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken, available):
+    store, studies = short_of_reviews
+    studies = [limited(study, taken, available) for study in studies]
+    studies = [replace(study, confirms=tuple(
+        replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
+    writeup = build(studies, store, margin=0.012)
+    assert "data.limit" not in said(writeup.comparisons[0].sentence)
+    assert ". To get them, gather more labelled reviews" in said(writeup.comparisons[0].sentence)
+    assert writeup.lifting == ()
+
+
+def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, monkeypatch, tmp_path):
+    (tmp_path / "my study.toml").write_text('models = ["scratch"]\ntrials = 0\n[data]\nlimit = 5000\n')
+    monkeypatch.chdir(tmp_path)
+    store, (one, two) = short_of_reviews
+    one = limited(one, 5000, command="run.py --study 'my study.toml' --study-name scratch --epochs 2 "
+                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+    two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
+                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+    writeup = build([one, two], store, margin=0.012, taken=["torch-whole"])
+    *sweeps, report = writeup.lifting
+    assert report == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
+                      "--tracking-uri sqlite:///x.db")  # fmt: skip
+    torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
+    assert "--limit" not in sweeps[0]
+    assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
+    assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
+    seeds = {n.value for n in writeup.comparisons[0].sentence if getattr(n, "key", "").endswith("needed-seeds")}
+    assert {torch.confirm, scratch.confirm} == seeds
+
+
+def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews):
+    store, (one, two) = short_of_reviews
+    writeup = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
+    assert "lift it first, by --set data.limit=none" in said(writeup.comparisons[0].sentence)
+    assert writeup.lifting == ()

@@ -350,6 +350,8 @@ class Writeup:
     margin: Number
     """The largest difference of no practical weight."""
     comparisons: tuple[Comparison, ...]
+    lifting: tuple[str, ...]
+    """What to type for the reviews that a limit holds back from open comparisons."""
     settling: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""
     not_compared: tuple[Sentence, ...]

@@ -52,11 +52,14 @@ def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, 
         def share(name: str, value: float, key: str = key, runs: tuple[str, ...] = runs) -> Number:
             return Number(f"{key}.{name}", value, "percent", runs, method="share, as the study logged it")
 
+        left = 0 if data.available is None else data.available - data.train - data.validation - data.test
+        held = [("reviews held back by data.limit", count("held-back", left))] if left else []
         length: Number | str = "all" if data.max_length is None else count("max-length", data.max_length)
         facts: list[tuple[str, Number | str]] = [
             ("reviews to train on", count("train", data.train)),
             ("reviews for validation", count("validation", data.validation)),
             ("reviews for the test", count("test", data.test)),
+            *held,
             ("positive over all splits, %", share("positive", data.positive_share)),
             ("exact repeats removed", count("repeats", data.repeats_removed)),
             ("training rows removed: in the test file too", count("test-repeats", data.test_repeats_removed)),

@@ -27,9 +27,18 @@ SEEDS = (10, 20, 50)
 
 
 MORE_EXAMPLES = (
-    "To get them, gather more labelled reviews and begin a study with them, under another --study-name: in a file of "
-    "their own, --test-data FILE, or in a larger --data FILE, of which a tenth is kept for the test.",
+    "gather more labelled reviews and begin a study with them, under another --study-name: in a file of "
+    "their own, --test-data FILE, or in a larger --data FILE, of which a tenth is kept for the test."
 )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many reviews of its data the setting data.limit let into a study."""
+
+    taken: int
+    whole: int | None
+    """Reviews that the data holds; None where that was not logged."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,21 @@ def fresh_seeds(pair: Pair) -> int | None:
     return None if seeds is None else max(seeds, 2 * min(pair.difference.seeds))
 
 
-def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
+def wants_examples(pair: Pair) -> bool:
+    """Return whether an open comparison takes more test examples, because no number of seeds would settle it."""
+    return pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None and fresh_seeds(pair) is None
+
+
+def needed(pair: Pair) -> tuple[int, int] | None:
+    """Return the test examples, and the seeds for each model, that would detect the margin; None where none would."""
+    at_hand = min(pair.difference.seeds)
+    for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
+        if pair.design is not None and (examples := pair.design.examples_for(pair.verdict.margin, seeds)) is not None:
+            return examples, seeds
+    return None
+
+
+def settling_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
     """Return what could settle an open comparison; empty for the other verdicts.
 
     Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
@@ -150,11 +173,11 @@ def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
     Args:
         pair: the comparison.
         together: seeds of the new confirm sets that serve all comparisons of a write-up; at least this one's.
+        limit: what held reviews of the data back, where something did.
     """
     least = fresh_seeds(pair)
     if least is None:
-        needs_examples = pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None
-        return _more_examples(pair, pair.design) if needs_examples and pair.design is not None else ()
+        return _more_examples(pair, pair.design, limit) if wants_examples(pair) and pair.design is not None else ()
     fresh, examples = max(least, together or 0), pair.difference.examples
     count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples, FRESH)
     if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
@@ -169,7 +192,7 @@ def settling_sentence(pair: Pair, together: int | None = None) -> Sentence:
     )  # fmt: skip
 
 
-def _more_examples(pair: Pair, design: Design) -> Sentence:
+def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
     floor = plain_points(
         f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
@@ -179,20 +202,41 @@ def _more_examples(pair: Pair, design: Design) -> Sentence:
     else:
         start = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples (on these, "
                  "no number of seeds would do: the limit for very many is ", floor, " points)")  # fmt: skip
-    at_hand = min(pair.difference.seeds)
-    for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
-        needed = design.examples_for(margin, seeds)
-        if needed is not None:
-            return (
-                *start, "; about ", Number(
-                    f"{pair.key}.needed-examples", -(-needed // 100) * 100, "count", pair.runs, examples,
-                    "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
-                " would do, with a new confirm set of ", Number(
-                    f"{pair.key}.needed-seeds", seeds, "count", pair.runs, examples,
-                    "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
-                " seeds for each model. ", *MORE_EXAMPLES,
-            )  # fmt: skip
-    return (*start, ". ", *MORE_EXAMPLES)
+    enough = needed(pair)
+    least: Sentence = ()
+    if enough is not None:
+        least = (
+            "; about ", Number(
+                f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
+                "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+            " would do, with a new confirm set of ", Number(
+                f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
+                "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
+            " seeds for each model",
+        )  # fmt: skip
+    if limit is None:
+        return (*start, *least, f". To get them, {MORE_EXAMPLES}")
+    return (*start, *least, ". ", *_lift_first(pair, limit, enough[0] if enough else None))
+
+
+def _lift_first(pair: Pair, limit: Limit, enough: int | None) -> Sentence:
+    """Return that reviews are held back, and what is left to gather once they are not."""
+    examples = pair.difference.examples
+
+    def count(name: str, value: int, method: str) -> Number:
+        return Number(f"{pair.key}.{name}", value, "count", pair.runs, examples, method)
+
+    start: Sentence = ("data.limit let in ", count("limited", limit.taken, "reviews of all splits"))
+    lift = f"lift it first, by --set data.limit=none under another --study-name{NBSP}–"
+    if limit.whole is None:
+        return (*start, f" reviews of the data: {lift} and only where that is not enough, {MORE_EXAMPLES}")
+    then = examples * limit.whole // limit.taken
+    method = "test reviews to be expected without the limit: those at hand, times all reviews over those let in"
+    return (
+        *start, " of the ", count("unlimited", limit.whole, "reviews that the data holds, each text once"),
+        f" reviews of the data: {lift} about ", count("unlimited-examples", then, method), " are then for the test, ",
+        "which is enough." if enough is not None and then >= enough else f"which is not enough: {MORE_EXAMPLES}",
+    )  # fmt: skip
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:

@@ -1,20 +1,25 @@
-"""What would settle the comparisons left open: new confirm sets of one size, fixed in advance, and their commands."""
+"""What would settle the comparisons left open: new confirm sets of one size, fixed in advance, or all of the reviews.
+
+And the commands for both.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from gru_bench.report.confirmed import Group
 from gru_bench.report.numbers import plain
 from gru_bench.report.partial import typed
-from gru_bench.report.sentences import Pair, fresh_seeds
+from gru_bench.report.sentences import Limit, Pair, fresh_seeds, needed, wants_examples
+from gru_bench.report.tuning import as_number
 from gru_bench.results import StudySummary
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that its new confirm set gets anew."""
+LIMIT = "data.limit"
 
 
 def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
@@ -47,15 +52,71 @@ def settling_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Coll
     for together in _alike(list(wanted.values())):
         name, command = _confirm_command(together, fresh, {*taken, *sets})
         sets[name] = command
-    if not sets:
+    return _with_report(sets, list(wanted.values()))
+
+
+def held_back(group: Group) -> Limit | None:
+    """Return what the setting data.limit let into a group's study; None where it holds nothing back."""
+    limit = as_number(group.runs[0].params.get(LIMIT))
+    if limit is None:
+        return None
+    data = group.data
+    whole = None if data is None else data.available
+    taken = int(limit) if data is None else data.train + data.validation + data.test
+    # A limit above the number of reviews takes them all.
+    return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
+
+
+def lifting_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+    """Return the commands that begin studies anew without their limit, where a comparison takes more test reviews.
+
+    Each is the study's own command, with no fewer seeds than would do, and with another name.
+
+    Args:
+        compared: each comparison with its two models' runs.
+        taken: names that studies have already.
+    """
+    seeds: dict[str, int] = {}
+    wanted: dict[str, Group] = {}
+    for pair, *both in compared:
+        if not wants_examples(pair) or not all(held_back(group) and _typed_by(group) for group in both):
+            continue
+        enough = needed(pair)
+        for group in both:
+            study = group.parent.run_id
+            wanted.setdefault(study, group)
+            seeds[study] = max(seeds.get(study, 0), enough[1] if enough else 0)
+    begun: dict[str, str] = {}
+    for study, group in wanted.items():
+        name, command = _lifting_command(group, seeds[study], {*taken, *begun})
+        begun[name] = command
+    return _with_report(begun, list(wanted.values()))
+
+
+def _lifting_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
+    """Return the name of a study on all reviews, and the command that begins it."""
+    assert group.summary is not None
+    more = seeds > len(group.summary.confirm_seeds)
+    words = _typed_by(group, ("--study-name", "--limit", *(["--confirm"] if more else [])))
+    assert words is not None
+    base = f"{group.summary.name}-whole"
+    name = next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
+    # What the file of the study says of a limit gives way to what is typed.
+    new = ["--study-name", name, "--set", f"{LIMIT}=none", *(["--confirm", str(seeds)] if more else [])]
+    return name, f"{words[0]} {shlex.join([*words[1:], *new])}"
+
+
+def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return the commands of new studies, by their names, and the one that writes these up; nothing for none."""
+    if not commands:
         return ()
-    words = [word for name in sets for word in ("--study", name)]
-    where = _tracked_at(_typed_by(next(iter(wanted.values()))) or [])
-    return (*sets.values(), f"python -m gru_bench.report {shlex.join([*words, *where])}")
+    words = [word for name in commands for word in ("--study", name)]
+    where = _tracked_at(_typed_by(groups[0]) or [])
+    return (*commands.values(), f"python -m gru_bench.report {shlex.join([*words, *where])}")
 
 
-def _typed_by(group: Group) -> list[str] | None:
-    """Return the words with which a group's study was typed, less what a new confirm set gets anew; None if unknown.
+def _typed_by(group: Group, replaced: Collection[str] = REPLACED) -> list[str] | None:
+    """Return the words with which a group's study was typed, less options that are to be replaced; None if unknown.
 
     Passwords are left out.
     """
@@ -65,9 +126,9 @@ def _typed_by(group: Group) -> list[str] | None:
     kept, skip = words[:1], False
     for word in words[1:]:
         option = word.partition("=")[0]
-        if not skip and option not in REPLACED:
+        if not skip and option not in replaced:
             kept.append(word)
-        skip = not skip and option in REPLACED and "=" not in word
+        skip = not skip and option in replaced and "=" not in word
     return kept
 
 

@@ -36,7 +36,7 @@ from gru_bench.report.reproductions import reproductions
 from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, few_reviews, row_of, standing
 from gru_bench.report.section import Evidence, Section
 from gru_bench.report.sentences import Pair, joined, settling_sentence, verdict_sentence
-from gru_bench.report.settling import fresh_for_all, settling_commands
+from gru_bench.report.settling import fresh_for_all, held_back, lifting_commands, settling_commands
 from gru_bench.report.tuning import (
     beside_homework,
     expected_best,
@@ -119,6 +119,7 @@ def build(
     under_way = {study.run.run_id for study in studies if unfinished(study)}
     done = [compared for compared in pairs if not {group.parent.run_id for group in compared[1:]} & under_way]
     fresh = fresh_for_all([pair for pair, _, _ in done])
+    names = {*taken, *(group.study for group in gathered)}
     comparisons = tuple(_comparison(*compared, fresh, compared in done) for compared in pairs)
     too_few = any(pair.verdict.finding is Finding.TOO_FEW_SEEDS for pair, _, _ in done)
     searches = searches_of(evidence, rows)
@@ -154,7 +155,8 @@ def build(
         below_baseline=below_baseline(rows, baselines),
         margin=chosen.number,
         comparisons=comparisons,
-        settling=settling_commands(done, {*taken, *(group.study for group in gathered)}),
+        lifting=lifting_commands(done, names),
+        settling=settling_commands(done, names),
         not_compared=not_compared,
         checkpoints=tested,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
@@ -223,7 +225,7 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -
         finding=pair.verdict.finding.value,
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
         sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
-                         settling_sentence(pair, fresh) if done else (), _checkpoints(pair, a, b)]),
+                         settling_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
     )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
         max_length=spec.base.data.max_length,
         cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
-        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)})
+        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
+        available=corpus.available)
 
 
 def study_summary(
