@@ -229,7 +229,29 @@ def test_unequal_budgets_are_said():
     add_study(store, "bidirectional", {"bidirectional": 0.1}, trials=40)
     text = said(build(store.by_experiment["movie-reviews"], store).budgets)
     assert "were not given the same budget" in text
-    assert "bidirectional had 40 trials of up to 4 epochs over 4 settings" in text
+    # Of forty, as many failed as in the other studies of sixteen.
+    assert "bidirectional had 32 finished trials of up to 4 epochs over 4 settings" in text
+
+
+def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
+    store = FakeStore()
+    one = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, trials=5)
+    two = add_study(store, "two", {"bidirectional": 0.1}, trials=5)
+    lowered = replace(one, summary=replace(one.summary, trials_asked=0))
+    # The same budget for each model: of five trials one failed. A number lowered later is none, nor are two models less.
+    writeup = build([lowered, two], store)
+    assert writeup.budgets == ()
+    assert "Search trials saw training and validation reviews only" in all_said(writeup.methods)
+    three = add_study(store, "three", {"rnn": 0.0}, trials=16)
+    text = said(build([lowered, two, three], store).budgets)
+    assert "one had 4 finished trials for each model of up to 4 epochs over 4 settings" in text
+    assert "two had 4 finished trials of up to 4 epochs" in text
+    assert "three had 13 finished trials of up to 4 epochs" in text
+    fewer = tuple(trial for trial in one.summary.trials if trial.model == "scratch" or trial.number == 0)
+    uneven = replace(one, summary=replace(one.summary, trials=fewer))
+    assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(build([uneven], store).budgets)
+    fixed = add_study(store, "fixed", {"rnn": 0.0}, search=False)
+    assert said(build([two, fixed], store).budgets).endswith("settings; fixed had no search.")
 
 
 def test_a_study_of_several_models_without_a_search():

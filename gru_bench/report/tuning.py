@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from gru_bench.report import published
-from gru_bench.report.confirmed import Group, free_name
+from gru_bench.report.confirmed import MODEL_NAMES, Group, free_name
 from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
 from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
 from gru_bench.report.section import Evidence, Histories
 from gru_bench.report.sentences import joined
-from gru_bench.results import TrialSummary
+from gru_bench.results import StudySummary, TrialSummary
 from gru_bench.statistics import BEST_METHOD
 from gru_bench.statistics import expected_best as best_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -146,7 +146,7 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
     """Warn where studies that stand side by side were searched with unequal effort."""
     summaries = [study.summary for study in studies if study.summary is not None]
     searched = [s for s in summaries if s.best]
-    budgets = {(s.trials_asked / max(1, len(s.models)), s.epochs, len(s.space)) for s in searched}
+    budgets = {(trials, s.epochs, len(s.space)) for s in searched for trials in _finished(s).values()}
     fixed = len(summaries) - len(searched)
     if len(budgets) <= 1 and not (fixed and searched):
         return ()
@@ -155,14 +155,37 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
     for study in studies:
         if (summary := study.summary) is None:
             continue
-        key, own = free_name(f"budget-{slug(summary.name)}", taken), (study.run.run_id,)
+        name, key, own = plain(summary.name), free_name(f"budget-{slug(summary.name)}", taken), (study.run.run_id,)
+        if not summary.best:
+            parts.append((f"{name} had no search",))
+            continue
         parts.append((
-            f"{plain(summary.name)} had ", Number(f"{key}.trials", summary.trials_asked, "count", own),
-            " trials of up to ", Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
-            Number(f"{key}.settings", len(summary.space) if summary.best else 0, "count", own), " settings",
+            f"{name} had ", *_trials_each(summary, key, own), " of up to ",
+            Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
+            Number(f"{key}.settings", len(summary.space), "count", own), " settings",
         ))  # fmt: skip
     return ("The searches were not given the same budget, and a difference may come from that: ",
             *joined(parts, "; "), ".")  # fmt: skip
+
+
+def _finished(summary: StudySummary) -> dict[str, int]:
+    """Return model -> its trials that ended whole or pruned: not the number asked for, which a later start may lower."""
+    return {model: sum(trial.model == model and trial.state in ("complete", "pruned") for trial in summary.trials)
+            for model in summary.models}  # fmt: skip
+
+
+def _trials_each(summary: StudySummary, key: str, runs: tuple[str, ...]) -> Sentence:
+    """Return how many trials of each model finished."""
+    finished = _finished(summary)
+    trials = "trial" if set(finished.values()) == {1} else "trials"
+    if len(set(finished.values())) == 1:
+        count = Number(f"{key}.trials", next(iter(finished.values())), "count", runs)
+        return (count, f" finished {trials}{' for each model' if len(finished) > 1 else ''}")
+    counts: list[Sentence] = [
+        (Number(f"{key}.trials-{slug(model)}", count, "count", runs), f" ({MODEL_NAMES.get(model, plain(model))})")
+        for model, count in finished.items()
+    ]
+    return (*joined(counts, " and "), " finished trials")
 
 
 def expected_best(group: Group) -> ExpectedBest | None:

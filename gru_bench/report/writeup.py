@@ -339,7 +339,7 @@ def _methods(
         ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
          "another: where several are of one product or by one author, intervals are too narrow.",),
     ]  # fmt: skip
-    if any(group.summary.trials_asked if group.summary else group.parent.params.get("trials", "0") != "0"
+    if any(group.summary.trials if group.summary else group.parent.params.get("trials", "0") != "0"
            for group in groups):
         said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
     if pairs:
