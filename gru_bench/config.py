@@ -161,6 +161,15 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     return validated(RunConfig, values)
 
 
+def may_be(name: str, value: Scalar) -> bool:
+    """Return whether a dotted setting may have a value, whatever the other settings are."""
+    try:
+        with_settings(RunConfig(), {name: value})
+    except UsageError:
+        return False
+    return True
+
+
 def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
     """Parse `["training.lr=1e-3", "model.readout=max"]`; `none`, `true` and numbers are recognised.
 

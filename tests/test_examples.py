@@ -16,6 +16,7 @@ from gru_bench.report.numbers import Number
 from gru_bench.report.writeup import build
 from tests.report_fakes import FakeStore, TestSet, add_study, three_models
 from tests.test_render import html_numbers, tex_numbers
+from tests.test_writeup import said
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
     right_MN = np.stack([
         np.mean([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs], axis=0) for runs in by_model
     ])  # fmt: skip
-    assert found.failed_count[1].value == (right_MN.max(0) == 0).sum() > 0
+    assert found.failed_count[0].value == (right_MN.max(0) == 0).sum() > 0
     best, worst = (part for part in found.disagreed[0].said if isinstance(part, Number) and "tokens" not in part.key)
     assert best.value - worst.value == pytest.approx(np.ptp(right_MN, axis=0).max())
     ids = [text.text.split()[1].removesuffix("</b>") for text in found.failed]
@@ -160,3 +161,96 @@ def test_one_run_of_one_model(three):
     assert found.disagreed == ()
     assert found.failed[0].text == "(no words)"
     assert found.failed_count[-1] == " test reviews are answered wrongly by the one run."
+
+
+def answered(store, studies, wrong):
+    """Let every run answer all but the first reviews rightly, and make their texts known."""
+    for study in studies:
+        for run in study.confirms:
+            p = store.kept[run.run_id, "test"]
+            right_N = np.arange(len(p)) >= wrong
+            probability_N = np.where(right_N == (p.label_N == 1), 0.9, 0.1).astype(np.float32)
+            store.kept[run.run_id, "test"] = replace(p, probability_N=probability_N)
+    store.reviews = {studies[0].run.run_id: {}}
+    return build(studies, store)
+
+
+@pytest.mark.parametrize(("models", "seeds", "wrong", "words"), [
+    (2, 2, 2, "2 of the 31 test reviews are answered wrongly by every run of every model."),
+    (2, 1, 1, "1 of the 31 test reviews is answered wrongly by every run of every model."),
+    (1, 2, 2, "2 of the 31 test reviews are answered wrongly by every run."),
+    (1, 1, 1, "1 of the 31 test reviews is answered wrongly by the one run."),
+])  # fmt: skip
+def test_reviews_that_no_run_gets_right_are_counted_in_plain_words(models, seeds, wrong, words):
+    store = FakeStore()
+    studies = [add_study(store, name, {name: 0.0}, seeds=seeds, test_set=TestSet.draw(31))
+               for name in ("torch", "scratch")[:models]]  # fmt: skip
+    (found,) = answered(store, studies, wrong).hard_reviews
+    assert said(found.failed_count) == words
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_nothing_is_said_of_reviews_where_every_run_is_right(models):
+    store = FakeStore()
+    studies = [add_study(store, name, {name: 0.0}, seeds=2, test_set=TestSet.draw(31))
+               for name in ("torch", "scratch")[:models]]  # fmt: skip
+    writeup = answered(store, studies, 0)
+    assert writeup.hard_reviews == ()
+    assert "Single reviews" not in render.html(writeup)
+    assert "no run answers" not in render.tex(writeup)["report.tex"]
+
+
+def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(three):
+    store, studies, _ = three
+    ours = FakeStore(by_experiment=store.by_experiment, metrics=store.metrics, kept=dict(store.kept))
+    right = [run.run_id for run in studies[0].confirms]
+    for run_id in right:
+        p = ours.kept[run_id, "test"]
+        ours.kept[run_id, "test"] = replace(p, probability_N=p.label_N.astype(np.float32))
+    ours.reviews = {studies[0].run.run_id: {}}
+    writeup = build(studies, ours)
+    (found,) = writeup.hard_reviews
+    assert found.disagreed
+    assert (found.failed, found.failed_count) == ((), ())
+    assert "no run answers" not in render.tex(writeup)["report.tex"]
+    assert "answered wrongly by" not in render.html(writeup)
+
+
+def with_lengths(categories_of):
+    """Studies whose test reviews have 10 or 300 tokens, and categories by length."""
+    store, studies = three_models(test_set=TestSet.draw(200))
+    for key, p in store.kept.items():
+        tokens_N = np.where(np.arange(len(p)) % 2 == 0, 10, 300).astype(np.int32)
+        category_N = np.array([categories_of(place, tokens) for place, tokens in enumerate(tokens_N)])
+        store.kept[key] = replace(p, tokens_N=tokens_N, category_N=category_N)
+    return build(studies, store)
+
+
+def test_lengths_that_are_other_categories_say_so():
+    writeup = with_lengths(lambda place, tokens: "lines" if tokens == 10 or place < 20 else "essays & more")
+    (table,) = writeup.length_tables
+    assert said(table.caution) == (
+        "Lengths and categories go together: of the reviews of 201 to 300 tokens 90.0 % are of essays & more, of "
+        "those of 10 to 25 tokens 0.0 %. A difference between lengths may be one between categories.")
+    page, paper = render.html(writeup), render.tex(writeup)
+    for shown in (page, paper["report.tex"]):
+        assert "A difference between lengths may be one between categories." in shown
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
+
+
+@pytest.mark.parametrize("categories_of", [
+    lambda place, tokens: "all",
+    lambda place, tokens: ("a", "b")[place // 2 % 2],
+    lambda place, tokens: "a" if tokens == 10 or place % 3 else "b",
+])
+def test_lengths_that_hold_all_categories_say_nothing(categories_of):
+    assert with_lengths(categories_of).length_tables[0].caution == ()
+
+
+def test_a_range_of_a_few_reviews_is_no_sign_of_mixed_lengths():
+    store, studies = three_models(test_set=TestSet.draw(200))
+    for key, p in store.kept.items():
+        few_N = np.arange(len(p)) < 9
+        store.kept[key] = replace(p, tokens_N=np.where(few_N, 300, 10).astype(np.int32),
+                                  category_N=np.where(few_N, "essays", "lines"))  # fmt: skip
+    assert build(studies, store).length_tables[0].caution == ()

@@ -81,7 +81,12 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
 
 def test_settings_beside_the_homeworks(torch):
     store, study = torch
-    table = build([study], store).beside_homework
+    alone = build([study], store)
+    assert alone.beside_homework is None
+    assert "the homework" not in render.html(alone)
+    own = add_study(store, "homework", {"scratch": 0.0}, search=False, test_set=TestSet.draw(300))
+    own = replace(own, summary=replace(own.summary, protocol="homework"))
+    table = build([study, own], store).beside_homework
     assert table.labels == ("Torch GRU",)
     assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
         "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
@@ -95,6 +100,48 @@ def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
     text = all_said(build([grown], store).missing)
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
+
+
+def space_of(study, name, range_, value):
+    best = {"training.lr": 0.002, name: value}
+    space = {"training.lr": {"low": 1e-3, "high": 1e-2, "log": True}, name: range_}
+    return replace(study, summary=replace(study.summary, space=space, best={"torch": best}))
+
+
+@pytest.mark.parametrize(("name", "range_", "value", "edge"), [
+    ("model.layers", {"low": 1, "high": 3}, 1, ""),
+    ("model.layers", {"low": 1, "high": 3}, 3, "high"),
+    ("model.layers", {"low": 2, "high": 3}, 2, "low"),
+    ("model.hidden_size", {"low": 1, "high": 90}, 2, ""),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 8, "low"),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 16, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.01, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.5, "high"),
+    ("model.dropout", {"low": 0.5, "high": np.nextafter(1.0, 0.0)}, 0.99, ""),
+    ("training.clip_norm", {"low": 1e-6, "high": 1.0, "log": True}, 1e-6, "low"),
+    ("training.patience", {"low": 1, "high": 3}, 1, ""),
+    ("training.epochs", {"low": 1, "high": 3}, 1, ""),
+    ("model.readout", {"choices": ["mean", "max"]}, "mean", ""),
+    ("model.layers", {"choices": [1, 2, 3]}, 3, ""),
+    ("embedding.trainable", {"choices": [False, True]}, True, ""),
+    ("model.gone", {"low": 1, "high": 3}, 3, ""),
+])  # fmt: skip
+def test_an_end_that_the_setting_cannot_pass_is_no_edge(torch, name, range_, value, edge):
+    store, study = torch
+    (search,) = build([space_of(study, name, range_, value)], store).searches
+    assert search.space[1].edge == edge
+    assert bool(search.edges) == bool(edge)
+
+
+def test_several_ends_are_listed(torch):
+    store, study = torch
+    ranges = {"model.layers": {"low": 1, "high": 3}, "model.hidden_size": {"low": 8, "high": 16},
+              "training.batch_size": {"low": 16, "high": 64}}  # fmt: skip
+    best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
+    wide = replace(study, summary=replace(study.summary, space=ranges, best={"torch": best}))
+    assert said(build([wide], store).searches[0].edges) == (
+        "The best values of layers, hidden size and batch size lie at an end of the ranges searched; a wider range "
+        "may hold a better one.")  # fmt: skip
 
 
 @pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])

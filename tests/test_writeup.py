@@ -208,7 +208,7 @@ def test_search_shows_promise_confirmation_and_test(three):
     assert {d.name: d.edge for d in search.space} == {
         "learning rate": "", "hidden size": "high", "readout": "", "dropout": "",
     }  # fmt: skip
-    assert said(search.edges).startswith("The best hidden size lies at the end of the range searched")
+    assert said(search.edges).startswith("The best value of hidden size lies at an end of the range searched; a")
     assert search.importance_method.startswith("PED-ANOVA")
 
 
@@ -238,7 +238,7 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
     one = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, trials=5)
     two = add_study(store, "two", {"bidirectional": 0.1}, trials=5)
     lowered = replace(one, summary=replace(one.summary, trials_asked=0))
-    # The same budget for each model: of five trials one failed. A number lowered later is none, nor are two models less.
+    # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
     writeup = build([lowered, two], store)
     assert writeup.budgets == ()
     assert "Search trials saw training and validation reviews only" in all_said(writeup.methods)

@@ -171,6 +171,8 @@ class LengthTable:
     key: str
     labels: tuple[str, ...]
     bins: tuple[LengthBin, ...]
+    caution: Sentence
+    """That lengths go with categories, where they do."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ class HardReviews:
     disagreed: tuple[Review, ...]
     failed: tuple[Review, ...]
     failed_count: Sentence
+    """Empty where some run answers each review rightly."""
 
 
 @dataclass(frozen=True)

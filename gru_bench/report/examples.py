@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gru_bench import metrics
 from gru_bench.report.confirmed import Group, Store, families, free_name
@@ -36,6 +37,10 @@ HARD = 6
 WIDTH = 200
 """Characters shown of a review."""
 UNCATEGORISED = "(none)"
+LEAST_MIXED = 10
+"""Reviews of a range of lengths below which the shares of its categories say little."""
+MIXED = 0.5
+"""Difference in the share of a category between two ranges of length from which on one may stand for the other."""
 
 
 def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
@@ -84,8 +89,44 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
                 tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
             ))  # fmt: skip
         if len(bins) > 1:
-            tables.append(LengthTable(key, tuple(group.label for group in members), tuple(bins)))
+            labels = tuple(group.label for group in members)
+            tables.append(LengthTable(key, labels, tuple(bins), _mixed(members[0], key, place_N, bins)))
     return tuple(tables)
+
+
+def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[LengthBin]) -> Sentence:
+    """Return that lengths go with categories, by the category whose share differs most; empty where they do not.
+
+    Args:
+        first: gives the categories.
+        key: of the table.
+        place_N: the range that each test review lies in.
+        bins: the ranges, in order.
+    """
+    names, category_N = np.unique(first.category_N, return_inverse=True)
+    counts_BC = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
+                          for place in np.unique(place_N)])  # fmt: skip
+    large = np.flatnonzero(counts_BC.sum(axis=1) >= LEAST_MIXED)
+    if large.size < 2:
+        return ()
+    share_BC = counts_BC[large] / counts_BC[large].sum(axis=1, keepdims=True)
+    category = int(np.ptp(share_BC, axis=0).argmax())
+    if np.ptp(share_BC[:, category]) < MIXED:
+        return ()
+
+    def part(end: str, row: int) -> tuple[Number, LengthBin]:
+        size = int(counts_BC[large[row]].sum())
+        share = Number(f"{key}.mixed-{end}", float(share_BC[row, category]), "percent", first.ids, size,
+                       "share of this category")  # fmt: skip
+        return share, bins[large[row]]
+
+    (most, here), (least, there) = (
+        part("most", int(share_BC[:, category].argmax())), part("least", int(share_BC[:, category].argmin())))
+    return (
+        "Lengths and categories go together: of the reviews of ", here.low, " to ", here.high, " tokens ", most,
+        f"{NBSP}% are of {plain(str(names[category])) or UNCATEGORISED}, of those of ", there.low, " to ", there.high,
+        " tokens ", least, f"{NBSP}%. A difference between lengths may be one between categories.",
+    )  # fmt: skip
 
 
 def reliability(group: Group) -> Reliability:
@@ -122,7 +163,6 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
                       if (texts := store.texts(run, "test")) is not None), None)  # fmt: skip
         if texts is None:
             continue
-        key = f"reviews-{len(found) + 1}"
         right_MN = np.stack([group.correct_RN.mean(0) for group in members])
         wrong_N = np.flatnonzero(right_MN.max(0) == 0)
         # The more confident the mistake, the more it tells; ties in the order of the ids.
@@ -130,22 +170,30 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
         failed = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")][:HARD]
         spread_N = np.ptp(right_MN, axis=0)
         apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
-        ids = tuple(run_id for group in members for run_id in group.ids)
-        size = members[0].example_N.size
-        whole = Number(f"{key}.all", size, "count", ids, size, "test reviews")
+        if not apart and not wrong_N.size:
+            continue
+        key = f"reviews-{len(found) + 1}"
         found.append(HardReviews(
             key,
             tuple(_review(texts, members, right_MN, int(place), f"{key}.apart-{rank}", True)
                   for rank, place in enumerate(apart, start=1)),
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
-            ("No run of any model answers ",
-             Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in every run"),
-             " of the ", whole, " test reviews rightly.") if len(members) > 1 or len(ids) > 1 else
-            (Number(f"{key}.failed", wrong_N.size, "count", ids, size, "wrong in the one run"),
-             " of the ", whole, " test reviews are answered wrongly by the one run."),
+            _failed(members, wrong_N.size, key) if wrong_N.size else (),
         ))  # fmt: skip
     return tuple(found)
+
+
+def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
+    """Return how many test reviews no run answers rightly."""
+    ids = tuple(run_id for group in members for run_id in group.ids)
+    size = members[0].example_N.size
+    runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
+    return (
+        Number(f"{key}.failed", count, "count", ids, size, f"wrong in {runs}"), " of the ",
+        Number(f"{key}.all", size, "count", ids, size, "test reviews"),
+        f" test reviews {'is' if count == 1 else 'are'} answered wrongly by {runs}.",
+    )  # fmt: skip
 
 
 def _review(

@@ -135,6 +135,11 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
     return 4
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
+
+
 def file_name(name: str) -> str:
     """Return what to call a file, or anything else that has a name: without the folders it lies in."""
     return plain(name.replace("\\", "/").rstrip("/").rpartition("/")[2])

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gru_bench.config import may_be
 from gru_bench.report import published
 from gru_bench.report.confirmed import MODEL_NAMES, Group, free_name
 from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
-from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.numbers import NBSP, Number, Sentence, listed, plain, slug
 from gru_bench.report.section import Evidence, Histories
 from gru_bench.report.sentences import joined
 from gru_bench.results import StudySummary, TrialSummary
@@ -66,7 +67,7 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
             setting_name(name), _range_text(range_), setting(group, f"{part}.best", best[name]),
             group.number(f"{part}.importance", importance.get(name), "percent", plain(summary.importance_method),
                          decimals=0),
-            _edge(range_, best[name]),
+            _edge(name, range_, best[name]),
         ))  # fmt: skip
     at_kept = [value for run in group.runs if (value := _kept_accuracy(run, histories)) is not None]
     best_value, own = summary.best_value.get(group.model), (group.parent.run_id,)
@@ -81,8 +82,9 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
     edges = [d.name for d in space if d.edge]
     edge: Sentence = ()
     if edges:
-        edge = (f"The best {' and '.join(edges)} {'lies' if len(edges) == 1 else 'lie'} at the end of the range "
-                "searched; a wider range may hold a better one.",)  # fmt: skip
+        one = len(edges) == 1
+        edge = (f"The best value{'s' * (not one)} of {listed(edges)} lie{'s' * one} at an end of the "
+                f"range{'s' * (not one)} searched; a wider range may hold a better one.",)  # fmt: skip
     return Search(
         key=group.key,
         label=group.label,
@@ -130,16 +132,19 @@ def _range_text(range_: Mapping[str, Any]) -> str:
     return f"{low} to {high}{', log scale' if range_.get('log') else ''}"
 
 
-def _edge(range_: Mapping[str, Any], value: object) -> str:
-    """Return `low` or `high` where a value lies in the outer twentieth of its range."""
+def _edge(name: str, range_: Mapping[str, Any], value: object) -> str:
+    """Return `low` or `high` where a value lies in the outer twentieth of its range, and the setting can go beyond."""
     number = as_number(value)
     if number is None or "low" not in range_ or range_["low"] == range_["high"]:
         return ""
     low, high = float(range_["low"]), float(range_["high"])
+    beyond = {"low": (low - 1, math.nextafter(low, -math.inf)), "high": (high + 1, math.nextafter(high, math.inf))}
     if range_.get("log"):
         low, high, number = float(np.log(low)), float(np.log(high)), float(np.log(number))
     share = (number - low) / (high - low)
-    return "low" if share < 0.05 else "high" if share > 0.95 else ""
+    edge = "low" if share < 0.05 else "high" if share > 0.95 else ""
+    # Of the two values beyond, whole numbers can have the first, others the second.
+    return edge if edge and any(may_be(name, one) for one in beyond[edge]) else ""
 
 
 def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
@@ -169,7 +174,7 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
 
 
 def _finished(summary: StudySummary) -> dict[str, int]:
-    """Return model -> its trials that ended whole or pruned: not the number asked for, which a later start may lower."""
+    """Return model -> its trials that ended, whole or pruned: the number asked for may have been lowered later."""
     return {model: sum(trial.model == model and trial.state in ("complete", "pruned") for trial in summary.trials)
             for model in summary.models}  # fmt: skip
 
@@ -235,7 +240,7 @@ def _refusal(group: Group) -> str:
 
 
 def beside_homework(groups: Sequence[Group]) -> BesideTable | None:
-    """Return the settings of tuned models beside the homework's; None where none was tuned."""
+    """Return the settings of tuned models beside the homework's that stands with them; None where none was tuned."""
     tuned = [group for group in groups if group.summary is not None and group.summary.best.get(group.model)]
     settings = []
     for name, theirs in HOMEWORK.items():

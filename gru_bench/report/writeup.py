@@ -167,7 +167,7 @@ def build(
         searches=searches,
         expected_best=tuple(found for group in gathered if (found := expected_best(group)) is not None),
         no_expected_best=no_expected_best(gathered),
-        beside_homework=beside_homework(gathered),
+        beside_homework=beside_homework(gathered) if reproduced else None,
         budgets=unequal_budgets(studies),
         data=data,
         counts=run_counts(studies),
