@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 import gru_bench.tracking
 from gru_bench import statistics
@@ -116,10 +117,19 @@ def command(monkeypatch):
 def test_it_writes_and_says_where(store, command, capsys, tmp_path):
     assert command(store) == 0
     assert (tmp_path / "reports" / "movie-reviews" / "report.html").is_file()
-    out = capsys.readouterr().out.replace("\n", " ")
-    assert "wrote reports/movie-reviews/report.html" in out
-    assert "wrote reports/movie-reviews/report.tex" in out
+    out = capsys.readouterr().out
+    page = tmp_path / "reports" / "movie-reviews" / "report.html"
+    assert f"wrote reports/movie-reviews/report.html: {page.resolve().as_uri()}\n" in out
+    assert "and beside it report.tex, numbers.json, report.md, tables and figures\n" in out
     assert "there are others (--experiment): reviews.csv" in out
+    # What was found, as the page says it.
+    soup = BeautifulSoup(page.read_text(), "html.parser")
+    shown = [item.get_text().replace("\xa0", " ") for item in soup.select(".verdicts li, .warning li")]
+    lines = out.splitlines()
+    assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == shown
+    care = lines.index("to be read with care:")
+    assert lines[care + 1] == "- The study early is left out: it has no complete confirm run yet."
+    assert any("Test accuracy" in line for line in lines[:care])
 
 
 def test_a_folder_is_named_after_the_studies_or_by_the_user(store, command, tmp_path):

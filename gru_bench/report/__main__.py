@@ -13,6 +13,7 @@ from gru_bench import cli
 from gru_bench.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
+    from gru_bench.report.contents import Writeup
     from gru_bench.report.numbers import Sentence
     from gru_bench.tracking import LoggedStudy
 
@@ -93,13 +94,25 @@ def report(
         written = [*render.write(whole, folder), *record.write(whole, folder)]
     except PermissionError as error:
         raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
-    for path in written:
-        if path.parent == folder:
-            console.print(f"wrote {path}", markup=False)
+    for line in in_short(whole):
+        console.print(line, markup=False)
+    page, *others = sorted((path for path in written if path.parent == folder), key=lambda path: path.suffix != ".html")
+    console.print(f"wrote {page}: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
+    console.print(f"and beside it {', '.join(path.name for path in others)}, tables and figures", markup=False)
     if pdf:
         from gru_bench.report import typeset
 
-        console.print(f"wrote {typeset.pdf(folder)}", markup=False)
+        console.print(f"wrote {typeset.pdf(folder)}", markup=False, soft_wrap=True)
+
+
+def in_short(whole: Writeup) -> list[str]:
+    """Return what a page says first, as lines for a terminal."""
+    from gru_bench.report.numbers import NBSP, in_text
+
+    care = [*whole.missing, *([whole.budgets] if whole.budgets else [])]
+    lines = [f"- {in_text(sentence)}" for sentence in (*whole.summary, *whole.below_baseline)]
+    lines += ["to be read with care:"] * bool(care) + [f"- {in_text(sentence)}" for sentence in care]
+    return [line.replace(NBSP, " ") for line in lines]
 
 
 def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:

@@ -82,6 +82,11 @@ Sentence = tuple["str | Number | Math", ...]
 """Text with numbers and formulas in it; each renderer escapes the text, marks the numbers and sets the formulas."""
 
 
+def in_text(sentence: Sentence) -> str:
+    """Return a sentence without the marks of its numbers."""
+    return "".join(part if isinstance(part, str) else part.text for part in sentence)
+
+
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
     """Return a value as text; negative numbers carry a true minus sign."""
     if value is None or not math.isfinite(value):

@@ -30,7 +30,7 @@ from gru_bench.report.insight import insight_section
 from gru_bench.report.inventory import data_views, known_runs, run_counts, study_view
 from gru_bench.report.learning import learning_curve
 from gru_bench.report.margin import Margin, margin_of
-from gru_bench.report.numbers import NBSP, Number, Sentence, plain, slug
+from gru_bench.report.numbers import NBSP, Number, Sentence, in_text, plain, slug
 from gru_bench.report.partial import unfinished, what_is_missing
 from gru_bench.report.reproductions import reproductions
 from gru_bench.report.rows import DEVIATION, baseline_rows, below_baseline, caution, few_reviews, row_of, standing
@@ -174,9 +174,7 @@ def build(
         runs=known_runs(studies, store),
         methods=_methods(gathered, pairs, chosen),
         sections=tuple(section for section in sections if section is not None),
-        source=Source(_address(tracking_uri), tuple(
-            "".join(part if isinstance(part, str) else part.text for part in sentence) for sentence in missing),
-            tuple(sorted(taken)), checkpoints),
+        source=Source(_address(tracking_uri), tuple(map(in_text, missing)), tuple(sorted(taken)), checkpoints),
     )  # fmt: skip
 
 
