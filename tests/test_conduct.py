@@ -137,6 +137,14 @@ def test_one_that_ends_well_in_between_speaks_for_the_rest(easy_csv: Path, well:
     assert found["complete"] + found["pruned"] == 2
 
 
+def test_a_pruned_trial_says_by_what(easy_csv: Path) -> None:
+    swept(easy_csv, Script(WELL, (EPOCH, WasPruned()), WELL, WELL, WELL))
+    store = Store()
+    (study,) = store.studies(store.experiments()[0])
+    reasons = {run.reason for run in study.trials} - {""}
+    assert reasons == {"pruned after epoch 1 by the median pruner: behind earlier trials"}
+
+
 def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, asked = open_storage("optuna.journal"), []
     monkeypatch.setattr("gru_bench.sweep.runner.stages", lambda *_, texts: asked.append(texts) or [])

@@ -102,6 +102,37 @@ def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
 
 
+def importance_of(study, method):
+    """The same search, with the shares of importance that a method gives, or none."""
+    shares = {"torch": {"training.lr": 0.7, "model.hidden_size": 0.3}} if method else {}
+    return replace(study, summary=replace(study.summary, importance=shares, importance_method=method))
+
+
+@pytest.mark.parametrize(("methods", "named"), [
+    (("", "PED-ANOVA"), "(PED-ANOVA)"),
+    (("PED-ANOVA", ""), "(PED-ANOVA)"),
+    (("PED-ANOVA", "PED-ANOVA"), "(PED-ANOVA)"),
+    (("PED-ANOVA", "fANOVA"), "(PED-ANOVA, fANOVA)"),
+    (("", ""), ""),
+])
+def test_the_method_of_importance_is_named_wherever_there_is_one(torch, methods, named):
+    store, study = torch
+    other = add_study(store, "other", {"torch": 0.0}, test_set=TestSet.draw(300))
+    writeup = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
+    for text in (render.html(writeup), render.tex(writeup)["tables/search.tex"].replace(r"\allowbreak{}", "")):
+        text = text.replace("{-}", "-").replace("{,}", ",")
+        assert ("Importance is how far" in text) == bool(named)
+        assert f"over all settings {named}." in text or not named
+
+
+@pytest.mark.parametrize(("pruner", "words"), [
+    ("median", "median pruner"), ("wilcoxon", "Wilcoxon pruner"), ("none", "none pruned")])
+def test_every_pruner_has_its_words(torch, pruner, words):
+    store, study = torch
+    (search,) = build([replace(study, summary=replace(study.summary, pruner=pruner))], store).searches
+    assert search.pruner == words
+
+
 def space_of(study, name, range_, value):
     best = {"training.lr": 0.002, name: value}
     space = {"training.lr": {"low": 1e-3, "high": 1e-2, "log": True}, name: range_}

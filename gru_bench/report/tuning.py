@@ -43,7 +43,7 @@ STABLE_TRIALS = 20
 BEST_SHARE = 0.1
 """Of the completed trials: what PED-ANOVA takes for the good ones, in Optuna's default."""
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
-PRUNERS = {"median": "median pruner", "none": "none pruned"}
+PRUNERS = {"median": "median pruner", "wilcoxon": "Wilcoxon pruner", "none": "none pruned"}
 
 
 def searches_of(evidence: Evidence, rows: Sequence[Row]) -> tuple[Search, ...]:

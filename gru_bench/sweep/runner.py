@@ -373,7 +373,8 @@ class Sweep:
     def _pruned(self, job: Job, live: _Live) -> None:
         assert live.work.trial is not None
         if not live.taken:
-            live.writer.prune(f"pruned after epoch {len(live.best)}: below the median of earlier trials")
+            live.writer.prune(f"pruned after epoch {len(live.best)} by the {self.spec.pruner} pruner: "
+                              "behind earlier trials")
             live.taken = not live.search.prune(live.work.trial.number)
         if live.taken:
             self._taken(job, live)
