@@ -9,10 +9,11 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given
@@ -21,7 +22,7 @@ from markupsafe import Markup
 
 from gru_bench.report import markdown as markdown_module
 from gru_bench.report import render
-from gru_bench.report.drawing import new_figure
+from gru_bench.report.drawing import NARROW, PAGE, PAPER, drawing, new_figure, short
 from gru_bench.report.figures import _log_ticks, pictures
 from gru_bench.report.numbers import MISSING, Number, written
 from gru_bench.report.picture import Picture
@@ -414,6 +415,70 @@ def test_an_axis_of_costs_has_more_than_one_tick():
         ticks = _log_ticks(left, right)
         assert 2 <= len(ticks) <= 12
         assert left <= min(ticks) < max(ticks) <= right
+
+
+@pytest.mark.parametrize(("text", "width", "lines", "shown"), [
+    ("abcdefgh" * 10, 26, 1, "abcdefghabcdefghabcdefgha…"),
+    ("abcdefgh" * 10, 10, 2, "abcdefghab\ncdefghabc…"),
+    ("a " + "b" * 80, 26, 1, "a…"),
+    ("long words of this category and more", 26, 1, "long words of this…"),
+    ("short", 26, 1, "short"),
+    ("", 26, 1, ""),
+])
+def test_a_long_name_keeps_its_beginning(text, width, lines, shown):
+    assert short(text, width, lines) == shown
+
+
+@given(st.text(), st.integers(2, 40), st.integers(1, 3))
+def test_a_shortened_name_begins_as_the_name_does(text, width, lines):
+    shown = short(text, width, lines).split("\n")
+    assert len(shown) <= lines
+    assert max(map(len, shown)) <= width
+    whole, begun = "".join(text.split()), "".join("".join(shown).split())
+    assert whole == begun or (begun.endswith("…") and whole.startswith(begun[:-1]) and len(begun) > 1)
+
+
+@pytest.mark.parametrize("style", [PAGE, NARROW, PAPER], ids=["page", "narrow", "paper"])
+@pytest.mark.parametrize("right", [True, False])
+def test_no_axis_of_shares_goes_beyond_them(style, right):
+    store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
+    for key, p in store.kept.items():
+        store.kept[key] = replace(p, probability_N=np.where((p.label_N == 1) == right, 0.9, 0.1).astype(np.float32))
+    for histories in store.metrics.values():
+        histories["val/accuracy"] = [(step, float(right)) for step, _ in histories["val/accuracy"]]
+    drawn = {picture.name: picture for picture in pictures(build(studies, store))}
+    for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "x" if style.narrow else "y"),
+                        ("cost", "y"), ("curves", "y")):  # fmt: skip
+        with drawing(style, {}):
+            axes = drawn[name].draw(style).axes[-1]
+        low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
+        assert 0 <= low < high <= 100, name
+        assert 100 * right in (low, high), name
+
+
+def test_the_names_of_lengths_have_room_on_a_phone(three):
+    picture = next(picture for picture in pictures(three[0]) if picture.name == "lengths-1")
+    names = [f"{part.low.text} to {part.high.text} tokens  ({part.examples.text})"
+             for part in three[0].length_tables[0].bins]  # fmt: skip
+    with drawing(NARROW, {}):
+        figure = picture.draw(NARROW)
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in names]
+    assert len(boxes) == len(names) > 4
+    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+    assert all(0 <= box.x0 and box.x1 <= figure.bbox.width for box in boxes)
+
+
+def test_the_names_of_baselines_have_room_on_a_phone():
+    store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
+    near = tuple(replace(one, test_accuracy=0.85) for one in studies[0].summary.baselines)
+    studies = [replace(study, summary=replace(study.summary, baselines=near)) for study in studies]
+    with drawing(NARROW, {}):
+        figure = pictures(build(studies, store))[0].draw(NARROW)
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().endswith(" 85.0")]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
 
 
 def test_a_phone_is_told_where_its_own_drawing_lies(three):

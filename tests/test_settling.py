@@ -169,8 +169,8 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
     assert said(writeup.summary[-1]) == (
-        "A verdict where seeds are too few takes a new confirm set: 10 fresh seeds for each model, none of the old "
-        "ones pooled."
+        "Where seeds are too few for a verdict, train each model again, on 10 fresh seeds; the old runs are not to be "
+        "counted with them."
     )
 
 

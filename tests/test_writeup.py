@@ -433,9 +433,10 @@ def test_how_often_the_test_reviews_were_looked_at():
 
 
 @pytest.mark.parametrize(("seeds", "words"), [
-    ((5, 10), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU; 10 seeds or more "
-              "carry a claim: Torch GRU."),
-    ((9, 3), "5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: Scratch GRU."),
+    ((5, 10), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10. Torch GRU: enough "
+              "seeds to publish a claim, which takes 10."),
+    ((9, 3), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
+    ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
 ])  # fmt: skip
 def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
     store = FakeStore()
@@ -443,7 +444,7 @@ def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
         add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(300))
     assert words in all_said(build(store.by_experiment["movie-reviews"], store).summary)
     few, studies = three_models(seeds=3, test_set=TestSet.draw(300))
-    assert "carry" not in all_said(build(studies, few).summary)
+    assert "enough seeds" not in all_said(build(studies, few).summary)
 
 
 def spread_out(store, study, shares):
@@ -591,7 +592,7 @@ def test_inconclusive_names_what_would_settle_it():
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
     assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
-    assert "takes more test examples (on these, no number of seeds would do: the limit for very many is" in text
+    assert "takes more test examples (on these, no number of seeds is enough: even very many detect no less" in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
     few = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
@@ -599,7 +600,7 @@ def test_inconclusive_names_what_would_settle_it():
     assert "--test-data FILE" in said(settling_sentence(few))
     wide = pair_of(0.01, 0.03, margin=0.02)
     told = said(settling_sentence(wide))
-    assert "A new confirm set of 20 fresh seeds for each model, none of the old ones pooled" in told
+    assert "A new confirm set of 20 fresh seeds for each model, without the old runs, would" in told
     assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
     assert settling_sentence(pair_of(0.03, 0.008)) == ()
 

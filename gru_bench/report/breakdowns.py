@@ -20,9 +20,10 @@ from gru_bench.report.drawing import (
     name_series,
     names_axis,
     new_figure,
-    percent_axis,
+    share_axis,
     short,
 )
+from gru_bench.report.numbers import Number
 from gru_bench.report.picture import Picture, of_models, value_and_ends, with_interval, with_intervals
 
 
@@ -100,33 +101,17 @@ def _confusion(shown: Sequence[Row], style: Style) -> Figure:
 
 
 def _categories(table: CategoryTable, style: Style) -> Figure:
-    series = len(table.labels)
     by_size = sorted(table.categories, key=lambda category: -(category.examples.value or 0))
-    categories = [category for category in table.categories if category in by_size[:LINES]]
-    line = 0.16 + 0.12 * series + (0.24 if style.narrow else 0)
-    figure, grid = new_figure(style, 0.8 + line * len(categories) + 0.2 * -(-series // 3))
-    axes: Axes = grid[0, 0]
-    # On a phone the upper part of a line is its name's.
-    room, middle = (0.7 - 0.24 / line, 0.12 / line) if style.narrow else (0.7, 0.0)
-    step = room / (series - 1) if series > 1 else 0.0
-    for place, label in enumerate(table.labels):
-        shift = middle + step * (place - (series - 1) / 2)
-        for y, category in enumerate(categories):
-            interval_marks(axes, y + shift, category.accuracy[place], style, place, label=False,
-                            gid=f"series-{place}")  # fmt: skip
-        axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.colour(place), label=short(label, 30, 1))
-    names = [f"{short(category.name, 26, 1)}  ({category.examples.text})" for category in categories]
-    names_axis(axes, names, style, 0.7)
-    for y in range(len(names) - 1):
-        axes.axhline(y + 0.5, color=style.grid, linewidth=0.5, zorder=0)
-    axes.margins(x=0.04)
-    percent_axis(axes.xaxis)
-    axes.set_xlabel("test accuracy, %")
-    name_series(figure, series, style)
-    return figure
+    shown = [category for category in table.categories if category in by_size[:LINES]]
+    return _lines(table.labels, [
+        (f"{short(category.name, 26, 1)}  ({category.examples.text})", category.accuracy) for category in shown], style)
 
 
 def _lengths(table: LengthTable, style: Style) -> Figure:
+    if style.narrow:  # where ranges have no room beside one another
+        return _lines(table.labels, [
+            (f"{part.low.text} to {part.high.text} tokens  ({part.examples.text})", part.accuracy)
+            for part in table.bins], style)
     figure, grid = new_figure(style, 2.9 + 0.2 * -(-len(table.labels) // 3))
     axes: Axes = grid[0, 0]
     step = min(0.12, 0.6 / len(table.labels))
@@ -145,11 +130,35 @@ def _lengths(table: LengthTable, style: Style) -> Figure:
     ])  # fmt: skip
     axes.tick_params(axis="x", length=0)
     axes.margins(x=0.04)
-    percent_axis(axes.yaxis)
+    share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)
     axes.set_xlabel("tokens read (reviews)")
     axes.set_ylabel("test accuracy, %")
     name_series(figure, len(table.labels), style)
+    return figure
+
+
+def _lines(labels: Sequence[str], lines: Sequence[tuple[str, Sequence[Number]]], style: Style) -> Figure:
+    """Draw the accuracies of each part of the reviews on a line with its name."""
+    series = len(labels)
+    line = 0.16 + 0.12 * series + (0.24 if style.narrow else 0)
+    figure, grid = new_figure(style, 0.8 + line * len(lines) + 0.2 * -(-series // 3))
+    axes: Axes = grid[0, 0]
+    # On a phone the upper part of a line is its name's.
+    room, middle = (0.7 - 0.24 / line, 0.12 / line) if style.narrow else (0.7, 0.0)
+    step = room / (series - 1) if series > 1 else 0.0
+    for place, label in enumerate(labels):
+        shift = middle + step * (place - (series - 1) / 2)
+        for y, (_, accuracy) in enumerate(lines):
+            interval_marks(axes, y + shift, accuracy[place], style, place, label=False, gid=f"series-{place}")
+        axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.colour(place), label=short(label, 30, 1))
+    names_axis(axes, [name for name, _ in lines], style, 0.7)
+    for y in range(len(lines) - 1):
+        axes.axhline(y + 0.5, color=style.grid, linewidth=0.5, zorder=0)
+    axes.margins(x=0.04)
+    share_axis(axes, "x")
+    axes.set_xlabel("test accuracy, %")
+    name_series(figure, series, style)
     return figure
 
 

@@ -20,6 +20,7 @@ from gru_bench.report.drawing import (
     name_series,
     new_figure,
     percent_axis,
+    share_axis,
     short,
 )
 from gru_bench.report.examples import LEAST
@@ -119,6 +120,8 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
         title = panel.title if places else short(labels[number], 26)
         axes.set_title(title, loc="left", color=style.ink if not places else style.faint)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if places and panel.title.endswith("%"):
+            share_axis(axes, "y")
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.grid(axis="y", linewidth=0.5)
     figure.supxlabel("epoch", fontsize=style.size)
@@ -225,7 +228,7 @@ def _budget(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
         draw_line(axes, line, style, line.series, dashed=False)
         axes.lines[-1].set_label(short(label, 30, 1))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    percent_axis(axes.yaxis)
+    share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)
     axes.set_xlabel("random trials")
     axes.set_ylabel("best validation accuracy, %")

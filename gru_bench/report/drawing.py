@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import seaborn as sns
 from matplotlib import rc_context
@@ -140,7 +140,10 @@ def for_page(svg: str, name: str, kind: str) -> str:
 
 def short(text: str, width: int = 24, lines: int = 2) -> str:
     """Return a name on at most `lines` lines; what does not fit ends in an ellipsis."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…") or [""])
+    found = textwrap.wrap(text, width, max_lines=lines, placeholder="…") or [""]
+    if found[-1] == "…":  # in place of a word longer than the line, whose beginning tells more
+        found[-1] = f"{textwrap.wrap(text, width)[len(found) - 1][:width - 1]}…"
+    return "\n".join(found)
 
 
 def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -158,6 +161,15 @@ def percent_axis(axis: Any) -> None:
     """Put few and round ticks on an axis, with a true minus sign."""
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+
+
+def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
+    """Put such ticks on an axis of shares in per cent, which ends at 0 and at 100 whatever room its marks take."""
+    percent_axis(axes.xaxis if along == "x" else axes.yaxis)
+    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
+    axes.set(**{f"{along}lim": (max(low, 0.0), min(high, 100.0))})
+    for line in axes.lines:
+        line.set_clip_on(False)  # a mark on the edge is whole
 
 
 def interval_marks(

@@ -22,6 +22,7 @@ from gru_bench.report.drawing import (
     names_axis,
     new_figure,
     percent_axis,
+    share_axis,
     short,
 )
 from gru_bench.report.picture import Cell, Picture, value_and_ends, with_interval, with_intervals
@@ -116,18 +117,19 @@ def _accuracy(writeup: Writeup, style: Style) -> Figure:
         axes.axvline(100 * (baseline.accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
                      zorder=0)  # fmt: skip
     axes.margins(x=0.06)
+    share_axis(axes, "x")
     left, right = axes.get_xlim()
-    for baseline in drawn:
+    for place, baseline in enumerate(drawn):
         x = 100 * (baseline.accuracy.value or 0)
         share = (x - left) / (right - left)
         axes.annotate(
-            f"{short(baseline.name, 30, 1)} {baseline.accuracy.text}", (x, 1), (0, 3),
+            f"{short(baseline.name, 30, 1)} {baseline.accuracy.text}", (x, 1),
+            (0, 3 + 1.3 * style.size * place),
             xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
             ha="left" if share < 0.3 else "right" if share > 0.7 else "center", color=style.faint,
             fontsize=style.size - 1,
         )  # fmt: skip
     names_axis(axes, [short(row.label, 40, 1) if style.narrow else short(row.label) for row in rows], style)
-    percent_axis(axes.xaxis)
     axes.set_xlabel("test accuracy, %")
     return figure
 
@@ -202,7 +204,7 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
     axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
     axes.minorticks_off()
     axes.margins(y=0.12)
-    percent_axis(axes.yaxis)
+    share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)
     axes.set_xlabel("training, seconds (log scale)")
     axes.set_ylabel("test accuracy, %")

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gru_bench.insight import Attribution, GateMap, GradientFlow, MemoryCurve
-from gru_bench.report.drawing import MARKERS, Style, name_series, new_figure, percent_axis, short
+from gru_bench.report.drawing import MARKERS, Style, name_series, new_figure, percent_axis, share_axis, short
 from gru_bench.report.numbers import MINUS, plain, written
 from gru_bench.report.picture import Cell, Picture, of_models
 
@@ -318,7 +318,7 @@ def _memory(curve: MemoryCurve, models: Sequence[str], labels: Sequence[str], st
     axes.axhline(50, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
     axes.set_xticks(range(len(steps)), [str(k) for k in steps])
     axes.margins(x=0.05)
-    percent_axis(axes.yaxis)
+    share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)
     axes.set_xlabel("steps to remember")
     axes.set_ylabel("test accuracy, %")

@@ -14,7 +14,7 @@ import numpy as np
 from gru_bench import metrics
 from gru_bench.report.confirmed import Group, Store, families, fingerprint, free_name
 from gru_bench.report.contents import BaselineRow, Row, RunLink, Setting
-from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, plain, slug
+from gru_bench.report.numbers import NBSP, Kind, Number, Sentence, listed, plain, slug
 from gru_bench.report.partial import study_baselines
 from gru_bench.report.sentences import joined
 from gru_bench.report.tuning import setting, setting_name
@@ -136,17 +136,17 @@ def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
 
 
 def standing(rows: Sequence[Row]) -> Sentence:
-    """Return what the number of seeds allows to be said of each model; empty where none has five."""
+    """Return for what the seeds of each model are enough; empty where none has five."""
     names: dict[Standing, list[str]] = {}
     for row in rows:
         names.setdefault(Standing.of(int(row.seeds.value or 0)), []).append(row.label)
     verdict, claim = (names.get(one, []) for one in (Standing.VERDICT, Standing.CLAIM))
     parts = []
     if verdict:
-        parts.append(f"5 to 9 seeds of a model carry a verdict, but no claim, which takes 10: {', '.join(verdict)}")
+        parts.append(f"{listed(verdict)}: enough seeds for a verdict, which takes 5; publishing a claim takes 10.")
     if claim:
-        parts.append(f"10 seeds or more carry a claim: {', '.join(claim)}")
-    return (f"{'; '.join(parts)}.",) if parts else ()
+        parts.append(f"{listed(claim)}: enough seeds to publish a claim, which takes 10.")
+    return (" ".join(parts),) if parts else ()
 
 
 def _settings(group: Group) -> tuple[Setting, ...]:

@@ -187,8 +187,8 @@ def settling_sentence(pair: Pair, together: int | None = None, limit: Limit | No
         DETECTED,
     )
     return (
-        "A new confirm set of ", count, " fresh seeds for each model, none of the old ones pooled, would detect "
-        "a true difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
+        "A new confirm set of ", count, " fresh seeds for each model, without the old runs, would detect a true "
+        "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
     )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
                            "(on these, more than 50 seeds for each model)")  # fmt: skip
     else:
         start = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples (on these, "
-                 "no number of seeds would do: the limit for very many is ", floor, " points)")  # fmt: skip
+                 "no number of seeds is enough: even very many detect no less than ", floor, " points)")  # fmt: skip
     enough = needed(pair)
     least: Sentence = ()
     if enough is not None:

@@ -307,8 +307,9 @@ def _summary(
     accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
     few: tuple[Sentence, ...] = ()
     if fresh is not None:
-        few = (("A verdict where seeds are too few takes a new confirm set: ", Number("summary.fresh", fresh, "count"),
-                " fresh seeds for each model, none of the old ones pooled."),)  # fmt: skip
+        few = (("Where seeds are too few for a verdict, train each model again, on ",
+                Number("summary.fresh", fresh, "count"),
+                " fresh seeds; the old runs are not to be counted with them."),)  # fmt: skip
     carried = standing(rows) if len(rows) <= FEW else ()
     return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
