@@ -466,7 +466,7 @@ def test_the_names_of_lengths_have_room_on_a_phone(three):
         boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in names]
     assert len(boxes) == len(names) > 4
     assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
-    assert all(0 <= box.x0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
 
 
 def test_the_names_of_baselines_have_room_on_a_phone():
