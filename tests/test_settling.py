@@ -244,10 +244,10 @@ def short_of_reviews():
 
 @pytest.mark.parametrize(("available", "words", "gathers"), [
     (None, "data.limit let in 5,000 reviews of the data: lift it first, by --set data.limit=none under another "
-           "--study-name – and only where that is not enough, gather more labelled reviews", True),
+           "--study-name. Only where that is not enough, gather more labelled reviews", True),
     (10_000, "data.limit let in 5,000 of the 10,000 reviews of the data: lift it first, by --set data.limit=none "
-             "under another --study-name – about 1,000 are then for the test, which is not enough: gather", True),
-    (900_000, "about 90,000 are then for the test, which is enough.", False),
+             "under another --study-name. About 1,000 are then for the test, which is not enough: gather", True),
+    (900_000, "About 90,000 are then for the test, which is enough.", False),
 ])  # fmt: skip
 def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
     store, studies = short_of_reviews

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gru_bench import statistics
 from gru_bench.errors import RunError
 from gru_bench.report.numbers import MISSING, Number, decimals_for, plain, slug, written
-from gru_bench.report.sentences import Pair, settling_sentence, verdict_sentence
+from gru_bench.report.sentences import Limit, Pair, settling_sentence, verdict_sentence
 from gru_bench.report.writeup import build
 from gru_bench.statistics import Design, Estimate, Finding
 from tests.report_fakes import BEST, FakeStore, TestSet, add_study, logged, three_models
@@ -595,9 +595,17 @@ def test_inconclusive_names_what_would_settle_it():
     assert "takes more test examples (on these, no number of seeds is enough: even very many detect no less" in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
-    few = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
-    assert "takes more test examples (on these, more than 50 seeds for each model)" in said(settling_sentence(few))
+    few = replace(few, design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31))
+    assert "test examples (on these, more than 50 seeds for each model); about" in said(settling_sentence(few))
     assert "--test-data FILE" in said(settling_sentence(few))
+    # Where no number of test examples would do, none is asked for.
+    apart = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
+    assert said(settling_sentence(apart)) == (
+        "To detect 1.2 points with a chance of 80 % takes more than 50 seeds for each model, however many the test "
+        "examples: from seed to seed these models vary too much.")
+    assert said(settling_sentence(apart, limit=Limit(500, 9000))).endswith(
+        "too much. data.limit let in 500 of the 9,000 reviews of the data: lift it first, by --set data.limit=none "
+        "under another --study-name; on all of them they may vary less.")
     wide = pair_of(0.01, 0.03, margin=0.02)
     told = said(settling_sentence(wide))
     assert "A new confirm set of 20 fresh seeds for each model, without the old runs, would" in told

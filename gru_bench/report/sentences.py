@@ -194,49 +194,48 @@ def settling_sentence(pair: Pair, together: int | None = None, limit: Limit | No
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
+    start: Sentence = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
+    enough = needed(pair)
+    if enough is None:
+        start = (*start, "than 50 seeds for each model, however many the test examples: from seed to seed these models "
+                 "vary too much.")  # fmt: skip
+        return start if limit is None else (*start, *_lift_first(pair, limit), "; on all of them they may vary less.")
     floor = plain_points(
         f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
     if (floor.value or 0) < margin:
-        start: Sentence = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples "
-                           "(on these, more than 50 seeds for each model)")  # fmt: skip
+        start = (*start, "test examples (on these, more than 50 seeds for each model)")
     else:
-        start = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more test examples (on these, "
-                 "no number of seeds is enough: even very many detect no less than ", floor, " points)")  # fmt: skip
-    enough = needed(pair)
-    least: Sentence = ()
-    if enough is not None:
-        least = (
-            "; about ", Number(
-                f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
-                "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
-            " would do, with a new confirm set of ", Number(
-                f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
-                "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
-            " seeds for each model",
-        )  # fmt: skip
-    if limit is None:
-        return (*start, *least, f". To get them, {MORE_EXAMPLES}")
-    return (*start, *least, ". ", *_lift_first(pair, limit, enough[0] if enough else None))
-
-
-def _lift_first(pair: Pair, limit: Limit, enough: int | None) -> Sentence:
-    """Return that reviews are held back, and what is left to gather once they are not."""
-    examples = pair.difference.examples
-
-    def count(name: str, value: int, method: str) -> Number:
-        return Number(f"{pair.key}.{name}", value, "count", pair.runs, examples, method)
-
-    start: Sentence = ("data.limit let in ", count("limited", limit.taken, "reviews of all splits"))
-    lift = f"lift it first, by --set data.limit=none under another --study-name{NBSP}–"
-    if limit.whole is None:
-        return (*start, f" reviews of the data: {lift} and only where that is not enough, {MORE_EXAMPLES}")
-    then = examples * limit.whole // limit.taken
-    method = "test reviews to be expected without the limit: those at hand, times all reviews over those let in"
-    return (
-        *start, " of the ", count("unlimited", limit.whole, "reviews that the data holds, each text once"),
-        f" reviews of the data: {lift} about ", count("unlimited-examples", then, method), " are then for the test, ",
-        "which is enough." if enough is not None and then >= enough else f"which is not enough: {MORE_EXAMPLES}",
+        start = (*start, "test examples (on these, no number of seeds is enough: even very many detect no less than ",
+                 floor, " points)")  # fmt: skip
+    start = (
+        *start, "; about ", Number(
+            f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
+            "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+        " would do, with a new confirm set of ", Number(
+            f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
+            "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
+        " seeds for each model.",
     )  # fmt: skip
+    if limit is None:
+        return (*start, f" To get them, {MORE_EXAMPLES}")
+    if limit.whole is None:
+        return (*start, *_lift_first(pair, limit), f". Only where that is not enough, {MORE_EXAMPLES}")
+    then = examples * limit.whole // limit.taken
+    return (
+        *start, *_lift_first(pair, limit), ". About ",
+        Number(f"{pair.key}.unlimited-examples", then, "count", pair.runs, examples, "test reviews to be expected "
+               "without the limit: those at hand, times all reviews over those let in"),
+        " are then for the test, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
+    )  # fmt: skip
+
+
+def _lift_first(pair: Pair, limit: Limit) -> Sentence:
+    """Return how many reviews a limit let in, and how to lift it, as the begin of a sentence."""
+    key, runs, examples = pair.key, pair.runs, pair.difference.examples
+    whole: Sentence = () if limit.whole is None else (
+        " of the ", Number(f"{key}.unlimited", limit.whole, "count", runs, examples, "in the data, each text once"))
+    return (" data.limit let in ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
+            *whole, " reviews of the data: lift it first, by --set data.limit=none under another --study-name")
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
