@@ -252,6 +252,9 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
     assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(build([uneven], store).budgets)
     fixed = add_study(store, "fixed", {"rnn": 0.0}, search=False)
     assert said(build([two, fixed], store).budgets).endswith("settings; fixed had no search.")
+    # Models on other data are not compared.
+    there = add_study(store, "there", {"torch": 0.0}, trials=16, fingerprint="other", test_set=TestSet.draw(seed=1))
+    assert build([two, there], store).budgets == ()
 
 
 def test_a_study_of_several_models_without_a_search():

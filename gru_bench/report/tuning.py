@@ -10,7 +10,7 @@ import numpy as np
 
 from gru_bench.config import may_be
 from gru_bench.report import published
-from gru_bench.report.confirmed import MODEL_NAMES, Group, free_name
+from gru_bench.report.confirmed import MODEL_NAMES, Group, fingerprint, free_name
 from gru_bench.report.contents import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
 from gru_bench.report.numbers import NBSP, Number, Sentence, listed, plain, slug
 from gru_bench.report.section import Evidence, Histories
@@ -148,18 +148,17 @@ def _edge(name: str, range_: Mapping[str, Any], value: object) -> str:
 
 
 def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
-    """Warn where studies that stand side by side were searched with unequal effort."""
-    summaries = [study.summary for study in studies if study.summary is not None]
-    searched = [s for s in summaries if s.best]
-    budgets = {(trials, s.epochs, len(s.space)) for s in searched for trials in _finished(s).values()}
-    fixed = len(summaries) - len(searched)
-    if len(budgets) <= 1 and not (fixed and searched):
+    """Warn where studies that stand side by side, on the same data, were searched with unequal effort."""
+    by_data: dict[str, list[tuple[LoggedStudy, StudySummary]]] = {}
+    for study in studies:
+        if study.summary is not None:
+            by_data.setdefault(fingerprint(study.run), []).append((study, study.summary))
+    uneven = [one for alike in by_data.values() if _uneven([summary for _, summary in alike]) for one in alike]
+    if not uneven:
         return ()
     parts: list[Sentence] = []
     taken: set[str] = set()
-    for study in studies:
-        if (summary := study.summary) is None:
-            continue
+    for study, summary in uneven:
         name, key, own = plain(summary.name), free_name(f"budget-{slug(summary.name)}", taken), (study.run.run_id,)
         if not summary.best:
             parts.append((f"{name} had no search",))
@@ -171,6 +170,13 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
         ))  # fmt: skip
     return ("The searches were not given the same budget, and a difference may come from that: ",
             *joined(parts, "; "), ".")  # fmt: skip
+
+
+def _uneven(summaries: Sequence[StudySummary]) -> bool:
+    """Return whether searches differ in their budget, or some studies have one and others none."""
+    searched = [s for s in summaries if s.best]
+    budgets = {(trials, s.epochs, len(s.space)) for s in searched for trials in _finished(s).values()}
+    return len(budgets) > 1 or 0 < len(searched) < len(summaries)
 
 
 def _finished(summary: StudySummary) -> dict[str, int]:
