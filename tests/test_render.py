@@ -103,7 +103,7 @@ def test_no_number_of_the_page_is_outside_the_write_up(three):
     text = visible_text(page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "more than 50",
              "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
-             "5 to 9 seeds", "takes 10", "10 seeds or more",
+             "which takes 5;", "takes 10", "(0 negative, 1 positive)",
              writeup.period, *(dict(writeup.data[0].facts)["fingerprint"],),
              *(dimension.range for search in writeup.searches for dimension in search.space),
              *(str(link.seed) for row in writeup.rows for link in row.runs),
