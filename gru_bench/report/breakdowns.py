@@ -31,8 +31,8 @@ def confusion_picture(rows: Sequence[Row]) -> Picture:
     """Return counts by label and prediction, with their spread over seeds, for each model."""
     return Picture(
         "confusion",
-        "Test reviews by label (0 negative, 1 positive) and prediction: mean count over seeds ± standard deviation over "
-        "seeds.",
+        "Test reviews by label (0 negative, 1 positive) and prediction: mean count over seeds ± standard deviation "
+        "over seeds.",
         _confusion_words(rows),
         partial(_confusion, rows[:PANELS]),
         [("model", "label", "predicted", "mean count", "standard deviation"), *(
