@@ -131,7 +131,7 @@ class TestWhole:
         assert [baseline.name for baseline in summary.baselines] == ["majority class", "TF-IDF + logistic regression"]
         assert summary.baselines[1].test_accuracy > 0.9
         assert summary.data.categories == {"books": 266, "music": 134}
-        assert summary.data.train + summary.data.validation + summary.data.test == 400
+        assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 400
 
     def test_what_is_known_early_lies_on_the_studys_own_run(self, swept: Path) -> None:
         study = only_study(swept)
