@@ -61,10 +61,10 @@ def test_lines_in_a_pipe() -> None:
     display.job_ended("torch trial 0", "complete", 0.75)
     display.end()
     lines = text.getvalue().splitlines()
-    assert lines[0] == "2 trials and up to 3 confirm runs to do"
-    assert lines[1] == ("  torch trial 0: epoch 1  train loss 0.5000  validation loss 0.4000  accuracy 0.7500  (1.0 s)")
-    assert lines[2] == "torch trial 0  lr 0.00123  complete  validation accuracy 0.7500  (0 s)"
-    assert lines[3] == "  1 complete  4 to begin  best validation accuracy 0.7500  about 0 s left"
+    assert lines[0] == "2 trials, up to 3 confirm runs to do"
+    assert lines[1] == ("  torch trial 0: epoch 1  train loss 0.5000  validation loss 0.4000  accuracy 75.0 %  (1.0 s)")
+    assert lines[2] == "torch trial 0  lr 0.00123  complete  validation accuracy 75.0 %  (0 s)"
+    assert lines[3] == "  1 complete  4 to begin  best validation accuracy 75.0 %  about 0 s left"
 
 
 def test_epochs_shorter_than_a_report_are_shown() -> None:
@@ -74,7 +74,7 @@ def test_epochs_shorter_than_a_report_are_shown() -> None:
     text = io.StringIO()
     Console(file=text, width=140).print(display.table())
     row = text.getvalue().splitlines()[1]
-    assert [part for part in row.split() if part[0].isdigit()] == ["1", "3", "0.500", "0.7500"]
+    assert [part for part in row.split() if part[0].isdigit()] == ["1", "3", "0.500", "75.0"]
     assert "left" not in display.status()
 
 
@@ -95,9 +95,9 @@ def test_a_table_on_a_terminal() -> None:
         display.end()
     header, row, caption = text.getvalue().splitlines()[:3]
     assert header.split() == ["run", "settings", "epoch", "loss", "accuracy", "reviews/s", "left"]
-    for part in ("torch trial 1", "lr 0.00123  layers 2", "2/4", "0.512", "0.8125", "75"):
+    for part in ("torch trial 1", "lr 0.00123  layers 2", "2/4", "0.512", "81.2 %", "75"):
         assert part in row
-    assert "1 pruned  4 to begin  best validation accuracy 0.6100  about 0 s left" in caption
+    assert "1 pruned  4 to begin  best validation accuracy 61.0 %  about 0 s left" in caption
 
 
 def test_a_long_silence_in_a_pipe_is_broken_by_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +110,30 @@ def test_a_long_silence_in_a_pipe_is_broken_by_how_long_it_will_take(monkeypatch
     display.job_step("torch seed 1", step(1, 100))
     display.tick({"confirm": 2})
     assert re.search(r"2 to begin  about \d+ s left", text.getvalue())
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_study_of_which_nothing_is_left_says_so(terminal: bool) -> None:
+    display, text = shown(terminal)
+    display.begin({"trial": 0, "confirm": 0, "contrast": 0}, done=True)
+    display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 0)
+    display.end()
+    said = text.getvalue()
+    assert "all runs of the study are done" in said
+    assert "to do" not in said
+    assert "torch: best of the search lr 0.001  validation accuracy 87.5 %\n" in said
+
+
+def test_runs_of_other_processes_are_not_called_done() -> None:
+    display, text = shown(terminal=False)
+    display.begin({"trial": 0, "confirm": 0})
+    assert text.getvalue() == "other processes do what runs are left\n"
+
+
+def test_what_is_left_to_do_is_counted() -> None:
+    display, text = shown(terminal=False)
+    display.begin({"trial": 0, "confirm": 1, "contrast": 20})
+    display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 1)
+    assert text.getvalue().splitlines() == [
+        "1 confirm run, 20 contrast runs to do",
+        "torch: best of the search lr 0.001  validation accuracy 87.5 %; now 1 confirm run"]

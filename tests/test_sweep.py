@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -160,6 +161,11 @@ class TestGoesOn:
         directory = copied(swept, tmp_path)
         done = sweep(directory, easy_csv, "--category-column", "kind")
         assert done.returncode == 0, done.stderr
+        assert "all runs of the study are done" in done.stdout
+        assert re.search(r"the study quick is done; this start took \d+ s, all starts (?:\d+ min )?\d+ s; next:",
+                         done.stdout)
+        for announced in ("to do", "; now", "to begin"):
+            assert announced not in done.stdout
         study, before = only_study(directory), only_study(swept)
         assert study.run.run_id == before.run.run_id
         assert [run.run_id for run in study.trials] == [run.run_id for run in before.trials]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,14 +14,18 @@ from gru_bench.config import parsed_settings
 from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gru_bench.results import StudySummary
     from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.study import Trials
+    from gru_bench.sweep.summary import Confirmed
     from gru_bench.sweep.workers import Workers
 
-SHOWN_TRIALS = 5
+SHOWN_TRIALS = 3
+"""Of each model."""
 
 app = cli.app()
 
@@ -190,41 +194,92 @@ def _workers(
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
     """Print the best trials, the confirmed accuracy, and what to type next."""
-    from rich.table import Table
-
-    from gru_bench.sweep.display import described, duration
+    from gru_bench.sweep.display import duration
 
     if summary.trials:
-        table = Table("trial", "model", "settings", "validation accuracy", "epochs", "state",
-                      title=f"best of {len(summary.trials)} trials")
-        ranked = sorted(summary.trials, key=lambda trial: (trial.state != "complete", -(trial.value or 0.0)))
-        for trial in ranked[:SHOWN_TRIALS]:
-            value = f"{100 * trial.value:.1f} %" if trial.value is not None else trial.reason
-            table.add_row(str(trial.number), trial.model, described(trial.settings), value, str(trial.epochs),
-                          trial.state)
-        console.print(table)
-    table = Table("model", "test accuracy", "95 % interval", "seed deviation", "seeds", "test reviews",
-                  title="confirmed on fresh seeds",
-                  caption="seed deviation: from seed to seed, the noise of the test reviews taken out")
-    for model, (accuracy, deviation) in sweep.confirmed().items():
-        interval = f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %" if accuracy.standing.has_interval else ""
-        table.add_row(model, f"{100 * accuracy.estimate:.1f} %", interval,
-                      f"{100 * deviation:.2f} points" if deviation is not None else "", str(accuracy.seeds[0]),
-                      f"{accuracy.examples:,}")
-    for baseline in summary.baselines:
-        table.add_row(f"{baseline.name} (baseline)", f"{100 * baseline.test_accuracy:.1f} %", "", "", "",
-                      f"{baseline.test_size:,}", style="dim")
-    console.print(table)
+        console.print(_best_trials(summary))
+    found = sweep.confirmed()
+    console.print(_confirmed(found, summary))
+    if cautions := list(_cautions(found, summary, sweep.spec.base.data.limit)):
+        console.print("note: " + " ".join(cautions), markup=False)
     for note in summary.notes:
         if note in sweep.told:
             continue
         console.print(f"note: {note}", markup=False)
     uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
     backend = f" --backend-store-uri {tracking_uri}" if tracking_uri else ""
-    console.print(f"took {duration(summary.seconds)}; next:", markup=False)
+    here, whole = duration(sweep.seconds), duration(summary.seconds)
+    took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
+    left = "; ".join(sweep.left())
+    state = f"not done yet ({left}): the same command goes on" if left else "done"
+    console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     console.print(f"  python -m gru_bench.report --study {summary.name}{uri}", markup=False)
     if not (tracking_uri or "").startswith("http"):
         console.print(f"  mlflow ui{backend}", markup=False)
+
+
+def _best_trials(summary: StudySummary) -> Table:
+    """Return the best trials of each model."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gru_bench.accuracy import percent
+    from gru_bench.sweep.display import described, several
+
+    table = Table("model", "trial", "settings", "validation accuracy", "epochs", "state",
+                  title=f"best trials of each model, of {several(len(summary.trials), 'trial')} in all")
+    for model in summary.models:
+        # Among equals the first, which is the one that is confirmed.
+        ranked = sorted((trial for trial in summary.trials if trial.model == model),
+                        key=lambda trial: (trial.state != "complete", -(trial.value or 0.0), trial.number))
+        for trial in ranked[:SHOWN_TRIALS]:
+            value = percent(trial.value) if trial.value is not None else escape(trial.reason)
+            table.add_row(model, str(trial.number), described(trial.settings), value, str(trial.epochs), trial.state)
+        table.add_section()
+    return table
+
+
+def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
+    """Return the accuracy of each model over its confirm seeds, and the baselines."""
+    from rich.table import Table
+
+    from gru_bench.accuracy import percent
+    from gru_bench.statistics import Standing
+
+    table = Table("model", "test accuracy", "95 % interval", "seeds, lowest to highest", "deviation over seeds",
+                  "test reviews", title="confirmed on fresh seeds",
+                  caption="deviation over seeds: test-set noise taken out")
+    for model, one in found.items():
+        accuracy, seeds = one.estimate, one.estimate.seeds[0]
+        interval = f"{seeds} seeds: no interval"
+        if accuracy.standing.has_interval:
+            interval = f"{100 * accuracy.low:.1f} to {percent(accuracy.high)}"
+        if accuracy.standing is Standing.EXAMPLES_ONLY:
+            interval += " (reviews alone)"
+        spread = f": {100 * min(one.by_seed):.1f} to {percent(max(one.by_seed))}" if seeds > 1 else ""
+        deviation = f"{100 * one.deviation:.2f} points" if one.deviation is not None else ""
+        table.add_row(model, percent(accuracy.estimate), interval, f"{seeds}{spread}", deviation,
+                      f"{accuracy.examples:,}")
+    for baseline in summary.baselines:
+        table.add_row(f"{baseline.name} (baseline)", percent(baseline.test_accuracy), "", "", "",
+                      f"{baseline.test_size:,}", style="dim")
+    return table
+
+
+def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int | None) -> Iterator[str]:
+    """Say which accuracies mean nothing, because guessing might have reached them too."""
+    from gru_bench.accuracy import percent
+
+    guessing = {model: one.accuracy for model, one in found.items() if one.accuracy.is_guessing}
+    if not guessing:
+        return
+    first = next(iter(guessing.values()))
+    yield (f"these accuracies mean nothing, for guessing may reach them too: on {first.examples:,} test reviews always "
+           f"answering the commoner label is right for {percent(first.guessing)}, and the 95 % intervals over the "
+           "reviews do not lie above that ("
+           + ", ".join(f"{model} {one.interval}" for model, one in guessing.items()) + ").")
+    more = f" (--limit, now {limit:,}, leaves the others out)" if limit is not None else ""
+    yield f"Train on more than {summary.data.train:,} reviews{more}, or for more epochs than {summary.epochs}."
 
 
 def main() -> None:

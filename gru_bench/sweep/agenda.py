@@ -44,6 +44,17 @@ class ModelState:
         return self.tuning.keys() - self.found.keys()
 
     @property
+    def unconfirmed(self) -> int:
+        """How many of the confirm seeds nobody has begun."""
+        return len(self.search.claims.free(run.key for run in self.planned if run.role == "confirm"))
+
+    @property
+    def failed(self) -> list[str]:
+        """The keys of the planned runs that failed."""
+        claims = self.search.claims.all()
+        return [run.key for run in self.planned if run.key in claims and claims[run.key].state == "failed"]
+
+    @property
     def confirmed(self) -> list[str]:
         """The runs of the confirm seeds that are done, in the order of the seeds, whoever did them."""
         return [claim.run_id for claim in self._confirm_claims]
@@ -132,7 +143,7 @@ class Agenda:
             spec: the study.
             searches: one by model.
             in_time: whether new trials may begin.
-            search_ended: told of a search that has ended.
+            search_ended: told of a search that has ended, once what follows from it is planned.
             planned: told of what is planned, before any of it begins.
         """
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
@@ -153,11 +164,19 @@ class Agenda:
         for state in self.states:
             if (work := self._trial(state)) is not None:
                 return work
+        self.settle()
+        return self._claimed()
+
+    def settle(self) -> None:
+        """End the searches that are over, and plan what follows from what is known by now.
+
+        Raises:
+            RunError: where a search has ended without a complete trial.
+        """
         for state in self.states:
             if state.tuned is None and self._is_over(state):
                 self._end(state)
         self.decide()
-        return self._claimed()
 
     @property
     def is_done(self) -> bool:
@@ -223,11 +242,11 @@ class Agenda:
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
-        self._search_ended(state)
         if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
             state.tuning = {name: [_planned(run) for run in runs]
                             for name, runs in tuning_runs(self.spec, state.tuned).items()}
         self._plan(state, state.tuned)
+        self._search_ended(state)
 
     def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
         """Plan what follows from what is known by now, and do again whenever more is."""

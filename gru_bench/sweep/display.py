@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from gru_bench.accuracy import percent
 from gru_bench.config import Scalar
 from gru_bench.results import EpochRecord, StepReport
 from gru_bench.sweep.forecast import Forecast, Running
@@ -56,14 +57,20 @@ class Display:
         if console.is_terminal:
             self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
 
-    def begin(self, to_begin: Mapping[str, int]) -> None:
-        """Show that so many runs of each kind are to be done."""
+    def begin(self, to_begin: Mapping[str, int], *, done: bool = False) -> None:
+        """Show how many runs of each kind are to be begun; where there are none, whether all are `done`."""
         self._to_begin = to_begin
+        if not any(to_begin.values()):
+            self.note("all runs of the study are done" if done else "other processes do what runs are left")
         if self._live is not None:
             self._live.start()
-            return
-        more = f", and {to_begin['contrast']} to contrast" if to_begin.get("contrast") else ""
-        self.note(f"{to_begin.get('trial', 0)} trials and up to {to_begin.get('confirm', 0)} confirm runs to do{more}")
+        elif any(to_begin.values()):
+            # Those of an earlier search may serve again.
+            most = "up to " if to_begin.get("trial") else ""
+            parts = [f"{prefix}{several(count, kind)}" for prefix, kind in (
+                ("", "trial"), (most, "confirm run"), (most, "contrast run"))
+                if (count := to_begin.get(kind.partition(" ")[0], 0))]
+            self.note(f"{', '.join(parts)} to do")
 
     def end(self) -> None:
         """Take the table away."""
@@ -98,7 +105,7 @@ class Display:
         row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
         if self._live is None:
             self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
-                      f"{record.validation_loss:.4f}  accuracy {record.validation_accuracy:.4f}  "
+                      f"{record.validation_loss:.4f}  accuracy {percent(record.validation_accuracy)}  "
                       f"({record.seconds:.1f} s)")
 
     def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
@@ -111,17 +118,17 @@ class Display:
         if value is not None and outcome in ("complete", "pruned"):
             self._best = max(value, self._best or 0.0)
         split = "test" if outcome == "tested" else "validation"
-        score = f"{split} accuracy {value:.4f}" if value is not None else reason
+        score = f"{split} accuracy {percent(value)}" if value is not None else reason
         what = f"{label}  {described(row.settings)}" if row.settings else label
         self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
         if self._live is None and any(self._to_begin.values()):
             self._say_status()
 
-    def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None) -> None:
-        """Print what a search found."""
+    def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
+        """Print what a search found, and how many confirm runs follow."""
         if best is not None:
-            self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {best[1]:.4f}; "
-                      "now its confirm seeds")
+            more = f"; now {several(confirm, 'confirm run')}" if confirm else ""
+            self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {percent(best[1])}{more}")
 
     def _say_status(self) -> None:
         self._spoken = time.monotonic()
@@ -135,7 +142,7 @@ class Display:
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",
-            f"best validation accuracy {self._best:.4f}" if self._best is not None else "",
+            f"best validation accuracy {percent(self._best)}" if self._best is not None else "",
             f"about {duration(seconds)} left" if seconds else "",
         ]
         return "  ".join(filter(None, parts))
@@ -152,7 +159,7 @@ class Display:
             table.add_row(
                 row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
                 f"{loss:.3f}" if loss is not None else "",
-                f"{row.accuracy:.4f}" if row.accuracy is not None else "",
+                percent(row.accuracy) if row.accuracy is not None else "",
                 f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
                 duration(elapsed * (1 - row.done) / row.done) if row.done else "")
         return table
@@ -161,6 +168,11 @@ class Display:
 def described(settings: Mapping[str, Scalar]) -> str:
     """Return settings in one line: `lr 0.00123  hidden_size 96`."""
     return "  ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in settings.items())
+
+
+def several(count: int, what: str) -> str:
+    """Return a number of things: `1 trial`, `1,200 trials`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

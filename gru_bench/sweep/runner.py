@@ -24,17 +24,16 @@ from gru_bench.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.metrics import correct
 from gru_bench.results import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
-from gru_bench.statistics import Estimate
 from gru_bench.sweep.agenda import Agenda, ModelState, Trial, Work
 from gru_bench.sweep.claims import ATTEMPTS
-from gru_bench.sweep.display import Display, described
+from gru_bench.sweep.display import Display, described, several
 from gru_bench.sweep.interrupt import Interrupt
 from gru_bench.sweep.logbook import Logbook
 from gru_bench.sweep.owners import LEASE_SECONDS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
 from gru_bench.sweep.study import RUN, Search
-from gru_bench.sweep.summary import accuracy_over_seeds, data_summary, study_metrics, study_summary
+from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.tasks import Check, MeasureBaselines, Train
 from gru_bench.sweep.transcript import result_lines, window_line
 from gru_bench.sweep.workers import (
@@ -146,7 +145,8 @@ class Sweep:
                 if self.texts and not log.texts:
                     self.display.note("the study was begun with --no-texts and keeps to that: no reviews are stored")
                 self._log_baselines()
-                self.display.begin(self.agenda.to_begin())
+                self.agenda.settle()  # else what earlier starts have done would be announced as still to do
+                self.display.begin(self.agenda.to_begin(), done=self.agenda.is_done)
                 self._conduct()
                 for state in self.agenda.states:
                     if state.tuning:
@@ -223,26 +223,26 @@ class Sweep:
         self.store.check()
         self.log.let_in()
         for state in self.agenda.states:
-            state.search.presence.renew(self._seconds)
-        if self._seconds - self.looked >= TAKE_OVER_SECONDS:
-            self.looked = self._seconds
+            state.search.presence.renew(self.seconds)
+        if self.seconds - self.looked >= TAKE_OVER_SECONDS:
+            self.looked = self.seconds
             self.log.take_over()
             self.display.tick(self.agenda.to_begin())
 
     @property
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
         """How long this start has taken so far."""
         return time.monotonic() - self.started
 
     def _in_time(self) -> bool:
-        return self.timeout is None or self._seconds < self.timeout
+        return self.timeout is None or self.seconds < self.timeout
 
     def _search_ended(self, state: ModelState) -> None:
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The space of {state.model} has no more than {state.search.counted} points: all were "
                               f"tried, instead of the {self.spec.trials} trials asked for.")
         state.search.load_importance()
-        self.display.search_ended(state.model, state.search.best())
+        self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
 
     def _planned(self, state: ModelState) -> None:
         assert state.tuned is not None
@@ -522,15 +522,20 @@ class Sweep:
     def _sign_out(self) -> None:
         """Say that this start has ended."""
         for state in self.agenda.states:
-            state.search.presence.end(self._seconds)
+            state.search.presence.end(self.seconds)
 
-    def confirmed(self) -> dict[str, tuple[Estimate, float | None]]:
-        """Return model -> test accuracy over its confirm runs, and the deviation between seeds (None below two)."""
-        found = {}
-        for state in self.agenda.states:
-            if done := state.confirmed:
-                found[state.model] = accuracy_over_seeds([self.store.predictions(run_id, "test") for run_id in done])
-        return found
+    def confirmed(self) -> dict[str, Confirmed]:
+        """Return model -> what its confirm runs reach, for those that have any."""
+        return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done])
+                for state in self.agenda.states if (done := state.confirmed)}
+
+    def left(self) -> Iterator[str]:
+        """Yield what of the study is not done once `run` has ended: the same command tries it again."""
+        if any(state.search.counted < self.spec.trials and not state.search.exhausted for state in self.agenda.states):
+            yield "--timeout ended the search before all trials were begun"
+        failed = sum(len(state.failed) for state in self.agenda.states)
+        if failed:
+            yield f"{several(failed, 'run')} after the search failed"
 
 
 def _accuracy(predictions: Predictions) -> float:

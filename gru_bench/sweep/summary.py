@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from gru_bench.accuracy import Accuracy
 from gru_bench.batching import encode
 from gru_bench.config import Scalar
 from gru_bench.corpus import SPLITS, Corpus
@@ -86,7 +88,22 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
     }
 
 
-def accuracy_over_seeds(runs: Sequence[Predictions]) -> tuple[Estimate, float | None]:
-    """Return the test accuracy over confirm runs, and the deviation between seeds (None below two)."""
+@dataclass(frozen=True)
+class Confirmed:
+    """What the confirm runs of a model reach on the test reviews."""
+
+    estimate: Estimate
+    """Over seeds and reviews."""
+    deviation: float | None
+    """Between seeds, the noise of the test set taken out; None below two seeds."""
+    by_seed: tuple[float, ...]
+    """Accuracy of each run."""
+    accuracy: Accuracy
+    """Their mean, beside what guessing reaches."""
+
+
+def confirmed(runs: Sequence[Predictions]) -> Confirmed:
+    """Return what confirm runs come to, one or more on the same reviews."""
     correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
-    return accuracy_interval(correct_RN), seed_deviation(correct_RN) if len(runs) > 1 else None
+    return Confirmed(accuracy_interval(correct_RN), seed_deviation(correct_RN) if len(runs) > 1 else None,
+                     tuple(correct_RN.mean(axis=1).tolist()), Accuracy.of(runs))
