@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gru_bench.metrics import correct
-from gru_bench.results import Predictions
+if TYPE_CHECKING:
+    from gru_bench.results import Predictions
 
 
 def percent(share: float) -> str:
@@ -35,10 +34,11 @@ class Accuracy:
     @classmethod
     def of(cls, runs: Sequence[Predictions]) -> Accuracy:
         """Return the accuracy of R runs on the same N examples, both at least one."""
+        from gru_bench.metrics import correct
         from gru_bench.statistics import wilson_interval
 
         label_N = runs[0].label_N
-        right = float(np.mean([correct(run.label_N, run.probability_N).sum() for run in runs]))
+        right = sum(int(correct(run.label_N, run.probability_N).sum()) for run in runs) / len(runs)
         positive = float((label_N == 1).mean())
         low, high = wilson_interval(round(right), len(label_N))
         return cls(right / len(label_N), low, high, max(positive, 1 - positive), len(label_N))

@@ -19,8 +19,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import TrainingConfig
 from gru_bench.corpus import Split
 from gru_bench.embeddings import Vectors
+from gru_bench.errors import UsageError
 
 _POOL = 50
 """Batches' worth of shuffled examples that are sorted by length together."""
@@ -53,6 +55,26 @@ class Encoded:
     def __len__(self) -> int:
         """Return N."""
         return len(self.label_N)
+
+
+def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
+    """Return the batches of one pass over so many training examples."""
+    whole, rest = divmod(examples, training.batch_size)
+    return whole + (rest > 0 and not training.drop_last)
+
+
+def need_window(training: TrainingConfig, examples: int) -> None:
+    """Find out whether an epoch over so many training examples completes a window, where one is to be kept.
+
+    Raises:
+        UsageError: where it does not, with how long a window may be.
+    """
+    iterations = iterations_of_epoch(examples, training)
+    if training.selection == "lowest_train_window" and iterations < training.log_every:
+        raise UsageError(
+            f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
+            f"reviews, where training.selection keeps the window of lowest loss, but got {training.log_every}: "
+            f"--set training.log_every={max(1, iterations // 10)}, or train on more reviews")
 
 
 def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import pickle
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,9 +15,14 @@ import pytest
 
 from gru_bench import cli
 from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.corpus import load_corpus
 from gru_bench.errors import UsageError
+from gru_bench.results import EpochRecord
+from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
+from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
+from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
 
 from .conftest import ROOT, command
@@ -70,16 +76,55 @@ def test_one_run_is_logged_and_found(
     shown = capsys.readouterr().out
     (run,) = Store().runs("mine")
     assert run.run_id in shown
+    assert "next:" in shown
+    assert f"python -m gru_bench.diagnose --run {run.run_id[:8]}  (" in shown
+    assert f"python sweeps/run.py --study scratch --data {data}  (" in shown
+    assert "--score-test" not in shown  # it is scored already
+    assert re.search(r"test accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\) on \d+ reviews; always guessing "
+                     r"their commoner label reaches \d\d\.\d %", shown)
+    assert "trained on these reviews before" not in shown
     assert (run.role, run.model, run.engine, run.complete) == ("single", "scratch", "fused", True)
     assert "test/accuracy" in run.metrics
     artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
     monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
     assert cli.ended(train_app) == 0
+    again = capsys.readouterr().out
+    assert f"note: these settings were trained on these reviews before (run {run.run_id})" in again
+    assert "the same command with --score-test  (" in again
     (newest, _) = Store().runs("mine")
     assert "test/accuracy" not in newest.metrics
     artifacts = tmp_path / "mlartifacts" / newest.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions"]
+
+
+def test_a_run_that_goes_on_says_so(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    arguments = ["train", "--model", "scratch", "--data", data, *QUICK, "--epochs", "3"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with monkeypatch.context() as cut:
+        def epoch(progress: _Progress, record: EpochRecord) -> None:
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+        cut.setattr(_Progress, "epoch", epoch)
+        assert cli.ended(train_app) == cli.INTERRUPTED
+    capsys.readouterr()
+    assert cli.ended(train_app) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("going on from epoch 3/3; an earlier start trained:")
+    assert [line[:11] for line in lines[place + 1:place + 4]] == ["  epoch 1/3", "  epoch 2/3", "epoch 3/3  "]
+
+
+def test_an_absent_device_is_told_before_the_reviews_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run(train_app, ["--device", "gpu", "--data", "absent.csv"], monkeypatch, capsys)
+    assert code == 2
+    assert "device must be auto or one that this machine has" in said
 
 
 WRONG_OPTIONS = [
@@ -231,6 +276,29 @@ def test_a_device_that_no_worker_has_ends_the_sweep_at_once(tmp_path: Path, empt
     assert "device must be auto or one that this machine has" in done.stderr
     assert "Traceback" not in done.stderr
     assert "RUNNING" not in statuses(tmp_path)
+
+
+def test_too_few_reviews_for_a_window_are_told_before_the_study_is_begun(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(sweep_app, ["--study", "homework", "--data", data, "--workers", "1"], monkeypatch, capsys)
+    assert code == 2
+    assert "training.log_every must be at most" in said
+    assert "but got 800: --set training.log_every=" in said
+    assert not (tmp_path / "optuna.journal").exists()  # else the remedy would be another question under the same name
+
+
+def test_contrasts_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None:
+    """They cut validation reviews from the training reviews."""
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    spec = load_study("homework", settings={"data.name": data, "training.log_every": 1})
+    corpus = load_corpus(spec.base.data)
+    _need_windows(spec, corpus)
+    spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train)})
+    with pytest.raises(UsageError, match=r"training\.log_every must be at most \d+, the iterations of an epoch"):
+        _need_windows(spec, corpus)
 
 
 class TestSettings:

@@ -97,7 +97,14 @@ class TestRepeats:
             train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
         assert checkpoint.exists()
         replayed: list[EpochRecord] = []
-        resumed = train(config, corpus, vectors, replayed.append, checkpoint=checkpoint)
+        goes_on: list[int | None] = []
+
+        def on_resume(epoch: int | None) -> None:
+            assert not replayed
+            goes_on.append(epoch)
+
+        resumed = train(config, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
+        assert goes_on == [3]
         assert losses(resumed) == losses(whole)
         assert replayed[:2] == epochs
         assert [(p.iteration, p.loss) for p in resumed.trace] == [(p.iteration, p.loss) for p in whole.trace]
@@ -305,10 +312,16 @@ class TestWhatGoesWrong:
             train(with_settings(config, {"training.batch_size": 999, "training.drop_last": True}), corpus, vectors)
 
     def test_no_whole_window(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        config = with_settings(config, {"training.selection": "lowest_train_window", "training.log_every": 999,
-                                        "training.epochs": 1})
-        with pytest.raises(RunError, match=r"no window of training\.log_every=999 iterations"):
-            train(config, corpus, vectors)
+        iterations = -(-len(corpus.train) // config.training.batch_size)
+        config = with_settings(config, {"training.selection": "lowest_train_window", "training.epochs": 1,
+                                        "training.log_every": iterations + 1})
+        with pytest.raises(UsageError, match=(
+            rf"training\.log_every must be at most {iterations}, the iterations of an epoch of {len(corpus.train)} "
+            rf"training reviews, .* but got {iterations + 1}: --set training\.log_every={max(1, iterations // 10)}, or "
+        )):
+            loop.check(config, corpus, vectors)
+        loop.check(with_settings(config, {"training.log_every": iterations}), corpus, vectors)
+        loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus, vectors)
 
     def test_checkpoint_of_another_run(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path

@@ -16,6 +16,7 @@ from gru_bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gru_bench.corpus import Corpus
     from gru_bench.results import StudySummary
     from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
@@ -159,6 +160,7 @@ def _prepare(
     console.print(
         f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+    _need_windows(spec, corpus)
     if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.engine == "torch" for model in spec.models):
         console.print(f"note: nn.GRU's own engine takes several times as long as ours; for all of this in a fraction "
                       f"of the time, add --set model.engine=fused --study-name {spec.name}-quick", markup=False)
@@ -174,6 +176,22 @@ def _prepare(
     return Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=cli.command_line(),
         threads=threads, timeout=timeout, texts=texts, display=display)
+
+
+def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
+    """Find out before the study is begun whether its runs have enough reviews for a window of their losses.
+
+    Raises:
+        UsageError: where some have not.
+    """
+    from gru_bench.batching import need_window
+    from gru_bench.sweep.contrasts import contrast_runs
+    from gru_bench.sweep.tasks import corpus_of
+
+    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    for config in (*configs, *(run.config for run in contrast_runs(spec, {}, {}))):
+        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # contrasts may split it otherwise
+        need_window(config.training, len(own.train))
 
 
 def _workers(

@@ -158,7 +158,8 @@ class TimeStretch:
 
     def __call__(self, _: Listener) -> TimedStretch:
         """Train two passes over the stretch; the first compiles and warms up, the second is timed."""
-        from gru_bench.train.loop import iterations_of_epoch, train
+        from gru_bench.batching import iterations_of_epoch
+        from gru_bench.train.loop import train
 
         training = self.config.training
         corpus = corpus_of(self.config.data)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
-from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.accuracy import percent
+from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import RunError
 
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus
     from gru_bench.embeddings import Vectors
     from gru_bench.results import EpochRecord, RunResult, StepReport
-    from gru_bench.tracking import RunWriter, Store
+    from gru_bench.tracking import LoggedRun, RunWriter, Store
+
+SHOWN_DIGITS = 8
+"""Of a run's id: enough to name it."""
+STUDIES = ("bidirectional", "torch", "scratch")
+"""Those that search for the settings of one model, and have its name."""
+DATA_OPTIONS = {"data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
+                "data.label_column": "--label-column", "data.category_column": "--category-column",
+                "embedding.name": "--embedding"}
+"""Setting -> option that says the same to a sweep."""
 
 app = cli.app()
 
@@ -68,26 +80,48 @@ def train(
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
     from gru_bench.corpus import load_corpus
     from gru_bench.embeddings import load_vectors
+    from gru_bench.models import choose_engine, fallback
     from gru_bench.tracking import Store
+    from gru_bench.train.loop import choose_device
 
+    # What this machine has not is told before anything is read.
+    device = choose_device(config.training.device)
+    choose_engine(config.model, device)
     with console.status("reading the reviews"):
         corpus = load_corpus(config.data)
     console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
                   f"{len(corpus.test):,} test reviews", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    from gru_bench.models import choose_engine, fallback
-    from gru_bench.train.loop import choose_device
-
-    device = choose_device(config.training.device)
-    choose_engine(config.model, device)
     if (slower := fallback(config.model, device)) is not None:
         console.print(f"note: {slower}", markup=False)
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
     with store:
+        if (before := _trained_before(config, corpus, store)) is not None:
+            console.print(f"note: these settings were trained on these reviews before (run {before.run_id}): this "
+                          "trains them again, as a run of its own", markup=False)
         result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
-    _show(console, result, writer.run_id, store.uri)
+    _show(console, result, len(corpus.train))
+    console.print(f"logged as run {writer.run_id} in {store.uri}; next:", markup=False)
+    for command, what in _next_steps(config, writer.run_id, score_test, tracking_uri):
+        console.print(f"  {command}  ({what})", markup=False)
+
+
+def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
+    """Return the newest run of these settings on these reviews; None where the store is no file that can be read."""
+    from gru_bench.tracking import Reader
+
+    if store.database is None or not store.database.exists():
+        return None
+    reader = Reader(store.uri)
+    params = {key: str(value) for key, value in flat(config).items()}
+    with suppress(RunError):
+        for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
+            if (run.role == "single" and run.complete and params.items() <= run.params.items()
+                    and run.tags.get("gru_bench.data_fingerprint") == corpus.fingerprint):
+                return run
+    return None
 
 
 def _logged(
@@ -112,7 +146,7 @@ def _logged(
                 progress.step(report)
 
             result = train(config, corpus, vectors, on_epoch, score_test=score_test, checkpoint=checkpoint,
-                           on_step=on_step)
+                           on_step=on_step, on_resume=progress.resume)
         texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
         writer.finish(result, with_model=True, texts=texts)
     except KeyboardInterrupt:
@@ -133,6 +167,8 @@ class _Progress:
 
         self.console, self.epochs = console, epochs
         self.accuracy = ""
+        self.first = 1
+        """Epoch that this start begins with; those before it are an earlier one's."""
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(), TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
@@ -153,24 +189,57 @@ class _Progress:
             description=f"epoch {report.epoch}/{report.epochs}",
             state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} reviews/s")
 
+    def resume(self, epoch: int | None) -> None:
+        """Say with which epoch a run goes on, or that none is left."""
+        self.first = epoch or self.epochs + 1
+        on = "all epochs are trained" if epoch is None else f"going on from epoch {epoch}/{self.epochs}"
+        self.console.print(f"{on}{'; an earlier start trained:' if self.first > 1 else ''}", markup=False)
+
     def epoch(self, record: EpochRecord) -> None:
         """Print the epoch's line."""
-        line = f"epoch {record.epoch}/{self.epochs}  train loss {record.train_loss:.4f}"
+        line = "  " if record.epoch < self.first else ""
+        line += f"epoch {record.epoch}/{self.epochs}  train loss {record.train_loss:.4f}"
         if record.validation_accuracy is not None:
-            self.accuracy = f"  accuracy {record.validation_accuracy:.4f}"
+            self.accuracy = f"  accuracy {percent(record.validation_accuracy)}"
             line += f"  validation loss {record.validation_loss:.4f}{self.accuracy}"
         self.console.print(f"{line}  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s", markup=False)
 
 
-def _show(console: Any, result: RunResult, run_id: str, uri: str) -> None:
-    from gru_bench.metrics import correct
+def _show(console: Any, result: RunResult, train_size: int) -> None:
+    from gru_bench.accuracy import Accuracy
 
+    training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
                   f"tensors, engine {result.engine} on {result.device}; kept epoch {result.best_epoch}", markup=False)
-    for split, predictions in result.predictions.items():
-        accuracy = float(correct(predictions.label_N, predictions.probability_N).mean())
-        console.print(f"{split} accuracy {accuracy:.4f} on {len(predictions):,} reviews", markup=False)
-    console.print(f"logged as run {run_id} in {uri}", markup=False)
+    found = {split: Accuracy.of([predictions]) for split, predictions in result.predictions.items()}
+    for split, accuracy in found.items():
+        console.print(f"{split} accuracy {accuracy}", markup=False)
+    if guessing := [split for split, accuracy in found.items() if accuracy.is_guessing]:
+        more = f" (--limit, now {limit:,}, leaves the others out)" if limit is not None else ""
+        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, for guessing may reach it too: train "
+                      f"on more than {train_size:,} reviews{more}, or for more epochs than {training.epochs}",
+                      markup=False)
+    elif limit is not None:
+        console.print(f"note: --limit {limit:,} makes this a quick look; with all reviews models are usually far more "
+                      "accurate", markup=False)
+
+
+def _next_steps(
+    config: RunConfig, run_id: str, score_test: bool, tracking_uri: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yield what may be typed next, and what it shows."""
+    store = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+    if not score_test:
+        yield "the same command with --score-test", "how good it is on the test reviews, once all choices are made"
+    yield f"python -m gru_bench.diagnose --run {run_id[:SHOWN_DIGITS]}{store}", "which words decide"
+    usual, own = flat(RunConfig()), flat(config)
+    data = "".join(f" {option} {shlex.quote(str(own[key]))}" for key, option in DATA_OPTIONS.items()
+                   if own[key] != usual[key])
+    study = config.model.name if config.model.name in STUDIES else STUDIES[0]
+    yield f"python sweeps/run.py --study {study}{data}{store}", "the best settings, on several seeds"
+    if not (tracking_uri or "").startswith("http"):
+        backend = f" --backend-store-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+        yield f"mlflow ui{backend}", "curves of all runs"
 
 
 def main() -> None:

@@ -27,8 +27,19 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import kernels
-from gru_bench.batching import Batch, Encoded, batch_plan, encode, made, parts_of, prefetched, scoring_plan
-from gru_bench.config import RunConfig, TrainingConfig
+from gru_bench.batching import (
+    Batch,
+    Encoded,
+    batch_plan,
+    encode,
+    iterations_of_epoch,
+    made,
+    need_window,
+    parts_of,
+    prefetched,
+    scoring_plan,
+)
+from gru_bench.config import RunConfig
 from gru_bench.corpus import Corpus
 from gru_bench.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
@@ -64,6 +75,7 @@ def train(
     checkpoint: Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_window: Callable[[TracePoint], None] | None = None,
+    on_resume: Callable[[int | None], None] | None = None,
 ) -> RunResult:
     """Fit the model that `config` names and predict with the weights it keeps.
 
@@ -77,6 +89,8 @@ def train(
             goes on from it with the losses that it would have had, and it is removed once the run is complete.
         on_step: told where the run stands, about twice a second.
         on_window: told of each point of the loss trace as it is averaged; those of a checkpoint are not told again.
+        on_resume: told of the epoch that a run goes on with from its checkpoint, or None where all are trained,
+            before `on_epoch` is told of the epochs trained before.
 
     Raises:
         UsageError: for a device, engine or selection that cannot be had.
@@ -93,6 +107,8 @@ def train(
 
     if checkpoint is not None and checkpoint.exists():
         run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimiser)
+        if on_resume is not None:
+            on_resume(None if run.finished() else len(run.progress.epochs) + 1)
         for record in run.progress.epochs:
             if on_epoch is not None:
                 on_epoch(record)
@@ -120,12 +136,6 @@ def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         DataError: for a corpus without training reviews.
     """
     _Run(config, corpus, vectors, None, None)
-
-
-def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
-    """Return the batches of one pass over so many training examples."""
-    whole, rest = divmod(examples, training.batch_size)
-    return whole + (rest > 0 and not training.drop_last)
 
 
 def use_threads(count: int | None, engine: Engine) -> None:
@@ -236,6 +246,7 @@ class _Run:
         if training.selection == "best_validation" and not len(self.validation_split):
             raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
                              "leaves none: raise it, or use --set training.selection=lowest_train_window")
+        need_window(training, len(self.train_split))
         self.progress = Progress()
 
     def finished(self) -> bool:
@@ -265,9 +276,7 @@ class _Run:
     def result(self, score_test: bool) -> RunResult:
         """Predict with the kept weights."""
         progress = self.progress
-        if progress.kept is None:
-            raise RunError(f"no window of training.log_every={self.config.training.log_every} iterations was completed "
-                           "in an epoch, so there is no lowest one to keep: lower training.log_every")
+        assert progress.kept is not None
         kept = dict(progress.kept)
         table_VE = kept.pop("embedding.table").to(self.device) if "embedding.table" in kept else self.table_VE
         self.model.load_state_dict(kept)
