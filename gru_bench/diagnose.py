@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
+from gru_bench.accuracy import percent
 from gru_bench.errors import DataError, RunError, UsageError, unknown
 
 if TYPE_CHECKING:
     from gru_bench.corpus import Corpus
-    from gru_bench.diagnostics import Kept
+    from gru_bench.diagnostics import Kept, Sentence
     from gru_bench.embeddings import Vectors
     from gru_bench.insight import Attribution, GateMap, GradientFlow, MemoryCurve
     from gru_bench.report.picture import Picture
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN_RUNS = 8
 FEWEST_SEEDS = 3
+LABELS = ("label 0 (negative)", "label 1 (positive)")
 REVIEW_WORDS = 40
 """Of a review: as many as can be read under a picture."""
 
@@ -78,6 +82,8 @@ def diagnose(
                          "--memory, or look into one of the study's runs with --run")
     if text is not None and review is not None:
         raise UsageError(f"--text and --review must not stand together, but got {text!r} and {review}: leave one out")
+    if text is not None and not text.strip():
+        raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
     _run(cli.out(), run, text, review, neighbours, out, tracking_uri)
 
 
@@ -103,13 +109,26 @@ def _run(
         vectors = load_vectors(kept.config.embedding, corpus)
         subject = diagnostics.Subject.trained(kept, vectors)
         asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
+        read = _text(corpus, text, review)
         length = kept.config.data.max_length
+        whole = diagnostics.Sentence.of(read.text, vectors, length)
+        shown = whole
         if review is not None:
-            text, length = _review(corpus, review), min(length or REVIEW_WORDS, REVIEW_WORDS)
-        sentence = diagnostics.Sentence.of(text or diagnostics.SENTENCE, vectors, length)
-        if text is not None:
-            sentence.need_words()
+            shown = diagnostics.Sentence.of(read.text, vectors, min(length or REVIEW_WORDS, REVIEW_WORDS))
+        if text is not None or review is not None:
+            whole.need_words()
     pictures: list[Picture] = []
+    if shown.tokens:
+        gates = diagnostics.gate_maps(subject, shown)
+        attributions = [diagnostics.occlusion(subject, shown), diagnostics.gradient_times_input(subject, shown)]
+        _show_verdict(console, read, whole, diagnostics.probability(subject, whole))
+        _show_words(console, whole, attributions, gates)
+        if gates:
+            pictures.append(gate_picture(gates, MODEL_NAMES, f"gates{read.suffix}"))
+        pictures.append(word_picture(attributions, MODEL_NAMES, f"words{read.suffix}"))
+    else:
+        console.print("words: not looked at, since those of our own sentence have no vector; give one with --text",
+                      markup=False)
     with console.status("following gradients"):
         flows = _flows(kept, corpus, vectors)
     if flows:
@@ -117,21 +136,39 @@ def _run(
         pictures.append(gradient_picture(flows, MODEL_NAMES))
     else:
         console.print("gradients: not followed, since hardly any review has four known words", markup=False)
-    if sentence.tokens:
-        gates = diagnostics.gate_maps(subject, sentence)
-        attributions = [diagnostics.occlusion(subject, sentence), diagnostics.gradient_times_input(subject, sentence)]
-        _show_words(console, attributions, gates)
-        if sentence.left_out:
-            console.print(f"left out, having no vector: {' '.join(sentence.left_out)}", markup=False)
-        if gates:
-            pictures.append(gate_picture(gates, MODEL_NAMES, "gates"))
-        pictures.append(word_picture(attributions, MODEL_NAMES))
     known = set(vectors.words_V)
     near = asked or [diagnostics.neighbours(word, vectors) for word in diagnostics.WORDS if word in known]
     for one in near:
-        console.print(f"nearest to {one.word}: "
+        console.print(f"nearest to {one.word}, with the cosine of their vectors: "
                       + ", ".join(f"{word} {cosine:.2f}" for word, cosine in one.nearest), markup=False)
     _write(console, pictures, out or Path("insight") / found.run_id[:8])
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What a model is given to read."""
+
+    name: str
+    text: str
+    label: int | None
+    """Of a review: its own."""
+    suffix: str
+    """Of the names of its figures, so that those of another text stay."""
+
+
+def _text(corpus: Corpus, text: str | None, review: int | None) -> _Text:
+    """Return the text that was asked for; a test review is counted from 1."""
+    from gru_bench.diagnostics import SENTENCE
+
+    if review is not None:
+        if review > len(corpus.test):
+            raise UsageError(f"--review must be at most {len(corpus.test):,}, the test reviews of {corpus.name}, but "
+                             f"got {review:,}")
+        return _Text(f"test review {review:,} of {len(corpus.test):,}", corpus.texts("test")[review - 1],
+                     int(corpus.test.label_N[review - 1]), f"-review-{review}")
+    if text is None:
+        return _Text("a sentence that turns from bad to good", SENTENCE, None, "")
+    return _Text("your text", text, None, f"-text-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}")
 
 
 def choose(store: Reader, run_id: str | None) -> LoggedRun:
@@ -160,14 +197,6 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
         raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have kept its weights, but trials, studies "
                        f"and runs that broke off keep none; these have:\n{listed}")
     return found[0]
-
-
-def _review(corpus: Corpus, number: int) -> str:
-    """Return the text of a test review, counted from 1."""
-    if number > len(corpus.test):
-        raise UsageError(f"--review must be at most {len(corpus.test):,}, the test reviews of {corpus.name}, but got "
-                         f"{number:,}")
-    return corpus.texts("test")[number - 1]
 
 
 def _same_data(run: LoggedRun, corpus: Corpus) -> None:
@@ -257,42 +286,76 @@ def _ignore_interrupts() -> None:
 # ---------------------------------------------------------------- what is shown
 
 
+def _show_verdict(console: Any, read: _Text, whole: Sentence, probability: float) -> None:
+    """Print what the model makes of a text, and for a review whether that is right."""
+    from gru_bench.metrics import THRESHOLD
+
+    answer = int(probability >= THRESHOLD)
+    right = ""
+    if read.label is not None:
+        right = f", which is {'right' if answer == read.label else 'wrong'}: its own label is {LABELS[read.label]}"
+    console.print(f"{read.name}: the model says {LABELS[answer]}{right}", markup=False)
+    console.print(f"{LABELS[1]} has a probability of {percent(probability)}, on all {len(whole.tokens):,} words that "
+                  "it reads", markup=False)
+
+
+def _show_words(
+    console: Any, whole: Sentence, attributions: Sequence[Attribution], gates: Sequence[GateMap]
+) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    first = attributions[0]
+    cut = len(first.tokens) < len(whole.tokens)
+    table = Table("word", *(found.method for found in attributions),
+                  *(f"{gate}{f', {found.direction}' if len(gates) > 1 else ''}"
+                    for found in gates for gate in ("update gate", "reset gate")),
+                  title="what each word adds to the log-odds of label 1" + (
+                      f": the first {len(first.tokens)} of {len(whole.tokens):,} words" if cut else ""))
+    for place, token in enumerate(first.tokens):
+        opened = [sum(gate[place]) / len(gate[place]) for found in gates for gate in (found.update, found.reset)]
+        table.add_row(escape(token), *(f"{found.weight[place]:+.3f}" for found in attributions),
+                      *(f"{value:.2f}" for value in opened))
+    console.print(table)
+    if cut:
+        console.print(f"on these {len(first.tokens)} words alone, {LABELS[1]} has a probability of "
+                      f"{percent(first.probability)}", markup=False)
+    console.print(f"above 0 a word speaks for {LABELS[1]}, below for {LABELS[0]}. Occlusion: what the log-odds lose "
+                  "where the word is left out. Gradient times input: the same, estimated from the slope.", markup=False)
+    if gates:
+        console.print("Gates, mean over units. Update gate: 1 keeps the state, 0 replaces it. Reset gate: 1 lets the "
+                      "state into what replaces it, 0 leaves it out.", markup=False)
+    if whole.unknown:
+        console.print(f"not read, having no vector: {' '.join(whole.unknown)}", markup=False)
+    if whole.beyond:
+        console.print(f"not read, lying beyond the first {len(whole.tokens):,} words (data.max_length): "
+                      f"{len(whole.beyond):,} more", markup=False)
+
+
 def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     from rich.table import Table
 
     from gru_bench.report.confirmed import MODEL_NAMES
     from gru_bench.report.inside import STATES, flow_label
 
-    steps = max(flow.steps_back[-1] for flow in flows)
-    table = Table("model", "weights", "norm at the end", "steps back", "norm there", "factor per step",
+    rates = [flow for flow in flows if flow.decay is not None]
+    table = Table("model", "weights", "norm at the end", "steps back", "norm there",
+                  *(["factor per step"] if rates else []),
                   title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
     for flow in flows:
-        rate = f"{flow.decay:.3f}" if flow.decay is not None else ""
+        rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
         table.add_row(flow_label(flow, MODEL_NAMES), STATES[flow.state], f"{flow.norm[0]:.3g}",
-                      str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", rate)
+                      str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
-    rates = [flow for flow in flows if flow.decay is not None]
+    console.print("norm: how much the loss depends on a state, at the last word and so many words before it; where it "
+                  "falls far, early words hardly teach the model", markup=False)
     if rates:
         first, last = rates[0].fitted
-        console.print(f"the factor is fitted to the logarithm of the norms {first} to {last} steps back", markup=False)
-    elif steps:
-        console.print(f"the readout {flows[0].readout} hands every state a gradient of its own: no factor is fitted",
-                      markup=False)
-
-
-def _show_words(console: Any, attributions: Sequence[Attribution], gates: Sequence[GateMap]) -> None:
-    from rich.table import Table
-
-    first = attributions[0]
-    table = Table("word", *(found.method for found in attributions),
-                  *(f"{gate}{f', {found.direction}' if len(gates) > 1 else ''}"
-                    for found in gates for gate in ("update gate", "reset gate")),
-                  title=f"label 1 has probability {100 * first.probability:.1f} %; what each word adds to its log-odds")
-    for place, token in enumerate(first.tokens):
-        opened = [sum(gate[place]) / len(gate[place]) for found in gates for gate in (found.update, found.reset)]
-        table.add_row(token, *(f"{found.weight[place]:+.3f}" for found in attributions),
-                      *(f"{value:.2f}" for value in opened))
-    console.print(table)
+        console.print("factor per step: what the norm is multiplied by from a word to the one before, fitted "
+                      f"{first} to {last} steps back", markup=False)
+    elif max(flow.steps_back[-1] for flow in flows):
+        console.print(f"no factor per step is given: with model.readout {flows[0].readout} the loss depends on every "
+                      "state directly, and not only by way of the states after it", markup=False)
 
 
 def _show_memory(console: Any, curve: MemoryCurve) -> None:

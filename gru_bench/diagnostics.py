@@ -383,8 +383,10 @@ class Sentence:
     """Those that have a vector."""
     rows: tuple[int, ...]
     """Of the vector table."""
-    left_out: tuple[str, ...]
-    """Tokens without a vector, and those beyond `max_length`."""
+    unknown: tuple[str, ...]
+    """Tokens without a vector."""
+    beyond: tuple[str, ...]
+    """Those that have one, but lie beyond `max_length`."""
 
     @classmethod
     def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
@@ -398,7 +400,7 @@ class Sentence:
         known = [token for token in tokens if token in row_of]
         kept = known[:max_length]
         return cls(tuple(kept), tuple(row_of[token] for token in kept),
-                   tuple([token for token in tokens if token not in row_of] + known[len(kept):]))
+                   tuple(token for token in tokens if token not in row_of), tuple(known[len(kept):]))
 
     def need_words(self) -> None:
         """Raise where there is nothing to look at.
@@ -408,8 +410,19 @@ class Sentence:
         """
         if not self.tokens:
             raise UsageError("the text must hold words that have a vector, but got none: "
-                             + (f"{', '.join(map(repr, self.left_out[:8]))} have none; " if self.left_out else "")
+                             + (f"{', '.join(map(repr, self.unknown[:8]))} have none; " if self.unknown else "")
                              + "try other words")
+
+
+def probability(subject: Subject, sentence: Sentence) -> float:
+    """Return the probability that a model gives label 1 on a sentence.
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    sentence.need_words()
+    log_BC = subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
+    return math.exp(log_BC[0, 1].item())
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:

@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -85,14 +86,25 @@ def test_a_run_is_looked_into(
     for token, weight, update in zip(sentence.tokens, occluded.weight, gates.update, strict=True):
         assert re.search(rf"{token}\s*│ {re.escape(f'{weight:+.3f}')}.*{np.mean(update):.2f}", out)
     assert f"{100 * occluded.probability:.1f} %" in out
-    assert "left out, having no vector: a unheard" in out
+    assert "not read, having no vector: a unheard" in out
+    assert "lying beyond" not in out
+    answer = "label 1 (positive)" if occluded.probability >= 0.5 else "label 0 (negative)"
+    lines = out.splitlines()
+    assert lines[1] == f"your text: the model says {answer}"  # first of all, before any table
+    assert lines[2].startswith(f"label 1 (positive) has a probability of {100 * occluded.probability:.1f} %, on all 3")
+    assert "Occlusion: what the log-odds lose where the word is left out" in out
+    assert "Update gate: 1 keeps the state" in out
+    assert "norm: how much the loss depends on a state" in out
+    assert "factor per step: what the norm is multiplied by" in out
     nearest = diagnostics.neighbours("good1", vectors).nearest[0]
-    assert f"nearest to good1: {nearest[0]} {nearest[1]:.2f}" in out
-    assert "nearest to word2: " in out
+    assert f"nearest to good1, with the cosine of their vectors: {nearest[0]} {nearest[1]:.2f}" in out
+    assert "nearest to word2, " in out
     folder = tmp_path / "insight" / chosen[:8]
+    (words,) = folder.glob("words-text-*.csv")
+    own = words.stem.removeprefix("words")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f"{name}.{kind}" for name in ("gradients", "gates", "words") for kind in ("csv", "png", "svg"))
-    rows = list(csv.DictReader((folder / "words.csv").read_text().splitlines()))
+        f"{name}.{kind}" for name in ("gradients", f"gates{own}", f"words{own}") for kind in ("csv", "png", "svg"))
+    rows = list(csv.DictReader(words.read_text().splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
     assert float(rows[1]["weight"]) == occluded.weight[1]
 
@@ -102,13 +114,52 @@ def test_a_real_review_is_read_by_its_number(
 ) -> None:
     monkeypatch.setattr(diagnose, "REVIEW_WORDS", 5)
     chosen = run_id(store, "scratch single", 0)
-    code, _, _ = ended(["--run", chosen, "--review", "3"], store, monkeypatch, capsys)
+    code, out, _ = ended(["--run", chosen, "--review", "3"], store, monkeypatch, capsys)
     assert code == 0
-    config, _ = Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen)
-    corpus = load_corpus(config.data)
-    sentence = diagnostics.Sentence.of(corpus.texts("test")[2], load_vectors(config.embedding, corpus), 5)
-    rows = list(csv.DictReader((tmp_path / "insight" / chosen[:8] / "words.csv").read_text().splitlines()))
+    kept = diagnostics.Kept(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    corpus = load_corpus(kept.config.data)
+    vectors = load_vectors(kept.config.embedding, corpus)
+    subject = diagnostics.Subject.trained(kept, vectors)
+    whole, sentence = (diagnostics.Sentence.of(corpus.texts("test")[2], vectors, length) for length in (None, 5))
+    folder = tmp_path / "insight" / chosen[:8]
+    rows = list(csv.DictReader((folder / "words-review-3.csv").read_text().splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
+    probability, words = diagnostics.probability(subject, whole), len(whole.tokens)
+    labels = ("label 0 (negative)", "label 1 (positive)")
+    answer, label = int(probability >= 0.5), int(corpus.test.label_N[2])
+    lines = out.splitlines()
+    assert lines[1] == (f"test review 3 of {len(corpus.test)}: the model says {labels[answer]}, which is "
+                        f"{'right' if answer == label else 'wrong'}: its own label is {labels[label]}")
+    assert lines[2] == (f"label 1 (positive) has a probability of {100 * probability:.1f} %, on all {words} words that "
+                        "it reads")
+    assert words > 5
+    assert f"what each word adds to the log-odds of label 1: the first 5 of {words} words" in out
+    cut = diagnostics.probability(subject, sentence)
+    assert f"on these 5 words alone, label 1 (positive) has a probability of {100 * cut:.1f} %" in out
+    # Words that are read but not shown are not among those without a vector.
+    assert ("having no vector" in out) == bool(whole.unknown)
+    before = (folder / "words-review-3.csv").read_bytes()
+    code, out, _ = ended(["--run", chosen, "--review", "4"], store, monkeypatch, capsys)
+    assert code == 0
+    assert (folder / "words-review-3.csv").read_bytes() == before
+    assert f"wrote {Path('insight') / chosen[:8] / 'words-review-4'}.png, .svg and .csv" in out
+
+
+def test_words_beyond_the_longest_that_is_read_are_counted(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = Store.model
+
+    def shorter(store: Store, run_id: str) -> tuple[RunConfig, Mapping[str, np.ndarray]]:
+        config, weights = read(store, run_id)
+        return with_settings(config, {"data.max_length": 4}), weights
+
+    monkeypatch.setattr(Store, "model", shorter)
+    text = "good1 bad1 unheard word2 word3 word2 word3"
+    code, out, _ = ended(["--run", run_id(store, "scratch single", 0), "--text", text], store, monkeypatch, capsys)
+    assert code == 0
+    assert "not read, having no vector: unheard\n" in out
+    assert "not read, lying beyond the first 4 words (data.max_length): 2 more" in out
 
 
 def test_without_a_name_the_newest_run_with_weights_is_taken_and_its_data_checked(
@@ -126,12 +177,15 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     code, out, _ = ended(["--run", run_id(store, "rnn single"), "--out", "there"], store, monkeypatch, capsys)
     assert code == 0
     assert "Vanilla RNN" in out
-    assert "label 1 has" not in out  # no word of the default sentence has a vector
+    assert "the model says" not in out
+    assert "words: not looked at, since those of our own sentence have no vector; give one with --text" in out
     assert sorted(path.stem for path in (tmp_path / "there").glob("*.png")) == ["gradients"]
     text = ["--text", "good1 bad1"]
     code, out, _ = ended(["--run", run_id(store, "scratch single", -1), *text], store, monkeypatch, capsys)
     assert code == 0
-    assert "the readout mean hands every state a gradient of its own: no factor is fitted" in out
+    assert "no factor per step is given: with model.readout mean the loss depends on every state directly" in out
+    assert "│ factor per step" not in out
+    assert "┃ factor per step" not in out
     code, out, _ = ended(["--run", run_id(store, "bidirectional confirm"), *text], store, monkeypatch, capsys)
     assert code == 0
     assert "Bidirectional GRU, backward" in out
@@ -144,7 +198,9 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     (["--text", "quark"], 2, r"the text must hold words that have a vector, but got none: 'quark' have none"),
     (["--review", "100000"], 2, r"--review must be at most \d+, the test reviews of .*, but got 100,000"),
     (["--review", "1", "--text", "a"], 2, r"--text and --review must not stand together, but got 'a' and 1"),
-    (["--text", ""], 2, r"the text must hold words that have a vector, but got none"),
+    (["--text", ""], 2, r"--text must hold words, but got '': write a sentence, or leave --text out"),
+    (["--text", " \t"], 2, r"--text must hold words, but got ' \\t': write a sentence, or leave --text out"),
+    (["--text", "..."], 2, r"the text must hold words that have a vector, but got none: try other words"),
     (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
     (["--memory", "--text", "a"], 2, r"--text must be left out with --memory, which trains models of its own"),

@@ -238,7 +238,7 @@ def test_a_sentence_says_what_it_leaves_out() -> None:
     vectors = vectors_of(2, ["did", "n't", "like"])
     sentence = d.Sentence.of("I didn't LIKE it", vectors, 2)
     assert sentence.tokens == ("did", "n't")
-    assert sentence.left_out == ("i", "it", "like")
+    assert (sentence.unknown, sentence.beyond) == (("i", "it"), ("like",))
     assert [vectors.words_V[row] for row in sentence.rows] == ["did", "n't"]
     with pytest.raises(UsageError, match=r"must hold words that have a vector, but got none: 'quark', 'xyz' have none"):
         d.occlusion(subject("rnn", "final", 1, vectors), d.Sentence.of("quark xyz", vectors, None))

@@ -23,6 +23,7 @@ from gru_bench.insight import (
 )
 from gru_bench.report import render
 from gru_bench.report.confirmed import MODEL_NAMES
+from gru_bench.report.drawing import NARROW, PAGE, PAPER, SCREEN, drawing
 from gru_bench.report.figures import pictures
 from gru_bench.report.inside import gate_picture, gradient_picture, memory_picture, word_picture
 from gru_bench.report.markdown import markdown
@@ -234,6 +235,20 @@ def test_a_file_stands_alone() -> None:
         svg = picture.alone("svg").decode()
         assert "var(--" not in svg
         assert svg == picture.alone("svg").decode()
+
+
+def test_words_alone_in_a_file_say_what_bars_and_marks_are() -> None:
+    """On a page and on paper the caption says it."""
+    attributions = [attribution("scratch", method, ("one", "two")) for method in ("occlusion", "gradient times input")]
+    picture = word_picture(attributions, MODEL_NAMES)
+    with drawing(SCREEN, {}):
+        (legend,) = picture.draw(SCREEN).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "for label 1, by occlusion", "for label 0, by occlusion", "gradient times input"]
+    assert legend.get_title().get_text() == "How far each word moves the decision"
+    for style in (PAGE, NARROW, PAPER):
+        with drawing(style, {}):
+            assert not picture.draw(style).legends
 
 
 def test_a_review_that_was_looked_at_is_called_one(whole) -> None:

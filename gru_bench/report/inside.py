@@ -9,15 +9,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gru_bench.insight import Attribution, GateMap, GradientFlow, MemoryCurve
-from gru_bench.report.drawing import MARKERS, Style, name_series, new_figure, percent_axis, share_axis, short
+from gru_bench.report.drawing import MARKERS, SCREEN, Style, name_series, new_figure, percent_axis, share_axis, short
 from gru_bench.report.numbers import MINUS, plain, written
 from gru_bench.report.picture import Cell, Picture, of_models
 
@@ -248,7 +250,7 @@ def _words(
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         probability = next(found.probability for found in attributions if found.model == model)
         name = short(names.get(model, plain(model)), *((14, 2) if style.narrow else (22, 1)))
-        axes.set_title(f"{name}\n{written(probability, 'percent')} % for 1",
+        axes.set_title(f"{name}\n{written(probability, 'percent')} % for {'label ' if style is SCREEN else ''}1",
                        loc="left", color=style.faint)  # fmt: skip
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
@@ -259,7 +261,22 @@ def _words(
     first.set_yticks(y, [short(plain(token), 16, 1) for token in tokens])
     first.set_ylim(len(tokens) - 0.4, -0.6)
     figure.supxlabel("change of the log-odds of label 1", fontsize=style.size)
+    if style is SCREEN:  # elsewhere a caption says it
+        _name_methods(figure, attributions, style)
     return figure
+
+
+def _name_methods(figure: Figure, attributions: Sequence[Attribution], style: Style) -> None:
+    """Say above a figure that stands alone what it shows, and what its marks are."""
+    marks: dict[str, list[Artist]] = {
+        METHODS[0]: [Patch(color=style.colour(0), alpha=0.75, label="for label 1, by occlusion"),
+                     Patch(color=style.colour(1), alpha=0.75, label="for label 0, by occlusion")],
+        METHODS[1]: [Line2D([], [], marker="D", linestyle="none", color=style.ink, markersize=3,
+                            markerfacecolor="none", markeredgewidth=0.8, label=METHODS[1])]}  # fmt: skip
+    drawn = {found.method for found in attributions}
+    figure.legend(handles=[mark for method in METHODS if method in drawn for mark in marks[method]],
+                  title="How far each word moves the decision", title_fontsize=style.size + 1, alignment="left",
+                  loc="outside upper left", ncols=3, frameon=False, fontsize=style.size - 0.5)  # fmt: skip
 
 
 def percent_axis_few(axes: Axes) -> None:

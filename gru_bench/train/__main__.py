@@ -216,8 +216,8 @@ def _show(console: Any, result: RunResult, train_size: int) -> None:
         console.print(f"{split} accuracy {accuracy}", markup=False)
     if guessing := [split for split, accuracy in found.items() if accuracy.is_guessing]:
         more = f" (--limit, now {limit:,}, leaves the others out)" if limit is not None else ""
-        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, for guessing may reach it too: train "
-                      f"on more than {train_size:,} reviews{more}, or for more epochs than {training.epochs}",
+        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, for guessing may reach it too: "
+                      f"train on more than {train_size:,} reviews{more}, or for more epochs than {training.epochs}",
                       markup=False)
     elif limit is not None:
         console.print(f"note: --limit {limit:,} makes this a quick look; with all reviews models are usually far more "
