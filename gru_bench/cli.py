@@ -45,7 +45,7 @@ Limit = Annotated[int | None, typer.Option(
 Device = Annotated[str | None, typer.Option(
     "--device", help="auto, cpu, cuda, cuda:N or mps.", show_default="auto", rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
-    "--epochs", help="Passes over the training reviews.", show_default=False, rich_help_panel="Training")]
+    "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
 TrackingUri = Annotated[str | None, typer.Option(
     "--tracking-uri", help="Where MLflow keeps runs.", show_default="sqlite:///mlflow.db in this directory",
     rich_help_panel="Stores")]
@@ -77,8 +77,10 @@ def run(application: typer.Typer) -> None:
 
 def ended(application: typer.Typer) -> int:
     """Run a command and return its exit code, having said what went wrong."""
+    command = typer.main.get_command(application)
+    _name_values(command)
     try:
-        code = application(standalone_mode=False)
+        code = command(standalone_mode=False)
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code
@@ -93,11 +95,25 @@ def ended(application: typer.Typer) -> int:
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
+        if "unexpected extra argument" in getattr(error, "message", ""):
+            typed: Any = error
+            typed.message += ": a value must follow an option that takes one, and a flag takes none"
         show()
         return int(exit_code)
     if code == INTERRUPTED:  # typer's answer to Ctrl-C
         _complain("interrupted; the same command goes on from here")
     return code if isinstance(code, int) else 0
+
+
+def _name_values(command: Any) -> None:
+    """Let help pages show no value for a flag, and for an option that may be repeated its name."""
+    for option in command.params:
+        if option.metavar is None and getattr(option, "is_flag", False):
+            option.metavar = ""
+        elif option.metavar is None and getattr(option, "multiple", False):
+            option.metavar = option.name.upper()
+    for inner in getattr(command, "commands", {}).values():
+        _name_values(inner)
 
 
 @contextmanager

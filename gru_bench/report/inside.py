@@ -250,7 +250,8 @@ def _words(
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         probability = next(found.probability for found in attributions if found.model == model)
         name = short(names.get(model, plain(model)), *((14, 2) if style.narrow else (22, 1)))
-        axes.set_title(f"{name}\n{written(probability, 'percent')} % for {'label ' if style is SCREEN else ''}1",
+        where = "label 1 on these words" if style is SCREEN else "1"
+        axes.set_title(f"{name}\n{written(probability, 'percent')} % for {where}",
                        loc="left", color=style.faint)  # fmt: skip
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

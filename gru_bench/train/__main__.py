@@ -40,8 +40,9 @@ def train(
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",
                                                rich_help_panel="Model")] = None,
-    readout: Annotated[str | None, typer.Option(help="What the head reads: last, final, mean, max or meanmax.",
-                                                show_default="final", rich_help_panel="Model")] = None,
+    readout: Annotated[str | None, typer.Option(
+        help="What the head reads of the states: last (at the last word), final (the one that each direction ends in), "
+        "mean or max over all words, meanmax (both).", show_default="final", rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Reviews of a step.", show_default="64",
                                                    rich_help_panel="Training")] = None,
