@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from gru_bench.accuracy import Accuracy, percent
 from gru_bench.results import Predictions, TrialSummary
 from gru_bench.statistics import wilson_interval
 from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed
+from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.summary import confirmed
 
 from .report_fakes import FakeStore, add_study
@@ -68,10 +71,22 @@ class TestClosing:
                   TrialSummary(2, "bidirectional", "complete", 0.6, 2, {}),
                   TrialSummary(3, "bidirectional", "complete", 0.6, 2, {})]
         table = _best_trials(replace(self.summary, trials=tuple(trials)))
-        assert str(table.title) == "best trials of each model, of 9 trials in all"
+        assert str(table.title) == "best trials of each model, of 8 finished trials; 1 failed or were broken off"
         assert [(row[0], row[1], row[3]) for row in shown(table)] == [
             ("scratch", "4", "94.0 %"), ("scratch", "3", "93.0 %"), ("scratch", "2", "92.0 %"),
             ("bidirectional", "2", "60.0 %"), ("bidirectional", "3", "60.0 %"), ("bidirectional", "1", "99.0 %")]
+
+    def test_what_is_left_is_said(self) -> None:
+        def state(counted: int, failed: int) -> SimpleNamespace:
+            return SimpleNamespace(search=SimpleNamespace(counted=counted, exhausted=False), failed=["run"] * failed)
+
+        def left(*states: SimpleNamespace) -> list[str]:
+            sweep: Any = SimpleNamespace(agenda=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
+            return list(Sweep.left(sweep))
+
+        assert left(state(3, 0), state(4, 0)) == []
+        assert left(state(3, 0), state(1, 0)) == ["--timeout ended the search before all trials were begun"]
+        assert left(state(3, 1), state(3, 1)) == ["2 runs after the search failed"]
 
     def test_seeds_and_intervals(self) -> None:
         assert self.summary is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -224,16 +225,16 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
         if note in sweep.told:
             continue
         console.print(f"note: {note}", markup=False)
-    uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-    backend = f" --backend-store-uri {tracking_uri}" if tracking_uri else ""
+    uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
+    backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
     here, whole = duration(sweep.seconds), duration(summary.seconds)
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     left = "; ".join(sweep.left())
     state = f"not done yet ({left}): the same command goes on" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    console.print(f"  python -m gru_bench.report --study {summary.name}{uri}", markup=False)
+    console.print(f"  python -m gru_bench.report {shlex.join(['--study', summary.name, *uri])}", markup=False)
     if not (tracking_uri or "").startswith("http"):
-        console.print(f"  mlflow ui{backend}", markup=False)
+        console.print(f"  {shlex.join(['mlflow', 'ui', *backend])}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:
@@ -244,8 +245,11 @@ def _best_trials(summary: StudySummary) -> Table:
     from gru_bench.accuracy import percent
     from gru_bench.sweep.display import described, several
 
+    finished = sum(trial.state in ("complete", "pruned") for trial in summary.trials)
+    others = len(summary.trials) - finished
     table = Table("model", "trial", "settings", "validation accuracy", "epochs", "state",
-                  title=f"best trials of each model, of {several(len(summary.trials), 'trial')} in all")
+                  title=f"best trials of each model, of {several(finished, 'finished trial')}"
+                  f"{f'; {others} failed or were broken off' if others else ''}")
     for model in summary.models:
         # Among equals the first, which is the one that is confirmed.
         ranked = sorted((trial for trial in summary.trials if trial.model == model),

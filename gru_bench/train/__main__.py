@@ -229,18 +229,18 @@ def _next_steps(
     config: RunConfig, run_id: str, score_test: bool, tracking_uri: str | None
 ) -> Iterator[tuple[str, str]]:
     """Yield what may be typed next, and what it shows."""
-    store = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+    store = ["--tracking-uri", tracking_uri] if tracking_uri else []
     if not score_test:
         yield "the same command with --score-test", "how good it is on the test reviews, once all choices are made"
-    yield f"python -m gru_bench.diagnose --run {run_id[:SHOWN_DIGITS]}{store}", "which words decide"
+    look = shlex.join(["--run", run_id[:SHOWN_DIGITS], *store])
+    yield f"python -m gru_bench.diagnose {look}", "which words decide"
     usual, own = flat(RunConfig()), flat(config)
-    data = "".join(f" {option} {shlex.quote(str(own[key]))}" for key, option in DATA_OPTIONS.items()
-                   if own[key] != usual[key])
+    data = [word for key, option in DATA_OPTIONS.items() if own[key] != usual[key] for word in (option, str(own[key]))]
     study = config.model.name if config.model.name in STUDIES else STUDIES[0]
-    yield f"python sweeps/run.py --study {study}{data}{store}", "the best settings, on several seeds"
+    yield f"python sweeps/run.py {shlex.join(['--study', study, *data, *store])}", "the best settings, on several seeds"
     if not (tracking_uri or "").startswith("http"):
-        backend = f" --backend-store-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
-        yield f"mlflow ui{backend}", "curves of all runs"
+        backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
+        yield shlex.join(["mlflow", "ui", *backend]), "curves of all runs"
 
 
 def main() -> None:
