@@ -71,7 +71,7 @@ def diagnose(
     """Look inside a model."""
     if memory:
         for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours)):
-            if value:
+            if value is not None and value != []:
                 raise UsageError(f"{option} must be left out with --memory, which trains models of its own, but got "
                                  f"{value!r}")
         with cli.interruptible():

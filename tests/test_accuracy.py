@@ -17,6 +17,7 @@ from gru_bench.results import Predictions, TrialSummary
 from gru_bench.statistics import wilson_interval
 from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed
 from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
 
 from .report_fakes import FakeStore, add_study
@@ -53,9 +54,13 @@ class TestAccuracy:
         assert Accuracy.of([run(right, positive)]).is_guessing is guessing
 
 
-def shown(table: Table) -> list[list[str]]:
+def test_the_smoke_study_says_what_its_accuracies_are_worth() -> None:
+    assert "the accuracies mean nothing" in load_study("smoke").purpose
+
+
+def shown(table: Table, width: int = 200) -> list[list[str]]:
     text = io.StringIO()
-    Console(file=text, width=200).print(table)
+    Console(file=text, width=width).print(table)
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in text.getvalue().splitlines()
             if line.startswith("│")]
 
@@ -102,6 +107,11 @@ class TestClosing:
         assert rows["three"][1] == f"{100 * low:.1f} to {percent(high)}"
         assert rows["three"][3] == f"{100 * (found['three'].deviation or 0):.2f} points"
         assert rows["majority class (baseline)"][0] == "50.1 %"
+
+    def test_a_narrow_terminal_cuts_no_model(self) -> None:
+        assert self.summary is not None
+        rows = shown(_confirmed({"bidirectional": confirmed([run(70), run(80)])}, self.summary), width=80)
+        assert rows[0][0] == "bidirectional"
 
     def test_accuracies_that_mean_nothing_are_named(self) -> None:
         assert self.summary is not None

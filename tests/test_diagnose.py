@@ -203,6 +203,7 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     (["--text", "..."], 2, r"the text must hold words that have a vector, but got none: try other words"),
     (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
+    (["--memory", "--text", ""], 2, r"--text must be left out with --memory, which trains models of its own"),
     (["--memory", "--text", "a"], 2, r"--text must be left out with --memory, which trains models of its own"),
     (["--study", "homework"], 2, r"--study must stand with --memory, whose result it keeps, but got 'homework'"),
     (["--memory", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),

@@ -263,12 +263,13 @@ def _best_trials(summary: StudySummary) -> Table:
 
 def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     """Return the accuracy of each model over its confirm seeds, and the baselines."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from gru_bench.accuracy import percent
     from gru_bench.statistics import Standing
 
-    table = Table("model", "test accuracy", "95 % interval", "seeds, lowest to highest", "deviation over seeds",
+    model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
+    table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "deviation over seeds",
                   "test reviews", title="confirmed on fresh seeds",
                   caption="deviation over seeds: test-set noise taken out")
     for model, one in found.items():
