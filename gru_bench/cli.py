@@ -15,11 +15,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from gru_bench.errors import GruBenchError
+from gru_bench.errors import GruBenchError, UsageError
 
 INTERRUPTED = 130
 PIPE_WIDTH = 140
 """Columns, where there is no terminal to ask."""
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 _PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
 
 Data = Annotated[str | None, typer.Option(
@@ -138,8 +139,16 @@ def data_settings(
     data: str | None, test_data: str | None, text_column: str | None, label_column: str | None,
     category_column: str | None, embedding: str | None, limit: int | None, device: str | None, epochs: int | None,
 ) -> dict[str, Any]:
-    """Return the settings that the shared options set."""
+    """Return the settings that the shared options set.
+
+    Raises:
+        UsageError: for a device of no kind that there is; whether this machine has it takes torch to say.
+    """
     from gru_bench.memory import is_memory
+
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
+                         f"{device!r}")
 
     if data is not None and is_memory(data) and embedding is None:
         embedding = "random"

@@ -124,7 +124,12 @@ def test_a_run_that_goes_on_says_so(
 def test_an_absent_device_is_told_before_the_reviews_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = run(train_app, ["--device", "gpu", "--data", "absent.csv"], monkeypatch, capsys)
+    for app in (train_app, sweep_app):
+        code, said = run(app, ["--device", "gpu", "--data", "absent.csv", *(["--study", "smoke"] * (app is sweep_app))],
+                         monkeypatch, capsys)
+        assert code == 2
+        assert "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got 'gpu'" in said
+    code, said = run(train_app, ["--device", "cuda:99", "--data", "absent.csv"], monkeypatch, capsys)
     assert code == 2
     assert "device must be auto or one that this machine has" in said
 
@@ -137,7 +142,8 @@ WRONG_OPTIONS = [
     (["--epochs", "0"], "training.epochs must be at least 1, but got 0"),
     (["--data", "imdb"], "imdb"),
     (["--data", "absent.csv"], "absent.csv"),
-    (["--device", "tpu"], "device must be auto or one that this machine has"),
+    (["--device", "tpu"], "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps"),
+    (["--device", "cuda:9"], "device must be auto or one that this machine has"),
     (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
     (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
     (["--readout", "first"], "model.readout must be one of"),
