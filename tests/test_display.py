@@ -137,3 +137,19 @@ def test_what_is_left_to_do_is_counted() -> None:
     assert text.getvalue().splitlines() == [
         "1 confirm run, 20 contrast runs to do",
         "torch: best of the search lr 0.001  validation accuracy 87.5 %; now 1 confirm run"]
+
+
+def test_epochs_of_an_earlier_start_are_not_shown_as_trained_now() -> None:
+    display, text = shown(terminal=False)
+    display.begin({"trial": 1})
+    for label, epoch, epochs in (("torch trial 0", 3, 3), ("torch trial 1", None, 2), ("torch trial 2", 1, 1)):
+        display.job_started(label, {}, "trial")
+        display.job_resumed(label, epoch)
+        for number in range(1, epochs + 1):
+            display.job_epoch(label, record(number, 0.5 + number / 10))
+    assert [line.partition("  train")[0].strip() for line in text.getvalue().splitlines()[1:]] == [
+        "torch trial 0: going on from epoch 3, where an earlier start left it",
+        "torch trial 0: epoch 3",
+        "torch trial 1: all epochs were trained by an earlier start",
+        "torch trial 2: epoch 1"]
+    assert "80.0 %" in "".join(str(cell) for column in display.table().columns for cell in column.cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class _Row:
     """The last that ended."""
     accuracy: float | None = None
     """Best validation accuracy so far."""
+    first: int = 1
+    """Epoch that it begins with; those before it are an earlier start's."""
 
     @property
     def done(self) -> float:
@@ -96,6 +99,13 @@ class Display:
         """Show where a run stands."""
         self._rows[label].step = step
 
+    def job_resumed(self, label: str, epoch: int | None) -> None:
+        """Show with which epoch a run goes on that an earlier start has begun; None: it was all trained."""
+        self._rows[label].first = epoch or sys.maxsize
+        if epoch != 1:
+            self.note(f"  {label}: " + ("all epochs were trained by an earlier start" if epoch is None else
+                                        f"going on from epoch {epoch}, where an earlier start left it"))
+
     def job_epoch(self, label: str, record: EpochRecord) -> None:
         """Show the validation of an epoch."""
         if record.validation_accuracy is None:
@@ -103,7 +113,7 @@ class Display:
         row = self._rows[label]
         row.epoch = record
         row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
-        if self._live is None:
+        if self._live is None and record.epoch >= row.first:
             self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
                       f"{record.validation_loss:.4f}  accuracy {percent(record.validation_accuracy)}  "
                       f"({record.seconds:.1f} s)")

@@ -44,6 +44,7 @@ from gru_bench.sweep.workers import (
     Job,
     Message,
     Note,
+    Resumed,
     WasPruned,
     Workers,
 )
@@ -295,6 +296,8 @@ class Sweep:
             case TracePoint():
                 if self._transcribed(live):
                     self.display.note(f"{job.key}: {window_line(message)}")
+            case Resumed(epoch):
+                self.display.job_resumed(job.key, epoch)
             case Again(reason):
                 live.best.clear()
                 live.writer.tags({"gru_bench.done_again": reason})

@@ -35,6 +35,8 @@ class Listener:
     """Told why the task begins anew."""
     note: Callable[[str], None]
     """Takes what a user should know once, however many runs find it."""
+    resumed: Callable[[int | None], None]
+    """Told of the epoch that a run goes on with from its checkpoint, or None, before its epochs so far are told."""
 
 
 Material = tuple[DataConfig, EmbeddingConfig | None]
@@ -85,7 +87,7 @@ class Train:
             return train(
                 config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
                 checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
-                on_step=listener.step, on_window=listener.window)
+                on_step=listener.step, on_window=listener.window, on_resume=listener.resumed)
 
         result = None
         size, parts = self.config.training.batch_size, 2 * self.config.training.parts

@@ -49,6 +49,14 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """The job goes on from a checkpoint; the epochs trained before are told anew."""
+
+    epoch: int | None
+    """With which it goes on; None where all are trained."""
+
+
+@dataclass(frozen=True)
 class Again:
     """The job begins anew, in another way."""
 
@@ -84,7 +92,7 @@ class Note:
     text: str
 
 
-Message = StepReport | TracePoint | EpochDone | Again | Note | Finished | WasPruned | Failed
+Message = StepReport | TracePoint | EpochDone | Resumed | Again | Note | Finished | WasPruned | Failed
 
 
 class Workers(Protocol):
@@ -283,7 +291,7 @@ def outcome(job: Job, line: Line) -> Finished | WasPruned | Failed:
     try:
         return Finished(job.task(Listener(
             step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)),
-            note=lambda text: line.send(Note(text)))))
+            note=lambda text: line.send(Note(text)), resumed=lambda epoch: line.send(Resumed(epoch)))))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):
