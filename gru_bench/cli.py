@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -128,6 +128,24 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+OPTIONS = {
+    "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
+    "model.readout": "--readout", "training.epochs": "--epochs", "training.batch_size": "--batch-size",
+    "training.lr": "--lr", "training.device": "--device", "data.name": "--data", "data.test_name": "--test-data",
+    "data.text_column": "--text-column", "data.label_column": "--label-column",
+    "data.category_column": "--category-column", "data.limit": "--limit", "embedding.name": "--embedding",
+    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "seed": "--seed", "sampler": "--sampler",
+    "seeds_per_trial": "--seeds-per-trial",
+}
+"""Setting, or key of a study file -> the option that sets it."""
+
+
+def typed(options: Iterable[str], assigned: Iterable[str]) -> dict[str, str]:
+    """Return setting -> the option that it was typed as, less those that `--set` has `assigned` by their names."""
+    assigned = set(assigned)
+    return {setting: OPTIONS[setting] for setting in options if setting not in assigned}
 
 
 def named_settings(options: dict[str, Any]) -> dict[str, Any]:

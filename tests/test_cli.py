@@ -135,18 +135,23 @@ def test_an_absent_device_is_told_before_the_reviews_are_read(
 
 
 WRONG_OPTIONS = [
-    (["--model", "lstm"], r"model.name must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
-    (["--hidden-size", "0"], "model.hidden_size must be at least 1, but got 0"),
-    (["--lr", "-1"], "training.lr must be greater than 0, but got -1.0"),
-    (["--lr", "nan"], "training.lr must be a finite number, but got nan"),
-    (["--epochs", "0"], "training.epochs must be at least 1, but got 0"),
+    (["--model", "lstm"], r"--model must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
+    (["--hidden-size", "0"], "error: --hidden-size must be at least 1, but got 0"),
+    (["--lr", "-1"], "error: --lr must be greater than 0, but got -1.0"),
+    (["--lr", "nan"], "error: --lr must be a finite number, but got nan"),
+    (["--epochs", "0"], "error: --epochs must be at least 1, but got 0"),
     (["--data", "imdb"], "imdb"),
     (["--data", "absent.csv"], "absent.csv"),
     (["--device", "tpu"], "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps"),
     (["--device", "cuda:9"], "device must be auto or one that this machine has"),
     (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
+    (["--set", "training.optimizer=sgd"], "Did you mean 'training.lr' or 'training.beta1' or 'training.beta2'?"),
+    (["--lr", "1", "--set", "training.lr=-1"], "error: training.lr must be greater than 0, but got -1"),
+    (["--set", "training.lr=" + "[" * 5_000], "training.lr must be a number, but got '[[[["),
+    (["--data", "a" * 5_000], "error: --data must be a name of at most 255 bytes, or a path of such names"),
+    (["--embedding", "a" * 300], "error: --embedding must be a name of at most 255 bytes"),
     (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
-    (["--readout", "first"], "model.readout must be one of"),
+    (["--readout", "first"], "error: --readout must be one of"),
     (["--set", "data.validation_share=1"], "data.validation_share must be less than 1"),
     (["--text-column", "body"], "'body'"),
     (["--label-column", "stars"], "'stars'"),
@@ -259,11 +264,14 @@ def test_a_full_disk_is_told_and_the_run_closed(
 
 @pytest.mark.parametrize(("options", "code", "message"), [
     (["--study", "bidirektional"], 2, "unknown study 'bidirektional'"),
-    (["--study", "smoke", "--trials", "-1"], 2, "trials must be at least 0, but got -1"),
+    (["--study", "smoke", "--set", "seed=3"], 2, "--set seed=3 does nothing in a study: say --seed"),
+    (["--study", "smoke", "--set", "model.name=torch"], 2, "in a study: say --model"),
+    (["--study", "a" * 5_000 + ".toml"], 2, "there is no file 'aaaa"),
+    (["--study", "smoke", "--trials", "-1"], 2, "--trials must be at least 0, but got -1"),
     (["--study", "smoke", "--timeout", "soon"], 2, "--timeout must be a time such as 90s, 10m or 1.5h, but got 'soon'"),
     (["--study", "smoke", "--workers", "0"], 2, "workers"),
     (["--study", "smoke", "--storage", "somewhere"], 2, "--storage must be a database URL"),
-    (["--study", "smoke", "--sampler", "grid"], 2, "sampler must be one of 'tpe' or 'random', but got 'grid'"),
+    (["--study", "smoke", "--sampler", "grid"], 2, "error: --sampler must be one of 'tpe' or 'random', but got 'grid'"),
     ([], 2, "--study"),
 ])
 def test_a_wrong_sweep_is_told(

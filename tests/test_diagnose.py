@@ -271,7 +271,7 @@ def test_memory_is_kept_beside_a_study(
     monkeypatch.setattr(diagnostics, "memory_curve", lambda *_, **__: curve)
     code, _, err = ended(["--memory", "--study", "homwork"], tmp_path, monkeypatch, capsys)
     assert code == 2
-    assert "unknown study 'homwork': it must be one of homework. Did you mean 'homework'?" in err
+    assert "unknown study 'homwork'. Did you mean 'homework'? It must be one of homework." in err
     code, out, _ = ended(["--memory", "--study", "homework"], tmp_path, monkeypatch, capsys)
     assert code == 0
     assert "kept beside the study homework" in out

@@ -227,8 +227,8 @@ def test_a_file_that_is_a_pickle_is_refused(tmp_path, corpus, cache, name):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("glove-6b-50", r"unknown word vectors 'glove-6b-50': it must be one of .*, corpus, .*word2vec-google-news-300.*"
-                    r"Did you mean 'glove-6b-50d'\? Or give the path"),
+    ("glove-6b-50", r"unknown word vectors 'glove-6b-50'\. Did you mean 'glove-6b-50d'\? It must be one of .*, corpus, "
+                    r".*word2vec-google-news-300.* Or give the path"),
     ("none.bin", r"the word vectors must be an existing file, but 'none\.bin' is not: check the path"),
     ("none.kv", r"the word vectors must be an existing file"),
     ("folder/none", r"the word vectors must be an existing file, but 'folder/none' is not"),

@@ -124,7 +124,7 @@ def test_a_split_column_takes_the_usual_names(tmp_path):
 @pytest.mark.parametrize("write", [write_csv, write_json_lines, write_parquet])
 @pytest.mark.parametrize(("columns", "message"), [
     (Columns(label="stars"), r"unknown label column 'stars': it must be one of kind, label, text\..*--label-column"),
-    (Columns(text="txt"), r"unknown text column 'txt': .* Did you mean 'text'\? .*--text-column"),
+    (Columns(text="txt"), r"unknown text column 'txt'\. Did you mean 'text'\? .*--text-column"),
     (Columns(category="k"), r"unknown category column 'k': .*--category-column"),
     (Columns(split="part"), r"unknown split column 'part': .*data\.split_column"),
 ])

@@ -93,10 +93,11 @@ def sweep(
 
     options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                 epochs)
-    spec = load_study(
-        study, name=study_name, trials=trials, confirm=confirm, seed=seed, sampler=sampler,
-        seeds_per_trial=seeds_per_trial, models=model or None,
-        settings={**options, **parsed_settings(settings or [])})
+    assigned = parsed_settings(settings or [])
+    changes = cli.named_settings({"name": study_name, "trials": trials, "confirm": confirm, "seed": seed,
+                                  "sampler": sampler, "seeds_per_trial": seeds_per_trial})
+    spec = load_study(study, **changes, models=model or None, settings={**options, **assigned},
+                      typed=cli.typed([*options, *changes], assigned))
     seconds = parsed_duration(timeout)
     console = cli.out()
     if check:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.sweep.claims import digest, run_key
-from gru_bench.sweep.space import point
-from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.sweep.study import Recorded, Trials
 from gru_bench.tracking import LoggedRun
 

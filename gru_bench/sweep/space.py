@@ -1,8 +1,7 @@
-"""The points of a search space: which are the same, and which have not been tried."""
+"""The points of a search space: how many there are, and which have not been tried."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 
@@ -10,31 +9,24 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from gru_bench.config import Scalar
+from gru_bench.sweep.spec import Point, point
 
 LISTED = 10_000
 """Points up to which a space is gone through one by one."""
 DRAWS = 100
-"""Of a larger one: a random point was tried before with next to no probability, a hundred never."""
-
-Point = tuple[tuple[str, str], ...]
-
-
-def point(settings: Mapping[str, Scalar]) -> Point:
-    """Return what two equal configurations have in common; rounding does not tell them apart."""
-    return tuple(sorted((key, f"{value:.12g}" if isinstance(value, float) else str(value))
-                        for key, value in settings.items()))
+"""Of a larger one: a random point was tried before with next to no probability, a hundred hardly ever."""
 
 
 def size(space: Mapping[str, BaseDistribution]) -> float:
-    """Return the number of points, which may be infinite."""
-    return math.prod(len(values) if (values := _values(span)) is not None else math.inf for span in space.values())
+    """Return the number of distinct points, which may be infinite."""
+    return math.prod(_count(span) for span in space.values())
 
 
 def untried(
     space: Mapping[str, BaseDistribution], tried: Iterable[Point], generator: np.random.Generator,
     draw: Callable[[], dict[str, Scalar]],
 ) -> dict[str, Scalar] | None:
-    """Return a random point that was not tried, or None where all were.
+    """Return a random point that was not tried, or None where all were, or as good as all of a space without steps.
 
     Args:
         space: setting -> where it is searched.
@@ -43,29 +35,54 @@ def untried(
         draw: draws a point of any space.
     """
     known = set(tried)
-    if size(space) <= LISTED:
-        left = [settings for settings in _points(space) if point(settings) not in known]
+    points = size(space)
+    if points <= LISTED:
+        left = [settings for settings in (_nth(space, n) for n in range(int(points))) if point(settings) not in known]
         return left[int(generator.integers(len(left)))] if left else None
     for _ in range(DRAWS):
         settings = draw()
         if point(settings) not in known:
             return settings
-    return None
+    if math.isinf(points):
+        return None
+    # One of any so many points in a row is not known.
+    return next((settings for n in range(min(int(points), len(known) + 1))
+                 if point(settings := _nth(space, n)) not in known), None)
 
 
-def _points(space: Mapping[str, BaseDistribution]) -> Iterable[dict[str, Scalar]]:
-    values = [_values(span) or () for span in space.values()]
-    return (dict(zip(space, combination, strict=True)) for combination in itertools.product(*values))
+def _nth(space: Mapping[str, BaseDistribution], number: int) -> dict[str, Scalar]:
+    """Return a point by its number; the last setting changes first."""
+    settings: dict[str, Scalar] = {}
+    for key, span in reversed(list(space.items())):
+        number, place = divmod(number, int(_count(span)))
+        settings[key] = _value(span, place)
+    return {key: settings[key] for key in space}
 
 
-def _values(span: BaseDistribution) -> tuple[Scalar, ...] | None:
-    """Return the values of a range, or None for one without steps."""
+def _count(span: BaseDistribution) -> float:
     match span:
         case CategoricalDistribution():
-            return tuple(span.choices)
+            return len(_distinct(span))
         case IntDistribution():
-            return tuple(range(span.low, span.high + 1, span.step))
+            return len(range(span.low, span.high + 1, span.step))
         case FloatDistribution(step=float(step)):
-            return tuple(span.low + n * step for n in range(round((span.high - span.low) / step) + 1))
+            return round((span.high - span.low) / step) + 1
         case _:
-            return None
+            return math.inf
+
+
+def _value(span: BaseDistribution, place: int) -> Scalar:
+    match span:
+        case CategoricalDistribution():
+            return _distinct(span)[place]
+        case IntDistribution():
+            return span.low + place * span.step
+        case FloatDistribution(step=float(step)):
+            return span.low + place * step
+        case _:
+            raise AssertionError(f"{span} has no values to count")
+
+
+def _distinct(span: CategoricalDistribution) -> list[Scalar]:
+    """Return the choices, of equal ones the first."""
+    return list({point({"": value}): value for value in reversed(span.choices)}.values())[::-1]

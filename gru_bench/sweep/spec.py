@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from gru_bench.config import Engine, ModelName, Protocol, RunConfig, Scalar, Section, flat, validated, with_settings
-from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.config import (
+    SECTIONS,
+    Engine,
+    ModelName,
+    Protocol,
+    RunConfig,
+    Scalar,
+    Section,
+    flat,
+    unknown_setting,
+    validated,
+    with_settings,
+)
+from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.memory import MemoryTask, parsed_task
 from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
 LEAST_RACED = 5
 """Seeds from which on racing may save one: a signed-rank test at p = 0.1 cannot reject below 4 pairs."""
+MOST_CANDIDATES = 1_000
+"""Values of a choice, or points that a contrast is tuned among."""
+LEAST_APART = 1e-9
+"""Steps of a range, as a share of its ends: twelve digits tell its values apart, by which points are compared."""
+LARGEST_FILE = 100_000
+DEEPEST = 12
+"""Tables within tables of a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
-SECTIONS = ("data", "embedding", "model", "training")
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
-                "model.name", "model.engine")
+                "training.selection", "model.name", "model.engine")
 """What decides the question or the machine, not the quality of an answer."""
+_DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
+"""A key of so many parts takes tomllib a time that grows with their square."""
+
+Point = tuple[tuple[str, str], ...]
+
+
+def point(settings: Mapping[str, Scalar]) -> Point:
+    """Return what two equal configurations have in common; rounding does not tell them apart."""
+    return tuple(sorted((key, f"{value:.12g}" if isinstance(value, float) else str(value))
+                        for key, value in settings.items()))
+
+
+T = TypeVar("T")
+
+
+def _each_once(values: list[T]) -> list[T]:
+    if len(set(values)) < len(values):
+        raise ValueError("must hold each entry once")
+    return values
+
+
+Text = Annotated[str, Field(max_length=1_000)]
+Once = AfterValidator(_each_once)
 
 
 class Range(Section):
@@ -33,23 +76,19 @@ class Range(Section):
     high: int | float | None = None
     log: bool = False
     step: int | float | None = None
-    choices: list[Scalar] | None = None
+    choices: Annotated[list[Scalar], Field(max_length=MOST_CANDIDATES)] | None = None
 
     def described(self) -> dict[str, Any]:
         """Return what is set, for the record."""
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
-    def ends(self) -> list[Scalar]:
-        """Return the values furthest apart, to check that a run may have them."""
-        return self.choices if self.choices is not None else [self.low, self.high]
-
 
 class Other(Section):
     """Another choice than the study's, to be compared with it."""
 
-    question: Annotated[str, Field(min_length=1)]
+    question: Annotated[Text, Field(min_length=1)]
     settings: Mapping[str, Scalar] = {}
-    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1, max_length=MOST_CANDIDATES)]] = {}
     """Instead of settings: values to find the best of, the study's own among them, before the sides are compared."""
 
     def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
@@ -72,24 +111,24 @@ class Contrasts(Section):
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     settings: Mapping[str, Scalar] = {}
     """Of all runs of the contrasts, such as the share of the training reviews kept for validation."""
-    other: Annotated[Mapping[str, Other], Field(min_length=1)]
+    other: Annotated[Mapping[Annotated[str, Field(max_length=100)], Other], Field(min_length=1, max_length=100)]
     """By name; the usual side is what the study does."""
 
 
 class Stretches(Section):
     """Short stretches of training, one after the other with nothing beside them, to compare run times."""
 
-    iterations: Annotated[int, Field(ge=1)] = 400
-    engines: Mapping[ModelName, Annotated[list[Engine], Field(min_length=1)]]
+    iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
+    engines: Mapping[ModelName, Annotated[list[Engine], Field(min_length=1), Once]]
     """Model -> the engines it is timed on."""
 
 
 class Memory(Section):
     """Sequences whose label is a token some steps before the end: how far back a recurrence remembers."""
 
-    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)] = 3
-    sequences: Annotated[int, Field(ge=100)] = 3000
+    steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    sequences: int = 3000
     """For each number of steps, over all splits."""
 
 
@@ -97,10 +136,10 @@ class StudySpec(Section):
     """A study: one or several models, a search (or none), and a confirm stage."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    purpose: str = ""
-    models: Annotated[list[ModelName], Field(min_length=1)]
+    purpose: Text = ""
+    models: Annotated[list[ModelName], Field(min_length=1), Once]
     space: Mapping[str, Range] = {}
-    trials: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
@@ -145,6 +184,10 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own")), *SECTIONS)
+"""What a study file may hold; the other two are made of its sections."""
+
+
 def known_studies() -> list[str]:
     """Return the names of the studies that come with the package."""
     return sorted(path.stem for path in resource("studies").glob("*.toml"))
@@ -156,29 +199,35 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     Args:
         source: one of `known_studies`, or the path of a file.
         changes: replace `trials`, `confirm`, `seed`, `name`, ... where they are not None; `models` names those of
-            the study's that are kept; `settings` maps dotted settings of every run to values.
+            the study's that are kept; `settings` maps dotted settings of every run to values; `typed` maps any of
+            these to the options that they were typed as, for errors.
 
     Raises:
         UsageError: for an unknown study, or a setting that is unknown or out of range.
         DataError: for a file that is not TOML.
     """
     path = _study_file(source)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
+    values = _read(path)
+    for key in values:
+        if key not in KEYS:
+            raise unknown_setting(key, KEYS, path.name)
     settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
+    typed = changes.pop("typed", None) or {}
+    for key, option in (("seed", "--seed"), ("model.name", "--model")):
+        if key in settings:
+            raise UsageError(f"--set {key}={shown(settings[key])} does nothing in a study: say {option} "
+                             f"{shown(settings[key], '')}")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
-    own = _own(sections, settings)
-    base = with_settings(validated(RunConfig, sections, path.name), settings)
+    own = _own(sections, settings, path.name)
+    base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
     values["space"] = _space(values.get("space", {}), path.name)
     if "contrasts" in values:
-        values["contrasts"] = _contrasts(values["contrasts"], settings, path.name)
+        values["contrasts"] = _contrasts(values["contrasts"], settings)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
     # Trials drawn at random stay comparable as draws only where none is broken off for what others reached.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
-    spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name)
+    spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name, typed=typed)
     if models is not None:
         lost = [model for model in models if model not in spec.models]
         if lost:
@@ -208,25 +257,71 @@ def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
 
 def _study_file(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
-        if not Path(name).is_file():
-            raise UsageError(f"--study must name a study or a TOML file that exists, but there is no file {name!r}: "
-                             f"the studies that come with gru-bench are {', '.join(known_studies())}")
+        try:
+            there = Path(name).is_file()
+        except OSError:  # a name that is too long
+            there = False
+        if not there:
+            raise UsageError(f"--study must name a study or a TOML file that exists, but there is no file "
+                             f"{shown(name)}: the studies that come with gru-bench are {', '.join(known_studies())}")
         return Path(name)
     if name not in known_studies():
         raise unknown("study", name, known_studies(), "Or give the path of a .toml file.")
     return resource("studies") / f"{name}.toml"
 
 
-def _space(nested: Mapping[str, Any], where: str) -> dict[str, Range]:
+def _read(path: Path) -> dict[str, Any]:
+    """Read a TOML file, within bounds: a few bytes can ask for any time or depth."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"a study file must have at most {LARGEST_FILE:,} bytes, but {path} has more")
+    deep = DataError(f"a study file must hold at most {DEEPEST} tables within each other, but {path} holds more")
+    try:
+        text = content.decode("utf-8")
+        if _DEEP_KEY.search(text):
+            raise deep
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
+    except RecursionError:
+        raise deep from None
+    except ValueError:
+        raise DataError(f"a study file must hold numbers of a few digits, but one in {path} has thousands") from None
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        level = [inner for value in level if isinstance(value, dict | list)
+                 for inner in (value.values() if isinstance(value, dict) else value)]
+    if level:
+        raise deep
+    return values
+
+
+def _space(nested: Any, where: str) -> dict[str, Range]:
     """Flatten `{"training": {"lr": {...}}}`, as TOML reads `training.lr = {...}`."""
-    space = {}
-    for section, ranges in nested.items():
-        if not isinstance(ranges, Mapping) or not all(isinstance(r, Mapping) for r in ranges.values()):
-            raise UsageError(f"{where}: a search space must hold lines like training.lr = {{ low = 1e-4, high = 1e-2, "
-                             f"log = true }}, but {section!r} holds {ranges!r}")
-        for key, values in ranges.items():
-            space[f"{section}.{key}"] = validated(Range, values, f"{where}: space.{section}.{key}")
-    return space
+    form = "lines like training.lr = { low = 1e-4, high = 1e-2, log = true } or model.layers = { choices = [1, 2] }"
+    if not isinstance(nested, Mapping):
+        raise UsageError(f"{where}: a search space must be a table that holds {form}, but got {shown(nested)}")
+    ranges: dict[str, Any] = {}
+    for section, entries in nested.items():
+        own = not isinstance(entries, Mapping) or entries.keys() <= Range.model_fields.keys()
+        if section not in SECTIONS and own:
+            ranges[section] = entries
+        elif isinstance(entries, Mapping):
+            ranges |= {f"{section}.{key}": entry for key, entry in entries.items()}
+        else:
+            raise UsageError(f"{where}: a search space must hold {form}, but {section} is {shown(entries)}")
+    known = flat(RunConfig())
+    for setting, entry in ranges.items():
+        if setting not in known:
+            raise unknown_setting(setting, known, where)
+        if isinstance(entry, list):
+            raise UsageError(f"{where}: space.{setting} must be {{ choices = {shown(entry)} }}, but got "
+                             f"{shown(entry)}")
+        if not isinstance(entry, Mapping):
+            raise UsageError(f"{where}: space.{setting} must be a range such as {{ low = 1, high = 3 }} or "
+                             f"{{ choices = [1, 3] }}, but got {shown(entry)}: to fix it, set it outside [space]")
+    return {setting: validated(Range, entry, where, under=f"space.{setting}") for setting, entry in ranges.items()}
 
 
 def _with_none(values: Any) -> Any:
@@ -236,25 +331,29 @@ def _with_none(values: Any) -> Any:
     return None if values == "none" else values
 
 
-def _own(sections: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
     """Take out of the sections the tables named after a model, `[model.torch]`; what was typed goes before them."""
-    own: dict[str, dict[str, Any]] = {}
+    own: dict[str, dict[str, Scalar]] = {}
     for section in ("model", "training"):
-        values = sections.get(section, {})
+        values = sections.get(section)
+        if not isinstance(values, dict):
+            continue
         for model in [key for key in values if key in MODELS and isinstance(values[key], dict)]:
             for key, value in values.pop(model).items():
+                if not isinstance(value, Scalar):
+                    raise UsageError(f"{where}: {section}.{model}.{key} must be text, a number, true or false, but got "
+                                     f"{shown(value)}")
                 if f"{section}.{key}" not in settings:
                     own.setdefault(model, {})[f"{section}.{key}"] = value
     return own
 
 
-def _contrasts(values: Any, settings: Mapping[str, Any], where: str) -> Any:
+def _contrasts(values: Any, settings: Mapping[str, Any]) -> Any:
     """Flatten the settings of the contrasts, as TOML reads `{ model.readout = "last" }`."""
     if not isinstance(values, dict):
         return values
     values = _with_none(values)
-    if "settings" in values:
-        common = _flattened(values["settings"])
+    if isinstance(common := _flattened(values.get("settings")), dict):
         values["settings"] = {key: value for key, value in common.items() if key not in settings}
     others = values.get("other")
     for other in others.values() if isinstance(others, dict) else ():
@@ -279,9 +378,10 @@ def _check(spec: StudySpec, where: str) -> None:
                          "[space] is empty: add a line to it, or set trials to 0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
-    if spec.trials and spec.base.training.selection != "best_validation":
-        raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but got "
-                         f"{spec.base.training.selection!r}")
+    for model in spec.models if spec.trials else ():
+        if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
+            raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "
+                             f"got {selection!r}")
     if spec.pruner == "wilcoxon" and spec.seeds_per_trial < LEAST_RACED:
         raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACED}, because its "
                          f"test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
@@ -290,19 +390,16 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: pruner 'median' compares epochs of one seed, but seeds_per_trial is "
                          f"{spec.seeds_per_trial}: take 'wilcoxon' (from {LEAST_RACED} seeds on) or 'none'")
     _check_own(spec, where)
+    if spec.memory is not None:
+        for steps in spec.memory.steps:
+            parsed_task(MemoryTask(k=steps, n=spec.memory.sequences).name)
     if spec.contrasts is not None:
         _check_contrasts(spec, spec.contrasts, where)
-    known = flat(spec.base)
     for setting, span in spec.space.items():
-        if setting not in known:
-            raise unknown("setting", setting, known)
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{where}: {setting} must not be searched, because it is part of the question and not of "
                              "the answer: set it outside [space]")
-        _check_range(setting, span, where)
-        for model in spec.models:
-            for value in span.ends():
-                spec.config(model, {setting: value}, 0)
+        _check_range(spec, setting, span, where)
 
 
 def _check_own(spec: StudySpec, where: str) -> None:
@@ -332,7 +429,12 @@ def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
         usual = flat(spec.config(contrasts.model, contrasts.settings, 0))
         for key in other.tune:
             if key not in usual:
-                raise unknown("setting", key, usual)
+                raise unknown_setting(key, usual, where)
+        if (points := math.prod(map(len, other.tune.values()))) > MOST_CANDIDATES:
+            raise UsageError(f"{where}: contrasts.other.{name}.tune must give at most {MOST_CANDIDATES:,} points, but "
+                             f"gives {points:,}: leave values out")
+        for key, values in other.tune.items():
+            _check_choices(spec, contrasts.model, key, values, f"{where}: contrasts.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
             raise UsageError(f"{where}: contrasts.other.{name}.tune must hold another value than the study's own, but "
                              f"got {dict(other.tune)}: add one, or take the contrast out")
@@ -343,17 +445,50 @@ def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
                                  "data.validation_share is 0: set it in contrasts.settings")
 
 
-def _check_range(setting: str, span: Range, where: str) -> None:
+def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None:
+    name = f"{where}: space.{setting}"
     if span.choices is not None:
-        if not span.choices or span.low is not None or span.high is not None:
-            raise UsageError(f"{where}: space.{setting} must hold either choices or low and high, but got "
-                             f"{span.described()}")
+        if not span.choices or span.described().keys() != {"choices"}:
+            raise UsageError(f"{name} must hold either choices or low and high, but got {span.described()}")
+        for model in spec.models:
+            _check_choices(spec, model, setting, span.choices, name)
         return
-    if span.low is None or span.high is None or not span.low < span.high:
-        raise UsageError(f"{where}: space.{setting} must have low below high, but got {span.described()}")
-    if span.log and (span.low <= 0 or span.step is not None):
-        raise UsageError(f"{where}: space.{setting} on a log scale must have low above 0 and no step, but got "
+    low, high, step = span.low, span.high, span.step
+    if low is None or high is None or not low < high:
+        raise UsageError(f"{name} must have low below high, but got {span.described()}")
+    if span.log and (low <= 0 or step is not None):
+        raise UsageError(f"{name} on a log scale must have low above 0 and no step, but got {span.described()}")
+    for model in spec.models:
+        for end in (low, high):
+            spec.config(model, {setting: end}, 0)
+    whole = isinstance(low, int) and isinstance(high, int)
+    if step is not None and not 0 < step <= high - low:
+        raise UsageError(f"{name} must have a step above 0 and not beyond {high - low:g}, from low to high, but got "
                          f"{span.described()}")
+    if whole and step is not None and step % 1:
+        raise UsageError(f"{name} must have a whole step between whole numbers, but got {span.described()}")
+    if whole:
+        return
+    if (high - low if step is None else step) < LEAST_APART * max(abs(low), abs(high)):
+        raise UsageError(f"{name} must have values that differ in their first 9 digits, but got "
+                         f" {span.described()}")
+    between = low + (step or (high - low) / math.e)
+    try:
+        spec.config(spec.models[0], {setting: between}, 0)
+    except UsageError:
+        raise UsageError(f"{name} must have whole numbers for low and high, because {setting} is one, but got "
+                         f"{span.described()}") from None
+
+
+def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:
+    """Refuse values that are the same to a run, such as 1 and 1.0."""
+    seen: dict[Point, Scalar] = {}
+    for value in values:
+        same = point({setting: flat(spec.config(model, {setting: value}, 0))[setting]})
+        if same in seen:
+            raise UsageError(f"{name} must hold each value once, but {shown(seen[same])} and {shown(value)} are the "
+                             "same")
+        seen[same] = value
 
 
 def parsed_duration(text: str | None) -> float | None:

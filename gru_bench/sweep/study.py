@@ -27,8 +27,8 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.results import TrialSummary
 from gru_bench.sweep.claims import STARTS, Claim, Claims
 from gru_bench.sweep.owners import Presence, owner
-from gru_bench.sweep.space import LISTED, Point, point, size, untried
-from gru_bench.sweep.spec import Range, StudySpec
+from gru_bench.sweep.space import size, untried
+from gru_bench.sweep.spec import Point, Range, StudySpec, point
 from gru_bench.sweep.storage import lock_for
 
 RACE_P = 0.1
@@ -46,6 +46,8 @@ DUPLICATE_OF = "duplicate_of"
 """Set on a proposal that equals an earlier trial; it was never trained, and does not count."""
 IMPORTING = "importing"
 """Set on a study while it is imported: from which archive."""
+SPENT = "spent"
+"""Set on a study once no point of its space was found that had not been tried."""
 REACHED = "reached"
 """Set on a trial that is tried again: how many epochs (or seeds) the furthest try before it was trained for."""
 OWNER = "owner"
@@ -132,6 +134,7 @@ class Search:
                 self._end(trial.number, TrialState.FAIL, notes={DUPLICATE_OF: twin})
                 settings = self._untried()
                 if settings is None:
+                    self.study.set_user_attr(SPENT, True)
                     return None
                 self.study.enqueue_trial(settings)
                 trial = self._signed(self.study.ask(self.space))
@@ -141,10 +144,12 @@ class Search:
     @property
     def exhausted(self) -> bool:
         """Whether each point of the space is tried or being tried, and none waits to be tried again."""
-        points = size(self.space)
-        if points > LISTED or self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return False
-        return len(self._tried()) >= points
+        points = size(self.space)
+        if len(self.study.get_trials(deepcopy=False)) >= points and len(self._tried()) >= points:
+            return True
+        return bool(self.study.user_attrs.get(SPENT))
 
     def _signed(self, trial: Trial) -> Trial:
         trial.set_user_attr(OWNER, owner())
@@ -365,7 +370,8 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
         trials=tuple(Recorded(trial.number, _state(trial), dict(trial.params), trial.user_attrs.get("retry_of"))
                      for trial in found),
         best=dict(_best(complete).params) if complete else None,
-        claims=Claims(study, nullcontext(), "", 0).all(), exhausted=len(counted) >= size(space))
+        claims=Claims(study, nullcontext(), "", 0).all(),
+        exhausted=bool(study.user_attrs.get(SPENT)) or len(counted) >= size(space))
 
 
 def _state(

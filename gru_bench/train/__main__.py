@@ -74,7 +74,8 @@ def train(
         "model.readout": readout, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})
     named |= cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                epochs)
-    config = with_settings(RunConfig(), {**named, **parsed_settings(settings or [])})
+    assigned = parsed_settings(settings or [])
+    config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(named, assigned))
     _run(config, cli.out(), score_test, tracking_uri, not no_texts)
 
 
