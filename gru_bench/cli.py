@@ -182,6 +182,17 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *(_PASSWORD.sub(r"\1", word) for word in sys.argv[1:])])
 
 
+def command_with(option: str, value: str) -> str:
+    """Return the command as it was typed, with another value of an option, to be typed again; no password."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    words = shlex.split(command_line())[1:]
+    kept = [word for before, word in zip(["", *words], words, strict=False)
+            if before != option and word.partition("=")[0] != option]
+    program = (["python", "-m", module.name.removesuffix(".__main__")] if module is not None
+               else ["python", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name])
+    return shlex.join([*program, *kept, option, value])
+
+
 def _complain(message: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"error: {message}", style="red", markup=False)

@@ -24,6 +24,10 @@ class UsageError(GruBenchError):
     exit_code = 2
 
 
+class ChangedStudyError(UsageError):
+    """A study is to go on otherwise than it began."""
+
+
 class DataError(GruBenchError):
     """A file is not what it should be: damaged, empty, or without what was asked of it."""
 

@@ -225,6 +225,7 @@ class StudySummary:
     pruner: str
     objective: str
     trials_asked: int
+    """Of each model: what was asked for last, or what had finished before, where that is more."""
     epochs: int
     search_seed: int
     confirm_seeds: tuple[int, ...]

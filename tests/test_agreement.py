@@ -52,12 +52,13 @@ class Study:
         self.claims = {run_key("confirm", digest(BEST), seed): Claim("done", "me", 1, 1, "x")
                        for seed in spec.confirm_seeds}
         self.studies = [run("study", "s")]
+        self.asked = 3
         self.runs = [
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
     def found(self) -> Agreement:
-        search = Trials({}, tuple(self.trials), BEST, self.claims, exhausted=False)
+        search = Trials({}, tuple(self.trials), BEST, self.claims, exhausted=False, asked=self.asked)
         return agreement(self.spec, {"torch": search}, self.studies, self.runs)
 
 
@@ -80,6 +81,16 @@ def test_a_trial_too_few_and_one_under_way(study: Study) -> None:
     study.runs[3] = run("trial", "3", "running", "RUNNING")
     assert study.found().faults == (
         "torch: 2 trials are finished, not 3", "torch: 1 trials are RUNNING", "MLflow: 'trial 3' is RUNNING")
+
+
+def test_more_trials_than_any_start_has_asked_for(study: Study) -> None:
+    study.asked = 0
+    assert study.found().faults == ()
+    study.spec = study.spec.model_copy(update={"trials": 2})
+    assert study.found().faults == ("torch: 3 trials are finished, but no start has asked for more than 2",)
+    study.asked = 3  # before fewer were asked for
+    assert study.found().faults == ()
+    assert study.found().figures[0].startswith("torch: 3 of 3 trials")
 
 
 def test_a_space_without_more_points_is_no_fault(study: Study) -> None:

@@ -48,6 +48,11 @@ def test_every_option_in_readme_exists(module: str) -> None:
             assert option in shown, option
 
 
+def test_the_example_of_own_data_works_beside_the_quick_start() -> None:
+    (block,) = (block for block in README.split("```") if "--data mine.csv" in block)
+    assert re.search(r"--study bidirectional --study-name (?!bidirectional\b)\w+ --data mine\.csv", block)
+
+
 def test_pictures_exist() -> None:
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).exists(), path

@@ -91,6 +91,37 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
      r"space\.training\.lr must be a range such as \{ low = 1, high = 3 \} or"),
     (('["last", "mean"]', '["last", "first"]'), r"model\.readout must be one of .*, but got 'first'"),
     (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"unknown setting 'seed\.x'"),
+    (("[space]", "[space]\nmodel.layers = [1, 2]"),
+     r"space\.model\.layers must be \{ choices = \[1, 2\] \}, but got \[1, 2\]"),
+    (("training.lr = {", "training.learning_rate = {"),
+     r"unknown setting 'training\.learning_rate'\. Did you mean 'training\.lr'\? training has batch_size, beta1"),
+    (("training.lr = {", "lr = {"), r"mine\.toml: unknown setting 'lr'\. Did you mean 'training\.lr'\?"),
+    (("trials = 4", "trials = 4\nepochs = 3"), r"unknown setting 'epochs'\. Did you mean 'training\.epochs'\?"),
+    (("trials = 4", "trials = 4\nbase = 1"), r"unknown setting 'base'"),
+    (("trials = 4", "trials = 4\nown = { x = 1 }"), r"unknown setting 'own'"),
+    (('["torch"]', '["torch", "torch"]'), r"mine\.toml: models must hold each entry once, but got \['torch', 't"),
+    (('["last", "mean"]', '["last", "mean", "last"]'),
+     r"space\.model\.readout must hold each value once, but 'last' and 'last' are the same"),
+    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, 8.0] }"), "but 8 and 8.0 are the same"),
+    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, '8'] }"), "but 8 and '8' are the same"),
+    (("{ low = 1e-4, high = 1e-2, log = true }", "{ choices = [0.3, 0.30000000000000004] }"), "are the same"),
+    (("high = 32, step = 8", "high = 32, step = 0"), r"must have a step above 0 and not beyond 24, from low to high"),
+    (("high = 32, step = 8", "high = 32, step = -1"), r"must have a step above 0"),
+    (("high = 32, step = 8", "high = 32, step = 25"), r"must have a step above 0 and not beyond 24"),
+    (("high = 32, step = 8", "high = 32, step = 0.3"), r"must have a whole step between whole numbers"),
+    (("log = true", "step = 1e-300"), r"must have values that differ in their first 9 digits"),
+    (("low = 1e-4, high = 1e-2", "low = 0.5, high = 0.5000000000001"), r"must have values that differ in their"),
+    (("low = 8, high = 32, step = 8", "low = 8, high = 32.0"), r"must have whole numbers for low and high, because"),
+    (("high = 32", "high = 1000000000000"), r"model\.hidden_size must be at most 16,384, but got 1000000000000"),
+    (("epochs = 2", "epochs = 1" + "0" * 40), r"training\.epochs must be at most 100,000, but got 1000000"),
+    (("epochs = 2", 'device = "' + "x" * 5_000 + '"'), r"must be a name of at most 255 bytes, .*\(5,000 characters\)"),
+    (("[training]\nepochs = 2", "training = 1"), r"mine\.toml: training must be a table, but got 1"),
+    (("epochs = 2", "epochs = 2\ntorch.lr = [1]"), r"training\.torch\.lr must be text, a number, true or false, but"),
+    (("epochs = 2", "epochs = [1]"), r"training\.epochs must be a whole number, but got \[1\]"),
+    (("low = 8, high", "low = 'x', high"), r"space\.model\.hidden_size\.low must be a number, but got 'x'"),
+    (("[space]", "[memory]\nsteps = [5, 5]\n[space]"), r"memory\.steps must hold each entry once"),
+    (("[space]", "[memory]\nsteps = [5]\nsequences = 1000000000000\n[space]"),
+     r"n of memory data must be .*1000000000000'"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"a search needs training\.selection 'best_validation'"),
 ])
 def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -111,8 +142,25 @@ def test_unknown_study_missing_file_and_no_toml(tmp_path: Path) -> None:
         load_study("bidirektional")
     with pytest.raises(UsageError, match=r"there is no file 'absent\.toml'"):
         load_study("absent.toml")
-    with pytest.raises(DataError, match="a study file must be TOML"):
-        load_study(study_file(tmp_path, "models = ["))
+    for text, message in (
+        ("models = [", "a study file must be TOML"),
+        ("x = " + "[" * 5_000, "at most 12 tables within each other"),
+        ("x = " + "[" * 13 + "]" * 13, "at most 12 tables within each other"),
+        ("a." * 30_000 + "b = 1", "at most 12 tables within each other"),
+        ("seed = " + "1" * 5_000, "numbers of a few digits"),
+        ("#" * 100_001, "at most 100,000 bytes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load_study(study_file(tmp_path, text))
+    for name in ("x" * 5_000 + ".toml", "a\0.toml"):
+        with pytest.raises(UsageError, match="there is no file"):
+            load_study(name)
+
+
+@pytest.mark.parametrize("value", ["1", "[]", '"x"', "[1]"])
+def test_a_space_that_is_no_table(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UsageError, match=r"a search space must be a table that holds lines like training\.lr = "):
+        load_study(study_file(tmp_path, f'models = ["torch"]\nspace = {value}'))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (None, None)])
@@ -182,6 +230,15 @@ class TestModelsOfTheirOwn:
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
          r"contrasts\.other\.size\.tune must hold another value than the study's own, but got "
          r"\{'model\.hidden_size': \[100\]\}"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "but 7 and 7 are the same"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = " + str([*range(1, 302)]) +
+          ", training.epochs = " + str([*range(1, 302)]) + " }"),
+         r"contrasts\.other\.size\.tune must give at most 1,000 points, but gives 90,601: leave values out"),
+        (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"contrasts\.settings must be a table, but"),
+        (("[contrasts.other.readout]", "[contrasts.other]\nx = 1\n[contrasts.other.readout]"),
+         r"contrasts\.other\.x must be a table, but got 1"),
+        (('question = "How wide?"', 'quastion = "How wide?"'),
+         r"unknown setting 'contrasts\.other\.size\.quastion'\. Did you mean 'contrasts\.other\.size\.question'\?"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
          r"contrasts\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
     ])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -204,7 +205,9 @@ class TestGoesOn:
     @pytest.mark.parametrize(("options", "what"), [
         (["--set", "training.batch_size=8"], "training.batch_size was 16 and is now 8"),
         (["--seed", "4"], "search seed was 0 and is now 4"),
-        (["--limit", "200"], "data was"),
+        (["--limit", "200"], "data.limit was none and is now 200"),
+        (["--trials", "4", "--study-name=quick", "--limit", "200"], "run.py --study quick.toml --data "),
+        (["--trials", "4", "--study-name=quick", "--limit", "200"], " --trials 4 --limit 200 --study-name quick-easy"),
     ])
     def test_another_question_under_the_same_name_is_refused(
         self, swept: Path, tmp_path: Path, easy_csv: Path, options: list[str], what: str
@@ -217,6 +220,37 @@ class TestGoesOn:
         assert "--study-name" in done.stderr
         assert "Traceback" not in done.stderr
         assert len(only_study(directory).trials) == 3
+
+    def test_data_of_its_own_beside_another_study(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        """What the refusal prints can be typed, and finds the study that it began."""
+        directory = copied(swept, tmp_path)
+        lines = easy_csv.read_text().splitlines(keepends=True)
+        (directory / "my own.csv").write_text("".join(lines[:300]))
+        words = ["--study", "quick.toml", "--data", "my own.csv", "--trials", "1", "--confirm", "1", "--epochs", "1"]
+        done = command(SCRIPT, *words, cwd=directory)
+        assert done.returncode == 2
+        assert f"data was {easy_csv} and is now \"my own.csv\"" in done.stderr
+        typed = shlex.split(done.stderr.splitlines()[-1])
+        assert typed == ["python", SCRIPT, *words, "--study-name", "quick-my-own"]
+        begun = command(*typed[1:], cwd=directory)
+        assert begun.returncode == 0, begun.stderr
+        assert typed == shlex.split(command(SCRIPT, *words, cwd=directory).stderr.splitlines()[-1])
+        (directory / "my own.csv").write_text("".join(lines[:310]))
+        changed = command(*typed[1:], cwd=directory)
+        assert (changed.returncode, "my own.csv has changed since: other rows" in changed.stderr) == (2, True)
+
+    def test_fewer_trials_than_there_are_change_nothing(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        options = ["--category-column", "kind", "--trials", "2"]
+        done = sweep(directory, easy_csv, *options)
+        assert done.returncode == 0, done.stderr
+        assert "the study has more trials already (3 of torch): the 2 asked for change nothing" in done.stdout
+        summary = only_study(directory).summary
+        assert summary is not None
+        assert (summary.trials_asked, len(summary.trials)) == (3, 3)
+        checked = sweep(directory, easy_csv, *options, "--check")
+        assert checked.returncode == 0, checked.stdout
+        assert "torch: 3 of 3 trials" in checked.stdout
 
     def test_a_changed_space_is_refused(self, swept: Path, tmp_path: Path) -> None:
         text = STUDY.replace("high = 1e-1", "high = 2e-1")

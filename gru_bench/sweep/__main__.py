@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -12,9 +14,10 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import UsageError
+from gru_bench.errors import ChangedStudyError, UsageError
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from rich.table import Table
 
     from gru_bench.corpus import Corpus
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from gru_bench.sweep.display import Display
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.study import Trials
+    from gru_bench.sweep.study import Search, Trials
     from gru_bench.sweep.summary import Confirmed
     from gru_bench.sweep.workers import Workers
 
@@ -153,7 +156,6 @@ def _prepare(
     from gru_bench.embeddings import load_vectors
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.storage import open_storage
-    from gru_bench.sweep.study import Search
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -171,8 +173,11 @@ def _prepare(
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         opened = open_storage(storage)
-        searches: dict[str, Search] = {
-            model: Search(spec, model, opened, corpus.fingerprint) for model in spec.models}
+        searches = _searches(spec, opened, corpus)
+    if any(search.counted > spec.trials for search in searches.values()):
+        had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
+        console.print(f"note: the study has more trials already ({had}): the {spec.trials} asked for change nothing",
+                      markup=False)
     if any(search.start > 1 for search in searches.values()):
         store.require()  # to know what earlier starts have done
     return Sweep(
@@ -194,6 +199,37 @@ def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
     for config in (*configs, *(run.config for run in contrast_runs(spec, {}, {}))):
         own = corpus if config.data == spec.base.data else corpus_of(config.data)  # contrasts may split it otherwise
         need_window(config.training, len(own.train))
+
+
+def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
+    """Open the searches of a study.
+
+    Raises:
+        UsageError: where the study began otherwise, with the command that begins another.
+    """
+    import optuna
+
+    from gru_bench.config import DataConfig
+    from gru_bench.sweep.exchange import searched
+    from gru_bench.sweep.study import Search, read_trials
+
+    # Those that exist first: where one is refused, none is begun.
+    there = optuna.get_all_study_names(storage)
+    order = sorted(spec.models, key=lambda model: f"{spec.name}/{model}" not in there)
+    try:
+        found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}
+    except ChangedStudyError as error:
+        taken = searched(storage)
+        name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
+        data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
+        if spec.base.data.name != DataConfig().name and data not in spec.name:
+            called = f"{spec.name}-{data}"  # that of an earlier start, where it has these data
+            known = read_trials(spec.model_copy(update={"name": called}), spec.models[0], storage)
+            if called not in taken or (known is not None and known.identity.get("data") == corpus.fingerprint):
+                name = called
+        raise UsageError(f"{error}. The command of the new question:\n"
+                         f"  {cli.command_with('--study-name', name)}") from None
+    return {model: found[model] for model in spec.models}
 
 
 def _workers(

@@ -64,16 +64,19 @@ def _figures(spec: StudySpec, model: str, search: Trials) -> str:
     states = Counter(trial.state for trial in search.trials)
     done = states["complete"] + states["pruned"] + states["failed"]
     seeds = len(_confirmed(spec, search))
-    return (f"{model}: {done} of {spec.trials} trials ({states['complete']} complete, {states['pruned']} pruned, "
-            f"{states['failed']} failed), {len(_duplicates(search))} duplicates, {states['running']} running; "
+    return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
+            f"{states['pruned']} pruned, {states['failed']} failed), "
+            f"{len(_duplicates(search))} duplicates, {states['running']} running; "
             f"{states['broken off']} broken off and queued again; {seeds} of {spec.confirm} confirm seeds")
 
 
 def _search_faults(spec: StudySpec, search: Trials) -> Iterator[str]:
     states = Counter(trial.state for trial in search.trials)
     done = states["complete"] + states["pruned"] + states["failed"]
-    if done != spec.trials and not (search.exhausted and done < spec.trials):
+    if done < spec.trials and not search.exhausted:
         yield f"{done} trials are finished, not {spec.trials}"
+    if done > (most := max(spec.trials, search.asked)):
+        yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:
         yield f"{states['running']} trials are RUNNING"
     for first, second in _duplicates(search):

@@ -23,7 +23,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import RunConfig, Scalar, flat
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import ChangedStudyError, RunError, shown
 from gru_bench.results import TrialSummary
 from gru_bench.sweep.claims import STARTS, Claim, Claims
 from gru_bench.sweep.owners import Presence, owner
@@ -54,6 +54,9 @@ OWNER = "owner"
 RUN = "run_id"
 HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what is asked."""
+EXPERIMENT = "experiment"
+ASKED = "trials asked"
+"""The most trials that a start of the study has asked for."""
 
 Verdict = Literal["go on", "prune", "taken"]
 """What becomes of a trial after an epoch; taken: it was given to another process, because this one seemed dead."""
@@ -63,12 +66,20 @@ class Search:
     """The trials of one model."""
 
     def __init__(
-        self, spec: StudySpec, model: str, storage: optuna.storages.BaseStorage, fingerprint: str
+        self, spec: StudySpec, model: str, storage: optuna.storages.BaseStorage, fingerprint: str,
+        experiment: str | None = None,
     ) -> None:
         """Open or continue the search.
 
+        Args:
+            spec: the study.
+            model: one of its models.
+            storage: where its search lives.
+            fingerprint: of its data.
+            experiment: where its runs are logged, which is called after the data; None where none are.
+
         Raises:
-            UsageError: where the same name was used with another space, data, objective or fixed setting.
+            ChangedStudyError: where the same name was used with another space, data, objective or fixed setting.
         """
         self.spec, self.model = spec, model
         self.space: dict[str, BaseDistribution] = {key: _distribution(span) for key, span in spec.space.items()}
@@ -80,7 +91,10 @@ class Search:
             self.study = optuna.create_study(
                 study_name=name, storage=storage, direction="maximize", load_if_exists=True,
                 pruner=_pruner(spec))
-            self._agree(_identity(spec, model, fingerprint))
+            self._agree(_identity(spec, model, fingerprint, experiment))
+            asked = self.study.user_attrs.get(ASKED)
+            if asked is None or asked < spec.trials:
+                self.study.set_user_attr(ASKED, max(spec.trials, self.counted if asked is None else asked))
             self.start = int(self.study.user_attrs.get(STARTS, 0)) + 1
             self.study.set_user_attr(STARTS, self.start)
         self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.start - 1}:")
@@ -93,17 +107,16 @@ class Search:
             raise RunError(f"the study {self.spec.name!r} must be imported whole before it goes on, but its import was "
                            "broken off: import it again (python -m gru_bench.archive import FILE)")
         known = self.study.user_attrs.get("identity")
-        if known is None:
+        if not isinstance(known, Mapping):
             self.study.set_user_attr("identity", dict(identity))
             return
-        # A setting that came after the study began: it began with what the setting is by default.
-        known = {**{key: value for key, value in flat(RunConfig()).items() if key in identity}, **known}
-        changed = [key for key in sorted({*known, *identity}) if known.get(key) != identity.get(key)]
+        changed = _changes(known, identity)
         if changed:
-            what = "; ".join(f"{key} was {_short(known.get(key))} and is now {_short(identity.get(key))}"
-                             for key in changed)
-            raise UsageError(f"the study {self.spec.name!r} must go on as it began, but {what}. Give the new question "
-                             "a name of its own (--study-name NAME), or go back to the old settings")
+            raise ChangedStudyError(f"the study {self.spec.name!r} must go on as it began, but {'; '.join(changed)}. "
+                                    "Give the new question a name of its own (--study-name NAME), or go back to the "
+                                    "old settings")
+        if not identity.keys() <= known.keys():  # begun by a version that noted less
+            self.study.set_user_attr("identity", {**identity, **known})
 
     @property
     def counted(self) -> int:
@@ -342,6 +355,8 @@ class Trials:
     claims: Mapping[str, Claim]
     exhausted: bool
     """Whether its space has no more points."""
+    asked: int = 0
+    """The most trials that a start has asked for; 0 where that was not noted."""
 
 
 @dataclass(frozen=True)
@@ -371,7 +386,8 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
                      for trial in found),
         best=dict(_best(complete).params) if complete else None,
         claims=Claims(study, nullcontext(), "", 0).all(),
-        exhausted=bool(study.user_attrs.get(SPENT)) or len(counted) >= size(space))
+        exhausted=bool(study.user_attrs.get(SPENT)) or len(counted) >= size(space),
+        asked=int(study.user_attrs.get(ASKED, 0)))
 
 
 def _state(
@@ -396,14 +412,56 @@ def _best(complete: Sequence[FrozenTrial]) -> FrozenTrial:
     return max(complete, key=lambda trial: (trial.value, -trial.number))
 
 
-def _identity(spec: StudySpec, model: str, fingerprint: str) -> dict[str, Any]:
+def _identity(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
-             if key not in HERE_AND_NOW and key not in spec.space and not key.startswith("data.")}
-    fixed["data.max_length"] = spec.base.data.max_length
+             if key not in HERE_AND_NOW and key not in spec.space}
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
     values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, "sampler": spec.sampler,
-              **space, **fixed}
+              **space, **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
     return dict(json.loads(json.dumps(values)))
+
+
+def _tells(key: str) -> bool:
+    """Whether an entry of an identity only tells what the data's fingerprint is of."""
+    return key in ("data", EXPERIMENT) or (key.startswith("data.") and key != "data.max_length")
+
+
+def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Return in words what of a study is not as it began."""
+    # A setting that came after the study began: it began with what the setting is by default.
+    began = {**{key: value for key, value in flat(RunConfig()).items() if key in identity and not _tells(key)}, **known}
+    changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
+    return [*_data_changes(began, identity, [key for key in changed if _tells(key)]),
+            *(_change(key, began, identity) for key in changed if not _tells(key))]
+
+
+def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
+    """Return in words why the data is not what it was; a file that was moved, or a limit beyond its end, is no change.
+
+    Args:
+        began: what the study began as.
+        identity: what it is now.
+        changed: those of their entries that differ and tell of the data.
+    """
+    if "data" not in changed:
+        if EXPERIMENT in changed and EXPERIMENT in began and EXPERIMENT in identity:
+            return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
+                    f"({_short(began[EXPERIMENT])})"]
+        return []
+    if "data.name" not in began:  # begun by a version that noted the fingerprint alone
+        return [f"its data was another than {identity['data.name']} is with these settings (fingerprint "
+                f"{began.get('data')}, now {identity['data']})"]
+    settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
+                if key not in ("data", EXPERIMENT)]
+    if settings:
+        return settings
+    files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))
+    return [f"{files} has changed since: other rows (fingerprint {began.get('data')}, now {identity['data']})"]
+
+
+def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    name = "data" if key == "data.name" else key
+    return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
 
 
 def _distribution(span: Range) -> BaseDistribution:
@@ -470,5 +528,6 @@ def _epochs(spec: StudySpec, trial: FrozenTrial) -> int:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if value is None:
+        return "none"
+    return shown(value if isinstance(value, str) and value.split() == [value] else json.dumps(value), "")
