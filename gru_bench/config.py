@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gru_bench.errors import UsageError, shown, unknown
 
@@ -37,6 +38,15 @@ def _named(text: str) -> str:
     return text
 
 
+def _a_path(text: str) -> str:
+    if text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            raise ValueError("must be in a home folder that exists") from None
+    return _named(text)
+
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
@@ -44,6 +54,10 @@ Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """Above 0, and within what a float of 32 bits holds."""
 Name = Annotated[str, AfterValidator(_named)]
+File = Annotated[str, AfterValidator(_a_path)]
+"""Or the name of a data set or of word vectors."""
+MOST_WEIGHTS = 2**29
+"""Layers times the square of their width: a GRU of so many has weights of 13 GB."""
 
 
 class Section(BaseModel):
@@ -55,10 +69,10 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which reviews, how they are cut and how they are split."""
 
-    name: Name = "movie-reviews"
+    name: File = "movie-reviews"
     """A data set's name (`movie-reviews`, `memory:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
     homework's gzipped pickle."""
-    test_name: Name | None = None
+    test_name: File | None = None
     """A test file in the same format; without it a share of the data is kept for the test."""
     text_column: Name = "text"
     label_column: Name = "label"
@@ -77,7 +91,7 @@ class DataConfig(Section):
 class EmbeddingConfig(Section):
     """Which word vectors, and whether they are trained along."""
 
-    name: Name = "corpus"
+    name: File = "corpus"
     """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin/.txt file (may be .gz)."""
     dimension: Width = 300
     """Width of the vectors trained on the corpus or drawn at random; the other kinds bring their own."""
@@ -103,6 +117,13 @@ class ModelConfig(Section):
     relu: bool = False
     """ReLU between readout and linear layer."""
     engine: Engine = "auto"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.layers * self.hidden_size**2 > MOST_WEIGHTS:
+            raise ValueError(f"must have at most {MOST_WEIGHTS:,} as layers times the square of hidden_size, but got "
+                             f"{self.layers} layers of hidden_size {self.hidden_size}")
+        return self
 
 
 class TrainingConfig(Section):
@@ -343,6 +364,8 @@ def _sentence(
     rule = _RULES[error["type"]].format_map(limits) if error["type"] in _RULES else error["msg"]
     if kinds and error["type"] != "finite_number":
         rule = f"must be {kinds}"
+    if isinstance(error["input"], Mapping | Section) and error["type"] == "value_error":
+        return f"{name} {rule}"  # a rule of several settings names their values
     return f"{name} {rule}, but got {shown(error['input'])}"
 
 

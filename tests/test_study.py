@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from gru_bench.errors import UsageError
-from gru_bench.sweep.space import point, size, untried
-from gru_bench.sweep.spec import load_study
+from gru_bench.errors import ChangedStudyError, UsageError
+from gru_bench.sweep.space import size, untried
+from gru_bench.sweep.spec import Range, load_study, point
 from gru_bench.sweep.storage import open_storage
-from gru_bench.sweep.study import Search
+from gru_bench.sweep.study import Search, read_trials
 
 SMALL = {"a": CategoricalDistribution(["x", "y", None]), "b": IntDistribution(2, 8, step=3),
          "c": FloatDistribution(0.1, 0.4, step=0.1)}
@@ -35,6 +36,22 @@ class TestSpace:
     def test_size(self) -> None:
         assert size(SMALL) == 3 * 3 * 4
         assert size({**SMALL, "d": FloatDistribution(0.0, 1.0)}) == float("inf")
+
+    def test_equal_choices_are_one_point(self) -> None:
+        assert size({"a": CategoricalDistribution([0.1, 0.1, 0.30000000000000004, 0.3])}) == 2
+
+    def test_a_large_space_is_counted_and_searched_without_listing_it(self) -> None:
+        space = {"a": IntDistribution(1, 10**15), "b": FloatDistribution(0.0, 1.0, step=2.0**-20)}
+        assert size(space) == 10**15 * (2**20 + 1)
+        first = {"a": 1, "b": 0.0}
+        assert untried(space, [point(first)], np.random.default_rng(0), lambda: first) == {"a": 1, "b": 2.0**-20}
+
+    def test_the_last_point_of_a_large_space_is_found(self) -> None:
+        space = {"a": CategoricalDistribution(["x", "y"]), "b": IntDistribution(1, 10_000)}
+        tried = [point({"a": a, "b": b}) for a in "xy" for b in range(1, 10_001) if (a, b) != ("y", 777)]
+        found = untried(space, tried, np.random.default_rng(0), lambda: {"a": "x", "b": 1})
+        assert found == {"a": "y", "b": 777}
+        assert untried(space, [*tried, point(found)], np.random.default_rng(0), lambda: {"a": "x", "b": 1}) is None
 
     def test_rounding_does_not_tell_points_apart(self) -> None:
         assert point({"c": 0.1 + 2 * 0.1, "a": 1}) == point({"a": 1, "c": 0.3})
@@ -82,6 +99,70 @@ class TestDuplicates:
         assert not search.exhausted
         assert search.ask()[1] == search.study.trials[numbers[1]].params
         assert search.ask() is None
+
+
+    @pytest.mark.parametrize(("span", "points"), [
+        (Range(choices=[0.1, 0.1, 0.1]), 1), (Range(low=0.5, high=0.5 + 3e-13), 2),
+        (Range(low=0.5, high=0.5 + 1e-11, step=1e-13), 11),
+    ])
+    def test_a_space_of_fewer_points_than_it_seems_ends_all_the_same(
+        self, tmp_path: Path, span: Range, points: int
+    ) -> None:
+        spec = search_over(tmp_path, "training.lr = { low = 1e-4, high = 1e-1, log = true }", 20).spec
+        spec = spec.model_copy(update={"space": {"training.lr": span}, "name": "odd"})  # a file may not hold it
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        search = Search(spec, "torch", storage, "data")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
+            while (trial := search.ask()) is not None:
+                search.complete(trial[0], 0.5)
+        assert 1 <= search.counted <= points
+        assert search.exhausted
+        assert Search(spec, "torch", storage, "data").ask() is None
+        assert read_trials(spec, "torch", storage).exhausted
+
+
+class TestIdentity:
+    @staticmethod
+    def began(directory: Path, data: str = "data", experiment: str | None = "mine", **settings: object) -> Search:
+        path = directory / "small.toml"
+        path.write_text('models = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }')
+        spec = load_study(str(path), settings={"data.name": "mine.csv", **settings})
+        return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), data, experiment)
+
+    @pytest.mark.parametrize(("data", "experiment", "settings", "message"), [
+        ("other", "mine", {"data.limit": 3000}, r"but data\.limit was none and is now 3000\. Give"),
+        ("other", "movie-reviews", {"data.name": "movie-reviews"}, r"but data was mine\.csv and is now movie-rev"),
+        ("other", "mine", {"data.name": "a b.csv", "data.text_column": "body"},
+         r"but data was mine\.csv and is now \"a b\.csv\"; data\.text_column was text and is now body\. Give"),
+        ("other", "mine", {"data.split_seed": 5, "training.batch_size": 8},
+         r"data\.split_seed was 0 and is now 5; training\.batch_size was 64 and is now 8\. Give"),
+        ("other", "mine", {}, r"but mine\.csv has changed since: other rows \(fingerprint data, now other\)\. Give"),
+        ("data", "mine", {"data.max_length": 5}, r"but data\.max_length was 400 and is now 5\. Give"),
+        ("data", "yours", {"data.name": "yours.csv"},
+         r"data was mine\.csv and is now yours\.csv, and its runs are logged under the name of its data \(mine"),
+    ])
+    def test_what_has_changed_is_told_in_words(
+        self, tmp_path: Path, data: str, experiment: str, settings: dict[str, object], message: str
+    ) -> None:
+        self.began(tmp_path)
+        with pytest.raises(ChangedStudyError, match=message):
+            self.began(tmp_path, data, experiment, **settings)
+
+    def test_the_same_rows_go_on(self, tmp_path: Path) -> None:
+        self.began(tmp_path)
+        self.began(tmp_path, **{"data.name": "moved/mine.csv", "data.limit": 1_000_000})
+
+    def test_a_study_that_noted_the_fingerprint_alone_goes_on_and_notes_the_rest(self, tmp_path: Path) -> None:
+        search = self.began(tmp_path)
+        told = {key: value for key, value in search.study.user_attrs["identity"].items()
+                if not key.startswith("data.") and key != "experiment"}
+        search.study.set_user_attr("identity", {**told, "data.max_length": 400})
+        with pytest.raises(ChangedStudyError, match=r"its data was another than mine\.csv is with these settings "):
+            self.began(tmp_path, "other")
+        assert self.began(tmp_path).study.user_attrs["identity"]["data.name"] == "mine.csv"
+        with pytest.raises(ChangedStudyError, match=r"data\.limit was none and is now 20\."):
+            self.began(tmp_path, "other", **{"data.limit": 20})
 
 
 class TestSeveralSeeds:

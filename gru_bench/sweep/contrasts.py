@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.config import LARGEST_SEED, RunConfig, Scalar, flat
 from gru_bench.results import Contrast
 from gru_bench.sweep.spec import StudySpec
 
@@ -71,7 +71,8 @@ def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[ContrastRun]
         return {}
     usual = _usual(spec, tuned)
     data = spec.config(asked.model, asked.settings, spec.seed).data
-    cut: Settings = {"data.split_seed": data.split_seed + 1} if data.test_name is not None else {}
+    another = (data.split_seed + 1) % (LARGEST_SEED + 1)
+    cut: Settings = {"data.split_seed": another} if data.test_name is not None else {}
     return {
         name: [ContrastRun("tuning", (name,), settings, spec.config(asked.model, {**tuned, **settings}, spec.seed),
                            candidate)

@@ -82,6 +82,12 @@ class Range(Section):
         """Return what is set, for the record."""
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
+    def largest(self) -> Scalar:
+        """Return the largest number, or a choice that is none."""
+        if self.choices is None:
+            return self.high
+        return max((choice for choice in self.choices if isinstance(choice, int | float)), default=self.choices[0])
+
 
 class Other(Section):
     """Another choice than the study's, to be compared with it."""
@@ -393,13 +399,16 @@ def _check(spec: StudySpec, where: str) -> None:
     if spec.memory is not None:
         for steps in spec.memory.steps:
             parsed_task(MemoryTask(k=steps, n=spec.memory.sequences).name)
-    if spec.contrasts is not None:
-        _check_contrasts(spec, spec.contrasts, where)
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{where}: {setting} must not be searched, because it is part of the question and not of "
                              "the answer: set it outside [space]")
         _check_range(spec, setting, span, where)
+    largest = {setting: span.largest() for setting, span in spec.space.items()}
+    for model in spec.models:
+        spec.config(model, largest, 0)
+    if spec.contrasts is not None:
+        _check_contrasts(spec, spec.contrasts, largest, where)
 
 
 def _check_own(spec: StudySpec, where: str) -> None:
@@ -415,7 +424,7 @@ def _check_own(spec: StudySpec, where: str) -> None:
         spec.config(model, {}, 0)
 
 
-def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
+def _check_contrasts(spec: StudySpec, contrasts: Contrasts, largest: Mapping[str, Scalar], where: str) -> None:
     if contrasts.model not in spec.models:
         raise UsageError(f"{where}: contrasts.model must be a model of the study ({', '.join(spec.models)}), but got "
                          f"{contrasts.model!r}")
@@ -439,7 +448,7 @@ def _check_contrasts(spec: StudySpec, contrasts: Contrasts, where: str) -> None:
             raise UsageError(f"{where}: contrasts.other.{name}.tune must hold another value than the study's own, but "
                              f"got {dict(other.tune)}: add one, or take the contrast out")
         for settings in [other.settings] if other.settings else other.candidates(usual):
-            config = spec.config(contrasts.model, {**contrasts.settings, **settings}, 0)
+            config = spec.config(contrasts.model, {**largest, **contrasts.settings, **settings}, 0)
             if config.data.validation_share == 0:
                 raise UsageError(f"{where}: contrasts must have validation reviews to be scored on, but "
                                  "data.validation_share is 0: set it in contrasts.settings")
