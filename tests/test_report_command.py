@@ -78,9 +78,9 @@ def test_a_study_under_way_shows_what_there_is(store):
 @pytest.mark.parametrize(
     ("experiment", "studies", "error", "message"),
     [
-        (None, ["new"], UsageError, "unknown study 'new': it must be one of early, elsewhere, newest, oldest."),
+        (None, ["new"], UsageError, r"unknown study 'new'\. Did you mean 'newest'\? It must be one of early, else"),
         ("reviews.csv", ["newest"], UsageError, "unknown study 'newest': it must be one of elsewhere."),
-        ("movies", [], UsageError, "unknown experiment 'movies': it must be one of movie-reviews, reviews.csv."),
+        ("movies", [], UsageError, r"unknown experiment 'movies'\. Did you mean 'movie-reviews'\? It must be one of m"),
         (None, ["newest", "elsewhere"], UsageError, "studies of one experiment, but newest, elsewhere lie in several"),
         (None, ["early"], RunError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
     ],
