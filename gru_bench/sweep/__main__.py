@@ -57,7 +57,7 @@ def sweep(
         help="Seeds that a trial's accuracy is averaged over; from 5 on, trials are raced from seed to seed.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train side by side; they share the cores.", min=1,
+        help="Processes that train side by side; they share the cores.", min=1, max=1_024,
         show_default="one for each core, of a search at most 4; 1 beside a graphics card",
         rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
