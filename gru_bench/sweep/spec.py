@@ -480,7 +480,7 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
         return
     if (high - low if step is None else step) < LEAST_APART * max(abs(low), abs(high)):
         raise UsageError(f"{name} must have values that differ in their first 9 digits, but got "
-                         f" {span.described()}")
+                         f"{span.described()}")
     between = low + (step or (high - low) / math.e)
     try:
         spec.config(spec.models[0], {setting: between}, 0)
