@@ -43,7 +43,7 @@ from gru_bench.memory import MemoryTask
 from gru_bench.metrics import correct
 from gru_bench.models import Classifier
 from gru_bench.results import RunResult
-from gru_bench.statistics import METHOD_BOTH, accuracy_interval, wilson_interval
+from gru_bench.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.train.loop import best_epoch, train, untrained
 
 STEPS = 50
@@ -529,12 +529,10 @@ def memory_curve(
         for k in steps:
             correct_RN = np.stack([right[model, k, seed] for seed in seeds])
             found = accuracy_interval(correct_RN)
-            low, high = found.low, found.high
-            if found.variance == 0:  # no seed and no sequence differs from another: they still are a sample
-                low, high = wilson_interval(int(correct_RN[0].sum()), found.examples)
             points.append(MemoryPoint(
-                model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, low, high, found.examples))
-    return MemoryCurve(tuple(points), f"{METHOD_BOTH}; where all seeds answer all alike, Wilson's over sequences", {
+                model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, found.low, found.high,
+                found.examples))
+    return MemoryCurve(tuple(points), f"{METHOD_BOTH}; where few sequences are answered wrongly, leaning on Wilson's", {
         "sequences": f"{sequences:,}, a tenth of them to validate and a tenth to test",
         **{name: str(value) for name, value in settings.items() if name.startswith(("model.", "training."))
            and name not in ("training.device", "training.threads")},

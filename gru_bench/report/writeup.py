@@ -60,8 +60,6 @@ from gru_bench.statistics import (
 )
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
-HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
-UNCATEGORISED = "(none)"
 UNEQUAL = 5
 """Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
 FEW = 6

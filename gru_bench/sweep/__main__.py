@@ -306,9 +306,9 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     from gru_bench.statistics import Standing
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
-    table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "deviation over seeds",
+    table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "seed deviation",
                   "test reviews", title="confirmed on fresh seeds",
-                  caption="deviation over seeds: test-set noise taken out")
+                  caption="seed deviation: what test-set noise does not explain")
     for model, one in found.items():
         accuracy, seeds = one.estimate, one.estimate.seeds[0]
         interval = f"{seeds} seeds: no interval"
