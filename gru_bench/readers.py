@@ -1,10 +1,10 @@
 """Files of labelled reviews -> rows: CSV, TSV, JSON Lines, Parquet, and gzipped pickles of token lists.
 
 Reading only: what a row means (cleaning, tokens, splits) is `corpus`'s. Every value is checked here, so
-that a row which comes out has a text, a label 0 or 1 and, where asked for, a known split.
+that a row which comes out has a text, a label 0 or 1 and, where asked for, a known split. Half a character
+(a lone surrogate, such as half an emoji) becomes U+FFFD here, since no other place could write it.
 
-A pickle may run any code while it is read. `Unpickler` therefore builds lists, tuples, dicts, sets,
-strings and numbers, and refuses every other thing by its name before it is looked up.
+Rows are read one by one, and no file takes more memory than `limits` allows.
 
 Shapes: `N` rows of the file.
 """
@@ -16,25 +16,41 @@ import gzip
 import hashlib
 import io
 import json
-import pickle
+import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.errors import DataError, UsageError, shortened, shown, unknown
+from gru_bench.limits import ROW_COST, Budget, in_memory
+from gru_bench.pickles import unpickled
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
 KINDS = "CSV (.csv), TSV (.tsv), JSON Lines (.jsonl), Parquet (.parquet) or a pickle (.pkl.gz, .tar.gz)"
 _SHOWN = 5
 """Rows or values an error names before it stops."""
+_SHOWN_NAMES = 40
+"""Columns an error names before it stops."""
+_BATCH = 512
+"""Rows of a Parquet file that are read at once."""
+_REMEDIES = {
+    (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "open it and save it as CSV (UTF-8)",
+    (".json",): "write one object on each line, and name it .jsonl",
+    (".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"): "unpack it, and name the file inside",
+}
+"""What to do with files of other kinds, by their ending."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 _LABELS: Mapping[object, int] = {
     0: 0, 1: 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1,
@@ -88,18 +104,21 @@ def read_rows(path: Path, columns: Columns) -> Rows:
         raise UsageError(f"the data must be a file, but {path} is a folder: name a file in it")
     kind = kind_of(path)
     with reading(path):
+        budget = Budget(path)
         if path.stat().st_size == 0:
             raise DataError(f"{path} must hold reviews, but it is empty (0 bytes): write or copy it again")
         if kind == "pickle":
-            return _pickled(path)
+            return _pickled(path, budget)
         if kind == ".parquet":
-            return _checked(path, columns, _parquet(path, columns))
+            return _checked(path, columns, _parquet(path, columns, budget), budget)
         with opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+            _refuse_zip(path, binary)
+            lines = _Lines(path, text, budget)
             if kind in (".csv", ".tsv"):
-                table = _separated(path, text, "," if kind == ".csv" else "\t", columns)
+                rows = _separated(path, lines, "," if kind == ".csv" else "\t", columns)
             else:
-                table = _json_lines(path, text, columns)
-        return _checked(path, columns, table)
+                rows = _json_lines(path, lines, columns)
+            return _checked(path, columns, rows, budget)
 
 
 def kind_of(path: Path) -> str:
@@ -114,10 +133,37 @@ def kind_of(path: Path) -> str:
     for ending in TABLES:
         if name.endswith((ending, f"{ending}.gz")) and not name.endswith(".parquet.gz"):
             return ending
-    raise UsageError(f"a data file must be {KINDS}, but got {path.name!r}: convert or rename it")
+    remedy = next((remedy for endings, remedy in _REMEDIES.items() if name.endswith(endings)),
+                  "convert it, or rename it where it is one of these")
+    raise UsageError(f"a data file must be {KINDS}, but got {shown(path.name)}: {remedy}")
 
 
 # ---------------------------------------------------------------- files
+
+
+def named_path(name: str, what: str) -> Path:
+    """Return the path that `name` means, with `~` replaced by the home it stands for.
+
+    Args:
+        name: as it was typed.
+        what: it names, such as `the data`.
+
+    Raises:
+        UsageError: where it is an address on the web, or no file can have that name.
+    """
+    if _ADDRESS.match(name):
+        raise UsageError(f"{what} must be a file on this machine, but {shown(name)} is an address: download it first, "
+                         "and name the file")
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+        str(path).encode()
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, a NUL, a folder that may not be entered, `~` and an unknown user, no UTF-8.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not ({shortened(reason)}): "
+                         "check it") from error
+    return path
 
 
 def opened(path: Path) -> BinaryIO:
@@ -139,13 +185,14 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes the standard library raise into one sentence.
+    """Turn what a damaged or huge file makes the standard library raise into one sentence.
 
     Raises:
-        DataError: in place of what is raised within, where it is about gzip, UTF-8 or reading.
+        DataError: in place of what is raised within, where it is about gzip, UTF-8, memory or reading.
     """
     try:
-        yield
+        with in_memory(path):
+            yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
                         "fetch or copy it again") from error
@@ -153,51 +200,92 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} must be UTF-8 text, but byte {error.object[error.start]:#04x} is not: "
                         "save it as UTF-8") from error
     except OSError as error:
-        raise DataError(f"{path} must be readable, but: {error.strerror or error}") from error
+        raise DataError(f"{path} must be readable, but: {shortened(error.strerror or str(error), 200)}") from error
+
+
+def _refuse_zip(path: Path, binary: BinaryIO) -> None:
+    if isinstance(binary, io.BufferedReader) and binary.peek(4)[:4] == b"PK\x03\x04":
+        raise DataError(f"{path} must be text, but it is a ZIP archive, as spreadsheets are (.xlsx): open it and save "
+                        "it as CSV (UTF-8)")
+
+
+def _whole(text: str) -> str:
+    """Return a text that UTF-8 can write: halves of characters become U+FFFD."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 # ---------------------------------------------------------------- tables
 
 
-@dataclass(frozen=True)
-class _Table:
-    """The raw values of the columns asked for, row by row."""
-
-    text_N: Sequence[Any]
-    label_N: Sequence[Any]
-    category_N: Sequence[Any] | None
-    split_N: Sequence[Any] | None
+_Row = tuple[Any, Any, Any, Any]
+"""Text, label, category and split, as they stand in the file; None where a column was not asked for."""
 
 
-def _wanted(columns: Columns, known: Sequence[str], path: Path) -> list[str]:
-    names = [("text", columns.text), ("label", columns.label),
-             ("category", columns.category), ("split", columns.split)]
-    for role, name in names:
+class _Lines:
+    """The lines of a text file. Those of one row may not be longer than a row may be."""
+
+    def __init__(self, path: Path, text: IO[str], budget: Budget) -> None:
+        self.path = path
+        self._read = text.readline
+        self._budget = budget
+        self._number = self._row_begins = 1
+        self._left = budget.row
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._read(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._left -= len(line)
+        if self._left < 0:
+            raise self._budget.row_too_long(f"the one that begins at line {self._row_begins}")
+        self._budget.spend(ROW_COST + len(line))
+        self._number += 1
+        return line
+
+    def end_row(self) -> None:
+        """Begin a new row with the next line."""
+        self._left = self._budget.row
+        self._row_begins = self._number
+
+
+def _roles(columns: Columns) -> list[tuple[str, str | None]]:
+    return [("text", columns.text), ("label", columns.label), ("category", columns.category), ("split", columns.split)]
+
+
+def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | None]:
+    """Return where the four columns stand among the `known` ones."""
+    places: list[int | None] = []
+    for role, name in _roles(columns):
         if name is not None and name not in known:
+            listed = [_whole(shortened(other)) for other in known[:1000]]
+            near = get_close_matches(name, listed, n=1)
             option = "data.split_column with --set" if role == "split" else f"--{role}-column"
-            raise unknown(f"{role} column", name, known, f"{path.name} has no other: name it by {option}.")
-    return [name for _, name in names if name is not None]
+            more = len(known) - _SHOWN_NAMES
+            raise unknown(f"{role} column", name, {*listed[:_SHOWN_NAMES], *near},
+                          f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by {option}.")
+        if name is not None and known.count(name) > 1:
+            raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that name: "
+                            "rename the others")
+        places.append(None if name is None else known.index(name))
+    return places
 
 
-def _table(columns: Columns, values: Mapping[str, Sequence[Any]]) -> _Table:
-    return _Table(values[columns.text], values[columns.label],
-                  None if columns.category is None else values[columns.category],
-                  None if columns.split is None else values[columns.split])
-
-
-def _separated(path: Path, text: IO[str], separator: str, columns: Columns) -> _Table:
-    csv.field_size_limit(sys.maxsize if sys.maxsize <= 2**31 - 1 else 2**31 - 1)
-    reader = csv.reader(text, delimiter=separator, strict=True)
+def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> Iterator[_Row]:
+    csv.field_size_limit(sys.maxsize if sys.maxsize <= 2**31 - 1 else 2**31 - 1)  # `lines` has a limit of its own
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         header = next(reader, None)
         if not header:
             raise DataError(f"{path} must begin with a line of column names, but its first line is empty")
-        wanted = _wanted(columns, header, path)
-        places = [header.index(name) for name in wanted]
-        values: dict[str, list[str]] = {name: [] for name in wanted}
-        lists = [values[name] for name in wanted]
+        _refuse_other_separator(path, header, separator, columns)
+        places = _places(columns, header, path)
         width = len(header)
+        lines.end_row()
         for row in reader:
+            lines.end_row()
             if len(row) != width:
                 if not row:
                     continue
@@ -205,17 +293,33 @@ def _separated(path: Path, text: IO[str], separator: str, columns: Columns) -> _
                 raise DataError(f"{path} must have {width} values in each row, as in its header, but the row that "
                                 f"ends at line {reader.line_num} has {len(row)}: quote texts that hold {held} or "
                                 "line breaks")
-            for place, column in zip(places, lists, strict=True):
-                column.append(row[place])
+            text, label, category, split = (None if place is None else row[place] for place in places)
+            yield text, label, category, split
     except csv.Error as error:
         raise DataError(f"{path} must be well-formed, but the row that ends at line {reader.line_num} is not "
                         f"({error}): close each quote, and double those inside a quoted text") from error
-    return _table(columns, values)
 
 
-def _json_lines(path: Path, text: IO[str], columns: Columns) -> _Table:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text, start=1):
+def _refuse_other_separator(path: Path, header: list[str], separator: str, columns: Columns) -> None:
+    """Tell that a line of column names is separated by another character than the file's kind has."""
+    if columns.text in header or len(header) > 1:
+        return
+    other = max(";\t|,", key=header[0].count)
+    if other == separator or other not in header[0]:
+        return
+    kind = "TSV" if separator == "\t" else "CSV"
+    remedy = {"\t": "rename it to .tsv", ",": "rename it to .csv"}.get(other, "save it again with commas")
+    raise DataError(f"the columns of a {kind} file must be separated by {'tabs' if kind == 'TSV' else 'commas'}, but "
+                    f"{path} looks separated by {other!r} (its first line is {shown(header[0])}): {remedy}")
+
+
+def _json_lines(path: Path, lines: _Lines, columns: Columns) -> Iterator[_Row]:
+    names = [name for _, name in _roles(columns)]
+    lacking = {name for name in names if name is not None}
+    known: dict[str, None] = {}
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        lines.end_row()
         if not line.strip():
             continue
         try:
@@ -226,55 +330,166 @@ def _json_lines(path: Path, text: IO[str], columns: Columns) -> _Table:
         if not isinstance(row, dict):
             raise DataError(f"{path} must hold one JSON object a line, but line {number} is "
                             f"{type(row).__name__}")
-        rows.append(row)
-    if not rows:
+        if lacking:
+            lacking -= row.keys()
+            known |= dict.fromkeys(name for name, _ in zip(row, range(1000 - len(known)), strict=False))
+        text, label, category, split = (None if name is None else row.get(name) for name in names)
+        yield text, label, category, split
+    if not known:
         raise DataError(f"{path} must hold reviews, but it has only empty lines")
-    known = list(dict.fromkeys(name for row in rows for name in row))
-    return _table(columns, {name: [row.get(name) for row in rows] for name in _wanted(columns, known, path)})
+    _places(columns, [*known, *({name for name in names if name is not None} - lacking - known.keys())], path)
 
 
-def _parquet(path: Path, columns: Columns) -> _Table:
+def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            wanted = _wanted(columns, file.schema_arrow.names, path)
-            table = file.read(columns=wanted)
-        return _table(columns, {name: table.column(name).to_pylist() for name in wanted})
-    except pa.ArrowException as error:
+            schema = file.schema_arrow
+        places = _places(columns, schema.names, path)
+        wanted = [schema.names[place] for place in places if place is not None]
+        for name in wanted:
+            kind = schema.field(name).type
+            if pa.types.is_nested(kind):
+                raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
+                                f"{shortened(str(kind))}: name another column")
+        # As a dictionary, a text that is written once and used a million times takes its size once.
+        with pq.ParquetFile(path, read_dictionary=wanted) as file:
+            _spare(file.metadata, set(wanted), budget)
+            number = 0
+            for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
+                arrays = [None if place is None else batch.column(schema.names[place]) for place in places]
+                for array_ in arrays:
+                    if array_ is not None and _longest(array_) > budget.row:
+                        raise budget.row_too_long(f"one of rows {number + 1} to {number + len(batch)}")
+                for place in range(len(batch)):
+                    number += 1
+                    text, label, category, split = (
+                        None if array_ is None else _value(path, array_[place], number) for array_ in arrays)
+                    budget.spend(ROW_COST + sum(len(value) for value in (text, category) if isinstance(value, str)))
+                    yield text, label, category, split
+    except (DataError, UsageError, MemoryError, UnicodeDecodeError):
+        raise
+    except Exception as error:
+        # A damaged file makes Arrow raise nearly anything, from OSError to KeyError.
+        words = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged "
-                        f"({str(error).splitlines()[0]}): write or copy it again") from error
+                        f"({shortened(words, 200)}): write or copy it again") from error
 
 
-def _checked(path: Path, columns: Columns, table: _Table) -> Rows:
-    if not len(table.text_N):
+def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
+    """Refuse, before anything is read, a Parquet file that says itself that it is too large."""
+    size = ROW_COST * metadata.num_rows
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        chunks = map(group.column, range(group.num_columns))
+        size += sum(max(chunk.total_uncompressed_size, 0) for chunk in chunks if chunk.path_in_schema in wanted)
+    if size > budget.left:
+        budget.spend(size)
+
+
+def _longest(values: Any) -> int:
+    """Return the bytes of the longest text in an Arrow array; 0 where it holds no texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = values.dictionary if pa.types.is_dictionary(values.type) else values
+    kind = texts.type
+    if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind)
+            or pa.types.is_large_binary(kind)):
+        return 0
+    return pc.max(pc.binary_length(texts)).as_py() or 0
+
+
+def _value(path: Path, scalar: Any, row: int) -> Any:
+    try:
+        return scalar.as_py()
+    except (MemoryError, UnicodeDecodeError):
+        raise
+    except Exception as error:
+        # Dates and times beyond those of Python, in many ways.
+        raise DataError(f"{path} must hold values that Python can express, but row {row} holds a {scalar.type} that it "
+                        f"cannot ({shortened(str(error))}): remove or replace it") from error
+
+
+@dataclass
+class _Wrong:
+    """The rows that break a rule: how many they are, and the first of them."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+    values: dict[str, None] = field(default_factory=dict)
+
+    def add(self, row: int, value: object = None) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(row)
+        if len(self.values) <= _SHOWN:
+            self.values[shown(value)] = None
+
+    def rows(self) -> str:
+        """Return `row 3` or `2 rows (3, 7)`; rows are counted from 1, without the header."""
+        if self.count == 1:
+            return f"row {self.first[0]}"
+        return f"{self.count} rows ({', '.join(map(str, self.first))}{', ...' if self.count > _SHOWN else ''})"
+
+    def hold(self) -> str:
+        values = list(self.values)
+        return (f"{self.rows()} hold{'s' if self.count == 1 else ''} {', '.join(values[:_SHOWN])}"
+                f"{', ...' if len(values) > _SHOWN else ''}")
+
+
+def _checked(path: Path, columns: Columns, rows: Iterable[_Row], budget: Budget) -> Rows:
+    texts: list[str] = []
+    labels = array("b")
+    categories: list[str] = []
+    parts: list[str] = []
+    missing, other, wrong_label, wrong_part = _Wrong(), _Wrong(), _Wrong(), _Wrong()
+    for number, (text, label, category, part) in enumerate(rows, start=1):
+        if text is None or (isinstance(text, str) and (not text or text.isspace())):
+            missing.add(number)
+        elif isinstance(text, str):
+            texts.append(_whole(text))
+        else:
+            other.add(number, text)
+        known = _label(label)
+        if known is None:
+            wrong_label.add(number, label)
+        else:
+            labels.append(known)
+        if columns.category is not None:
+            categories.append("" if category is None else _category(category))
+        if columns.split is not None:
+            known_part = _PARTS.get(str(part).strip().lower()) if isinstance(part, str) else None
+            if known_part is None:
+                wrong_part.add(number, part)
+            else:
+                parts.append(known_part)
+    if missing.count:
+        raise DataError(f"each row of {path} must have a text in column {shown(columns.text)}, but it is missing "
+                        f"in {missing.rows()}: remove them")
+    if other.count:
+        raise DataError(f"column {shown(columns.text)} of {path} must hold texts, but row {other.first[0]} holds "
+                        f"{next(iter(other.values))}: name the column of the texts by --text-column")
+    if not texts:
         raise DataError(f"{path} must hold reviews, but it has no rows below its column names")
-    texts = list(table.text_N)
-    missing = [n for n, text in enumerate(texts, start=1) if text is None or (
-        isinstance(text, str) and not text.strip())]
-    if missing:
-        raise DataError(f"each row of {path} must have a text in column {columns.text!r}, but it is missing "
-                        f"in {_rows(missing)}: remove them")
-    other = next((n for n, text in enumerate(texts) if not isinstance(text, str)), None)
-    if other is not None:
-        raise DataError(f"column {columns.text!r} of {path} must hold texts, but row {other + 1} holds "
-                        f"{type(texts[other]).__name__} ({texts[other]!r}): name the column of the texts by "
-                        "--text-column")
-    labels = [_label(value) for value in table.label_N]
-    wrong = [n for n, label in enumerate(labels) if label is None]
-    if wrong:
-        values = list(dict.fromkeys(repr(table.label_N[n]) for n in wrong))
-        raise DataError(f"labels in column {columns.label!r} of {path} must be 0 or 1, but "
-                        f"{_rows([n + 1 for n in wrong])} hold{'s' if len(wrong) == 1 else ''} "
-                        f"{', '.join(values[:_SHOWN])}{', ...' if len(values) > _SHOWN else ''}: "
+    if wrong_label.count:
+        raise DataError(f"labels in column {shown(columns.label)} of {path} must be 0 or 1, but {wrong_label.hold()}: "
                         "replace them by 0 (negative) and 1 (positive)")
+    if wrong_part.count:
+        raise DataError(f"column {shown(columns.split)} of {path} must hold train, validation or test, but "
+                        f"{wrong_part.hold()}: rename it")
+    # numpy gives each category the room of the longest.
+    budget.spend(4 * len(texts) * max(map(len, categories), default=0))
     return Rows(
         text_N=texts,
-        label_N=np.array(labels, dtype=np.int8),
-        category_N=[""] * len(texts) if table.category_N is None else [
-            "" if value is None else str(value).replace("\0", "") for value in table.category_N],
-        split_N=None if table.split_N is None else _parts(path, columns, table.split_N))
+        label_N=np.frombuffer(labels, dtype=np.int8),
+        category_N=[""] * len(texts) if columns.category is None else categories,
+        split_N=None if columns.split is None else parts)
+
+
+def _category(value: object) -> str:
+    return _whole(str(value).replace("\0", ""))
 
 
 def _label(value: object) -> int | None:
@@ -283,86 +498,42 @@ def _label(value: object) -> int | None:
     return _LABELS.get(value) if isinstance(value, bool | int | float) else None
 
 
-def _parts(path: Path, columns: Columns, values: Sequence[Any]) -> list[str]:
-    parts = [_PARTS.get(str(value).strip().lower()) for value in values]
-    wrong = [n for n, part in enumerate(parts) if part is None]
-    if wrong:
-        raise DataError(f"column {columns.split!r} of {path} must hold train, validation or test, but "
-                        f"{_rows([n + 1 for n in wrong])} hold{'s' if len(wrong) == 1 else ''} "
-                        f"{values[wrong[0]]!r}: rename it")
-    return [part for part in parts if part is not None]
-
-
-def _rows(numbers: Sequence[int]) -> str:
-    """Return `row 3` or `2 rows (3, 7)`; rows are counted from 1, without the header."""
-    if len(numbers) == 1:
-        return f"row {numbers[0]}"
-    shown = ", ".join(str(n) for n in numbers[:_SHOWN])
-    return f"{len(numbers)} rows ({shown}{', ...' if len(numbers) > _SHOWN else ''})"
-
-
 # ---------------------------------------------------------------- pickles
 
 
-_PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
+def _content(path: Path, budget: Budget) -> bytes:
+    """Read all bytes of a file, unpacked."""
+    content = io.BytesIO()
+    with opened(path) as file:
+        while block := file.read(1 << 20):
+            budget.spend(len(block))
+            content.write(block)
+    return content.getvalue()
 
 
-class Unpickler(pickle.Unpickler):
-    """Reads containers, strings and numbers; whatever else a pickle names is refused by that name."""
-
-    _ALLOWED: Mapping[tuple[str, str], type] = {
-        (module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset)}
-
-    def __init__(self, file: BinaryIO) -> None:
-        """Read from `file`."""
-        # Python 2 wrote bytes as text: latin1 maps each byte to a character and cannot fail.
-        super().__init__(file, fix_imports=False, encoding="latin1")
-
-    def find_class(self, module: str, name: str) -> type:
-        """Return `set` or `frozenset`.
-
-        Raises:
-            DataError: for any other name, which is not imported.
-        """
-        allowed = self._ALLOWED.get((module, name))
-        if allowed is None:
-            raise DataError(f"{_PLAIN}, but it names {module}.{name}, which reading it would import or call: "
-                            "do not trust this file")
-        return allowed
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Refuse references to objects outside the pickle.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError(f"{_PLAIN}, but it refers to an outside object {pid!r}: do not trust this file")
-
-
-def _pickled(path: Path) -> Rows:
+def _pickled(path: Path, budget: Budget) -> Rows:
     """Read `[positive, negative, vocabulary]`, the first two dicts: category -> reviews -> tokens."""
     with opened(path) as file:
         head = file.read(512)
         if head[257:262] == b"ustar":
             raise DataError(f"{path} must be a gzipped pickle, but it is a tar archive: unpack it, and name "
                             "the file inside")
+    encoded = _content(path, budget)
     try:
-        with opened(path) as file:
-            content = Unpickler(file).load()
-            while file.read(1 << 20):
-                # gzip checks its checksum at the end of the file, past the pickle's own.
-                pass
+        content = unpickled(encoded, budget)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    except (EOFError, OSError, zlib.error):
+        raise error if str(path) in str(error) else DataError(f"{path}: {error}") from None
+    except (EOFError, MemoryError):
         raise
     except Exception as error:
-        # A damaged pickle makes the unpickler raise nearly anything, from IndexError to MemoryError.
+        # A damaged pickle makes the unpickler raise nearly anything, from IndexError to AttributeError.
         raise DataError(f"{path} must be a pickle of reviews, but it cannot be read as one "
-                        f"({type(error).__name__}: {error}): fetch or copy it again") from error
+                        f"({type(error).__name__}: {shortened(str(error), 200)}): fetch or copy it again") from error
+    del encoded
     if not isinstance(content, list | tuple) or len(content) != 3:
         size = f" of {len(content)}" if isinstance(content, list | tuple) else ""
         raise _wrong_structure(path, f"it holds one {type(content).__name__}{size}")
+    texts: list[str] = []
     tokens_N: list[list[str]] = []
     category_N: list[str] = []
     label_N: list[int] = []
@@ -371,19 +542,29 @@ def _pickled(path: Path) -> Rows:
             raise _wrong_structure(path, f"its {name} half is a {type(half).__name__}")
         for category, reviews in half.items():
             if not isinstance(category, str) or not isinstance(reviews, list | tuple):
-                raise _wrong_structure(path, f"{name} category {category!r} maps to "
-                                             f"a {type(reviews).__name__}")
+                raise _wrong_structure(path, f"{name} category {shown(category)} maps to a {type(reviews).__name__}")
             for number, review in enumerate(reviews, start=1):
-                if not isinstance(review, list | tuple) or not all(type(token) is str for token in review):
-                    raise _wrong_structure(path, f"review {number} of {name} category {category!r} is not a "
-                                                 "list of texts")
-                tokens_N.append(list(review))
-            category_N += [category.replace("\0", "")] * len(reviews)
+                where = f"review {number} of {name} category {shown(category)}"
+                if not isinstance(review, list | tuple):
+                    raise _wrong_structure(path, f"{where} is not a list of texts")
+                # A review may be there many times for nothing: what it takes is counted before it is copied.
+                budget.spend(ROW_COST + 8 * len(review))
+                if not all(type(token) is str for token in review):
+                    raise _wrong_structure(path, f"{where} is not a list of texts")
+                length = len(review) + sum(map(len, review))
+                if length > budget.row:
+                    raise budget.row_too_long(where)
+                budget.spend(length)
+                text = " ".join(review)
+                whole = _whole(text)
+                texts.append(whole)
+                tokens_N.append(list(review) if whole == text else [_whole(token) for token in review])
+            category_N += [_category(category)] * len(reviews)
             label_N += [label] * len(reviews)
     if not tokens_N:
         raise DataError(f"{path} must hold reviews, but both of its halves are empty")
-    return Rows(text_N=[" ".join(tokens) for tokens in tokens_N], label_N=np.array(label_N, dtype=np.int8),
-                category_N=category_N, tokens_N=tokens_N)
+    budget.spend(4 * len(texts) * max(map(len, category_N)))
+    return Rows(text_N=texts, label_N=np.array(label_N, dtype=np.int8), category_N=category_N, tokens_N=tokens_N)
 
 
 def _wrong_structure(path: Path, found: str) -> DataError:

@@ -571,6 +571,15 @@ def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
     assert default_cache() == Path.home() / ".cache" / "gru-bench"
 
 
+def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path, monkeypatch):
+    for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
+        monkeypatch.setenv(variable, "~no-such-user/x")
+        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be a path that can be read, but "
+                                             rf"'~no-such-user/x' is not \("):
+            default_cache()
+
+
 def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path):
     name = write(tmp_path / "a.csv", reviews(60))
     program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"

@@ -180,7 +180,7 @@ def test_the_scale_multiplies_every_vector(tmp_path, corpus, cache):
     ("the 1 2\nfilm 1 x\n", r"must hold a word and 2 numbers, but line 2 holds something else"),
     ("3 2\nthe 1 2\nfilm 1 2\n", r"must hold the 3 words its first line says, but it holds 2: it is cut off; fetch"),
     ("1 2\nthe 1 2\nfilm 1 2\n", r"must hold the 1 words its first line says, but it holds 2: fetch"),
-    ("0 3\n", r"its first line says 0 words of 3 numbers: fetch"),
+    ("0 3\n", r"vectors of 1 to 100,000 numbers, but its first line is '0 3': fetch"),
     ("the 1 nan\n", r"must be finite numbers, but that of 'the' holds a NaN or an infinity \(1 of 1 vectors do\)"),
     ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"must be finite numbers, but that of '(the|film)' .* \(2 of 3 vectors do\)"),
     ("zebra 1 2\n", r"must know words of the data, but they know none of its \d+ \('.*, \.\.\.\): are they for"),
