@@ -3,7 +3,7 @@
 | of | at most |
 |---|---|
 | a row: a line, a row of a table, a review of a pickle | 16 million characters |
-| a file | 1 GB of memory, or 100 times its own size, whichever is more |
+| a file | 250 MB of memory, or 100 times its own size, whichever is more |
 | a word vector | 100,000 numbers |
 
 Ordinary data stays far below: ten million reviews of 1,000 characters take 11 GB of memory, while their file of 10 GB
@@ -25,7 +25,7 @@ from gru_bench.errors import DataError, UsageError
 
 ROW = 16_000_000
 """Characters of a row."""
-MEMORY = 1_000_000_000
+MEMORY = 250_000_000
 """Bytes that any file may take, however small it is."""
 GROWTH = 100
 """Times its own size that a file may take."""
@@ -81,7 +81,7 @@ class Budget:
         """
         self.left -= size
         if self.left < 0:
-            raise DataError(f"{self._path} must not unpack to more than {self._most / 1e9:,.1f} GB (1 GB, or {GROWTH} "
+            raise DataError(f"{self._path} must not unpack to more than {self._most / 1e6:,.0f} MB (250 MB, or {GROWTH} "
                             f"times its size), but it does: check where it comes from; {_MORE}")
 
     def row_too_long(self, where: str) -> DataError:
