@@ -119,7 +119,7 @@ class Corpus:
         """
         offsets_N1 = np.load(self.folder / f"{split}.text_offsets.npy").tolist()
         content = (self.folder / f"{split}.texts.bin").read_bytes()
-        return [content[start:end].decode("utf-8", "surrogatepass")
+        return [content[start:end].decode("utf-8", "replace")
                 for start, end in itertools.pairwise(offsets_N1)]
 
 

@@ -149,7 +149,7 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
     rows = source.read()
     if not rows:
         raise DataError(f"the word vectors must know words of the data, but they know none of its "
-                        f"{len(corpus.words)} ({', '.join(map(repr, corpus.words[:3]))}, ...): are they for "
+                        f"{len(corpus.words)} ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
                         "another language?")
     places = sorted(rows)
     row_of_word = np.full(len(corpus.words), -1, np.int32)
@@ -160,7 +160,7 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
     finite_V = np.isfinite(table_VE).all(axis=1)
     if not finite_V.all():
         wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
-        raise DataError(f"word vectors must be finite numbers, but that of {wrong!r} holds a NaN or an infinity "
+        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
                         f"({int((~finite_V).sum())} of {len(places)} vectors do): mend or replace the file")
     np.save(folder / "table.npy", table_VE)
     np.save(folder / "row_of_word.npy", row_of_word)

@@ -82,5 +82,6 @@ def _repr(value: object) -> str:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """Return a text from outside as an error shows it: no more than `most` characters of it."""
-    return text if len(text) <= most else f"{text[:most - 3]}..."
+    """Return a text from outside as an error shows it: at most `most` characters, none that steers a screen."""
+    cut = text if len(text) <= most else f"{text[:most - 3]}..."
+    return cut if cut.isprintable() else repr(cut)[1:-1]

@@ -2,7 +2,7 @@
 
 | of | at most |
 |---|---|
-| a row: a line, a row of a table, a review of a pickle | 16 million characters |
+| a row: a line, a row of a table, a review of a pickle | 4 million characters |
 | a file | 250 MB of memory, or 100 times its own size, whichever is more |
 | a word vector | 100,000 numbers |
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from gru_bench.errors import DataError, UsageError
 
-ROW = 16_000_000
+ROW = 4_000_000
 """Characters of a row."""
 MEMORY = 250_000_000
 """Bytes that any file may take, however small it is."""
@@ -81,8 +81,8 @@ class Budget:
         """
         self.left -= size
         if self.left < 0:
-            raise DataError(f"{self._path} must not unpack to more than {self._most / 1e6:,.0f} MB (250 MB, or {GROWTH} "
-                            f"times its size), but it does: check where it comes from; {_MORE}")
+            raise DataError(f"{self._path} must not unpack to more than {self._most / 1e6:,.0f} MB (250 MB, or "
+                            f"{GROWTH} times its size), but it does: check where it comes from; {_MORE}")
 
     def row_too_long(self, where: str) -> DataError:
         """Return the error for a row with too many characters; `where` names it."""

@@ -260,7 +260,7 @@ def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | No
     places: list[int | None] = []
     for role, name in _roles(columns):
         if name is not None and name not in known:
-            listed = [_whole(shortened(other)) for other in known[:1000]]
+            listed = [shortened(other) for other in known[:1000]]
             near = get_close_matches(name, listed, n=1)
             option = "data.split_column with --set" if role == "split" else f"--{role}-column"
             more = len(known) - _SHOWN_NAMES
@@ -373,9 +373,9 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
         raise
     except Exception as error:
         # A damaged file makes Arrow raise nearly anything, from OSError to KeyError.
-        words = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged "
-                        f"({shortened(words, 200)}): write or copy it again") from error
+        words = shortened((str(error).splitlines() or [""])[0], 200)
+        raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
+                        "write or copy it again") from error
 
 
 def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:

@@ -213,7 +213,7 @@ def ordinary(count: int) -> list[tuple[str, int]]:
 
 
 def test_ten_million_ordinary_reviews_pass(tmp_path, monkeypatch):
-    """What a file may take grows with its size: so what holds for 300 reviews without the first 250 MB holds for any."""
+    """What a file may take grows with its size: what holds for 300 reviews without 250 MB at first holds for any."""
     monkeypatch.setattr(limits, "MEMORY", 0)
     monkeypatch.setattr(limits, "GROWTH", 30)  # of the 100 that are allowed
     rows = ordinary(300)
@@ -271,6 +271,15 @@ def test_a_message_is_short_whatever_the_file_holds(tmp_path, rows):
 def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path):
     path = write(tmp_path / "a.csv", b",".join(b"c%d" % n for n in range(500)) + b",texts\n")
     with pytest.raises(UsageError, match=r"unknown text column 'text': .*Did you mean 'texts'\? a\.csv has 461 more"):
+        read_rows(path, Columns())
+
+
+def test_names_from_a_file_steer_no_screen(tmp_path):
+    path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
+    with pytest.raises(UsageError, match=r"one of \\u202ec, \\x1b\]0;x, a\\nb, label\."):
+        read_rows(path, Columns())
+    path = write(tmp_path / "a.pkl", b"cos\x1b[2J\nsystem\n.")
+    with pytest.raises(DataError, match=r"names os\\x1b\[2J\.system, which"):
         read_rows(path, Columns())
 
 
