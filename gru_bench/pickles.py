@@ -5,7 +5,8 @@ for years, in a few bytes. Therefore its instructions are walked before any is f
 refuses every name but `set` and `frozenset` before it is looked up. Refused are:
 
 - a place in the memo that no earlier instruction can have filled, since the memo grows to the highest place;
-- a tuple that is no argument of `set`: the hash of tuples of tuples takes time without end, or overflows the C stack;
+- a tuple, but for one that hands `set` its list: the hash of tuples of tuples takes time without end, or overflows the
+  C stack;
 - a number of more than 8 bytes, whose hash is computed anew each time;
 - more instructions than the file's budget allows (64 bytes each);
 - `BUILD` and what stands outside of the pickle.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from operator import length_hint
 from struct import Struct
 from struct import error as StructError
@@ -41,13 +42,15 @@ class Unpickler(pickle.Unpickler):
         super().__init__(file, fix_imports=False, encoding="latin1")
         self._budget = budget
 
-    def _set(self, values: Iterable[Any] = ()) -> set[Any]:
-        values = list(values)
+    def _set(self, values: list[Any] | None = None) -> set[Any]:
+        # Of a list alone: then the tuple that holds it, which may be named again, has no hash.
+        if not isinstance(values, list | None):
+            raise DataError(f"{_PLAIN}, but it makes a set of a {type(values).__name__}: do not trust this file")
         if self._budget is not None:
-            self._budget.spend(_SET + _INSTRUCTION * len(values))
-        return set(values)
+            self._budget.spend(_SET + _INSTRUCTION * len(values or ()))
+        return set(values or ())
 
-    def _frozenset(self, values: Iterable[Any] = ()) -> frozenset[Any]:
+    def _frozenset(self, values: list[Any] | None = None) -> frozenset[Any]:
         return frozenset(self._set(values))
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:

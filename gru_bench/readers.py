@@ -357,18 +357,15 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
         # As a dictionary, a text that is written once and used a million times takes its size once.
         with pq.ParquetFile(path, read_dictionary=wanted) as file:
             _spare(file.metadata, set(wanted), budget)
-            number = 0
+            read = 0
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
-                arrays = [None if place is None else batch.column(schema.names[place]) for place in places]
-                for array_ in arrays:
-                    if array_ is not None and _longest(array_) > budget.row:
-                        raise budget.row_too_long(f"one of rows {number + 1} to {number + len(batch)}")
-                for place in range(len(batch)):
-                    number += 1
-                    text, label, category, split = (
-                        None if array_ is None else _value(path, array_[place], number) for array_ in arrays)
-                    budget.spend(ROW_COST + sum(len(value) for value in (text, category) if isinstance(value, str)))
-                    yield text, label, category, split
+                rows = f"rows {read + 1} to {read + len(batch)}"
+                read += len(batch)
+                budget.spend(ROW_COST * len(batch))
+                nothing = [None] * len(batch)
+                yield from zip(*(
+                    nothing if place is None else _values(path, batch.column(schema.names[place]), rows, budget)
+                    for place in places), strict=True)
     except (DataError, UsageError, MemoryError, UnicodeDecodeError):
         raise
     except Exception as error:
@@ -388,28 +385,30 @@ def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
         budget.spend(size)
 
 
-def _longest(values: Any) -> int:
-    """Return the bytes of the longest text in an Arrow array; 0 where it holds no texts."""
+def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
+    """Return the values of an Arrow array, which are those of `rows`, as Python has them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = values.dictionary if pa.types.is_dictionary(values.type) else values
-    kind = texts.type
-    if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind)
-            or pa.types.is_large_binary(kind)):
-        return 0
-    return pc.max(pc.binary_length(texts)).as_py() or 0
-
-
-def _value(path: Path, scalar: Any, row: int) -> Any:
+    indices = None
+    if pa.types.is_dictionary(column.type):
+        column, indices = column.dictionary, column.indices
+    if any(test(column.type) for test in (
+            pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)):
+        # What they take is counted before they are copied.
+        sizes = pc.binary_length(column) if indices is None else pc.take(pc.binary_length(column), indices)
+        if (pc.max(sizes).as_py() or 0) > budget.row:
+            raise budget.row_too_long(f"one of {rows}")
+        budget.spend(pc.sum(sizes).as_py() or 0)
     try:
-        return scalar.as_py()
+        values: list[Any] = (column if indices is None else column.take(indices)).to_pylist()
+        return values
     except (MemoryError, UnicodeDecodeError):
         raise
     except Exception as error:
         # Dates and times beyond those of Python, in many ways.
-        raise DataError(f"{path} must hold values that Python can express, but row {row} holds a {scalar.type} that it "
-                        f"cannot ({shortened(str(error))}): remove or replace it") from error
+        raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
+                        f"that it cannot ({shortened(str(error))}): remove or replace it") from error
 
 
 @dataclass

@@ -73,6 +73,13 @@ def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followe
     assert len(str(refusal.value)) < 300
 
 
+def test_a_set_of_a_tuple_is_refused(tmp_path):
+    # ("a",) -> (("a",),) -> ...: each is handed to `set`, and the last is a key whose hash overflows the stack.
+    content = b"\x80\x02c__builtin__\nset\nq\x00X\x01\0\0\0a\x85q\x01R0" + b"h\0h\x01\x85q\x01R0" * 1000 + b"}h\x01Ns."
+    with pytest.raises(DataError, match=rf"{PLAIN}, but it makes a set of a str: do not trust this file"):
+        read_rows(write(tmp_path / "a.pkl", content), Columns())
+
+
 @pytest.mark.parametrize("content", [
     b"]p520093696", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\x00\x00].", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x00x.",
     b"\x80\x05\x96\x00\x00\x00\x00\x40\x00\x00\x00x.", b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x02", b"]" * 1000,
@@ -329,8 +336,8 @@ def test_dates_and_times_beyond_those_of_python_are_told(tmp_path, kind, value):
     path = tmp_path / "a.parquet"
     written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
     pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
-    with pytest.raises(DataError, match=r"must hold values that Python can express, but row 1 holds a \w+.* that it "
-                                        r"cannot \(.*\): remove or replace it"):
+    with pytest.raises(DataError, match=r"must hold values that Python can express, but one of rows 1 to 1 holds a "
+                                        r"\w+.* that it cannot \(.*\): remove or replace it"):
         read_rows(path, ALL)
 
 
