@@ -317,7 +317,7 @@ def _json_lines(path: Path, lines: _Lines, columns: Columns) -> Iterator[_Row]:
     names = [name for _, name in _roles(columns)]
     lacking = {name for name in names if name is not None}
     known: dict[str, None] = {}
-    number = 0
+    empty = True
     for number, line in enumerate(lines, start=1):
         lines.end_row()
         if not line.strip():
@@ -330,12 +330,13 @@ def _json_lines(path: Path, lines: _Lines, columns: Columns) -> Iterator[_Row]:
         if not isinstance(row, dict):
             raise DataError(f"{path} must hold one JSON object a line, but line {number} is "
                             f"{type(row).__name__}")
+        empty = False
         if lacking:
             lacking -= row.keys()
             known |= dict.fromkeys(name for name, _ in zip(row, range(1000 - len(known)), strict=False))
         text, label, category, split = (None if name is None else row.get(name) for name in names)
         yield text, label, category, split
-    if not known:
+    if empty:
         raise DataError(f"{path} must hold reviews, but it has only empty lines")
     _places(columns, [*known, *({name for name in names if name is not None} - lacking - known.keys())], path)
 

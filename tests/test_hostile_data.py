@@ -281,6 +281,11 @@ def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path):
         read_rows(path, Columns())
 
 
+def test_objects_without_anything_lack_the_columns(tmp_path):
+    with pytest.raises(UsageError, match="unknown text column 'text'"):
+        read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
+
+
 def test_names_from_a_file_steer_no_screen(tmp_path):
     path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
     with pytest.raises(UsageError, match=r"one of \\u202ec, \\x1b\]0;x, a\\nb, label\."):
