@@ -43,6 +43,8 @@ _SHOWN_NAMES = 40
 """Columns an error names before it stops."""
 _BATCH = 512
 """Rows of a Parquet file that are read at once."""
+_PARQUET_LIST = 10_000
+"""Columns, or groups of rows, of a Parquet file. Arrow overflows the stack on some 13,000 columns in one another."""
 _REMEDIES = {
     (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "open it and save it as CSV (UTF-8)",
     (".json",): "write one object on each line, and name it .jsonl",
@@ -346,7 +348,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, thrift_container_size_limit=_PARQUET_LIST) as file:
             schema = file.schema_arrow
         places = _places(columns, schema.names, path)
         wanted = [schema.names[place] for place in places if place is not None]
@@ -356,7 +358,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
                 raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
                                 f"{shortened(str(kind))}: name another column")
         # As a dictionary, a text that is written once and used a million times takes its size once.
-        with pq.ParquetFile(path, read_dictionary=wanted) as file:
+        with pq.ParquetFile(path, read_dictionary=wanted, thrift_container_size_limit=_PARQUET_LIST) as file:
             _spare(file.metadata, set(wanted), budget)
             read = 0
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
@@ -371,6 +373,9 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
         raise
     except Exception as error:
         # A damaged file makes Arrow raise nearly anything, from OSError to KeyError.
+        if "Exceeded size limit" in str(error):
+            raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but it has "
+                            "more: write it with fewer columns or larger groups") from error
         words = shortened((str(error).splitlines() or [""])[0], 200)
         raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
                         "write or copy it again") from error

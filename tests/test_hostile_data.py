@@ -185,6 +185,24 @@ def test_parquet_that_unpacks_to_more_is_refused(tmp_path):
     refused(r"column 'label' of .* must hold single values, but it holds list<", text=["x"], label=[[1] * 1000])
 
 
+def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("gru_bench.readers._PARQUET_LIST", 50)
+    nested = pa.int8()
+    for _ in range(60):
+        nested = pa.struct([("a", nested)])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "label": [1], "x": pa.nulls(1, nested)}), path)
+    with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups of rows, but it has"):
+        read_rows(path, Columns())
+    for groups, refused in ((50, False), (51, True)):
+        pq.write_table(pa.table({"text": ["a"] * groups, "label": [1] * groups}), path, row_group_size=1)
+        if refused:
+            with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups"):
+                read_rows(path, Columns())
+        else:
+            assert len(read_rows(path, Columns())) == groups
+
+
 def test_categories_are_counted_by_the_longest(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MEMORY", 2_000_000)
     path = tmp_path / "a.csv"
