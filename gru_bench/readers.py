@@ -374,8 +374,8 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
     except Exception as error:
         # A damaged file makes Arrow raise nearly anything, from OSError to KeyError.
         if "Exceeded size limit" in str(error):
-            raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but it has "
-                            "more: write it with fewer columns or larger groups") from error
+            raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but it "
+                            "has more: write it with fewer columns or larger groups") from error
         words = shortened((str(error).splitlines() or [""])[0], 200)
         raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
                         "write or copy it again") from error
