@@ -96,7 +96,7 @@ def test_a_label_of_any_type_may_be_one(tmp_path, value):
 
 
 @pytest.mark.parametrize(("value", "shown"), [
-    (2, "2"), ("pos", "'pos'"), (0.5, "0.5"), (None, "None"), ("", "''"), ([1], "a value of type list"), (-1, "-1")])
+    (2, "2"), ("pos", "'pos'"), (0.5, "0.5"), (None, "None"), ("", "''"), ([1], r"\[1\]"), (-1, "-1")])
 def test_any_other_label_is_shown_with_its_row(tmp_path, value, shown):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": 1}) + "\n"
