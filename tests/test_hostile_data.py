@@ -273,8 +273,8 @@ def test_the_limits_can_be_raised(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    ("x" * 1000, "'" + "x" * 99 + "... (1,000 characters)"), ("a", "'a'"), (None, "None"), (2.5, "2.5"), (True, "True"), (-3, "-3"),
-    (10**5000, "a value of type int"), ([1], "[1]"), ("\ud83d", r"'\ud83d'"), ("a\nb", r"'a\nb'"),
+    ("x" * 1000, "'" + "x" * 99 + "... (1,000 characters)"), ("a", "'a'"), (None, "None"), (2.5, "2.5"), (True, "True"),
+    (-3, "-3"), (10**5000, "a value of type int"), ([1], "[1]"), ("\ud83d", r"'\ud83d'"), ("a\nb", r"'a\nb'"),
 ], ids=range(10))
 def test_values_are_shown_in_short(value, text):
     assert shown(value) == text
