@@ -287,6 +287,27 @@ class TestWhatGoesWrong:
             train(wild, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
+    def test_a_loss_that_is_finite_in_training_and_nan_in_validation(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        wild = with_settings(config, {"training.lr": 1e38, "training.batch_size": len(corpus.train)})
+        with pytest.raises(RunError, match=r"probabilities must stay finite, but became nan at iteration 1: lower "
+                                           r"training\.lr \(now 1e\+38\)"):
+            train(wild, corpus, vectors, checkpoint=tmp_path / "run.pt")
+        assert not list(tmp_path.iterdir())
+
+    def test_nan_in_scoring(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = loop.predict
+        monkeypatch.setattr(loop, "predict", lambda model, table_VE, encoded, **more: answers(
+            model, table_VE, encoded, **more) * (np.nan if len(encoded) == len(corpus.test) else 1))
+        assert len(corpus.test) != len(corpus.validation)
+        with pytest.raises(RunError, match="probabilities must stay finite, but became nan at iteration"):
+            train(with_settings(config, {"training.epochs": 1}), corpus, vectors, score_test=True,
+                  checkpoint=tmp_path / "run.pt")
+        assert not list(tmp_path.iterdir())
+
     def test_unknown_device(self) -> None:
         with pytest.raises(UsageError, match=r"device must be auto or one .* \(.*cpu\), but got 'tpu'"):
             choose_device("tpu")

@@ -95,7 +95,8 @@ def train(
     Raises:
         UsageError: for a device, engine or selection that cannot be had.
         DataError: for a corpus without training reviews.
-        RunError: when the loss is not finite or explodes, or a checkpoint belongs to another run.
+        RunError: when the loss or a probability is not finite, when the loss explodes, or when a checkpoint belongs to
+            another run.
         Pruned: passed on from `on_epoch`.
     """
     run = _Run(config, corpus, vectors, on_step, on_window)
@@ -118,12 +119,12 @@ def train(
             save()
             if on_epoch is not None:
                 on_epoch(record)
+        result = run.result(score_test)
     except MachineError:
         raise
     except (Pruned, RunError):
         _remove(checkpoint)
         raise
-    result = run.result(score_test)
     _remove(checkpoint)
     return result
 
@@ -407,15 +408,22 @@ class _Run:
 
     def _checked(self, loss: float) -> float:
         if not math.isfinite(loss) or loss > EXPLODED:
-            raise RunError(
-                f"the training loss must stay finite and below {EXPLODED:g} nats per review, but became {loss:.4g} at "
-                f"iteration {self.progress.iteration}: lower training.lr (now {self.config.training.lr:g}) or "
-                f"training.clip_norm (now {self.config.training.clip_norm})")
+            raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per review, but "
+                                 f"became {loss:.4g}")
         return loss
 
+    def _exploded(self, what: str) -> RunError:
+        return RunError(f"{what} at iteration {self.progress.iteration}: lower training.lr (now "
+                        f"{self.config.training.lr:g}) or training.clip_norm (now {self.config.training.clip_norm})")
+
+    def _probabilities(self, encoded: Encoded, table_VE: Tensor) -> NDArray[np.float32]:
+        probability_N = predict(self.model, table_VE, encoded, engine=self.engine, bf16=self.config.training.bf16)
+        if np.isnan(probability_N).any():
+            raise self._exploded("the model's probabilities must stay finite, but became nan")
+        return probability_N
+
     def _validate(self) -> tuple[float, float]:
-        probability_N = predict(
-            self.model, self.table_VE, self.validation_split, engine=self.engine, bf16=self.config.training.bf16)
+        probability_N = self._probabilities(self.validation_split, self.table_VE)
         label_N = self.validation_split.label_N
         return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
 
@@ -435,9 +443,8 @@ class _Run:
     def _predictions(self, encoded: Encoded, table_VE: Tensor) -> Predictions:
         return Predictions(
             example_id_N=encoded.example_id_N, label_N=encoded.label_N,
-            probability_N=predict(
-                self.model, table_VE, encoded, engine=self.engine, bf16=self.config.training.bf16),
-            category_N=encoded.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
+            probability_N=self._probabilities(encoded, table_VE), category_N=encoded.category_N,
+            tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
 
 def untrained(config: RunConfig, dimension: int) -> Classifier:
