@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from gru_bench.errors import GruBenchError, UsageError
 
@@ -21,7 +22,13 @@ INTERRUPTED = 130
 PIPE_WIDTH = 140
 """Columns, where there is no terminal to ask."""
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says of files and folders that may not be written."""
+LONGEST = 2000
+"""Characters of a complaint, whose middle is left out beyond."""
 _PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
+_RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys, or what turns the direction of a text, or cannot be written."""
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; "
@@ -68,7 +75,20 @@ def app(**options: Any) -> typer.Typer:
 def out() -> Console:
     """Return the console for results; in a pipe, whose width nobody knows, tables get room."""
     terminal = sys.stdout.isatty()
-    return Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
+    return _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
+
+
+class _Console(Console):
+    """Shows names and texts from files as they are, and obeys none of them."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is printed, control and direction characters of texts as escapes such as `\\x1b`."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=_RAW.sub(_escape, segment.text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
 
 
 def run(application: typer.Typer) -> None:
@@ -86,10 +106,9 @@ def ended(application: typer.Typer) -> int:
         _complain(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if (told := _failing_folder(error)) is None:
             raise
-        where = f" to write {error.filename}" if error.filename else ""
-        _complain(f"there must be free space on the disk{where}, but none is left: free some and run this again")
+        _complain(told)
         return 1
     except Exception as error:
         # typer's own usage errors know how to show themselves; their class has moved between its versions.
@@ -193,6 +212,23 @@ def command_with(option: str, value: str) -> str:
     return shlex.join([*program, *kept, option, value])
 
 
+def _failing_folder(error: OSError) -> str | None:
+    """Return in a sentence what is wrong with the disk or the folder; None where it is something else."""
+    where = f" {error.filename}" if error.filename else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return (f"there must be free space on the disk{where and f' to write{where}'}, but none is left: free some "
+                    "and run this again")
+        case code if code in UNWRITABLE:
+            return (f"this command must be able to read and write{where or ' here'}, but may not ({error.strerror}): "
+                    "run it in a folder of your own, or copy the stores to one (mlflow.db, mlartifacts, optuna.journal "
+                    "and .gru-bench, all together)")
+    return None
+
+
 def _complain(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    if len(message) > LONGEST:
+        half = LONGEST // 2
+        message = f"{message[:half]} ... ({len(message) - 2 * half:,} characters left out) ... {message[-half:]}"
+    _Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"error: {message}", style="red", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -274,8 +275,8 @@ def _memory(
     if store is not None and parent is not None:
         with store:
             store.writer(parent.run_id).text(MEMORY, curve.to_json())
-        console.print(f"kept beside the study {study}: python -m gru_bench.report --study {study} shows it",
-                      markup=False)
+        console.print(f"kept beside the study {study}: python -m gru_bench.report --study {shlex.quote(str(study))} "
+                      "shows it", markup=False)
 
 
 def _ignore_interrupts() -> None:

@@ -142,3 +142,17 @@ def test_the_studys_own_run(study: Study) -> None:
 def test_no_search(study: Study) -> None:
     found = agreement(study.spec, {"torch": None}, study.studies, study.runs)
     assert found.faults == ("torch: there is no search of 's' in this storage",)
+
+
+def test_what_the_same_command_mends_and_what_it_does_not(study: Study) -> None:
+    first, second = study.spec.confirm_seeds
+    study.runs = [run("trial", "9"), run("confirm", str(second))]  # one of a lost search; those of this one are lost
+    study.studies.append(run("study", "again"))
+    del study.claims[run_key("confirm", digest(BEST), first)]
+    found = study.found()
+    lasting = ("torch: 3 trials have ended and must have a run each, but none has one",
+               "MLflow: the study 's' must have one run of its own, but has 2")
+    assert found.lasting == lasting
+    assert found.faults == (
+        "torch: the run id-trial-9-complete is of trial 9, which the search does not know",
+        f"torch: the confirm seed {first} is not done", *lasting)

@@ -22,6 +22,7 @@ from gru_bench.embeddings import load_vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results import EpochRecord, StudySummary
 from gru_bench.sweep.display import Display
+from gru_bench.sweep.owners import machine, owner
 from gru_bench.sweep.runner import BASELINES, MOST_FAILURES, Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.storage import open_storage
@@ -86,13 +87,14 @@ class Actors:
 
 
 def swept(
-    csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None
+    csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
+    uri: str | None = None,
 ) -> StudySummary:
     """Conduct that study in the working directory."""
     Path("study.toml").write_text(STUDY)
     spec = load_study("study.toml", settings={"data.name": str(csv)})
     corpus = load_corpus(spec.base.data)
-    store, storage = Store(), storage or open_storage(None)
+    store, storage = Store(uri), storage or open_storage(None)
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
@@ -168,6 +170,38 @@ def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_
     with pytest.raises(UsageError, match=r"'study' was begun without --no-texts and holds reviews: leave --no-texts"):
         swept(easy_csv, Script(), storage=storage)
     assert Store().studies(store.experiments()[0]) == [before]
+
+
+class TestALostStore:
+    """Of search and tracking store one is lost, whole or in part, and the same command is typed again."""
+
+    @staticmethod
+    def trials() -> Counter[tuple[str, str]]:
+        """Return role and number of the runs of trials, and how many there are of each."""
+        store = Store(create=False)
+        return Counter((run.role, run.tags["gru_bench.trial"]) for run in store.runs("easy") if run.role != "study")
+
+    @pytest.mark.parametrize("kept", [0, 20], ids=["the whole journal", "its end"])
+    def test_runs_of_a_lost_search_are_set_aside(self, easy_csv: Path, kept: int) -> None:
+        journal, script = Path("optuna.journal"), Script(*[WELL] * 9)
+        swept(easy_csv, script)
+        whole = journal.read_bytes().split(b"\n")
+        left = b"".join(line + b"\n" for line in whole[:kept])
+        journal.write_bytes(left.replace(owner().encode(), f"{machine()} 999999999 1".encode()))
+        summary = swept(easy_csv, script)
+        assert states(summary)["complete"] == 5
+        assert any("runs of trials that it does not know are set aside" in note for note in summary.notes)
+        found = self.trials()
+        assert {count for (role, _), count in found.items() if role == "trial"} == {1}
+        assert sum(count for (role, _), count in found.items() if role == "superseded") >= (1 if kept else 5)
+        assert swept(easy_csv, script).notes == ()
+
+    def test_that_runs_are_lost_is_told(self, easy_csv: Path, empty_database: Path) -> None:
+        script = Script(*[WELL] * 5)
+        swept(easy_csv, script)
+        shutil.copy(empty_database, "another.db")
+        assert swept(easy_csv, script, uri="sqlite:///another.db").notes == (
+            "The runs of 5 trials of earlier starts are not in this tracking store: it was lost, or is another.",)
 
 
 class TestANewStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,9 @@ def report(
     folder = out or Path("reports") / slug(name, "write-up")
     try:
         written = [*render.write(whole, folder), *record.write(whole, folder)]
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in cli.UNWRITABLE:
+            raise
         raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
     for line in in_short(whole):
         console.print(line, markup=False)
@@ -178,8 +181,8 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
         console.print(remark, markup=False, soft_wrap=True)
     if told:
         raise RunError(f"a write-up must say what MLflow holds, but {folder} differs in {len(told)} "
-                       f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out {folder}), "
-                       "or look for what has changed")
+                       f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out "
+                       f"{shlex.quote(str(folder))}), or look for what has changed")
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
                   f"{store.uri} give", markup=False, soft_wrap=True)
 

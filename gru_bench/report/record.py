@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.is_file():
         raise UsageError(f"--verify must name the folder of a write-up, but there is no {path}: write one first "
-                         f"(python -m gru_bench.report --out {folder})")
+                         f"(python -m gru_bench.report --out {shlex.quote(str(folder))})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "said_before": list,
@@ -101,7 +102,7 @@ def read(folder: Path) -> dict[str, Any]:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} must be a record that a write-up left, but is not ({error}): write it again with "
-                        f"python -m gru_bench.report --out {folder}") from None
+                        f"python -m gru_bench.report --out {shlex.quote(str(folder))}") from None
     return dict(found)
 
 

@@ -126,12 +126,13 @@ def sweep(
 def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> bool:
     """Print what both stores hold of a study; return whether all is done and the same."""
     from gru_bench.sweep.agreement import agreement
-    from gru_bench.sweep.storage import open_storage
+    from gru_bench.sweep.storage import open_storage, told
     from gru_bench.sweep.study import read_trials
     from gru_bench.tracking import Store, waiting
 
-    opened = open_storage(storage)
-    searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
+    opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
+    with told(storage):
+        searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
@@ -140,11 +141,19 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
     for figure in found.figures:
         console.print(figure, markup=False)
-    faults = [*found.faults, *map(str, waiting(store.home, store.uri))]
+    unfed = waiting(store.home, store.uri)
+    faults = [*found.faults, *map(str, unfed)]
     for fault in faults:
         console.print(f"but {fault}", markup=False)
-    console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without --check "
-                  "goes on with the study" if faults else "all is done, and Optuna and MLflow agree")
+    if not faults:
+        console.print("all is done, and Optuna and MLflow agree")
+    elif unfed or len(found.lasting) < len(found.faults):
+        console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
+                      "--check goes on with the study")
+    if found.lasting and not unfed:
+        console.print("the two stores do not belong together, as after one of them was lost or replaced, and the same "
+                      "command does not mend that: put back the stores as they were together, or begin the study anew "
+                      "under another name (--study-name NAME)")
     return not faults
 
 
@@ -155,7 +164,7 @@ def _prepare(
     from gru_bench.corpus import load_corpus
     from gru_bench.embeddings import load_vectors
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.storage import open_storage
+    from gru_bench.sweep.storage import open_storage, told
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -167,13 +176,15 @@ def _prepare(
     _need_windows(spec, corpus)
     if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.engine == "torch" for model in spec.models):
         console.print(f"note: nn.GRU's own engine takes several times as long as ours; for all of this in a fraction "
-                      f"of the time, add --set model.engine=fused --study-name {spec.name}-quick", markup=False)
+                      f"of the time, add --set model.engine=fused --study-name {shlex.quote(f'{spec.name}-quick')}",
+                      markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
-        opened = open_storage(storage)
-        searches = _searches(spec, opened, corpus)
+        opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
+        with told(storage):
+            searches = _searches(spec, opened, corpus)
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
         console.print(f"note: the study has more trials already ({had}): the {spec.trials} asked for change nothing",

@@ -24,6 +24,8 @@ class Agreement:
     figures: tuple[str, ...]
     faults: tuple[str, ...]
     """What is not done, or not the same in both; empty where all is well."""
+    lasting: tuple[str, ...] = ()
+    """Those of them that no further start of the study mends."""
 
 
 def agreement(
@@ -39,6 +41,7 @@ def agreement(
     """
     figures: list[str] = []
     faults: list[str] = []
+    lasting: list[str] = []
     for model in spec.models:
         search = searches[model]
         if search is None:
@@ -47,17 +50,20 @@ def agreement(
         own = [run for run in runs if run.model == model]
         figures.append(_figures(spec, model, search))
         faults += (f"{model}: {fault}" for fault in (
-            *_search_faults(spec, search), *_trial_faults(spec, search, own), *_confirm_faults(spec, search, own)))
+            *_search_faults(spec, search), *_unknown_faults(search, own), *_undone_faults(spec, search)))
+        lasting += (f"{model}: {fault}" for fault in (
+            *_twin_faults(search), *_trial_faults(spec, search, own), *_confirm_faults(spec, search, own)))
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     roles = Counter(run.role for run in runs)
     figures.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} runs of trials, "
                    f"{roles['confirm']} of confirm seeds; {len(running)} running")
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
     if len(studies) != 1:
-        faults.append(f"MLflow: the study {spec.name!r} must have one run of its own, but has {len(studies)}")
+        (lasting if studies else faults).append(
+            f"MLflow: the study {spec.name!r} must have one run of its own, but has {len(studies)}")
     faults += (f"MLflow: the study's own run is {study.status} and not complete" for study in studies
                if study.status != "RUNNING" and not study.complete)
-    return Agreement(tuple(figures), tuple(faults))
+    return Agreement(tuple(figures), (*faults, *lasting), tuple(lasting))
 
 
 def _figures(spec: StudySpec, model: str, search: Trials) -> str:
@@ -79,6 +85,9 @@ def _search_faults(spec: StudySpec, search: Trials) -> Iterator[str]:
         yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:
         yield f"{states['running']} trials are RUNNING"
+
+
+def _twin_faults(search: Trials) -> Iterator[str]:
     for first, second in _duplicates(search):
         yield f"trials {first} and {second} tried the same settings"
 
@@ -94,19 +103,33 @@ def _duplicates(search: Trials) -> list[tuple[int, int]]:
     return pairs
 
 
-def _trial_faults(spec: StudySpec, search: Trials, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    by_trial: dict[str, list[LoggedRun]] = {}
+def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
+    found: dict[str, list[LoggedRun]] = {}
     for run in runs:
         if run.role == "trial":
-            by_trial.setdefault(run.tags.get("gru_bench.trial", ""), []).append(run)
+            found.setdefault(run.tags.get("gru_bench.trial", ""), []).append(run)
+    return found
+
+
+def _unknown_faults(search: Trials, runs: Sequence[LoggedRun]) -> Iterator[str]:
+    known = {str(trial.number) for trial in search.trials}
+    for number, own in _by_trial(runs).items():
+        if number not in known:
+            yield f"the run {own[0].run_id} is of trial {number}, which the search does not know"
+
+
+def _trial_faults(spec: StudySpec, search: Trials, runs: Sequence[LoggedRun]) -> Iterator[str]:
+    by_trial = _by_trial(runs)
+    ended = [str(trial.number) for trial in search.trials if trial.state in ("complete", "pruned", "failed")]
+    if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
+        yield f"{len(ended)} trials have ended and must have a run each, but none has one"
+        return
     for trial in search.trials:
-        own = by_trial.pop(str(trial.number), [])
+        own = by_trial.get(str(trial.number), [])
         if trial.state in ENDS:
             yield from (_seeds_faults if spec.seeds_per_trial > 1 else _run_faults)(trial, own)
         elif own and trial.state != "running":
             yield f"trial {trial.number} was never trained, but has the run {own[0].run_id}"
-    for number, own in by_trial.items():
-        yield f"the run {own[0].run_id} is of trial {number}, which the search does not know"
 
 
 def _run_faults(trial: Recorded, runs: Sequence[LoggedRun]) -> Iterator[str]:
@@ -133,13 +156,14 @@ def _confirmed(spec: StudySpec, search: Trials) -> list[int]:
             if claim is not None and claim.state == "done"]
 
 
+def _undone_faults(spec: StudySpec, search: Trials) -> Iterator[str]:
+    done = _confirmed(spec, search)
+    yield from (f"the confirm seed {seed} is not done" for seed in spec.confirm_seeds if seed not in done)
+
+
 def _confirm_faults(spec: StudySpec, search: Trials, runs: Sequence[LoggedRun]) -> Iterator[str]:
     settings = digest(search.best or {})
-    done = _confirmed(spec, search)
-    for seed in spec.confirm_seeds:
-        if seed not in done:
-            yield f"the confirm seed {seed} is not done"
-            continue
+    for seed in _confirmed(spec, search):
         whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete
                  and run.status == "FINISHED" and run.tags.get("gru_bench.settings") == settings]
         if len(whole) != 1:

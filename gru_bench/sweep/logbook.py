@@ -21,6 +21,9 @@ from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
 
 VALIDATED = "kept/accuracy"
 """The metric of a run by which something may be chosen: that of its kept weights on the validation reviews."""
+BEST_EPOCH = "train/best_epoch"
+SUPERSEDED = {"gru_bench.role": "superseded"}
+"""Tags of a run that is set aside."""
 
 
 class Planned(Protocol):
@@ -157,15 +160,40 @@ class Logbook:
         return [run for run in self.store.runs(self.experiment)
                 if run.tags.get("mlflow.parentRunId") == self.study.run_id]
 
-    def resume(self) -> None:
+    def resume(self) -> list[str]:
         """Put in order what earlier starts have left, then let the study be running again.
 
         In this order: what is read after a write waits for MLflow, which is still being imported; a study that was
         just begun has nothing to be read.
+
+        Returns:
+            What a reader of the study should know of it.
         """
+        notes = self._told_of_lost_runs() if self._is_new else self._set_lost_aside()
         self.take_over(first=not self._is_new)
         self.study.reopen(self.command)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
+        return notes
+
+    def _told_of_lost_runs(self) -> list[str]:
+        ended = sum(trial.state.is_finished() for search in self.searches.values()
+                    for trial in search.study.get_trials(deepcopy=False))
+        return [f"The runs of {ended} trials of earlier starts are not in this tracking store: it was lost, or is "
+                "another."] if ended else []
+
+    def _set_lost_aside(self) -> list[str]:
+        """Set aside the runs of trials that no search knows, before others get their numbers."""
+        ended = [run for run in self._runs() if run.role == "trial" and (
+            run.status != "RUNNING" or self.home.presence.is_dead(run.tags.get("gru_bench.owner", "")))]
+        # After the runs: a trial begins before its run.
+        known = {(model, str(trial.number)) for model, search in self.searches.items()
+                 for trial in search.study.get_trials(deepcopy=False)}
+        lost = [run for run in ended
+                if run.model in self.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
+        for run in lost:
+            self.store.writer(run.run_id).tags(SUPERSEDED)
+        return [f"The search's storage was lost, or a part of it: {len(lost)} runs of trials that it does not know are "
+                "set aside."] if lost else []
 
     def take_over(self, *, first: bool = False) -> None:
         """Put in order what processes that died have left: end it, and queue it again.
@@ -187,14 +215,18 @@ class Logbook:
 
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
-        ended = {run.tags["gru_bench.trial"]: run.tags["gru_bench.state"] for run in runs if run.role == "trial"}
+        ended = {run.tags["gru_bench.trial"]: run for run in runs if run.role == "trial"}
         whole = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
         for number in search.orphans():
-            state = ended.get(str(number), "")
-            if state in ("complete", "pruned") and self.spec.seeds_per_trial == 1:
-                search.adopt(number, state)
-            else:
+            run = ended.get(str(number))
+            state = run.tags["gru_bench.state"] if run is not None else ""
+            if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
                 search.give_up(number, DIED)
+            elif state == "pruned" or search.knows(number, run.metrics.get(BEST_EPOCH)):
+                search.adopt(number, state)
+            else:  # its storage has lost the end of it
+                search.give_up(number, DIED)
+                self.store.writer(run.run_id).tags(SUPERSEDED)
         for key in search.orphaned_claims():
             if key in whole:
                 search.claims.adopt(key, whole[key].run_id, whole[key].metrics.get(VALIDATED))
@@ -219,7 +251,7 @@ class Logbook:
         for run in self._runs():
             if run.model != model or run.status == "RUNNING":
                 continue
-            key, tags = _key(run), {"gru_bench.role": "superseded"}
+            key, tags = _key(run), SUPERSEDED
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
                 if run.complete:

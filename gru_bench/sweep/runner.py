@@ -141,7 +141,10 @@ class Sweep:
                 self.log = log = Logbook(
                     self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
                     command=self.command, texts=self.texts, data=self.data)
-                log.resume()
+                for note in log.resume():
+                    self.notes.append(note)
+                    self.told.add(note)
+                    self.display.note(f"note: {note}")
                 self.begun = True
                 if self.texts and not log.texts:
                     self.display.note("the study was begun with --no-texts and keeps to that: no reviews are stored")

@@ -251,6 +251,10 @@ class Search:
         return [key for key, claim in self.claims.all().items()
                 if claim.state == "running" and self.presence.is_dead(claim.owner)]
 
+    def knows(self, number: int, epoch: float | None) -> bool:
+        """Return whether an epoch of a trial was reported."""
+        return epoch is None or int(epoch) in self._frozen(number).intermediate_values
+
     def adopt(self, number: int, state: str) -> None:
         """End a trial whose process died after recording its end (complete or pruned) but before telling it."""
         value = _value(self.spec, self._frozen(number))
