@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -505,3 +505,36 @@ def test_a_write_up_says_what_waits(database: Path) -> None:
     done = command("-m", "gru_bench.report")
     assert f"1 write of 1 run waits in .gru-bench/spool for sqlite:///{database}: not in this write-up" in done.stdout
     own.close()
+
+
+def test_a_spool_that_is_removed_under_a_command_is_told(database: Path) -> None:
+    store = Store(f"sqlite:///{database}")
+    store.start("reviews", "s", role="single")
+    assert store.catch_up()
+    shutil.rmtree(root().parent)
+    with pytest.raises(RunError, match=r"what runs log must stay in .*spool.* while a command works, but was removed"):
+        store.start("reviews", "s", role="single")
+    store.close(0.0)
+    assert waiting(Path.cwd()) == []
+
+
+def test_lines_that_are_gone_before_they_are_fed_are_told() -> None:
+    one = Spool.begin(root(), NOBODY)
+    one.append(operations()[0])
+    shutil.rmtree(root())
+    with pytest.raises(RunError, match=r"must stay in .* while a command works, but was removed"):
+        one.waiting()
+
+
+def test_a_full_disk_is_told_without_what_mlflow_logs(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Store(f"sqlite:///{database}") as store:
+        store.start("reviews", "s", role="single")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("DROP TABLE metrics")
+    with suppress(RunError), Store(f"sqlite:///{database}") as store:
+        writer = store.start("reviews", "t", role="single")
+        writer.metrics({"train/loss": 1.0})
+        store.catch_up()
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    assert "SQLAlchemy database error" not in printed.out + printed.err

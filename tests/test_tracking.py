@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from gru_bench.results import (
 )
 from gru_bench.tracking import Store
 from gru_bench.tracking.reading import _local_path
+from gru_bench.tracking.spool import FOLDER, Beginning, Operation, Spool, new_run
 
 from .conftest import command
 
@@ -288,3 +291,56 @@ class TestWhatGoesWrong:
         store._client.delete_experiment(identity)
         with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
             store.experiment("reviews")
+
+
+@pytest.mark.parametrize("uri", [
+    "mlflow.db", "sqlite", "sqlite:x.db", "sqlite://", "sqlite:///", "sqlite+pysqlite:///x.db", "http://", "http://:5000",
+    "http://[::1", "https:///x"])
+def test_what_is_no_tracking_uri_is_told_before_mlflow_tries_it(uri: str) -> None:
+    with pytest.raises(UsageError, match=f"--tracking-uri must be a file such as .*, but got {re.escape(repr(uri))}"):
+        Store(uri)
+
+
+def test_a_folder_is_no_tracking_store(tmp_path: Path) -> None:
+    for create in (True, False):
+        with pytest.raises(UsageError, match=rf"must name a file, but .* is a folder: try sqlite:///{tmp_path}/mlflow"):
+            Store(f"sqlite:///{tmp_path}", create=create)
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 99, b"SQLite format 3\0" + bytes(4000)])
+def test_a_damaged_database_is_told_as_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mlflow.db").write_bytes(content)
+    for create in (True, False):
+        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*mlflow\.db' cannot be read \(.*\): "
+                                           "put back a copy of it, move it away to begin a new one"):
+            Store(create=create)
+    assert (tmp_path / "mlflow.db").read_bytes() == content
+
+
+def test_a_database_is_read_where_nothing_can_be_written(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    # SQLite opens no database of this kind without the files beside it, which it cannot make in such a folder.
+    connect = sqlite3.connect
+
+    def in_read_only_folder(database: str, **more: Any) -> sqlite3.Connection:
+        return connect(database if "immutable" in database else "file:/no/such?mode=ro", **more)
+
+    monkeypatch.setattr("gru_bench.tracking.client.sqlite3.connect", in_read_only_folder)
+    with pytest.raises(RunError, match="unable to open database file"):
+        Store(create=False)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert Store(create=False).experiments() == []
+    (tmp_path / "mlflow.db-wal").write_bytes(b"changes")
+    with pytest.raises(RunError, match=rf"without what mlflow\.db-wal holds, .*, but {tmp_path} is read-only: copy"):
+        Store(create=False)
+
+
+def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path: Path) -> None:
+    spool = Spool.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    spool.append(Operation(new_run(), 1, Beginning("reviews", None)))
+    spool.close()
+    with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/spool for sqlite:.*mlflow\.db, which "
+                                       r"is not there yet: the same .* again writes them, and so does python -m"):
+        Store(create=False)

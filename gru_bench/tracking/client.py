@@ -6,10 +6,11 @@ reads its settings from the environment then.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -49,6 +50,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     with FileLock(f"{database}.lock"):
         if not database.exists():
             _prepare(database)
+        _try_file(database)
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -62,6 +64,82 @@ def _prepare(database: Path) -> None:
     client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
     client._tracking_client.store.engine.dispose()  # closes the file
     half_made.rename(database)
+
+
+def _try_file(database: Path) -> None:
+    """Read a database file once: MLflow would try for minutes."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise unreadable(database, error) from error
+
+
+def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
+    """Return the error for a database file that is damaged, another program's, or gone since it was opened."""
+    if gone:
+        return RunError(f"the tracking store must stay in {str(database)!r} while a command works on it, but the file "
+                        "was removed: put it back, then the same command goes on; without it the runs in it are lost")
+    return RunError(f"the tracking store must be a database of MLflow's, but {str(database)!r} cannot be read "
+                    f"({first_line(error)}): put back a copy of it, move it away to begin a new one, or name another "
+                    "with --tracking-uri")
+
+
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database file to read it.
+
+    Raises:
+        RunError: where it is damaged, or cannot be read for its folder, to which nobody may write.
+    """
+    uri = f"{database.as_uri()}?mode=ro"
+    try:
+        try:
+            connection = _opened(uri)
+        except sqlite3.OperationalError:
+            if os.access(database.parent, os.W_OK):
+                raise
+            # SQLite keeps what readers and writers share in files beside; here there is no writer.
+            log = database.with_name(f"{database.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise RunError(f"{database.name} is not whole without what {log.name} holds, and the two can be joined "
+                               f"only where files can be written, but {database.parent} is read-only: copy that folder "
+                               "and run this in the copy") from None
+            connection = _opened(f"{uri}&immutable=1")
+        with closing(connection):
+            yield connection
+    except sqlite3.Error as error:
+        raise unreadable(database, error) from error
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    """Open a database file and read from it: only then does SQLite look at it."""
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def require_uri(uri: str) -> None:
+    """Find out whether MLflow could mean a tracking URI, which it may try for minutes.
+
+    Raises:
+        UsageError: where it could not.
+    """
+    try:
+        parts = urlsplit(uri)
+        wrong = "://" not in uri or (parts.scheme in ("http", "https") and not parts.hostname)
+    except ValueError:
+        wrong = True
+    if wrong or (uri.startswith("sqlite") and sqlite_path(uri) is None):
+        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {uri!r}")
+    database = sqlite_path(uri)
+    if database is not None and database.is_dir():
+        raise UsageError(f"--tracking-uri must name a file, but {uri!r} is a folder: try "
+                         f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
 def require_folder(database: Path) -> None:
@@ -97,6 +175,8 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
     except _Unanswered as error:
         raise RunError(unanswered.format(first_line(error))) from error
     except Exception as error:
+        if (database := sqlite_path(of or uri)) is not None:
+            raise unreadable(database, error, gone=of is None and not database.exists()) from error
         raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {shown!r}: {first_line(error)}") from error
     return client
 
@@ -181,12 +261,13 @@ def _mlflow() -> Any:
     import mlflow
     import mlflow.exceptions
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs
     return mlflow
 
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file that a `sqlite:///` URI names; None for anything else."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith("sqlite:///") or uri == "sqlite:///":
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig
-from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.errors import RunError, unknown
 from gru_bench.results import Predictions, StudySummary
 from gru_bench.tracking.client import (
     BULK_POINTS,
     BULK_RUNS,
     DEFAULT_DATABASE,
-    URI_KINDS,
     bulk_history,
     first_line,
     open_client,
+    reading,
+    require_uri,
     sqlite_path,
 )
 
@@ -105,8 +106,7 @@ class Reader:
             UsageError: for what is no URI.
         """
         self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
-        if "://" not in self.uri:
-            raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {self.uri!r}")
+        require_uri(self.uri)
         self.database = sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
@@ -120,16 +120,9 @@ class Reader:
     def _client(self) -> MlflowClient:
         return open_client(self.uri, self.database)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Open the database file to read it, and tell its failures as ours."""
-        try:
-            with closing(sqlite3.connect(f"{cast('Path', self.database).as_uri()}?mode=ro", uri=True)) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise RunError(
-                f"the tracking store must be a database of MLflow's, but {str(self.database)!r} cannot be read "
-                f"({error}): name the right one with --tracking-uri, or run a sweep to begin one") from error
+        return reading(cast("Path", self.database))
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._reading() as connection:

@@ -222,7 +222,11 @@ class Spool:
     def _lines(self, offset: int) -> Iterator[tuple[int, bytes]]:
         if offset >= self.written:
             return
-        with (self.folder / _OPERATIONS).open("rb") as file:
+        try:
+            opened = (self.folder / _OPERATIONS).open("rb")
+        except FileNotFoundError as error:
+            raise _unwritable(self.folder, error) from error
+        with opened as file:
             file.seek(offset)
             for line in file:
                 offset += len(line)
@@ -378,7 +382,7 @@ def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
     for folder in _folders(root) if root.is_dir() else ():
         try:
             one = Spool(folder).waiting()
-        except (OSError, ValueError, KeyError):  # being made, or taken away
+        except (RunError, OSError, ValueError, KeyError):  # being made, or taken away
             continue
         if one.operations and uri in (None, one.uri):
             found.append(one)
@@ -439,5 +443,8 @@ def _unwritable(folder: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
                         "some and run the same command again; what was logged so far is kept")
+    if error.errno == errno.ENOENT:
+        return RunError(f"what runs log must stay in {folder} while a command works, but was removed: what MLflow had "
+                        "until then is kept; the same command goes on from there")
     return RunError(f"what runs log must be writable in {folder}, but is not ({error.strerror}): run this in a "
                     "directory of your own")

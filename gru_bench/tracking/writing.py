@@ -24,7 +24,7 @@ from gru_bench.tracking.client import brief, is_away, require_folder, without_pa
 from gru_bench.tracking.feeding import STOP_SECONDS, Feeder, experiment, feeders, find, require_active
 from gru_bench.tracking.provenance import provenance, user
 from gru_bench.tracking.reading import LoggedRun, Reader
-from gru_bench.tracking.spool import FOLDER, LOCAL, Beginning, Operation, Spool, left, new_run
+from gru_bench.tracking.spool import FOLDER, LOCAL, Beginning, Operation, Spool, left, new_run, waiting
 
 Item = TypeVar("Item")
 
@@ -84,6 +84,9 @@ class Store(Reader):
             assert self._client is not None  # opened now: what is wrong with the store is told now
             return
         if not self.database.exists():
+            if unfed := waiting(self.home, self.uri):
+                raise RunError(f"{unfed[0]}, which is not there yet: the same sweep or training command again writes "
+                               "them, and so does python -m gru_bench.tracking")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (python sweeps/run.py --study smoke), or name --tracking-uri")
         self._rows(_TABLES)
@@ -119,9 +122,9 @@ class Store(Reader):
         """Feed what processes that have died since the last look have left in the spool."""
         elsewhere = []
         for spool in left(self._root):
-            waiting = spool.waiting()
-            if waiting.operations:
-                self._say(f"{waiting}, left by an earlier start: feeding them now")
+            unfed = spool.waiting()
+            if unfed.operations:
+                self._say(f"{unfed}, left by an earlier start: feeding them now")
             if self._feeder is not None and spool.uri == self._shown:
                 self._feeder.add(spool, theirs=True)
             else:
@@ -182,8 +185,8 @@ class Store(Reader):
                 one.stop(STOP_SECONDS)
                 for remark in one.remarks:
                     self._say(remark)
-            for waiting in unfed:
-                self._say(f"{waiting}: the next start in this directory feeds them, and so does "
+            for one_unfed in unfed:
+                self._say(f"{one_unfed}: the next start in this directory feeds them, and so does "
                           "python -m gru_bench.tracking")
             self._own, self._others = None, []
 
