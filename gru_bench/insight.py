@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
+
+from gru_bench.results import parsed
 
 State = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
@@ -111,14 +113,19 @@ class Diagnostics:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Diagnostics:
+    def from_json(cls, text: str | bytes) -> Diagnostics:
         """Rebuild diagnostics from `to_json`'s text."""
-        values = json.loads(text)
-        return cls(
-            tuple(GradientFlow(**_tuples(flow)) for flow in values["flows"]),
-            tuple(GateMap(**_tuples(gates)) for gates in values["gates"]),
-            tuple(Attribution(**_tuples(words)) for words in values["attributions"]),
-            tuple(Neighbours(**_tuples(words)) for words in values["neighbours"]), values.get("review", ""))
+        found = parsed(cls, text)
+        for flow in found.flows:
+            if not len(flow.steps_back) == len(flow.norm) == len(flow.low) == len(flow.high) > 0:
+                raise ValueError("the steps of a gradient are not as many as its norms")
+        for gates in found.gates:
+            widths = {len(row) for row in (*gates.update, *gates.reset)}
+            if not len(gates.tokens) == len(gates.update) == len(gates.reset) > 0 or len(widths) != 1 or 0 in widths:
+                raise ValueError("the gates are not as many as the tokens")
+        if any(len(one.tokens) != len(one.weight) for one in found.attributions):
+            raise ValueError("the weights are not as many as the words")
+        return found
 
 
 @dataclass(frozen=True)
@@ -154,16 +161,9 @@ class MemoryCurve:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> MemoryCurve:
+    def from_json(cls, text: str | bytes) -> MemoryCurve:
         """Rebuild a curve from `to_json`'s text."""
-        values = json.loads(text)
-        return cls(**{**values, "points": tuple(MemoryPoint(**_tuples(point)) for point in values["points"])})
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the lists that JSON gives back into the tuples they were."""
-    return {key: _tuple(value) for key, value in values.items()}
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+        found = parsed(cls, text)
+        if any(len(point.seeds) != len(point.accuracy) for point in found.points):
+            raise ValueError("the seeds are not as many as the accuracies")
+        return found

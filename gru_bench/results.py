@@ -10,15 +10,38 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from gru_bench.config import Protocol, RunConfig, Scalar
 
 DATA, BASELINES = "data.json", "baselines.json"
 """Artifacts of a study's own run: what is known before the study has come to its end."""
+
+T = TypeVar("T")
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def parsed(kind: type[T], text: str | bytes) -> T:
+    """Rebuild a frozen value from the JSON text of its fields.
+
+    Raises:
+        ValueError: where a field is missing or of another type, naming it in its first line.
+    """
+    try:
+        return cast("T", _reader(cast("Any", kind)).validate_json(text, strict=True))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"][:6])[:100]
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
 @dataclass(frozen=True)
@@ -156,14 +179,14 @@ class Baseline:
     seconds: float
 
 
-def data_of(text: str) -> DataSummary:
+def data_of(text: str | bytes) -> DataSummary:
     """Rebuild the facts of the data from their artifact."""
-    return DataSummary(**json.loads(text))
+    return parsed(DataSummary, text)
 
 
-def baselines_of(text: str) -> tuple[Baseline, ...]:
+def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:
     """Rebuild the baselines from their artifact."""
-    return tuple(Baseline(**values) for values in json.loads(text))
+    return parsed(tuple[Baseline, ...], text)
 
 
 @dataclass(frozen=True)
@@ -252,14 +275,6 @@ class StudySummary:
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> StudySummary:
+    def from_json(cls, text: str | bytes) -> StudySummary:
         """Rebuild a summary from `to_json`'s text."""
-        values = json.loads(text)
-        values["data"] = DataSummary(**values["data"])
-        values["baselines"] = tuple(Baseline(**v) for v in values["baselines"])
-        values["trials"] = tuple(TrialSummary(**v) for v in values["trials"])
-        values["stretches"] = tuple(TimedStretch(**v) for v in values.get("stretches", ()))
-        values["contrasts"] = tuple(Contrast(**v) for v in values.get("contrasts", ()))
-        for name in ("models", "confirm_seeds", "notes", "contrast_seeds"):
-            values[name] = tuple(values.get(name, ()))
-        return cls(**values)
+        return parsed(cls, text)

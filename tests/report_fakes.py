@@ -41,6 +41,7 @@ class FakeStore:
     artifacts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Run and path -> a text."""
     reads: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
     uri: str = "sqlite:///mlflow.db"
     home: Path = Path()
 

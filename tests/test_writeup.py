@@ -328,7 +328,7 @@ def test_a_run_without_predictions_is_left_out_and_named():
     del store.kept[bare, "test"]
     writeup = build([study], store)
     assert writeup.rows[0].seeds.value == 4
-    assert f"the run {bare} has no test predictions and is left out" in all_said(writeup.missing)
+    assert f"the run {bare} has no readable test predictions and is left out" in all_said(writeup.missing)
 
 
 def test_a_logged_accuracy_that_the_predictions_contradict_is_said():

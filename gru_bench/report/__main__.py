@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 app = cli.app()
 RUN_ONE = "run one to its end: python sweeps/run.py --study smoke (installed: gru-bench-sweep --study smoke)"
+
+MOST_NAMED = 5
+"""Runs that are named in a sentence."""
 
 
 class Shelf(Protocol):
@@ -83,11 +86,12 @@ def report(
     console = cli.out()
     unfed = [f"{found}: not in this write-up until a sweep that runs here, or python -m gru_bench.tracking, has fed "
              "them" for found in waiting(store.home, store.uri)]
-    for remark in (*choice.remarks, *unfed):
+    for remark in (*choice.remarks, *store.odd.values(), *unfed):
         console.print(remark, markup=False)
     whole = writeup.build(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
-        checkpoints=mcnemar, missing=choice.missing, tracking_uri=store.uri, taken=choice.known,
+        checkpoints=mcnemar, missing=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
+        taken=choice.known,
     )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "write-up")
@@ -140,7 +144,13 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     chosen = []
     for name in names or list(dict.fromkeys(_name(study) for study in reversed(found))):
         same = [study for study in found if _name(study) == name]
-        usable = [study for study in same if _confirmed(study)]
+        usable = [study for study in same if _confirmed(study) and not study.damaged]
+        if not usable and (broken := [study.damaged for study in same if study.damaged]):
+            if names:
+                raise RunError(broken[0])
+            missing.append((f"The study {name} is left out: its summary cannot be read.",))
+            remarks.append(f"study {name}: left out, {broken[0]}")
+            continue
         finished = [study for study in usable if study.summary is not None]
         best = (finished or usable or same)[0]
         if not usable:
@@ -160,6 +170,15 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
     return Choice(place, tuple(chosen), tuple(missing), tuple(remarks),
                   tuple(dict.fromkeys(_name(study) for study in found)))
+
+
+def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
+    """Return what a write-up says of runs that were left out because nothing could be made of them."""
+    if not odd:
+        return []
+    ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
+    runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
+    return [(f"{runs} left out, because what MLflow holds of them cannot be read: {ids}.",)]
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:

@@ -246,7 +246,7 @@ def scored(
         try:
             predictions = store.predictions(run.run_id, split)
         except RunError:
-            said.append((f"{label}: the run {run.run_id} has no {split} predictions and is left out.",))
+            said.append((f"{label}: the run {run.run_id} has no readable {split} predictions and is left out.",))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
         predictions = Predictions(*(getattr(predictions, name)[order_N] for name in (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from gru_bench.insight import DIAGNOSTICS, MEMORY
 from gru_bench.report.numbers import Sentence, plain
 from gru_bench.results import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking.reading import damaged
+
+T = TypeVar("T")
 
 PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
             "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
@@ -33,16 +36,22 @@ def study_data(study: LoggedStudy, store: Texts) -> DataSummary | None:
     """Return what data a study sees, as soon as its run holds that."""
     if study.summary is not None:
         return study.summary.data
-    text = store.text(study.run.run_id, DATA)
-    return None if text is None else data_of(text)
+    return _parsed(study, store, DATA, data_of)
 
 
 def study_baselines(study: LoggedStudy, store: Texts) -> tuple[Baseline, ...]:
     """Return the baselines of a study, as soon as its run holds them."""
     if study.summary is not None:
         return study.summary.baselines
-    text = store.text(study.run.run_id, BASELINES)
-    return () if text is None else baselines_of(text)
+    return _parsed(study, store, BASELINES, baselines_of) or ()
+
+
+def _parsed(study: LoggedStudy, store: Texts, path: str, parse: Callable[[str], T]) -> T | None:
+    text = store.text(study.run.run_id, path)
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise damaged(study.run.run_id, path, error) from error
 
 
 def unfinished(study: LoggedStudy) -> bool:

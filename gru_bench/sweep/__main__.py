@@ -136,13 +136,15 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
-    studies = [run for run in runs if run.role == "study" and run.tags["gru_bench.data_fingerprint"] in prints]
+    studies = [run for run in runs if run.role == "study" and run.tags.get("gru_bench.data_fingerprint") in prints]
     ids = {study.run_id for study in studies}
     found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
     for figure in found.figures:
         console.print(figure, markup=False)
     unfed = waiting(store.home, store.uri)
     faults = [*found.faults, *map(str, unfed)]
+    for remark in store.odd.values():
+        console.print(f"note: {remark}", markup=False)
     for fault in faults:
         console.print(f"but {fault}", markup=False)
     if not faults:

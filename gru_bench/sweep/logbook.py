@@ -215,11 +215,11 @@ class Logbook:
 
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
-        ended = {run.tags["gru_bench.trial"]: run for run in runs if run.role == "trial"}
+        ended = {run.tags.get("gru_bench.trial", ""): run for run in runs if run.role == "trial"}
         whole = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
         for number in search.orphans():
             run = ended.get(str(number))
-            state = run.tags["gru_bench.state"] if run is not None else ""
+            state = run.tags.get("gru_bench.state", "") if run is not None else ""
             if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
                 search.give_up(number, DIED)
             elif state == "pruned" or search.knows(number, run.metrics.get(BEST_EPOCH)):
@@ -260,7 +260,7 @@ class Logbook:
                 continue
             if _role(run) == "contrast" and not tags.items() <= run.tags.items():
                 self.store.writer(run.run_id).tags(tags)
-            elif run.role == "confirm" and run.complete and run.tags["gru_bench.settings"] != digest(tuned):
+            elif run.role == "confirm" and run.complete and run.tags.get("gru_bench.settings") != digest(tuned):
                 self.store.writer(run.run_id).tags(tags)
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
@@ -281,6 +281,8 @@ def _role(run: LoggedRun) -> str:
 
 
 def _key(run: LoggedRun) -> str:
-    """Return the key by which a run other than a trial was claimed."""
-    assert run.seed is not None
-    return run_key(_role(run), run.tags["gru_bench.settings"], run.seed, run.tags.get("gru_bench.side", ""))
+    """Return the key by which a run other than a trial was claimed; empty for one that no sweep has begun."""
+    settings = run.tags.get("gru_bench.settings")
+    if run.seed is None or settings is None:
+        return ""
+    return run_key(_role(run), settings, run.seed, run.tags.get("gru_bench.side", ""))

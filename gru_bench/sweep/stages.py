@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.insight import DIAGNOSTICS, MEMORY, MemoryCurve
-from gru_bench.results import TimedStretch
+from gru_bench.results import TimedStretch, parsed
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.tasks import Diagnose, Remember, Task, TimeStretch
 
@@ -111,6 +111,6 @@ def _settings(config: RunConfig) -> dict[str, Scalar]:
             if key not in ("training.device", "training.threads") and not key.startswith("data.")}
 
 
-def stretches_of(text: str) -> tuple[TimedStretch, ...]:
+def stretches_of(text: str | bytes) -> tuple[TimedStretch, ...]:
     """Rebuild the stretches from their artifact."""
-    return tuple(TimedStretch(**values) for values in json.loads(text))
+    return parsed(tuple[TimedStretch, ...], text)

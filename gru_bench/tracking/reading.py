@@ -6,14 +6,14 @@ runs.
 
 from __future__ import annotations
 
-import io
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, unknown
 from gru_bench.results import Predictions, StudySummary
+from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
     BULK_POINTS,
     BULK_RUNS,
@@ -40,8 +41,14 @@ if TYPE_CHECKING:
 
 RUN_TAG = "gru_bench.run"
 """Holds the local id of a run."""
+EARLIER_IDS = "gru_bench.earlier_ids"
+"""Holds the ids that an imported run had in the stores it came from, the first one first."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970: no later time can be shown."""
 PAGE = 1000
 """Runs in one answer of MLflow."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,11 @@ class LoggedRun:
         local = self.tags.get(RUN_TAG)
         return (self.run_id, local) if local else (self.run_id,)
 
+    @property
+    def earlier_ids(self) -> tuple[str, ...]:
+        """The ids that an imported run had in the stores it came from, the first one first."""
+        return tuple(self.tags.get(EARLIER_IDS, "").split())
+
 
 @dataclass(frozen=True)
 class LoggedStudy:
@@ -86,11 +98,28 @@ class LoggedStudy:
     trials: tuple[LoggedRun, ...]
     confirms: tuple[LoggedRun, ...]
     contrasts: tuple[LoggedRun, ...] = ()
+    damaged: str = ""
+    """Why its summary cannot be read, though it has come to its end; empty otherwise."""
+
+    @property
+    def runs(self) -> tuple[LoggedRun, ...]:
+        """All of them, the study's own first."""
+        return (self.run, *self.trials, *self.confirms, *self.contrasts)
 
     def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
         """Return the runs of one side of a contrast: `usual`, `other` or `tuning`; contrasts may share a run."""
         return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
                      and contrast in run.tags.get("gru_bench.contrast", "").split(","))
+
+
+class _Damaged(RunError):
+    """An artifact that is there and cannot be read."""
+
+
+def damaged(run_id: str, path: str, error: Exception) -> RunError:
+    """Return the error for an artifact that is not what was logged."""
+    return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)}): "
+                    "bring it back from a copy or an archive, or delete the run in MLflow and start its study again")
 
 
 class Reader:
@@ -110,6 +139,8 @@ class Reader:
         self.database = sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
+        self.odd: dict[str, str] = {}
+        """Runs that were met and left out, because a reader can make nothing of them: id -> why."""
 
     @property
     def home(self) -> Path:
@@ -159,8 +190,13 @@ class Reader:
         for run in runs:
             if run.role == "study":
                 own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
+                summary, damaged = None, ""
+                try:
+                    summary = self._summary(run)
+                except _Damaged as error:  # the other studies can be read
+                    damaged = str(error)
                 studies.append(LoggedStudy(
-                    run=run, summary=self._summary(run), trials=tuple(r for r in own if r.role == "trial"),
+                    run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
                     confirms=tuple(r for r in own if r.role == "confirm"),
                     contrasts=tuple(r for r in own if r.role == "contrast")))
         return studies
@@ -177,10 +213,10 @@ class Reader:
         while True:
             page = self._client.search_runs(
                 [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time DESC"])
-            runs.extend(_logged(
-                run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
-                run.data.tags, run.data.params, run.data.metrics,
-            ) for run in page if "gru_bench.role" in run.data.tags)
+            runs.extend(self._sound(
+                (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+                 run.data.tags, run.data.params, run.data.metrics)
+                for run in page if "gru_bench.role" in run.data.tags))
             token = page.token
             if not token:
                 return runs
@@ -204,11 +240,18 @@ class Reader:
                     by_run[run_id][key] = value
                 kinds.append(by_run)
         tags, params, metrics = kinds
-        return [
-            _logged(run_id, str(found[0]), name, status, start, tags[run_id], params[run_id], {
+        return list(self._sound(
+            (run_id, str(found[0]), name, status, start, tags[run_id], params[run_id], {
                 key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
-            for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]
-        ]
+            for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]))
+
+    def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
+        """Yield the runs of which a reader can make something; note the others."""
+        for run_id, *values in runs:
+            try:
+                yield _logged(run_id, *values)
+            except ValueError as error:
+                self.odd[run_id] = f"the run {run_id} is left out: {error}"
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -277,22 +320,20 @@ class Reader:
         Raises:
             RunError: where the run has logged none.
         """
-        column = self._columns(run_id, f"predictions/{split}.parquet")
-        return Predictions(
-            example_id_N=column["example_id"].astype(np.str_),
-            label_N=column["label"].astype(np.int8),
-            probability_N=column["probability"].astype(np.float32),
-            category_N=column["category"].astype(np.str_),
-            tokens_N=column["tokens"].astype(np.int32),
-            dropped_N=column["dropped"].astype(np.int32))
+        return self._parsed(run_id, f"predictions/{split}.parquet", predictions_of)
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
-        """Return example id -> review of a split, as a study's own run holds them; None where they were not logged."""
+        """Return example id -> review of a split, as a study's own run holds them; None where they were not logged.
+
+        Raises:
+            RunError: where they cannot be read.
+        """
         try:
-            column = self._columns(run_id, f"texts/{split}.parquet")
+            return self._parsed(run_id, f"texts/{split}.parquet", texts_of)
+        except _Damaged:
+            raise
         except RunError:
             return None
-        return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
 
     def model(self, run_id: str) -> tuple[RunConfig, dict[str, NDArray[np.generic]]]:
         """Return a run's config and the weights it kept, by parameter name.
@@ -300,23 +341,30 @@ class Reader:
         Raises:
             RunError: where it has logged none.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        config = RunConfig.model_validate_json(self._artifact(run_id, "model/config.json"))
-        return config, load(self._artifact(run_id, "model/weights.safetensors"))
+        def weights(content: bytes) -> dict[str, NDArray[np.generic]]:
+            try:
+                return dict(load(content))
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+
+        return (self._parsed(run_id, "model/config.json", RunConfig.model_validate_json),
+                self._parsed(run_id, "model/weights.safetensors", weights))
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text that a run holds as an artifact; None where it was not logged."""
         try:
-            return self._artifact(run_id, path).decode()
+            return self._artifact(run_id, path).decode(errors="replace")
         except RunError:
             return None
 
-    def _columns(self, run_id: str, path: str) -> dict[str, np.ndarray[Any, Any]]:
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(io.BytesIO(self._artifact(run_id, path)), use_threads=False)
-        return {name: table.column(name).to_numpy() for name in table.column_names}
+    def _parsed(self, run_id: str, path: str, parse: Callable[[bytes], T]) -> T:
+        try:
+            return parse(self._artifact(run_id, path))
+        except ValueError as error:
+            raise damaged(run_id, path, error) from error
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run where the store is a server, else None."""
@@ -327,7 +375,7 @@ class Reader:
     def _summary(self, run: LoggedRun) -> StudySummary | None:
         if not run.complete:
             return None
-        return StudySummary.from_json(self._artifact(run.run_id, "study.json").decode())
+        return self._parsed(run.run_id, "study.json", StudySummary.from_json)
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         import tempfile
@@ -354,7 +402,17 @@ def _logged(
     run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, tags: Mapping[str, str],
     params: Mapping[str, str], metrics: Mapping[str, float],
 ) -> LoggedRun:
+    """Return a run as readers take it.
+
+    Raises:
+        ValueError: for one that they can make nothing of.
+    """
     seed = tags.get("gru_bench.seed", "")
+    if not re.fullmatch("(-?[0-9]{1,20})?", seed):
+        raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")
+    if not 0 <= (start_ms or 0) <= LATEST:
+        raise ValueError("its start must lie between the years 1970 and 9999, but is "
+                         f"{start_ms} milliseconds from 1970")
     return LoggedRun(
         run_id=run_id, experiment_id=experiment_id, name=name or "", role=tags["gru_bench.role"],
         study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),

@@ -1,0 +1,125 @@
+"""Tables that runs keep as Parquet artifacts: checked as they are read, and never unpacked without a bound.
+
+A file of a kilobyte may claim millions of rows, or repeat one text for each of them.
+
+Shapes: `N` examples of a split.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.results import Predictions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_SWELL = 64
+"""How many times its own size a table may take in memory. That of predictions takes about ten."""
+FREE_BYTES = 256 << 20
+"""What any table may take, however small its file."""
+_CELL = 8
+"""Bytes of a number in memory, at most."""
+
+
+def predictions_of(content: bytes) -> Predictions:
+    """Read what a run predicts of a split.
+
+    Raises:
+        ValueError: for a table that is damaged, of another form, or swells beyond the bound.
+    """
+    column = _columns(content, {"example_id": "text", "label": "whole", "probability": "number", "category": "text",
+                                "tokens": "whole", "dropped": "whole"})
+    label_N, probability_N = column["label"], column["probability"]
+    for wrong, what in (
+        (not len(label_N), "it holds no example"),
+        (not np.isin(label_N, (0, 1)).all(), "its labels must be 0 or 1, but are not"),
+        (not ((probability_N >= 0) & (probability_N <= 1)).all(), "its probabilities must lie between 0 and 1, but "
+                                                                  "do not"),
+        (not all(((column[name] >= 0) & (column[name] < 1 << 31)).all() for name in ("tokens", "dropped")),
+         "its counts of tokens must lie between 0 and 2,147,483,647, but do not"),
+    ):
+        if wrong:
+            raise ValueError(what)
+    return Predictions(
+        example_id_N=column["example_id"], label_N=label_N.astype(np.int8),
+        probability_N=probability_N.astype(np.float32), category_N=column["category"],
+        tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32))
+
+
+def texts_of(content: bytes) -> dict[str, str]:
+    """Read example id -> review.
+
+    Raises:
+        ValueError: as `predictions_of` does.
+    """
+    column = _columns(content, {"example_id": "text", "text": "object"})
+    return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
+
+
+def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Return some columns of a table, by name; text as an array of fixed width, `object` as one of Python's texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    most = max(FREE_BYTES, MOST_SWELL * len(content))
+    words = [name for name, kind in kinds.items() if kind in ("text", "object")]
+    try:
+        # A text that stands in many rows is kept once until it is known how much room it takes.
+        with pq.ParquetFile(io.BytesIO(content), read_dictionary=words) as file:
+            held = {field.name: field.type for field in file.schema_arrow}
+            if missing := [name for name in kinds if name not in held]:
+                raise ValueError(f"it has no column {missing[0]!r}")
+            groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+            _bound(file.metadata.num_rows * _CELL * len(kinds) + sum(group.total_byte_size for group in groups), most)
+            wrong = [name for name, kind in kinds.items() if not _is(held[name], kind)]
+            if wrong:
+                raise ValueError(f"its column {wrong[0]!r} holds {held[wrong[0]]}")
+            table = file.read(columns=list(kinds), use_threads=False)
+        if empty := [name for name in kinds if table.column(name).null_count]:
+            raise ValueError(f"its column {empty[0]!r} has holes")
+        found: dict[str, NDArray[Any]] = {}
+        for name, kind in kinds.items():
+            column = table.column(name)
+            if name in words:
+                most -= _room(column, fixed=kind == "text")
+                _bound(-most, 0)
+                column = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], pa.string())
+            values = column.to_numpy()
+            found[name] = values.astype(np.str_) if kind == "text" else values
+    except (pa.ArrowException, OSError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError((str(error).strip().splitlines() or [type(error).__name__])[0][:200]) from error
+    return found
+
+
+def _is(kind: pa.DataType, asked: str) -> bool:
+    import pyarrow as pa
+
+    tests: dict[str, Callable[[pa.DataType], bool]] = {"whole": pa.types.is_integer, "number": pa.types.is_floating}
+    if asked in tests:
+        return tests[asked](kind)
+    return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
+
+
+def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
+    """Return the bytes that a column of texts takes: in an array of fixed width as many each as the longest."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    room = longest = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary)
+        longest = max(longest, pc.max(lengths).as_py() or 0)
+        room += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
+    return 4 * longest * len(column) if fixed else room
+
+
+def _bound(bytes_needed: int, most: int) -> None:
+    if bytes_needed > most:
+        raise ValueError(f"it takes more than {MOST_SWELL} times its own size to read, and more than "
+                         f"{FREE_BYTES >> 20:,} MB")
