@@ -38,6 +38,7 @@ from .report_fakes import TestSet
 from .test_tracking import result, summary
 
 IDENTITY = {"data": "abc", "objective": "accuracy"}
+START = {"owner": "a machine 7 99", "lease": 3, "seconds": 1.5, "searching": True, "ended": False}
 RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
          "model.readout": optuna.distributions.CategoricalDistribution(["mean", None])}
 
@@ -53,9 +54,10 @@ def fill(directory: Path) -> None:
     search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
                                  direction="maximize")
     search.set_user_attr("identity", IDENTITY)
-    search.set_user_attr("start 1", {"owner": "a machine 7 99", "searching": True, "ended": False})
+    search.set_user_attr("start 1", START)
     for seed, state in ((10_000, "done"), (10_003, "running")):
-        search.set_user_attr(f"claim confirm {seed}", {"state": state, "owner": "a machine 7 99"})
+        search.set_user_attr(f"claim confirm {seed}", {"state": state, "owner": "a machine 7 99", "start": 1,
+                                                       "attempt": 1})
     parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
                          command="run.py --study quick")
     parent.params({"study": "quick", "confirm": 3})
@@ -65,7 +67,7 @@ def fill(directory: Path) -> None:
         return store.start("easy", f"quick: torch {label}", role=role, study="quick", model="torch", fingerprint="abc",
                            config=RunConfig(seed=seed), parent=parent.run_id)
 
-    search.enqueue_trial({"training.lr": 1e-3, "model.readout": None}, user_attrs={"retry_of": 9})
+    search.enqueue_trial({"training.lr": 1e-3, "model.readout": None}, user_attrs={"attempt": 2})
     for number, state in enumerate(("COMPLETE", "PRUNED", "FAIL", "RUNNING")):
         trial, writer = search.ask(RANGE), begin("trial", f"trial {number}", 0)
         trial.set_user_attr("run_id", writer.run_id)
@@ -191,7 +193,7 @@ def test_what_was_under_way_has_ended_here_and_is_queued_again(far: Path, near: 
     assert (run.status, run.tags["gru_bench.state"]) == ("KILLED", "killed")
     assert run.reason == "it was under way when its study was exported"
     attributes = searched(near).user_attrs
-    assert attributes["start 1"] == {"owner": "a machine 7 99", "searching": False, "ended": True}
+    assert attributes["start 1"] == {**START, "searching": False, "ended": True}
     assert [attributes[f"claim confirm {seed}"]["state"] for seed in (10_000, 10_003)] == ["done", "free"]
 
 
@@ -215,7 +217,8 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
                  for store, run in ((there, one), (here, two)) for root in [store._local_artifacts(run.run_id)]]
         assert files[0] == files[1]
-        changed = {"gru_bench.archive", "gru_bench.run", "mlflow.parentRunId", "gru_bench.state", "gru_bench.reason"}
+        changed = {"gru_bench.archive", "gru_bench.earlier_ids", "gru_bench.run", "mlflow.parentRunId",
+                   "gru_bench.state", "gru_bench.reason"}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}
@@ -422,8 +425,8 @@ def test_a_record_of_another_form_is_refused_or_means_something(
     (lambda found: found["runs"].append(found["runs"][1]), "no run, or one twice"),
     (lambda found: found["runs"].clear(), "no run, or one twice"),
     (lambda found: found["runs"].reverse(), "not a study and its own"),
-    (lambda found: found["runs"][2]["tags"].update({"mlflow.parentRunId": "elsewhere"}), "not a study and its own"),
-    (lambda found: found["metrics"].clear(), "name runs and metrics that it has"),
+    (lambda found: found["runs"][2]["tags"].update({"mlflow.parentRunId": "0" * 32}), "not a study and its own"),
+    (lambda found: found["metrics"].clear(), "name metrics that it has"),
     (lambda found: found["runs"][0].update({"status": "DONE"}), r"runs\.0\.status has not"),
     (lambda found: found["runs"].pop(), "belongs to none of its runs"),
 ])
@@ -439,13 +442,13 @@ def test_what_is_wrong_with_a_record_is_named(
         _read(tmp_path / "files", members)
 
 
-def test_a_table_is_read_a_piece_at_a_time(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_read_a_piece_at_a_time(far: Path, tmp_path: Path) -> None:
     source, members = files(far)
     shutil.copytree(source, tmp_path / "files")
     table = pq.read_table(source / "metrics.parquet")
-    monkeypatch.setattr("gru_bench.archive.study.MOST_POINTS", len(table) - 1)
-    with pytest.raises(DataError, match="holds more than"):
-        _read(tmp_path / "files", members)
+    with pytest.raises(DataError, match=f"at most {len(table) - 1} values, but holds more than that: .*--most-values"):
+        _read(tmp_path / "files", members, len(table) - 1)
+    assert _read(tmp_path / "files", members, len(table))[2] == len(table)
     pq.write_table(table.set_column(2, "value", pa.array(["x"] * len(table))), tmp_path / "files" / "metrics.parquet")
     with pytest.raises(DataError, match="must be the table that was exported"):
         _read(tmp_path / "files", members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gru_bench import cli
+from gru_bench.archive.workplace import workplace
 from gru_bench.errors import UsageError
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
@@ -35,25 +37,34 @@ def take_out(
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, most of the file: a write-up does without them, a look "
         "inside the models does not.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
 ) -> None:
     """Write a study to one file."""
     from gru_bench.archive.container import pack
-    from gru_bench.archive.study import take_out
-    from gru_bench.sweep.storage import open_storage
+    from gru_bench.archive.study import WEIGHTS, take_out
+    from gru_bench.sweep.storage import open_storage, told
     from gru_bench.tracking import Store
 
     if file.is_dir() or not file.parent.is_dir():
         raise UsageError(f"the archive must be a file in a folder that exists, but got {str(file)!r}: name another")
+    if file.exists() and not force:
+        raise UsageError(f"an export replaces no file unless it is told to, but {str(file)!r} exists: name another, or "
+                         "add --force")
     store = Store(tracking_uri, create=False)
     console = cli.out()
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".export-") as folder, console.status("reading the runs"):
-        carried = take_out(store, open_storage(storage), study, Path(folder), experiment=experiment, texts=not no_texts,
-                           weights=not no_weights)
-        pack(file, Path(folder), carried.about())
-    for remark in carried.remarks:
+    with cli.interruptible(), workplace(file.parent, ".gru-bench-export-") as folder, \
+            console.status("reading the runs"):
+        with told(storage):
+            carried = take_out(store, open_storage(storage), study, folder, experiment=experiment, texts=not no_texts,
+                               weights=not no_weights)
+        sizes = pack(file, folder, carried.about()).sizes
+    for remark in (*carried.remarks, *store.odd.values()):
         console.print(f"note: {remark}", markup=False)
     console.print(f"{file}: study {carried.study} of {carried.experiment}, {carried.trials:,} trials, {carried.runs:,} "
                   f"runs, {carried.values:,} values of metrics, {file.stat().st_size:,} bytes", markup=False)
+    if weights := sum(size for name, size in sizes.items() if name.endswith(f"/{WEIGHTS}")):
+        console.print(f"  {weights:,} bytes of these are the models' weights: --no-weights leaves them out",
+                      markup=False)
 
 
 @app.command(name="import")
@@ -63,28 +74,38 @@ def bring_in(
                                                    show_default="its own")] = None,
     storage: Storage = None,
     tracking_uri: cli.TrackingUri = None,
+    most_values: Annotated[int | None, typer.Option(
+        min=1, help="Values of metrics that are taken at most: MLflow takes a minute for a million.",
+        show_default="5,000,000")] = None,
 ) -> None:
-    """Bring a study in from a file: all of it, or nothing."""
+    """Bring a study in from a file: all of it, or nothing.
+
+    The runs get ids of their own and remember those they had, so that a write-up made elsewhere can be verified here:
+    python -m gru_bench.report --verify FOLDER.
+    """
     from gru_bench.archive.container import unpack
-    from gru_bench.archive.study import bring_in
-    from gru_bench.sweep.storage import open_storage
+    from gru_bench.archive.study import MOST_VALUES, bring_in
+    from gru_bench.sweep.storage import open_storage, told
     from gru_bench.tracking import Store
 
     console = cli.out()
-    with tempfile.TemporaryDirectory(prefix="gru-bench-import-") as folder:
+    with cli.interruptible(), workplace(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
         with console.status("checking the file"):
-            manifest = unpack(file, Path(folder))
-        with console.status("writing the runs"):
-            carried = bring_in(Path(folder), manifest.sizes, manifest.content, Store(tracking_uri),
-                               open_storage(storage), study_name)
+            manifest = unpack(file, folder)
+        with console.status("writing the runs"), told(storage):
+            carried = bring_in(folder, manifest.sizes, manifest.content, Store(tracking_uri),
+                               open_storage(storage), study_name, most_values or MOST_VALUES)
     what = f"study {carried.study} of {carried.experiment}"
+    for remark in carried.remarks:
+        console.print(f"note: {remark}", markup=False)
     if carried.already:
         console.print(f"{what} is here already, from this archive: nothing to do", markup=False)
         return
-    uri = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
     console.print(f"{what}: {carried.trials:,} trials, {carried.runs:,} runs, {carried.values:,} values of metrics; "
                   "next:", markup=False)
-    console.print(f"  python -m gru_bench.report --study {carried.study}{uri}", markup=False)
+    console.print("  " + shlex.join(["python", "-m", "gru_bench.report", "--study", carried.study, *uri]),
+                  markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from gru_bench.errors import DataError, UsageError
 
@@ -35,19 +35,23 @@ BLOCK = 1 << 20
 SEAL = b"sha256:"
 _HEX = 64
 _PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows their first dot."""
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
            NotImplementedError, RuntimeError, OverflowError, MemoryError)
 """What Python's zip reader and pydantic raise on bytes that are neither zip nor JSON."""
 
 
 class _Member(BaseModel):
-    bytes: int
-    sha256: str
+    model_config = ConfigDict(strict=True)
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _File(BaseModel):
+    model_config = ConfigDict(strict=True)
     kind: str
-    version: int
+    version: Annotated[int, Field(ge=1)]
     about: dict[str, Any]
     members: dict[str, _Member]
 
@@ -73,6 +77,8 @@ class Manifest:
 def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
     """Write all files below `folder` to `path`, which is put in place when whole; return what was written.
 
+    Until then it grows beside `folder`, on the disk of `path`.
+
     Raises:
         DataError: for a name that could not be unpacked everywhere.
         OSError: where the file cannot be written.
@@ -83,7 +89,7 @@ def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
         raise DataError(f"an archive must open on every system, but {wrong}: rename it where it was logged")
     sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
-    begun = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    begun = folder.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         with zipfile.ZipFile(begun, "x", zipfile.ZIP_STORED) as archive:
             for name, file in files.items():
@@ -225,6 +231,8 @@ def _wrong_names(names: Mapping[str, object]) -> str:
         parts = name.split("/")
         if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
             return f"its member {_shown(name)} has no name for a file below a folder"
+        if any(_DEVICE.fullmatch(part) or part != part.rstrip(". ") for part in parts):
+            return f"its member {_shown(name)} has a name that not every system takes"
         if name.casefold() in seen:
             return f"its member {_shown(name)} differs from another in case alone"
         seen.add(name.casefold())

@@ -10,10 +10,9 @@ None of it is a pickle. What is read back is checked against its form before any
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,13 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench.errors import DataError, GruBenchError, UsageError, unknown
-from gru_bench.insight import DIAGNOSTICS, Diagnostics
+from gru_bench.config import RunConfig
+from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
+from gru_bench.insight import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
+from gru_bench.results import BASELINES, DATA, StudySummary, baselines_of, data_of
 from gru_bench.sweep import exchange as searching
 from gru_bench.sweep.exchange import SearchCopy
+from gru_bench.sweep.stages import STRETCHES, stretches_of
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import exchange as tracking
-from gru_bench.tracking.exchange import Point, RunCopy
+from gru_bench.tracking.artifacts import predictions_of, texts_of
+from gru_bench.tracking.client import first_line
+from gru_bench.tracking.exchange import Key, Name, Point, RunCopy, named
+from gru_bench.tracking.reading import LATEST, damaged
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -37,8 +42,19 @@ TEXTS = "texts/"
 """Artifacts that hold reviews."""
 WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
-MOST_POINTS = 20_000_000
-"""Values of metrics in one archive: 36 bytes each, in memory."""
+MOST_VALUES = 5_000_000
+"""Values of metrics in one archive, unless more are asked for: MLflow takes minutes for so many."""
+MOST_JSON_BYTES = 256 << 20
+"""Of `runs.json` and `searches.json` each: a run takes about 3,500."""
+_READ: Mapping[str, Callable[[bytes], object]] = {
+    "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
+    "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
+    DIAGNOSTICS: Diagnostics.from_json, MEMORY: MemoryCurve.from_json, STRETCHES: stretches_of,
+    "model/config.json": RunConfig.model_validate_json}
+"""Artifact -> what reads it."""
+_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "contrast": "predictions/validation.parquet"}
+"""Role -> artifact that a run has once it is complete."""
+AGAIN = ": export the study again"
 _COLUMNS = {"run": "int32", "key": "int32", "value": "double", "step": "int64", "timestamp": "int64"}
 
 T = TypeVar("T", bound=BaseModel)
@@ -53,9 +69,9 @@ class _Searches(_Record):
 
 
 class _Runs(_Record):
-    study: str
-    experiment: str
-    metrics: tuple[str, ...]
+    study: Name
+    experiment: Name
+    metrics: tuple[Key, ...]
     runs: tuple[RunCopy, ...]
 
 
@@ -96,6 +112,7 @@ def take_out(
 
     Raises:
         UsageError: for a study that either store does not have.
+        RunError: for one of which something is missing or damaged.
     """
     copies = searching.read_searches(storage, study)
     parent, place, remarks = _parent(store, study, experiment, copies)
@@ -106,19 +123,32 @@ def take_out(
     for run in runs:
         tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
                                 lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
+    for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
+        if wrong is not None:
+            raise damaged(run.run_id, path, wrong)
+        raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}: bring it back from a copy "
+                       "or an archive, or delete the run in MLflow and start its study again")
     if not texts:
         remarks += _left_out(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
         # A study that goes on from the archive stores no reviews either.
         runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
-    record = _Runs(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
+    record = _Runs.model_construct(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
     (folder / RUNS).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    try:
+        _read(folder, {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}, values)
+    except DataError as error:
+        raise RunError("an export must be taken by another store, but this one would not: "
+                       f"{str(error).removesuffix(AGAIN)}. Put that right where it was logged first") from error
+    if values > MOST_VALUES:
+        remarks.append(f"an import takes up to {MOST_VALUES:,} values of metrics, unless --most-values asks for more")
     return Carried(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
 
 
 def bring_in(
-    folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None
+    folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
+    most_values: int = MOST_VALUES,
 ) -> Carried:
     """Write what `take_out` left in `folder` to other stores: all of it, or nothing.
 
@@ -129,20 +159,31 @@ def bring_in(
         store: where its runs go.
         storage: where its searches go.
         study: the name to keep it under; None means its own.
+        most_values: of metrics that are taken.
 
     Raises:
         DataError: for files of another form.
-        UsageError: where another study of that name is there already.
+        UsageError: where another study of that name is there already, or for a name that cannot be one.
     """
-    found, copies, metrics = _read(folder, set(members))
-    name = study or found.study
-    carried = Carried(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies),
-                      len(metrics["run"]))
+    try:
+        name = None if study is None else named(study)
+    except ValueError as error:
+        raise UsageError(f"--study-name: {error}, but got {study!r}: choose another") from None
+    found, copies, values = _read(folder, set(members), most_values)
+    name = name or found.study
+    remarks = []
+    for run, path, wrong in _incomplete(found.runs, folder / ARTIFACTS):
+        if wrong is not None:
+            raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
+                            f"({first_line(wrong)}){AGAIN}")
+        remarks.append(f"the run {run.run_id} came without {path}: no write-up can rest on it")
+    carried = Carried(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
+                      tuple(remarks))
     edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
     here = tracking.imported_as(store, found.experiment, name)
     if archive in here.values():
         searching.finish_import(storage, name)
-        return Carried(**{**vars(carried), "already": True})
+        return replace(carried, already=True)
     broken_off = searching.unfinished_import(storage, name)
     if here or (broken_off is None and name in searching.searched(storage)):
         raise UsageError(f"a study is imported under a name that is free, but there is a study {name!r} already and it "
@@ -153,8 +194,8 @@ def bring_in(
         searching.remove_searches(storage, name)
     try:
         renamed = tracking.write_runs(
-            store, found.experiment, found.runs, _points_of(found, metrics), folder / ARTIFACTS, archive=archive,
-            study=name, edited=edited)
+            store, found.experiment, found.runs, _points_of(found, folder / METRICS), folder / ARTIFACTS,
+            archive=archive, study=name, edited=edited)
         searching.write_searches(storage, name, copies, archive=archive, renamed=renamed)
         tracking.reveal(store, found.runs, renamed)
     except BaseException:
@@ -190,6 +231,20 @@ def _parent(
     return run, place, remarks
 
 
+def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy, str, ValueError | None]]:
+    """Yield each artifact that a complete run should have and has not, and each that cannot be read, with the error."""
+    for run in runs:
+        for path, read in _READ.items():
+            file = tracking.inside(folder, f"{run.run_id}/{path}")
+            try:
+                if file.is_file():
+                    read(file.read_bytes())
+                elif run.complete and _NEEDED.get(run.tags[tracking.ROLE]) == path:
+                    yield run, path, None
+            except ValueError as error:
+                yield run, path, error
+
+
 def _left_out(path: Path) -> list[str]:
     """Take the words of a review out of a study's diagnostics; return what is to be said of it."""
     if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
@@ -218,76 +273,104 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
 
 
 def _read(
-    folder: Path, members: set[str]
-) -> tuple[_Runs, tuple[SearchCopy, ...], dict[str, NDArray[Any]]]:
+    folder: Path, members: set[str], most_values: int = MOST_VALUES
+) -> tuple[_Runs, tuple[SearchCopy, ...], int]:
+    """Return runs, searches, and how many values their metrics have, once all of it has the form it should."""
     if missing := sorted({SEARCHES, RUNS, METRICS} - members):
-        raise DataError(f"an archive must hold a study, but this one has no {missing[0]}: export the study again")
+        raise DataError(f"an archive must hold a study, but this one has no {missing[0]}{AGAIN}")
     found, copies = _parsed(_Runs, folder / RUNS), _parsed(_Searches, folder / SEARCHES).searches
     ids = [run.run_id for run in found.runs]
     wrong = ""
     if not ids or len(set(ids)) < len(ids):
         wrong = "no run, or one twice"
     elif found.runs[0].tags.get(tracking.ROLE) != "study" or any(
-        tracking.ROLE not in run.tags or run.tags.get("mlflow.parentRunId") != ids[0] for run in found.runs[1:]):
+        run.tags.get(tracking.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
+        for run in found.runs[1:]):
         wrong = "runs that are not a study and its own"
-    elif not copies or len({copy.model for copy in copies}) < len(copies) or not found.study or not found.experiment:
-        wrong = "no search, or no name"
+    elif not copies or len({copy.model for copy in copies}) < len(copies):
+        wrong = "no search, or one twice"
     elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
                            if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
         wrong = f"{strange[0]!r}, which belongs to none of its runs"
     elif (refused := searching.wrong_trial(copies)):
         wrong = refused
     if wrong:
-        raise DataError(f"an archive must hold one study whole, but this one has {wrong}: export the study again")
-    return found, copies, _read_metrics(folder / METRICS, len(ids), len(found.metrics))
+        raise DataError(f"an archive must hold one study whole, but this one has {wrong}{AGAIN}")
+    return found, copies, _count_metrics(folder / METRICS, len(ids), len(found.metrics), most_values)
 
 
 def _parsed(kind: type[T], path: Path) -> T:
+    if path.stat().st_size > MOST_JSON_BYTES:
+        raise DataError(f"{path.name} of an archive must have at most {MOST_JSON_BYTES:,} bytes, but has "
+                        f"{path.stat().st_size:,}{AGAIN}")
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"][:6])
+        where = ".".join(str(part) for part in first["loc"][:6])[:200]
         raise DataError(f"{path.name} of an archive must have the form that this gru-bench writes, but {where or 'it'} "
-                        f"has not ({first['msg']}): export the study again, with this version") from None
+                        f"has not ({first['msg']}){AGAIN}, with this version") from None
 
 
-def _read_metrics(path: Path, runs: int, keys: int) -> dict[str, NDArray[Any]]:
-    """Read the values, a bounded piece at a time: a short file may claim any number of them."""
+def _pieces(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the values of metrics, a bounded number at a time: a short file may claim any number of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
-    total = 0
     try:
         with pq.ParquetFile(path) as file:
             kinds = {field.name: str(field.type) for field in file.schema_arrow}
             if kinds != _COLUMNS:
                 raise ValueError(f"its columns are {kinds}")
             for batch in file.iter_batches(batch_size=1 << 16, use_threads=False):
-                total += batch.num_rows
-                if total > MOST_POINTS:
-                    raise ValueError(f"it holds more than {MOST_POINTS:,} values")
-                for name in _COLUMNS:
-                    pieces[name].append(batch.column(name).to_numpy(zero_copy_only=True))
-    except (pa.ArrowException, ValueError, OSError) as error:
+                yield {name: batch.column(name).to_numpy(zero_copy_only=True) for name in _COLUMNS}
+    except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
         raise DataError(f"{path.name} of an archive must be the table that was exported, but is not "
-                        f"({str(error).splitlines()[0]}): export the study again") from error
-    columns = {name: np.concatenate(found) if found else np.zeros(0) for name, found in pieces.items()}
-    for name, limit in (("run", runs), ("key", keys)):
-        if total and not (columns[name].min() >= 0 and columns[name].max() < limit):
-            raise DataError(f"{path.name} of an archive must name runs and metrics that it has, but does not: export "
-                            "the study again")
-    return columns
+                        f"({(str(error).splitlines() or [type(error).__name__])[0][:200]}){AGAIN}") from error
 
 
-def _points_of(found: _Runs, metrics: dict[str, NDArray[Any]]) -> Any:
+def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
+    """Return how many values there are, once all of them can be taken."""
+    total = last = 0
+    for piece in _pieces(path):
+        if not (rows := len(piece["run"])):
+            continue
+        total += rows
+        if total > most:
+            raise DataError(f"{path.name} of an archive must hold at most {most:,} values, but holds more than that: "
+                            "import it with a higher --most-values where you trust it")
+        limits = {"run": (last, runs - 1), "key": (0, keys - 1), "step": (-2**53, 2**53), "timestamp": (0, LATEST)}
+        for name, (low, high) in limits.items():
+            if not (piece[name].min() >= low and piece[name].max() <= high):
+                what = {"run": "name runs that it has, in their order", "key": "name metrics that it has"}.get(
+                    name, f"have a {name} from {low} to {high}")
+                raise DataError(f"{path.name} of an archive must {what}, but does not{AGAIN}")
+        if (np.diff(piece["run"]) < 0).any():
+            raise DataError(f"{path.name} of an archive must name runs in their order, but does not{AGAIN}")
+        last = int(piece["run"][-1])
+    return total
+
+
+def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
+    """Return what gives the values of each run, asked for in the order of runs, which the file has too."""
     places = {run.run_id: place for place, run in enumerate(found.runs)}
+    pieces = _pieces(path)
+    ahead: dict[str, NDArray[Any]] = {}
 
-    def points(run_id: str) -> list[Point]:
-        rows = metrics["run"] == places[run_id]
-        return [Point(found.metrics[key], value, step, timestamp) for key, value, step, timestamp in zip(
-            *(metrics[name][rows].tolist() for name in ("key", "value", "step", "timestamp")), strict=True)]
+    def points(run_id: str) -> Iterator[Point]:
+        nonlocal ahead
+        place = places[run_id]
+        while True:
+            if not ahead or not len(ahead["run"]):
+                ahead = next(pieces, {})
+                if not ahead:
+                    return
+            ours = int(np.searchsorted(ahead["run"], place, side="right"))
+            yield from (Point(found.metrics[key], value, step, timestamp) for key, value, step, timestamp in zip(
+                *(ahead[name][:ours].tolist() for name in ("key", "value", "step", "timestamp")), strict=True))
+            ahead = {name: values[ours:] for name, values in ahead.items()}
+            if len(ahead["run"]):
+                return
 
     return points
 
@@ -296,10 +379,4 @@ def _renamed_summary(path: Path, name: str) -> dict[str, bytes]:
     """Return the study's summary under another name, where it has ended."""
     if not path.is_file():
         return {}
-    try:
-        summary = json.loads(path.read_bytes())
-        summary["name"] = name
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{SUMMARY} of an archive must be a study's summary, but is not: export the study "
-                        "again") from error
-    return {SUMMARY: json.dumps(summary, indent=2).encode()}
+    return {SUMMARY: replace(StudySummary.from_json(path.read_bytes()), name=name).to_json().encode()}

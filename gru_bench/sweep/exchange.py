@@ -1,59 +1,132 @@
-"""A study's searches as plain values: out of one Optuna storage, into another."""
+"""A study's searches as plain values: out of one Optuna storage, into another.
+
+What an archive says of them is believed once it has the form that Optuna and our own readers take.
+"""
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gru_bench.config import Scalar
-from gru_bench.sweep.claims import CLAIM
+from gru_bench.config import ModelName
+from gru_bench.errors import RunError
+from gru_bench.results import parsed
+from gru_bench.sweep.claims import CLAIM, Claim
 from gru_bench.sweep.owners import START
 from gru_bench.sweep.study import IMPORTING
 
 BROKEN_OFF = "it was under way when its study was exported"
 
 
+def _moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None or not 1970 < moment.year < 9999:
+        raise ValueError("it is no time of day between the years 1971 and 9998, without a zone")
+    return text
+
+
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a character that databases do not take")
+    return text
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
+Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
+Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+"""In ISO 8601."""
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
+
+
+class _Open(BaseModel):
+    """What our own readers look for in attributes that hold more."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _TrialNotes(_Open):
+    run_id: Text = ""
+    owner: Text = ""
+    reason: Text = ""
+    retry_of: Count | None = None
+    duplicate_of: Count | None = None
+    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    reached: Count = 0
+    own_fault: bool = False
+
+
+class _TrialSystem(_Open):
+    fixed_params: dict[Text, Setting] = {}
+
+
+class _Start(_Open):
+    owner: Text
+    lease: Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    searching: bool
+    ended: bool
+
+
+class _Study(_Open):
+    identity: dict[Text, Any] = {}
+    starts: Count = 0
+    importing: Text | None = None
 
 
 class TrialCopy(_Record):
     """One trial."""
 
     state: Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
-    value: float | None
-    params: dict[str, Scalar]
-    distributions: dict[str, str]
+    value: Finite | None
+    params: dict[Text, Setting]
+    distributions: dict[Text, Annotated[str, Field(max_length=1_000_000)]]
     """Parameter -> its range, as Optuna writes it in JSON."""
-    intermediate: dict[int, float]
+    intermediate: dict[Count, float]
     """Epoch -> value."""
-    user: dict[str, Any]
-    system: dict[str, Any]
-    started: str | None
-    ended: str | None
-    """In ISO 8601."""
+    user: dict[Text, Any]
+    system: dict[Text, Any]
+    started: Moment | None
+    ended: Moment | None
 
 
 class SearchCopy(_Record):
     """The search of one model."""
 
-    model: str
-    user: dict[str, Any]
+    model: ModelName
+    user: dict[Text, Any]
     trials: tuple[TrialCopy, ...]
     """In the order of their numbers, which they keep."""
 
 
 def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
-    """Return the searches of the study of that name; empty where the storage has none."""
-    return [
-        SearchCopy(model=model, user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
-        for model, found in _searches(storage, study)]
+    """Return the searches of the study of that name; empty where the storage has none.
+
+    Raises:
+        RunError: for a search that no other storage would take.
+    """
+    try:
+        return [
+            SearchCopy(
+                model=model,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
+                user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
+            for model, found in _searches(storage, study)]
+    except ValidationError as error:
+        raise RunError(f"an export must be taken by another storage, but not so the search of {study!r}: "
+                       f"{_brief(error)}. Put that right in the storage first") from None
 
 
 def searched(storage: optuna.storages.BaseStorage) -> list[str]:
@@ -62,14 +135,53 @@ def searched(storage: optuna.storages.BaseStorage) -> list[str]:
 
 
 def wrong_trial(searches: Sequence[SearchCopy]) -> str:
-    """Say which trial Optuna would not take, and why; empty where it would take all."""
+    """Say what of the searches Optuna or our own readers would not take, and why; empty where they take all."""
     for copy in searches:
         for number, trial in enumerate(copy.trials):
             try:
-                _restored(trial, {})._validate()
+                _check(trial, number)
             except Exception as error:
-                return f"trial {number} of {copy.model}: {error}"
+                return f"trial {number} of {copy.model}: {_brief(error)}"
+        for key, value in copy.user.items():
+            try:
+                if key.startswith(START):
+                    int(key.removeprefix(START))
+                    _Start.model_validate(value)
+                elif key.startswith(CLAIM) and value is not None:
+                    parsed(Claim, json.dumps(asdict(Claim(**value))))
+            except (ValueError, TypeError) as error:
+                return f"{key[:60]!r} of {copy.model}: {_brief(error)}"
+        try:
+            _Study.model_validate(copy.user)
+        except ValueError as error:
+            return f"the search of {copy.model}: {_brief(error)}"
     return ""
+
+
+def _check(trial: TrialCopy, number: int) -> None:
+    """Find out whether a trial would be taken.
+
+    Raises:
+        Exception: of whatever kind Optuna has for what it does not take.
+    """
+    notes = _TrialNotes.model_validate(trial.user)
+    if any(earlier is not None and earlier >= number for earlier in (notes.retry_of, notes.duplicate_of)):
+        raise ValueError("it follows a trial that is not before it")
+    _TrialSystem.model_validate(trial.system)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # choices that Optuna would not store
+        restored = _restored(trial, {})
+        restored._validate()
+    if trial.state == "RUNNING" and trial.started is None:
+        raise ValueError("it is under way and has not begun")
+
+
+def _brief(error: Exception) -> str:
+    """Return what is wrong, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def write_searches(

@@ -1,15 +1,26 @@
-"""A study's runs as plain values and files: out of one tracking store, into another."""
+"""A study's runs as plain values and files: out of one tracking store, into another.
+
+What an archive says of a run is believed once it has the form that MLflow and our readers take: ids, times, names,
+tags. A path is never made of anything else.
+"""
 
 from __future__ import annotations
 
+import posixpath
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from shutil import rmtree
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gru_bench.errors import DataError, RunError
 from gru_bench.tracking.feeding import BATCH
-from gru_bench.tracking.reading import RUN_TAG
+from gru_bench.tracking.reading import EARLIER_IDS, LATEST, RUN_TAG
 from gru_bench.tracking.writing import Store
 
 ARCHIVE = "gru_bench.archive"
@@ -19,7 +30,47 @@ ROLE = "gru_bench.role"
 BROKEN_OFF = "it was under way when its study was exported"
 MOST_PARAMS = 100
 """Params MLflow takes in one call."""
+MOST_EARLIER = 100
+"""Earlier ids that a run carries along: the first one, and the last of the others."""
+MOST_NAME = 250
 _PAGE = 1000
+_ID = "[0-9a-f]{32}"
+_TAGS = {
+    "gru_bench.seed": "-?[0-9]{1,20}", "gru_bench.trial": "[0-9]{1,9}", "gru_bench.complete": "true|false",
+    "mlflow.parentRunId": _ID, RUN_TAG: "[A-Za-z0-9-]{1,60}", ARCHIVE: "[0-9a-f]{64}",
+    EARLIER_IDS: f"{_ID}( {_ID}){{0,{MOST_EARLIER - 1}}}",
+    ROLE: "study|trial|confirm|contrast|superseded",
+    "gru_bench.state": "running|complete|pruned|failed|killed",
+}
+"""Tags by which readers find their way, and the form they must have."""
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
+        raise ValueError("MLflow takes no such name")
+    return text
+
+
+def named(text: str) -> str:
+    """Return the name of a study or an experiment.
+
+    Raises:
+        ValueError: for one that is empty, long, or cannot be shown.
+    """
+    shown = "".join(character for character in text if character not in "\u200c\u200d")  # these join letters
+    if not text.strip() or len(text) > MOST_NAME or {"Cc", "Cf", "Cs", "Zl", "Zp"} & set(
+            map(unicodedata.category, shown)):
+        raise ValueError(f"a name must have 1 to {MOST_NAME} characters and no control characters")
+    return text
+
+
+Id = Annotated[str, Field(pattern=f"^{_ID}$")]
+Moment = Annotated[int, Field(ge=0, le=LATEST)]
+"""Milliseconds since 1970, up to the year 9999."""
+Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
+Name = Annotated[str, AfterValidator(named)]
+Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
+"""What MLflow takes as a value."""
 
 
 class _Record(BaseModel):
@@ -29,24 +80,35 @@ class _Record(BaseModel):
 class InputCopy(_Record):
     """A data set that a run has read."""
 
-    name: str
-    digest: str
-    source_type: str
-    source: str
-    tags: dict[str, str]
+    name: Annotated[Text, Field(max_length=500)]
+    digest: Annotated[Text, Field(max_length=36)]
+    source_type: Annotated[Text, Field(max_length=36)]
+    source: Annotated[str, Field(max_length=65_535, pattern=r"^[^\x00]*$")]
+    tags: dict[Key, Annotated[Text, Field(max_length=500)]]
 
 
 class RunCopy(_Record):
     """One run but for its metrics and artifacts."""
 
-    run_id: str
+    run_id: Id
     status: Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
-    started: int
-    """Milliseconds since 1970."""
-    ended: int | None
-    params: dict[str, str]
-    tags: dict[str, str]
+    started: Moment
+    ended: Moment | None
+    params: dict[Key, Annotated[Text, Field(max_length=6000)]]
+    tags: dict[Key, Text]
     inputs: tuple[InputCopy, ...]
+
+    @model_validator(mode="after")
+    def _known_tags(self) -> Self:
+        for key, form in _TAGS.items():
+            if key in self.tags and not re.fullmatch(form, self.tags[key]):
+                raise ValueError(f"its tag {key} must not be {self.tags[key][:40]!r}")
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has come to its end."""
+        return self.tags.get("gru_bench.complete") == "true"
 
 
 class Point(NamedTuple):
@@ -60,7 +122,11 @@ class Point(NamedTuple):
 
 
 def read_runs(store: Store, experiment_id: str, parent: str) -> list[RunCopy]:
-    """Return a study's own run and then its children, the oldest first."""
+    """Return a study's own run and then its children, the oldest first.
+
+    Raises:
+        RunError: for a run that no other store would take.
+    """
     children = _search(store, experiment_id, f"tags.`mlflow.parentRunId` = '{parent}'")
     # One by one, because a search tells no inputs.
     found = (_copied(store._client.get_run(run_id)) for run_id in [parent, *children])
@@ -78,8 +144,22 @@ def read_artifacts(store: Store, run_id: str, folder: Path, keep: Callable[[str]
     """Write a run's artifacts below `folder`, those whose path `keep` takes."""
     for path in _paths(store, run_id, ""):
         if keep(path):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(store._artifact(run_id, path))
+            target = inside(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(store._artifact(run_id, path))
+
+
+def inside(folder: Path, path: str) -> Path:
+    """Return a path below a folder.
+
+    Raises:
+        DataError: for one that leads out of it.
+    """
+    target = folder / path
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"a file of an archive must lie in its own folder, but {path[:120]!r} does not: export the "
+                        "study again")
+    return target
 
 
 def write_runs(
@@ -93,7 +173,7 @@ def write_runs(
         store: to write to.
         experiment: its name, made where it does not exist.
         runs: a study's own run and its children.
-        points: gives the values of a run's metrics.
+        points: gives the values of a run's metrics; asked for each run once, in their order.
         folder: holds the artifacts of each run in a folder of its id.
         archive: marks what is written.
         study: name of the study here.
@@ -105,7 +185,7 @@ def write_runs(
     renamed: dict[str, str] = {}
     local: dict[str, str] = {}
     for run in runs:
-        tags = _tags(run, renamed, study) | {ARCHIVE: archive}
+        tags = _tags(run, renamed, study) | {ARCHIVE: archive, EARLIER_IDS: _earlier(run)}
         tags.pop(ROLE, None)
         name = tags.pop(RUN_TAG, None)
         run_id = client.create_run(experiment_id, start_time=run.started, tags=tags).info.run_id
@@ -115,12 +195,14 @@ def write_runs(
         params = [Param(key, study if key == "study" else value) for key, value in run.params.items()]
         for start in range(0, len(params), MOST_PARAMS):
             client.log_batch(run_id, params=params[start:start + MOST_PARAMS])
-        metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points(run.run_id)]
-        for start in range(0, len(metrics), BATCH):
-            client.log_batch(run_id, metrics=metrics[start:start + BATCH])
+        values = iter(points(run.run_id))
+        while metrics := [Metric(point.key, point.value, point.timestamp, point.step)
+                          for point in islice(values, BATCH)]:
+            client.log_batch(run_id, metrics=metrics)
         _log_inputs(client, run_id, run.inputs)
-        if (folder / run.run_id).is_dir():
-            client.log_artifacts(run_id, str(folder / run.run_id))
+        artifacts = inside(folder, run.run_id)
+        if artifacts.is_dir():
+            client.log_artifacts(run_id, str(artifacts))
         if len(renamed) == 1:
             for path, content in edited.items():
                 client.log_text(run_id, content.decode(), path)
@@ -150,7 +232,11 @@ def remove_import(store: Store, experiment: str, study: str, archive: str) -> No
         return
     mark = f"tags.`{ARCHIVE}` = '{archive}'"
     for run_id in _search(store, found.experiment_id, mark, of_study=study):
+        artifacts = store._local_artifacts(run_id)
         store._client.delete_run(run_id)
+        if artifacts is not None and artifacts.parent.name == run_id:  # MLflow keeps the files of deleted runs
+            with suppress(OSError):
+                rmtree(artifacts.parent)
 
 
 def _search(store: Store, experiment_id: str, query: str, of_study: str | None = None) -> list[str]:
@@ -176,12 +262,25 @@ def _paths(store: Store, run_id: str, folder: str) -> Iterator[str]:
 
 def _copied(run: Any) -> RunCopy:
     inputs = run.inputs.dataset_inputs if run.inputs is not None else ()
-    return RunCopy(
-        run_id=run.info.run_id, status=run.info.status, started=run.info.start_time, ended=run.info.end_time,
-        params=dict(run.data.params), tags=dict(run.data.tags), inputs=tuple(
-            InputCopy(name=entry.dataset.name, digest=entry.dataset.digest, source_type=entry.dataset.source_type,
-                      source=entry.dataset.source, tags={tag.key: tag.value for tag in entry.tags})
-            for entry in inputs))
+    try:
+        return RunCopy(
+            run_id=run.info.run_id, status=run.info.status, started=run.info.start_time, ended=run.info.end_time,
+            params=dict(run.data.params), tags=dict(run.data.tags), inputs=tuple(
+                InputCopy(name=entry.dataset.name, digest=entry.dataset.digest, source_type=entry.dataset.source_type,
+                          source=entry.dataset.source, tags={tag.key: tag.value for tag in entry.tags})
+                for entry in inputs))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"][:6])[:200]
+        raise RunError(f"an export must be taken by another store, but not so the run {run.info.run_id}: "
+                       f"{where + ': ' if where else ''}{first['msg']}. Correct it in MLflow, or delete that run "
+                       "there") from None
+
+
+def _earlier(run: RunCopy) -> str:
+    """Return the ids that a run had before its next, the first one first."""
+    first, *others = [*run.tags.get(EARLIER_IDS, "").split(), run.run_id]
+    return " ".join([first, *others[-(MOST_EARLIER - 1):]])
 
 
 def _tags(run: RunCopy, renamed: Mapping[str, str], study: str) -> dict[str, str]:
