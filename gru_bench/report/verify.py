@@ -15,6 +15,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +28,7 @@ from gru_bench.report.markdown import markdown
 from gru_bench.report.picture import Picture
 from gru_bench.report.record import NAME, drawn_by, entry
 from gru_bench.report.writeup import build
+from gru_bench.results import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 TEXT_OF = {"text": "value", "interval_text": "interval"}
@@ -69,17 +71,22 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         store: where its runs are.
     """
     try:
-        studies = {study.run.run_id: study for study in store.studies(found["experiment"])}
+        here = store.studies(found["experiment"])
         held = {run.run_id for run in store.runs(found["experiment"])}
     except UsageError as error:
         return [f"the experiment is gone: {error}"]
-    chosen = [study["run"] for study in found["studies"]]
+    chosen = {study["run"]: _written_up(study["run"], study["name"], here) for study in found["studies"]}
     told = [f"the run {run} of the study {study['name']} is gone" for study in found["studies"]
-            if (run := study["run"]) not in studies]  # fmt: skip
+            if chosen[run := study["run"]] is None]  # fmt: skip
+    studies = [one.study for one in chosen.values() if one is not None]
+    held |= {run.run_id for study in studies for run in study.runs}
     told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
+    told += [study.damaged for study in studies if study.damaged]
+    ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
+    view = _AsWrittenUp(store, ids, _links(folder, found["tracking_uri"]))
     try:
         writeup = build(
-            [studies[run] for run in chosen if run in studies], store, experiment=found["experiment"],
+            studies, view, experiment=found["experiment"],
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
             tracking_uri=found["tracking_uri"], taken=found["taken"],
             checkpoints=(found["checkpoints"][0], found["checkpoints"][1]) if found["checkpoints"] else None,
@@ -102,6 +109,88 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         told += _drawings(folder, drawn, files["report.html"])
     told += _texts(folder, {"report.md": files["report.md"]} if told else files)
     return told
+
+
+class _WrittenUp(NamedTuple):
+    """A study under the ids that a write-up knows its runs by."""
+
+    study: LoggedStudy
+    ids: dict[str, str]
+    """Id in the write-up -> id in the store, of runs that have two."""
+
+
+def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _WrittenUp | None:
+    """Return the study that a write-up means: itself, or else an import of it; None where there is neither.
+
+    An imported run has an id of its own and remembers those it had before, one for each store on its way.
+
+    Args:
+        run_id: of the study's own run, in the write-up.
+        name: of the study there, which an import keeps unless told otherwise.
+        here: the studies of the store, newest first.
+    """
+    for study in here:
+        if study.run.run_id == run_id:
+            return _WrittenUp(study, {})
+    copies = [study for study in here if run_id in study.run.earlier_ids]
+    if not copies:
+        return None
+    copy = next((study for study in copies if study.run.study == name), copies[0])
+    # Counted from the last store backwards: a run that was trained later has passed through fewer.
+    place = copy.run.earlier_ids.index(run_id) - len(copy.run.earlier_ids)
+    ids: dict[str, str] = {}
+
+    def renamed(runs: Sequence[LoggedRun]) -> tuple[LoggedRun, ...]:
+        found = []
+        for run in runs:
+            known = run.earlier_ids[place] if len(run.earlier_ids) >= -place else run.run_id
+            ids[known] = run.run_id
+            found.append(replace(run, run_id=known))
+        return tuple(sorted(found, key=lambda run: (run.started, run.run_id)))
+
+    study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
+                    contrasts=renamed(copy.contrasts))  # fmt: skip
+    return _WrittenUp(study, ids) if len(ids) == len(copy.runs) else None
+
+
+class _AsWrittenUp:
+    """A store whose runs go by the ids, and have the pages, that a write-up knows."""
+
+    def __init__(self, store: confirmed.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
+        self._store, self._ids, self._links = store, ids, links
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        found = self._store.histories([self._here(run_id) for run_id in run_ids], metrics)
+        return {run_id: found[self._here(run_id)] for run_id in run_ids}
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        return self._store.predictions(self._here(run_id), split)
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        return self._store.texts(self._here(run_id), split)
+
+    def text(self, run_id: str, path: str) -> str | None:
+        return self._store.text(self._here(run_id), path)
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        if run.run_id in self._ids:  # its page is where it was written up
+            return self._links.get(run.run_id)
+        return self._store.run_url(run)
+
+    def _here(self, run_id: str) -> str:
+        return self._ids.get(run_id, run_id)
+
+
+def _links(folder: Path, uri: str) -> dict[str, str]:
+    """Return run -> its page on the MLflow server that a write-up was made from, as that links to it."""
+    page = folder / "report.html"
+    if not uri.startswith(("http://", "https://")) or not page.is_file():
+        return {}
+    found = re.finditer(re.escape(html.escape(uri.rstrip("/"))) + r"/#/experiments/\w{1,40}/runs/([0-9a-f]{32})\b",
+                        page.read_text(encoding="utf-8", errors="replace"))  # fmt: skip
+    return {match[1]: html.unescape(match[0]) for match in found}
 
 
 def unchecked(found: Mapping[str, Any]) -> str:
@@ -275,15 +364,23 @@ def _changed(was: Sequence[str], now: Sequence[str], line: int) -> str:
             (" ".join(one[a:b]), " ".join(two[c:d]))
             for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes() if kind != "equal"
         ]  # fmt: skip
-        shown = "; ".join(f"{a[:WIDTH] or 'nothing'!r}, but the runs give {b[:WIDTH] or 'nothing'!r}"
+        shown = "; ".join(f"{_quoted(a or 'nothing')}, but the runs give {_quoted(b or 'nothing')}"
                           for a, b in pairs[:SHOWN])  # fmt: skip
+        more = " and more" if len(pairs) > SHOWN else ""
         if pairs:
-            return f"line {line} has {shown}{' and more' if len(pairs) > SHOWN else ''}, in {was[0].strip()[:WIDTH]!r}"
+            return f"line {line} has {shown}{more}, in {_quoted(was[0].strip())}"
+        return f"line {line} has other spaces than the runs give: {_quoted(was[0].strip())}"
     if not was:
-        return f"before line {line} is missing {now[0][:WIDTH]!r}"
+        return f"before line {line} is missing {_quoted(now[0])}"
     if not now:
-        return f"line {line} is not what the runs give: {was[0][:WIDTH]!r}"
-    return f"line {line} has {was[0][:WIDTH]!r}, but the runs give {now[0][:WIDTH]!r}"
+        return f"line {line} is not what the runs give: {_quoted(was[0])}"
+    return f"line {line} has {_quoted(was[0])}, but the runs give {_quoted(now[0])}"
+
+
+def _quoted(text: str) -> str:
+    """Return a piece of a text in quotation marks, short, its spaces plain and nothing in it that steers a terminal."""
+    plain = "".join(character if character.isprintable() else " " for character in text[:WIDTH])
+    return f"'{plain}'"
 
 
 def _on_page(page: str) -> dict[str, list[Shown]]:
