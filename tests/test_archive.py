@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import random
+import re
 import shutil
+import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,15 +21,21 @@ import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.archive.container import Manifest, pack, unpack
 from gru_bench.archive.study import Carried, _read, bring_in, take_out
+from gru_bench.archive.workplace import workplace
+from gru_bench.cli import ended
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.insight import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
-from gru_bench.report import record
+from gru_bench.report import record, verify
+from gru_bench.report.__main__ import app as report_app
+from gru_bench.report.__main__ import choose
 from gru_bench.report.writeup import build
 from gru_bench.results import EpochRecord
 from gru_bench.sweep.spec import load_study
@@ -345,20 +356,71 @@ def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str],
     assert store.texts(study.run.run_id, "test") is None
 
 
-@pytest.mark.parametrize(("example", "experiment", "names"), [
-    ("homework", "sentiment_dataset_train_amazon14", ["homework"]),
-    ("tuned", "movie-reviews", ["bidirectional", "torch", "scratch"]),
-])
-def test_an_example_is_what_its_studies_give(example: str, experiment: str, names: list[str], near: Path) -> None:
-    for name in names:
+@pytest.mark.parametrize(("example", "studies"), [
+    pytest.param("homework", ["homework"], marks=pytest.mark.service),  # its figures take ten seconds
+    ("tuned", ["bidirectional", "torch", "scratch"])])
+def test_an_example_is_verified_by_the_commands_of_readme(
+    example: str, studies: list[str], near: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in studies:
         imported(EXAMPLE / f"{name}.study", near)
-    store, _ = stores(near)
-    found = {study.run.study: study for study in store.studies(experiment)}
-    writeup = build([found[name] for name in names], store, experiment=experiment)
-    kept = json.loads((EXAMPLE / example / "numbers.json").read_text(encoding="utf-8"))["numbers"]
-    ours = writeup.numbers()
-    assert ours.keys() == kept.keys()
-    assert {key: number.text for key, number in ours.items()} == {key: one["text"] for key, one in kept.items()}
+    assert typed(report_app, "--verify", str(EXAMPLE / example)) == 0, capsys.readouterr().out
+    assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", capsys.readouterr().out)
+    for readme in (ROOT / "README.md", ROOT / "reports" / "README.md"):
+        for command_line in (*(f"archive import $E/{name}.study" for name in studies), f"report --verify $E/{example}"):
+            assert f"python -m gru_bench.{command_line}" in readme.read_text()
+
+
+def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:
+    imported(EXAMPLE / "homework.study", near)
+    (study,) = stores(near)[0].studies("sentiment_dataset_train_amazon14")
+    kept = json.loads((EXAMPLE / "homework" / "numbers.json").read_text(encoding="utf-8"))
+    found = verify._written_up(kept["studies"][0]["run"], "homework", [study])
+    assert found is not None
+    view: Any = verify._AsWrittenUp(stores(near)[0], found.ids, {})
+    ours = record.record(build([found.study], view, experiment=kept["experiment"], taken=kept["taken"]))
+    assert ours["numbers"].keys() == kept["numbers"].keys()
+    for part in ("text", "runs"):
+        assert {key: number[part] for key, number in ours["numbers"].items()} == {
+            key: number[part] for key, number in kept["numbers"].items()}
+
+
+def typed(app: typer.Typer, *words: str) -> int:
+    """Run a command in this process; return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gru-bench", *words])
+        return ended(app)
+
+
+def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: LoggedStudy | None = None) -> dict[str, Any]:
+    """Return the record of the write-up of a store's study `quick`, seen under other ids where these are given."""
+    store: Any = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    study = study or next(found for found in store.studies("easy") if found.run.study == "quick")
+    view = verify._AsWrittenUp(store, ids or {}, {})
+    return record.record(build([study], view, experiment="easy", tracking_uri="here"))
+
+
+def test_a_write_up_finds_its_runs_in_imports_and_in_imports_of_imports(far: Path, near: Path) -> None:
+    imported(far / "quick.zip", near)
+    exported(near, near / "again.zip")
+    for name in ("second", "other"):
+        imported(near / "again.zip", near, name)
+    first, second = only_named(far, "quick"), only_named(near, "quick")
+    last = only_named(near, "second")
+    assert last.run.earlier_ids == (first.run.run_id, second.run.run_id)
+    assert second.run.earlier_ids == (first.run.run_id,)
+    here = stores(near)[0].studies("easy")
+    for where, study in ((far, first), (near, second)):
+        found = verify._written_up(study.run.run_id, "quick", here)
+        assert found is not None
+        assert recorded(near, ids=found.ids, study=found.study) == recorded(where, study=study)
+    assert verify._written_up(second.run.run_id, "quick", here).ids == {}  # itself, not its copies
+    assert verify._written_up("0" * 32, "quick", here) is None
+
+
+def only_named(directory: Path, name: str) -> LoggedStudy:
+    (study,) = [study for study in stores(directory)[0].studies("easy") if study.run.study == name]
+    return study
 
 
 def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
@@ -480,4 +542,281 @@ def test_the_command_says_what_it_carries(far: Path, near: Path) -> None:
     assert "an archive must be whole, but damaged.zip is not: its member 'runs.json' is damaged" in bad.stderr
     assert "Traceback" not in bad.stderr
     assert not (near / "optuna.journal").exists()
-    assert not list(near.glob(".export*"))
+    assert not list(near.glob(".*export*"))
+
+
+SECRET = "a key that is nobody's business"
+
+
+def secret(directory: Path) -> Path:
+    """A folder that no archive has to do with."""
+    (directory / "secret").mkdir()
+    (directory / "secret" / "id_rsa").write_text(SECRET)
+    return directory / "secret"
+
+
+def changed(far: Path, directory: Path, change: Callable[[dict[str, Any]], object], name: str = "runs.json") -> Path:
+    """Return an archive, sealed, whose JSON is another."""
+    folder = directory / "changed"
+    shutil.copytree(far / "quick.files", folder)
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    pack(directory / "changed.zip", folder, {})
+    return directory / "changed.zip"
+
+
+def nothing_came_in(directory: Path) -> bool:
+    store, storage = stores(directory)
+    return not optuna.get_all_study_names(storage) and not store._client.search_runs(
+        [found.experiment_id for found in store._client.search_experiments()])
+
+
+@pytest.mark.parametrize("run_id", ["SECRET", "../../secret", "..", ".", "", "/", "a/b", "x\0", "f" * 300, "F" * 32,
+                                    "0" * 31])
+def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: str) -> None:
+    lie = str(secret(near)) if run_id == "SECRET" else run_id
+    folder = near / "changed"
+    shutil.copytree(far / "quick.files", folder)
+    content = json.loads((folder / "runs.json").read_text())
+    shutil.rmtree(folder / "artifacts" / content["runs"][1]["run_id"])
+    content["runs"][1]["run_id"] = lie
+    (folder / "runs.json").write_text(json.dumps(content))
+    pack(near / "changed.zip", folder, {})
+    with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id has not"):
+        imported(near / "changed.zip", near)
+    assert nothing_came_in(near)
+    assert SECRET not in "".join(path.read_text() for path in near.rglob("mlartifacts/**/id_rsa"))
+    with pytest.raises(DataError, match="must lie in its own folder"):
+        tracking.inside(near / "files", "../secret")
+
+
+@pytest.mark.parametrize(("name", "change", "text"), [
+    ("runs.json", lambda found: found["runs"][5]["tags"].update({"gru_bench.seed": "zzz"}),
+     r"runs\.5 has not .*its tag gru_bench\.seed must not be 'zzz'"),
+    ("runs.json", lambda found: found["runs"][0].update(started=10**18), r"runs\.0\.started has not"),
+    ("runs.json", lambda found: found["runs"][0].update(started=-1), r"runs\.0\.started has not"),
+    ("runs.json", lambda found: found["runs"][0].update(ended=10**18), r"runs\.0\.ended has not"),
+    ("runs.json", lambda found: found["runs"][2]["tags"].update({"../x": "y"}), r"runs\.2\.tags"),
+    ("runs.json", lambda found: found["runs"][2]["params"].update({"x": "y\0"}), r"runs\.2\.params\.x has not"),
+    ("runs.json", lambda found: found.update(study="a\x1b[2J"), "study has not .*no control characters"),
+    ("runs.json", lambda found: found.update(experiment=" "), "experiment has not"),
+    ("runs.json", lambda found: found["metrics"].append("/etc/passwd"), "MLflow takes no such name"),
+    ("searches.json", lambda found: found["searches"][0].update(model="a/b"), r"searches\.0\.model has not"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0]["system"].update(fixed_params="x"),
+     "trial 0 of torch: fixed_params"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0]["user"].update(retry_of=[1]),
+     "trial 0 of torch: retry_of"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][1]["user"].update(retry_of=1),
+     "trial 1 of torch: it follows a trial that is not before it"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0].update(ended="0001-01-01T00:00:00"),
+     "between the years 1971 and 9998"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0].update(started="2025-01-01T00:00:00+01:00"),
+     "without a zone"),
+    ("searches.json", lambda found: found["searches"][0]["user"].update({"start 1": {}}), "'start 1' of torch: owner"),
+    ("searches.json", lambda found: found["searches"][0]["user"].update({"claim confirm 1": {"state": "x"}}),
+     "'claim confirm 1' of torch: "),
+    ("searches.json", lambda found: found["searches"][0]["user"].update(identity="x"), "the search of torch: identity"),
+])
+def test_a_field_of_another_form_is_refused_by_name(
+    far: Path, near: Path, name: str, change: Callable[[dict[str, Any]], object], text: str
+) -> None:
+    with pytest.raises(DataError, match=text):
+        imported(changed(far, near, change, name), near)
+    assert nothing_came_in(near)
+
+
+ODD: list[Any] = [None, True, 0, -1, 2**63, 10**18, -10**17, 10**40, 1.5, 1e308, float("nan"), "", " ", "..", "/",
+                  "../..", "x\0y", "\x1b[2J", "\u202eabc", "zzz", "9" * 5000, "A" * 300, "0" * 32, "1", "true",
+                  "RUNNING", "0001-01-01T00:00:00", "9999-12-31T23:59:59", [], {}, [1], [[]], {"a": 1},
+                  {"fixed_params": "x"}]
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of all parts of a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, part in inner for place in fields(part, (*path, key)))]
+
+
+def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
+    """Return an archive, sealed, in which a field of one of its files is another."""
+    folder = directory / "mutated"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(far / "quick.files", folder)
+    names = ["runs.json", "searches.json", *sorted(
+        path.relative_to(folder).as_posix() for path in (folder / "artifacts").rglob("*.json"))]
+    path = folder / chance.choices(names, [6, 6, *[1] * (len(names) - 2)])[0]
+    content = json.loads(path.read_text())
+    kinds: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for place in fields(content)[1:]:  # a kind of field first: there are many of some
+        kinds.setdefault(tuple("*" if isinstance(key, int) else key for key in place), []).append(place)
+    *above, last = chance.choice(kinds[chance.choice(sorted(kinds))])
+    holder = content
+    for key in above:
+        holder = holder[key]
+    if chance.random() < 0.8:
+        holder[last] = chance.choice(ODD)
+    else:
+        del holder[last]
+    path.write_text(json.dumps(content))
+    pack(directory / "mutated.zip", folder, {})
+    return directory / "mutated.zip"
+
+
+def test_archives_with_a_field_changed_are_refused_or_can_be_read(far: Path, near: Path) -> None:
+    """Whatever comes in, a write-up of every study can be made, or says in a sentence why not."""
+    outside = secret(near)
+    came_in, refused = set(), []
+    for number in range(25):
+        file = mutated(far, near, random.Random(f"archives {number}"))
+        try:
+            came_in.add(imported(file, near, f"study {number}").study)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 8
+    assert max(map(len, refused)) < 1000
+    assert len(came_in) > 4
+    store = Store(f"sqlite:///{near / 'mlflow.db'}", create=False)
+    held = {study.run.study for place in store.experiments() for study in store.studies(place)}
+    assert held == came_in
+    assert not store.odd
+    for name in came_in:
+        with suppress(RunError):
+            choice = choose(store, None, [name])
+            build(choice.studies, store, experiment=choice.experiment)
+    assert [path.name for path in outside.iterdir()] == ["id_rsa"]
+    assert not list(near.rglob("mlartifacts/**/id_rsa"))
+
+
+def table(rows: int, *, step: int = 1, run: list[int] | None = None) -> pa.Table:
+    return pa.table({
+        "run": pa.array(run or [0] * rows, pa.int32()), "key": pa.array([0] * rows, pa.int32()),
+        "value": pa.array([0.5] * rows, pa.float64()), "step": pa.array([step] * rows, pa.int64()),
+        "timestamp": pa.array([1] * rows, pa.int64())})
+
+
+@pytest.mark.parametrize(("values", "text"), [
+    (table(3, run=[1, 0, 0]), "must name runs in their order"),
+    (table(3, run=[0, 9, 9]), "name runs that it has, in their order"),
+    (table(3, step=2**62), "have a step from"),
+])
+def test_values_of_metrics_stand_in_the_order_of_runs(far: Path, tmp_path: Path, values: pa.Table, text: str) -> None:
+    shutil.copytree(far / "quick.files", tmp_path / "files")
+    pq.write_table(values, tmp_path / "files" / "metrics.parquet")
+    with pytest.raises(DataError, match=text):
+        _read(tmp_path / "files", files(far)[1])
+
+
+def test_millions_of_values_in_a_small_file_are_refused_at_once(far: Path, tmp_path: Path) -> None:
+    shutil.copytree(far / "quick.files", tmp_path / "files")
+    path = tmp_path / "files" / "metrics.parquet"
+    schema, piece = table(1).schema, table(1_000_000)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for _ in range(6):
+            writer.write_table(piece)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DataError, match="at most 5,000,000 values, but holds more than that"):
+        _read(tmp_path / "files", files(far)[1])
+
+
+@pytest.fixture
+def own(far: Path, tmp_path: Path, empty_database: Path) -> Path:
+    """A machine of its own with the study, to damage."""
+    shutil.copy(empty_database, tmp_path)
+    fill(tmp_path)
+    return tmp_path
+
+
+def artifact(directory: Path, run_id: str, path: str) -> Path:
+    folder = stores(directory)[0]._local_artifacts(run_id)
+    assert folder is not None
+    return folder / path
+
+
+def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -> None:
+    store, _ = stores(own)
+    run = only(own).confirms[1]
+    path = artifact(own, run.run_id, "predictions/test.parquet")
+    kept = path.read_bytes()
+    for content in (b"PAR1 nothing", b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        state = "has no predictions/test" if content is None else (
+            "must hold predictions/test.parquet as it was logged, but it cannot be read")
+        (own / "out").mkdir()
+        with pytest.raises(RunError, match=f"the run {run.run_id} {state}"):
+            take_out(*stores(own), "quick", own / "out", experiment=None, texts=True)
+        shutil.rmtree(own / "out")
+        with pytest.raises(RunError, match=f"the run {run.run_id} must hold "):
+            store.predictions(run.run_id, "test")
+        found = build([only(own)], store, experiment="easy")
+        assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.missing)
+        assert found.rows[0].seeds.value == 2
+    path.write_bytes(kept)
+    study = artifact(own, only(own).run.run_id, "study.json")
+    for text in ("{", "[1]", '{"name": 1}', "\xff"):
+        study.write_text(text, encoding="latin-1")
+        for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
+                      lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
+                      lambda: exported(own, own / "damaged.zip")):
+            with pytest.raises(RunError, match=r"the run [0-9a-f]{32} must hold study\.json as it was logged, but it "
+                                               "cannot be read .*start its study again"):
+                doing()
+        shutil.rmtree(own / "damaged.files")
+
+
+def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, _ = stores(own)
+    odd, late = only(own).confirms[:2]
+    store._client.set_tag(odd.run_id, "gru_bench.seed", "zzz")
+    store._client.set_tag(late.run_id, "gru_bench.seed", "9" * 5000)
+    store = Store(f"sqlite:///{own / 'mlflow.db'}", create=False)
+    (study,) = store.studies("easy")
+    assert len(study.confirms) == 1
+    assert store.odd == {run_id: f"the run {run_id} is left out: its tag gru_bench.seed must be a whole number, but is "
+                                 f"{shown!r}" for run_id, shown in ((odd.run_id, "zzz"), (late.run_id, "9" * 40))}
+    with sqlite3.connect(own / "mlflow.db") as database:
+        database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, study.confirms[0].run_id))
+    database.close()
+    assert typed(report_app, "--out", str(own / "page")) == 1
+    shown = capsys.readouterr()
+    assert f"the run {study.confirms[0].run_id} is left out: its start must lie between the years" in shown.out
+    assert "needs a study with a complete confirm run" in shown.err
+
+
+def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
+    far: Path, near: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(far)
+    words = ["export", "--study", "quick", str(near / "q.study")]
+    assert typed(archive_app, *words) == 0
+    assert re.search(r"  \d+ bytes of these are the models' weights: --no-weights leaves them out",
+                     capsys.readouterr().out)
+    (near / "q.study").write_text("mine")
+    assert typed(archive_app, *words) == 2
+    assert re.search(r"replaces no file unless it is told to, but .*q\.study' exists: name another, or add --force",
+                     capsys.readouterr().err)
+    assert (near / "q.study").read_text() == "mine"
+    assert typed(archive_app, *words, "--force", "--no-weights") == 0
+    assert "weights" not in capsys.readouterr().out
+    monkeypatch.chdir(near)
+    assert typed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #") == 0
+    assert "python -m gru_bench.report --study 'x; touch pwned #'" in capsys.readouterr().out
+    assert typed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J") == 2
+    assert "a name must have 1 to 250 characters and no control characters" in capsys.readouterr().err
+
+
+def test_what_a_killed_export_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    with workplace(tmp_path, ".gru-bench-export-") as busy:
+        (busy / "review").write_text("mine")
+        pid = os.fork()
+        if not pid:  # one that is killed
+            place = workplace(tmp_path, ".gru-bench-export-")
+            (place.__enter__() / "review").write_text("private")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        (tmp_path / ".gru-bench-export-mine").mkdir()
+        (left,) = set(tmp_path.glob(".gru-bench-export-????????")) - {busy.parent}
+        with workplace(tmp_path, ".gru-bench-export-"):
+            assert not left.exists()
+            assert (busy / "review").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [".gru-bench-export-mine"]

@@ -145,6 +145,24 @@ def test_a_name_that_leaves_the_folder_is_refused(place: Path, name: str) -> Non
     assert "has no name for a file below a folder" in refusal(crafted([(name, b"x")]), place)
 
 
+@pytest.mark.parametrize("name", [
+    "CON", "a/aux.txt", "nul.tar.gz", "com1", "LPT9.x", "runs.json.", "a /b", "Com¹", "CONIN$", "con .txt"])
+def test_a_name_that_some_systems_do_not_take_is_refused(place: Path, name: str) -> None:
+    assert "has a name that not every system takes" in refusal(crafted([(name, b"x")]), place)
+
+
+def test_a_name_that_begins_like_a_device_is_none(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "a.zip").write_bytes(crafted([("console.txt", b"x")]))
+    with pytest.raises(DataError, match="the bytes between its members"):  # crafted files have no seal
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("version", [-1, 0, "1", True, 1.0])
+def test_a_version_that_never_was_is_refused(place: Path, version: object) -> None:
+    assert "manifest.json is damaged" in refusal(crafted([("runs.json", b"{}")], {"version": version}), place)
+
+
 def test_names_that_cannot_stand_side_by_side_are_refused(place: Path) -> None:
     assert "differs from another in case alone" in refusal(crafted([("A/b", b""), ("a/B", b"")]), place)
     assert "is both a file and a folder" in refusal(crafted([("a", b""), ("a/b", b"")]), place)

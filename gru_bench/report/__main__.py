@@ -82,11 +82,15 @@ def report(
     from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
-    choice = choose(store, experiment, study or [])
     console = cli.out()
+    try:
+        choice = choose(store, experiment, study or [])
+    finally:
+        for remark in store.odd.values():
+            console.print(remark, markup=False)
     unfed = [f"{found}: not in this write-up until a sweep that runs here, or python -m gru_bench.tracking, has fed "
              "them" for found in waiting(store.home, store.uri)]
-    for remark in (*choice.remarks, *store.odd.values(), *unfed):
+    for remark in (*choice.remarks, *unfed):
         console.print(remark, markup=False)
     whole = writeup.build(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
@@ -164,7 +168,8 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
             remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
         chosen.append(best)
     if not chosen:
-        raise _nothing(f"the experiment {place} has none")
+        damaged = [study.damaged for study in found if study.damaged]
+        raise RunError(damaged[0]) if damaged else _nothing(f"the experiment {place} has none")
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
