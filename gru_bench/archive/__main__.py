@@ -75,8 +75,8 @@ def bring_in(
     storage: Storage = None,
     tracking_uri: cli.TrackingUri = None,
     most_values: Annotated[int | None, typer.Option(
-        min=1, help="Values of metrics that are taken at most: MLflow takes a minute for a million.",
-        show_default="5,000,000")] = None,
+        min=1, help="Values of metrics that are taken at most: MLflow takes about two minutes for a million.",
+        show_default="2,000,000")] = None,
 ) -> None:
     """Bring a study in from a file: all of it, or nothing.
 

@@ -42,8 +42,8 @@ TEXTS = "texts/"
 """Artifacts that hold reviews."""
 WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
-MOST_VALUES = 5_000_000
-"""Values of metrics in one archive, unless more are asked for: MLflow takes minutes for so many."""
+MOST_VALUES = 2_000_000
+"""Values of metrics in one archive, unless more are asked for: MLflow takes minutes for so many, a run has hundreds."""
 MOST_JSON_BYTES = 256 << 20
 """Of `runs.json` and `searches.json` each: a run takes about 3,500."""
 _READ: Mapping[str, Callable[[bytes], object]] = {

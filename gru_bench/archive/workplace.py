@@ -6,6 +6,7 @@ command that works in the same place. A lock tells a folder in use from one that
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,12 +47,18 @@ def workplace(place: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _user() -> int:
+    """Return the id of this process's user; 0, as files have it, where there are none."""
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
 def _remove(folder: Path) -> None:
     """Remove a folder that no command works in."""
     try:
-        if folder.is_symlink() or not (folder / LOCK).is_file():
+        lock = folder / LOCK
+        if folder.is_symlink() or lock.is_symlink() or not lock.is_file() or folder.stat().st_uid != _user():
             return
-        with FileLock(folder / LOCK, timeout=0):
+        with FileLock(lock, timeout=0):
             shutil.rmtree(folder / FILES, ignore_errors=True)
         shutil.rmtree(folder)
     except (Timeout, OSError, NotImplementedError):  # in use, or another user's
