@@ -328,6 +328,7 @@ def test_an_import_that_breaks_off_leaves_nothing(
         with pytest.raises(RunError, match=r"'quick' must be imported whole before it goes on.*import it again"):
             Search(load_study(str(near / "quick.toml")), "torch", stores(near)[1], "abc")
     if how == "fails":
+        assert not list(near.glob("mlartifacts/*"))
         assert not optuna.get_all_study_names(stores(near)[1])
         assert not stores(near)[0].runs("easy")
     imported(far / "quick.zip", near)
@@ -617,6 +618,10 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     ("searches.json", lambda found: found["searches"][0]["user"].update({"claim confirm 1": {"state": "x"}}),
      "'claim confirm 1' of torch: "),
     ("searches.json", lambda found: found["searches"][0]["user"].update(identity="x"), "the search of torch: identity"),
+    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data={}),
+     r"the search of torch: identity\.data"),
+    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data="def"),
+     "runs and searches of different data"),
 ])
 def test_a_field_of_another_form_is_refused_by_name(
     far: Path, near: Path, name: str, change: Callable[[dict[str, Any]], object], text: str

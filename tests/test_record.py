@@ -329,6 +329,66 @@ def test_a_run_that_is_gone(original, folder):
     assert any(line.startswith("report.html: scratch-scratch.seeds is 5, but the runs give 4") for line in lines)
 
 
+def imported(store, *earlier: int, name: str | None = None):
+    """Return a store that holds the studies under ids of its own, having come there through others."""
+    def moved(run, place):
+        return f"{int(run.run_id, 16) ^ (place + 1) << 120:032x}" if place >= 0 else run.run_id
+
+    def here(run):
+        ids = " ".join(moved(run, place) for place in earlier)
+        study = name if name and run.study == "scratch" else run.study
+        return replace(run, run_id=moved(run, 7), study=study, tags={**run.tags, "gru_bench.earlier_ids": ids})
+
+    ids = {run.run_id: moved(run, 7) for run in store.runs("movie-reviews")}
+    studies = [replace(study, run=here(study.run), trials=tuple(map(here, study.trials)),
+                       confirms=tuple(map(here, study.confirms)), contrasts=tuple(map(here, study.contrasts)))
+               for study in store.by_experiment["movie-reviews"]]  # fmt: skip
+    return replace(
+        store, by_experiment={"movie-reviews": studies}, url=None,
+        metrics={ids[run]: found for run, found in store.metrics.items()},
+        kept={(ids[run], split): found for (run, split), found in store.kept.items()})  # fmt: skip
+
+
+@pytest.mark.parametrize("url", [None, "http://host:5000"])
+def test_a_write_up_is_verified_against_imported_runs(original, tmp_path, url):
+    def ordered(runs):  # as a database gives them
+        return tuple(sorted(runs, key=lambda run: (run.started, run.run_id)))
+
+    store = replace(original[0], url=url, by_experiment={"movie-reviews": [
+        replace(study, trials=ordered(study.trials), confirms=ordered(study.confirms))
+        for study in original[0].by_experiment["movie-reviews"]]})  # fmt: skip
+    whole = build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews",
+                  tracking_uri=url or store.uri)  # fmt: skip
+    render.write(whole, tmp_path)
+    record.write(whole, tmp_path)
+    assert (url or "http://host") in (tmp_path / "report.html").read_text() or url is None
+    assert told(imported(store, -1), tmp_path) == []
+    assert told(imported(store, -1, 2, 3), tmp_path) == []  # through two more stores
+    elsewhere = told(imported(store, 2), tmp_path)
+    assert elsewhere[0] == f"the run {whole.studies[0].run_id} of the study scratch is gone"
+    assert any("scratch is gone" in line or "torch is gone" in line for line in elsewhere)
+    both = imported(store, -1)
+    both.by_experiment["movie-reviews"] = [*both.by_experiment["movie-reviews"], *store.by_experiment["movie-reviews"]]
+    both = replace(both, url=url, metrics={**both.metrics, **store.metrics}, kept={**both.kept, **store.kept})
+    assert told(both, tmp_path) == []  # the runs themselves are there beside their copies
+    change(tmp_path / "numbers.json", f'"value": {whole.rows[0].accuracy.value!r}', '"value": 0.99')
+    assert len(told(imported(store, -1), tmp_path)) == 1
+
+
+def test_two_runs_that_claim_one_earlier_id_are_no_copy(original, folder):
+    store = imported(original[0], -1)
+    study, *others = store.by_experiment["movie-reviews"]
+    twin = tuple(replace(run, tags=study.confirms[0].tags) for run in study.confirms)
+    store.by_experiment["movie-reviews"] = [replace(study, confirms=twin), *others]
+    assert "of the study scratch is gone" in told(store, folder)[0]
+
+
+def test_what_differs_is_shown_in_plain_characters():
+    assert verify._changed(["a\u00a0b 1\u202f% \x1b[2J x"], ["a b 1 % z"], 3) == (
+        "line 3 has ' [2J x', but the runs give 'z', in 'a b 1 %  [2J x'")
+    assert verify._changed(["12\u00a0%"], ["12 %"], 4) == "line 4 has other spaces than the runs give: '12 %'"
+
+
 def test_a_study_and_an_experiment_that_are_gone(original, folder):
     store, _, _ = original
     study, *others = store.by_experiment["movie-reviews"]

@@ -294,6 +294,9 @@ def _read(
         wrong = f"{strange[0]!r}, which belongs to none of its runs"
     elif (refused := searching.wrong_trial(copies)):
         wrong = refused
+    elif {copy.user.get("identity", {}).get("data", "") for copy in copies} != {
+            found.runs[0].tags.get("gru_bench.data_fingerprint", "")}:
+        wrong = "runs and searches of different data"
     if wrong:
         raise DataError(f"an archive must hold one study whole, but this one has {wrong}{AGAIN}")
     return found, copies, _count_metrics(folder / METRICS, len(ids), len(found.metrics), most_values)

@@ -7,6 +7,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -175,17 +176,23 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
 
 def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
     """Disclose a confirm set that has grown since the study began: its size is part of the design."""
-    planned = study.run.params.get("confirm", "")
+    planned = _planned(study)
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
-    if not planned.isdigit() or now <= int(planned):
+    if planned is None or now <= planned:
         return []
     return [(
         f"The confirm set of {name} was extended: the study began with ",
-        Number(f"{key}.planned", int(planned), "count", (study.run.run_id,)), " seeds for each model and now has ",
+        Number(f"{key}.planned", planned, "count", (study.run.run_id,)), " seeds for each model and now has ",
         Number(f"{key}.now", now, "count", (study.run.run_id,)), ". Where seeds are added after a look at the "
         "result, its intervals are too narrow and its verdicts too bold; a new confirm set has neither fault.",
     )]  # fmt: skip
+
+
+def _planned(study: LoggedStudy) -> int | None:
+    """Return how many confirm seeds a study began with; None where it does not tell."""
+    text = study.run.params.get("confirm", "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _chosen(
@@ -220,11 +227,11 @@ def _chosen(
         count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
         said.append((f"{label}: ", count, " planned seeds without a run: "
                      f"{', '.join(map(str, absent))}."))  # fmt: skip
-    asked = study.run.params.get("confirm", "")
-    if study.summary is None and asked.isdigit() and (left := int(asked) - len(kept)) > 0:
+    asked = _planned(study)
+    if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
         own = (study.run.run_id,)
         said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
-                     Number(f"{key}.planned-seeds", int(asked), "count", own), " planned confirm seeds "
+                     Number(f"{key}.planned-seeds", asked, "count", own), " planned confirm seeds "
                      f"{'has' if left == 1 else 'have'} no complete run yet."))  # fmt: skip
     return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said
 

@@ -121,8 +121,8 @@ def _kept_accuracy(run: LoggedRun, histories: Histories) -> float | None:
     """Return the validation accuracy of the weights a run kept."""
     if "kept/accuracy" in run.metrics:
         return run.metrics["kept/accuracy"]
-    by_epoch = dict(histories.get(run.run_id, {}).get("val/accuracy", ()))
-    return by_epoch.get(int(run.metrics.get("train/best_epoch", 0)))
+    by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get("val/accuracy", ())}
+    return by_epoch.get(run.metrics.get("train/best_epoch", 0.0))
 
 
 def _range_text(range_: Mapping[str, Any]) -> str:

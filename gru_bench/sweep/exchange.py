@@ -81,8 +81,12 @@ class _Start(_Open):
     ended: bool
 
 
+class _Identity(_Open):
+    data: Text = ""
+
+
 class _Study(_Open):
-    identity: dict[Text, Any] = {}
+    identity: _Identity = _Identity()
     starts: Count = 0
     importing: Text | None = None
 
