@@ -425,6 +425,19 @@ def test_the_command(original, folder, monkeypatch, capsys):
     assert "error: a write-up must say what MLflow holds, but" in shown.err
 
 
+def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsys, empty_database):
+    change(folder / "numbers.json", '"tracking_uri": "sqlite:///mlflow.db"',
+           '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
+    assert ended(app) == 1
+    assert "the runs must be in /home/nobody/mlflow.db, but there is no such file" in capsys.readouterr().err
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    assert ended(app) == 1
+    shown = capsys.readouterr()
+    assert "was made from /home/nobody/mlflow.db, which is not on this machine: mlflow.db in this dir" in shown.out
+    assert "the experiment is gone" in shown.out
+
+
 def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
     shutil.copy(empty_database, tmp_path / "runs.db")
     writer = gru_bench.tracking.Store(f"sqlite:///{tmp_path / 'runs.db'}")

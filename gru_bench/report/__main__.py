@@ -194,11 +194,18 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     """
     from gru_bench.report import record, verify
     from gru_bench.tracking import Store
+    from gru_bench.tracking.client import DEFAULT_DATABASE, sqlite_path
 
     found = record.read(folder)
-    store = Store(tracking_uri or found["tracking_uri"] or None, create=False)
-    told = verify.differences(folder, found, store)
     console = cli.out()
+    uri = tracking_uri or found["tracking_uri"] or None
+    file = sqlite_path(uri or "")
+    if tracking_uri is None and file is not None and not file.exists() and Path(DEFAULT_DATABASE).exists():
+        console.print(f"{folder} was made from {file}, which is not on this machine: {DEFAULT_DATABASE} in this "
+                      "directory is asked instead", markup=False, soft_wrap=True)
+        uri = None
+    store = Store(uri, create=False)
+    told = verify.differences(folder, found, store)
     for line in told:
         console.print(line, markup=False, soft_wrap=True)
     if remark := verify.unchecked(found):
