@@ -731,3 +731,12 @@ def test_tuned_settings_are_shown_as_they_ran(three):
         "learning rate": BEST["training.lr"], "hidden size": 250, "readout": "meanmax", "dropout": 0.31,
     }  # fmt: skip
 
+
+def test_a_logged_value_that_is_not_a_number_is_shown_as_missing():
+    store, studies = three_models(test_set=TestSet.draw(200))
+    odd = {"model/parameters": float("nan"), "train/best_epoch": float("nan")}
+    studies = [replace(study, confirms=tuple(
+        replace(run, metrics={key: value for key, value in (run.metrics | odd).items() if key != "kept/accuracy"})
+        for run in study.confirms)) for study in studies]
+    found = build(studies, store).numbers()
+    assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}

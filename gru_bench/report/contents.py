@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gru_bench.report.numbers import Number, Sentence, numbers_in
+from gru_bench.report.numbers import MISSING, Number, Sentence, numbers_in
 from gru_bench.report.section import Section
 from gru_bench.results import DataSummary
 
@@ -384,6 +384,6 @@ class Writeup:
         found: dict[str, Number] = {}
         for number in numbers_in(self):
             known = found.setdefault(number.key, number)
-            if known.text != number.text or known.value != number.value:
+            if known.text != number.text or (known.text != MISSING and known.value != number.value):
                 raise AssertionError(f"two numbers share the key {number.key}: {known} and {number}")
         return found
