@@ -788,6 +788,15 @@ def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.Cap
     assert "needs a study with a complete confirm run" in shown.err
 
 
+def test_an_infinite_value_is_read_as_it_was_logged(own: Path) -> None:
+    store, _ = stores(own)
+    run = only(own).confirms[0]
+    for value in (float("inf"), float("-inf")):
+        store._client.log_metric(run.run_id, "time/train_seconds", value, step=int(value > 0))
+        assert only(own).confirms[0].metrics["time/train_seconds"] == float("inf")
+    assert "—" in {number.text for number in build([only(own)], store, experiment="easy").numbers().values()}
+
+
 def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
     far: Path, near: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

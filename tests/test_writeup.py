@@ -732,9 +732,10 @@ def test_tuned_settings_are_shown_as_they_ran(three):
     }  # fmt: skip
 
 
-def test_a_logged_value_that_is_not_a_number_is_shown_as_missing():
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value):
     store, studies = three_models(test_set=TestSet.draw(200))
-    odd = {"model/parameters": float("nan"), "train/best_epoch": float("nan")}
+    odd = {"model/parameters": value, "train/best_epoch": value, "time/train_seconds": value}
     studies = [replace(study, confirms=tuple(
         replace(run, metrics={key: value for key, value in (run.metrics | odd).items() if key != "kept/accuracy"})
         for run in study.confirms)) for study in studies]

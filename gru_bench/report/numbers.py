@@ -21,6 +21,7 @@ MINUS = "−"
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
 MISSING = "—"
+LARGEST = 1e308
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def in_text(sentence: Sentence) -> str:
 
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
     """Return a value as text; negative numbers carry a true minus sign."""
-    if value is None or not math.isfinite(value):
+    # MLflow keeps what is infinite as the largest number there is, which cannot be rounded.
+    if value is None or not math.isfinite(value) or abs(value) >= LARGEST:
         return MISSING
     match kind:
         case "percent":

@@ -6,8 +6,10 @@ runs.
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -418,7 +420,9 @@ def _logged(
         study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),
         engine=tags.get("gru_bench.engine", ""), seed=int(seed) if seed else None, status=status,
         complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
-        params=dict(params), metrics=dict(metrics), tags=dict(tags), started=(start_ms or 0) / 1000)
+        params=dict(params), metrics={
+            key: math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value  # as it was logged
+            for key, value in metrics.items()}, tags=dict(tags), started=(start_ms or 0) / 1000)
 
 
 def _local_path(uri: str) -> Path | None:
