@@ -28,11 +28,12 @@ from gru_bench.results import (
     TracePoint,
     TrialSummary,
 )
-from gru_bench.tracking import Store
+from gru_bench.tracking import Reader, Store
 from gru_bench.tracking.reading import _local_path
 from gru_bench.tracking.spool import FOLDER, Beginning, Operation, Spool, new_run
 
 from .conftest import command
+from .report_fakes import logged
 
 
 def predictions(count: int = 4) -> Predictions:
@@ -344,3 +345,8 @@ def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path:
     with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/spool for sqlite:.*mlflow\.db, which "
                                        r"is not there yet: the same .* again writes them, and so does python -m"):
         Store(create=False)
+
+
+def test_a_link_to_a_run_holds_no_password() -> None:
+    link = Reader("https://ada:secret@example.org/mlflow/").run_url(logged("1" * 32))
+    assert link == f"https://example.org/mlflow/#/experiments/1/runs/{'1' * 32}"

@@ -369,10 +369,11 @@ class Reader:
             raise damaged(run_id, path, error) from error
 
     def run_url(self, run: LoggedRun) -> str | None:
-        """Return the page of a run where the store is a server, else None."""
+        """Return the page of a run where the store is a server, else None; no name and password, which are not its own.
+        """
         if not self.uri.startswith(("http://", "https://")):
             return None
-        return f"{self.uri.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+        return f"{re.sub('://[^/]*@', '://', self.uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
         if not run.complete:
