@@ -5,6 +5,8 @@
 | a row: a line, a row of a table, a review of a pickle | 4 million characters |
 | a file | 250 MB of memory, or 100 times its own size, whichever is more |
 | a word vector | 100,000 numbers |
+| a table that a run keeps | 256 MB of memory, or 64 times its own size, whichever is more |
+| an archive of a study | 2 million values of metrics; 256 MB for each of its lists |
 
 Ordinary data stays far below: ten million reviews of 1,000 characters take 11 GB of memory, while their file of 10 GB
 may take 1,000 GB, and gzipped to 3 GB it may take 300 GB. What is counted is the characters of what is read and 100
@@ -35,7 +37,7 @@ ROW_COST = 100
 """Bytes that a row or a line counts beside its characters."""
 
 _SETTING = "GRU_BENCH_LIMITS"
-_MORE = f"{_SETTING}=10 in the environment allows ten times as much"
+MORE = f"{_SETTING}=10 in the environment allows ten times as much"
 
 
 def factor() -> float:
@@ -82,12 +84,12 @@ class Budget:
         self.left -= size
         if self.left < 0:
             raise DataError(f"{self._path} must not unpack to more than {self._most / 1e6:,.0f} MB (250 MB, or "
-                            f"{GROWTH} times its size), but it does: check where it comes from; {_MORE}")
+                            f"{GROWTH} times its size), but it does: check where it comes from; {MORE}")
 
     def row_too_long(self, where: str) -> DataError:
         """Return the error for a row with too many characters; `where` names it."""
         return DataError(f"{self._path} must have rows of at most {self.row:,} characters, but {where} has more: look "
-                         f"for a quote or a line break that is missing there; {_MORE}")
+                         f"for a quote or a line break that is missing there; {MORE}")
 
 
 @contextmanager

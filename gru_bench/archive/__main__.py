@@ -74,9 +74,6 @@ def bring_in(
                                                    show_default="its own")] = None,
     storage: Storage = None,
     tracking_uri: cli.TrackingUri = None,
-    most_values: Annotated[int | None, typer.Option(
-        min=1, help="Values of metrics that are taken at most: MLflow takes about two minutes for a million.",
-        show_default="2,000,000")] = None,
 ) -> None:
     """Bring a study in from a file: all of it, or nothing.
 
@@ -84,7 +81,7 @@ def bring_in(
     python -m gru_bench.report --verify FOLDER.
     """
     from gru_bench.archive.container import unpack
-    from gru_bench.archive.study import MOST_VALUES, bring_in
+    from gru_bench.archive.study import bring_in
     from gru_bench.sweep.storage import open_storage, told
     from gru_bench.tracking import Store
 
@@ -94,7 +91,7 @@ def bring_in(
             manifest = unpack(file, folder)
         with console.status("writing the runs"), told(storage):
             carried = bring_in(folder, manifest.sizes, manifest.content, Store(tracking_uri),
-                               open_storage(storage), study_name, most_values or MOST_VALUES)
+                               open_storage(storage), study_name)
     what = f"study {carried.study} of {carried.experiment}"
     for remark in carried.remarks:
         console.print(f"note: {remark}", markup=False)

@@ -25,6 +25,7 @@ from typing import Annotated, Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, Field
 
 from gru_bench.errors import DataError, UsageError
+from gru_bench.limits import MORE, factor
 
 KIND = "gru-bench archive"
 VERSION = 1
@@ -171,9 +172,8 @@ def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> Manifest:
     if MANIFEST not in entries:
         raise _damaged(path, f"its member {MANIFEST} is missing")
-    if entries[MANIFEST].file_size > MOST_MANIFEST_BYTES:
-        raise _damaged(path, f"its {MANIFEST} claims {entries[MANIFEST].file_size:,} bytes, more than "
-                             f"{MOST_MANIFEST_BYTES:,}")
+    if entries[MANIFEST].file_size > (most := int(MOST_MANIFEST_BYTES * factor())):
+        raise _damaged(path, f"its {MANIFEST} claims {entries[MANIFEST].file_size:,} bytes, more than {most:,}; {MORE}")
     with _told(path, f"its member {MANIFEST} is damaged"):
         text = archive.read(entries[MANIFEST])
         found = _File.model_validate_json(text)

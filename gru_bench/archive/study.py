@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.insight import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
+from gru_bench.limits import MORE, factor
 from gru_bench.results import BASELINES, DATA, StudySummary, baselines_of, data_of
 from gru_bench.sweep import exchange as searching
 from gru_bench.sweep.exchange import SearchCopy
@@ -43,7 +44,7 @@ TEXTS = "texts/"
 WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
 MOST_VALUES = 2_000_000
-"""Values of metrics in one archive, unless more are asked for: MLflow takes minutes for so many, a run has hundreds."""
+"""Values of metrics in one archive: MLflow takes minutes for so many, a run has hundreds."""
 MOST_JSON_BYTES = 256 << 20
 """Of `runs.json` and `searches.json` each: a run takes about 3,500."""
 _READ: Mapping[str, Callable[[bytes], object]] = {
@@ -136,19 +137,19 @@ def take_out(
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
     record = _Runs.model_construct(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
     (folder / RUNS).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    members = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     try:
-        _read(folder, {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}, values)
+        _read(folder, members, most=values)
     except DataError as error:
         raise RunError("an export must be taken by another store, but this one would not: "
                        f"{str(error).removesuffix(AGAIN)}. Put that right where it was logged first") from error
     if values > MOST_VALUES:
-        remarks.append(f"an import takes up to {MOST_VALUES:,} values of metrics, unless --most-values asks for more")
+        remarks.append(f"an import takes up to {MOST_VALUES:,} values of metrics; {MORE}")
     return Carried(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
 
 
 def bring_in(
     folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
-    most_values: int = MOST_VALUES,
 ) -> Carried:
     """Write what `take_out` left in `folder` to other stores: all of it, or nothing.
 
@@ -159,7 +160,6 @@ def bring_in(
         store: where its runs go.
         storage: where its searches go.
         study: the name to keep it under; None means its own.
-        most_values: of metrics that are taken.
 
     Raises:
         DataError: for files of another form.
@@ -169,7 +169,7 @@ def bring_in(
         name = None if study is None else named(study)
     except ValueError as error:
         raise UsageError(f"--study-name: {error}, but got {study!r}: choose another") from None
-    found, copies, values = _read(folder, set(members), most_values)
+    found, copies, values = _read(folder, set(members))
     name = name or found.study
     remarks = []
     for run, path, wrong in _incomplete(found.runs, folder / ARTIFACTS):
@@ -273,9 +273,12 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
 
 
 def _read(
-    folder: Path, members: set[str], most_values: int = MOST_VALUES
+    folder: Path, members: set[str], most: int | None = None
 ) -> tuple[_Runs, tuple[SearchCopy, ...], int]:
-    """Return runs, searches, and how many values their metrics have, once all of it has the form it should."""
+    """Return runs, searches, and how many values their metrics have, once all of it has the form it should.
+
+    `most` values are taken; by default as many as an import takes.
+    """
     if missing := sorted({SEARCHES, RUNS, METRICS} - members):
         raise DataError(f"an archive must hold a study, but this one has no {missing[0]}{AGAIN}")
     found, copies = _parsed(_Runs, folder / RUNS), _parsed(_Searches, folder / SEARCHES).searches
@@ -299,13 +302,14 @@ def _read(
         wrong = "runs and searches of different data"
     if wrong:
         raise DataError(f"an archive must hold one study whole, but this one has {wrong}{AGAIN}")
-    return found, copies, _count_metrics(folder / METRICS, len(ids), len(found.metrics), most_values)
+    return found, copies, _count_metrics(
+        folder / METRICS, len(ids), len(found.metrics), int(MOST_VALUES * factor()) if most is None else most)
 
 
 def _parsed(kind: type[T], path: Path) -> T:
-    if path.stat().st_size > MOST_JSON_BYTES:
-        raise DataError(f"{path.name} of an archive must have at most {MOST_JSON_BYTES:,} bytes, but has "
-                        f"{path.stat().st_size:,}{AGAIN}")
+    if path.stat().st_size > (most := int(MOST_JSON_BYTES * factor())):
+        raise DataError(f"{path.name} of an archive must have at most {most:,} bytes, but has "
+                        f"{path.stat().st_size:,}: {MORE}")
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -341,7 +345,7 @@ def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
         total += rows
         if total > most:
             raise DataError(f"{path.name} of an archive must hold at most {most:,} values, but holds more than that: "
-                            "import it with a higher --most-values where you trust it")
+                            f"where you trust it, {MORE}")
         limits = {"run": (last, runs - 1), "key": (0, keys - 1), "step": (-2**53, 2**53), "timestamp": (0, LATEST)}
         for name, (low, high) in limits.items():
             if not (piece[name].min() >= low and piece[name].max() <= high):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.limits import MORE, factor
 from gru_bench.results import Predictions
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    most = max(FREE_BYTES, MOST_SWELL * len(content))
+    most = int(max(FREE_BYTES, MOST_SWELL * len(content)) * factor())
     words = [name for name, kind in kinds.items() if kind in ("text", "object")]
     try:
         # A text that stands in many rows is kept once until it is known how much room it takes.
@@ -122,4 +123,4 @@ def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
 def _bound(bytes_needed: int, most: int) -> None:
     if bytes_needed > most:
         raise ValueError(f"it takes more than {MOST_SWELL} times its own size to read, and more than "
-                         f"{FREE_BYTES >> 20:,} MB")
+                         f"{FREE_BYTES >> 20:,} MB; {MORE}")
