@@ -47,7 +47,17 @@ def one_small_model():
     return store, [study]
 
 
-@pytest.mark.parametrize("studies", [three_models, hostile_studies, many_models, one_small_model, homework])
+def all_right():
+    """Three digits before each point: the widest numbers of accuracy that a table can hold."""
+    store = FakeStore()
+    models = dict.fromkeys(("scratch", "torch", "bidirectional"), 20.0)
+    study = add_study(store, "all right", models, seeds=10, test_set=TestSet.draw(30))
+    return store, [study]
+
+
+@pytest.mark.parametrize(
+    "studies", [three_models, hostile_studies, many_models, one_small_model, all_right, homework]
+)
 def test_it_compiles_cleanly(studies, tmp_path):
     store, logged = studies()
     writeup = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
