@@ -294,7 +294,7 @@ def _show_verdict(console: Any, read: _Text, whole: Sentence, probability: float
     answer = int(probability >= THRESHOLD)
     right = ""
     if read.label is not None:
-        right = f", which is {'right' if answer == read.label else 'wrong'}: its own label is {LABELS[read.label]}"
+        right = f", which is {'right' if answer == read.label else 'wrong'}: its own is {LABELS[read.label]}"
     console.print(f"{read.name}: the model says {LABELS[answer]}{right}", markup=False)
     console.print(f"{LABELS[1]} has a probability of {percent(probability)}, on all {len(whole.tokens):,} words that "
                   "it reads", markup=False)

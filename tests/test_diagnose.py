@@ -129,7 +129,7 @@ def test_a_real_review_is_read_by_its_number(
     answer, label = int(probability >= 0.5), int(corpus.test.label_N[2])
     lines = out.splitlines()
     assert lines[1] == (f"test review 3 of {len(corpus.test)}: the model says {labels[answer]}, which is "
-                        f"{'right' if answer == label else 'wrong'}: its own label is {labels[label]}")
+                        f"{'right' if answer == label else 'wrong'}: its own is {labels[label]}")
     assert lines[2] == (f"label 1 (positive) has a probability of {100 * probability:.1f} %, on all {words} words that "
                         "it reads")
     assert words > 5

@@ -547,6 +547,14 @@ def test_many_models_and_categories():
     assert files["tables/categories.tex"].count(r"\begin{longtable}") == 5
 
 
+def test_a_short_table_stays_on_one_page(three):
+    files = render.tex(three[0])
+    for name in ("evaluation", "comparisons", "categories", "lengths"):
+        table = files[f"tables/{name}.tex"]
+        (room,) = re.findall(r"^\\Needspace\{(\d+)\\baselineskip\}$", table, re.MULTILINE)
+        assert int(room) > table[table.index(r"\endlastfoot"):].count(r"\\")
+
+
 def test_one_category_and_no_search():
     store = FakeStore()
     study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
