@@ -121,6 +121,11 @@ def test_a_baseline_inside_or_beyond_the_interval_is_said():
     assert row.low < 0.8731 < row.value
     text = all_said(build([even], store).below_baseline)
     assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
+    under = add_study(store, "under", {"torch": 0.03})
+    row = build([under], store).rows[0].accuracy
+    assert row.value < 0.8731 < row.high
+    text = all_said(build([under], store).below_baseline)
+    assert "is below the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
 
 
 def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below():

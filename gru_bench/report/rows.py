@@ -193,7 +193,7 @@ def below_baseline(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tup
             if row.accuracy.text == baseline.accuracy.text:
                 where = "level"
             elif ours < theirs:
-                where = "whole" if high is not None and high < theirs else "below"
+                where = "below" if high is None else "whole" if high < theirs else "inside"
             elif low is not None and low <= theirs:
                 where = "doubt"
             else:
@@ -204,11 +204,13 @@ def below_baseline(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tup
         one = len(some) == 1
         names = joined([(f"{row.label} (", row.accuracy, f"{NBSP}%)") for row in some], ", ")
         verb = "is" if one else "are"
+        inside = f" on the same split, but the baseline lies within {'its interval' if one else 'each interval'}."
         ending = {
             "whole": f" on the same split; {'its' if one else 'each'} whole interval lies below.",
             "below": " on the same split.",
             "level": " on the same split.",
-            "doubt": f" on the same split, but the baseline lies within {'its interval' if one else 'each interval'}.",
+            "inside": inside,
+            "doubt": inside,
         }[where]
         side = {"doubt": "above", "level": "level with"}.get(where, "below")
         said.append((*names, f" {verb} {side} the baseline {baseline.name} (", baseline.accuracy, f"{NBSP}%){ending}"))
