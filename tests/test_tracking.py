@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,31 @@ def test_a_damaged_database_is_told_as_one(tmp_path: Path, content: bytes) -> No
                                            "put back a copy of it, move it away to begin a new one"):
             Store(create=create)
     assert (tmp_path / "mlflow.db").read_bytes() == content
+
+
+def test_what_a_removed_database_has_left_does_not_get_into_a_new_one(tmp_path: Path, empty_database: Path) -> None:
+    database, log = tmp_path / "mlflow.db", tmp_path / "mlflow.db-wal"
+    shutil.copy(empty_database, database)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE lost (name TEXT)")
+        connection.commit()
+        left = log.read_bytes()
+        database.unlink()
+    log.write_bytes(left)
+    with Store() as store:
+        store.start("reviews", "r", role="single").kill("")
+        assert [run.name for run in store.runs("reviews")] == ["r"]
+        assert not store._rows("SELECT name FROM sqlite_master WHERE name = 'lost'")
+    assert (tmp_path / "mlflow.db.lost-wal").read_bytes() == left
+
+
+def test_a_database_that_is_removed_while_it_is_read_is_told(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    store = Store(create=False)
+    (tmp_path / "mlflow.db").unlink()
+    with pytest.raises(RunError, match=r"must stay in '.*mlflow\.db' while a command works on it, but the file was "):
+        store.runs("reviews")
 
 
 def test_a_database_is_read_where_nothing_can_be_written(

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -59,6 +59,10 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
 
 def _prepare(database: Path) -> None:
     """Make a database file, whole or not at all: MLflow does not go on with one whose making was broken off."""
+    # What a file of that name that was moved or removed has left beside it: SQLite would play it into the new one.
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            database.with_name(f"{database.name}{suffix}").replace(database.with_name(f"{database.name}.lost{suffix}"))
     half_made = database.with_name(f"{database.name}.new")
     half_made.unlink(missing_ok=True)
     client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
@@ -109,7 +113,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         with closing(connection):
             yield connection
     except sqlite3.Error as error:
-        raise unreadable(database, error) from error
+        raise unreadable(database, error, gone=not database.exists()) from error
 
 
 def _opened(uri: str) -> sqlite3.Connection:
