@@ -7,6 +7,7 @@ it imports neither torch nor mlflow, so that every command can check what was ty
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,6 +30,22 @@ LARGEST_SEED = 2**32 - 1
 """NumPy's generators take no larger one."""
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of a file's name and of its whole path that file systems take."""
+
+MOST_NAME = 250
+"""Characters of the name of a study, an experiment or a metric: MLflow takes no more."""
+
+
+def named(text: str) -> str:
+    """Return the name of a study or an experiment.
+
+    Raises:
+        ValueError: for one that is empty, long, or cannot be shown.
+    """
+    shown = "".join(character for character in text if character not in "\u200c\u200d")  # these join letters
+    if not text.strip() or len(text) > MOST_NAME or {"Cc", "Cf", "Cs", "Zl", "Zp"} & set(
+            map(unicodedata.category, shown)):
+        raise ValueError(f"must have 1 to {MOST_NAME} characters, none of them a control character")
+    return text
 
 
 def _named(text: str) -> str:

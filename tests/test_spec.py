@@ -36,6 +36,12 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
 
 
+@pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\nlines", "\u202etxt", " "])
+def test_a_study_has_a_name_that_can_be_shown_and_carried(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="must have 1 to 250 characters, none of them a control character, but got"):
+        load_study(study_file(tmp_path, GOOD), name=name)
+
+
 def test_the_margin_is_part_of_a_study(tmp_path: Path) -> None:
     assert load_study(study_file(tmp_path, GOOD)).margin == 1.0
     assert load_study(study_file(tmp_path, "margin = 0.5\n" + GOOD)).margin == 0.5

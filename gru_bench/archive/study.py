@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench.config import RunConfig
+from gru_bench.config import RunConfig, named
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.insight import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
 from gru_bench.limits import MORE, factor
@@ -32,8 +32,8 @@ from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import exchange as tracking
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import first_line
-from gru_bench.tracking.exchange import Key, Name, Point, RunCopy, named
-from gru_bench.tracking.reading import LATEST, damaged
+from gru_bench.tracking.exchange import Key, Name, Point, RunCopy
+from gru_bench.tracking.reading import LATEST, RESTORE, damaged
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -127,8 +127,7 @@ def take_out(
     for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
         if wrong is not None:
             raise damaged(run.run_id, path, wrong)
-        raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}: bring it back from a copy "
-                       "or an archive, or delete the run in MLflow and start its study again")
+        raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
     if not texts:
         remarks += _left_out(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
         # A study that goes on from the archive stores no reviews either.
@@ -168,7 +167,7 @@ def bring_in(
     try:
         name = None if study is None else named(study)
     except ValueError as error:
-        raise UsageError(f"--study-name: {error}, but got {study!r}: choose another") from None
+        raise UsageError(f"--study-name {error}, but got {study!r}: choose another") from None
     found, copies, values = _read(folder, set(members))
     name = name or found.study
     remarks = []

@@ -21,6 +21,7 @@ from gru_bench.config import (
     Scalar,
     Section,
     flat,
+    named,
     unknown_setting,
     validated,
     with_settings,
@@ -141,7 +142,7 @@ class Memory(Section):
 class StudySpec(Section):
     """A study: one or several models, a search (or none), and a confirm stage."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(named)]
     purpose: Text = ""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
     space: Mapping[str, Range] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gru_bench.config import MOST_NAME, named
 from gru_bench.errors import DataError, RunError
 from gru_bench.tracking.feeding import BATCH
 from gru_bench.tracking.reading import EARLIER_IDS, LATEST, RUN_TAG
@@ -32,7 +32,6 @@ MOST_PARAMS = 100
 """Params MLflow takes in one call."""
 MOST_EARLIER = 100
 """Earlier ids that a run carries along: the first one, and the last of the others."""
-MOST_NAME = 250
 _PAGE = 1000
 _ID = "[0-9a-f]{32}"
 _TAGS = {
@@ -48,19 +47,6 @@ _TAGS = {
 def _key(text: str) -> str:
     if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
         raise ValueError("MLflow takes no such name")
-    return text
-
-
-def named(text: str) -> str:
-    """Return the name of a study or an experiment.
-
-    Raises:
-        ValueError: for one that is empty, long, or cannot be shown.
-    """
-    shown = "".join(character for character in text if character not in "\u200c\u200d")  # these join letters
-    if not text.strip() or len(text) > MOST_NAME or {"Cc", "Cf", "Cs", "Zl", "Zp"} & set(
-            map(unicodedata.category, shown)):
-        raise ValueError(f"a name must have 1 to {MOST_NAME} characters and no control characters")
     return text
 
 

@@ -114,14 +114,18 @@ class LoggedStudy:
                      and contrast in run.tags.get("gru_bench.contrast", "").split(","))
 
 
+RESTORE = ": bring it back from a copy or an archive, or delete the run in MLflow and start its study again"
+"""What to do about an artifact that is damaged or gone."""
+
+
 class _Damaged(RunError):
     """An artifact that is there and cannot be read."""
 
 
 def damaged(run_id: str, path: str, error: Exception) -> RunError:
     """Return the error for an artifact that is not what was logged."""
-    return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)}): "
-                    "bring it back from a copy or an archive, or delete the run in MLflow and start its study again")
+    return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)})"
+                    f"{RESTORE}")
 
 
 class Reader:
@@ -324,6 +328,13 @@ class Reader:
         """
         return self._parsed(run_id, f"predictions/{split}.parquet", predictions_of)
 
+    def is_deleted(self, run_id: str) -> bool:
+        """Return whether a run was deleted in MLflow; of one that MLflow does not know, False."""
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+        except RunError:
+            return False
+
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         """Return example id -> review of a split, as a study's own run holds them; None where they were not logged.
 
@@ -390,8 +401,8 @@ class Reader:
             with tempfile.TemporaryDirectory() as folder:
                 return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
         except (RunError, OSError) as error:
-            raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read: "
-                           f"{first_line(error)}") from error
+            raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read "
+                           f"({first_line(error)}){RESTORE}") from error
 
     def _local_artifacts(self, run_id: str) -> Path | None:
         """Return the folder of a run's artifacts where it is on this machine and named by the database file."""
