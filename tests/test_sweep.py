@@ -177,6 +177,21 @@ class TestGoesOn:
         assert study.summary is not None
         assert (study.summary.trials_asked, len(study.summary.trials)) == (3, 3)
 
+    def test_a_run_that_was_deleted_in_mlflow_is_trained_again(
+        self, swept: Path, tmp_path: Path, easy_csv: Path
+    ) -> None:
+        directory = copied(swept, tmp_path)
+        before = sorted(only_study(directory).confirms, key=lambda run: run.seed or 0)
+        Store(f"sqlite:///{directory / 'mlflow.db'}")._client.delete_run(before[0].run_id)
+        done = sweep(directory, easy_csv, "--category-column", "kind")
+        assert done.returncode == 0, done.stderr
+        assert "note: Runs of earlier starts were deleted in MLflow: 1 are trained again." in done.stdout
+        after = sorted(only_study(directory).confirms, key=lambda run: run.seed or 0)
+        assert [run.seed for run in after] == [run.seed for run in before]
+        assert after[0].run_id != before[0].run_id
+        assert after[1:] == before[1:]
+        assert after[0].metrics["test/accuracy"] == before[0].metrics["test/accuracy"]
+
     def test_more_trials_and_seeds_are_totals(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
         directory = copied(swept, tmp_path)
         done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "5", "--confirm", "3")

@@ -111,6 +111,13 @@ class Claims:
             if claim is not None and claim.state == "running":
                 self._put(key, replace(claim, state="done", run_id=run_id, value=value))
 
+    def redo(self, key: str, run_id: str) -> None:
+        """Take up again what is done, but whose record, that run, was deleted."""
+        with self._lock:
+            claim = self.get(key)
+            if claim is not None and claim.state == "done" and claim.run_id == run_id:
+                self._put(key, Claim("free", claim.owner, claim.start, 1))
+
     def recall(self, key: str, run_id: str, value: float | None = None) -> None:
         """Take note of what was done before there were claims, or in a study whose claims are lost."""
         with self._lock:

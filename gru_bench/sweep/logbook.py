@@ -169,7 +169,7 @@ class Logbook:
         Returns:
             What a reader of the study should know of it.
         """
-        notes = self._told_of_lost_runs() if self._is_new else self._set_lost_aside()
+        notes = self._told_of_lost_runs() if self._is_new else [*self._set_lost_aside(), *self._redo_deleted()]
         self.take_over(first=not self._is_new)
         self.study.reopen(self.command)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
@@ -194,6 +194,17 @@ class Logbook:
             self.store.writer(run.run_id).tags(SUPERSEDED)
         return [f"The search's storage was lost, or a part of it: {len(lost)} runs of trials that it does not know are "
                 "set aside."] if lost else []
+
+    def _redo_deleted(self) -> list[str]:
+        """Take up again what was done in runs that somebody has deleted in MLflow, as one does with a damaged run."""
+        there = {name for run in self._runs() for name in run.ids}
+        deleted = [(search.claims, key, claim.run_id) for search in self.searches.values()
+                   for key, claim in search.claims.all().items()
+                   if claim.state == "done" and claim.run_id and claim.run_id not in there
+                   and self.store.is_deleted(claim.run_id)]
+        for claims, key, run_id in deleted:
+            claims.redo(key, run_id)
+        return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
     def take_over(self, *, first: bool = False) -> None:
         """Put in order what processes that died have left: end it, and queue it again.
