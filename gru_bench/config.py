@@ -41,11 +41,19 @@ def named(text: str) -> str:
     Raises:
         ValueError: for one that is empty, long, or cannot be shown.
     """
-    shown = "".join(character for character in text if character not in "\u200c\u200d")  # these join letters
-    if not text.strip() or len(text) > MOST_NAME or {"Cc", "Cf", "Cs", "Zl", "Zp"} & set(
-            map(unicodedata.category, shown)):
+    if not text.strip() or len(text) > MOST_NAME or any(map(_steers, text)):
         raise ValueError(f"must have 1 to {MOST_NAME} characters, none of them a control character")
     return text
+
+
+def name_of(text: str) -> str:
+    """Return a name made of a text from outside: U+FFFD stands for what cannot be in one."""
+    return "".join("\ufffd" if _steers(character) else character for character in text)[:MOST_NAME].strip() or "\ufffd"
+
+
+def _steers(character: str) -> bool:
+    joins = character in "\u200c\u200d"  # letters of some scripts
+    return not joins and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _named(text: str) -> str:

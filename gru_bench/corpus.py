@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.cache import cached_folder, content_digest, default_cache
-from gru_bench.config import DataConfig
+from gru_bench.config import DataConfig, name_of
 from gru_bench.errors import DataError, UsageError, unknown
 from gru_bench.limits import in_memory
 from gru_bench.memory import KIND, is_memory, parsed_task
@@ -301,7 +301,7 @@ def _file(name: str) -> Path:
 
 def _stem(path: Path) -> str:
     stem = path.name.removesuffix(".gz")
-    return stem.rsplit(".", 1)[0] or path.name
+    return name_of(stem.rsplit(".", 1)[0] or path.name)
 
 
 def _movie_reviews() -> Path:

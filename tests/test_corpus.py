@@ -596,3 +596,9 @@ def test_the_split_of_a_text_is_fixed_for_ever(tmp_path):
     split_of = splits_of(corpus)
     listed = "\n".join(f"{split_of[text]} {text}" for text, _ in reviews(300))
     assert hashlib.sha256(listed.encode()).hexdigest()[:16] == "d2da935c5178b7e5"
+
+
+def test_data_are_named_by_what_can_be_shown(tmp_path, easy_csv):
+    path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
+    path.write_bytes(easy_csv.read_bytes())
+    assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"
