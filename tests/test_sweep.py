@@ -7,8 +7,10 @@ import re
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +193,18 @@ class TestGoesOn:
         assert after[0].run_id != before[0].run_id
         assert after[1:] == before[1:]
         assert after[0].metrics["test/accuracy"] == before[0].metrics["test/accuracy"]
+
+    def test_check_tells_of_predictions_that_are_gone(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        run_id = only_study(directory).confirms[0].run_id
+        with closing(sqlite3.connect(directory / "mlflow.db")) as connection:
+            connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (str(tmp_path / "no"), run_id))
+            connection.commit()
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--check")
+        assert done.returncode == 1, done.stderr
+        assert f"but the run {run_id} must hold the artifact predictions/test.parquet, but" in " ".join(
+            done.stdout.split())
+        assert "all is done" not in done.stdout
 
     def test_more_trials_and_seeds_are_totals(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
         directory = copied(swept, tmp_path)

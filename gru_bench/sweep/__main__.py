@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import ChangedStudyError, UsageError
+from gru_bench.errors import ChangedStudyError, RunError, UsageError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gru_bench.sweep.study import Search, Trials
     from gru_bench.sweep.summary import Confirmed
     from gru_bench.sweep.workers import Workers
+    from gru_bench.tracking import LoggedRun
 
 SHOWN_TRIALS = 3
 """Of each model."""
@@ -142,7 +143,7 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     for figure in found.figures:
         console.print(figure, markup=False)
     unfed = waiting(store.home, store.uri)
-    faults = [*found.faults, *map(str, unfed)]
+    faults = [*found.faults, *_unreadable(store, runs, ids), *map(str, unfed)]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
     for fault in faults:
@@ -157,6 +158,16 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
                       "command does not mend that: put back the stores as they were together, or begin the study anew "
                       "under another name (--study-name NAME)")
     return not faults
+
+
+def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the predictions of confirm runs, on which the write-up and an export rest."""
+    for run in runs:
+        if run.role == "confirm" and run.complete and run.tags.get("mlflow.parentRunId") in studies:
+            try:
+                store.predictions(run.run_id, "test")
+            except RunError as error:
+                yield str(error)
 
 
 def _prepare(
