@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from markupsafe import escape
 
 from gru_bench import statistics
 from gru_bench.report import published, record, render, verify
@@ -452,7 +453,9 @@ def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     key = "of-homework.contrast.readout.difference"
     number = writeup.numbers()[key]
-    changed = page.replace(f'data-key="{key}" title="{number.source}">{number.text}<', f'data-key="{key}">+9.9<')
+    changed = page.replace(
+        f'data-key="{key}" title="{escape(number.source)}">{number.text}<', f'data-key="{key}">+9.9<')
+    assert changed != page
     drawing = changed.index('data-name="gru-cell"')
     stroke = changed.index('d="M ', drawing)
     (tmp_path / "report.html").write_text(changed[:stroke] + 'd="M 9' + changed[stroke + 5:], encoding="utf-8")
