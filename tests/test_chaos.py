@@ -139,13 +139,16 @@ class Chaos:
         self._logs[sweep.pid], self._asked[sweep.pid] = path, self.trials
 
     def _collect(self) -> None:
-        """Take note of sweeps that have ended; one that ended well has done all, so more is asked for."""
+        """Take note of sweeps that have ended; one that says that all is done has done it, so more is asked for.
+
+        A run that was killed too often is given up for that start, which says so, and tried again by the next one.
+        """
         for sweep in [sweep for sweep in self._sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
             well = sweep.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
             assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
             if sweep.returncode == 0 and self._asked[sweep.pid] == self.trials:
-                self._finished = True
+                self._finished = "the study chaos is done" in self._logs[sweep.pid].read_text()
 
     def _deal(self, blow: str) -> bool:
         """Deal a blow; return False where there was nothing to hit."""
@@ -201,7 +204,7 @@ class Chaos:
         ends = Counter(run.tags["gru_bench.state"] for run in study.trials)
         assert (ends["complete"], ends["pruned"]) == (states["COMPLETE"], states["PRUNED"])
         whole = [run.seed for run in study.confirms if run.complete]
-        assert sorted(whole) == list(study.summary.confirm_seeds)
+        assert sorted(whole) == list(study.summary.confirm_seeds), self.log()
 
         redone, trained = self._epochs(store, [run.run_id for run in (*study.trials, *study.confirms)],
                                        {run.run_id: (run.tags["gru_bench.settings"], run.seed) for run in runs[1:]})
