@@ -56,7 +56,7 @@ def _steers(character: str) -> bool:
     return not joins and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def _named(text: str) -> str:
+def _file_name(text: str) -> str:
     parts = text.encode("utf-8", "surrogatepass").split(b"/")
     if len(text) > LONGEST_PATH or max(map(len, parts)) > LONGEST_NAME or "\0" in text:
         raise ValueError(f"must be a name of at most {LONGEST_NAME} bytes, or a path of such names, without NUL")
@@ -69,7 +69,7 @@ def _a_path(text: str) -> str:
             Path(text).expanduser()
         except RuntimeError:
             raise ValueError("must be in a home folder that exists") from None
-    return _named(text)
+    return _file_name(text)
 
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -78,7 +78,7 @@ Width = Annotated[int, Field(ge=1, le=16_384)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """Above 0, and within what a float of 32 bits holds."""
-Name = Annotated[str, AfterValidator(_named)]
+Name = Annotated[str, AfterValidator(_file_name)]
 File = Annotated[str, AfterValidator(_a_path)]
 """Or the name of a data set or of word vectors."""
 MOST_WEIGHTS = 2**29

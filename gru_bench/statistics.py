@@ -31,7 +31,7 @@ of a model were one,
 
 with mid and h the middle and half the width of the range: 1/2 and 1/2 of an accuracy, 0 and 1 of a difference. With
 one run this is Wilson's interval of a share, and where no example differs between two models Tango's (1998) score
-interval of their difference, both with t for z: z alone covers 87 to 93 % where less than one wrong answer is expected.
+interval of their difference, both with t for z: z alone covers 87 to 94 % where less than one wrong answer is expected.
 
 What the best of n trials is expected to reach has a conservative interval of its own: for a promised 80 % it covered
 88 % or more in simulations of 5 to 40 trials whose scores were even, skewed, or of two values (`expected_best`).

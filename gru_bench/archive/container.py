@@ -24,7 +24,7 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.limits import MORE, factor
 
 KIND = "gru-bench archive"
@@ -154,9 +154,9 @@ def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         if entry.filename in entries:
-            raise _damaged(path, f"it holds {_shown(entry.filename)} twice")
+            raise _damaged(path, f"it holds {shown(entry.filename)} twice")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
-            raise _damaged(path, f"its member {_shown(entry.filename)} is compressed or encrypted, as none that was "
+            raise _damaged(path, f"its member {shown(entry.filename)} is compressed or encrypted, as none that was "
                                  "exported is")
         entries[entry.filename] = entry
     wrong = _wrong_names(entries)
@@ -185,19 +185,19 @@ def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfil
         raise DataError(f"{path} must be of a version that this gru-bench reads, at most {VERSION}, but is of version "
                         f"{found.version}: pip install --upgrade gru-bench")
     if missing := sorted(sizes.keys() - entries.keys()):
-        raise _damaged(path, f"its member {_shown(missing[0])} is missing" + _more(missing))
+        raise _damaged(path, f"its member {shown(missing[0])} is missing" + _more(missing))
     if added := sorted(entries.keys() - sizes.keys() - {MANIFEST}):
-        raise _damaged(path, f"its member {_shown(added[0])} was not exported with it" + _more(added))
+        raise _damaged(path, f"its member {shown(added[0])} was not exported with it" + _more(added))
     for name, size in sizes.items():
         if entries[name].file_size != size:
-            raise _damaged(path, f"its member {_shown(name)} has {entries[name].file_size:,} bytes instead of {size:,}")
+            raise _damaged(path, f"its member {shown(name)} has {entries[name].file_size:,} bytes instead of {size:,}")
     return Manifest(found.about, sizes, digests)
 
 
 def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, size: int, right: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, left = hashlib.sha256(), size
-    what = f"its member {_shown(entry.filename)} is damaged"
+    what = f"its member {shown(entry.filename)} is damaged"
     with _told(path, what):
         source = archive.open(entry)
     with source, target.open("xb") as file:
@@ -230,17 +230,17 @@ def _wrong_names(names: Mapping[str, object]) -> str:
     for name in names:
         parts = name.split("/")
         if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
-            return f"its member {_shown(name)} has no name for a file below a folder"
+            return f"its member {shown(name)} has no name for a file below a folder"
         if any(_DEVICE.fullmatch(part) or part != part.rstrip(". ") for part in parts):
-            return f"its member {_shown(name)} has a name that not every system takes"
+            return f"its member {shown(name)} has a name that not every system takes"
         if name.casefold() in seen:
-            return f"its member {_shown(name)} differs from another in case alone"
+            return f"its member {shown(name)} differs from another in case alone"
         seen.add(name.casefold())
     for name in seen:
         above, slash, _ = name.rpartition("/")
         while slash:
             if above in seen:
-                return f"its member {_shown(above)} is both a file and a folder"
+                return f"its member {shown(above)} is both a file and a folder"
             above, slash, _ = above.rpartition("/")
     return ""
 
@@ -262,10 +262,6 @@ def _digest_before_seal(file: BinaryIO, size: int) -> str:
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
     while block := file.read(BLOCK):
         yield block
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 120 else f"{name[:117]}...")
 
 
 def _more(names: list[str]) -> str:
