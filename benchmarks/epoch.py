@@ -56,11 +56,11 @@ class Contender:
     def __init__(self, name: str, asked: dict[str, Any]) -> None:
         import torch
 
-        from gru_bench.batching import encode
         from gru_bench.config import RunConfig, with_settings
-        from gru_bench.corpus import load_corpus
-        from gru_bench.embeddings import load_vectors
-        from gru_bench.models import build_model
+        from gru_bench.data.batching import encode
+        from gru_bench.data.corpus import load_corpus
+        from gru_bench.data.embeddings import load_vectors
+        from gru_bench.models.classifier import build_model
 
         self.name, reviews = name, asked.pop("reviews")
         engine = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
@@ -89,7 +89,7 @@ class Contender:
         """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
         import torch
 
-        from gru_bench.batching import batches, prefetched
+        from gru_bench.data.batching import batches, prefetched
 
         generator = None if seed is None else np.random.default_rng(seed)
         equal = self.config.model.name == "bidirectional"
@@ -105,7 +105,7 @@ class Contender:
         self.model.eval()
         log = torch.zeros(CHECKED, 2)
         if self.is_ours:
-            from gru_bench.batching import batches
+            from gru_bench.data.batching import batches
 
             table = torch.from_numpy(np.array(self.vectors.table_VE))
             for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
@@ -151,7 +151,7 @@ class Contender:
         return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
 
     def _steps(self) -> int:
-        from gru_bench.batching import batch_plan
+        from gru_bench.data.batching import batch_plan
 
         equal = self.name == "buckets" and self.config.model.name == "bidirectional"
         return len(batch_plan(self.encoded, self.config.training.batch_size, generator=np.random.default_rng(0),

@@ -66,7 +66,7 @@ class Fraction:
         """Put the trials into the search that a sweep started in `folder` will find and go on with."""
         import optuna
 
-        from gru_bench.sweep.storage import JOURNAL, open_storage
+        from gru_bench.sweep.sharing.storage import JOURNAL, open_storage
 
         storage = open_storage(str(folder / JOURNAL))
         for model, trials in self.drawn().items():
@@ -86,10 +86,10 @@ class Fraction:
 
 def warmed(fraction: Fraction) -> None:
     """Do what `Fraction.warm` says, here."""
-    from gru_bench import kernels
-    from gru_bench.baseline import baselines
-    from gru_bench.corpus import load_corpus
-    from gru_bench.embeddings import load_vectors
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.evaluation.baseline import baselines
+    from gru_bench.kernels import fused as kernels
 
     spec = fraction.spec()
     corpus = load_corpus(spec.base.data)

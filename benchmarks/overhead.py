@@ -56,8 +56,8 @@ def sweep(fraction: Fraction) -> None:
 
 def bare(fraction: Fraction) -> None:
     """Train what the sweep trains and keep nothing."""
-    from gru_bench.sweep.tasks import MeasureBaselines, Train
-    from gru_bench.sweep.workers import Job, Pool, default_workers, fair_threads
+    from gru_bench.sweep.workers.local import Job, Pool, default_workers, fair_threads
+    from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 
     spec = fraction.spec()
     workers = default_workers(spec.base.training.device)
@@ -84,8 +84,8 @@ def bare(fraction: Fraction) -> None:
 
 def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: bool = False) -> None:
     """Run jobs and note what each reaches; with `to_the_end`, wait for whatever else runs."""
-    from gru_bench.metrics import correct
-    from gru_bench.sweep.workers import EpochDone, Failed, Finished
+    from gru_bench.evaluation.metrics import correct
+    from gru_bench.sweep.workers.local import EpochDone, Failed, Finished
 
     waiting, open_keys = list(jobs), {job.key for job in jobs}
     while open_keys or (to_the_end and pool.busy):

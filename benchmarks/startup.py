@@ -41,7 +41,7 @@ import os
 import sys
 import time
 
-NAME = "gru_bench.train.optimiser"
+NAME = "gru_bench.train.optimizer"
 
 
 class Watch:

@@ -86,7 +86,7 @@ class Contender:
         self.name, self.bidirectional = name, bidirectional
         torch.set_num_threads(threads)
         if name == "ours":
-            from gru_bench import kernels
+            from gru_bench.kernels import fused as kernels
 
             reason = kernels.unavailable()
             if reason is not None:
@@ -99,8 +99,8 @@ class Contender:
         self.head = torch.nn.Linear(hidden * (2 if bidirectional else 1), 2)
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         if name == "ours":
-            from gru_bench.batching import Distinct
-            from gru_bench.train.optimiser import Optimiser
+            from gru_bench.data.batching import Distinct
+            from gru_bench.train.optimizer import Optimiser
 
             self.distinct = Distinct(VOCABULARY)
             optimiser = Optimiser(
@@ -118,7 +118,7 @@ class Contender:
     def ours(self, ids: Any, lengths: Any) -> Any:
         import torch
 
-        from gru_bench.kernels import fused_gru
+        from gru_bench.kernels.fused import fused_gru
 
         distinct, index = (torch.from_numpy(part) for part in self.distinct(ids.numpy()))
         rows = self.table.index_select(0, distinct)

@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.results import (
+from gru_bench.results.runs import (
     Baseline,
     DataSummary,
     EpochRecord,
@@ -133,15 +133,16 @@ def stages(database: Path, folder: Path) -> None:
 
     def imports() -> None:
         import gru_bench.report.__main__
-        import gru_bench.report.figures
-        import gru_bench.report.render
-        import gru_bench.report.writeup
+        import gru_bench.report.build
+        import gru_bench.report.figures.results
+        import gru_bench.report.render.html_latex
         import gru_bench.tracking  # noqa: F401
 
     stage("import", imports)
-    from gru_bench.report import render, writeup
+    from gru_bench.report import build as writeup
     from gru_bench.report.__main__ import choose
-    from gru_bench.report.figures import pictures
+    from gru_bench.report.figures.results import pictures
+    from gru_bench.report.render import html_latex as render
     from gru_bench.tracking import Store
 
     store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))

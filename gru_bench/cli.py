@@ -181,7 +181,7 @@ def data_settings(
     Raises:
         UsageError: for a device of no kind that there is; whether this machine has it takes torch to say.
     """
-    from gru_bench.memory import is_memory
+    from gru_bench.data.recall_task import is_memory
 
     if device is not None and not _DEVICE.fullmatch(device):
         raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "

@@ -14,7 +14,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from .servers import MlflowServer, mlflow_server, postgres
+from tests.support.servers import MlflowServer, mlflow_server, postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 

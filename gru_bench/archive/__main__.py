@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gru_bench import cli
-from gru_bench.archive.workplace import workplace
+from gru_bench.archive.work_folder import workplace
 from gru_bench.errors import UsageError
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
@@ -42,7 +42,7 @@ def take_out(
     """Write a study to one file."""
     from gru_bench.archive.container import pack
     from gru_bench.archive.study import WEIGHTS, take_out
-    from gru_bench.sweep.storage import open_storage, told
+    from gru_bench.sweep.sharing.storage import open_storage, told
     from gru_bench.tracking import Store
 
     if file.is_dir() or not file.parent.is_dir():
@@ -82,7 +82,7 @@ def bring_in(
     """
     from gru_bench.archive.container import unpack
     from gru_bench.archive.study import bring_in
-    from gru_bench.sweep.storage import open_storage, told
+    from gru_bench.sweep.sharing.storage import open_storage, told
     from gru_bench.tracking import Store
 
     console = cli.out()

@@ -24,8 +24,8 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, UsageError, shown
-from gru_bench.limits import MORE, factor
 
 KIND = "gru-bench archive"
 VERSION = 1

@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench.config import RunConfig, named
+from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
-from gru_bench.insight import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
-from gru_bench.limits import MORE, factor
-from gru_bench.results import BASELINES, DATA, StudySummary, baselines_of, data_of
-from gru_bench.sweep import exchange as searching
-from gru_bench.sweep.exchange import SearchCopy
-from gru_bench.sweep.stages import STRETCHES, stretches_of
+from gru_bench.results.diagnostics import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
+from gru_bench.results.runs import BASELINES, DATA, StudySummary, baselines_of, data_of
+from gru_bench.sweep import export as searching
+from gru_bench.sweep.export import SearchCopy
+from gru_bench.sweep.followups import STRETCHES, stretches_of
 from gru_bench.tracking import LoggedRun, Store
-from gru_bench.tracking import exchange as tracking
+from gru_bench.tracking import export as tracking
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import first_line
-from gru_bench.tracking.exchange import Key, Name, Point, RunCopy
-from gru_bench.tracking.reading import LATEST, RESTORE, damaged
+from gru_bench.tracking.export import Key, Name, Point, RunCopy
+from gru_bench.tracking.reader import LATEST, RESTORE, damaged
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

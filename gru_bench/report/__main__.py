@@ -14,8 +14,8 @@ from gru_bench import cli
 from gru_bench.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from gru_bench.report.contents import Writeup
-    from gru_bench.report.numbers import Sentence
+    from gru_bench.report.document.numbers import Sentence
+    from gru_bench.report.document.report import Writeup
     from gru_bench.tracking import LoggedStudy
 
 app = cli.app()
@@ -77,8 +77,10 @@ def report(
         _verify(verify, tracking_uri)
         return
     _check(out, margin)
-    from gru_bench.report import record, render, writeup
-    from gru_bench.report.numbers import slug
+    from gru_bench.report import build as writeup
+    from gru_bench.report.document.numbers import slug
+    from gru_bench.report.render import html_latex as render
+    from gru_bench.report.render import record
     from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
@@ -111,14 +113,14 @@ def report(
     console.print(f"wrote {page}: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
     console.print(f"and beside it {', '.join(path.name for path in others)}, tables and figures", markup=False)
     if pdf:
-        from gru_bench.report import typeset
+        from gru_bench.report.render import pdf as typeset
 
         console.print(f"wrote {typeset.pdf(folder)}", markup=False, soft_wrap=True)
 
 
 def in_short(whole: Writeup) -> list[str]:
     """Return what a page says first, as lines for a terminal."""
-    from gru_bench.report.numbers import NBSP, in_text
+    from gru_bench.report.document.numbers import NBSP, in_text
 
     care = [*whole.missing, *([whole.budgets] if whole.budgets else [])]
     lines = [f"- {in_text(sentence)}" for sentence in (*whole.summary, *whole.below_baseline)]
@@ -192,7 +194,8 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     Raises:
         RunError: where it differs.
     """
-    from gru_bench.report import record, verify
+    from gru_bench.report import verify
+    from gru_bench.report.render import record
     from gru_bench.tracking import Store
     from gru_bench.tracking.client import DEFAULT_DATABASE, sqlite_path
 

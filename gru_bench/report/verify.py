@@ -22,13 +22,14 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.report import confirmed, render
-from gru_bench.report.figures import pictures
-from gru_bench.report.markdown import markdown
-from gru_bench.report.picture import Picture
-from gru_bench.report.record import NAME, drawn_by, entry
-from gru_bench.report.writeup import build
-from gru_bench.results import Predictions
+from gru_bench.report.build import build
+from gru_bench.report.evidence import groups as confirmed
+from gru_bench.report.figures.figure import Picture
+from gru_bench.report.figures.results import pictures
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render.markdown import markdown
+from gru_bench.report.render.record import NAME, drawn_by, entry
+from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 TEXT_OF = {"text": "value", "interval_text": "interval"}

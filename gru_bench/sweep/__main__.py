@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from rich.table import Table
 
-    from gru_bench.corpus import Corpus
-    from gru_bench.results import StudySummary
-    from gru_bench.sweep.display import Display
+    from gru_bench.data.corpus import Corpus
+    from gru_bench.results.runs import StudySummary
+    from gru_bench.sweep.console.progress import Display
     from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.search import Search, Trials
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.study import Search, Trials
     from gru_bench.sweep.summary import Confirmed
-    from gru_bench.sweep.workers import Workers
+    from gru_bench.sweep.workers.local import Workers
     from gru_bench.tracking import LoggedRun
 
 SHOWN_TRIALS = 3
@@ -113,8 +113,8 @@ def sweep(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers first: they load what they need while the reviews are read here, and optuna is imported.
     with cli.interruptible(), start_workers() as pool:
-        from gru_bench.sweep.display import Display
-        from gru_bench.sweep.storage import told
+        from gru_bench.sweep.console.progress import Display
+        from gru_bench.sweep.sharing.storage import told
 
         prepared = _prepare(
             spec, console, storage, tracking_uri, pool, threads, Display(console, count), seconds, not no_texts)
@@ -126,9 +126,9 @@ def sweep(
 
 def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> bool:
     """Print what both stores hold of a study; return whether all is done and the same."""
-    from gru_bench.sweep.agreement import agreement
-    from gru_bench.sweep.storage import open_storage, told
-    from gru_bench.sweep.study import read_trials
+    from gru_bench.sweep.check import agreement
+    from gru_bench.sweep.search import read_trials
+    from gru_bench.sweep.sharing.storage import open_storage, told
     from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
@@ -174,10 +174,10 @@ def _prepare(
     spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
     display: Display, timeout: float | None, texts: bool,
 ) -> Sweep:
-    from gru_bench.corpus import load_corpus
-    from gru_bench.embeddings import load_vectors
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.data.embeddings import load_vectors
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.storage import open_storage, told
+    from gru_bench.sweep.sharing.storage import open_storage, told
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -215,9 +215,9 @@ def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
     Raises:
         UsageError: where some have not.
     """
-    from gru_bench.batching import need_window
-    from gru_bench.sweep.contrasts import contrast_runs
-    from gru_bench.sweep.tasks import corpus_of
+    from gru_bench.data.batching import need_window
+    from gru_bench.sweep.ablations import contrast_runs
+    from gru_bench.sweep.workers.tasks import corpus_of
 
     configs = [spec.config(model, {}, spec.seed) for model in spec.models]
     for config in (*configs, *(run.config for run in contrast_runs(spec, {}, {}))):
@@ -234,8 +234,8 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     import optuna
 
     from gru_bench.config import DataConfig
-    from gru_bench.sweep.exchange import searched
-    from gru_bench.sweep.study import Search, read_trials
+    from gru_bench.sweep.export import searched
+    from gru_bench.sweep.search import Search, read_trials
 
     # Those that exist first: where one is refused, none is begun.
     there = optuna.get_all_study_names(storage)
@@ -261,11 +261,11 @@ def _workers(
 ) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
     """Return how many trials run side by side, the threads of each, and what starts the workers."""
     if cluster is None:
-        from gru_bench.sweep.workers import Pool, default_workers, fair_threads
+        from gru_bench.sweep.workers.local import Pool, default_workers, fair_threads
 
         count = workers or default_workers(device, searching=searching)
         return count, fair_threads(count), partial(Pool, count)
-    from gru_bench.sweep.cluster import Cluster, ClusterPool, shared_out
+    from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
 
     connected = Cluster(cluster)
     share = shared_out(connected.nodes(), workers, gpus_per_trial, device)
@@ -274,7 +274,7 @@ def _workers(
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
     """Print the best trials, the confirmed accuracy, and what to type next."""
-    from gru_bench.sweep.display import duration
+    from gru_bench.sweep.console.progress import duration
 
     if summary.trials:
         console.print(_best_trials(summary))
@@ -303,8 +303,8 @@ def _best_trials(summary: StudySummary) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from gru_bench.accuracy import percent
-    from gru_bench.sweep.display import described, several
+    from gru_bench.evaluation.accuracy import percent
+    from gru_bench.sweep.console.progress import described, several
 
     finished = sum(trial.state in ("complete", "pruned") for trial in summary.trials)
     others = len(summary.trials) - finished
@@ -326,8 +326,8 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     """Return the accuracy of each model over its confirm seeds, and the baselines."""
     from rich.table import Column, Table
 
-    from gru_bench.accuracy import percent
-    from gru_bench.statistics import Standing
+    from gru_bench.evaluation.accuracy import percent
+    from gru_bench.evaluation.statistics import Standing
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
     table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "seed deviation",
@@ -352,7 +352,7 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
 
 def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int | None) -> Iterator[str]:
     """Say which accuracies mean nothing, because guessing might have reached them too."""
-    from gru_bench.accuracy import percent
+    from gru_bench.evaluation.accuracy import percent
 
     guessing = {model: one.accuracy for model, one in found.items() if one.accuracy.is_guessing}
     if not guessing:

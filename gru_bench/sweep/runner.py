@@ -19,24 +19,23 @@ from dataclasses import dataclass, field, replace
 from optuna.exceptions import UpdateFinishedTrialError
 
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.corpus import Corpus
-from gru_bench.embeddings import Vectors
+from gru_bench.data.corpus import Corpus
+from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
-from gru_bench.metrics import correct
-from gru_bench.results import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
-from gru_bench.sweep.agenda import Agenda, ModelState, Trial, Work
-from gru_bench.sweep.claims import ATTEMPTS
-from gru_bench.sweep.display import Display, described, several
-from gru_bench.sweep.interrupt import Interrupt
-from gru_bench.sweep.logbook import Logbook
-from gru_bench.sweep.owners import LEASE_SECONDS
+from gru_bench.evaluation.metrics import correct
+from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
+from gru_bench.sweep.console.console_log import result_lines, window_line
+from gru_bench.sweep.console.interrupt import Interrupt
+from gru_bench.sweep.console.progress import Display, described, several
+from gru_bench.sweep.followups import STRETCHES, Stage, stages, stretches_of
+from gru_bench.sweep.planner import Agenda, ModelState, Trial, Work
+from gru_bench.sweep.run_log import Logbook
+from gru_bench.sweep.search import RUN, Search
+from gru_bench.sweep.sharing.claims import ATTEMPTS
+from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.stages import STRETCHES, Stage, stages, stretches_of
-from gru_bench.sweep.study import RUN, Search
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
-from gru_bench.sweep.tasks import Check, MeasureBaselines, Train
-from gru_bench.sweep.transcript import result_lines, window_line
-from gru_bench.sweep.workers import (
+from gru_bench.sweep.workers.local import (
     Again,
     EpochDone,
     Failed,
@@ -48,6 +47,7 @@ from gru_bench.sweep.workers import (
     WasPruned,
     Workers,
 )
+from gru_bench.sweep.workers.tasks import Check, MeasureBaselines, Train
 from gru_bench.tracking import RunWriter, Store
 
 POLL_SECONDS = 0.5

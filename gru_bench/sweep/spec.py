@@ -26,8 +26,8 @@ from gru_bench.config import (
     validated,
     with_settings,
 )
+from gru_bench.data.recall_task import MemoryTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
-from gru_bench.memory import MemoryTask, parsed_task
 from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999

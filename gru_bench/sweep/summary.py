@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gru_bench.accuracy import Accuracy
-from gru_bench.batching import encode
 from gru_bench.config import Scalar
-from gru_bench.corpus import SPLITS, Corpus
-from gru_bench.embeddings import Vectors
-from gru_bench.metrics import correct
-from gru_bench.results import Baseline, DataSummary, Predictions, StudySummary, TimedStretch
-from gru_bench.statistics import Estimate, accuracy_interval, seed_deviation
-from gru_bench.sweep.contrasts import contrasts_of
+from gru_bench.data.batching import encode
+from gru_bench.data.corpus import SPLITS, Corpus
+from gru_bench.data.embeddings import Vectors
+from gru_bench.evaluation.accuracy import Accuracy
+from gru_bench.evaluation.metrics import correct
+from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TimedStretch
+from gru_bench.sweep.ablations import contrasts_of
+from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.study import IMPORTANCE_METHOD, Search, objective
 
 
 def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:

@@ -3,8 +3,8 @@
 What is written goes to a spool on disk first, and MLflow is fed from there.
 """
 
-from gru_bench.tracking.reading import LoggedRun, LoggedStudy, Reader
-from gru_bench.tracking.spool import DIED, waiting
-from gru_bench.tracking.writing import RunWriter, Store
+from gru_bench.tracking.queue import DIED, waiting
+from gru_bench.tracking.reader import LoggedRun, LoggedStudy, Reader
+from gru_bench.tracking.writer import RunWriter, Store
 
 __all__ = ["DIED", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "waiting"]

@@ -17,8 +17,8 @@ def feed() -> None:
     Sweeps and training runs do so as well, when they begin. What a command that still runs has logged is its own
     business.
     """
-    from gru_bench.tracking.feeding import feed_all
-    from gru_bench.tracking.spool import waiting
+    from gru_bench.tracking.queue import waiting
+    from gru_bench.tracking.sync import feed_all
 
     console = cli.out()
     with console.status("feeding what waits"):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.limits import MORE, factor
-from gru_bench.results import Predictions
+from gru_bench.data.limits import MORE, factor
+from gru_bench.results.runs import Predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa

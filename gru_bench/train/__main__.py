@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.accuracy import percent
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import RunError
+from gru_bench.evaluation.accuracy import percent
 
 if TYPE_CHECKING:
-    from gru_bench.corpus import Corpus
-    from gru_bench.embeddings import Vectors
-    from gru_bench.results import EpochRecord, RunResult, StepReport
+    from gru_bench.data.corpus import Corpus
+    from gru_bench.data.embeddings import Vectors
+    from gru_bench.results.runs import EpochRecord, RunResult, StepReport
     from gru_bench.tracking import LoggedRun, RunWriter, Store
 
 SHOWN_DIGITS = 8
@@ -80,9 +80,9 @@ def train(
 
 
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
-    from gru_bench.corpus import load_corpus
-    from gru_bench.embeddings import load_vectors
-    from gru_bench.models import choose_engine, fallback
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.models.classifier import choose_engine, fallback
     from gru_bench.tracking import Store
     from gru_bench.train.loop import choose_device
 
@@ -129,7 +129,7 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
 def _logged(
     config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
 ) -> tuple[RunResult, RunWriter]:
-    from gru_bench.cache import default_cache
+    from gru_bench.data.cache import default_cache
     from gru_bench.train.loop import checkpoint_name, train
 
     writer = store.start(
@@ -208,7 +208,7 @@ class _Progress:
 
 
 def _show(console: Any, result: RunResult, train_size: int) -> None:
-    from gru_bench.accuracy import Accuracy
+    from gru_bench.evaluation.accuracy import Accuracy
 
     training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "

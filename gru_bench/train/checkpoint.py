@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import MachineError, RunError
-from gru_bench.results import EpochRecord, TracePoint
-from gru_bench.train.optimiser import Optimiser
+from gru_bench.results.runs import EpochRecord, TracePoint
+from gru_bench.train.optimizer import Optimiser
 
 FORMAT = 2
 """Raised with each change of what a checkpoint holds: a run does not go on from one of another form."""

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from gru_bench import kernels
-from gru_bench.batching import (
+from gru_bench.config import RunConfig
+from gru_bench.data.batching import (
     Batch,
     Encoded,
     batch_plan,
@@ -39,15 +39,15 @@ from gru_bench.batching import (
     prefetched,
     scoring_plan,
 )
-from gru_bench.config import RunConfig
-from gru_bench.corpus import Corpus
-from gru_bench.embeddings import Vectors
+from gru_bench.data.corpus import Corpus
+from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.metrics import correct, log_loss
-from gru_bench.models import Classifier, Engine, build_model, choose_engine, fallback
-from gru_bench.results import EpochRecord, Predictions, RunResult, StepReport, TracePoint
+from gru_bench.evaluation.metrics import correct, log_loss
+from gru_bench.kernels import fused as kernels
+from gru_bench.models.classifier import Classifier, Engine, build_model, choose_engine, fallback
+from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, TracePoint
 from gru_bench.train.checkpoint import FORMAT, Begun, Progress, load_checkpoint, save_checkpoint
-from gru_bench.train.optimiser import Optimiser
+from gru_bench.train.optimizer import Optimiser
 
 REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0

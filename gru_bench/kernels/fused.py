@@ -1,0 +1,590 @@
+"""The recurrence of a GRU as one fused operation, and the question whether it can run here.
+
+`fused_gru` computes what `torch.nn.GRU` computes on each sequence alone, for a batch of ragged sequences, with
+no work on padding and each distinct token of the batch projected once; `adam_rows` moves the vectors of those tokens,
+where they are trained. The compiled part is in `cpu.py`.
+
+Threads. The kernel runs all of its products itself, on threads of its own, and no torch operation runs inside
+it. `set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
+little left to do: give it one thread (`torch.set_num_threads(1)`), since threads of torch that wait for work
+keep their cores busy for a while and slow down whoever else needs them.
+
+Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
+H hidden units, D = H * directions, F features.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gru_bench.config import Readout, Reset
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
+
+READOUTS = get_args(Readout)
+Form = Literal["padded", "tokens"] | Readout
+"""What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a readout makes of it."""
+
+_threads: int | None = None
+
+
+@lru_cache(maxsize=1)
+def unavailable() -> str | None:
+    """Return None if the fused kernel can run here, else the reason in one sentence.
+
+    The answer is found once per process: importing numba, and compiling or loading a function of a few lines.
+    """
+    try:
+        from gru_bench.kernels import cpu
+
+        cpu.check()
+    except ImportError as error:
+        return f"the fused kernel needs numba, which cannot be imported: {error}."
+    except Exception as error:
+        first = (str(error) or type(error).__name__).strip().splitlines()[0]
+        return f"the fused kernel cannot be compiled by numba on this machine: {first}."
+    return None
+
+
+def no_bf16() -> str | None:
+    """Return None if the kernel can multiply in bfloat16 here, else the reason in one sentence."""
+    reason = unavailable()
+    if reason is not None:
+        return reason
+    from gru_bench.kernels import cpu
+
+    return None if cpu.BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
+
+
+def _pair_tiles() -> int:
+    from gru_bench.kernels import cpu
+
+    return cpu.pair_tiles()
+
+
+def set_threads(n: int) -> None:
+    """Let the kernel use n threads, or as many as this process has processors if that is fewer.
+
+    Raises ValueError if n is below 1.
+    """
+    global _threads
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, but got {n}")
+    _threads = n
+
+
+LEAST_WORK = 50_000_000
+"""Multiplications of a layer's forward pass for each thread: for less, handing over costs more than it gains."""
+
+
+def _workers(rows_UE: Tensor, plan: _Plan, weights: Sequence[Tensor]) -> int:
+    """Return how many threads run a layer: those there are, but no more than have something to do."""
+    hidden = weights[1].shape[1]
+    work: int = len(weights) // 4 * 3 * hidden * (rows_UE.shape[0] * rows_UE.shape[1] + plan.count * hidden)
+    return max(1, min(_threads_there(), work // LEAST_WORK))
+
+
+def _threads_there() -> int:
+    return min(torch.get_num_threads() if _threads is None else _threads, _processors())
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Crew:
+    """Threads that run one compiled function together with the caller, and sleep in between.
+
+    Compiled functions release the interpreter's lock. Handing over takes some 15 microseconds, half of what
+    numba's own pools take, and nobody spins: an OpenMP team that waits by spinning costs a busy machine far more
+    than it saves.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._members: list[_Member] = []
+
+    def run(self, workers: int, function: Callable[..., None], *arguments: Any) -> None:
+        """Call function(worker, workers, *arguments) for every worker at the same time; the first is the caller."""
+        if workers == 1:
+            function(0, 1, *arguments)
+            return
+        with self._turn:
+            while len(self._members) < workers - 1:
+                self._members.append(_Member())
+            others = self._members[: workers - 1]
+            for worker, member in enumerate(others, 1):
+                member.start(function, worker, workers, *arguments)
+            try:
+                function(0, workers, *arguments)
+            finally:
+                errors = [member.wait() for member in others]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+class _Member:
+    """One thread of a crew."""
+
+    def __init__(self) -> None:
+        self._called, self._done = threading.Lock(), threading.Lock()
+        self._called.acquire()
+        self._done.acquire()
+        self._call: tuple[Any, ...] = ()
+        self._error: BaseException | None = None
+        threading.Thread(target=self._serve, name="gru_bench kernel", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._called.acquire()
+            function, *arguments = self._call
+            self._call = ()
+            try:
+                function(*arguments)
+            except BaseException as error:
+                self._error = error
+            del function, arguments
+            self._done.release()
+
+    def start(self, *call: Any) -> None:
+        """Begin call[0](*call[1:])."""
+        self._call = call
+        self._called.release()
+
+    def wait(self) -> BaseException | None:
+        """Wait for the call to end; return what it raised."""
+        self._done.acquire()
+        error, self._error = self._error, None
+        return error
+
+
+_crew = _Crew()
+
+
+def release() -> None:
+    """Free the memory that was kept for the next training step: what comes next may need it."""
+    _pool.clear()
+
+
+def _begin_again() -> None:
+    """Forget the threads, which a forked process has not inherited."""
+    global _crew
+    _crew = _Crew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
+
+
+class _Pool:
+    """Memory lent out and taken back, so that a training step finds it already mapped.
+
+    A block that is never given back is simply freed with its last reference.
+    """
+
+    keep = 4
+    """Blocks: what two layers have lent out at once, and one more. Each may come to hold the longest batch there is."""
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+
+    def take(self, dtype: np.dtype[Any], *sizes: int) -> tuple[Array, list[Array]]:
+        """Return a block, and flat arrays of `dtype` and these sizes in it, contents arbitrary, 64-byte aligned."""
+        line = 64 // dtype.itemsize
+        ends = list(accumulate(-(-size // line) * line for size in sizes))
+        need = max(ends[-1] * dtype.itemsize, 64)
+        block = None
+        with self._lock:
+            for i, free in enumerate(self._free):
+                if need <= free.nbytes <= 8 * need + 65536 and (block is None or free.nbytes < block.nbytes):
+                    block, place = free, i
+            if block is not None:
+                del self._free[place]
+        if block is None:
+            raw = np.empty(need + need // 8 + 128, np.uint8)
+            start = -raw.ctypes.data % 64
+            block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
+        values = block.view(dtype)
+        return block, [values[start : start + size] for start, size in zip([0, *ends], sizes, strict=False)]
+
+    def give(self, block: Array) -> None:
+        """Take a block back."""
+        with self._lock:
+            self._free.append(block)
+            if len(self._free) > self.keep:
+                del self._free[min(range(len(self._free)), key=lambda i: self._free[i].nbytes)]
+
+    def clear(self) -> None:
+        """Free all that was taken back."""
+        with self._lock:
+            self._free.clear()
+
+
+_pool = _Pool()
+
+
+class _Plan:
+    """The tokens of one batch, numbered sequence after sequence.
+
+    order (B,): sequences by falling length; starts (B + 1,): number of each one's first token;
+    tokens (N,): row of each token; first (U + 1,), members (N,): tokens of each row, made when asked for.
+    """
+
+    def __init__(self, index_BT: Tensor, lengths_B: Tensor, rows: int) -> None:
+        from gru_bench.kernels import cpu
+
+        lengths = lengths_B.detach().to(torch.int64).contiguous().numpy()
+        self.sequences, self.steps = index_BT.shape
+        shortest, longest, self.count = cpu.extent(lengths)
+        if shortest < 1 or longest > self.steps:
+            raise ValueError(
+                f"every length must be from 1 to {self.steps}, the columns of index_BT, but they range from "
+                f"{shortest} to {longest}"
+            )
+        self.rows = rows
+        self.order = np.empty(self.sequences, np.int64)
+        self.starts = np.empty(self.sequences + 1, np.int64)
+        self.tokens = np.empty(self.count, np.int64)
+        index = index_BT.detach().contiguous().view(-1).numpy()
+        least, most = cpu.plan(index, lengths, self.steps, rows, self.order, self.starts, self.tokens)
+        if least < 0 or most >= rows:
+            raise IndexError(f"every token must name one of the {rows} rows, but they range from {least} to {most}")
+        self._members: tuple[Array, Array] | None = None
+
+    def next_layer(self) -> _Plan:
+        """Return the same batch with one row for every token."""
+        plan = _Plan.__new__(_Plan)
+        plan.__dict__.update(self.__dict__)
+        plan.rows = self.count
+        plan.tokens = np.arange(self.count)
+        plan._members = np.arange(self.count + 1), plan.tokens
+        return plan
+
+    def members(self) -> tuple[Array, Array]:
+        """Return `first` and `members`."""
+        if self._members is None:
+            from gru_bench.kernels import cpu
+
+            first, members = np.empty(self.rows + 1, np.int64), np.empty(self.count, np.int64)
+            cpu.gather_plan(self.tokens, self.rows, first, members)
+            self._members = first, members
+        return self._members
+
+
+def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
+    """Return weight_ih, weight_hh, bias_ih and bias_hh, each a pair: both directions, or twice the only one."""
+    arrays = [t.detach().numpy() if t.is_contiguous() else t.detach().contiguous().numpy() for t in tensors]
+    return [(arrays[i], arrays[i - 4]) for i in range(4)]
+
+
+class _Layer(torch.autograd.Function):
+    """One layer, both directions: rows_UE and its parameters to output_BTD, output_ND or features_BF."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, *weights: Tensor
+    ) -> Tensor:
+        result, kept = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
+        if keep:
+            ctx.save_for_backward(rows_UE, result, *weights)  # the result too, so that nobody writes over it unseen
+            ctx.kept = kept
+        else:
+            kept.give_back()
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows_UE, _, *weights = ctx.saved_tensors
+        kept: _Kept = ctx.kept
+        if kept.block is None:  # a second pass over a graph that was kept: the first wrote over what forward had saved
+            _, kept = _run_forward(rows_UE, kept.plan, kept.form, kept.before, True, kept.tiles, weights)
+        row_grad, grads = _run_backward(grad.contiguous(), rows_UE, kept, ctx.needs_input_grad[0], weights)
+        kept.give_back()
+        return (row_grad, None, None, None, None, None, *grads)
+
+
+@dataclass
+class _Kept:
+    """What a layer's gradient needs of its forward pass.
+
+    inputs: the rows, flat, and the pairs of input and hidden weights; places (B,): the output row of each sequence's
+    first token; out: the output, flat; saved: directions * N * 4H values; features: with a readout what it made of
+    the output, flat; block: the memory of what nobody else sees, None once it is given back.
+    """
+
+    plan: _Plan
+    form: Form
+    before: bool
+    tiles: int
+    inputs: tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+    places: Array
+    out: Array
+    saved: Array
+    features: Array | None
+    block: Array | None
+
+    def give_back(self) -> None:
+        """Give the memory back."""
+        if self.block is not None:
+            _pool.give(self.block)
+            self.block = None
+
+
+def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
+    """Return how many sequences run together: as many as a tile has rows, but work for every worker."""
+    return max(1, min(most, -(-plan.sequences * directions // workers)))
+
+
+def _run_forward(
+    rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
+) -> tuple[Tensor, _Kept]:
+    """Return what a layer makes of its rows and, if `keep`, what its gradient needs."""
+    from gru_bench.kernels import cpu
+
+    input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
+    directions, hidden = len(weights) // 4, weights[1].shape[1]
+    rows = rows_UE.detach().contiguous().view(-1).numpy()
+    dtype = rows.dtype
+    cpu.prepare(dtype)
+    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    workers = _workers(rows_UE, plan, weights)
+    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    total = directions * 3 * hidden
+    stride = -(-total // lanes) * lanes
+    width = directions * hidden
+    size = cpu.forward_scratch(hidden, lanes, group)
+    reads_out = form not in ("padded", "tokens")
+    half = (cpu.CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
+    block, (projected, packed, bias, scratch, halves) = _pool.take(
+        dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
+        workers * half)
+    kept_block, (saved, out) = _pool.take(
+        dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if reads_out else 1)
+    places = plan.starts[:-1]
+    if form == "padded":
+        places = np.arange(plan.sequences) * plan.steps
+        result = torch.empty(plan.sequences, plan.steps, width, dtype=rows_UE.dtype)
+    elif form == "tokens":
+        result = torch.empty(plan.count, width, dtype=rows_UE.dtype)
+    else:
+        result = torch.empty(plan.sequences, width * (2 if form == "meanmax" else 1), dtype=rows_UE.dtype)
+    flat = result.view(-1).numpy()
+    if not reads_out:
+        out = flat
+    _crew.run(
+        workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
+        bias, projected, stride, tiles, halves,
+    )  # fmt: skip
+    _crew.run(
+        workers, cpu.recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
+        places, plan.steps if form == "padded" else 0, hidden_weights, hidden_biases, before, keep, saved,
+        out, width, group, scratch, size,
+    )  # fmt: skip
+    _pool.give(block)
+    if reads_out:
+        _crew.run(workers, cpu.read_out, out, plan.starts, width, *_reading(form, width, hidden), flat)
+    arrays = rows, input_weights, hidden_weights
+    return result, _Kept(plan, form, before, tiles, arrays, places, out, saved, flat if reads_out else None, kept_block)
+
+
+def _reading(readout: str, width: int, hidden: int) -> tuple[int, bool, bool]:
+    """Return how the kernel reads out: columns of the last token's row, then whether mean and largest are wanted."""
+    last = {"last": width, "final": hidden}.get(readout, 0)
+    return last, readout in ("mean", "meanmax"), readout in ("max", "meanmax")
+
+
+def _run_backward(
+    grad: Tensor, rows_UE: Tensor, kept: _Kept, want_rows: bool, weights: Sequence[Tensor]
+) -> tuple[Tensor | None, list[Tensor]]:
+    """Return the gradient of the rows, if wanted, and of the parameters; `kept.saved` is written over."""
+    from gru_bench.kernels import cpu
+
+    plan, saved = kept.plan, kept.saved
+    rows, input_weights, hidden_weights = kept.inputs
+    directions, hidden = len(weights) // 4, weights[1].shape[1]
+    dtype, inputs = rows.dtype, rows_UE.shape[1]
+    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    workers = _workers(rows_UE, plan, weights)
+    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    total, width = directions * 3 * hidden, directions * hidden
+    size = cpu.backward_scratch(hidden, lanes, group)
+    input_size = cpu.input_scratch(hidden * directions, inputs, lanes)
+    row_size = cpu.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
+    reads_out = kept.features is not None
+    block, (scratch, sums, products, input_scratch, row_space, parts, gathered) = _pool.take(
+        dtype, workers * size, workers * total * (-(-(hidden + 1) // lanes) * lanes),
+        total * (-(-(inputs + 1) // lanes) * lanes), workers * input_size, workers * row_size, workers * 2 * width,
+        max(plan.count * width if reads_out else 1, plan.rows * total if want_rows else 1))
+    grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
+    first, members = plan.members()
+    row_grad = None
+    output_grad = grad.view(-1).numpy()
+    if reads_out:
+        feature_grad, output_grad = output_grad, gathered  # which is needed for its own end only after this one's
+        _crew.run(
+            workers, cpu.read_out_gradient, feature_grad, kept.out, plan.starts, width,
+            *_reading(kept.form, width, hidden), kept.features, parts, output_grad,
+        )  # fmt: skip
+    _crew.run(
+        workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, kept.places, hidden_weights,
+        kept.before, saved, kept.out, width, group, scratch, size, sums,
+        kept.tiles,
+    )  # fmt: skip
+    _crew.run(
+        workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
+        want_rows, gathered, products, input_scratch, input_size, kept.tiles, *_pairs(grads),
+    )  # fmt: skip
+    if want_rows:
+        row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
+        _crew.run(
+            workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
+            row_grad.view(-1).numpy(), kept.tiles,
+        )  # fmt: skip
+    _pool.give(block)
+    return row_grad, grads
+
+
+def _check(
+    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str,
+    readout: str | None,
+) -> None:
+    """Raise ValueError for arguments that do not fit together."""
+    if rows_UE.dim() != 2 or rows_UE.shape[0] == 0:
+        raise ValueError(f"rows_UE must be a matrix with at least one row, but has shape {tuple(rows_UE.shape)}")
+    if rows_UE.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"rows_UE must be float32 or float64, but is {rows_UE.dtype}")
+    if index_BT.dim() != 2 or index_BT.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"index_BT must be a matrix of int64 or int32, but is {index_BT.dtype} of shape {tuple(index_BT.shape)}"
+        )
+    if lengths_B.shape != index_BT.shape[:1] or lengths_B.numel() == 0:
+        raise ValueError(
+            f"lengths_B must hold one length for each of the {index_BT.shape[0]} rows of index_BT, and at least one, "
+            f"but has shape {tuple(lengths_B.shape)}"
+        )
+    if reset not in ("after", "before"):
+        raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
+    if readout is not None and readout not in READOUTS:
+        raise ValueError(f"readout must be None or one of {', '.join(map(repr, READOUTS))}, but got {readout!r}")
+    if not weights or len(weights) % (4 * directions):
+        raise ValueError(f"weights must hold {4 * directions} tensors for every layer, but holds {len(weights)}")
+    hidden = weights[1].shape[-1]
+    width = rows_UE.shape[1]
+    for layer in range(len(weights) // (4 * directions)):
+        shapes = [(3 * hidden, width), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)] * directions
+        for i, shape in enumerate(shapes, 4 * directions * layer):
+            if tuple(weights[i].shape) != shape or weights[i].dtype != rows_UE.dtype:
+                raise ValueError(
+                    f"weights[{i}] must be {rows_UE.dtype} of shape {shape}, but is {weights[i].dtype} of shape "
+                    f"{tuple(weights[i].shape)}"
+                )
+        width = hidden * directions
+    for tensor in (rows_UE, index_BT, lengths_B, *weights):
+        if tensor.device.type != "cpu":
+            raise ValueError(f"the fused kernel runs on the CPU, but was given a tensor on {tensor.device}")
+
+
+def fused_gru(
+    rows_UE: Tensor,
+    index_BT: Tensor,
+    lengths_B: Tensor,
+    weights: Sequence[Tensor],
+    *,
+    bidirectional: bool,
+    reset: Reset = "after",
+    between: Callable[[Tensor], Tensor] | None = None,
+    readout: Readout | None = None,
+    bf16: bool = False,
+) -> Tensor:
+    """Run a GRU of any number of layers over ragged sequences; differentiable once.
+
+    rows_UE: float32 (or float64) vectors of the batch's distinct tokens; they get a gradient if they require one.
+    index_BT: int64 or int32, the row of each token; what it holds behind a sequence's end does not matter.
+    lengths_B: tokens of each sequence, from 1 to T, in any order.
+    weights: in nn.GRU's order: for each layer, for each direction, weight_ih (3H, E or D), weight_hh (3H, H),
+    bias_ih (3H,) and bias_hh (3H,), gates r, z, n.
+    reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do; "before"
+    n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
+    between: applied to the output of every layer but the last, given as (N, D) without padding.
+    readout: reduces the output over time; among tokens that share a column's largest value its gradient is split.
+    bf16: round both factors of every product outside the recurrence to bfloat16 (8 bits of precision; sums stay in
+    float32); needs `no_bf16()` to be None.
+
+    Returns output_BTD, zeros behind each sequence's end, or with a readout features_BF, where F is D and for
+    "meanmax" 2D. The backward direction starts at each sequence's own last token. float32 is summed in float32;
+    sigmoid and tanh are off by at most 4e-7. With the same number of threads the result and its gradients repeat
+    bit for bit.
+
+    Raises ValueError for shapes, types or lengths that do not fit, IndexError for a token without a row, and
+    RuntimeError if the kernel is unavailable here.
+    """
+    reason = unavailable()
+    if reason is not None:
+        raise RuntimeError(reason)
+    reason = no_bf16() if bf16 else None
+    if reason is not None:
+        raise RuntimeError(reason)
+    if bf16 and rows_UE.dtype != torch.float32:
+        raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
+    tiles = _pair_tiles() if bf16 else 0
+    directions = 2 if bidirectional else 1
+    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, readout)
+    plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
+    each = 4 * directions
+    layers = len(weights) // each
+    output = rows_UE
+    for layer in range(layers):
+        if layer == 1:
+            plan = plan.next_layer()
+        own = weights[layer * each : (layer + 1) * each]
+        keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
+        last = layer == layers - 1
+        form = (readout or "padded") if last else "tokens"
+        output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            output, plan, form, reset == "before", keep, tiles, *own)
+        if between is not None and not last:
+            output = between(output)
+    return output
+
+
+LEAST_VALUES = 100_000
+"""Of the rows that `adam_rows` moves for each thread: they take some 0.2 ms, handing over a tenth of it."""
+
+
+def adam_rows(
+    distinct_U: Tensor, gradient_UE: Tensor, table_VE: Tensor, first_VE: Tensor, second_VE: Tensor, steps_V: Tensor,
+    *, lr: float, betas: tuple[float, float], epsilon: float,
+) -> None:
+    """Move rows of a table against their gradients by one step of Adam, in place and in one pass over memory.
+
+    distinct_U: int64, rows from 0 to V - 1, each once, which is not checked; gradient_UE: theirs. table_VE, first_VE
+    and second_VE: the table and its moments, float32 or float64 as the gradient; steps_V, or (V, 1): how often each row
+    was moved, by which its moments' bias is corrected (Kingma and Ba 2015, algorithm 1). Row 0, the padding's, stays
+    zero.
+
+    Needs `unavailable()` to be None. Raises RuntimeError for a tensor that is not contiguous.
+    """
+    from gru_bench.kernels import cpu
+
+    workers = max(1, min(_threads_there(), gradient_UE.numel() // LEAST_VALUES))
+    flat = [tensor.view(-1).numpy() for tensor in (gradient_UE, table_VE, first_VE, second_VE, steps_V)]
+    _crew.run(
+        workers, cpu.adam_rows, distinct_U.numpy(), *flat, table_VE.shape[1], lr, betas[0], betas[1], epsilon)

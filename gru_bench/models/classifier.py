@@ -1,0 +1,315 @@
+"""The classifiers: a recurrence, a readout, and one head shared by all.
+
+    scratch        our GRU of gru.py
+    torch          torch.nn.GRU
+    bidirectional  torch.nn.GRU reading both ways
+    rnn            our vanilla RNN of rnn.py, which has no gates
+
+Every model reads a batch as the vectors of its distinct tokens and an index into them, and runs on any engine:
+
+    reference  the plain torch loop of gru.py
+    torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
+    fused      ours (kernels/), on a CPU, for a GRU
+
+Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `H` hidden width,
+`D` = H times directions, `C` = 2 classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from gru_bench.config import ModelConfig, Readout
+from gru_bench.errors import UsageError
+from gru_bench.kernels import fused as kernels
+from gru_bench.models.gru import GRU, reference_gru
+from gru_bench.models.rnn import RNN, reference_rnn
+
+CLASSES = 2
+Engine = Literal["reference", "torch", "fused"]
+Module = TypeVar("Module", bound=nn.Module)
+Kernel = Callable[..., tuple[Tensor, Tensor]]
+"""`torch.gru` or `torch.rnn_tanh`, which take the same arguments."""
+
+
+def build_model(config: ModelConfig, input_size: int, generator: torch.Generator) -> Classifier:
+    """Return the classifier that `config` names, its weights drawn uniform in +-1/sqrt(hidden_size).
+
+    Raises:
+        UsageError: where the model cannot do what is asked, such as the reset gate before the product in nn.GRU.
+    """
+    if config.name == "rnn" and config.reset == "before":
+        raise UsageError("model.reset must be left at 'after' for the model 'rnn', which has no reset gate, but got "
+                         "'before': leave it out")
+    if config.name != "scratch" and config.reset == "before":
+        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU knows no "
+                         "other, but got 'before': choose the model 'scratch'")
+    return Classifier(config, input_size, generator)
+
+
+def choose_engine(config: ModelConfig, device: torch.device) -> Engine:
+    """Return the engine that will run: the one asked for, or for `auto` the fastest that is equal.
+
+    Raises:
+        UsageError: where the engine asked for cannot run this model on this device, with the reason.
+    """
+    if config.name == "rnn":
+        no_fused: str | None = "it computes gates, and a vanilla RNN has none"
+    else:
+        no_fused = f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
+    no_torch = "torch has no GRU whose reset gate acts before the product" if config.reset == "before" else None
+    if config.engine == "auto":
+        if no_fused is None:
+            return "fused"
+        return "torch" if no_torch is None else "reference"
+    reason = {"fused": no_fused, "torch": no_torch, "reference": None}[config.engine]
+    if reason is not None:
+        raise UsageError(f"model.engine must be able to run here, but got {config.engine!r}: {reason}; "
+                         "try --set model.engine=auto")
+    return config.engine
+
+
+def fallback(config: ModelConfig, device: torch.device) -> str | None:
+    """Return, in a sentence, why `auto` leaves a GRU to a slower engine on this CPU; None where it does not."""
+    if config.engine != "auto" or config.name == "rnn" or device.type != "cpu":
+        return None
+    reason = kernels.unavailable()
+    if reason is None:
+        return None
+    return f"training takes several times as long here, on the engine {choose_engine(config, device)!r}: {reason}"
+
+
+class Classifier(nn.Module):
+    """Recurrence, readout, dropout, ReLU where asked, and a linear layer with log-softmax."""
+
+    def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator) -> None:
+        """Draw the weights from `generator`; torch's global one is not touched."""
+        super().__init__()
+        self.config = config
+        self.bidirectional = config.name == "bidirectional"
+        bound = 1 / math.sqrt(config.hidden_size)
+        self.gru: GRU | nn.GRU
+        if config.name == "rnn":
+            self.rnn = RNN(input_size, config.hidden_size, config.layers, generator=generator)
+        elif config.name == "scratch":
+            self.gru = GRU(input_size, config.hidden_size, config.layers, reset=config.reset, generator=generator)
+        else:
+            self.gru = _drawn(bound, generator, lambda: nn.GRU(
+                input_size, config.hidden_size, config.layers, bidirectional=self.bidirectional, batch_first=True))
+        width = config.hidden_size * (2 if self.bidirectional else 1)
+        features = 2 * width if config.readout == "meanmax" else width
+        self.linear = _drawn(bound, generator, lambda: nn.Linear(features, CLASSES))
+
+    def forward(
+        self,
+        rows_UE: Tensor,
+        index_BT: Tensor,
+        length_B: Tensor,
+        *,
+        engine: Engine,
+        generator: torch.Generator | None = None,
+        bf16: bool = False,
+    ) -> Tensor:
+        """Return log-probabilities, B x C.
+
+        Args:
+            rows_UE: vectors of the batch's distinct tokens.
+            index_BT: for each token its row of `rows_UE`; entries beyond a length have no effect.
+            length_B: tokens of each review, 1 to T.
+            engine: which implementation of the recurrence runs.
+            generator: source of the dropout masks; needed in training mode where dropout is above 0.
+            bf16: let the engine `fused` take products in bfloat16; the others do as `torch.autocast` has them do.
+        """
+        share = self.config.dropout if self.training else 0.0
+
+        def drop(values: Tensor) -> Tensor:
+            return dropped_out(values, share, generator)
+
+        between = drop if share else None
+        if self.config.name == "rnn":
+            output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, engine=engine, between=between)
+            features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
+        else:
+            features_BF = run_gru(
+                self.gru, rows_UE, index_BT, length_B, engine=engine, between=between, readout=self.config.readout,
+                bf16=bf16)
+        return self._head(drop(features_BF))
+
+    def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:
+        """Return the log-probabilities, B x C, that the readout and the head give to a recurrence's output."""
+        return self._head(read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional))
+
+    def _head(self, features_BF: Tensor) -> Tensor:
+        if self.config.relu:
+            features_BF = torch.relu(features_BF)
+        return torch.log_softmax(self.linear(features_BF), dim=1)
+
+
+def run_gru(
+    gru: GRU | nn.GRU,
+    rows_UE: Tensor,
+    index_BT: Tensor,
+    length_B: Tensor,
+    *,
+    engine: Engine,
+    between: Callable[[Tensor], Tensor] | None = None,
+    readout: Readout | None = None,
+    bf16: bool = False,
+) -> Tensor:
+    """Run a GRU's weights on one of the engines.
+
+    Returns:
+        The last layer's output, B x T x D, zero beyond each length, or what `readout` makes of it (`read_out`).
+    """
+    if isinstance(gru, GRU):
+        weights, bidirectional, reset = gru.weights(), gru.bidirectional, gru.reset
+    else:  # nn.GRU registers its parameters in the same order
+        weights, bidirectional, reset = list(gru.parameters()), gru.bidirectional, "after"
+    if engine == "fused":
+        return kernels.fused_gru(
+            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
+            readout=readout, bf16=bf16)
+    x_BTE = embedding(index_BT, rows_UE)
+    if engine == "reference":
+        output_BTD = reference_gru(
+            x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
+    else:
+        output_BTD = torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
+    if readout is None:
+        return output_BTD
+    return read_out(output_BTD, length_B, readout, bidirectional=bidirectional)
+
+
+def run_rnn(
+    rnn: RNN,
+    x_BTE: Tensor,
+    length_B: Tensor,
+    *,
+    engine: Engine,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run a vanilla RNN's weights on the engine `reference` or `torch`; the output is B x T x D."""
+    if engine == "reference":
+        return reference_rnn(x_BTE, length_B, rnn.weights(), bidirectional=rnn.bidirectional, between=between)
+    if engine == "fused":
+        raise ValueError("a vanilla RNN must run on the engine 'reference' or 'torch', but got 'fused'")
+    return torch_unpacked(
+        x_BTE, length_B, rnn.weights(), torch.rnn_tanh, bidirectional=rnn.bidirectional, between=between)
+
+
+def torch_gru(
+    x_BTE: Tensor,
+    length_B: Tensor,
+    weights: Sequence[Tensor],
+    *,
+    bidirectional: bool,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run torch's own GRU kernels; see `torch_unpacked`."""
+    return torch_unpacked(x_BTE, length_B, weights, torch.gru, bidirectional=bidirectional, between=between)
+
+
+def torch_unpacked(
+    x_BTE: Tensor,
+    length_B: Tensor,
+    weights: Sequence[Tensor],
+    kernel: Kernel,
+    *,
+    bidirectional: bool,
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run one of torch's own kernels on padded sequences of any lengths, without packing them.
+
+    Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
+    is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
+    without the loss of cuDNN's fastest algorithm. Without padding torch runs all layers and directions at once.
+    """
+    directions = 2 if bidirectional else 1
+    layers = len(weights) // (4 * directions)
+    steps = x_BTE.shape[1]
+    # On a graphics card the question would make the host wait for it.
+    padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
+    if not padded and (between is None or layers == 1):
+        return _run_kernel(kernel, x_BTE, weights, layers, bidirectional)
+    at_T = torch.arange(steps, device=x_BTE.device)
+    inside_BT1 = (at_T < length_B[:, None])[..., None]
+    reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
+    layer_input = x_BTE
+    for layer in range(layers):
+        halves = []
+        for direction in range(directions):
+            start = 4 * (layer * directions + direction)
+            own = weights[start:start + 4]
+            if direction == 1:
+                mirrored = layer_input.gather(1, reversed_BT1.expand_as(layer_input))
+                output = _run_kernel(kernel, mirrored, own)
+                output = output.gather(1, reversed_BT1.expand_as(output))
+            else:
+                output = _run_kernel(kernel, layer_input, own)
+            halves.append(torch.where(inside_BT1, output, 0.0))
+        layer_input = torch.cat(halves, dim=2) if bidirectional else halves[0]
+        if between is not None and layer < layers - 1:
+            layer_input = between(layer_input)
+    return layer_input
+
+
+def _run_kernel(
+    kernel: Kernel, x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False
+) -> Tensor:
+    h0 = x_BTE.new_zeros(layers * (2 if bidirectional else 1), x_BTE.shape[0], weights[1].shape[1])
+    output_BTD: Tensor = kernel(
+        x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
+        bidirectional=bidirectional, batch_first=True)[0]
+    return output_BTD
+
+
+def read_out(output_BTD: Tensor, length_B: Tensor, readout: Readout, *, bidirectional: bool) -> Tensor:
+    """Reduce the output over time to the features of each review, B x D (`meanmax`: B x 2D).
+
+    last     the output at the last token: what the homework reads. The backward half of a bidirectional
+             model has then seen this one token only.
+    final    the state in which each direction ends: the backward half's stands at the first token.
+    mean     over the tokens.
+    max      over the tokens, each feature by itself.
+    meanmax  both, side by side.
+    """
+    if readout in ("last", "final"):
+        rows_B = torch.arange(output_BTD.shape[0], device=output_BTD.device)
+        last_BD = output_BTD[rows_B, length_B - 1]
+        if readout == "last" or not bidirectional:
+            return last_BD
+        half = output_BTD.shape[2] // 2
+        return torch.cat([last_BD[:, :half], output_BTD[:, 0, half:]], dim=1)
+    parts = []
+    if readout in ("mean", "meanmax"):
+        parts.append(output_BTD.sum(dim=1) / length_B[:, None])
+    if readout in ("max", "meanmax"):
+        at_T = torch.arange(output_BTD.shape[1], device=output_BTD.device)
+        outside_BT1 = (at_T >= length_B[:, None])[..., None]
+        parts.append(output_BTD.masked_fill(outside_BT1, -torch.inf).amax(dim=1))
+    return torch.cat(parts, dim=1)
+
+
+def dropped_out(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+    """Set a share of the values to zero and scale the rest to keep the mean; the mask comes from `generator`."""
+    if share == 0.0:
+        return values
+    kept = torch.empty_like(values).bernoulli_(1 - share, generator=generator)
+    return (values * kept).div_(1 - share)
+
+
+def _drawn(bound: float, generator: torch.Generator, make: Callable[[], Module]) -> Module:
+    """Return a torch module with its parameters uniform in +-bound, without drawing from the global generator."""
+    with torch.device("meta"):
+        module = make()
+    for owner in module.modules():
+        for name, meta in list(owner.named_parameters(recurse=False)):
+            # Not `to_empty`, whose first call on a meta tensor loads half a second of torch's symbolic algebra.
+            setattr(owner, name, nn.Parameter(torch.empty(meta.shape).uniform_(-bound, bound, generator=generator)))
+    return module

@@ -1,0 +1,405 @@
+"""Logged studies -> one `Writeup`: every number of a write-up, computed once, with what it rests on.
+
+Both renderings take their numbers from here and compute none. Nothing is read but what sweeps logged.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.evaluation.statistics import (
+    ALPHA,
+    Design,
+    Estimate,
+    Finding,
+    Standing,
+    accuracy_difference,
+    chance_better,
+    effect_size,
+    holm,
+    mcnemar,
+    seed_deviation,
+    verdict,
+)
+from gru_bench.report.document.numbers import NBSP, Number, Sentence, in_text, plain, slug
+from gru_bench.report.document.report import (
+    Comparison,
+    Row,
+    Source,
+    Writeup,
+)
+from gru_bench.report.document.section import Evidence, Section
+from gru_bench.report.evidence.groups import Group, Store, families, gather
+from gru_bench.report.evidence.progress import unfinished, what_is_missing
+from gru_bench.report.homework.reproductions import reproductions
+from gru_bench.report.homework.sections import closing, conclusions, findings, opening
+from gru_bench.report.sections.data import data_views, known_runs, run_counts, study_view
+from gru_bench.report.sections.diagnostics import insight_section
+from gru_bench.report.sections.errors import category_tables, hard_reviews, length_tables, reliability
+from gru_bench.report.sections.evaluation import (
+    DEVIATION,
+    baseline_rows,
+    below_baseline,
+    caution,
+    few_reviews,
+    row_of,
+    standing,
+)
+from gru_bench.report.sections.learning import learning_curve
+from gru_bench.report.sections.margin import Margin, margin_of
+from gru_bench.report.sections.next_steps import fresh_for_all, held_back, lifting_commands, settling_commands
+from gru_bench.report.sections.search import (
+    beside_homework,
+    expected_best,
+    no_expected_best,
+    searches_of,
+    unequal_budgets,
+)
+from gru_bench.report.sections.verdicts import Pair, joined, settling_sentence, verdict_sentence
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+UNEQUAL = 5
+"""Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
+FEW = 6
+"""Pairs whose verdicts open the write-up; more are left to their own section."""
+
+
+def build(
+    studies: Sequence[LoggedStudy],
+    store: Store,
+    *,
+    experiment: str = "",
+    title: str = "",
+    margin: float | None = None,
+    checkpoints: tuple[str, str] | None = None,
+    missing: Sequence[Sentence] = (),
+    tracking_uri: str = "",
+    taken: Collection[str] = (),
+) -> Writeup:
+    """Compute a write-up of `studies`.
+
+    Args:
+        studies: in the order in which they are to be shown.
+        store: gives their curves and predictions.
+        experiment: the name under which the runs are kept.
+        title: of the write-up; by default made from the names of the studies.
+        margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
+            that the studies logged at their start, where they agree.
+        checkpoints: the ids of two confirm runs that McNemar's test is to compare.
+        missing: what is known to be missing already.
+        tracking_uri: where the store is, for the record.
+        taken: names of other studies, which a new one must not have.
+
+    Raises:
+        RunError: where no study has a complete confirm run.
+        UsageError: for checkpoints that are no confirm runs shown here, or were scored on different test reviews.
+    """
+    gathered, gaps = gather(studies, store)
+    gaps = [*missing, *gaps, *what_is_missing(studies, store)]
+    if not gathered:
+        raise RunError(
+            "a write-up needs a study with a complete confirm run, but there is none: "
+            "run one to its end (python sweeps/run.py --study smoke)"
+        )
+    rows = tuple(row_of(group, store) for group in gathered)
+    gaps += [said for group in gathered if (said := caution(group))]
+    gaps += few_reviews(gathered)
+    run_ids = [run.run_id for group in gathered for run in group.runs]
+    histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
+    evidence = Evidence(studies, gathered, store, histories)
+    chosen = margin_of(studies, margin)
+    pairs, not_compared = _pairs(gathered, chosen.value)
+    if chosen.caution and (pairs or any(study.contrasts for study in studies)):
+        gaps.append(chosen.caution)
+    # A study is brought to its end first: advice to draw new seeds comes after that.
+    under_way = {study.run.run_id for study in studies if unfinished(study)}
+    done = [compared for compared in pairs if not {group.parent.run_id for group in compared[1:]} & under_way]
+    fresh = fresh_for_all([pair for pair, _, _ in done])
+    names = {*taken, *(group.study for group in gathered)}
+    comparisons = tuple(_comparison(*compared, fresh, compared in done) for compared in pairs)
+    too_few = any(pair.verdict.finding is Finding.TOO_FEW_SEEDS for pair, _, _ in done)
+    searches = searches_of(evidence, rows)
+    baselines = baseline_rows(studies, store)
+    data = data_views(studies, store)
+    reproduced = reproductions(evidence)
+    tested = () if checkpoints is None else _named_checkpoints(gathered, *checkpoints)
+    sections = (
+        *opening(reproduced),
+        Section("evaluation", "Evaluation", tables=("evaluation", "scores", "cost")),
+        (Section("comparisons", "Comparisons", tables=("comparisons",)) if comparisons or not_compared or tested
+         else None),
+        Section("learning", "Learning"),
+        Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
+        *findings(reproduced, evidence, chosen.value),
+        insight_section(evidence),
+        *closing(reproduced, comparisons),
+        Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
+        Section("data", "Data", tables=("data",)) if data else None,
+        Section("methods", "Methods"),
+        Section("runs", "Runs", tables=("runs", "epochs"), appendix=True),
+    )
+    return Writeup(
+        title=plain(title) or _title([group.study for group in gathered]),
+        experiment=plain(experiment),
+        period=_period([run for study in studies
+                        for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]),
+        studies=tuple(study_view(study, store) for study in studies),
+        summary=(*_summary(rows, comparisons, fresh if too_few else None), *conclusions(reproduced, comparisons)),
+        missing=tuple(gaps),
+        rows=rows,
+        baselines=baselines,
+        below_baseline=below_baseline(rows, baselines),
+        margin=chosen.number,
+        comparisons=comparisons,
+        lifting=lifting_commands(done, names),
+        settling=settling_commands(done, names),
+        not_compared=not_compared,
+        checkpoints=tested,
+        curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
+        category_tables=category_tables(gathered),
+        length_tables=length_tables(gathered),
+        reliability=tuple(reliability(group) for group in gathered),
+        hard_reviews=hard_reviews(gathered, store),
+        searches=searches,
+        expected_best=tuple(found for group in gathered if (found := expected_best(group)) is not None),
+        no_expected_best=no_expected_best(gathered),
+        beside_homework=beside_homework(gathered) if reproduced else None,
+        budgets=unequal_budgets(studies),
+        data=data,
+        counts=run_counts(studies),
+        runs=known_runs(studies, store),
+        methods=_methods(gathered, pairs, chosen),
+        sections=tuple(section for section in sections if section is not None),
+        source=Source(_address(tracking_uri), tuple(map(in_text, missing)), tuple(sorted(taken)), checkpoints),
+    )  # fmt: skip
+
+
+def _pairs(
+    groups: Sequence[Group], margin: float
+) -> tuple[list[tuple[Pair, Group, Group]], tuple[Sentence, ...]]:
+    """Compare each pair of models that met the same test examples, the more accurate one first."""
+    apart: list[Sentence] = []
+    couples: list[tuple[Group, Group, Estimate]] = []
+    for one, two in combinations(groups, 2):
+        if one.fingerprint != two.fingerprint:
+            apart.append((f"{one.label} and {two.label} are not compared: their data or its split differ.",))
+        elif not np.array_equal(one.example_N, two.example_N) or not np.array_equal(one.label_N, two.label_N):
+            apart.append((f"{one.label} and {two.label} are not compared: their test examples differ.",))
+        else:
+            a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
+            couples.append((a, b, accuracy_difference(a.correct_RN, b.correct_RN)))
+    adjusted = holm([d.p if d.standing.has_verdict else None for _, _, d in couples])
+    family = sum(p is not None for p in adjusted)
+    pairs = []
+    for (a, b, difference), p in zip(couples, adjusted, strict=True):
+        design = Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None
+        pairs.append((Pair(
+            f"pair.{a.key}.{b.key}", a.label, b.label, difference, p, family, verdict(difference, p, margin), design,
+            a.ids + b.ids), a, b))  # fmt: skip
+    return pairs, tuple(apart)
+
+
+def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -> Comparison:
+    missing = Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds")
+    return Comparison(
+        key=pair.key,
+        a=pair.a,
+        b=pair.b,
+        difference=pair.theta,
+        p=pair.p,
+        detectable=pair.detectable or missing,
+        effect=Number(
+            f"{pair.key}.effect", effect_size(a.correct_RN, b.correct_RN), "tenth", pair.runs,
+            pair.difference.examples, "difference over the larger of the two deviations over seeds",
+        ),
+        chance=Number(
+            f"{pair.key}.chance", chance_better(a.correct_RN, b.correct_RN), "percent", pair.runs,
+            pair.difference.examples, "share of pairs of seeds, ties counting half, on this test set", decimals=0,
+        ),
+        finding=pair.verdict.finding.value,
+        narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
+        sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
+                         settling_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
+    )  # fmt: skip
+
+
+def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
+    deviations = seed_deviation(a.correct_RN), seed_deviation(b.correct_RN)
+    if None in deviations or not pair.difference.standing.has_interval:
+        return ()
+    (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
+    shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
+    if len(noisy.runs) < max(pair.difference.seeds) and large > small:
+        return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
+                "intervals are known to be somewhat too narrow.")  # fmt: skip
+    if not pair.difference.standing.has_verdict and large >= UNEQUAL * small and large > 0:
+        return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
+                "other: with so few seeds such intervals are known to be somewhat too narrow.")  # fmt: skip
+    return ()
+
+
+def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return McNemar's test where each model has one run: it speaks of these two alone."""
+    if max(pair.difference.seeds) > 1:
+        return ()
+    right_A_N, right_B_N = a.correct_RN[0], b.correct_RN[0]
+    p = mcnemar(int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum()))
+    number = Number(f"{pair.key}.mcnemar", p, "p", pair.runs, right_A_N.size, "exact McNemar test, two-sided")
+    sign = "p " if number.text.startswith("<") else "p = "
+    names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
+    return (f"For these two trained models alone ({names}), {sign}", number, " by McNemar's exact test.")
+
+
+def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
+    """Return McNemar's test of two named runs: it speaks of these two trained models, not of how they were trained."""
+    found: dict[str, tuple[Group, int]] = {
+        name: (group, place) for group in groups for place, run in enumerate(group.runs) for name in run.ids}
+    for name in (one, two):
+        if name not in found:
+            raise unknown("run", name, [run.run_id for group in groups for run in group.runs],
+                          "These are the confirm runs of this write-up.")  # fmt: skip
+    (a, r), (b, s) = found[one], found[two]
+    if a.runs[r] is b.runs[s]:
+        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
+    if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
+        raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
+                         "scored on different ones: name runs of studies on the same data")
+    right_A_N, right_B_N = a.correct_RN[r], b.correct_RN[s]
+    only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
+    runs, size = (a.runs[r].run_id, b.runs[s].run_id), right_A_N.size
+    alone = [Number(f"checkpoints.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
+             for side, count in zip(("first", "second"), only, strict=True)]  # fmt: skip
+    p = Number("checkpoints.mcnemar", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
+    names = [f"{group.label}, {plain(group.runs[place].name) or name} ({plain(name)})"
+             for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]  # fmt: skip
+    return (
+        f"Two trained models, by McNemar’s exact test: of the same test reviews {names[0]}, alone answers ", alone[0],
+        f" rightly, and {names[1]}, alone ", alone[1], "; p ", "" if p.text.startswith("<") else "= ", p,
+        ". This speaks of these two trained models, not of the procedures that trained them: other seeds may answer "
+        "otherwise, and it is no part of the verdicts.",
+    )  # fmt: skip
+
+
+def _summary(
+    rows: Sequence[Row], comparisons: Sequence[Comparison], fresh: int | None
+) -> tuple[Sentence, ...]:
+    """Return the first sentences a reader meets: the accuracies, then the verdicts, where there are few."""
+    if len(comparisons) > FEW:
+        count = Number("summary.pairs", len(comparisons), "count")
+        tally = Counter(comparison.finding for comparison in comparisons)
+        parts: list[Sentence] = [
+            (f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
+            for finding, times in tally.most_common()
+        ]
+        return (("Each of ", count, " pairs of models is compared below: ", *joined(parts, "; "), "."),)
+    parts = []
+    for row in rows[:FEW]:
+        low, high = row.accuracy.ends
+        interval: Sentence = (low, " to ", high, "; ") if row.accuracy.low is not None else ()
+        unit = " seed)" if row.seeds.value == 1 else " seeds)"
+        parts.append((f"{row.label} ", row.accuracy, f"{NBSP}% (", *interval, row.seeds, unit))
+    shown = "Test accuracy" if all(row.accuracy.low is None for row in rows) else f"Test accuracy, 95{NBSP}% intervals"
+    accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
+    few: tuple[Sentence, ...] = ()
+    if fresh is not None:
+        few = (("Where seeds are too few for a verdict, train each model again, on ",
+                Number("summary.fresh", fresh, "count"),
+                " fresh seeds; the old runs are not to be counted with them."),)  # fmt: skip
+    carried = standing(rows) if len(rows) <= FEW else ()
+    return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
+
+
+def _methods(
+    groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
+) -> tuple[Sentence, ...]:
+    """Return how the numbers were got, and what they do not cover."""
+    sure = any(Standing.of(len(group.runs)).has_interval for group in groups)
+    said: list[Sentence] = [
+        *([(
+            "Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
+            "together: a sum of the variance over examples and of the part of the variance over seeds that is no "
+            "noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are answered wrongly, "
+            "or differently by two models, they lean on Wilson's interval, which has a width even where none is.",
+        )] if sure else []),
+        ("Accuracies of single seeds differ by the luck of a seed and, each measured on the same limited test set, by "
+         "noise. The seed deviation is the part that this noise does not explain; the lowest and the highest seed "
+         "stand beside it.",),
+        ("F1 is that of the positive class"
+         + ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
+            "from a fixed seed." if sure else "."),),
+        ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
+         "that ran it, and compare models only with the engine named beside them.",),
+        *_looks(groups),
+        ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
+         "another: where several are of one product or by one author, intervals are too narrow.",),
+    ]  # fmt: skip
+    if any(group.summary.trials if group.summary else group.parent.params.get("trials", "0") != "0"
+           for group in groups):
+        said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
+    if pairs:
+        family = pairs[0][0].family
+        holm_words: Sentence = ()
+        if family > 1:
+            level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
+            holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
+                          " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
+        said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
+    models = {group.model: group for group in groups}
+    if "scratch" in models and "torch" in models:
+        reset = models["scratch"].runs[0].params.get("model.reset", "after")
+        said.append(
+            ("The scratch GRU resets before the hidden product and so is not the function that the torch GRU "
+             "computes.",) if reset == "before" else
+            ("The scratch GRU and the torch GRU compute the same function, up to the ReLU before the linear layer "
+             "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
+        )  # fmt: skip
+    return tuple(said)
+
+
+def _looks(groups: Sequence[Group]) -> list[Sentence]:
+    """Return how often the test reviews were looked at, as far as these studies tell."""
+    said: list[Sentence] = []
+    for place, members in enumerate(families(groups), start=1):
+        studies = list(dict.fromkeys(group.parent.run_id for group in members))
+        if len(studies) > 1:
+            names = ", ".join(dict.fromkeys(group.study for group in members))
+            count = Number(f"methods.looks-{place}", len(studies), "count", tuple(studies), members[0].example_N.size,
+                           "studies whose confirm runs were scored on the same test reviews")
+            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. A "
+                         "study planned after a look at another’s result was shaped by these reviews, which its "
+                         "intervals do not show.",))
+    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this write-up "
+                     "shows.",)]  # fmt: skip
+
+
+def _address(uri: str) -> str:
+    """Return a tracking URI as it may be shown to others: no password, and no path of this machine where avoidable."""
+    kind, mark, path = uri.partition("sqlite:///")
+    if mark and not kind:
+        place = Path(path).resolve()
+        return f"{mark}{place.relative_to(Path.cwd())}" if place.is_relative_to(Path.cwd()) else f"{mark}{place}"
+    return re.sub("://[^/]*@", "://", uri)
+
+
+def _title(names: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    listed = ", ".join(distinct[:3]) + (f" and {len(distinct) - 3} more" if len(distinct) > 3 else "")
+    return f"Recurrent text classifiers: {listed}"
+
+
+def _period(runs: Sequence[LoggedRun]) -> str:
+    days = sorted({datetime.fromtimestamp(run.started, UTC).date().isoformat() for run in runs})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+

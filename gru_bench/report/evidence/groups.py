@@ -1,0 +1,303 @@
+"""Studies -> the confirm runs that belong together, with what each predicts of the same test examples.
+
+Nothing is dropped silently: what cannot be shown comes back as a sentence.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.errors import RunError
+from gru_bench.evaluation import metrics
+from gru_bench.evaluation.statistics import Estimate, accuracy_interval
+from gru_bench.report.document.numbers import Kind, Number, Sentence, plain, slug
+from gru_bench.report.evidence.progress import study_data
+from gru_bench.results.runs import DataSummary, Predictions, StudySummary
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
+               "rnn": "Vanilla RNN"}
+
+
+class Store(Protocol):
+    """What a write-up reads besides the studies themselves."""
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return run -> metric -> (step, value), in order of steps, for all runs in one read."""
+        ...
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return a run's predictions; RunError where it logged none."""
+        ...
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
+        ...
+
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        ...
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run, where there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """The confirm runs of one model of one study that belong together, and what they predict."""
+
+    key: str
+    label: str
+    study: str
+    model: str
+    parent: LoggedRun
+    """The study's own run."""
+    summary: StudySummary | None
+    data: DataSummary | None
+    """What data the study sees; None where its run does not tell."""
+    runs: tuple[LoggedRun, ...]
+    example_N: NDArray[np.str_]
+    label_N: NDArray[np.int8]
+    category_N: NDArray[np.str_]
+    tokens_N: NDArray[np.int32]
+    probability_RN: NDArray[np.float32]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the runs' ids."""
+        return tuple(run.run_id for run in self.runs)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return that of the data and its split."""
+        return fingerprint(self.runs[0])
+
+    @property
+    def correct_RN(self) -> NDArray[np.bool_]:
+        """Return whether seed r answers example i rightly."""
+        right_RN = metrics.predicted(self.probability_RN) == (self.label_N == 1)
+        return np.asarray(right_RN, dtype=np.bool_)
+
+    def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
+        """Return a number of this group, that rests on all its runs."""
+        return Number(f"{self.key}.{name}", value, kind, self.ids, self.example_N.size, method, **more)
+
+    def estimate(self, name: str, found: Estimate) -> Number:
+        """Return an estimate as a percentage, without an interval where its seeds carry none."""
+        if not found.standing.has_interval:
+            return self.number(name, found.estimate, "percent", "mean of two seeds: an estimate only")
+        method = f"95 % interval: {found.method}"
+        return self.number(name, found.estimate, "percent", method, low=found.low, high=found.high)
+
+    def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
+        """Return the mean of a value over runs, with its lowest and highest."""
+        if not values:
+            return self.number(name, None, kind, "not logged")
+        if len(values) == 1:
+            return self.number(name, values[0], kind, "one run")
+        method = "mean over runs; lowest to highest"
+        return self.number(name, float(np.mean(values)), kind, method, low=min(values), high=max(values))
+
+    def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
+        """Return the accuracy on some of the examples, with its interval where the seeds carry one."""
+        correct_RN = self.correct_RN[:, inside_N]
+        key, size = f"{self.key}.{name}", int(inside_N.sum())
+        found = accuracy_interval(correct_RN) if size > 1 else None
+        if found is None or not found.standing.has_interval:
+            return Number(key, float(correct_RN.mean()), "percent", self.ids, size, "mean over seeds")
+        method = f"95 % interval: {found.method}"
+        return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
+
+
+def families(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return the groups that share a test set, together."""
+    found: list[list[Group]] = []
+    for group in groups:
+        for family in found:
+            if family[0].fingerprint == group.fingerprint and np.array_equal(family[0].example_N, group.example_N):
+                family.append(group)
+                break
+        else:
+            found.append([group])
+    return found
+
+
+def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
+    """Return the groups of confirm runs that can be shown, and sentences about what cannot."""
+    groups: list[Group] = []
+    gaps: list[Sentence] = []
+    taken: set[str] = set()
+    places: set[str] = set()
+    several = Counter(model for study in studies for model in {run.model for run in study.confirms})
+    for study in studies:
+        name = plain(study.run.study or study.run.name)
+        place = slug(name, "study")
+        whole = [run for run in study.confirms if run.complete]
+        if study.summary is None:
+            gaps.append((f"The study {name} has not come to its end: what follows is what there is.",))
+        gaps += _extended(study, name, free_name(f"extended-{place}", places))
+        expected = _expected(study)
+        if not whole and not expected:
+            gaps.append((f"The study {name} has no complete confirm run yet.",))
+        for model in expected:
+            label = MODEL_NAMES.get(model, plain(model))
+            label = f"{label} ({name})" if several[model] > 1 else label
+            key = free_name(f"{place}-{slug(model, 'model')}", taken)
+            runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])
+            gaps += said
+            group, said = scored(store, runs, key, label, name, model, study)
+            gaps += said
+            if group is None:
+                gaps.append((f"{label} has no complete confirm run and is left out.",))
+            else:
+                groups.append(group)
+    return groups, gaps
+
+
+def _expected(study: LoggedStudy) -> tuple[str, ...]:
+    """Return the models that a study is to confirm, as far as it tells."""
+    if study.summary is not None:
+        return study.summary.models
+    named = [model for model in study.run.params.get("models", "").split(",") if model]
+    return tuple(dict.fromkeys([*named, *sorted({run.model for run in study.confirms})]))
+
+
+def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
+    """Disclose a confirm set that has grown since the study began: its size is part of the design."""
+    planned = _planned(study)
+    seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
+    now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
+    if planned is None or now <= planned:
+        return []
+    return [(
+        f"The confirm set of {name} was extended: the study began with ",
+        Number(f"{key}.planned", planned, "count", (study.run.run_id,)), " seeds for each model and now has ",
+        Number(f"{key}.now", now, "count", (study.run.run_id,)), ". Where seeds are added after a look at the "
+        "result, its intervals are too narrow and its verdicts too bold; a new confirm set has neither fault.",
+    )]  # fmt: skip
+
+
+def _planned(study: LoggedStudy) -> int | None:
+    """Return how many confirm seeds a study began with; None where it does not tell."""
+    text = study.run.params.get("confirm", "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def _chosen(
+    study: LoggedStudy, model: str, key: str, label: str, runs: list[LoggedRun]
+) -> tuple[list[LoggedRun], list[Sentence]]:
+    """Keep one run a seed, all of the configuration that the study settled on."""
+    said: list[Sentence] = []
+    newest_first = sorted(runs, key=lambda run: run.started, reverse=True)
+    kept: dict[int | None, LoggedRun] = {}
+    others = []
+    for run in newest_first:
+        if _configuration(run) != _configuration(newest_first[0]):
+            others.append(run)
+        else:
+            kept.setdefault(run.seed, run)
+    if others:
+        count = Number(f"{key}.other-configuration", len(others), "count", tuple(r.run_id for r in others))
+        said.append((f"{label}: ", count, *_runs_are(others), " left out (earlier settings or other data)."))
+    lost = sorted(
+        {r.seed for r in study.confirms if r.model == model and not r.complete and r.seed not in kept},
+        key=lambda seed: (seed is None, seed or 0),
+    )
+    if lost:
+        gone = tuple(r.run_id for r in study.confirms if r.model == model and not r.complete and r.seed in lost)
+        count = Number(f"{key}.lost-seeds", len(lost), "count", gone)
+        names = ", ".join("unknown" if seed is None else str(seed) for seed in lost)
+        said.append((f"{label}: ", count, *_runs_are(lost), f" not complete (seed{'s' * (len(lost) > 1)} {names}); "
+                     "the numbers rest on the others."))  # fmt: skip
+    planned = set(study.summary.confirm_seeds) if study.summary else set()
+    absent = sorted(planned - set(kept) - set(lost))
+    if absent and kept:
+        count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
+        said.append((f"{label}: ", count, " planned seeds without a run: "
+                     f"{', '.join(map(str, absent))}."))  # fmt: skip
+    asked = _planned(study)
+    if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
+        own = (study.run.run_id,)
+        said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
+                     Number(f"{key}.planned-seeds", asked, "count", own), " planned confirm seeds "
+                     f"{'has' if left == 1 else 'have'} no complete run yet."))  # fmt: skip
+    return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said
+
+
+def _runs_are(runs: Sequence[object]) -> tuple[str]:
+    """Return the words after a number of confirm runs."""
+    return (" confirm run is",) if len(runs) == 1 else (" confirm runs are",)
+
+
+def scored(
+    store: Store, runs: Sequence[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy,
+    split: str = "test",
+) -> tuple[Group | None, list[Sentence]]:
+    """Read what runs predict of a split and put it side by side; None and the reasons where there is nothing."""
+    said: list[Sentence] = []
+    usable: list[LoggedRun] = []
+    read: list[Predictions] = []
+    for run in runs:
+        try:
+            predictions = store.predictions(run.run_id, split)
+        except RunError:
+            said.append((f"{label}: the run {run.run_id} has no readable {split} predictions and is left out.",))
+            continue
+        order_N = np.argsort(predictions.example_id_N, kind="stable")
+        predictions = Predictions(*(getattr(predictions, name)[order_N] for name in (
+            "example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N")))  # fmt: skip
+        if read and not _same_examples(read[0], predictions):
+            said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
+            continue
+        logged = run.metrics.get(f"{split}/accuracy")
+        right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
+        if logged is not None and abs(logged - right) > 1e-6:
+            said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} is not the one its "
+                         "predictions give; the predictions are used.",))  # fmt: skip
+        usable.append(run)
+        read.append(predictions)
+    if not read:
+        return None, said
+    first = read[0]
+    return Group(
+        key, label, name, model, study.run, study.summary, study_data(study, store), tuple(usable),
+        first.example_id_N, first.label_N, first.category_N, first.tokens_N,
+        np.stack([predictions.probability_N for predictions in read]),
+    ), said  # fmt: skip
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return `name`, or where it is taken the first of `name-2`, `name-3`, ... that is not."""
+    place = 2
+    free = name
+    while free in taken:
+        free, place = f"{name}-{place}", place + 1
+    taken.add(free)
+    return free
+
+
+def _configuration(run: LoggedRun) -> tuple[Any, ...]:
+    """Return what must be equal between the runs of a row: all settings but the seed, and the data."""
+    free = {"seed", "training.threads", "training.device"}
+    return (fingerprint(run), *sorted((k, v) for k, v in run.params.items() if k not in free))
+
+
+def fingerprint(run: LoggedRun) -> str:
+    """Return that of the data a run saw and of its split; empty where none was logged."""
+    return run.tags.get("gru_bench.data_fingerprint", "")
+
+
+def _same_examples(one: Predictions, two: Predictions) -> bool:
+    return np.array_equal(one.example_id_N, two.example_id_N) and np.array_equal(one.label_N, two.label_N)

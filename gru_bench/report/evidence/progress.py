@@ -1,0 +1,109 @@
+"""A study that has not come to its end: what its own run tells already, what is still missing, and how to go on."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from gru_bench.report.document.numbers import Sentence, plain
+from gru_bench.results.diagnostics import DIAGNOSTICS, MEMORY
+from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
+from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking.reader import damaged
+
+T = TypeVar("T")
+
+PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
+            "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
+PARTS = {"search": "what the search found", "contrasts": "the contrasts", "stretches": "the run times side by side",
+         "diagnostics": "the look inside the models", "memory": "what the models remember"}  # fmt: skip
+"""Part of a study -> what is missing without it."""
+LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "memory": MEMORY}
+"""Parts that a write-up shows from their artifacts, before the study has come to its end."""
+
+
+class Texts(Protocol):
+    """Where the artifacts of runs are."""
+
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        ...
+
+
+def study_data(study: LoggedStudy, store: Texts) -> DataSummary | None:
+    """Return what data a study sees, as soon as its run holds that."""
+    if study.summary is not None:
+        return study.summary.data
+    return _parsed(study, store, DATA, data_of)
+
+
+def study_baselines(study: LoggedStudy, store: Texts) -> tuple[Baseline, ...]:
+    """Return the baselines of a study, as soon as its run holds them."""
+    if study.summary is not None:
+        return study.summary.baselines
+    return _parsed(study, store, BASELINES, baselines_of) or ()
+
+
+def _parsed(study: LoggedStudy, store: Texts, path: str, parse: Callable[[str], T]) -> T | None:
+    text = store.text(study.run.run_id, path)
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise damaged(study.run.run_id, path, error) from error
+
+
+def unfinished(study: LoggedStudy) -> bool:
+    """Return whether the study's own command has something left to do."""
+    if study.summary is None:
+        return True
+    return any(
+        set(study.summary.confirm_seeds) - {run.seed for run in study.confirms if run.model == model}
+        for model in study.summary.models
+    )
+
+
+def what_is_missing(studies: Sequence[LoggedStudy], store: Texts) -> list[Sentence]:
+    """Return, for each study that is not done, the parts that are missing and the command that goes on with it."""
+    said: list[Sentence] = []
+    for study in filter(unfinished, studies):
+        name = plain(study.run.study or study.run.name)
+        if study.summary is None and (parts := _absent(study, store)):
+            said.append((f"Not there yet of {name}: {', '.join(parts)}.",))
+        if (words := typed(study.run)) is not None:
+            said.append((f"Before anything else, type the command of {name} again, which goes on where it was left: "
+                         f"{words[0]} {shlex.join(words[1:])}",))  # fmt: skip
+        else:
+            said.append((f"Before anything else, type the command of {name} again: it goes on where it was left.",))
+    return said
+
+
+def typed(run: LoggedRun) -> list[str] | None:
+    """Return the words with which a study was typed, its program first; None where they are not known.
+
+    Passwords are left out.
+    """
+    try:
+        words = shlex.split(run.tags.get("mlflow.source.name", ""))
+    except ValueError:
+        return None
+    if not words or words[0] not in PROGRAMS:
+        return None
+    shown = [PROGRAMS[words[0]], *(re.sub("://[^/]*@", "://", word) for word in words[1:])]
+    # What could not be shown as it must be typed is not named.
+    return shown if all(plain(word) == word for word in shown) else None
+
+
+def _absent(study: LoggedStudy, store: Texts) -> list[str]:
+    """Return what a study that has not ended will show and does not show yet."""
+    planned = study.run.params.get("parts")
+    absent = [] if study_baselines(study, store) else ["the baselines"]
+    if study_data(study, store) is None:
+        absent.append("the facts of its data")
+    if planned is None:  # a study begun before these were logged
+        return [*absent, "what its search found, where it has one, and whatever else comes at its end"]
+    return absent + [
+        words for part, words in PARTS.items() if part in planned.split(",")
+        and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)
+    ]  # fmt: skip

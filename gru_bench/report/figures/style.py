@@ -1,0 +1,221 @@
+"""How the figures are drawn: the styles of page and paper, and the axes, marks and lines that they share.
+
+On a page a figure takes its colours and letters from the page's style sheet, so that it follows the light and
+dark schemes, and is drawn a second time for windows as narrow as a phone's; on paper it has the serif letters of
+the document and the width of its column. Series are told apart by colour and by marker, and labelled where they
+stand.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from gru_bench.report.document.numbers import Number
+
+COLOURS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
+"""Each at least 4.5 : 1 against white, and apart from one another without red-green vision."""
+MARKERS = ("o", "s", "D", "^", "v", "P")
+PANELS = 12
+LINES = 30
+"""Small multiples, and lines of a figure, that are drawn at most; the tables hold the rest."""
+
+
+
+@dataclass(frozen=True)
+class Style:
+    """What sets a page apart from paper."""
+
+    width: float
+    """Inches."""
+    size: float
+    """Of letters, in points."""
+    ink: str
+    faint: str
+    grid: str
+    colours: tuple[str, ...]
+    settings: dict[str, Any]
+    narrow: bool = False
+    """Whether names stand above what they name and panels under one another, as on a phone."""
+
+    def colour(self, place: int) -> str:
+        """Return the colour of a series."""
+        return self.colours[place % len(self.colours)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as it is drawn: a mean and the lowest and highest at each `x`."""
+
+    series: int
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dense: bool = False
+    """Many points, which get no mark each."""
+
+
+# Colours that no one else uses: each is put back as a variable of the page's style sheet.
+_VARIABLES = {"#010203": "ink", "#020304": "faint", "#030405": "grid"} | {
+    f"#0{place}0a0b": f"series-{place}" for place in range(1, len(COLOURS) + 1)
+}
+_COMMON: dict[str, Any] = {
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "axes.unicode_minus": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
+}
+PAGE = Style(
+    width=6.9, size=9.5, ink="#010203", faint="#020304", grid="#030405", colours=tuple(list(_VARIABLES)[3:]),
+    settings={"svg.fonttype": "none", "font.family": ["DejaVu Sans"]},
+)  # fmt: skip
+NARROW = replace(PAGE, width=3.4, narrow=True)
+PAPER = Style(
+    width=4.8, size=8, ink="#000000", faint="#555555", grid="#dddddd", colours=COLOURS,
+    settings={"pdf.fonttype": 42, "font.family": ["STIXGeneral", "DejaVu Sans"]},
+)  # fmt: skip
+
+SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colours=COLOURS, settings={
+    "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
+    "savefig.transparent": False, "svg.fonttype": "path"})
+"""A figure that stands alone in a file: a page's size, colours of its own."""
+
+
+@contextmanager
+def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
+    """Set what matplotlib keeps globally for as long as a figure is drawn and written."""
+    colours = {
+        "text.color": style.ink, "axes.labelcolor": style.ink, "xtick.color": style.faint,
+        "ytick.color": style.faint, "xtick.labelcolor": style.ink, "ytick.labelcolor": style.ink,
+        "axes.edgecolor": style.faint, "grid.color": style.grid, "font.size": style.size,
+        "axes.labelsize": style.size, "axes.titlesize": style.size, "xtick.labelsize": style.size - 0.5,
+        "ytick.labelsize": style.size - 0.5,
+    }  # fmt: skip
+    settings = sns.axes_style("ticks") | _COMMON | colours | style.settings | more
+    with rc_context(settings), warnings.catch_warnings():
+        # A name may hold letters that no font at hand has; they are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        yield
+
+
+def for_page(svg: str, name: str, kind: str) -> str:
+    """Return an SVG as an element of a page, of the class `kind`.
+
+    Its ids begin with `name`, its colours are the page's variables.
+    """
+    svg = svg[svg.index("<svg"):]
+    if kind:
+        svg = svg.replace("<svg", f'<svg class="{kind}"', 1)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="series-(\d+)"', r'data-series="\1"', svg)
+    svg = svg.replace('id="series-names"', 'data-names=""')
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--figure-font)", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1),
+                  count=1)  # fmt: skip
+
+
+def short(text: str, width: int = 24, lines: int = 2) -> str:
+    """Return a name on at most `lines` lines; what does not fit ends in an ellipsis."""
+    found = textwrap.wrap(text, width, max_lines=lines, placeholder="…") or [""]
+    if found[-1] == "…":  # in place of a word longer than the line, whose beginning tells more
+        found[-1] = f"{textwrap.wrap(text, width)[len(found) - 1][:width - 1]}…"
+    return "\n".join(found)
+
+
+def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of a style's width, and of `height` inches on a page, with its grid of axes."""
+    scale = style.width / PAGE.width
+    # Smaller letters take flatter figures, of which two and a table share a sheet.
+    inches = min(max(1.1, height * (0.1 + 0.9 * scale)), 11 * scale)
+    if style.narrow:
+        inches = min(0.86 * height, 18)
+    figure = Figure(figsize=(style.width, inches), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def percent_axis(axis: Any) -> None:
+    """Put few and round ticks on an axis, with a true minus sign."""
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+
+
+def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
+    """Put such ticks on an axis of shares in per cent, which ends at 0 and at 100 whatever room its marks take."""
+    percent_axis(axes.xaxis if along == "x" else axes.yaxis)
+    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
+    axes.set(**{f"{along}lim": (max(low, 0.0), min(high, 100.0))})
+    for line in axes.lines:
+        line.set_clip_on(False)  # a mark on the edge is whole
+
+
+def interval_marks(
+    axes: Axes, y: float, number: Number, style: Style, place: int, label: bool = True, gid: str | None = None
+) -> None:
+    """Draw an estimate and its interval along x, with its value above."""
+    value = 100 * (number.value or 0)
+    if number.low is not None and number.high is not None:
+        axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.colour(place), linewidth=2.2,
+                  solid_capstyle="round", gid=gid)  # fmt: skip
+    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.colour(place), markersize=6.5, gid=gid)
+    if label:
+        axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
+
+
+def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float = 0.6) -> None:
+    """Write names down the left of the axes, the first at the top; each above its line where there is no room."""
+    if style.narrow:
+        axes.set_yticks([])
+        for place, label in enumerate(labels):
+            axes.annotate(label, (0, place - 0.5), (0, -1), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", ha="left", va="top", fontsize=style.size - 0.5)  # fmt: skip
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+    else:
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 1 + padding, -padding)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) -> None:
+    """Draw a curve and its band, with the marks of a series."""
+    colour, gid = style.colour(place), f"series-{line.series}"
+    # A few marks along a dense curve, not at the same places as its neighbours'.
+    every = (len(line.x) * (1 + place % 4) // 20, max(1, len(line.x) // 4)) if line.dense else None
+    axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0, gid=gid)
+    axes.plot(
+        line.x, line.mean, color=colour, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
+        linewidth=1.1 if line.dense else 1.4, marker=MARKERS[place % len(MARKERS)],
+        markersize=3.6 if line.dense else 4.2, markevery=every,
+    )  # fmt: skip
+
+
+def name_series(figure: Figure, series: int, style: Style) -> None:
+    """Put the names of the series above the axes, where there is more than one."""
+    if series > 1:
+        legend = figure.legend(loc="outside upper left", ncols=1 if style.narrow else min(3, series), frameon=False,
+                               fontsize=style.size - 0.5, handletextpad=0.4)  # fmt: skip
+        legend.set_gid("series-names")

@@ -1,0 +1,444 @@
+"""The diagrams of the theory: drawn by the same rules for a page (SVG) and for paper (PDF).
+
+Each is laid out in points on a sheet that a phone shows without scrolling: letters of a diagram are never so
+small that they must be enlarged to be read. Letters become outlines, so that a formula looks alike wherever it is
+shown. Three colours mean the same everywhere: the first is the network's state and what it reads it with, the
+second what decides (the gates; the focus word), the third what is new (the candidate; the second layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import BoxStyle, Circle, FancyBboxPatch, PathPatch, Polygon, Rectangle
+from matplotlib.path import Path
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from gru_bench.report.figures.figure import Picture
+from gru_bench.report.figures.style import Style
+
+WIDTH = 300.0
+"""Of every diagram, in points: the text width of a phone."""
+SIZE = 10.5
+"""Of letters, in points."""
+SMALL = 9.5
+STATE, GATE, NEW = 0, 1, 2
+"""Colours by what they mean."""
+RADIUS = 7.5
+"""Of the circle of an operation."""
+WIDER = 9.0
+"""Of that of one minus, which holds two signs."""
+LETTERS: dict[str, Any] = {
+    "svg.fonttype": "path", "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "text.parse_math": True,
+}  # fmt: skip
+
+Point = tuple[float, float]
+Vector = NDArray[np.float64]
+
+
+class Sheet:
+    """A figure with one point of paper for a unit, the origin at its lower left."""
+
+    def __init__(self, style: Style, height: float) -> None:
+        """Make an empty sheet of the common width."""
+        self.style = style
+        self.figure = Figure(figsize=(WIDTH / 72, height / 72))
+        self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
+        self.axes.set_axis_off()
+
+    def colour(self, meaning: int | None) -> str:
+        """Return the colour of a meaning; the colour of letters for none."""
+        return self.style.ink if meaning is None else self.style.colour(meaning)
+
+    def text(
+        self, x: float, y: float, words: str, size: float = SIZE, *, faint: bool = False, colour: int | None = None,
+        ha: Literal["left", "center", "right"] = "center", italic: bool = False,
+    ) -> Text:
+        """Write words centred at a height; `$...$` is mathematics."""
+        return self.axes.text(
+            x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
+            color=self.style.faint if faint else self.colour(colour),
+        )  # fmt: skip
+
+    def box(
+        self, x: float, y: float, width: float, height: float, words: str = "", below: str = "", *,
+        colour: int | None = None, size: float = SIZE, corner: float = 4.0, strength: float = 0.14,
+    ) -> None:
+        """Draw a rounded box around its centre, with a line of words or two in it."""
+        place = (x - width / 2, y - height / 2)
+        shape = BoxStyle.Round(pad=0, rounding_size=corner)
+        if colour is not None:
+            self.axes.add_patch(FancyBboxPatch(
+                place, width, height, shape, facecolor=self.colour(colour), alpha=strength, linewidth=0))
+        self.axes.add_patch(FancyBboxPatch(
+            place, width, height, shape, facecolor="none", linewidth=1.0,
+            edgecolor=self.style.faint if colour is None else self.colour(colour)))  # fmt: skip
+        if below:
+            self.text(x, y + 0.21 * height, words, size)
+            self.text(x, y - 0.21 * height, below, SMALL)
+        elif words:
+            self.text(x, y + 0.3, words, size)
+
+    def operation(self, x: float, y: float, sign: Literal["times", "plus", "minus"]) -> None:
+        """Draw a circle for what acts element by element: a product, a sum, or one minus."""
+        radius = WIDER if sign == "minus" else RADIUS
+        self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=self.style.ink, linewidth=1.0))
+        if sign == "minus":
+            self.text(x, y + 0.2, r"$1\!-$", SMALL - 1)
+            return
+        arm = RADIUS * 0.55
+        turned = arm / np.sqrt(2)
+        strokes = {"times": (((-turned, -turned), (turned, turned)), ((-turned, turned), (turned, -turned))),
+                   "plus": (((-arm, 0), (arm, 0)), ((0, -arm), (0, arm)))}[sign]  # fmt: skip
+        for (x0, y0), (x1, y1) in strokes:
+            self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=self.style.ink, linewidth=1.0,
+                           solid_capstyle="round")  # fmt: skip
+
+    def dot(self, x: float, y: float, colour: int | None = None) -> None:
+        """Mark where a wire divides."""
+        self.axes.add_patch(Circle((x, y), 1.9, facecolor=self.colour(colour), linewidth=0))
+
+    def wire(
+        self, *points: Point, colour: int | None = None, arrow: bool = True, faint: bool = False, width: float = 1.0
+    ) -> None:
+        """Draw a line through points, its corners rounded, with a head at its end."""
+        hue = self.style.faint if faint else self.colour(colour)
+        ends = [np.array(point, float) for point in points]
+        head = _unit(ends[-1] - ends[-2]) if arrow else np.zeros(2)
+        tip = ends[-1].copy()
+        ends[-1] = ends[-1] - 4.0 * head
+        vertices, codes = [ends[0]], [Path.MOVETO]
+        for before, here, after in zip(ends, ends[1:], ends[2:], strict=False):
+            room = min(5.0, float(np.linalg.norm(here - before)) / 2, float(np.linalg.norm(after - here)) / 2)
+            vertices += [here - room * _unit(here - before), here, here + room * _unit(after - here)]
+            codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+        vertices.append(ends[-1])
+        codes.append(Path.LINETO)
+        self.axes.add_patch(PathPatch(
+            Path(vertices, codes), facecolor="none", edgecolor=hue, linewidth=width, capstyle="butt",
+            joinstyle="round"))  # fmt: skip
+        if arrow:
+            side = np.array((-head[1], head[0]))
+            back = tip - 5.5 * head
+            self.axes.add_patch(Polygon(
+                [tip, back + 2.5 * side, tip - 4.2 * head, back - 2.5 * side], closed=True, facecolor=hue, linewidth=0))
+
+    def arc(self, start: Point, end: Point, colour: int) -> None:
+        """Draw a bow from one word to another, over those between them."""
+        between = ((start[0] + end[0]) / 2, start[1] + 0.2 * abs(end[0] - start[0]))
+        self.axes.add_patch(PathPatch(
+            Path([start, between, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3]), facecolor="none",
+            edgecolor=self.colour(colour), linewidth=0.9, capstyle="round"))  # fmt: skip
+
+    def mark(self, x: float, y: float, shape: str) -> None:
+        """Draw a small filled circle or diamond, to be explained beside."""
+        self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=self.style.ink,
+                       markersize=7 if shape == "circle" else 6, markeredgewidth=0)  # fmt: skip
+
+    def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], colour: int) -> None:
+        """Draw a vector as a column of squares; `filled` shades each, from 0 to 1."""
+        for place, share in enumerate(filled):
+            corner = (middle[0] - side / 2, middle[1] + ((count - 1) / 2 - place) * side - side / 2)
+            for fill in (True, False):
+                self.axes.add_patch(Rectangle(
+                    corner, side, side, facecolor=self.colour(colour) if fill else "none",
+                    alpha=0.85 * share if fill else 1, edgecolor="none" if fill else self.colour(colour),
+                    linewidth=0 if fill else 0.8))  # fmt: skip
+
+    def patch(self, corners: Sequence[Point], colour: int) -> None:
+        """Draw a tinted shape with straight sides."""
+        for fill in (True, False):
+            self.axes.add_patch(Polygon(
+                corners, closed=True, facecolor=self.colour(colour) if fill else "none", alpha=0.14 if fill else 1,
+                edgecolor="none" if fill else self.colour(colour), linewidth=0 if fill else 1.0, joinstyle="round"))
+
+
+def _unit(vector: Vector) -> Vector:
+    return vector / np.linalg.norm(vector)
+
+
+def _text(lines: str) -> str:
+    return " ".join(lines.split())
+
+
+# ---------------------------------------------------------------- word vectors
+
+
+def _word2vec(style: Style) -> Figure:
+    sheet = Sheet(style, 236)
+    words = {"a": 14.0, "quiet": 33.0, "film": 31.0, "that": 31.0, "moved": 43.0, "me": 25.0, "deeply": 43.0}
+    focus, reach, gap, line = 4, 2, 8.0, 208.0
+    left = (WIDTH - sum(words.values()) - gap * (len(words) - 1)) / 2
+    middles = []
+    for place, (word, width) in enumerate(words.items()):
+        middles.append(left + width / 2)
+        left += width + gap
+        if abs(place - focus) <= reach:
+            sheet.box(middles[-1], line, width, 19, word, colour=GATE if place == focus else STATE,
+                      strength=0.3 if place == focus else 0.14)  # fmt: skip
+        else:
+            sheet.text(middles[-1], line + 0.3, word, faint=True)
+    for end in (middles[focus + shift] for shift in (-2, -1, 1, 2)):
+        sheet.arc((middles[focus] + (4 if end > middles[focus] else -4), line + 9.5), (end, line + 11), STATE)
+    sheet.text(middles[focus], line - 17, "focus word", SMALL, colour=GATE)
+    sheet.text(middles[focus - 2] + 6, line - 17, "context words", SMALL, colour=STATE)
+
+    middle, tall, short, side = 94.0, 65.0, 27.0, 14.4
+    sheet.cells((26, middle), 9, side, [0, 0, 0, 0, 0, 1, 0, 0, 0], GATE)
+    sheet.patch([(41, middle + tall), (106, middle + short), (106, middle - short), (41, middle - tall)], STATE)
+    sheet.cells((120, middle), 4, 13, [0.5, 0.15, 0.75, 0.3], STATE)
+    sheet.patch([(134, middle + short), (199, middle + tall), (199, middle - tall), (134, middle - short)], NEW)
+    for x, name, shape in ((71, "$W_1$", r"$V \times E$"), (169, "$W_2$", r"$E \times V$")):
+        sheet.text(x, middle + 7, name, SIZE + 2.5)
+        sheet.text(x, middle - 9, shape, SMALL)
+    sheet.wire((203, middle), (222, middle))
+    sheet.axes.plot([226, 226], [middle - tall, middle + tall], color=style.faint, linewidth=0.8)
+    chances = {"film": (1, 0.2), "that": (2, 0.26), "me": (6, 0.23), "deeply": (7, 0.18)}
+    others = {f"other {row}": (row, chance) for row, chance in ((0, 0.03), (3, 0.02), (4, 0.02), (5, 0.04), (8, 0.02))}
+    for word, (row, chance) in (chances | others).items():
+        y = middle + (4 - row) * side
+        sheet.axes.add_patch(Rectangle(
+            (226, y - 4.2), 130 * chance, 8.4, facecolor=sheet.colour(NEW), alpha=0.75, linewidth=0))
+        if word in chances:
+            sheet.text(230 + 130 * chance, y + 0.2, word, SMALL, ha="left")
+    for x, above, below in ((26, "one-hot", "$V$ words"), (252, "softmax", "$V$ chances")):
+        sheet.text(x, middle + tall + 11, above, SMALL)
+        sheet.text(x, middle - tall - 11, below, SMALL, faint=True)
+    sheet.text(120, middle + short + 29, "word vector", SMALL)
+    sheet.wire((120, middle + short + 22), (120, middle + short + 3), faint=True)
+    sheet.text(120, middle - short - 12, "$E$ numbers", SMALL, faint=True)
+    sheet.text(74, 6.5, "first linear layer", SMALL, colour=STATE)
+    sheet.text(170, 6.5, "second linear layer", SMALL, colour=NEW)
+    return sheet.figure
+
+
+# ---------------------------------------------------------------- networks
+
+
+def _networks(style: Style) -> Figure:
+    sheet = Sheet(style, 262)
+    # Above: one layer, and the same with its own output fed back.
+    layer = 190.0
+    for x, name, mark in ((72.0, "feed-forward", ""), (222.0, "recurrent", "_t")):
+        sheet.text(x, layer + 63, name, italic=True)
+        sheet.text(x, layer - 50, f"$x{mark}$", SIZE + 1)
+        sheet.wire((x, layer - 41), (x, layer - 13))
+        sheet.text(x + 6, layer - 28, "$W$", ha="left")
+        sheet.box(x, layer, 44, 26, f"$h{mark}$", colour=STATE, size=SIZE + 1)
+        sheet.wire((x, layer + 13), (x, layer + 37))
+        sheet.text(x, layer + 46, f"$y{mark}$", SIZE + 1)
+    loop = ((244, layer), (266, layer), (266, layer + 26), (234, layer + 26), (234, layer + 13))
+    sheet.wire(*loop, colour=GATE, width=1.3)
+    sheet.text(271, layer + 13, "$U$", ha="left", colour=GATE)
+    # Below: the same network, once for each token.
+    sheet.axes.plot([16, 284], [126, 126], color=style.grid, linewidth=0.8)
+    sheet.text(150, 113, "the recurrent network, unrolled over a review of $T$ tokens", SMALL, italic=True)
+    row = 56.0
+    sheet.text(15, row + 0.3, "$h_0$", SIZE + 1)
+    for x, step in ((62, "1"), (128, "2"), (242, "T")):
+        sheet.text(x, row - 45, f"$x_{step}$", SIZE + 1)
+        sheet.wire((x, row - 36), (x, row - 13))
+        sheet.text(x + 6, row - 25, "$W$", ha="left")
+        sheet.box(x, row, 40, 26, f"$h_{step}$", colour=STATE, size=SIZE + 1)
+    for start, end in ((25, 42), (82, 108), (148, 174), (196, 222)):
+        sheet.wire((start, row), (end, row), colour=GATE, width=1.3)
+        if start > 25:
+            sheet.text((start + end) / 2 - 1, row + 9, "$U$", colour=GATE)
+    sheet.text(185, row, r"$\cdots$")
+    sheet.wire((242, row + 13), (242, row + 31))
+    sheet.text(242, row + 40, "$y$", SIZE + 1)
+    return sheet.figure
+
+
+def _gru(style: Style) -> Figure:
+    sheet = Sheet(style, 208)
+    top, middle, low, boxes, h_bus, x_bus = 180.0, 147.0, 111.0, 68.0, 29.0, 13.0
+    z_x, r_x, u_x, n_x = 88.0, 147.0, 202.0, 254.0
+    under = boxes - 15
+    sheet.box(156, 104, 254, 204, corner=10)
+    # The state passes along the top: so much of the old, and the rest of the new.
+    sheet.wire((2, top), (z_x - RADIUS, top), colour=STATE, width=1.7)
+    sheet.wire((z_x + RADIUS, top), (n_x - RADIUS, top), colour=STATE, width=1.7)
+    sheet.wire((n_x + RADIUS, top), (298, top), colour=STATE, width=1.7)
+    sheet.text(14, top + 10, r"$h_{t\!-\!1}$", SIZE + 1, colour=STATE)
+    sheet.text(292, top + 10, "$h_t$", SIZE + 1, colour=STATE)
+    sheet.operation(z_x, top, "times")
+    sheet.operation(n_x, top, "plus")
+    # What the gates and the candidate read. The one wire is opened where the other crosses it.
+    sheet.dot(46, top, STATE)
+    sheet.wire((46, top), (46, h_bus), (z_x + 6, h_bus), colour=STATE, arrow=False)
+    sheet.wire((z_x + 12, h_bus), (r_x + 6, h_bus), colour=STATE, arrow=False)
+    sheet.wire((r_x + 12, h_bus), (u_x, h_bus), (u_x, under), colour=STATE)
+    sheet.wire((2, x_bus), (n_x, x_bus), (n_x, under))
+    sheet.text(12, x_bus + 10, "$x_t$", SIZE + 1)
+    for x in (z_x, r_x):
+        sheet.dot(x - 9, h_bus, STATE)
+        sheet.wire((x - 9, h_bus), (x - 9, under), colour=STATE)
+        sheet.dot(x + 9, x_bus)
+        sheet.wire((x + 9, x_bus), (x + 9, under))
+    sheet.box(z_x, boxes, 48, 30, r"$\sigma$", "update", colour=GATE, size=SIZE + 2)
+    sheet.box(r_x, boxes, 48, 30, r"$\sigma$", "reset", colour=GATE, size=SIZE + 2)
+    sheet.box(u_x, boxes, 38, 30, "$W_{hn}$", colour=NEW, size=SIZE + 1)
+    sheet.box(n_x, boxes, 38, 30, "$W_{in}$", colour=NEW, size=SIZE + 1)
+    # The candidate: the reset gate acts on the product with the old state.
+    sheet.wire((u_x, boxes + 15), (u_x, low - RADIUS), colour=NEW)
+    sheet.wire((r_x, boxes + 15), (r_x, low), (u_x - RADIUS, low), colour=GATE)
+    sheet.text(r_x + 14, low + 9, "$r_t$", colour=GATE)
+    sheet.operation(u_x, low, "times")
+    sheet.wire((u_x + RADIUS, low), (n_x - 19, low), colour=NEW)
+    sheet.wire((n_x, boxes + 15), (n_x, low - 10), colour=NEW)
+    sheet.box(n_x, low, 38, 20, "tanh", colour=NEW)
+    sheet.wire((n_x, low + 10), (n_x, middle - RADIUS), colour=NEW)
+    sheet.text(n_x + 5, low + 19, "$n_t$", ha="left", colour=NEW)
+    sheet.operation(n_x, middle, "times")
+    sheet.wire((n_x, middle + RADIUS), (n_x, top - RADIUS), colour=NEW)
+    # The update gate weighs both.
+    sheet.wire((z_x, boxes + 15), (z_x, top - RADIUS), colour=GATE)
+    sheet.text(z_x - 5, middle - 20, "$z_t$", ha="right", colour=GATE)
+    sheet.dot(z_x, middle, GATE)
+    sheet.wire((z_x, middle), (171 - WIDER, middle), colour=GATE)
+    sheet.operation(171, middle, "minus")
+    sheet.wire((171 + WIDER, middle), (n_x - RADIUS, middle), colour=GATE)
+    return sheet.figure
+
+
+def _readouts(style: Style) -> Figure:
+    sheet = Sheet(style, 208)
+    forward, tokens, backward = 162.0, 109.0, 56.0
+    for x, step, before, after in ((40, "1", "1", "T"), (106, "2", "2", r"T\!-\!1"), (256, "T", "T", "1")):
+        sheet.text(x, tokens, f"$x_{step}$", SIZE + 1)
+        sheet.wire((x, tokens + 10), (x, forward - 20))
+        sheet.wire((x, tokens - 9), (x, backward + 20))
+        for y, arrow, read, colour in ((forward, "right", before, STATE), (backward, "left", after, GATE)):
+            state = rf"$\over{arrow}arrow{{h}}_{step}$"
+            sheet.box(x, y, 50, 40, state, f"read ${read}$", colour=colour, size=SIZE + 1)
+    for a, b in ((65, 81), (131, 165), (197, 231)):
+        sheet.wire((a, forward), (b, forward), colour=STATE)
+        sheet.wire((b, backward), (a, backward), colour=GATE)
+    for y in (forward, tokens, backward):
+        sheet.text(181, y + 0.3, r"$\cdots$")
+    sheet.text(181, forward + 15, "forward", SMALL, italic=True, colour=STATE)
+    sheet.text(181, backward - 15, "backward", SMALL, italic=True, colour=GATE)
+    sheet.mark(250, forward + 29, "circle")
+    sheet.mark(262, forward + 29, "diamond")
+    sheet.mark(256, backward - 29, "circle")
+    sheet.mark(40, backward - 29, "diamond")
+    for x, shape, name in ((58, "circle", "last"), (178, "diamond", "final")):
+        sheet.mark(x, 8, shape)
+        sheet.text(x + 8, 8, rf"what $\it{{{name}}}$ hands on", SMALL, ha="left")
+    return sheet.figure
+
+
+def _chunks(style: Style) -> Figure:
+    sheet = Sheet(style, 208)
+    chunks = (("r", GATE), ("z", GATE), ("n", NEW))
+    rows = (
+        (156.0, "once a review", "W_{i", r"$3H \times E$", "$X$", r"$E \times T$", 44.0, r"$3H \times T$"),
+        (50.0, "once a token", "W_{h", r"$3H \times H$", r"$h_{t\!-\!1}$", r"$H \times 1$", 15.0, r"$3H \times 1$"),
+    )
+    for middle, title, matrix, shape, read, read_shape, width, made_shape in rows:
+        high = 22.0
+        sheet.text(4, middle + 45, title, SMALL, italic=True, ha="left")
+        for place, (gate, colour) in enumerate(chunks):
+            y = middle + (1 - place) * (high + 1)
+            sheet.box(50, y, 64, high, f"${matrix}{gate}}}$", colour=colour, corner=1.5)
+            sheet.box(207, y, width, high, "", colour=colour, corner=1.5)
+            sheet.wire((207 + width / 2 + 3, y), (252, y), colour=colour)
+            sheet.text(258, y + 0.3, f"to ${gate}_t$", SMALL, ha="left", colour=colour)
+        sheet.text(93, middle, r"$\times$")
+        sheet.box(129, middle, width, 44, read if width > 30 else "", colour=STATE, corner=1.5)
+        if width <= 30:
+            sheet.text(129, middle + 31, read, colour=STATE)
+        sheet.text(168, middle, "$=$")
+        for x, words in ((50, shape), (129, read_shape), (207, made_shape)):
+            sheet.text(x, middle - 43, words, SMALL, faint=True)
+    return sheet.figure
+
+
+# ---------------------------------------------------------------- what they show, in words
+
+WORD2VEC = Picture(
+    "word-vectors",
+    _text("""
+        Word2Vec, as a skip-gram. Above: a focus word and the context words within two places of it. Below: the
+        network that predicts the ones from the other, two linear layers with nothing between them. The row of
+        the first that the focus word selects is its word vector.
+    """),
+    _text("""
+        The words a, quiet, film, that, moved, me, deeply. The focus word is moved; bows lead from it to its
+        context words film, that, me and deeply. Below, a one-hot column of V entries, the one of moved filled,
+        enters a first linear layer W1 of V by E, which narrows to a word vector of E numbers. A second linear
+        layer W2 of E by V widens to V values, which a softmax turns into chances: high for film, that, me and
+        deeply, low for the other words.
+    """),
+    _word2vec, (), letters=LETTERS,
+)  # fmt: skip
+NETWORKS = Picture(
+    "networks",
+    _text("""
+        A feed-forward layer; the same with its state fed back (U), which makes it recurrent; and the recurrent
+        network unrolled: a deep network with a layer for each token, all of them with the same W and U.
+    """),
+    _text("""
+        Three drawings. Feed-forward: an input x passes weights W into a layer h and on to an output y.
+        Recurrent: the same with a loop, of weights U, from the state h at step t back to itself. Unrolled over
+        a review of T tokens: a start state h0 leads by U to h1, by U to h2 and so on to the last state hT, from
+        which the output y is read; at every step the token x of that step enters from below by the same W.
+    """),
+    _networks, (), letters=LETTERS,
+)  # fmt: skip
+GRU = Picture(
+    "gru-cell",
+    _text("""
+        One step of the GRU as the code computes it. Circles act element by element. Each gate is a logistic
+        function (σ) of the sum of two linear layers, of the token and of the old state. The reset gate acts on
+        the product with the old state; the update gate weighs the old state against the candidate. Biases are
+        left out.
+    """),
+    _text("""
+        The old state h at t minus 1 enters at the left and runs along the top: it is multiplied by the update
+        gate z, then the candidate n times one minus z is added, which gives the new state h at t at the right.
+        The update gate and the reset gate r are each a logistic function of the old state and the token x at t.
+        The old state also passes the linear layer W hn; the product is multiplied by the reset gate and joins
+        the token's linear layer W in under a tanh, which gives the candidate n.
+    """),
+    _gru, (), letters=LETTERS,
+)  # fmt: skip
+READOUTS = Picture(
+    "readouts",
+    _text("""
+        A bidirectional GRU: one reads from the first token to the last, the other from the last to the first.
+        Each box says how many tokens its state has read. The readout last takes both halves at the last token,
+        where the backward half has read one; the readout final takes each half where it has read all.
+    """),
+    _text("""
+        Two rows of states over the tokens x1, x2 and so on to xT. The forward row has read 1, 2, up to T
+        tokens, from left to right; the backward row has read T at the first token, T minus 1 at the second, and
+        1 at the last. A circle marks what the readout last hands on: the forward state at T, which has read T
+        tokens, and the backward state at T, which has read one. A diamond marks what final hands on: the
+        forward state at T and the backward state at 1, each of which has read T tokens.
+    """),
+    _readouts, (), letters=LETTERS,
+)  # fmt: skip
+CHUNKS = Picture(
+    "chunks",
+    _text("""
+        The projections of the scratch GRU. The weights of both gates and of the candidate stand on one another,
+        so that one product serves all three and its result is cut into three chunks. That of the tokens is made
+        once for a whole review (X, its word vectors as columns), that of the state once for each token.
+    """),
+    _text("""
+        Two products. Once a review: the stacked matrices W ir, W iz and W in, 3H by E, times the review X, E by
+        T, give three chunks of 3H by T, which go to the reset gate r, the update gate z and the candidate n.
+        Once a token: the stacked matrices W hr, W hz and W hn, 3H by H, times the old state, H by 1, give three
+        chunks of 3H by 1, which go to the same three.
+    """),
+    _chunks, (), letters=LETTERS,
+)  # fmt: skip
+DIAGRAMS = {diagram.name: diagram for diagram in (WORD2VEC, NETWORKS, GRU, READOUTS, CHUNKS)}

@@ -1,0 +1,93 @@
+"""The training loss of each model of the homework, window by window: numbers and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gru_bench.report.document.blocks import Block, Blocks, Column, Paragraph, Shown, Table, prose
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.section import Evidence, Section
+from gru_bench.report.homework.reproductions import Reproduction
+from gru_bench.report.sections.search import as_number
+
+if TYPE_CHECKING:
+    from gru_bench.report.figures.figure import Picture
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The training loss of a model, averaged over windows of iterations."""
+
+    label: str
+    window: Number
+    """Iterations a loss is averaged over."""
+    seeds: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+    """Each seed's name, and its iterations and losses in nats per review."""
+    first: Number
+    last: Number
+    lowest: Number
+    lowest_at: Number
+
+
+@dataclass(frozen=True)
+class LossBlocks(Blocks):
+    """A section with loss curves."""
+
+    curves: tuple[LossCurve, ...]
+
+
+def loss_section(studies: Sequence[Reproduction], evidence: Evidence) -> tuple[Section, ...]:
+    """Return the section of the training losses; none where no losses were traced."""
+    curves = tuple(curve for one in studies for curve in _curves(one, evidence))
+    if not curves:
+        return ()
+    return (Section("training-loss", "Training loss", LossBlocks(_blocks(curves), curves), pictures=_pictures,
+                    template="blocks"),)  # fmt: skip
+
+
+def _pictures(content: LossBlocks) -> list[Picture]:
+    from gru_bench.report.homework.loss_figure import loss_picture
+
+    return [loss_picture(content.curves)]
+
+
+def _curves(one: Reproduction, evidence: Evidence) -> list[LossCurve]:
+    found = []
+    for group in one.groups.values():
+        runs = [(run.seed, points) for run in group.runs
+                if (points := evidence.histories.get(run.run_id, {}).get("trace/loss"))]  # fmt: skip
+        window = as_number(group.runs[0].params.get("training.log_every"))
+        if not runs or not window:
+            continue
+        lowest = [min(points, key=lambda point: point[1]) for _, points in runs]
+        found.append(LossCurve(
+            group.label,
+            group.number("loss.window", window, "count", "iterations a loss is averaged over"),
+            tuple((f"seed {seed}", tuple((float(step), float(loss)) for step, loss in points))
+                  for seed, points in runs),
+            group.over_runs("loss.first", [points[0][1] for _, points in runs], "score"),
+            group.over_runs("loss.last", [points[-1][1] for _, points in runs], "score"),
+            group.over_runs("loss.lowest", [loss for _, loss in lowest], "score"),
+            group.over_runs("loss.lowest-at", [float(step) for step, _ in lowest], "count"),
+        ))  # fmt: skip
+    return found
+
+
+def _blocks(curves: Sequence[LossCurve]) -> tuple[Block, ...]:
+    return (
+        Paragraph(prose("""
+            The loss of one review is a noisy thing; averaged over a window of iterations it shows how a model learns.
+            The homework keeps the weights of the window with the lowest mean.
+        """)),
+        Shown("training-loss"),
+        Table(
+            "training-loss", "Training loss by model",
+            ("Training loss in nats per review, means over seeds with the lowest and the highest in brackets.",),
+            (Column("Model", 3.0), Column("Window"), Column("First"), Column("Last"), Column("Lowest"),
+             Column("at iteration")),
+            tuple((curve.label, curve.window, curve.first, curve.last, curve.lowest, curve.lowest_at)
+                  for curve in curves),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""How the homework was reproduced: its loader, its scratch GRU, and every setting, beside the published protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table, prose
+from gru_bench.report.document.numbers import Kind, Math, Number, Sentence, file_name, plain, slug
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.homework import published, theory
+from gru_bench.report.homework.reproductions import Reproduction, engines, model_name
+from gru_bench.report.sections.search import as_number, setting_name
+from gru_bench.report.sections.verdicts import joined
+
+NAMES: Mapping[str, str] = {
+    "embedding.name": "word vectors",
+    "embedding.scale": "factor on each vector",
+    "embedding.trainable": "vectors trained along",
+    "model.hidden_size": "entries of the state, each way",
+    "model.layers": "layers",
+    "model.reset": "reset gate",
+    "model.readout": "readout",
+    "model.relu": "ReLU before the last linear layer",
+    "training.epochs": "epochs",
+    "training.batch_size": "reviews a batch",
+    "training.bucket": "order of the reviews",
+    "training.drop_last": "last batch of an epoch, not full",
+    "training.lr": "learning rate of Adam",
+    "training.beta1": "first beta of Adam",
+    "training.beta2": "second beta of Adam",
+    "training.clip_norm": "norm of the gradient",
+    "training.log_every": "iterations a loss is averaged over",
+    "training.selection": "weights kept: those of",
+    "data.validation_share": "share kept for validation",
+    "data.max_length": "tokens read of a review",
+    "data.limit": "reviews taken of the data",
+}
+"""The settings of the training table, in its order."""
+IN_WORDS: Mapping[str, Mapping[str, str]] = {
+    "embedding.trainable": {"False": "no", "True": "yes"},
+    "model.reset": {"after": "after the product", "before": "before the product"},
+    "model.relu": {"False": "no", "True": "yes"},
+    "training.bucket": {"False": "shuffled", "True": "shuffled among like lengths"},
+    "training.drop_last": {"False": "kept", "True": "dropped"},
+    "training.clip_norm": {"None": "not clipped"},
+    "training.selection": {
+        "lowest_train_window": "the lowest training loss", "best_validation": "the best epoch on validation",
+    },
+    "data.max_length": {"None": "all"},
+    "data.limit": {"None": "all"},
+}  # fmt: skip
+"""Values that are no numbers."""
+SPLITS: Mapping[str, str] = {"train": "training"}
+OTHER_VECTORS: Mapping[str, str] = {
+    "corpus": "trained on the training reviews", "random": "drawn at random", "glove-6b-50d": "GloVe’s",
+}
+"""Word vectors that are certainly not the homework's."""
+
+
+def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
+    """Return how the runs were made."""
+    wordless = joined([said for one in studies if (said := _wordless(one))])
+    return (
+        Heading("The loader", "loader"),
+        Paragraph((
+            *prose(r"""
+                A review comes as a list of words. Words that have no vector are left out, and the vectors of the others
+                are laid under one another, so that a review of $T$ known words becomes a matrix of $T \times E$. The
+                reviews of an epoch are shuffled and handed over one at a time, so nothing needs to be padded.
+            """), " ", *wordless,
+        )),
+        *theory.scratch_unit(),
+        Heading("Training", "training"),
+        Paragraph(prose("""
+            The last linear layer makes two numbers of what the readout hands it; their log-softmax is the log
+            probability of each label, and the loss is the negative log-likelihood of the right one. The table holds
+            every setting of the protocol as the runs had it.
+        """)),
+        *(_training_table(one) for one in studies),
+        *(Paragraph(said) for one in studies if (said := departures(one))),
+    )  # fmt: skip
+
+
+def departures(one: Reproduction) -> Sentence:
+    """Say in what the runs depart from the homework's protocol; empty where they do not."""
+    parts: list[Sentence] = list(_other_vectors(one))
+    for model, group in one.groups.items():
+        params = group.runs[0].params
+        wanted = {**published.SETTINGS, **({"model.relu": published.RELU[model]} if model in published.RELU else {})}
+        for name, theirs in wanted.items():
+            if name in params and not _same(params[name], theirs):
+                parts.append((f"{model_name(model)}, {NAMES.get(name, setting_name(name))}: ",
+                              *_as_sentence(_setting(group, name)), f" (homework: {in_words(name, theirs)})"))
+    if not parts:
+        return ()
+    return ("These runs depart from the homework’s protocol in what follows. ", *joined(parts, "; "), ".")
+
+
+def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
+    """Say which word vectors stand in for those of the homework."""
+    data = one.data
+    if data.embedding in OTHER_VECTORS:
+        yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
+    if data.embedding_dimension != published.DIMENSION:
+        yield ("a vector has ", one.number("departs.dimension", data.embedding_dimension, "count"),
+               f" numbers (homework: {published.DIMENSION})")  # fmt: skip
+
+
+def in_words(name: str, value: object) -> str:
+    """Return a setting's value as text; of a file its name."""
+    if name == "embedding.name":
+        kind = OTHER_VECTORS.get(str(value))
+        return f"vectors {kind}" if kind else file_name(str(value))
+    if (words := IN_WORDS.get(name, {}).get(str(value))) is not None:
+        return words
+    number = as_number(value)
+    return plain(str(value)) if number is None else Number("shown", number, "setting").text
+
+
+def _wordless(one: Reproduction) -> Sentence:
+    """Say how many reviews have no known word, and what becomes of them."""
+    counts = one.data.wordless
+    if not counts:
+        return ()
+    if not sum(counts.values()):
+        return ("Every review has at least one word with a vector.",)
+    parts: list[Sentence] = [
+        (one.number(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
+         f" of the {SPLITS.get(split, plain(split))} reviews")
+        for split, size in counts.items()
+    ]  # fmt: skip
+    return (*joined(parts, ", "), " have no known word at all; each is read as one step of zeros and stays in every "
+            "count.")  # fmt: skip
+
+
+def _training_table(one: Reproduction) -> Table:
+    groups = list(one.groups.values())
+    rows: list[tuple[Cell, ...]] = [
+        (label, *(_setting(group, name) for group in groups))
+        for name, label in NAMES.items() if any(name in group.runs[0].params for group in groups)
+    ]  # fmt: skip
+    rows += [
+        ("initial weights, of a state of H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
+        ("engine", *(engines(group) for group in groups)),
+        ("parameter tensors", *(_logged(group, "model/parameter_tensors", "count", "tensors") for group in groups)),
+        ("parameters", *(_logged(group, "model/parameters", "count", "parameters") for group in groups)),
+    ]
+    title = one.titled("The training")
+    return Table(
+        f"{one.key}-training", title, (f"{title}, setting by setting.",),
+        (Column("Setting", 5.2), *(Column(model_name(model), 3.2) for model in one.groups)), tuple(rows),
+    )  # fmt: skip
+
+
+def _setting(group: Group, name: str) -> Cell:
+    value = group.runs[0].params.get(name, "")
+    number = as_number(value)
+    if number is None or value in IN_WORDS.get(name, {}):
+        return in_words(name, value)
+    return group.number(f"protocol.{slug(name)}", number, "setting", "a setting")
+
+
+def _as_sentence(cell: Cell) -> Sentence:
+    return cell if isinstance(cell, tuple) else (cell,)
+
+
+def _logged(group: Group, metric: str, kind: Kind, name: str) -> Number:
+    values = {run.metrics[metric] for run in group.runs if metric in run.metrics}
+    value = values.pop() if len(values) == 1 else None
+    return group.number(f"protocol.{name}", value, kind, "not logged" if value is None else "the same in all runs")
+
+
+def _same(ours: str, theirs: object) -> bool:
+    """Tell whether a logged setting is the published one."""
+    number = as_number(ours)
+    if number is not None and isinstance(theirs, int | float) and not isinstance(theirs, bool):
+        return number == float(theirs)
+    return ours == str(theirs)

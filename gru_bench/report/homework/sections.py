@@ -1,0 +1,264 @@
+"""The homework, reproduced and answered: the sections that a study of its protocol adds to a write-up.
+
+What was published for it stands beside what these runs reached, labelled, and enters no number of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gru_bench.evaluation.statistics import Finding, accuracy_interval
+from gru_bench.report.document.blocks import Block, Blocks, Cell, Column, Heading, Paragraph, Points, Table, prose
+from gru_bench.report.document.numbers import NBSP, Number, Sentence, file_name, plain
+from gru_bench.report.document.report import Comparison
+from gru_bench.report.document.section import Evidence, Section
+from gru_bench.report.homework import published, theory
+from gru_bench.report.homework.ablations import choices
+from gru_bench.report.homework.losses import loss_section
+from gru_bench.report.homework.protocol import departures, method
+from gru_bench.report.homework.reproductions import Reproduction, engines, model_name
+from gru_bench.report.homework.run_times import run_times
+from gru_bench.report.sections.search import as_number
+from gru_bench.report.sections.verdicts import joined
+
+if TYPE_CHECKING:
+    from gru_bench.report.figures.figure import Picture
+
+BECOMES: Mapping[str, tuple[str, str]] = {
+    Finding.BETTER.value: ("holds up", "is contradicted"),
+    Finding.BETTER_BY_MARGIN.value: ("holds up", "is contradicted"),
+    Finding.NEGLIGIBLE.value: ("holds up by a negligible amount only", "does not hold up"),
+    Finding.EQUIVALENT.value: ("does not hold up", "does not hold up"),
+    Finding.INCONCLUSIVE.value: ("stays open", "stays open"),
+    Finding.TOO_FEW_SEEDS.value: ("stays open", "stays open"),
+}
+"""Finding -> what becomes of the claim where the bidirectional model has the higher mean, and where it has not."""
+
+
+def opening(studies: Sequence[Reproduction]) -> tuple[Section, ...]:
+    """Return the sections that come before the results; none without a study of the homework's protocol."""
+    if not studies:
+        return ()
+    return (
+        _section("introduction", "Introduction", _introduction(studies)),
+        _section("theory", "Theory", _theory(studies), "word-vectors", "networks", "gru-cell", "readouts"),
+        _section("protocol", "Method", method(studies), "chunks"),
+    )
+
+
+def findings(studies: Sequence[Reproduction], evidence: Evidence, margin: float) -> tuple[Section, ...]:
+    """Return the sections that come after the results; none without a study of the homework's protocol."""
+    if not studies:
+        return ()
+    return (
+        *loss_section(studies, evidence),
+        _section("run-times", "Run times", run_times(studies)),
+        _section("choices", "What the protocol’s choices cost", choices(studies, evidence.store, margin)),
+    )
+
+
+def closing(studies: Sequence[Reproduction], comparisons: Sequence[Comparison]) -> tuple[Section, ...]:
+    """Return the section that ends the story; none without a study of the homework's protocol."""
+    return (_section("discussion", "Discussion", _discussion(studies, comparisons)),) if studies else ()
+
+
+def conclusions(studies: Sequence[Reproduction], comparisons: Sequence[Comparison]) -> tuple[Sentence, ...]:
+    """Return the sentence with which each study of the homework ends."""
+    return tuple(_claim(one, comparisons)[1] for one in studies)
+
+
+def _section(name: str, title: str, blocks: tuple[Block, ...], *diagrams: str) -> Section:
+    return Section(name, title, Blocks(blocks), pictures=partial(_diagrams, diagrams) if diagrams else None,
+                   template="blocks")  # fmt: skip
+
+
+def _diagrams(names: Sequence[str], _content: Blocks) -> list[Picture]:
+    from gru_bench.report.homework.diagrams import DIAGRAMS
+
+    return [DIAGRAMS[name] for name in names]
+
+
+# ---------------------------------------------------------------- before the results
+
+
+def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
+    what: list[Sentence] = [
+        (
+            f"on {plain(one.data.name)}, with ",
+            one.number("introduction.train", one.data.train, "count", "reviews"), " reviews to train on, ",
+            one.number("introduction.test", one.data.test, "count", "reviews"), " to test on and ",
+            one.number("introduction.seeds", one.seeds, "count"), " seeds of each model",
+        )
+        for one in studies
+    ]  # fmt: skip
+    return (
+        Paragraph(prose("""
+            Is a review full of praise, or a complaint? A course’s homework has three recurrent networks tell the two
+            apart: a gated recurrent unit (GRU) written from scratch, the same unit as PyTorch provides it, and a
+            bidirectional one, which reads each review from both ends. It is to teach how gates keep gradients alive
+            over many words, what word vectors bring, and what is gained by reading both ways.
+        """)),
+        Paragraph((
+            *prose("""
+                Its report trained each model once and found the bidirectional one best. One run each cannot tell a
+                better model from a luckier draw of initial weights. Here the homework is repeated by its protocol
+            """), " (but for the departures named below) " if any(map(departures, studies)) else " ",
+            *joined(what, "; and "),
+            ", so that its question can be answered with an interval. What was published for it stands in the "
+            "discussion as context beside what these runs reached.",
+        )),
+    )  # fmt: skip
+
+
+def _theory(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
+    return (
+        *theory.word_vectors(joined([_vectors(one) for one in studies])), *theory.recurrence(),
+        *theory.gated_unit(_reset(studies)), *theory.both_ways(),
+    )  # fmt: skip
+
+
+def _vectors(one: Reproduction) -> Sentence:
+    """Say which word vectors a study has."""
+    data = one.data
+    trained = "were trained on the training reviews alone, as a continuous bag of words"
+    source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
+    scale = as_number(next(iter(one.groups.values())).runs[0].params.get("embedding.scale"))
+    scaled: Sentence = () if scale in (None, 1) else (
+        ", all multiplied by ", one.number("theory.scale", scale, "setting", "a setting"),
+        " (a factor brings vectors that were kept at one length to the size that training is used to)")
+    return (
+        f"The vectors of {one.name or 'these runs'} {source}, ",
+        one.number("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
+        *scaled, "; ",
+        one.number("theory.dropped", data.dropped_share, "percent", "tokens without a vector"),
+        f"{NBSP}% of all tokens have none and are left out.",
+    )  # fmt: skip
+
+
+def _reset(studies: Sequence[Reproduction]) -> Sentence:
+    """Say where the scratch models of these runs reset."""
+    places = {one.groups["scratch"].runs[0].params.get("model.reset", "after") for one in studies
+              if "scratch" in one.groups}  # fmt: skip
+    match sorted(places):
+        case ["after"]:
+            return ("In these runs it resets after the product.",)
+        case ["before"]:
+            return ("In these runs it was set to reset before the product, and so is another function.",)
+        case ["after", "before"]:
+            return ("Of these runs some reset after the product and some before it.",)
+        case _:
+            return ()
+
+
+# ---------------------------------------------------------------- discussion
+
+
+def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Comparison]) -> tuple[Block, ...]:
+    def percent(name: str, value: float) -> Number:
+        return Number(f"published.{name}", value, "percent", method=published.LABEL)
+
+    blocks: list[Block] = [_beside_published(one) for one in studies]
+    blocks += [
+        Paragraph((
+            "The published figures are of one run each, on about ",
+            Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and on a "
+            "graphics card, and carry no interval: they say what was found then, and nothing here is measured "
+            "against them. They are of other reviews than these, too, and that alone moves an accuracy. Other "
+            "students’ solutions were published with ",
+            percent("others-lowest", published.OTHERS[0]), " to ",
+            percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
+        )),
+        Heading("Is bidirectional better?", "claim"),
+    ]  # fmt: skip
+    for one in studies:
+        learnt = tuple(filter(None, (_against_linear(one), _against_loop(one))))
+        verdicts, conclusion = _claim(one, comparisons)
+        if verdicts:
+            blocks.append(Paragraph(verdicts))
+        blocks.append(Paragraph(conclusion, lead="Conclusion."))
+        if learnt:
+            blocks.append(Points(learnt))
+    return (*blocks, Heading("References", "references"), Points(theory.REFERENCES))
+
+
+def _beside_published(one: Reproduction) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    context: list[tuple[Cell, ...]] = []
+    for model, group in one.groups.items():
+        seconds = [run.metrics["time/train_seconds"] for run in group.runs if "time/train_seconds" in run.metrics]
+        rows.append((
+            f"{group.label}, these runs", engines(group),
+            group.estimate("accuracy", accuracy_interval(group.correct_RN)),
+            group.over_runs("train-seconds", seconds, "amount"),
+        ))  # fmt: skip
+        if model in published.ACCURACY:
+            context.append((
+                f"{model_name(model)}, published", "graphics card",
+                Number(f"published.{model}.accuracy", published.ACCURACY[model], "percent", method=published.LABEL),
+                Number(f"published.{model}.seconds", published.SECONDS[model], "count", method=published.LABEL),
+            ))  # fmt: skip
+    title = one.titled("These runs and what was published")
+    return Table(
+        f"{one.key}-published", title,
+        (f"{title}. Test accuracy with 95 % intervals where the seeds carry one. The seconds of these runs are means "
+         "with the lowest and the highest; the runs shared the machine with one another, and run times are compared "
+         "where they were timed alone.",),
+        (Column("Model", 4.6), Column("Ran on", 2.6), Column("Accuracy, %"), Column("Training, s")),
+        tuple(rows), tuple(context),
+    )  # fmt: skip
+
+
+def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Say how the models stand beside the linear baseline on the same test reviews."""
+    linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
+                 key=lambda baseline: baseline.test_accuracy, default=None)  # fmt: skip
+    if linear is None:
+        return None
+    above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
+    beside = {0: "more than any of the GRUs on average", len(one.groups): "fewer than each of the GRUs on average"}
+    reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
+    return "What do the networks add?", (
+        f"{plain(linear.name)}, which counts words and knows no order, answers ", reached, f"{NBSP}% of these test "
+        "reviews rightly: ", beside.get(len(above), f"fewer than {' and '.join(above)} on average"), ".",
+    )  # fmt: skip
+
+
+def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
+    scratch = {stretch.engine: stretch.seconds / stretch.iterations for stretch in one.stretches
+               if stretch.model == "scratch"}  # fmt: skip
+    if not {"fused", "reference"} <= scratch.keys():
+        return None
+    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed stretches")
+    return "Is a GRU from scratch slow?", (
+        "Not for being written from scratch: the same weights take ", factor, " times as long in the readable loop as "
+        "in the compiled kernel, and give the same result.",
+    )  # fmt: skip
+
+
+def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Sentence, Sentence]:
+    """Return the verdicts on the bidirectional model, and what becomes of the claim that it is better."""
+    bidirectional = one.groups.get("bidirectional")
+    said: list[Sentence] = []
+    becomes: dict[str, list[str]] = {}
+    for group in one.groups.values():
+        if bidirectional is None or group is bidirectional:
+            continue
+        ahead, behind = f"pair.{bidirectional.key}.{group.key}", f"pair.{group.key}.{bidirectional.key}"
+        pair = next((pair for pair in comparisons if pair.key in (ahead, behind)), None)
+        if pair is not None:
+            said.append(pair.sentence)
+            becomes.setdefault(BECOMES[pair.finding][pair.key == behind], []).append(group.label)
+    if bidirectional is None or not said:
+        return (), (f"{one.name or 'The study'} has no bidirectional model beside another on the same test reviews, "
+                    "and so does not speak of the claim.",)  # fmt: skip
+    parts = "; it ".join(f"{words} against {' and '.join(labels)}" for words, labels in becomes.items())
+    where = f"In the runs of {one.name}" if one.name else "In these runs"
+    by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
+    start = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}"
+    if bidirectional.runs[0].params.get("model.readout") == "last":
+        return joined(said), (f"{start}; it speaks of the readout “last”, by which the backward half hands on a state "
+                              "of one word.",)  # fmt: skip
+    return joined(said), (f"{start}.",)

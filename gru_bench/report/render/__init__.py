@@ -1,0 +1,1 @@
+"""A report as HTML, LaTeX, Markdown, PDF and JSON."""

@@ -1,0 +1,110 @@
+"""The numbers of a write-up as data: `numbers.json`.
+
+It holds every number with its value, n, interval, method and runs, and what it takes to compute and draw the
+write-up again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gru_bench import __version__
+from gru_bench.errors import DataError, UsageError
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.report import Writeup
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render.markdown import markdown
+
+NAME = "numbers.json"
+FORMAT = 2
+
+
+def write(writeup: Writeup, folder: Path) -> list[Path]:
+    """Write `numbers.json` and `report.md` to `folder`, each replaced whole."""
+    return [render.replace_file(folder / name, text.encode()) for name, text in data_files(writeup).items()]
+
+
+def data_files(writeup: Writeup) -> dict[str, str]:
+    """Return the write-up as data and as Markdown, by file name."""
+    return {NAME: json.dumps(record(writeup), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            "report.md": markdown(writeup)}  # fmt: skip
+
+
+def record(writeup: Writeup) -> dict[str, Any]:
+    """Return every number, and what it takes to compute them again, as JSON can hold it."""
+    numbers = writeup.numbers()
+    return {
+        "format": FORMAT,
+        "gru_bench": __version__,
+        "drawn_by": drawn_by(),
+        "title": writeup.title,
+        "experiment": writeup.experiment,
+        "tracking_uri": writeup.source.tracking_uri,
+        "margin": writeup.margin.value,
+        "said_before": list(writeup.source.said_before),
+        "taken": list(writeup.source.taken),
+        "checkpoints": list(writeup.source.checkpoints or ()),
+        "studies": [{"name": study.name, "run": study.run_id} for study in writeup.studies],
+        "runs": sorted({run for number in numbers.values() for run in number.runs}),
+        "numbers": {key: entry(number) for key, number in numbers.items()},
+    }
+
+
+def entry(number: Number) -> dict[str, Any]:
+    """Return one number: value, text as rendered, unit, n (examples), interval, method and runs."""
+    ends = [_finite(end.value) for end in number.ends]
+    return {
+        "value": _finite(number.value),
+        "text": number.text,
+        "kind": number.kind,
+        "n": number.examples,
+        "interval": None if None in ends else ends,
+        "interval_text": None if None in ends else [end.text for end in number.ends],
+        "method": number.method,
+        "runs": list(number.runs),
+    }
+
+
+def drawn_by() -> str:
+    """Return what draws figures here; another version may draw the same values otherwise."""
+    return f"matplotlib {version('matplotlib')}, seaborn {version('seaborn')}"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return a write-up's record.
+
+    Raises:
+        UsageError: for a folder that holds no write-up.
+        DataError: for a record that is damaged or of another kind.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise UsageError(f"--verify must name the folder of a write-up, but there is no {path}: write one first "
+                         f"(python -m gru_bench.report --out {shlex.quote(str(folder))})")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "said_before": list,
+                 "taken": list, "studies": list, "runs": list, "numbers": dict, "drawn_by": str}
+        broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
+        if broken is not None or found["format"] != FORMAT:
+            raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
+        if not all(isinstance(study["run"], str) for study in found["studies"]):
+            raise ValueError("a study's run is no text")
+        named = found.setdefault("checkpoints", [])
+        if not (isinstance(named, list) and len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
+            raise ValueError(f"checkpoints is {named!r}")
+        if not 0 < found["margin"] <= 0.5:
+            raise ValueError(f"margin is {found['margin']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} must be a record that a write-up left, but is not ({error}): write it again with "
+                        f"python -m gru_bench.report --out {shlex.quote(str(folder))}") from None
+    return dict(found)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,401 @@
+"""What goes on inside the models of a study: a section made from the diagnostics that the study logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from gru_bench.report.document.numbers import NBSP, Kind, Number, Sentence, plain, slug
+from gru_bench.report.document.section import Evidence, Section
+from gru_bench.report.evidence.groups import MODEL_NAMES, free_name
+from gru_bench.report.sections.verdicts import joined
+from gru_bench.results.diagnostics import (
+    DIAGNOSTICS,
+    MEMORY,
+    Attribution,
+    Diagnostics,
+    GateMap,
+    GradientFlow,
+    MemoryCurve,
+    MemoryPoint,
+    Neighbours,
+)
+from gru_bench.tracking import LoggedStudy
+
+if TYPE_CHECKING:
+    from gru_bench.report.figures.figure import Picture
+
+NAME = "insight"
+EVERY_STEP = ("mean", "max", "meanmax")
+"""Readouts that every state reaches directly."""
+STATES = {"initial": "before training", "trained": "trained"}
+SHOWN_NEIGHBOURS = 6
+LEAST_SHARE = 0.001
+"""Of a gradient, below which no digits are shown."""
+FAR_MORE = 10.0
+"""Times as much of a gradient, from which on it is worth a word."""
+
+Found = TypeVar("Found", Diagnostics, MemoryCurve)
+
+
+@dataclass(frozen=True)
+class FlowRow:
+    """How much of a gradient is left on its way back."""
+
+    label: str
+    weights: str
+    """Before training, or trained."""
+    reviews: Number
+    start: Number
+    """The norm at the state that is read last."""
+    steps: Number
+    end: Number
+    """The norm so many steps back."""
+    decay: Number
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """What a word does to the decision of each model."""
+
+    word: str
+    weights: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class NeighbourRow:
+    """The words nearest to a word."""
+
+    word: str
+    nearest: tuple[tuple[str, Number], ...]
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """Accuracy over so many steps, by model."""
+
+    steps: Number
+    accuracy: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What one study found inside its models."""
+
+    key: str
+    study: str
+    """Its name where several studies looked inside; else empty."""
+    gradients: str
+    """The name of the figure, empty without one; likewise below."""
+    flows: tuple[FlowRow, ...]
+    flow_sentences: tuple[Sentence, ...]
+    gates: tuple[str, ...]
+    gate_sentences: tuple[Sentence, ...]
+    words: str
+    word_heads: tuple[str, ...]
+    word_rows: tuple[WordRow, ...]
+    word_sentences: tuple[Sentence, ...]
+    neighbours: tuple[NeighbourRow, ...]
+    memory: str
+    memory_heads: tuple[str, ...]
+    memory_rows: tuple[MemoryRow, ...]
+    memory_sentences: tuple[Sentence, ...]
+    unreadable: tuple[Sentence, ...]
+    diagnostics: Diagnostics | None
+    curve: MemoryCurve | None
+
+
+def insight_section(evidence: Evidence) -> Section | None:
+    """Return the section on the insides of models; None where no study looked there."""
+    holding = [
+        (study, texts) for study in evidence.studies
+        if any(texts := [evidence.store.text(study.run.run_id, name) for name in (DIAGNOSTICS, MEMORY)])
+    ]  # fmt: skip
+    if not holding:
+        return None
+    taken: set[str] = set()
+    return Section(NAME, "Inside the models", tuple(
+        _inside(study, *texts, several=len(holding) > 1, taken=taken) for study, texts in holding), _pictures,
+        ("gradients", "words", "neighbours", "memory"))  # fmt: skip
+
+
+def _pictures(content: Sequence[Inside]) -> list[Picture]:
+    from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, memory_picture, word_picture
+
+    found = []
+    for one in content:
+        if one.diagnostics is not None:
+            if one.gradients:
+                found.append(gradient_picture(one.diagnostics.flows, MODEL_NAMES, one.gradients))
+            found += [gate_picture(maps, MODEL_NAMES, name)
+                      for name, maps in zip(one.gates, gates_by_model(one.diagnostics.gates), strict=True)]  # fmt: skip
+            if one.words:
+                found.append(word_picture(one.diagnostics.attributions, MODEL_NAMES, one.words))
+        if one.curve is not None:
+            found.append(memory_picture(one.curve, MODEL_NAMES, one.memory))
+    return found
+
+
+def gates_by_model(gates: Sequence[GateMap]) -> list[list[GateMap]]:
+    """Return the maps of each model together."""
+    by_model: dict[str, list[GateMap]] = {}
+    for found in gates:
+        by_model.setdefault(found.model, []).append(found)
+    return list(by_model.values())
+
+
+def _inside(
+    study: LoggedStudy, diagnostics_text: str | None, memory_text: str | None, *, several: bool, taken: set[str]
+) -> Inside:
+    name = plain(study.run.study or study.run.name)
+    key = free_name(f"inside-{slug(name, 'study')}", taken)
+    diagnostics, lost = _read(Diagnostics, diagnostics_text, DIAGNOSTICS, name)
+    curve, also_lost = _read(MemoryCurve, memory_text, MEMORY, name)
+    found = diagnostics or Diagnostics((), (), (), ())
+
+    def figure(kind: str) -> str:
+        return f"{kind}-{key}" if several else kind
+
+    heads = tuple(f"{_name(one.model)}, {one.method}" for one in found.attributions)
+    return Inside(
+        key=key,
+        study=name if several else "",
+        gradients=figure("gradients") if found.flows else "",
+        flows=tuple(_flow_row(key, flow) for flow in found.flows),
+        flow_sentences=_flow_sentences(key, found.flows),
+        gates=tuple(figure(f"gates-{slug(maps[0].model)}") for maps in gates_by_model(found.gates)),
+        gate_sentences=(*_whose_words(found), *(_gate_sentence(key, gates) for gates in found.gates)),
+        words=figure("words") if found.attributions else "",
+        word_heads=heads,
+        word_rows=_word_rows(key, found.attributions),
+        word_sentences=tuple(_word_sentence(key, one) for one in found.attributions if one.method == "occlusion"),
+        neighbours=tuple(_neighbour_row(key, one) for one in found.neighbours),
+        memory=figure("memory") if curve is not None else "",
+        memory_heads=tuple(_name(model) for model in _models(curve)),
+        memory_rows=() if curve is None else _memory_rows(key, curve),
+        memory_sentences=() if curve is None else _memory_sentences(key, curve),
+        unreadable=(*lost, *also_lost),
+        diagnostics=diagnostics,
+        curve=curve,
+    )  # fmt: skip
+
+
+def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, tuple[Sentence, ...]]:
+    """Rebuild what was logged; a sentence where it cannot be read."""
+    if text is None:
+        return None, ()
+    try:
+        return kind.from_json(text), ()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, ((f"The study {study} holds a {file} that cannot be read; it is left out.",),)
+
+
+def _name(model: str) -> str:
+    return MODEL_NAMES.get(model, plain(model))
+
+
+def _flow_name(flow: GradientFlow) -> str:
+    return f"{_name(flow.model)}, {flow.direction}" if flow.model == "bidirectional" else _name(flow.model)
+
+
+# ---------------------------------------------------------------- gradients
+
+
+def _flow_number(key: str, flow: GradientFlow, name: str, value: float | None, method: str = "") -> Number:
+    runs = (flow.run_id,) if flow.run_id else ()
+    part = f"{key}.flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
+    kinds: Mapping[str, Kind] = {"decay": "score", "steps": "count", "reviews": "count", "left": "percent"}
+    return Number(part, value, kinds.get(name, "setting"), runs, flow.reviews, method)
+
+
+def _decay(key: str, flow: GradientFlow) -> Number:
+    first, last = flow.fitted
+    method = f"least squares on the logarithm of the norms {first} to {last} steps back"
+    return _flow_number(key, flow, "decay", flow.decay, method if flow.decay is not None else "not fitted")
+
+
+def _flow_row(key: str, flow: GradientFlow) -> FlowRow:
+    mean = "geometric mean over reviews"
+    return FlowRow(
+        _flow_name(flow), STATES[flow.state], _flow_number(key, flow, "reviews", flow.reviews),
+        _flow_number(key, flow, "start", flow.norm[0], mean), _flow_number(key, flow, "steps", flow.steps_back[-1]),
+        _flow_number(key, flow, "end", flow.norm[-1], mean), _decay(key, flow))  # fmt: skip
+
+
+def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, ...]:
+    said: list[Sentence] = []
+    for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
+        rates: list[Sentence] = [(f"{_flow_name(flow)} ", _decay(key, flow))
+                                 for flow in flows if flow.state == state and flow.decay is not None]  # fmt: skip
+        if rates:
+            said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
+    said += _lessons(key, flows)
+    fitted = {flow.fitted for flow in flows if flow.decay is not None}
+    for place, (first, last) in enumerate(sorted(fitted), start=1):
+        said.append((
+            "These factors are fitted to the norms " if len(fitted) == 1 else "Some of these factors are fitted to the "
+            "norms ", Number(f"{key}.fitted-{place}.first", first, "count"), " to ",
+            Number(f"{key}.fitted-{place}.last", last, "count"), " steps back; the steps nearer to the end are left "
+            "out.",
+        ))  # fmt: skip
+    if any(len(flow.norm) == 1 for flow in flows):
+        said.append(("With the readout “last” the backward half is read after its first step: it has met one word, and "
+                     "no gradient reaches any other of its states.",))  # fmt: skip
+    every = sorted({flow.readout for flow in flows if flow.readout in EVERY_STEP})
+    if every:
+        said.append((f"The readout {' and '.join(every)} takes every state, so that each gets a gradient directly: "
+                     "what is drawn need not fall, and no factor is fitted.",))  # fmt: skip
+    said += dict.fromkeys(
+        (f"{_flow_name(flow)} is no run of the study: it was trained for this comparison alone ({flow.trained_how}).",)
+        for flow in flows if flow.trained_how
+    )  # fmt: skip
+    return tuple(said)
+
+
+def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
+    """Say for each model read forward how much of a gradient is left at the far end, before and after training."""
+    left = {(flow.model, flow.state): flow for flow in flows
+            if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}  # fmt: skip
+    for model in dict.fromkeys(model for model, _ in left):
+        before, after = left.get((model, "initial")), left.get((model, "trained"))
+        if before is None or after is None:
+            continue
+        shares = [flow.norm[-1] / flow.norm[0] for flow in (before, after)]
+        yield (
+            f"{_name(model)}: ", _flow_number(key, after, "steps", after.steps_back[-1]), " steps back ",
+            *_left(key, before, shares[0]), " of the gradient is left before training and ",
+            *_left(key, after, shares[1]), " in the trained model", _learnt(model, *shares), ".",
+        )  # fmt: skip
+
+
+def _left(key: str, flow: GradientFlow, share: float) -> Sentence:
+    if share < LEAST_SHARE:
+        return ("less than a thousandth",)
+    return (_flow_number(key, flow, "left", share, "of the norm at the end"), f"{NBSP}%")
+
+
+def _learnt(model: str, before: float, after: float) -> str:
+    """Say what it means that training has changed the share of a gradient that is left."""
+    if after < FAR_MORE * before:
+        return ""
+    if model == "rnn":
+        return ": its weights have grown until more gets through"
+    return (": gates as they are drawn let go of a state within a few words; training teaches them to hold it, and the "
+            "gradient goes where the state goes")  # fmt: skip
+
+
+# ---------------------------------------------------------------- gates and words
+
+
+def _whose_words(found: Diagnostics) -> tuple[Sentence, ...]:
+    """Say that the words are a review's."""
+    if not found.gates or not found.review:
+        return ()
+    return ((f"The words are those of a {plain(found.review)} review, in its order; words without a vector are left "
+             "out.",),)  # fmt: skip
+
+
+def _gate_sentence(key: str, found: GateMap) -> Sentence:
+    """Say how far the gates stand open on average, and at which word the state is replaced most."""
+    name = _name(found.model) + (f", {found.direction}" if found.model == "bidirectional" else "")
+    part = f"{key}.gates-{slug(found.model)}-{found.direction}"
+    runs = (found.run_id,) if found.run_id else ()
+    update_T = [sum(units) / len(units) for units in found.update]
+    reset_T = [sum(units) / len(units) for units in found.reset]
+    least = min(range(len(update_T)), key=update_T.__getitem__)
+
+    def number(which: str, value: float) -> Number:
+        return Number(f"{part}.{which}", value, "score", runs, None, "mean over units and words of the sentence")
+
+    return (
+        f"{name}: on average over this sentence the update gate stands at ",
+        number("update", sum(update_T) / len(update_T)), " and the reset gate at ",
+        number("reset", sum(reset_T) / len(reset_T)),
+        "; the update gate is lowest, and so replaces most of the state, "
+        f"at “{plain(found.tokens[least])}”, word ", Number(f"{part}.place", least + 1, "count"), " of ",
+        Number(f"{part}.words", len(found.tokens), "count"), ": ",
+        Number(f"{part}.lowest", update_T[least], "score", runs, None, "mean over units at this word"), ".",
+    )  # fmt: skip
+
+
+def _weight(key: str, found: Attribution, place: int) -> Number:
+    return Number(
+        f"{key}.words-{slug(found.model)}-{slug(found.method)}.{place + 1}", found.weight[place], "signed",
+        (found.run_id,) if found.run_id else (), None, found.method)  # fmt: skip
+
+
+def _word_rows(key: str, attributions: Sequence[Attribution]) -> tuple[WordRow, ...]:
+    """Return a row for each word; all models have read the same ones."""
+    if not attributions:
+        return ()
+    tokens = attributions[0].tokens
+    same = [found for found in attributions if found.tokens == tokens]
+    return tuple(WordRow(plain(token), tuple(_weight(key, found, place) for found in same))
+                 for place, token in enumerate(tokens))  # fmt: skip
+
+
+def _word_sentence(key: str, found: Attribution) -> Sentence:
+    """Say what the model makes of the sentence, and which words speak most for each label."""
+    runs = (found.run_id,) if found.run_id else ()
+    probability = Number(f"{key}.words-{slug(found.model)}.probability", found.probability, "percent", runs)
+    places = range(len(found.tokens))
+    most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
+    parts: list[Sentence] = []
+    if found.weight[most] > 0:
+        parts.append((f"most for label 1 speaks “{plain(found.tokens[most])}” (", _weight(key, found, most), ")"))
+    if found.weight[least] < 0:
+        parts.append((f"most for label 0 “{plain(found.tokens[least])}” (", _weight(key, found, least), ")"))
+    return (f"{_name(found.model)} gives label 1 ", probability, f"{NBSP}%; by {found.method} ",
+            *(joined(parts, ", ") if parts else ("no word moves it",)), ".")  # fmt: skip
+
+
+def _neighbour_row(key: str, found: Neighbours) -> NeighbourRow:
+    part = f"{key}.near-{slug(found.word, 'word')}"
+    return NeighbourRow(plain(found.word), tuple(
+        (plain(word), Number(f"{part}.{place}", cosine, "score", (), None, "cosine"))
+        for place, (word, cosine) in enumerate(found.nearest[:SHOWN_NEIGHBOURS], start=1)))  # fmt: skip
+
+
+# ---------------------------------------------------------------- memory
+
+
+def _models(curve: MemoryCurve | None) -> list[str]:
+    return [] if curve is None else list(dict.fromkeys(point.model for point in curve.points))
+
+
+def _memory_number(key: str, curve: MemoryCurve, point: MemoryPoint) -> Number:
+    return Number(f"{key}.memory-{slug(point.model)}-{point.k}", point.mean, "percent", (), point.test_size,
+                  f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", point.low, point.high)  # fmt: skip
+
+
+def _memory_rows(key: str, curve: MemoryCurve) -> tuple[MemoryRow, ...]:
+    by_place = {(point.model, point.k): point for point in curve.points}
+    missing = Number(f"{key}.memory-missing", None, "percent")
+    return tuple(
+        MemoryRow(Number(f"{key}.memory-steps-{k}", k, "count"), tuple(
+            _memory_number(key, curve, by_place[model, k]) if (model, k) in by_place else missing
+            for model in _models(curve)))
+        for k in sorted({point.k for point in curve.points})
+    )  # fmt: skip
+
+
+def _memory_sentences(key: str, curve: MemoryCurve) -> tuple[Sentence, ...]:
+    """Name the number of steps at which the models are furthest apart, and what they have in common."""
+    def apart(k: int) -> float:
+        means = [point.mean for point in curve.points if point.k == k]
+        return max(means) - min(means)
+
+    furthest = max(sorted({point.k for point in curve.points}), key=apart)
+    parts: list[Sentence] = []
+    for point in curve.points:
+        if point.k == furthest:
+            number = _memory_number(key, curve, point)
+            parts.append((f"{_name(point.model)} ", number, f"{NBSP}% (", number.ends[0], " to ", number.ends[1], ")"))
+    common = ", ".join(f"{plain(name)} {plain(value)}" for name, value in curve.settings.items())
+    seeds = Number(f"{key}.memory-seeds", len(curve.points[0].seeds), "count")
+    steps = Number(f"{key}.memory-steps-{furthest}", furthest, "count")
+    return (
+        ("The models are furthest apart over ", steps, " steps: ", *joined(parts, ", "), "."),
+        (f"Common to all points: {common}; seeds of each: ", seeds, "."),
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""How each model learned, epoch by epoch and within epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gru_bench.report.document.numbers import Kind, Number
+from gru_bench.report.document.report import Curve, Epoch, Trace
+from gru_bench.report.document.section import Histories
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.sections.search import as_number
+
+
+def learning_curve(group: Group, histories: Histories) -> Curve:
+    """Return how the runs of a model learned, averaged over those that reached each epoch."""
+    by_run = [histories.get(run_id, {}) for run_id in group.ids]
+    steps = sorted({step for run in by_run for step, _ in run.get("train/loss", ())})
+    epochs = []
+    for epoch in steps:
+        def averaged(name: str, metric: str, kind: Kind, epoch: int = epoch) -> Number:
+            values = [value for run in by_run for step, value in run.get(metric, ()) if step == epoch]
+            return group.over_runs(f"epoch-{epoch}.{name}", values, kind)
+
+        reached = sum(any(step == epoch for step, _ in run.get("train/loss", ())) for run in by_run)
+        epochs.append(Epoch(
+            epoch=group.number(f"epoch-{epoch}", epoch, "count"),
+            seeds=group.number(f"epoch-{epoch}.seeds", reached, "count"),
+            train_loss=averaged("train-loss", "train/loss", "score"),
+            validation_loss=averaged("validation-loss", "val/loss", "score"),
+            validation_accuracy=averaged("validation-accuracy", "val/accuracy", "percent"),
+        ))  # fmt: skip
+    kept = [run.metrics["train/best_epoch"] for run in group.runs if "train/best_epoch" in run.metrics]
+    return Curve(
+        group.key, group.label, tuple(epochs), _trace(group, by_run),
+        group.number("kept-epoch", float(np.mean(kept)) if kept else None, "tenth", "mean over seeds"),
+    )  # fmt: skip
+
+
+def _trace(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> Trace | None:
+    """Return the training loss by iteration, counted in epochs; None where that cannot be known."""
+    batch = as_number(group.runs[0].params.get("training.batch_size"))
+    if group.data is None or not batch:
+        return None
+    examples = group.data.train
+    drop_last = group.runs[0].params.get("training.drop_last") == "True"
+    iterations = int(examples // batch if drop_last else -(-examples // batch))
+    values: dict[int, list[float]] = {}
+    for run in by_run:
+        for step, value in run.get("trace/loss", ()):
+            values.setdefault(step, []).append(value)
+    full = [step for step in sorted(values) if len(values[step]) == len(by_run)]
+    if len(full) < 3 or not iterations:
+        return None
+    return Trace(
+        tuple(step / iterations for step in full), tuple(float(np.mean(values[step])) for step in full),
+        tuple(min(values[step]) for step in full), tuple(max(values[step]) for step in full),
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""What would settle the comparisons left open: new confirm sets of one size, fixed in advance, or all of the reviews.
+
+And the commands for both.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+
+from gru_bench.report.document.numbers import plain
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.progress import typed
+from gru_bench.report.sections.search import as_number
+from gru_bench.report.sections.verdicts import Limit, Pair, fresh_seeds, needed, wants_examples
+from gru_bench.results.runs import StudySummary
+
+REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
+"""Options of the first study that its new confirm set gets anew."""
+LIMIT = "data.limit"
+
+
+def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
+    """Return how many fresh seeds for each model would settle every comparison that seeds can settle.
+
+    One size serves all, so that no confirm set is extended for the sake of another comparison; None where there is
+    nothing that seeds would settle.
+    """
+    return max((fresh for pair in pairs if (fresh := fresh_seeds(pair)) is not None), default=None)
+
+
+def settling_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+    """Return the commands that make the new confirm sets that the open comparisons call for, and write them up.
+
+    A comparison of which one model's command is not known to do it is left out.
+
+    Args:
+        compared: each comparison with its two models' runs.
+        taken: names that studies have already.
+    """
+    fresh = fresh_for_all([pair for pair, _, _ in compared])
+    if fresh is None:
+        return ()
+    wanted = {
+        (group.parent.run_id, group.model): group
+        for pair, *both in compared if fresh_seeds(pair) is not None and all(map(_typed_by, both))
+        for group in both
+    }  # fmt: skip
+    sets: dict[str, str] = {}
+    for together in _alike(list(wanted.values())):
+        name, command = _confirm_command(together, fresh, {*taken, *sets})
+        sets[name] = command
+    return _with_report(sets, list(wanted.values()))
+
+
+def held_back(group: Group) -> Limit | None:
+    """Return what the setting data.limit let into a group's study; None where it holds nothing back."""
+    limit = as_number(group.runs[0].params.get(LIMIT))
+    if limit is None:
+        return None
+    data = group.data
+    whole = None if data is None else data.available
+    taken = int(limit) if data is None else data.train + data.validation + data.test
+    # A limit above the number of reviews takes them all.
+    return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
+
+
+def lifting_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+    """Return the commands that begin studies anew without their limit, where a comparison takes more test reviews.
+
+    Each is the study's own command, with no fewer seeds than would do, and with another name.
+
+    Args:
+        compared: each comparison with its two models' runs.
+        taken: names that studies have already.
+    """
+    seeds: dict[str, int] = {}
+    wanted: dict[str, Group] = {}
+    for pair, *both in compared:
+        if not wants_examples(pair) or not all(held_back(group) and _typed_by(group) for group in both):
+            continue
+        enough = needed(pair)
+        for group in both:
+            study = group.parent.run_id
+            wanted.setdefault(study, group)
+            seeds[study] = max(seeds.get(study, 0), enough[1] if enough else 0)
+    begun: dict[str, str] = {}
+    for study, group in wanted.items():
+        name, command = _lifting_command(group, seeds[study], {*taken, *begun})
+        begun[name] = command
+    return _with_report(begun, list(wanted.values()))
+
+
+def _lifting_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
+    """Return the name of a study on all reviews, and the command that begins it."""
+    assert group.summary is not None
+    more = seeds > len(group.summary.confirm_seeds)
+    words = _typed_by(group, ("--study-name", "--limit", *(["--confirm"] if more else [])))
+    assert words is not None
+    base = f"{group.summary.name}-whole"
+    name = next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
+    # What the file of the study says of a limit gives way to what is typed.
+    new = ["--study-name", name, "--set", f"{LIMIT}=none", *(["--confirm", str(seeds)] if more else [])]
+    return name, f"{words[0]} {shlex.join([*words[1:], *new])}"
+
+
+def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return the commands of new studies, by their names, and the one that writes these up; nothing for none."""
+    if not commands:
+        return ()
+    words = [word for name in commands for word in ("--study", name)]
+    where = _tracked_at(_typed_by(groups[0]) or [])
+    return (*commands.values(), f"python -m gru_bench.report {shlex.join([*words, *where])}")
+
+
+def _typed_by(group: Group, replaced: Collection[str] = REPLACED) -> list[str] | None:
+    """Return the words with which a group's study was typed, less options that are to be replaced; None if unknown.
+
+    Passwords are left out.
+    """
+    words = typed(group.parent)
+    if group.summary is None or words is None or plain(group.summary.name) != group.summary.name:
+        return None
+    kept, skip = words[:1], False
+    for word in words[1:]:
+        option = word.partition("=")[0]
+        if not skip and option not in replaced:
+            kept.append(word)
+        skip = not skip and option in replaced and "=" not in word
+    return kept
+
+
+def _tracked_at(words: Sequence[str]) -> list[str]:
+    """Return the option among a command's words that says where runs are logged, if there is one."""
+    for word, after in pairwise([*words, ""]):
+        if word == "--tracking-uri":
+            return [word, after]
+        if word.startswith("--tracking-uri="):
+            return [word]
+    return []
+
+
+def _alike(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return the models together that one command can train: of one study, with the same settings."""
+    found: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.parent.run_id, repr(sorted(_tuned(group).items()))), []).append(group)
+    return list(found.values())
+
+
+def _confirm_command(groups: Sequence[Group], fresh: int, taken: Collection[str]) -> tuple[str, str]:
+    """Return the name of a new confirm set of models of one study, and the command that makes it."""
+    summary, typed = groups[0].summary, _typed_by(groups[0])
+    assert summary is not None
+    assert typed is not None
+    models = [model for model in summary.models if any(group.model == model for group in groups)]
+    base = re.sub(r"-confirm-\d+$", "", summary.name)
+    chosen: list[str] = []
+    if len(models) < len(summary.models):
+        base = "-".join([base, *models])
+        chosen = [word for model in models for word in ("--model", model)]
+    number = next(n for n in range(2, len(taken) + 3) if f"{base}-confirm-{n}" not in taken)
+    name = f"{base}-confirm-{number}"
+    # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
+    new = [*chosen, "--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
+           "--trials", "0"]  # fmt: skip
+    fixed = [word for key, value in _tuned(groups[0]).items() for word in ("--set", f"{key}={_written(value)}")]
+    return name, f"{typed[0]} {shlex.join([*typed[1:], *new, *fixed])}"
+
+
+def _tuned(group: Group) -> dict[str, object]:
+    """Return the settings that the search of a model settled on."""
+    assert isinstance(group.summary, StudySummary)
+    return dict(group.summary.best.get(group.model, {}))
+
+
+def _written(value: object) -> str:
+    """Return a value as `--set` reads it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

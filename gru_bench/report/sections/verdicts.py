@@ -1,0 +1,309 @@
+"""A comparison put into words, so that no sentence says more than its numbers.
+
+Numbers inside sentences are the ones the tables show: points with one decimal, or more where one would
+make an end look like 0 or like the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gru_bench.evaluation.statistics import (
+    Design,
+    Estimate,
+    Finding,
+    Standing,
+    Verdict,
+    can_show_equivalence,
+    examples_for_equivalence,
+)
+from gru_bench.report.document.numbers import NBSP, Math, Number, Sentence, decimals_for
+
+DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
+FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
+SEEDS = (10, 20, 50)
+"""Sizes of a confirm set that are considered where more test examples are needed."""
+
+
+MORE_EXAMPLES = (
+    "gather more labelled reviews and begin a study with them, under another --study-name: in a file of "
+    "their own, --test-data FILE, or in a larger --data FILE, of which a tenth is kept for the test."
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many reviews of its data the setting data.limit let into a study."""
+
+    taken: int
+    whole: int | None
+    """Reviews that the data holds; None where that was not logged."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Everything known about model A against model B; A has the higher mean."""
+
+    key: str
+    a: str
+    b: str
+    difference: Estimate
+    p_adjusted: float | None
+    family: int
+    """Pairs tested together."""
+    verdict: Verdict
+    design: Design | None
+    """None where one of the models has a single seed."""
+    runs: tuple[str, ...]
+
+    def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
+        """Return a difference as a number with just the decimals that keep it honest."""
+        shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
+        margin = self.verdict.margin
+        return Number(
+            f"{self.key}.{name}", value, "points", self.runs, self.difference.examples,
+            f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
+            ends.low if ends else None, ends.high if ends else None,
+            decimals_for(shown, (0.0, margin, -margin)),
+        )  # fmt: skip
+
+    @property
+    def theta(self) -> Number:
+        """Return the difference, with its 95 % interval where its seeds carry one."""
+        outer = self.difference.at(0.95)
+        return self.points("difference", outer.estimate, outer if outer.standing.has_interval else None)
+
+    @property
+    def narrow(self) -> Number:
+        """Return the difference with its 90 % interval: the one that decides on equivalence."""
+        return self.points("difference-90", self.difference.estimate, self.verdict.equivalence)
+
+    @property
+    def p(self) -> Number:
+        """Return p after Holm."""
+        method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
+        return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
+
+    @property
+    def margin(self) -> Number:
+        """Return the margin that the verdict uses."""
+        return plain_points(
+            f"{self.key}.margin", self.verdict.margin, method="the largest difference of no practical weight")
+
+    @property
+    def detectable(self) -> Number | None:
+        """Return the smallest difference that runs like these detect with a chance of 80 %."""
+        if self.design is None:
+            return None
+        seeds = (self.difference.seeds[0], self.difference.seeds[1])
+        value = self.design.detectable(seeds, self.difference.examples)
+        return plain_points(
+            f"{self.key}.detectable", value, self.runs, self.difference.examples,
+            DETECTED,
+        )  # fmt: skip
+
+
+def plain_points(
+    key: str, value: float, runs: tuple[str, ...] = (), examples: int | None = None, method: str = ""
+) -> Number:
+    """Return a size in points, without a sign; small ones keep a digit that is not 0."""
+    return Number(key, value, "percent", runs, examples, method, decimals=decimals_for([value], [0.0]))
+
+
+def verdict_sentence(pair: Pair) -> Sentence:
+    """Return what the runs show about a pair of models."""
+    theta, narrow = pair.theta, pair.narrow
+    test = _test(pair)
+    # Of the first model, whose difference from the second is shown: its sign and the word agree.
+    better = "better" if pair.verdict.favours >= 0 else "worse"
+    match pair.verdict.finding:
+        case Finding.BETTER:
+            return (f"{pair.a} is {better} than {pair.b}: ", *_size(theta), *test, ".")
+        case Finding.BETTER_BY_MARGIN:
+            return (
+                f"{pair.a} is {better} than {pair.b} by more than ", pair.margin, " points: ",
+                *_size(theta), *test, ".",
+            )  # fmt: skip
+        case Finding.NEGLIGIBLE:
+            return (
+                f"{pair.a} is {better} than {pair.b}, but by a negligible amount: ", *_size(theta), *test,
+                "; the 90\u00a0% interval, ", *_ends(narrow), ", lies within ±", pair.margin, " points.",
+            )  # fmt: skip
+        case Finding.EQUIVALENT:
+            return (
+                f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
+                " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies inside.",
+            )  # fmt: skip
+        case Finding.TOO_FEW_SEEDS:
+            return _too_few(pair)
+        case Finding.INCONCLUSIVE:
+            return _inconclusive(pair)
+
+
+def fresh_seeds(pair: Pair) -> int | None:
+    """Return how many fresh seeds a side could settle an open comparison; None where none or no number could."""
+    if pair.verdict.finding is Finding.TOO_FEW_SEEDS:
+        return SEEDS[0]
+    if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
+        return None
+    seeds = pair.design.seeds_for(pair.verdict.margin, pair.difference.examples)
+    return None if seeds is None else max(seeds, 2 * min(pair.difference.seeds))
+
+
+def wants_examples(pair: Pair) -> bool:
+    """Return whether an open comparison takes more test examples, because no number of seeds would settle it."""
+    return pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None and fresh_seeds(pair) is None
+
+
+def needed(pair: Pair) -> tuple[int, int] | None:
+    """Return the test examples, and the seeds for each model, that would detect the margin; None where none would."""
+    at_hand = min(pair.difference.seeds)
+    for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
+        if pair.design is not None and (examples := pair.design.examples_for(pair.verdict.margin, seeds)) is not None:
+            return examples, seeds
+    return None
+
+
+def settling_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
+    """Return what could settle an open comparison; empty for the other verdicts.
+
+    Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
+
+    Args:
+        pair: the comparison.
+        together: seeds of the new confirm sets that serve all comparisons of a write-up; at least this one's.
+        limit: what held reviews of the data back, where something did.
+    """
+    least = fresh_seeds(pair)
+    if least is None:
+        return _more_examples(pair, pair.design, limit) if wants_examples(pair) and pair.design is not None else ()
+    fresh, examples = max(least, together or 0), pair.difference.examples
+    count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples, FRESH)
+    if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
+        return ()  # said once for all such pairs
+    reach = plain_points(
+        f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples,
+        DETECTED,
+    )
+    return (
+        "A new confirm set of ", count, " fresh seeds for each model, without the old runs, would detect a true "
+        "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
+    )  # fmt: skip
+
+
+def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
+    examples, margin = pair.difference.examples, pair.verdict.margin
+    start: Sentence = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
+    enough = needed(pair)
+    if enough is None:
+        start = (*start, "than 50 seeds for each model, however many the test examples: from seed to seed these models "
+                 "vary too much.")  # fmt: skip
+        return start if limit is None else (*start, *_lift_first(pair, limit), "; on all of them they may vary less.")
+    floor = plain_points(
+        f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
+    if (floor.value or 0) < margin:
+        start = (*start, "test examples (on these, more than 50 seeds for each model)")
+    else:
+        start = (*start, "test examples (on these, no number of seeds is enough: even very many detect no less than ",
+                 floor, " points)")  # fmt: skip
+    start = (
+        *start, "; about ", Number(
+            f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
+            "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+        " would do, with a new confirm set of ", Number(
+            f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
+            "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
+        " seeds for each model.",
+    )  # fmt: skip
+    if limit is None:
+        return (*start, f" To get them, {MORE_EXAMPLES}")
+    if limit.whole is None:
+        return (*start, *_lift_first(pair, limit), f". Only where that is not enough, {MORE_EXAMPLES}")
+    then = examples * limit.whole // limit.taken
+    return (
+        *start, *_lift_first(pair, limit), ". About ",
+        Number(f"{pair.key}.unlimited-examples", then, "count", pair.runs, examples, "test reviews to be expected "
+               "without the limit: those at hand, times all reviews over those let in"),
+        " are then for the test, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
+    )  # fmt: skip
+
+
+def _lift_first(pair: Pair, limit: Limit) -> Sentence:
+    """Return how many reviews a limit let in, and how to lift it, as the begin of a sentence."""
+    key, runs, examples = pair.key, pair.runs, pair.difference.examples
+    whole: Sentence = () if limit.whole is None else (
+        " of the ", Number(f"{key}.unlimited", limit.whole, "count", runs, examples, "in the data, each text once"))
+    return (" data.limit let in ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
+            *whole, " reviews of the data: lift it first, by --set data.limit=none under another --study-name")
+
+
+def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
+    """Return several sentences as one, leaving out the empty ones."""
+    whole: list[str | Number | Math] = []
+    for part in parts:
+        if part:
+            whole += [separator, *part] if whole else part
+    return tuple(whole)
+
+
+def _inconclusive(pair: Pair) -> Sentence:
+    detectable = pair.detectable
+    reach: Sentence = ()
+    if detectable is not None:
+        reach = (" Runs like these detect a true difference of ", detectable, f" points with a chance of 80{NBSP}%.")
+    alone: Sentence = ()
+    if not pair.difference.at(0.95).low <= 0 <= pair.difference.at(0.95).high:
+        alone = (
+            " Taken alone the interval leaves out 0, but among ",
+            Number(f"{pair.key}.family", pair.family, "count", pair.runs, pair.difference.examples,
+                   "pairs tested together"),
+            " pairs one such finding may be chance.",
+        )
+    unable: Sentence = ()
+    examples, margin = pair.difference.examples, pair.verdict.margin
+    if not can_show_equivalence(examples, margin):
+        unable = (" Equivalence within ", pair.margin, " points could not have been shown: it takes at least ",
+                  Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
+                         method="fewest test reviews that show equivalence where no answer differs"),
+                  " test reviews, and here are ",
+                  Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")  # fmt: skip
+    return (
+        f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach, *unable,
+    )  # fmt: skip
+
+
+def _too_few(pair: Pair) -> Sentence:
+    seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs,
+                   pair.difference.examples, "of the model with fewer")
+    start: Sentence = (f"No verdict on {pair.a} against {pair.b} from ", seeds)
+    match pair.difference.standing:
+        case Standing.EXAMPLES_ONLY:
+            return (
+                *start, " seed: between these very runs the difference is ", *_size(pair.theta),
+                ", over test examples only.",
+            )  # fmt: skip
+        case Standing.ESTIMATE:
+            return (*start, " seeds: an estimate only, ", pair.theta, " points.")
+        case _:
+            return (*start, " seeds (5 are the least): ", *_size(pair.theta), ".")
+
+
+def _size(theta: Number) -> Sentence:
+    if theta.low is None:
+        return (theta, " points")
+    return (theta, " points (95\u00a0% interval ", *_ends(theta), ")")
+
+
+def _ends(number: Number) -> Sentence:
+    low, high = number.ends
+    return (low, " to ", high)
+
+
+def _test(pair: Pair) -> Sentence:
+    if pair.p_adjusted is None:
+        return ()
+    sign = "p " if pair.p.text.startswith("<") else "p = "
+    if pair.family == 1:
+        return (f", {sign}", pair.p)
+    return (f", {sign}", pair.p, " after Holm")

@@ -1,0 +1,198 @@
+"""What a sweep shows while it runs: a live table of its runs on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from gru_bench.config import Scalar
+from gru_bench.evaluation.accuracy import percent
+from gru_bench.results.runs import EpochRecord, StepReport
+from gru_bench.sweep.console.eta import Forecast, Running
+
+SPEAK_SECONDS, MOST_SILENCE = 60.0, 900.0
+"""Between two lines on how the sweep stands where there is no terminal, at first and later on."""
+
+
+@dataclass
+class _Row:
+    """A run under way."""
+
+    kind: str
+    label: str
+    settings: Mapping[str, Scalar]
+    began: float = field(default_factory=time.monotonic)
+    step: StepReport | None = None
+    """None for as long as its epochs take less than a report."""
+    epoch: EpochRecord | None = None
+    """The last that ended."""
+    accuracy: float | None = None
+    """Best validation accuracy so far."""
+    first: int = 1
+    """Epoch that it begins with; those before it are an earlier start's."""
+
+    @property
+    def done(self) -> float:
+        """Share of its reviews it has been trained on."""
+        return self.step.reviews / self.step.reviews_total if self.step is not None else 0.0
+
+
+class Display:
+    """Told of each event of a sweep."""
+
+    def __init__(self, console: Console, workers: int = 1) -> None:
+        """Print to `console`; so many runs are side by side."""
+        self.console, self._workers = console, workers
+        self._rows: dict[str, _Row] = {}
+        self._forecast = Forecast()
+        self._best: float | None = None
+        self._outcomes: dict[str, int] = {}
+        self._to_begin: Mapping[str, int] = {}
+        self._spoken, self._silence = time.monotonic(), SPEAK_SECONDS
+        self._live = None
+        if console.is_terminal:
+            self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
+
+    def begin(self, to_begin: Mapping[str, int], *, done: bool = False) -> None:
+        """Show how many runs of each kind are to be begun; where there are none, whether all are `done`."""
+        self._to_begin = to_begin
+        if not any(to_begin.values()):
+            self.note("all runs of the study are done" if done else "other processes do what runs are left")
+        if self._live is not None:
+            self._live.start()
+        elif any(to_begin.values()):
+            # Those of an earlier search may serve again.
+            most = "up to " if to_begin.get("trial") else ""
+            parts = [f"{prefix}{several(count, kind)}" for prefix, kind in (
+                ("", "trial"), (most, "confirm run"), (most, "contrast run"))
+                if (count := to_begin.get(kind.partition(" ")[0], 0))]
+            self.note(f"{', '.join(parts)} to do")
+
+    def end(self) -> None:
+        """Take the table away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, markup=False)
+
+    def tick(self, to_begin: Mapping[str, int]) -> None:
+        """Take note of how many runs of each kind nobody has begun by now."""
+        self._to_begin = to_begin
+        if self._live is None and self._rows and time.monotonic() - self._spoken >= self._silence:
+            self._silence = min(2 * self._silence, MOST_SILENCE)
+            self._say_status()
+
+    def job_started(self, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
+        """Show a run that begins."""
+        self._rows[label] = _Row(kind, label, settings)
+
+    def job_step(self, label: str, step: StepReport) -> None:
+        """Show where a run stands."""
+        self._rows[label].step = step
+
+    def job_resumed(self, label: str, epoch: int | None) -> None:
+        """Show with which epoch a run goes on that an earlier start has begun; None: it was all trained."""
+        self._rows[label].first = epoch or sys.maxsize
+        if epoch != 1:
+            self.note(f"  {label}: " + ("all epochs were trained by an earlier start" if epoch is None else
+                                        f"going on from epoch {epoch}, where an earlier start left it"))
+
+    def job_epoch(self, label: str, record: EpochRecord) -> None:
+        """Show the validation of an epoch."""
+        if record.validation_accuracy is None:
+            return
+        row = self._rows[label]
+        row.epoch = record
+        row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
+        if self._live is None and record.epoch >= row.first:
+            self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
+                      f"{record.validation_loss:.4f}  accuracy {percent(record.validation_accuracy)}  "
+                      f"({record.seconds:.1f} s)")
+
+    def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
+        """Print how a run ended."""
+        row = self._rows.pop(label)
+        seconds = time.monotonic() - row.began
+        if value is not None:
+            self._forecast.add(row.kind, seconds)
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        if value is not None and outcome in ("complete", "pruned"):
+            self._best = max(value, self._best or 0.0)
+        split = "test" if outcome == "tested" else "validation"
+        score = f"{split} accuracy {percent(value)}" if value is not None else reason
+        what = f"{label}  {described(row.settings)}" if row.settings else label
+        self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
+        if self._live is None and any(self._to_begin.values()):
+            self._say_status()
+
+    def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
+        """Print what a search found, and how many confirm runs follow."""
+        if best is not None:
+            more = f"; now {several(confirm, 'confirm run')}" if confirm else ""
+            self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {percent(best[1])}{more}")
+
+    def _say_status(self) -> None:
+        self._spoken = time.monotonic()
+        self.note(f"  {self.status()}")
+
+    def status(self) -> str:
+        """Return how the sweep stands, in one line."""
+        now = time.monotonic()
+        running = [Running(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
+        seconds = self._forecast.seconds_left(self._to_begin, running, self._workers)
+        parts = [
+            *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
+            f"{sum(self._to_begin.values())} to begin",
+            f"best validation accuracy {percent(self._best)}" if self._best is not None else "",
+            f"about {duration(seconds)} left" if seconds else "",
+        ]
+        return "  ".join(filter(None, parts))
+
+    def table(self) -> Table:
+        """Return the runs under way, and how the sweep stands."""
+        table = Table("run", "settings", "epoch", "", "loss", "accuracy", "reviews/s", "left",
+                      caption=self.status(), caption_justify="left", box=None, pad_edge=False)
+        for row in self._rows.values():
+            step = row.step
+            elapsed = time.monotonic() - row.began
+            epoch = f"{step.epoch}/{step.epochs}" if step else str(row.epoch.epoch) if row.epoch else ""
+            loss = step.loss if step else row.epoch.train_loss if row.epoch else None
+            table.add_row(
+                row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
+                f"{loss:.3f}" if loss is not None else "",
+                percent(row.accuracy) if row.accuracy is not None else "",
+                f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
+                duration(elapsed * (1 - row.done) / row.done) if row.done else "")
+        return table
+
+
+def described(settings: Mapping[str, Scalar]) -> str:
+    """Return settings in one line: `lr 0.00123  hidden_size 96`."""
+    return "  ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in settings.items())
+
+
+def several(count: int, what: str) -> str:
+    """Return a number of things: `1 trial`, `1,200 trials`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _value(value: Scalar) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

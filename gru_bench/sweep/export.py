@@ -1,0 +1,302 @@
+"""A study's searches as plain values: out of one Optuna storage, into another.
+
+What an archive says of them is believed once it has the form that Optuna and our own readers take.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from gru_bench.config import ModelName
+from gru_bench.errors import RunError
+from gru_bench.results.runs import parsed
+from gru_bench.sweep.search import IMPORTING
+from gru_bench.sweep.sharing.claims import CLAIM, Claim
+from gru_bench.sweep.sharing.leases import START
+
+BROKEN_OFF = "it was under way when its study was exported"
+
+
+def _moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None or not 1970 < moment.year < 9999:
+        raise ValueError("it is no time of day between the years 1971 and 9998, without a zone")
+    return text
+
+
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a character that databases do not take")
+    return text
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
+Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
+Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+"""In ISO 8601."""
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
+
+
+class _Open(BaseModel):
+    """What our own readers look for in attributes that hold more."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _TrialNotes(_Open):
+    run_id: Text = ""
+    owner: Text = ""
+    reason: Text = ""
+    retry_of: Count | None = None
+    duplicate_of: Count | None = None
+    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    reached: Count = 0
+    own_fault: bool = False
+
+
+class _TrialSystem(_Open):
+    fixed_params: dict[Text, Setting] = {}
+
+
+class _Start(_Open):
+    owner: Text
+    lease: Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    searching: bool
+    ended: bool
+
+
+class _Identity(_Open):
+    data: Text = ""
+
+
+class _Study(_Open):
+    identity: _Identity = _Identity()
+    starts: Count = 0
+    importing: Text | None = None
+
+
+class TrialCopy(_Record):
+    """One trial."""
+
+    state: Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
+    value: Finite | None
+    params: dict[Text, Setting]
+    distributions: dict[Text, Annotated[str, Field(max_length=1_000_000)]]
+    """Parameter -> its range, as Optuna writes it in JSON."""
+    intermediate: dict[Count, float]
+    """Epoch -> value."""
+    user: dict[Text, Any]
+    system: dict[Text, Any]
+    started: Moment | None
+    ended: Moment | None
+
+
+class SearchCopy(_Record):
+    """The search of one model."""
+
+    model: ModelName
+    user: dict[Text, Any]
+    trials: tuple[TrialCopy, ...]
+    """In the order of their numbers, which they keep."""
+
+
+def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
+    """Return the searches of the study of that name; empty where the storage has none.
+
+    Raises:
+        RunError: for a search that no other storage would take.
+    """
+    try:
+        return [
+            SearchCopy(
+                model=model,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
+                user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
+            for model, found in _searches(storage, study)]
+    except ValidationError as error:
+        raise RunError(f"an export must be taken by another storage, but not so the search of {study!r}: "
+                       f"{_brief(error)}. Put that right in the storage first") from None
+
+
+def searched(storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the names of all studies that have a search."""
+    return sorted({name.rpartition("/")[0] for name in optuna.get_all_study_names(storage)} - {""})
+
+
+def wrong_trial(searches: Sequence[SearchCopy]) -> str:
+    """Say what of the searches Optuna or our own readers would not take, and why; empty where they take all."""
+    for copy in searches:
+        for number, trial in enumerate(copy.trials):
+            try:
+                _check(trial, number)
+            except Exception as error:
+                return f"trial {number} of {copy.model}: {_brief(error)}"
+        for key, value in copy.user.items():
+            try:
+                if key.startswith(START):
+                    int(key.removeprefix(START))
+                    _Start.model_validate(value)
+                elif key.startswith(CLAIM) and value is not None:
+                    parsed(Claim, json.dumps(asdict(Claim(**value))))
+            except (ValueError, TypeError) as error:
+                return f"{key[:60]!r} of {copy.model}: {_brief(error)}"
+        try:
+            _Study.model_validate(copy.user)
+        except ValueError as error:
+            return f"the search of {copy.model}: {_brief(error)}"
+    return ""
+
+
+def _check(trial: TrialCopy, number: int) -> None:
+    """Find out whether a trial would be taken.
+
+    Raises:
+        Exception: of whatever kind Optuna has for what it does not take.
+    """
+    notes = _TrialNotes.model_validate(trial.user)
+    if any(earlier is not None and earlier >= number for earlier in (notes.retry_of, notes.duplicate_of)):
+        raise ValueError("it follows a trial that is not before it")
+    _TrialSystem.model_validate(trial.system)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # choices that Optuna would not store
+        restored = _restored(trial, {})
+        restored._validate()
+    if trial.state == "RUNNING" and trial.started is None:
+        raise ValueError("it is under way and has not begun")
+
+
+def _brief(error: Exception) -> str:
+    """Return what is wrong, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def write_searches(
+    storage: optuna.storages.BaseStorage, study: str, searches: Sequence[SearchCopy], *, archive: str,
+    renamed: Mapping[str, str],
+) -> None:
+    """Write searches under the name `study`, marked as unfinished until `finish_import`.
+
+    A trial that was under way has failed here, and is queued again: whoever trained it does so for another storage.
+
+    Args:
+        storage: to write to.
+        study: name of the study.
+        searches: of all its models.
+        archive: marks what is written, so that an import that was broken off is recognised.
+        renamed: run id in the copies -> run id here.
+    """
+    for copy in searches:
+        created = optuna.create_study(study_name=f"{study}/{copy.model}", storage=storage, direction="maximize")
+        created.set_user_attr(IMPORTING, archive)
+        for trial in [*copy.trials, *_queued_again(copy.trials)]:
+            created.add_trial(_restored(trial, renamed))
+        for key, value in _at_rest(copy.user).items():
+            created.set_user_attr(key, _with_ids(value, renamed))
+
+
+def unfinished_import(storage: optuna.storages.BaseStorage, study: str) -> str | None:
+    """Return the archive whose import into the study's searches was broken off, or None."""
+    marks = (found.user_attrs.get(IMPORTING) for _, found in _searches(storage, study))
+    return next((str(mark) for mark in marks if mark), None)
+
+
+def finish_import(storage: optuna.storages.BaseStorage, study: str) -> None:
+    """Declare what `write_searches` wrote whole."""
+    for _, found in _searches(storage, study):
+        if found.user_attrs.get(IMPORTING):
+            found.set_user_attr(IMPORTING, None)
+
+
+def remove_searches(storage: optuna.storages.BaseStorage, study: str) -> None:
+    """Remove the searches of a study."""
+    for model, _ in list(_searches(storage, study)):
+        optuna.delete_study(study_name=f"{study}/{model}", storage=storage)
+
+
+def _searches(storage: optuna.storages.BaseStorage, study: str) -> Iterator[tuple[str, optuna.Study]]:
+    for name in optuna.get_all_study_names(storage):
+        owner, _, model = name.rpartition("/")
+        if owner == study:
+            yield model, optuna.load_study(study_name=name, storage=storage)
+
+
+def _copied(trial: FrozenTrial) -> TrialCopy:
+    return TrialCopy(
+        state=trial.state.name,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
+        value=trial.values[0] if trial.values else None, params=dict(trial.params),
+        distributions={key: distribution_to_json(value) for key, value in trial.distributions.items()},
+        intermediate=dict(trial.intermediate_values), user=dict(trial.user_attrs), system=dict(trial.system_attrs),
+        started=_text(trial.datetime_start), ended=_text(trial.datetime_complete))
+
+
+def _restored(copy: TrialCopy, renamed: Mapping[str, str]) -> FrozenTrial:
+    user, state, ended = dict(copy.user), TrialState[copy.state], copy.ended
+    if state == TrialState.RUNNING:
+        state, ended = TrialState.FAIL, copy.started
+        user["reason"] = BROKEN_OFF
+    return FrozenTrial(
+        number=-1, trial_id=-1, state=state, value=copy.value, params=dict(copy.params),
+        distributions={key: json_to_distribution(text) for key, text in copy.distributions.items()},
+        intermediate_values=dict(copy.intermediate), user_attrs=_with_ids(user, renamed),
+        system_attrs=dict(copy.system), datetime_start=_time(copy.started), datetime_complete=_time(ended))
+
+
+def _queued_again(trials: Sequence[TrialCopy]) -> Iterator[TrialCopy]:
+    queued = {trial.user.get("retry_of") for trial in trials}
+    for number, trial in enumerate(trials):
+        settings = {**trial.system.get("fixed_params", {}), **trial.params}
+        if trial.state == "RUNNING" and settings and number not in queued:
+            yield TrialCopy(
+                state="WAITING", value=None, params={}, distributions={}, intermediate={}, started=None, ended=None,
+                user={"retry_of": number, "attempt": trial.user.get("attempt", 1)}, system={"fixed_params": settings})
+
+
+def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's attributes as they are once nobody works on it any more."""
+    rest = dict(attributes)
+    rest.pop(IMPORTING, None)
+    for key, value in rest.items():
+        if key.startswith(START) and isinstance(value, dict):
+            rest[key] = {**value, "searching": False, "ended": True}
+        elif key.startswith(CLAIM) and isinstance(value, dict) and value.get("state") == "running":
+            rest[key] = {**value, "state": "free"}
+    return rest
+
+
+def _with_ids(value: Any, renamed: Mapping[str, str]) -> Any:
+    """Replace run ids, wherever they stand."""
+    match value:
+        case str():
+            return renamed.get(value, value)
+        case dict():
+            return {key: _with_ids(inner, renamed) for key, inner in value.items()}
+        case list():
+            return [_with_ids(inner, renamed) for inner in value]
+        case _:
+            return value
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None

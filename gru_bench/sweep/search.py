@@ -1,0 +1,537 @@
+"""A search: its space, what to try next, and what is known so far.
+
+One `Search` is one model of one study. Any number of processes may ask and tell at once: each trial belongs to the
+process that asked for it, and counting and asking are one step. Where trials run is not its business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.errors import ChangedStudyError, RunError, shown
+from gru_bench.results.runs import TrialSummary
+from gru_bench.sweep.sharing.claims import STARTS, Claim, Claims
+from gru_bench.sweep.sharing.leases import Presence, owner
+from gru_bench.sweep.sharing.storage import lock_for
+from gru_bench.sweep.space import size, untried
+from gru_bench.sweep.spec import Point, Range, StudySpec, point
+
+RACE_P = 0.1
+"""Of the signed-rank test by which a trial of several seeds is given up against the best one."""
+RETRIES = 3
+STARTUP_TRIALS = 5
+"""Random trials before the sampler begins to model."""
+WARMUP_EPOCHS = 1
+"""Epochs before a trial may be pruned."""
+IMPORTANCE_TRIALS = 4
+IMPORTANCE_METHOD = "PED-ANOVA"
+OWN_FAULT = "own_fault"
+"""Set on a trial that failed by itself, such as by a loss that is not finite; it counts as tried."""
+DUPLICATE_OF = "duplicate_of"
+"""Set on a proposal that equals an earlier trial; it was never trained, and does not count."""
+IMPORTING = "importing"
+"""Set on a study while it is imported: from which archive."""
+SPENT = "spent"
+"""Set on a study once no point of its space was found that had not been tried."""
+REACHED = "reached"
+"""Set on a trial that is tried again: how many epochs (or seeds) the furthest try before it was trained for."""
+OWNER = "owner"
+RUN = "run_id"
+HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
+"""Settings that may change between two starts of a study: they change where it runs, not what is asked."""
+EXPERIMENT = "experiment"
+ASKED = "trials asked"
+"""The most trials that a start of the study has asked for."""
+
+Verdict = Literal["go on", "prune", "taken"]
+"""What becomes of a trial after an epoch; taken: it was given to another process, because this one seemed dead."""
+
+
+class Search:
+    """The trials of one model."""
+
+    def __init__(
+        self, spec: StudySpec, model: str, storage: optuna.storages.BaseStorage, fingerprint: str,
+        experiment: str | None = None,
+    ) -> None:
+        """Open or continue the search.
+
+        Args:
+            spec: the study.
+            model: one of its models.
+            storage: where its search lives.
+            fingerprint: of its data.
+            experiment: where its runs are logged, which is called after the data; None where none are.
+
+        Raises:
+            ChangedStudyError: where the same name was used with another space, data, objective or fixed setting.
+        """
+        self.spec, self.model = spec, model
+        self.space: dict[str, BaseDistribution] = {key: _distribution(span) for key, span in spec.space.items()}
+        name = f"{spec.name}/{model}"
+        self.lock = lock_for(storage, name)
+        self.study_lock = lock_for(storage, spec.name)
+        """Of what the study has once, whatever its models."""
+        with self.lock:
+            self.study = optuna.create_study(
+                study_name=name, storage=storage, direction="maximize", load_if_exists=True,
+                pruner=_pruner(spec))
+            self._agree(_identity(spec, model, fingerprint, experiment))
+            asked = self.study.user_attrs.get(ASKED)
+            if asked is None or asked < spec.trials:
+                self.study.set_user_attr(ASKED, max(spec.trials, self.counted if asked is None else asked))
+            self.start = int(self.study.user_attrs.get(STARTS, 0)) + 1
+            self.study.set_user_attr(STARTS, self.start)
+        self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.start - 1}:")
+        self.presence = Presence(self.study, self.start)
+        self.claims = Claims(self.study, self.lock, owner(), self.start)
+        self._trials: dict[int, Trial] = {}
+
+    def _agree(self, identity: Mapping[str, Any]) -> None:
+        if self.study.user_attrs.get(IMPORTING):
+            raise RunError(f"the study {self.spec.name!r} must be imported whole before it goes on, but its import was "
+                           "broken off: import it again (python -m gru_bench.archive import FILE)")
+        known = self.study.user_attrs.get("identity")
+        if not isinstance(known, Mapping):
+            self.study.set_user_attr("identity", dict(identity))
+            return
+        changed = _changes(known, identity)
+        if changed:
+            raise ChangedStudyError(f"the study {self.spec.name!r} must go on as it began, but {'; '.join(changed)}. "
+                                    "Give the new question a name of its own (--study-name NAME), or go back to the "
+                                    "old settings")
+        if not identity.keys() <= known.keys():  # begun by a version that noted less
+            self.study.set_user_attr("identity", {**identity, **known})
+
+    @property
+    def counted(self) -> int:
+        """Trials finished or under way: what an asked total is compared with."""
+        return sum(map(_counts, self.study.get_trials(deepcopy=False)))
+
+    @property
+    def running(self) -> bool:
+        """Whether a trial is under way, in this process or another."""
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+    def ask(self) -> tuple[int, dict[str, Scalar]] | None:
+        """Begin a trial: its number and the settings to try.
+
+        What was tried before, or is being tried, is not tried again: a proposal that equals it is put aside, does
+        not count, and a random point that was not tried takes its place.
+
+        Returns:
+            None where as many as asked for are finished or under way, or where all points of a space are.
+        """
+        if self.counted >= self.spec.trials or self.exhausted:
+            return None
+        with self.lock:
+            if self.counted >= self.spec.trials or self.exhausted:  # now that nobody else can ask
+                return None
+            trial = self._signed(self.study.ask(self.space))
+            while (twin := self._twin(trial)) is not None:
+                self._end(trial.number, TrialState.FAIL, notes={DUPLICATE_OF: twin})
+                settings = self._untried()
+                if settings is None:
+                    self.study.set_user_attr(SPENT, True)
+                    return None
+                self.study.enqueue_trial(settings)
+                trial = self._signed(self.study.ask(self.space))
+        self._trials[trial.number] = trial
+        return trial.number, dict(trial.params)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether each point of the space is tried or being tried, and none waits to be tried again."""
+        if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return False
+        points = size(self.space)
+        if len(self.study.get_trials(deepcopy=False)) >= points and len(self._tried()) >= points:
+            return True
+        return bool(self.study.user_attrs.get(SPENT))
+
+    def _signed(self, trial: Trial) -> Trial:
+        trial.set_user_attr(OWNER, owner())
+        return trial
+
+    def _tried(self) -> dict[Point, int]:
+        """Return point -> number of the first trial that tried it, or is trying it."""
+        tried: dict[Point, int] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            if _counts(trial) and trial.params.keys() == self.space.keys():
+                tried.setdefault(point(trial.params), trial.number)
+        return tried
+
+    def _twin(self, trial: Trial) -> int | None:
+        """Return the number of another trial with the settings of this one, or None."""
+        return next((other for tried, other in self._tried().items()
+                     if other != trial.number and tried == point(trial.params)), None)
+
+    def _untried(self) -> dict[str, Scalar] | None:
+        number = len(self.study.get_trials(deepcopy=False))
+        seed = _seed(f"{self.spec.seed}:{self.model}:{number}:untried")
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        return untried(self.space, self._tried(), np.random.default_rng(seed),
+                       lambda: dict(draws.ask(self.space).params))
+
+    def report(self, number: int, step: int, value: float) -> Verdict:
+        """Take note of a trial's value; return what becomes of it.
+
+        Args:
+            number: of the trial.
+            step: the epoch, from 1, or of a trial of several seeds the seed's place, from 0.
+            value: the best validation accuracy so far, or of that seed.
+        """
+        trial = self._trials[number]
+        try:
+            trial.report(value, step)
+        except UpdateFinishedTrialError:
+            return "taken"
+        return "prune" if trial.should_prune() else "go on"
+
+    def is_ours(self, number: int) -> bool:
+        """Return whether a trial that this process began is still under way here."""
+        return self._frozen(number).state == TrialState.RUNNING
+
+    def seeds_done(self, number: int) -> list[float]:
+        """Return the values of the first seeds of a trial: its own, or those of the one that it is tried again for."""
+        trial = self._frozen(number)
+        while not trial.intermediate_values and "retry_of" in trial.user_attrs:
+            trial = self._frozen(int(trial.user_attrs["retry_of"]))
+        return [value for _, value in sorted(trial.intermediate_values.items())]
+
+    def complete(self, number: int, value: float) -> bool:
+        """End a trial with its objective; return False where it was given to another process meanwhile."""
+        return self._end(number, TrialState.COMPLETE, float(value))
+
+    def prune(self, number: int) -> bool:
+        """End a trial that is not worth finishing."""
+        return self._end(number, TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str) -> bool:
+        """End a trial that went wrong by itself."""
+        return self._end(number, TrialState.FAIL, notes={OWN_FAULT: True, "reason": reason})
+
+    def _end(
+        self, number: int, state: TrialState, value: float | None = None, *,
+        notes: Mapping[str, str | bool | int] | None = None,
+    ) -> bool:
+        with self.lock:
+            if self._frozen(number).state != TrialState.RUNNING:
+                return False
+            for key, note in (notes or {}).items():
+                self._annotate(number, key, note)
+            self.study.tell(number, value, state=state)
+            return True
+
+    def orphans(self) -> list[int]:
+        """Return the numbers of the trials whose process has died; to be trusted while the lock is held."""
+        return [
+            trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            # Without an owner: its process died between beginning it and signing it.
+            if OWNER not in trial.user_attrs or self.presence.is_dead(trial.user_attrs[OWNER])
+        ]
+
+    def orphaned_claims(self) -> list[str]:
+        """Return the keys of the claims whose process has died."""
+        return [key for key, claim in self.claims.all().items()
+                if claim.state == "running" and self.presence.is_dead(claim.owner)]
+
+    def knows(self, number: int, epoch: float | None) -> bool:
+        """Return whether an epoch of a trial was reported."""
+        return epoch is None or int(epoch) in self._frozen(number).intermediate_values
+
+    def adopt(self, number: int, state: str) -> None:
+        """End a trial whose process died after recording its end (complete or pruned) but before telling it."""
+        value = _value(self.spec, self._frozen(number))
+        if state == "complete" and value is not None:
+            self.complete(number, value)
+        else:
+            self.prune(number)
+
+    def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
+        """End a trial that was broken off, and queue it again; return False where that was tried too often.
+
+        Args:
+            number: of the trial.
+            reason: why it was broken off.
+            fault: whether the trial may be to blame. Then this counts as one of its tries, unless it has got further
+                than all before: a trial that kills its process does so again at the same place.
+        """
+        with self.lock:
+            trial = self._frozen(number)
+            before, reached = int(trial.user_attrs.get(REACHED, 0)), len(trial.intermediate_values)
+            attempt = int(trial.user_attrs.get("attempt", 1)) + (fault and reached <= before)
+            again = attempt <= RETRIES + 1
+            if trial.state != TrialState.RUNNING:
+                return again
+            settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            # First queued, then ended: whoever dies in between leaves a trial that is given up again.
+            if again and settings.keys() == self.space.keys() and not self._queued_again(number):
+                self.study.enqueue_trial(settings, user_attrs={
+                    "retry_of": number, "attempt": attempt, REACHED: max(before, reached)})
+            self._end(number, TrialState.FAIL, notes={"reason": reason, **({} if again else {OWN_FAULT: True})})
+            return again
+
+    def _queued_again(self, number: int) -> bool:
+        return any(trial.user_attrs.get("retry_of") == number for trial in self.study.get_trials(deepcopy=False))
+
+    def note(self, number: int, key: str, value: str) -> None:
+        """Attach a text to a trial, such as the run that holds its record."""
+        self._annotate(number, key, value)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.study._storage.get_trial(self._id(number))
+
+    def _annotate(self, number: int, key: str, value: str | bool | int) -> None:
+        self.study._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+
+    def best(self) -> tuple[dict[str, Scalar], float] | None:
+        """Return the settings and objective of the best complete trial, or None."""
+        complete = self._complete()
+        if not complete:
+            return None
+        best = _best(complete)
+        assert best.value is not None
+        return dict(best.params), best.value
+
+    def trials(self) -> list[TrialSummary]:
+        """Return all trials that have begun."""
+        states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
+                  TrialState.RUNNING: "running"}
+        return [
+            TrialSummary(
+                number=trial.number, model=self.model, state=states[trial.state],
+                value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
+                reason=str(trial.user_attrs.get("reason", "")))
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state in states and DUPLICATE_OF not in trial.user_attrs
+        ]
+
+    def load_importance(self) -> None:
+        """Import what `importance` needs beside what runs on: that takes the better part of a second."""
+        if len(self._complete()) >= IMPORTANCE_TRIALS:
+            threading.Thread(target=import_module, args=["optuna.importance"], daemon=True).start()
+
+    def importance(self) -> dict[str, float]:
+        """Return, as shares, how far the best tenth of the complete trials differ from all in each setting.
+
+        PED-ANOVA measures the divergence of two densities of a setting: over the best tenth, and over all complete
+        trials (Watanabe et al. 2023). Empty below a handful of complete trials.
+        """
+        complete = self._complete()
+        if len(complete) < IMPORTANCE_TRIALS or len({trial.value for trial in complete}) < 2:
+            return {}
+        shares = optuna.importance.get_param_importances(
+            self.study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+        return {key: float(share) for key, share in shares.items()}
+
+    def _complete(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What a storage holds of one model's search."""
+
+    identity: Mapping[str, Any]
+    """What the study was begun as; its `data` is their fingerprint."""
+    trials: tuple[Recorded, ...]
+    best: Mapping[str, Scalar] | None
+    """Settings of the best complete trial."""
+    claims: Mapping[str, Claim]
+    exhausted: bool
+    """Whether its space has no more points."""
+    asked: int = 0
+    """The most trials that a start has asked for; 0 where that was not noted."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One trial as a storage holds it."""
+
+    number: int
+    state: Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]
+    """failed: by itself, and counted; broken off: and queued again."""
+    settings: Mapping[str, Scalar]
+    retry_of: int | None
+
+
+def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorage) -> Trials | None:
+    """Return what a storage holds of one model's search without taking part in it; None where it holds nothing."""
+    name = f"{spec.name}/{model}"
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=name, storage=storage)
+    found = study.get_trials(deepcopy=False)
+    space = {key: _distribution(span) for key, span in spec.space.items()}
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    counted = {point(trial.params) for trial in found if _counts(trial)}
+    return Trials(
+        identity=study.user_attrs.get("identity", {}),
+        trials=tuple(Recorded(trial.number, _state(trial), dict(trial.params), trial.user_attrs.get("retry_of"))
+                     for trial in found),
+        best=dict(_best(complete).params) if complete else None,
+        claims=Claims(study, nullcontext(), "", 0).all(),
+        exhausted=bool(study.user_attrs.get(SPENT)) or len(counted) >= size(space),
+        asked=int(study.user_attrs.get(ASKED, 0)))
+
+
+def _state(
+    trial: FrozenTrial
+) -> Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]:
+    match trial.state:
+        case TrialState.COMPLETE:
+            return "complete"
+        case TrialState.PRUNED:
+            return "pruned"
+        case TrialState.RUNNING:
+            return "running"
+        case TrialState.WAITING:
+            return "waiting"
+    if DUPLICATE_OF in trial.user_attrs:
+        return "duplicate"
+    return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"
+
+
+def _best(complete: Sequence[FrozenTrial]) -> FrozenTrial:
+    """Return the best of some complete trials; among equals the first."""
+    return max(complete, key=lambda trial: (trial.value, -trial.number))
+
+
+def _identity(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
+    fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
+             if key not in HERE_AND_NOW and key not in spec.space}
+    space = {f"space of {key}": span.described() for key, span in spec.space.items()}
+    values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, "sampler": spec.sampler,
+              **space, **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
+    return dict(json.loads(json.dumps(values)))
+
+
+def _tells(key: str) -> bool:
+    """Whether an entry of an identity only tells what the data's fingerprint is of."""
+    return key in ("data", EXPERIMENT) or (key.startswith("data.") and key != "data.max_length")
+
+
+def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Return in words what of a study is not as it began."""
+    # A setting that came after the study began: it began with what the setting is by default.
+    began = {**{key: value for key, value in flat(RunConfig()).items() if key in identity and not _tells(key)}, **known}
+    changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
+    return [*_data_changes(began, identity, [key for key in changed if _tells(key)]),
+            *(_change(key, began, identity) for key in changed if not _tells(key))]
+
+
+def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
+    """Return in words why the data is not what it was; a file that was moved, or a limit beyond its end, is no change.
+
+    Args:
+        began: what the study began as.
+        identity: what it is now.
+        changed: those of their entries that differ and tell of the data.
+    """
+    if "data" not in changed:
+        if EXPERIMENT in changed and EXPERIMENT in began and EXPERIMENT in identity:
+            return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
+                    f"({_short(began[EXPERIMENT])})"]
+        return []
+    if "data.name" not in began:  # begun by a version that noted the fingerprint alone
+        return [f"its data was another than {identity['data.name']} is with these settings (fingerprint "
+                f"{began.get('data')}, now {identity['data']})"]
+    settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
+                if key not in ("data", EXPERIMENT)]
+    if settings:
+        return settings
+    files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))
+    return [f"{files} has changed since: other rows (fingerprint {began.get('data')}, now {identity['data']})"]
+
+
+def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    name = "data" if key == "data.name" else key
+    return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
+
+
+def _distribution(span: Range) -> BaseDistribution:
+    if span.choices is not None:
+        return CategoricalDistribution(span.choices)
+    assert span.low is not None
+    assert span.high is not None
+    if isinstance(span.low, int) and isinstance(span.high, int):
+        return IntDistribution(span.low, span.high, log=span.log, step=int(span.step or 1))
+    return FloatDistribution(float(span.low), float(span.high), log=span.log, step=span.step)
+
+
+def _sampler(spec: StudySpec, start: str) -> optuna.samplers.BaseSampler:
+    """Return a sampler whose seed differs by start: the same one would propose the same points again."""
+    seed = _seed(start)
+    if spec.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING) or (
+        trial.state == TrialState.FAIL and bool(trial.user_attrs.get(OWN_FAULT)))
+
+
+def objective(spec: StudySpec) -> str:
+    """Return in words what a search maximises."""
+    if spec.seeds_per_trial > 1:
+        return f"validation accuracy, mean over {spec.seeds_per_trial} seeds, maximised"
+    return "validation accuracy of the kept epoch, maximised"
+
+
+def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
+    match spec.pruner:
+        case "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS - 1, n_warmup_steps=WARMUP_EPOCHS)
+        case "wilcoxon":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner(p_threshold=RACE_P)
+        case "none":
+            return optuna.pruners.NopPruner()
+
+
+def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
+    """Return the objective of what a trial has reached: of its best epoch, or on average of its seeds."""
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    values = list(trial.intermediate_values.values())
+    if not values:
+        return None
+    return sum(values) / len(values) if spec.seeds_per_trial > 1 else max(values)
+
+
+def _epochs(spec: StudySpec, trial: FrozenTrial) -> int:
+    """Return the epochs a trial was trained for, over all of its seeds."""
+    if spec.seeds_per_trial > 1:
+        return len(trial.intermediate_values) * spec.base.training.epochs
+    return max(trial.intermediate_values, default=0)
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "none"
+    return shown(value if isinstance(value, str) and value.split() == [value] else json.dumps(value), "")

@@ -1,0 +1,1 @@
+"""How several processes and machines share one study."""

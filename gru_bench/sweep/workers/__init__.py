@@ -1,0 +1,1 @@
+"""Processes and cluster nodes that train, and the tasks they do."""

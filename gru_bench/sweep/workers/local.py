@@ -1,0 +1,314 @@
+"""Where trials run: processes of this machine, each with its share of the cores.
+
+A worker does one job after another. It tells its parent of each epoch and waits for the answer whether to go on.
+It knows neither the search nor the tracking store: only the parent writes to those.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal, Protocol
+
+from gru_bench.errors import GruBenchError, MachineError, RunError
+from gru_bench.results.runs import EpochRecord, StepReport, TracePoint
+from gru_bench.sweep.workers.tasks import Listener, Task
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.parts"
+STOP_SECONDS = 3.0
+MOST_WORKERS = 4
+"""Of a search, by default: trials side by side do not learn from each other."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task under a name by which the parent knows it."""
+
+    key: str
+    task: Task
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is done; the worker waits for `Pool.answer`."""
+
+    record: EpochRecord
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The job goes on from a checkpoint; the epochs trained before are told anew."""
+
+    epoch: int | None
+    """With which it goes on; None where all are trained."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """The job begins anew, in another way."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is done."""
+
+    outcome: object
+
+
+@dataclass(frozen=True)
+class WasPruned:
+    """The job ended as it was told to."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job went wrong; `kind` tells whose fault that is."""
+
+    kind: Literal["run", "settings", "worker", "machine"]
+    """run: this job's alone; settings: all jobs would fail; worker: the process died; machine: its disk is full, or
+    the like, and the job is not to blame."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a user should know once; several workers may say the same."""
+
+    text: str
+
+
+Message = StepReport | TracePoint | EpochDone | Resumed | Again | Note | Finished | WasPruned | Failed
+
+
+class Workers(Protocol):
+    """Where jobs are done: on this machine (`Pool`), or on a cluster (`cluster.ClusterPool`)."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether a job may be submitted."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether some job is under way."""
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        """Answer an `EpochDone`."""
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        """Yield what is said within `timeout` seconds; the last of a job is `Finished`, `WasPruned` or `Failed`."""
+
+
+class Line(Protocol):
+    """A worker's end of the line to its sweep."""
+
+    def send(self, message: Any, /) -> None:
+        """Tell."""
+
+    def recv(self) -> Any:
+        """Wait for the answer to an `EpochDone`."""
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(device: str, *, searching: bool = True) -> int:
+    """Return how many runs to train side by side on `device`.
+
+    On a CPU runs side by side, a thread each, train a third more reviews a second than one run on as many threads;
+    a graphics card is left to one run.
+    """
+    has_card = shutil.which("nvidia-smi") is not None or sys.platform == "darwin"
+    on_cpu = device == "cpu" or (device == "auto" and not has_card)
+    if not on_cpu:
+        return 1
+    return min(cores(), MOST_WORKERS) if searching else cores()
+
+
+def fair_threads(workers: int) -> int:
+    """Return the threads each of `workers` processes gets, at least one."""
+    return max(1, cores() // workers)
+
+
+class Pool:
+    """Worker processes; use as a context, which ends them however it is left."""
+
+    def __init__(self, workers: int) -> None:
+        """Start `workers` processes."""
+        self._context = multiprocessing.get_context("spawn")
+        self._threads = fair_threads(workers)
+        self._workers = [self._start() for _ in range(workers)]
+
+    def __enter__(self) -> Pool:
+        """Return the pool."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes: what they train is kept up to its last whole epoch."""
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+            worker.process.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether some worker has nothing to do."""
+        return any(worker.job is None for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether some worker has a job."""
+        return any(worker.job is not None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Give a job to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job = job
+        try:
+            worker.pipe.send(job)
+        except OSError:  # it died with nothing to do, which is no fault of the job
+            self._replace(worker)
+            worker.pipe.send(job)
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        """Answer an `EpochDone`."""
+        worker = next(worker for worker in self._workers if worker.job is job)
+        try:
+            worker.pipe.send(go_on)
+        except OSError:  # it died meanwhile, which `messages` tells
+            return
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        """Yield what the workers say within `timeout` seconds; a worker that died is replaced."""
+        for pipe in wait([worker.pipe for worker in self._workers], timeout):
+            worker = next(worker for worker in self._workers if worker.pipe is pipe)
+            try:
+                message: Message = worker.pipe.recv()
+            except (EOFError, OSError):
+                message = self._replace(worker)
+            job = worker.job
+            if job is None:
+                continue
+            if isinstance(message, Finished | WasPruned | Failed):
+                worker.job = None
+            yield job, message
+
+    def _replace(self, worker: _Worker) -> Message:
+        worker.process.join()
+        code = worker.process.exitcode
+        worker.pipe.close()
+        worker.process.close()
+        fresh = self._start()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return Failed("worker", f"its worker process ended by {how}{hint}")
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        # Read by the numerical libraries when the new process loads them.
+        kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
+        # Ctrl-C reaches all processes, and the parent decides: the new one is deaf to it from its first moment. (The
+        # tracker, which the first process would start, listens again to what is blocked.)
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for name, value in kept.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        theirs.close()
+        return _Worker(process, ours)
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job: Job | None = None
+
+
+def _work(pipe: Connection) -> None:
+    """Serve jobs until the parent ends this process or goes away itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
+        while True:
+            job: Job = pipe.recv()
+            pipe.send(outcome(job, pipe))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _end_with_parent() -> None:
+    """Free the cores at once where the parent was killed, not at the next epoch."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def outcome(job: Job, line: Line) -> Finished | WasPruned | Failed:
+    """Do a job in this process and return how it ended."""
+    from gru_bench.train.loop import Pruned
+
+    def on_epoch(record: EpochRecord) -> bool:
+        line.send(EpochDone(record))
+        return bool(line.recv())
+
+    try:
+        return Finished(job.task(Listener(
+            step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)),
+            note=lambda text: line.send(Note(text)), resumed=lambda epoch: line.send(Resumed(epoch)))))
+    except Pruned:
+        return WasPruned()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except MachineError as error:
+        return Failed("machine", str(error))
+    except RunError as error:
+        return Failed("run", str(error))
+    except MemoryError:
+        return Failed("run", NO_MEMORY)
+    except GruBenchError as error:
+        return Failed("settings", str(error))
+    except RuntimeError as error:
+        if "out of memory" in str(error).lower():
+            return Failed("run", NO_MEMORY)
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return Failed("machine", f"no space is left on the disk{f' of {error.filename}' if error.filename else ''}")
+        raise

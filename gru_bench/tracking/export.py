@@ -1,0 +1,290 @@
+"""A study's runs as plain values and files: out of one tracking store, into another.
+
+What an archive says of a run is believed once it has the form that MLflow and our readers take: ids, times, names,
+tags. A path is never made of anything else.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gru_bench.config import MOST_NAME, named
+from gru_bench.errors import DataError, RunError
+from gru_bench.tracking.reader import EARLIER_IDS, LATEST, RUN_TAG
+from gru_bench.tracking.sync import BATCH
+from gru_bench.tracking.writer import Store
+
+ARCHIVE = "gru_bench.archive"
+"""Tag of an imported run: the archive it came from."""
+ROLE = "gru_bench.role"
+"""Readers take runs that have a role: an imported one gets it last."""
+BROKEN_OFF = "it was under way when its study was exported"
+MOST_PARAMS = 100
+"""Params MLflow takes in one call."""
+MOST_EARLIER = 100
+"""Earlier ids that a run carries along: the first one, and the last of the others."""
+_PAGE = 1000
+_ID = "[0-9a-f]{32}"
+_TAGS = {
+    "gru_bench.seed": "-?[0-9]{1,20}", "gru_bench.trial": "[0-9]{1,9}", "gru_bench.complete": "true|false",
+    "mlflow.parentRunId": _ID, RUN_TAG: "[A-Za-z0-9-]{1,60}", ARCHIVE: "[0-9a-f]{64}",
+    EARLIER_IDS: f"{_ID}( {_ID}){{0,{MOST_EARLIER - 1}}}",
+    ROLE: "study|trial|confirm|contrast|superseded",
+    "gru_bench.state": "running|complete|pruned|failed|killed",
+}
+"""Tags by which readers find their way, and the form they must have."""
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
+        raise ValueError("MLflow takes no such name")
+    return text
+
+
+Id = Annotated[str, Field(pattern=f"^{_ID}$")]
+Moment = Annotated[int, Field(ge=0, le=LATEST)]
+"""Milliseconds since 1970, up to the year 9999."""
+Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
+Name = Annotated[str, AfterValidator(named)]
+Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
+"""What MLflow takes as a value."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class InputCopy(_Record):
+    """A data set that a run has read."""
+
+    name: Annotated[Text, Field(max_length=500)]
+    digest: Annotated[Text, Field(max_length=36)]
+    source_type: Annotated[Text, Field(max_length=36)]
+    source: Annotated[str, Field(max_length=65_535, pattern=r"^[^\x00]*$")]
+    tags: dict[Key, Annotated[Text, Field(max_length=500)]]
+
+
+class RunCopy(_Record):
+    """One run but for its metrics and artifacts."""
+
+    run_id: Id
+    status: Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+    started: Moment
+    ended: Moment | None
+    params: dict[Key, Annotated[Text, Field(max_length=6000)]]
+    tags: dict[Key, Text]
+    inputs: tuple[InputCopy, ...]
+
+    @model_validator(mode="after")
+    def _known_tags(self) -> Self:
+        for key, form in _TAGS.items():
+            if key in self.tags and not re.fullmatch(form, self.tags[key]):
+                raise ValueError(f"its tag {key} must not be {self.tags[key][:40]!r}")
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has come to its end."""
+        return self.tags.get("gru_bench.complete") == "true"
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    key: str
+    value: float
+    step: int
+    timestamp: int
+    """Milliseconds since 1970."""
+
+
+def read_runs(store: Store, experiment_id: str, parent: str) -> list[RunCopy]:
+    """Return a study's own run and then its children, the oldest first.
+
+    Raises:
+        RunError: for a run that no other store would take.
+    """
+    children = _search(store, experiment_id, f"tags.`mlflow.parentRunId` = '{parent}'")
+    # One by one, because a search tells no inputs.
+    found = (_copied(store._client.get_run(run_id)) for run_id in [parent, *children])
+    return [run for run in found if ROLE in run.tags]
+
+
+def read_points(store: Store, run_id: str) -> Iterator[Point]:
+    """Yield all values of all metrics of a run."""
+    for key in sorted(store._client.get_run(run_id).data.metrics):
+        for point in store._client.get_metric_history(run_id, key):
+            yield Point(key, point.value, point.step, point.timestamp)
+
+
+def read_artifacts(store: Store, run_id: str, folder: Path, keep: Callable[[str], bool]) -> None:
+    """Write a run's artifacts below `folder`, those whose path `keep` takes."""
+    for path in _paths(store, run_id, ""):
+        if keep(path):
+            target = inside(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(store._artifact(run_id, path))
+
+
+def inside(folder: Path, path: str) -> Path:
+    """Return a path below a folder.
+
+    Raises:
+        DataError: for one that leads out of it.
+    """
+    target = folder / path
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"a file of an archive must lie in its own folder, but {path[:120]!r} does not: export the "
+                        "study again")
+    return target
+
+
+def write_runs(
+    store: Store, experiment: str, runs: Sequence[RunCopy], points: Callable[[str], Iterable[Point]], folder: Path,
+    *, archive: str, study: str, edited: Mapping[str, bytes],
+) -> dict[str, str]:
+    """Write runs, the parent first, out of every reader's sight until `reveal`; return old id -> new id (and
+    local id -> new id).
+
+    Args:
+        store: to write to.
+        experiment: its name, made where it does not exist.
+        runs: a study's own run and its children.
+        points: gives the values of a run's metrics; asked for each run once, in their order.
+        folder: holds the artifacts of each run in a folder of its id.
+        archive: marks what is written.
+        study: name of the study here.
+        edited: artifact of the study's own run -> its content here.
+    """
+    from mlflow.entities import Metric, Param
+
+    client, experiment_id = store._client, store.experiment(experiment)
+    renamed: dict[str, str] = {}
+    local: dict[str, str] = {}
+    for run in runs:
+        tags = _tags(run, renamed, study) | {ARCHIVE: archive, EARLIER_IDS: _earlier(run)}
+        tags.pop(ROLE, None)
+        name = tags.pop(RUN_TAG, None)
+        run_id = client.create_run(experiment_id, start_time=run.started, tags=tags).info.run_id
+        renamed[run.run_id] = run_id
+        if name is not None:
+            local[name] = run_id
+        params = [Param(key, study if key == "study" else value) for key, value in run.params.items()]
+        for start in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run_id, params=params[start:start + MOST_PARAMS])
+        values = iter(points(run.run_id))
+        while metrics := [Metric(point.key, point.value, point.timestamp, point.step)
+                          for point in islice(values, BATCH)]:
+            client.log_batch(run_id, metrics=metrics)
+        _log_inputs(client, run_id, run.inputs)
+        artifacts = inside(folder, run.run_id)
+        if artifacts.is_dir():
+            client.log_artifacts(run_id, str(artifacts))
+        if len(renamed) == 1:
+            for path, content in edited.items():
+                client.log_text(run_id, content.decode(), path)
+        over = run.status in ("FINISHED", "FAILED", "KILLED")
+        client.set_terminated(run_id, run.status if over else "KILLED", run.ended or run.started)
+    return renamed | local
+
+
+def reveal(store: Store, runs: Sequence[RunCopy], renamed: Mapping[str, str]) -> None:
+    """Let readers see what `write_runs` wrote, the study's own run last."""
+    for run in [*runs[1:], runs[0]]:
+        store._client.set_tag(renamed[run.run_id], ROLE, run.tags[ROLE])
+
+
+def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:
+    """Return run -> archive (empty where it was not imported) of the study runs of that name."""
+    if experiment not in store.experiments():
+        return {}
+    return {run.run_id: run.tags.get(ARCHIVE, "") for run in store.runs(experiment)
+            if run.role == "study" and run.study == study}
+
+
+def remove_import(store: Store, experiment: str, study: str, archive: str) -> None:
+    """Remove all that an import has written."""
+    found = store._client.get_experiment_by_name(experiment)
+    if found is None:
+        return
+    mark = f"tags.`{ARCHIVE}` = '{archive}'"
+    for run_id in _search(store, found.experiment_id, mark, of_study=study):
+        artifacts = store._local_artifacts(run_id)
+        store._client.delete_run(run_id)
+        if artifacts is not None and artifacts.parent.name == run_id:  # MLflow keeps the files of deleted runs
+            with suppress(OSError):
+                rmtree(artifacts.parent)
+
+
+def _search(store: Store, experiment_id: str, query: str, of_study: str | None = None) -> list[str]:
+    found: list[str] = []
+    token = None
+    while True:
+        page = store._client.search_runs(
+            [experiment_id], query, max_results=_PAGE, page_token=token, order_by=["attributes.start_time ASC"])
+        found += [run.info.run_id for run in page
+                  if of_study is None or run.data.tags.get("gru_bench.study") == of_study]
+        token = page.token
+        if not token:
+            return found
+
+
+def _paths(store: Store, run_id: str, folder: str) -> Iterator[str]:
+    for entry in store._client.list_artifacts(run_id, folder or None):
+        if entry.is_dir:
+            yield from _paths(store, run_id, entry.path)
+        else:
+            yield entry.path
+
+
+def _copied(run: Any) -> RunCopy:
+    inputs = run.inputs.dataset_inputs if run.inputs is not None else ()
+    try:
+        return RunCopy(
+            run_id=run.info.run_id, status=run.info.status, started=run.info.start_time, ended=run.info.end_time,
+            params=dict(run.data.params), tags=dict(run.data.tags), inputs=tuple(
+                InputCopy(name=entry.dataset.name, digest=entry.dataset.digest, source_type=entry.dataset.source_type,
+                          source=entry.dataset.source, tags={tag.key: tag.value for tag in entry.tags})
+                for entry in inputs))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"][:6])[:200]
+        raise RunError(f"an export must be taken by another store, but not so the run {run.info.run_id}: "
+                       f"{where + ': ' if where else ''}{first['msg']}. Correct it in MLflow, or delete that run "
+                       "there") from None
+
+
+def _earlier(run: RunCopy) -> str:
+    """Return the ids that a run had before its next, the first one first."""
+    first, *others = [*run.tags.get(EARLIER_IDS, "").split(), run.run_id]
+    return " ".join([first, *others[-(MOST_EARLIER - 1):]])
+
+
+def _tags(run: RunCopy, renamed: Mapping[str, str], study: str) -> dict[str, str]:
+    tags = {key: renamed.get(value, value) for key, value in run.tags.items()}
+    before, name = run.tags.get("gru_bench.study", ""), run.tags.get("mlflow.runName", "")
+    if before and (name == before or name.startswith(f"{before}: ")):
+        tags["mlflow.runName"] = study + name.removeprefix(before)
+    tags["gru_bench.study"] = study
+    if run.status == "RUNNING":
+        tags |= {"gru_bench.state": "killed", "gru_bench.reason": BROKEN_OFF}
+    return tags
+
+
+def _log_inputs(client: Any, run_id: str, inputs: Sequence[InputCopy]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if inputs:
+        client.log_inputs(run_id, [
+            DatasetInput(
+                Dataset(name=entry.name, digest=entry.digest, source_type=entry.source_type, source=entry.source),
+                [InputTag(key, value) for key, value in entry.tags.items()]) for entry in inputs])

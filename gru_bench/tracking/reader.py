@@ -1,0 +1,445 @@
+"""Read runs back for a write-up: all of an experiment in a few queries, their curves and what they predicted.
+
+A local database file is read without mlflow, by a handful of queries on MLflow's tables, whatever the number of
+runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.config import RunConfig
+from gru_bench.errors import RunError, unknown
+from gru_bench.results.runs import Predictions, StudySummary
+from gru_bench.tracking.artifacts import predictions_of, texts_of
+from gru_bench.tracking.client import (
+    BULK_POINTS,
+    BULK_RUNS,
+    DEFAULT_DATABASE,
+    bulk_history,
+    first_line,
+    open_client,
+    reading,
+    require_uri,
+    sqlite_path,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_TAG = "gru_bench.run"
+"""Holds the local id of a run."""
+EARLIER_IDS = "gru_bench.earlier_ids"
+"""Holds the ids that an imported run had in the stores it came from, the first one first."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970: no later time can be shown."""
+PAGE = 1000
+"""Runs in one answer of MLflow."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """One MLflow run as a reader finds it."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    role: str
+    """study, trial, confirm, contrast or single."""
+    study: str
+    model: str
+    engine: str
+    seed: int | None
+    status: str
+    """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
+    complete: bool
+    reason: str
+    """Why it was pruned or failed; empty otherwise."""
+    params: Mapping[str, str]
+    """The flattened config: `model.hidden_size` -> `"100"`."""
+    metrics: Mapping[str, float]
+    """Last value of each: `test/accuracy`, `test/f1`, `time/train_seconds`, `time/tokens_per_second`, ..."""
+    tags: Mapping[str, str]
+    started: float
+    """Seconds since the epoch."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The run's id, and the local one by which it may have been noted while MLflow was away."""
+        local = self.tags.get(RUN_TAG)
+        return (self.run_id, local) if local else (self.run_id,)
+
+    @property
+    def earlier_ids(self) -> tuple[str, ...]:
+        """The ids that an imported run had in the stores it came from, the first one first."""
+        return tuple(self.tags.get(EARLIER_IDS, "").split())
+
+
+@dataclass(frozen=True)
+class LoggedStudy:
+    """A study's parent run and its children; `summary` is None until its search and confirm stage ended."""
+
+    run: LoggedRun
+    summary: StudySummary | None
+    trials: tuple[LoggedRun, ...]
+    confirms: tuple[LoggedRun, ...]
+    contrasts: tuple[LoggedRun, ...] = ()
+    damaged: str = ""
+    """Why its summary cannot be read, though it has come to its end; empty otherwise."""
+
+    @property
+    def runs(self) -> tuple[LoggedRun, ...]:
+        """All of them, the study's own first."""
+        return (self.run, *self.trials, *self.confirms, *self.contrasts)
+
+    def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
+        """Return the runs of one side of a contrast: `usual`, `other` or `tuning`; contrasts may share a run."""
+        return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
+                     and contrast in run.tags.get("gru_bench.contrast", "").split(","))
+
+
+RESTORE = ": bring it back from a copy or an archive, or delete the run in MLflow and start its study again"
+"""What to do about an artifact that is damaged or gone."""
+
+
+class _Damaged(RunError):
+    """An artifact that is there and cannot be read."""
+
+
+def damaged(run_id: str, path: str, error: Exception) -> RunError:
+    """Return the error for an artifact that is not what was logged."""
+    return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)})"
+                    f"{RESTORE}")
+
+
+class Reader:
+    """The runs of an MLflow tracking store: a database file, a database server, or an MLflow server."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        """Name the store; nothing is opened.
+
+        Args:
+            uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
+
+        Raises:
+            UsageError: for what is no URI.
+        """
+        self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
+        require_uri(self.uri)
+        self.database = sqlite_path(self.uri)
+        if self.database is not None:
+            self.uri = f"sqlite:///{self.database}"
+        self.odd: dict[str, str] = {}
+        """Runs that were met and left out, because a reader can make nothing of them: id -> why."""
+
+    @property
+    def home(self) -> Path:
+        """The directory whose spool holds what is not in the store yet: that of a file, else the working directory."""
+        return self.database.parent if self.database is not None else Path.cwd()
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self.uri, self.database)
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open the database file to read it, and tell its failures as ours."""
+        return reading(cast("Path", self.database))
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def experiments(self) -> list[str]:
+        """Return the experiments that hold runs of ours, the one written last first."""
+        if self.database is not None:
+            return [name for name, _ in self._rows(
+                "SELECT experiments.name, MAX(runs.start_time) AS latest FROM experiments JOIN runs USING "
+                "(experiment_id) JOIN tags USING (run_uuid) WHERE tags.key = 'gru_bench.complete' "
+                "AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' "
+                "GROUP BY experiments.experiment_id ORDER BY latest DESC")]
+        latest: dict[str, int] = {}
+        for experiment in self._client.search_experiments():
+            runs = self._client.search_runs(
+                [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
+                order_by=["attributes.start_time DESC"])
+            if runs:
+                latest[experiment.name] = runs[0].info.start_time
+        return sorted(latest, key=lambda name: latest[name], reverse=True)
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return the studies of an experiment with their children, newest first.
+
+        Raises:
+            UsageError: for an experiment that does not exist, with those that do.
+        """
+        runs = self.runs(experiment)
+        children: dict[str, list[LoggedRun]] = {}
+        for run in runs:
+            children.setdefault(run.tags.get("mlflow.parentRunId", ""), []).append(run)
+        studies = []
+        for run in runs:
+            if run.role == "study":
+                own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
+                summary, damaged = None, ""
+                try:
+                    summary = self._summary(run)
+                except _Damaged as error:  # the other studies can be read
+                    damaged = str(error)
+                studies.append(LoggedStudy(
+                    run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
+                    confirms=tuple(r for r in own if r.role == "confirm"),
+                    contrasts=tuple(r for r in own if r.role == "contrast")))
+        return studies
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        """Return all runs of ours in an experiment, newest first."""
+        if self.database is not None:
+            return self._runs_of_file(experiment)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            raise unknown("experiment", experiment, self.experiments())
+        runs: list[LoggedRun] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time DESC"])
+            runs.extend(self._sound(
+                (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+                 run.data.tags, run.data.params, run.data.metrics)
+                for run in page if "gru_bench.role" in run.data.tags))
+            token = page.token
+            if not token:
+                return runs
+
+    def _runs_of_file(self, experiment: str) -> list[LoggedRun]:
+        """Return what `runs` does from four queries: a call for each page of runs takes a second at a thousand."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
+            if found is None:
+                raise unknown("experiment", experiment, self.experiments())
+            rows = connection.execute(
+                "SELECT run_uuid, name, status, start_time FROM runs WHERE experiment_id = ? AND lifecycle_stage = "
+                "'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
+            kinds: list[dict[str, dict[str, Any]]] = []
+            for values in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
+                           "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
+                by_run: dict[str, dict[str, Any]] = {run_id: {} for run_id, *_ in rows}
+                for run_id, key, value in connection.execute(
+                    f"SELECT run_uuid, {values} JOIN runs USING (run_uuid) WHERE experiment_id = ? "
+                    "AND lifecycle_stage = 'active'", found):
+                    by_run[run_id][key] = value
+                kinds.append(by_run)
+        tags, params, metrics = kinds
+        return list(self._sound(
+            (run_id, str(found[0]), name, status, start, tags[run_id], params[run_id], {
+                key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
+            for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]))
+
+    def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
+        """Yield the runs of which a reader can make something; note the others."""
+        for run_id, *values in runs:
+            try:
+                yield _logged(run_id, *values)
+            except ValueError as error:
+                self.odd[run_id] = f"the run {run_id} is left out: {error}"
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return run -> metric -> (step, value) in order of steps; for a step logged twice the later value."""
+        points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
+        for run_id, metric, step, value, timestamp in self._points(run_ids, metrics):
+            steps = points[run_id].setdefault(metric, {})
+            if step not in steps or timestamp >= steps[step][0]:
+                steps[step] = (timestamp, value)
+        return {
+            run_id: {
+                metric: [(step, steps[step][1]) for step in sorted(steps)] for metric, steps in by_metric.items()
+            }
+            for run_id, by_metric in points.items()
+        }
+
+    def _points(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> Iterable[tuple[str, str, int, float, int]]:
+        if self.database is None:
+            yield from self._served_points(run_ids, metrics)
+            return
+        # One read of the file: a call for each run and metric takes minutes at a thousand runs.
+        marks = ",".join("?" * len(metrics))
+        with self._reading() as connection:
+            for start in range(0, len(run_ids), 500):
+                some = run_ids[start:start + 500]
+                for run_id, key, step, value, timestamp in connection.execute(
+                        "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp FROM metrics "
+                        f"WHERE key IN ({marks}) AND run_uuid IN ({','.join('?' * len(some))})", [*metrics, *some]):
+                    yield run_id, key, step, float("nan") if value is None else value, timestamp
+
+    def _served_points(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> Iterator[tuple[str, str, int, float, int]]:
+        """Ask for a metric of many runs at once; where that is not served, for each metric of each run."""
+        in_bulk = self.uri.startswith(("http://", "https://"))
+        for metric in metrics:
+            left = sorted(set(run_ids))
+            while left:
+                some = left[:BULK_RUNS]
+                points = bulk_history(self.uri, some, metric) if in_bulk else None
+                if points is None:
+                    in_bulk = False
+                    yield from self._slow_points(left, metric)
+                    break
+                left = left[BULK_RUNS:]
+                if len(points) >= BULK_POINTS:
+                    # Answers come in order of run ids and end at this many points: the last run may have lost some.
+                    last = points[-1]["run_id"]
+                    points = [point for point in points if point["run_id"] != last]
+                    yield from self._slow_points([last], metric)
+                    left = [run_id for run_id in some if run_id > last] + left
+                for point in points:
+                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
+
+    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, str, int, float, int]]:
+        for run_id in run_ids:
+            for point in self._client.get_metric_history(run_id, metric):
+                yield run_id, metric, point.step, point.value, point.timestamp
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return what a run predicted for a split.
+
+        Raises:
+            RunError: where the run has logged none.
+        """
+        return self._parsed(run_id, f"predictions/{split}.parquet", predictions_of)
+
+    def is_deleted(self, run_id: str) -> bool:
+        """Return whether a run was deleted in MLflow; of one that MLflow does not know, False."""
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+        except RunError:
+            return False
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of a split, as a study's own run holds them; None where they were not logged.
+
+        Raises:
+            RunError: where they cannot be read.
+        """
+        try:
+            return self._parsed(run_id, f"texts/{split}.parquet", texts_of)
+        except _Damaged:
+            raise
+        except RunError:
+            return None
+
+    def model(self, run_id: str) -> tuple[RunConfig, dict[str, NDArray[np.generic]]]:
+        """Return a run's config and the weights it kept, by parameter name.
+
+        Raises:
+            RunError: where it has logged none.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        def weights(content: bytes) -> dict[str, NDArray[np.generic]]:
+            try:
+                return dict(load(content))
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+
+        return (self._parsed(run_id, "model/config.json", RunConfig.model_validate_json),
+                self._parsed(run_id, "model/weights.safetensors", weights))
+
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        try:
+            return self._artifact(run_id, path).decode(errors="replace")
+        except RunError:
+            return None
+
+    def _parsed(self, run_id: str, path: str, parse: Callable[[bytes], T]) -> T:
+        try:
+            return parse(self._artifact(run_id, path))
+        except ValueError as error:
+            raise damaged(run_id, path, error) from error
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run where the store is a server, else None; no name and password, which are not its own.
+        """
+        if not self.uri.startswith(("http://", "https://")):
+            return None
+        return f"{re.sub('://[^/]*@', '://', self.uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+
+    def _summary(self, run: LoggedRun) -> StudySummary | None:
+        if not run.complete:
+            return None
+        return self._parsed(run.run_id, "study.json", StudySummary.from_json)
+
+    def _artifact(self, run_id: str, path: str) -> bytes:
+        import tempfile
+
+        try:
+            local = self._local_artifacts(run_id)
+            if local is not None:
+                return (local / path).read_bytes()
+            with tempfile.TemporaryDirectory() as folder:
+                return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+        except (RunError, OSError) as error:
+            raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read "
+                           f"({first_line(error)}){RESTORE}") from error
+
+    def _local_artifacts(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts where it is on this machine and named by the database file."""
+        if self.database is None:
+            return None
+        found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+        return _local_path(found[0][0] or "") if found else None
+
+
+def _logged(
+    run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, tags: Mapping[str, str],
+    params: Mapping[str, str], metrics: Mapping[str, float],
+) -> LoggedRun:
+    """Return a run as readers take it.
+
+    Raises:
+        ValueError: for one that they can make nothing of.
+    """
+    seed = tags.get("gru_bench.seed", "")
+    if not re.fullmatch("(-?[0-9]{1,20})?", seed):
+        raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")
+    if not 0 <= (start_ms or 0) <= LATEST:
+        raise ValueError("its start must lie between the years 1970 and 9999, but is "
+                         f"{start_ms} milliseconds from 1970")
+    return LoggedRun(
+        run_id=run_id, experiment_id=experiment_id, name=name or "", role=tags["gru_bench.role"],
+        study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),
+        engine=tags.get("gru_bench.engine", ""), seed=int(seed) if seed else None, status=status,
+        complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
+        params=dict(params), metrics={
+            key: math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value  # as it was logged
+            for key, value in metrics.items()}, tags=dict(tags), started=(start_ms or 0) / 1000)
+
+
+def _local_path(uri: str) -> Path | None:
+    """Return the folder that a `file:` URI or an absolute path names; None for anything else."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(url2pathname(parts.path))
+    return Path(uri) if Path(uri).is_absolute() else None

@@ -1,0 +1,427 @@
+"""Feed MLflow from spools: each operation once, in order, and again from the same place after an outage.
+
+An operation may be applied and this process be killed before it has noted so. Applied again it changes nothing: a
+point is one row for its key, step, time and value; tags, params, artifacts and the status are overwritten by the same;
+and a run that may have been made is looked up by the tag that holds its local id before it is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gru_bench.errors import GruBenchError, RunError, UsageError
+from gru_bench.tracking.client import (
+    TRY_LATER,
+    brief,
+    first_line,
+    open_client,
+    sqlite_path,
+    status,
+    without_password,
+)
+from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Spool, Waiting, left
+from gru_bench.tracking.reader import RUN_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ARTIFACTS = "mlartifacts"
+BATCH = 1000
+"""Points, params and tags that MLflow takes in one call."""
+BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
+"""Between two attempts, while the store is away."""
+STOP_SECONDS = 0.5
+"""For a feeder to end what it is at."""
+MOST_ATTEMPTS = 5
+"""At an operation that fails while the store answers all else."""
+NOT_NOW = {*TRY_LATER, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+"""Answers of a server after which an operation waits; a token that has run out may be renewed."""
+
+
+class Feeder:
+    """A thread that feeds one tracking store from spools, one after the other."""
+
+    def __init__(self, uri: str, client: MlflowClient | None = None, away: str = "") -> None:
+        """Feed the store at `uri`; nothing yet, `add` tells what.
+
+        Args:
+            uri: MLflow's tracking URI.
+            client: for that URI, where one was opened before.
+            away: why the store does not answer, where that was found out before.
+        """
+        self.uri, self.database, self.away = uri, sqlite_path(uri), away
+        self._shown = without_password(uri)
+        self.remarks: list[str] = []
+        """What became of others' spools that the user should know."""
+        self._spools: list[Spool] = []
+        self._theirs: set[int] = set()
+        self._client = client
+        self._experiments: dict[str, str] = {}
+        self._failure: GruBenchError | None = None
+        self._broken = False
+        self._stopping = threading.Event()
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._feed, name="feed MLflow", daemon=True)
+        self._thread.start()
+
+    def add(self, spool: Spool, *, theirs: bool = False) -> None:
+        """Feed `spool` as well, after the others; `theirs` says that its owner has died."""
+        with self._news:
+            self._spools.append(spool)
+            if theirs:
+                self._theirs.add(id(spool))
+            self._news.notify_all()
+
+    def tell(self) -> None:
+        """Say that a spool holds something new.
+
+        Raises:
+            RunError: where something of an earlier call could not be written.
+        """
+        with self._news:
+            self._news.notify_all()
+            self._raise()
+
+    def check(self) -> None:
+        """Raise what has failed since the last call that raises."""
+        with self._news:
+            self._raise()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow has been loaded and opened the store."""
+        return self._client is not None
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether the store has all that was spooled."""
+        return all(spool.is_fed for spool in self._spools)
+
+    def waiting(self) -> Waiting:
+        """Return what the store does not have yet."""
+        each = [spool.waiting() for spool in self._spools]
+        return Waiting(self._shown, sum(one.operations for one in each), sum(one.runs for one in each))
+
+    def catch_up(self, seconds: float | None = None) -> bool:
+        """Wait until the store has all; return False where it is away, or has not after so many seconds.
+
+        Raises:
+            RunError: where something could not be written.
+        """
+        self._wait(lambda: self.is_fed, seconds)
+        return self.is_fed
+
+    def wait_for_answer(self, seconds: float | None = None) -> bool:
+        """Wait until a store that is away answers, for at most so many seconds; return whether it does."""
+        with self._news:
+            self._news.wait_for(lambda: not self.away or self._failure is not None, seconds)
+            self._raise()
+            return not self.away
+
+    def lose(self, reason: str) -> None:
+        """Take note that the store was found away."""
+        self._heard(reason)
+
+    def identify(self, spool: Spool, run: str, seconds: float | None) -> None:
+        """Wait until MLflow has made a run, for at most so many seconds, or the store is away.
+
+        Raises:
+            RunError: where the run cannot be made.
+        """
+        self._wait(lambda: run in spool.ids, seconds)
+
+    def stop(self, seconds: float) -> None:
+        """End the thread, give it so many seconds for what it is at, and give up the spools."""
+        with self._news:
+            self._stopping.set()
+            self._news.notify_all()
+        self._thread.join(seconds)
+        if not self._thread.is_alive():
+            # Else the folders stay as they are, and locked until this process ends.
+            for spool in self._spools:
+                spool.close()
+
+    def _wait(self, done: Callable[[], bool], seconds: float | None) -> None:
+        """Wait until something is done, the store is away or something failed, which is raised."""
+        with self._news:
+            self._news.notify_all()
+            self._news.wait_for(lambda: done() or self.away or self._failure is not None, seconds)
+            self._raise()
+
+    def _raise(self) -> None:
+        failure = self._failure
+        if failure is not None:
+            if not self._broken:
+                self._failure = None
+            raise failure
+
+    def _feed(self) -> None:
+        try:
+            while self._feed_one():
+                pass
+        except Exception as error:
+            self._break(error)
+
+    def _feed_one(self) -> bool:
+        """Feed from one spool what it holds now, or wait for something to do; return False at the end."""
+        with self._news:
+            while self.is_fed and not self.away and not self._stopping.is_set():
+                self._news.wait(TOUCH_SECONDS)
+                self._touch()
+            if self._stopping.is_set():
+                return False
+            spool = next((spool for spool in self._spools if not spool.is_fed), None)
+        if spool is None:
+            self._pause(len(BACK_OFF_SECONDS))
+            if self._answers():
+                self._heard("")
+            return True
+        attempts = 0
+        for upto, line in spool.pending():
+            while not self._stopping.is_set() and not self._feed_line(spool, upto, line, attempts):
+                attempts += 1
+                self._pause(attempts)
+            if self._stopping.is_set():
+                return False
+            attempts = 0
+        return True
+
+    def _feed_line(self, spool: Spool, upto: int, line: bytes, attempts: int) -> bool:
+        """Apply one operation; return False where it is to be tried again."""
+        try:
+            operation = Operation.from_json(line)
+        except (ValueError, TypeError, KeyError) as error:
+            self._refuse(spool, upto, line, f"its line is damaged ({first_line(error)})")
+            return True
+        try:
+            if self._client is None:
+                self._client = open_client(self.uri, self.database)
+            self._apply(self._client, spool, operation)
+        except Exception as error:
+            if self._is_beyond_repair(error):
+                raise
+            if not _is_definite(error) and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
+                self._heard(brief(error))
+                return False
+            self._refuse(spool, upto, line, first_line(error), _as_ours(error, self._shown))
+            return True
+        spool.mark(upto, operation)
+        self._heard("")
+        return True
+
+    def _is_beyond_repair(self, error: Exception) -> bool:
+        """Return whether the store itself is broken, or the disk full: then all is kept for the next start."""
+        if isinstance(error, UsageError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause: Any = _cause(error)
+        failed = (self._client is None or isinstance(cause, sqlite3.Error)
+                  or getattr(cause, "error_code", "") == "TEMPORARILY_UNAVAILABLE")
+        return self.database is not None and failed and "locked" not in str(cause)
+
+    def _break(self, error: Exception) -> None:
+        with self._news:
+            self._broken, self._failure = True, _as_ours(error, self._shown)
+            self._news.notify_all()
+
+    def _refuse(self, spool: Spool, upto: int, line: bytes, reason: str, failure: GruBenchError | None = None) -> None:
+        spool.refuse(upto, line, reason)
+        with self._news:
+            if id(spool) in self._theirs:
+                self.remarks.append(f"{self._shown} does not take what an earlier start has logged: {reason}. It is "
+                                    f"kept in {spool.folder.name}.refused")
+            else:
+                self._failure = failure
+            self.away = ""
+            self._news.notify_all()
+
+    def _answers(self) -> bool:
+        """Return whether the store answers at all."""
+        try:
+            if self._client is None:
+                self._client = open_client(self.uri, self.database)
+            self._client.search_experiments(max_results=1)
+        except Exception:
+            return False
+        return True
+
+    def _heard(self, away: str) -> None:
+        with self._news:
+            self.away = away
+            self._news.notify_all()
+
+    def _pause(self, attempts: int) -> None:
+        until = time.monotonic() + BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1]
+        with self._news:
+            while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
+                self._news.wait(left)
+            self._touch()
+
+    def _touch(self) -> None:
+        for spool in self._spools:
+            spool.touch()
+
+    def _apply(self, client: MlflowClient, spool: Spool, operation: Operation) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+        if operation.beginning is not None:
+            self._begin(client, spool, operation)
+        run_id = self._identified(client, spool, operation.run)
+        if id(spool) in self._theirs and operation.status is not None:
+            ended = client.get_run(run_id).info.end_time
+            if ended is not None and ended > operation.time:  # by another process, which knew that theirs had died
+                operation = replace(operation, tags={}, status=None)
+        if operation.dataset is not None:
+            name, fingerprint = operation.dataset
+            entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}))
+            client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+        for path, place in operation.artifacts.items():
+            client.log_artifact(run_id, str(spool.path(place)), path.rpartition("/")[0])
+        metrics = [Metric(key, value, operation.time, step) for key, value, step in operation.metrics]
+        params = [Param(key, value) for key, value in operation.params.items()]
+        # A run that began has its tags; tags come last, as `gru_bench.complete` is one.
+        tags = [] if operation.beginning else [RunTag(key, value) for key, value in operation.tags.items()]
+        while len(metrics) + len(params) + len(tags) > BATCH:
+            client.log_batch(run_id, metrics=metrics[:BATCH])
+            metrics = metrics[BATCH:]
+        if metrics or params or tags:
+            client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        if operation.status == "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        elif operation.status is not None:
+            client.set_terminated(run_id, operation.status, operation.time)
+
+    def _begin(self, client: MlflowClient, spool: Spool, operation: Operation) -> None:
+        assert operation.beginning is not None
+        if operation.run in spool.ids:
+            return
+        name, parent = operation.beginning.experiment, operation.beginning.parent
+        if name not in self._experiments:
+            self._experiments[name] = experiment(client, self.database, name)
+        run_id = find(client, operation.run, [self._experiments[name]]) if spool.attempt(operation.run) else None
+        if run_id is None:
+            tags = {**operation.tags, RUN_TAG: operation.run}
+            if parent is not None:
+                tags["mlflow.parentRunId"] = self._identified(client, spool, parent)
+            made = client.create_run(self._experiments[name], start_time=operation.time, tags=tags)
+            run_id = str(made.info.run_id)
+        with self._news:
+            spool.identify(operation.run, run_id)
+            self.away = ""
+            self._news.notify_all()
+
+    def _identified(self, client: MlflowClient, spool: Spool, run: str) -> str:
+        """Return MLflow's id of a run of whatever process."""
+        if run not in spool.ids and run.startswith(LOCAL):
+            run_id = find(client, run)
+            if run_id is None:
+                raise _Lost(f"MLflow must know the run {run} to write to it, but does not")
+            spool.identify(run, run_id)
+        return spool.ids.get(run, run)
+
+
+def feeders(spools: Sequence[Spool]) -> list[Feeder]:
+    """Return a feeder for each store that spools of dead owners wait for."""
+    by_uri = {uri: Feeder(uri) for uri in dict.fromkeys(spool.uri for spool in spools)}
+    for spool in spools:
+        by_uri[spool.uri].add(spool, theirs=True)
+    return list(by_uri.values())
+
+
+def feed_all(directory: Path) -> Iterator[str]:
+    """Feed what processes that died have left in the spool of a directory, as far as stores answer; tell of each."""
+    spools = left(directory / FOLDER)
+    yield from (f"{waiting}, left by an earlier start" for spool in spools if (waiting := spool.waiting()).operations)
+    for feeder in feeders(spools):
+        try:
+            if feeder.catch_up():
+                yield f"{feeder.uri} has all of it now"
+        except GruBenchError as error:
+            yield str(error)
+        finally:
+            feeder.stop(STOP_SECONDS)
+        yield from feeder.remarks
+
+
+class _Lost(Exception):
+    """A run that was to be there is not."""
+
+
+def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
+    """Return the id of the experiment called `name`, made where it does not exist yet.
+
+    Raises:
+        RunError: where it was deleted.
+    """
+    from filelock import FileLock
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        require_active(name, str(found.experiment_id), found.lifecycle_stage)
+        return str(found.experiment_id)
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    if database is None:
+        return str(client.create_experiment(name, tags=tags))
+    with FileLock(f"{database}.lock"):
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (database.parent / ARTIFACTS).resolve().as_uri()
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+
+
+def require_active(name: str, experiment_id: str, stage: str) -> None:
+    """Find out whether an experiment in this stage of its life takes runs.
+
+    Raises:
+        RunError: where it was deleted.
+    """
+    if stage != "active":
+        raise _Deleted(f"the experiment {name!r} must not be deleted to log to it, but it is: restore it "
+                       f"(mlflow experiments restore --experiment-id {experiment_id}), or use another --tracking-uri")
+
+
+class _Deleted(RunError):
+    """An experiment that was deleted."""
+
+
+def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = None) -> str | None:
+    """Return MLflow's id of the run with a local id; None where it has none yet."""
+    if experiments is None:
+        experiments = [str(found.experiment_id) for found in client.search_experiments()]
+    runs = client.search_runs(list(experiments), filter_string=f"tags.`{RUN_TAG}` = '{run}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _is_definite(error: BaseException) -> bool:
+    """Return whether the same would be answered again."""
+    told = status(error)
+    return isinstance(error, (_Lost, _Deleted)) or (
+        told is not None and HTTPStatus.BAD_REQUEST <= told < HTTPStatus.INTERNAL_SERVER_ERROR and told not in NOT_NOW)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what MLflow raised."""
+    while isinstance(error, RunError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _as_ours(error: Exception, uri: str) -> GruBenchError:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+        ours = RunError(f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free "
+                        "some and run the same command again; what was logged so far is kept")
+    elif isinstance(error, GruBenchError):
+        return error
+    else:
+        ours = RunError(f"the tracking store must do what it is asked, but {uri!r} does not: {first_line(error)}")
+    ours.__cause__ = error
+    return ours

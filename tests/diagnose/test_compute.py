@@ -1,0 +1,415 @@
+"""Diagnostics against finite differences, closed forms and the models themselves."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.batching import encode
+from gru_bench.data.corpus import Corpus, load_corpus
+from gru_bench.data.embeddings import Vectors, load_vectors
+from gru_bench.diagnose import compute as d
+from gru_bench.errors import DataError, UsageError
+from gru_bench.results.diagnostics import Diagnostics, MemoryCurve
+from gru_bench.train.loop import train, untrained
+
+MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
+          ("bidirectional", "final", 1), ("bidirectional", "last", 2), ("bidirectional", "mean", 2)]
+
+
+@pytest.fixture(scope="module")
+def data(easy_csv: Path) -> tuple[RunConfig, Corpus, Vectors]:
+    config = with_settings(RunConfig(), {
+        "data.name": str(easy_csv), "embedding.dimension": 6, "model.hidden_size": 5, "training.epochs": 1})
+    corpus = load_corpus(config.data)
+    return config, corpus, load_vectors(config.embedding, corpus)
+
+
+def vectors_of(width: int, words: list[str], seed: int = 0) -> Vectors:
+    table_VE = np.random.default_rng(seed).normal(size=(len(words) + 1, width)).astype(np.float32)
+    table_VE[0] = 0
+    return Vectors("made up", table_VE, np.arange(1, len(words) + 1, dtype=np.int32), ["", *words])
+
+
+def subject(name: str, readout: str, layers: int, vectors: Vectors, **settings: object) -> d.Subject:
+    config = with_settings(RunConfig(), {
+        "model.name": name, "model.readout": readout, "model.layers": layers, "model.hidden_size": 5,
+        **{f"model.{key}": value for key, value in settings.items()}})
+    return d.Subject.untrained(config, vectors)
+
+
+def batch(lengths: list[int], width: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    x_BTE = torch.randn(len(lengths), max(lengths), width, dtype=torch.float64,
+                        generator=torch.Generator().manual_seed(3))
+    return x_BTE, torch.tensor(lengths), torch.tensor([n % 2 for n in range(len(lengths))])
+
+
+@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
+def test_a_watched_model_computes_what_the_model_computes(name: str, readout: str, layers: int) -> None:
+    vectors = vectors_of(3, list("abcdefgh"))
+    watched = subject(name, readout, layers, vectors)
+    index_BT, length_B = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([4, 2])
+    expected = watched.model(watched.table_VE, index_BT, length_B, engine="torch")
+    torch.testing.assert_close(watched.run(watched.table_VE[index_BT], length_B), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
+def test_state_gradients_are_those_of_finite_differences(name: str, readout: str, layers: int) -> None:
+    """Push one state of all reviews along each axis, and look at each review's loss."""
+    watched = subject(name, readout, layers, vectors_of(3, ["a"]), hidden_size=3, relu=name == "torch")
+    x_BTE, length_B, label_B = batch([4, 2, 5])
+    got = d.state_gradients(watched, x_BTE, length_B, label_B)
+    assert set(got) == set(watched.directions)
+    epsilon, steps = 1e-6, x_BTE.shape[1]
+    for place, direction in enumerate(watched.directions):
+        calls_before = ((layers - 1) * len(watched.directions) + place) * steps
+        for t in range(steps):
+            call = calls_before + (t if direction == "forward" else steps - 1 - t)
+            slopes = [
+                (losses_pushed(watched, x_BTE, length_B, label_B, call, h, epsilon)
+                 - losses_pushed(watched, x_BTE, length_B, label_B, call, h, -epsilon)) / (2 * epsilon)
+                for h in range(3)
+            ]
+            # Central differences: 1e-12 of third derivatives, and 1e-16 / 1e-6 of rounding.
+            np.testing.assert_allclose(got[direction][:, t], np.linalg.norm(slopes, axis=0), rtol=0, atol=2e-9)
+        assert not got[direction][1, 2:].any()
+
+
+def losses_pushed(
+    watched: d.Subject, x_BTE: Tensor, length_B: Tensor, label_B: Tensor, call: int, h: int, by: float
+) -> np.ndarray:
+    """The loss of each review where a unit of the state at the call's step is pushed by a little."""
+    count = -1
+
+    def cell(*arguments: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        h_BH = watched.cell(*arguments)
+        if count == call:
+            h_BH = h_BH.clone()
+            h_BH[:, h] += by
+        return h_BH
+
+    return -watched.run(x_BTE, length_B, cell).gather(1, label_B[:, None])[:, 0].numpy()
+
+
+def test_a_linear_recurrence_has_the_closed_form() -> None:
+    """Near 0 tanh is the identity, so that s steps back the gradient is g U^s: here U = 0.8 I, and 0.8 a step."""
+    vectors = vectors_of(3, ["a"])
+    watched = subject("rnn", "final", 1, vectors)
+    with torch.no_grad():
+        watched.model.rnn.weight_hh_l0.copy_(0.8 * torch.eye(5, dtype=torch.float64))
+        for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
+            watched.model.rnn.get_parameter(name).zero_()
+    x_BTE, length_B, label_B = batch([30, 12])
+    norm_BT = d.state_gradients(watched, x_BTE, length_B, label_B)["forward"]
+    linear = watched.model.linear.weight
+    for b, length in enumerate(length_B.tolist()):
+        probability_C = torch.softmax(watched.model.linear.bias, dim=0)
+        start = (linear.T @ (probability_C - torch.eye(2, dtype=torch.float64)[label_B[b]])).norm().item()
+        expected = start * 0.8 ** np.arange(length - 1, -1, -1)
+        np.testing.assert_allclose(norm_BT[b, :length], expected, rtol=1e-12)
+    back_BS = d._back_from_end(norm_BT, length_B, "forward", "final", 10)
+    assert d.decay(np.log(back_BS).mean(axis=0), first=5) == pytest.approx(0.8, rel=1e-12)
+
+
+def test_a_gru_that_keeps_its_state_keeps_its_gradient() -> None:
+    """An update gate forced open hands the state on: no gradient is lost on the way."""
+    watched = subject("scratch", "final", 1, vectors_of(3, ["a"]))
+    with torch.no_grad():
+        watched.model.gru.bias_ih_l0[5:10] = 60.0  # z = 1 - 1e-26
+    norm_BT = d.state_gradients(watched, *batch([20]))["forward"]
+    np.testing.assert_allclose(norm_BT[0], norm_BT[0, -1], rtol=1e-9)
+
+
+def test_steps_are_counted_from_the_state_that_is_read_last() -> None:
+    norm_BT = np.array([[10.0, 11, 12, 13, 14], [20, 21, 22, 0, 0]])
+    length_B = torch.tensor([5, 3])
+    assert d._back_from_end(norm_BT, length_B, "forward", "final", 2).tolist() == [[14, 13, 12], [22, 21, 20]]
+    assert d._back_from_end(norm_BT, length_B, "backward", "final", 2).tolist() == [[10, 11, 12], [20, 21, 22]]
+    assert d._back_from_end(norm_BT, length_B, "forward", "last", 2).tolist() == [[14, 13, 12], [22, 21, 20]]
+    assert d._back_from_end(norm_BT, length_B, "backward", "last", 2).tolist() == [[14], [22]]
+
+
+def test_flows_of_real_reviews(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, corpus, vectors = data
+    threads = torch.get_num_threads()
+    flows = {}
+    for name in ("rnn", "scratch", "bidirectional"):
+        one = with_settings(config, {"model.name": name})
+        for flow in d.gradient_flows(d.Subject.untrained(one, vectors), corpus, vectors, steps=8, reviews=20):
+            flows[name, flow.direction] = flow
+    assert torch.get_num_threads() == threads
+    assert set(flows) == {("rnn", "forward"), ("scratch", "forward"), ("bidirectional", "forward"),
+                          ("bidirectional", "backward")}
+    for flow in flows.values():
+        assert flow.steps_back == tuple(range(len(flow.norm)))
+        assert all(low <= middle <= high for low, middle, high in zip(flow.low, flow.norm, flow.high, strict=True))
+        assert flow.state == "initial"
+        assert flow.run_id == ""
+        assert flow.decay is not None
+        assert 0 < flow.decay < 1
+    # Both start with weights in +-1/sqrt(H); a GRU's state goes on by half where the RNN's goes through tanh' U.
+    assert flows["scratch", "forward"].decay != flows["rnn", "forward"].decay
+
+
+def test_a_readout_of_every_step_has_no_decay_and_last_nothing_before_it(
+    data: tuple[RunConfig, Corpus, Vectors],
+) -> None:
+    config, corpus, vectors = data
+    mean = with_settings(config, {"model.name": "scratch", "model.readout": "mean"})
+    (flow,) = d.gradient_flows(d.Subject.untrained(mean, vectors), corpus, vectors, steps=6)
+    assert flow.decay is None
+    assert len(flow.norm) == 7
+    last = with_settings(config, {"model.name": "bidirectional", "model.readout": "last"})
+    forward, backward = d.gradient_flows(d.Subject.untrained(last, vectors), corpus, vectors, steps=6)
+    assert (forward.direction, backward.direction) == ("forward", "backward")
+    assert (len(forward.norm), len(backward.norm), backward.decay) == (7, 1, None)
+
+
+def test_reviews_are_long_enough_and_drawn_alike(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, corpus, vectors = data
+    encoded = encode(corpus.train, vectors, config.data.max_length)
+    chosen, steps = d.long_reviews(encoded, 8, 20)
+    assert (np.diff(encoded.offsets_N1)[chosen] > steps).all()
+    assert chosen.tolist() == d.long_reviews(encoded, 8, 20)[0].tolist()
+    assert (len(chosen), steps) == (20, 8)
+    assert d.long_reviews(encoded, 500, 20)[1] < 20  # no review has so many: as far as a few of them reach
+    with pytest.raises(DataError, match="over three steps or more"):
+        d.long_reviews(encode(corpus.train, vectors, 2), 8, 20)
+
+
+# ---------------------------------------------------------------- a sentence
+
+
+def test_gates_by_hand() -> None:
+    """One unit, weights chosen: z and r of two steps."""
+    vectors = Vectors("made up", np.array([[0.0], [1.0], [-2.0]], np.float32), np.array([1, 2], np.int32),
+                      ["", "one", "two"])
+    watched = d.Subject.untrained(with_settings(RunConfig(), {"model.name": "scratch", "model.hidden_size": 1}),
+                                  vectors)
+    values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
+              "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
+    watched.model.gru.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    (found,) = d.gate_maps(watched, d.Sentence.of("One, TWO and three", vectors, None))
+    assert found.tokens == ("one", "two")
+    h, update, reset = 0.0, [], []
+    for x in (1.0, -2.0):
+        r = 1 / (1 + math.exp(-(0.5 * x + 0.1 + 0.2 * h)))
+        z = 1 / (1 + math.exp(-(-0.3 * x + 0.7 * h + 0.3)))
+        n = math.tanh(0.8 * x - 0.2 + r * (-0.4 * h + 0.05))
+        h = z * h + (1 - z) * n
+        update.append((pytest.approx(z, abs=6e-5),))  # kept with four decimals
+        reset.append((pytest.approx(r, abs=6e-5),))
+    assert found.update == tuple(update)
+    assert found.reset == tuple(reset)
+
+
+def test_the_backward_gates_stand_in_the_order_of_the_sentence() -> None:
+    vectors = vectors_of(3, ["a", "b", "c"])
+    watched = subject("bidirectional", "final", 2, vectors)
+    sentence = d.Sentence.of("a b c", vectors, None)
+    forward, backward = d.gate_maps(watched, sentence)
+    assert (forward.direction, backward.direction) == ("forward", "backward")
+    assert np.shape(backward.update) == (3, 5)
+    # A layer that reads backwards sees at its first token c what it sees at c alone, whatever stands before.
+    alone = subject("bidirectional", "final", 1, vectors)
+    whole, last = (d.gate_maps(alone, d.Sentence.of(text, vectors, None))[1] for text in ("a b c", "c"))
+    assert whole.update[2] == last.update[0]
+    assert whole.update[0] != last.update[0]
+
+
+def test_an_rnn_has_no_gates() -> None:
+    vectors = vectors_of(3, ["a"])
+    assert d.gate_maps(subject("rnn", "final", 1, vectors), d.Sentence.of("a", vectors, None)) == []
+
+
+def test_a_sentence_says_what_it_leaves_out() -> None:
+    vectors = vectors_of(2, ["did", "n't", "like"])
+    sentence = d.Sentence.of("I didn't LIKE it", vectors, 2)
+    assert sentence.tokens == ("did", "n't")
+    assert (sentence.unknown, sentence.beyond) == (("i", "it"), ("like",))
+    assert [vectors.words_V[row] for row in sentence.rows] == ["did", "n't"]
+    with pytest.raises(UsageError, match=r"must hold words that have a vector, but got none: 'quark', 'xyz' have none"):
+        d.occlusion(subject("rnn", "final", 1, vectors), d.Sentence.of("quark xyz", vectors, None))
+
+
+@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
+def test_attributions_from_their_definitions(name: str, readout: str, layers: int) -> None:
+    vectors = vectors_of(3, ["a", "b", "c", "e"])
+    watched = subject(name, readout, layers, vectors)
+    sentence = d.Sentence.of("a b a e", vectors, None)
+
+    def odds(rows: list[Tensor]) -> float:
+        log_BC = watched.run(torch.stack(rows)[None], torch.tensor([len(rows)]))
+        return (log_BC[0, 1] - log_BC[0, 0]).item()
+
+    rows = [watched.table_VE[row] for row in sentence.rows]
+    occluded, multiplied = d.occlusion(watched, sentence), d.gradient_times_input(watched, sentence)
+    assert occluded.tokens == multiplied.tokens == ("a", "b", "a", "e")
+    assert occluded.probability == pytest.approx(1 / (1 + math.exp(-odds(rows))), abs=1e-12)
+    assert multiplied.probability == occluded.probability
+    for t in range(4):
+        assert occluded.weight[t] == pytest.approx(odds(rows) - odds(rows[:t] + rows[t + 1:]), rel=1e-5, abs=1e-12)
+        ends = [odds([*rows[:t], rows[t] * (1 + by), *rows[t + 1:]]) for by in (1e-6, -1e-6)]
+        assert multiplied.weight[t] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-8)
+
+
+def test_one_word_left_out_leaves_padding() -> None:
+    vectors = vectors_of(3, ["a"])
+    watched = subject("scratch", "final", 1, vectors)
+    found = d.occlusion(watched, d.Sentence.of("a", vectors, None))
+    log_1C, log_0C = (watched.run(watched.table_VE[[row]][None], torch.tensor([1]))[0] for row in (1, 0))
+    expected = (log_1C[1] - log_1C[0] - log_0C[1] + log_0C[0]).item()
+    assert found.weight == (pytest.approx(expected, rel=1e-5),)
+
+
+def test_neighbours_by_cosine() -> None:
+    table = np.array([[0, 0], [1, 0], [0, 2], [3, 0.1], [-5, 0], [0, 0]], np.float32)
+    vectors = Vectors("made up", table, np.arange(1, 6, dtype=np.int32), ["", "east", "north", "eastish", "west", "no"])
+    found = d.neighbours("east", vectors, 4)
+    assert found.nearest == (("eastish", pytest.approx(3 / math.sqrt(9.01), abs=1e-4)), ("north", 0.0), ("no", 0.0),
+                             ("west", -1.0))
+    with pytest.raises(UsageError, match=r"the word must have a vector, but 'EAST' has none: did you mean 'east'\?"):
+        d.neighbours("EAST", vectors)
+
+
+# ---------------------------------------------------------------- memory
+
+
+class Here:
+    """Runs what it is given at once, as an executor of one thread of this process."""
+
+    def submit(self, call: Callable[..., object], *arguments: object) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_result(call(*arguments))
+        return future
+
+
+SMALL = {**d.MEMORY_SETTINGS, "model.hidden_size": 8, "training.epochs": 3, "training.batch_size": 8,
+         "embedding.dimension": 20}
+
+
+def test_a_memory_curve_holds_accuracies_and_their_interval() -> None:
+    told: list[tuple[int, int]] = []
+    curve = d.memory_curve(Here(), steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200,
+                           on_run=lambda done, of: told.append((done, of)))
+    assert told == [(done, 12) for done in range(1, 13)]
+    assert [(point.model, point.k) for point in curve.points] == [
+        ("rnn", 1), ("rnn", 30), ("scratch", 1), ("scratch", 30)]
+    for point in curve.points:
+        assert point.mean == pytest.approx(np.mean(point.accuracy), abs=1e-5)
+        assert point.low <= point.mean <= point.high
+        assert point.low < point.high  # also where all seeds are right on all sequences
+        assert point.seeds == (0, 1, 2)
+        assert 8 < point.test_size < 35
+    by_k = {k: np.mean([point.mean for point in curve.points if point.k == k]) for k in (1, 30)}
+    # Two short epochs over 30 steps: a coin would do as well.
+    assert by_k[1] > 0.85 > by_k[30]
+    assert "satterthwaite" in curve.method.lower()
+    assert curve.settings["training.lr"] == "the better of 0.003 and 0.01 on validation"
+    assert MemoryCurve.from_json(curve.to_json()) == curve
+
+
+def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    def noted(config: RunConfig, *arguments: object, **named: object) -> object:
+        kept.append(train(config, *arguments, **named))
+        return kept[-1]
+
+    monkeypatch.setattr(d, "train", noted)
+    right_N = d.remembered("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
+    assert [result.config.training.lr for result in kept] == list(d.MEMORY_RATES)
+    best = [max(record.validation_accuracy for record in result.epochs) for result in kept]
+    test = kept[int(best[1] > best[0])].predictions["test"]
+    order = np.argsort(test.example_id_N)
+    assert right_N.tolist() == ((test.probability_N >= 0.5) == (test.label_N == 1))[order].tolist()
+
+
+# ---------------------------------------------------------------- a study
+
+
+def test_a_study_is_looked_into_and_kept_as_json(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, corpus, vectors = data
+    kept = {}
+    for name in ("scratch", "bidirectional"):
+        one = with_settings(config, {"model.name": name, "embedding.trainable": name == "scratch"})
+        kept[name] = d.Kept(f"run of {name}", one, train(one, corpus, vectors).weights)
+    found = d.study_diagnostics(kept, corpus, vectors)
+    assert [(flow.model, flow.direction, flow.state, flow.run_id) for flow in found.flows] == [
+        ("rnn", "forward", "initial", ""), ("rnn", "forward", "trained", ""),
+        ("scratch", "forward", "initial", ""), ("scratch", "forward", "trained", "run of scratch"),
+        ("bidirectional", "forward", "initial", ""), ("bidirectional", "backward", "initial", ""),
+        ("bidirectional", "forward", "trained", "run of bidirectional"),
+        ("bidirectional", "backward", "trained", "run of bidirectional")]
+    told = [flow.trained_how for flow in found.flows]
+    assert told[:1] + told[2:] == [""] * 7
+    assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a review", told[1])
+    assert (found.gates, found.review) == ((), "")  # none of the sentence's words are in the data
+    assert Diagnostics.from_json(found.to_json()) == found
+    maps = d.gate_maps(d.Subject.trained(kept["scratch"], vectors), d.Sentence.of("good1 bad1", vectors, None))
+    again = Diagnostics((), tuple(maps), (), (d.neighbours("good1", vectors),))
+    assert Diagnostics.from_json(again.to_json()) == again
+
+
+def test_where_texts_may_be_kept_a_review_is_looked_at(
+    data: tuple[RunConfig, Corpus, Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, corpus, vectors = data
+    one = with_settings(config, {"model.name": "bidirectional"})
+    kept = {"bidirectional": d.Kept("run", one, train(one, corpus, vectors).weights)}
+    review = d.legible_review(corpus, vectors)
+    assert review is not None
+    assert review in [d.tokenise(text) for text in corpus.texts("validation")]
+    assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
+    found = d.study_diagnostics(kept, corpus, vectors, texts=True)
+    assert found.review == "validation"
+    read = d.Sentence.of_tokens(review, vectors, config.data.max_length)
+    assert {gates.tokens for gates in found.gates} == {read.tokens}
+    assert Diagnostics.from_json(found.to_json()) == found
+    assert found.without_review() == replace(found, gates=(), attributions=(), review="")
+    with_turn = next(text.split() for text in corpus.texts("validation")
+                     if "good3" in text.split() and len(d.tokenise(text)) >= d.LEGIBLE[0])
+    monkeypatch.setattr(d, "TURN", "good3")
+    assert d.legible_review(corpus, vectors) == with_turn
+    monkeypatch.setattr(d, "TURN", "nowhere")
+    assert d.legible_review(corpus, vectors) == review
+    unknown = replace(vectors, row_of_word=np.full_like(vectors.row_of_word, -1))
+    assert d.legible_review(corpus, unknown) is None
+    monkeypatch.setattr(d, "LEGIBLE", (1000, 2000))
+    assert d.legible_review(corpus, vectors) is None
+
+
+def test_the_trained_weights_and_vectors_are_what_is_looked_at(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, corpus, vectors = data
+    one = with_settings(config, {"model.name": "scratch", "embedding.trainable": True, "training.lr": 0.05})
+    result = train(one, corpus, vectors)
+    watched = d.Subject.trained(d.Kept("run", one, result.weights), vectors)
+    predictions = result.predictions["validation"]
+    encoded = encode(corpus.validation, vectors, None)
+    for n in range(5):
+        rows = encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist()
+        log_BC = watched.run(watched.table_VE[rows][None], torch.tensor([len(rows)]))
+        assert log_BC[0, 1].exp().item() == pytest.approx(predictions.probability_N[n], abs=1e-5)
+
+
+def test_weights_of_other_settings_or_data_are_refused(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, _, vectors = data
+    weights = {name: value.numpy() for name, value in untrained(config, vectors.dimension).state_dict().items()}
+    other = with_settings(config, {"model.hidden_size": 7})
+    with pytest.raises(DataError, match=r"the weights of run abc must fit its settings and vectors, but do not .*size"):
+        d.Subject.trained(d.Kept("abc", other, weights), vectors)
+    short = {**weights, "embedding.table": np.zeros((3, 6), np.float32)}
+    with pytest.raises(DataError, match=r"run abc must have trained the vectors of its data, but kept 3 where there"):
+        d.Subject.trained(d.Kept("abc", config, short), vectors)

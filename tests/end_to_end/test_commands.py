@@ -1,0 +1,445 @@
+"""What is typed: help teaches quickly; each mistake gets one message and an exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gzip
+import os
+import pickle
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from gru_bench import cli
+from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.data.corpus import load_corpus
+from gru_bench.errors import DataError, UsageError
+from gru_bench.report.render import record
+from gru_bench.results.runs import EpochRecord
+from gru_bench.sweep.__main__ import _need_windows, _show
+from gru_bench.sweep.__main__ import app as sweep_app
+from gru_bench.sweep.spec import load_study
+from gru_bench.tracking import Store
+from gru_bench.train.__main__ import _Progress
+from gru_bench.train.__main__ import app as train_app
+from tests.conftest import ROOT, command
+from tests.tracking.test_store import summary
+
+QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]
+
+
+def reviews_file(path: Path, rows: list[tuple[object, object]], header: tuple[str, ...] = ("text", "label")) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return str(path)
+
+
+def good_rows(count: int = 120) -> list[tuple[object, object]]:
+    return [(f"some {'good' if n % 2 else 'bad'} words number{n}", n % 2) for n in range(count)]
+
+
+def run(app: object, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
+    code = cli.ended(app)
+    return code, capsys.readouterr().err
+
+
+def statuses(directory: Path) -> set[str]:
+    if not (directory / "mlflow.db").exists():
+        return set()
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}")
+    return {run.status for name in store.experiments() for run in store.runs(name)}
+
+
+@pytest.mark.parametrize("module", [
+    "gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.diagnose", "gru_bench.archive"])
+def test_help_teaches_without_loading_torch_or_mlflow(module: str) -> None:
+    done = command("-X", "importtime", "-m", module, "--help")
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "mlflow", "optuna", "gensim", "pandas", "sklearn", "matplotlib", "numba"}
+    assert "Usage" in done.stdout
+    options = [line for line in done.stdout.splitlines() if "--help" not in line]  # that one is typer's own
+    assert not any("<bool>" in line or "<list" in line for line in options)
+
+
+def test_one_run_is_logged_and_found(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--score-test", *QUICK])
+    assert cli.ended(train_app) == 0
+    shown = capsys.readouterr().out
+    (run,) = Store().runs("mine")
+    assert run.run_id in shown
+    assert "next:" in shown
+    assert f"python -m gru_bench.diagnose --run {run.run_id[:8]}  (" in shown
+    assert f"python sweeps/run.py --study scratch --data {data}  (" in shown
+    assert "--score-test" not in shown  # it is scored already
+    assert re.search(r"test accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\) on \d+ reviews; always guessing "
+                     r"their commoner label reaches \d\d\.\d %", shown)
+    assert "trained on these reviews before" not in shown
+    assert (run.role, run.model, run.engine, run.complete) == ("single", "scratch", "fused", True)
+    assert "test/accuracy" in run.metrics
+    artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
+    monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
+    assert cli.ended(train_app) == 0
+    again = capsys.readouterr().out
+    assert f"note: these settings were trained on these reviews before (run {run.run_id})" in again
+    assert "the same command with --score-test  (" in again
+    (newest, _) = Store().runs("mine")
+    assert "test/accuracy" not in newest.metrics
+    artifacts = tmp_path / "mlartifacts" / newest.run_id / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions"]
+
+
+def test_a_run_that_goes_on_says_so(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    arguments = ["train", "--model", "scratch", "--data", data, *QUICK, "--epochs", "3"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with monkeypatch.context() as cut:
+        def epoch(progress: _Progress, record: EpochRecord) -> None:
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+        cut.setattr(_Progress, "epoch", epoch)
+        assert cli.ended(train_app) == cli.INTERRUPTED
+    capsys.readouterr()
+    assert cli.ended(train_app) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("going on from epoch 3/3; an earlier start trained:")
+    assert [line[:11] for line in lines[place + 1:place + 4]] == ["  epoch 1/3", "  epoch 2/3", "epoch 3/3  "]
+
+
+def test_an_absent_device_is_told_before_the_reviews_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for app in (train_app, sweep_app):
+        code, said = run(app, ["--device", "gpu", "--data", "absent.csv", *(["--study", "smoke"] * (app is sweep_app))],
+                         monkeypatch, capsys)
+        assert code == 2
+        assert "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got 'gpu'" in said
+    code, said = run(train_app, ["--device", "cuda:99", "--data", "absent.csv"], monkeypatch, capsys)
+    assert code == 2
+    assert "device must be auto or one that this machine has" in said
+
+
+WRONG_OPTIONS = [
+    (["--model", "lstm"], r"--model must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
+    (["--hidden-size", "0"], "error: --hidden-size must be at least 1, but got 0"),
+    (["--lr", "-1"], "error: --lr must be greater than 0, but got -1.0"),
+    (["--lr", "nan"], "error: --lr must be a finite number, but got nan"),
+    (["--epochs", "0"], "error: --epochs must be at least 1, but got 0"),
+    (["--data", "imdb"], "imdb"),
+    (["--data", "absent.csv"], "absent.csv"),
+    (["--device", "tpu"], "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps"),
+    (["--device", "cuda:9"], "device must be auto or one that this machine has"),
+    (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
+    (["--set", "training.optimizer=sgd"], "Did you mean 'training.lr' or 'training.beta1' or 'training.beta2'?"),
+    (["--lr", "1", "--set", "training.lr=-1"], "error: training.lr must be greater than 0, but got -1"),
+    (["--set", "training.lr=" + "[" * 5_000], "training.lr must be a number, but got '[[[["),
+    (["--data", "a" * 5_000], "error: --data must be a name of at most 255 bytes, or a path of such names"),
+    (["--embedding", "a" * 300], "error: --embedding must be a name of at most 255 bytes"),
+    (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
+    (["--readout", "first"], "error: --readout must be one of"),
+    (["--set", "data.validation_share=1"], "data.validation_share must be less than 1"),
+    (["--text-column", "body"], "'body'"),
+    (["--label-column", "stars"], "'stars'"),
+    (["--embedding", "absent.bin"], "absent.bin"),
+    (["--embedding", "fasttext"], "fasttext"),
+    (["--tracking-uri", "nonsense"], "nonsense"),
+    (["--no-such-option"], "No such option"),
+    (["--no-texts", "true"], "extra argument(s) (true): a value must follow an option that takes one, and a flag "),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_OPTIONS)
+def test_a_wrong_option_is_told_with_exit_code_2(
+    options: list[str], message: str, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = [] if "--data" in options else ["--data", reviews_file(tmp_path / "mine.csv", good_rows())]
+    code, said = run(train_app, [*data, *QUICK, *options], monkeypatch, capsys)
+    assert (code, message in " ".join(said.replace("│", " ").split())) == (2, True), said
+    assert "RUNNING" not in statuses(tmp_path)
+
+
+def damaged_files(folder: Path) -> dict[str, str]:
+    """Name -> file, each with one thing wrong."""
+    class Forbidden:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(folder / "harm"),)
+
+    files = {
+        "no labels": reviews_file(folder / "nolabels.csv", [("a b", ""), ("c d", "")] * 20),
+        "one class": reviews_file(folder / "oneclass.csv", [(f"word{n} b", 1) for n in range(60)]),
+        "other labels": reviews_file(folder / "stars.csv", [(f"word{n} b", n % 5) for n in range(60)]),
+    }
+    (folder / "empty.csv").write_text("")
+    files["empty"] = str(folder / "empty.csv")
+    whole = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]))
+    (folder / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    files["truncated"] = str(folder / "cut.tar.gz")
+    (folder / "harmful.tar.gz").write_bytes(gzip.compress(pickle.dumps([Forbidden(), {}, {}])))
+    files["harmful"] = str(folder / "harmful.tar.gz")
+    return files
+
+
+@pytest.mark.parametrize("what", ["no labels", "one class", "other labels", "empty", "truncated", "harmful"])
+def test_unsuitable_data_is_told_with_exit_code_1(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = damaged_files(tmp_path)[what]
+    code, said = run(train_app, ["--data", path, *QUICK], monkeypatch, capsys)
+    assert code == 1, said
+    assert Path(path).name in said
+    assert not (tmp_path / "harm").exists()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_split_without_test_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(train_app, ["--data", data, *QUICK, "--set", "data.test_share=0"], monkeypatch, capsys)
+    assert code in (1, 2)
+    assert "test" in said
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("2 3\ngood 1 2 3\nbad 1 nan 2\n", "nan"),
+    ("2 3\ngood 1 2 3\nbad 1 2\n", "line 3 holds 2"),
+])
+def test_unsuitable_vectors_are_told(
+    content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    (tmp_path / "vectors.txt").write_text(content)
+    options = ["--data", data, "--embedding", str(tmp_path / "vectors.txt"), *QUICK]
+    code, said = run(train_app, options, monkeypatch, capsys)
+    assert code == 1, said
+    assert message in said.lower()
+
+
+def test_a_tracking_server_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    monkeypatch.setattr("gru_bench.tracking.writer.MOST_SECONDS", 0.1)
+    code, said = run(train_app, ["--data", data, "--tracking-uri", "http://127.0.0.1:9", *QUICK], monkeypatch, capsys)
+    assert code == 1
+    assert "the tracking store must take what was logged, but http://127.0.0.1:9 has not answered" in said
+
+
+def test_a_full_disk_is_told_and_the_run_closed(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    shutil.copy(empty_database, tmp_path)
+
+    def full(state: object, file: object) -> None:
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(train_app, ["--data", data, *QUICK], monkeypatch, capsys)
+    assert code == 1
+    assert "no space is left on that disk; free some, or set GRU_BENCH_CACHE" in said
+    assert statuses(tmp_path) == {"FAILED"}
+    assert not list(Path(os.environ["GRU_BENCH_CACHE"]).rglob("*.part"))
+
+
+@pytest.mark.parametrize(("options", "code", "message"), [
+    (["--study", "bidirektional"], 2, "unknown study 'bidirektional'"),
+    (["--study", "smoke", "--set", "seed=3"], 2, "--set seed=3 does nothing in a study: say --seed"),
+    (["--study", "smoke", "--set", "model.name=torch"], 2, "in a study: say --model"),
+    (["--study", "a" * 5_000 + ".toml"], 2, "there is no file 'aaaa"),
+    (["--study", "smoke", "--trials", "-1"], 2, "--trials must be at least 0, but got -1"),
+    (["--study", "smoke", "--timeout", "soon"], 2, "--timeout must be a time such as 90s, 10m or 1.5h, but got 'soon'"),
+    (["--study", "smoke", "--workers", "0"], 2, "workers"),
+    (["--study", "smoke", "--storage", "somewhere"], 2, "--storage must be a database URL"),
+    (["--study", "smoke", "--sampler", "grid"], 2, "error: --sampler must be one of 'tpe' or 'random', but got 'grid'"),
+    ([], 2, "--study"),
+])
+def test_a_wrong_sweep_is_told(
+    options: list[str], code: int, message: str, tmp_path: Path, empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    got, said = run(sweep_app, [*options, "--data", data], monkeypatch, capsys)
+    assert (got, message in said) == (code, True), said
+
+
+def test_a_device_that_no_worker_has_ends_the_sweep_at_once(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    options = ["--study", "smoke", "--data", data, "--device", "cuda:9"]
+    done = command(str(ROOT / "sweeps" / "run.py"), *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "device must be auto or one that this machine has" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "RUNNING" not in statuses(tmp_path)
+
+
+def test_too_few_reviews_for_a_window_are_told_before_the_study_is_begun(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    code, said = run(sweep_app, ["--study", "homework", "--data", data, "--workers", "1"], monkeypatch, capsys)
+    assert code == 2
+    assert "training.log_every must be at most" in said
+    assert "but got 800: --set training.log_every=" in said
+    assert not (tmp_path / "optuna.journal").exists()  # else the remedy would be another question under the same name
+
+
+def test_contrasts_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None:
+    """They cut validation reviews from the training reviews."""
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    spec = load_study("homework", settings={"data.name": data, "training.log_every": 1})
+    corpus = load_corpus(spec.base.data)
+    _need_windows(spec, corpus)
+    spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train)})
+    with pytest.raises(UsageError, match=r"training\.log_every must be at most \d+, the iterations of an epoch"):
+        _need_windows(spec, corpus)
+
+
+class TestSettings:
+    def test_values_are_recognised(self) -> None:
+        assert parsed_settings(["a=1", "b=1e-3", "c=true", "d=none", "e=text", "f=a=b", "g=-1"]) == {
+            "a": 1, "b": 1e-3, "c": True, "d": None, "e": "text", "f": "a=b", "g": -1}
+
+    def test_settings_replace_and_are_checked(self) -> None:
+        config = with_settings(RunConfig(), {"training.clip_norm": None, "seed": 5})
+        assert (config.training.clip_norm, config.seed) == (None, 5)
+        with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
+            with_settings(RunConfig(), {"training.batch_size": 1.5})
+
+
+def test_no_password_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = ["postgresql://gru:se%3Acret@head:5432/gru", "--tracking-uri=http://me:secret@head:5000", "a:b@c", "--x=1"]
+    monkeypatch.setattr(sys, "argv", ["/bin/run.py", "--storage", *urls])
+    assert cli.command_line() == (
+        "run.py --storage postgresql://gru@head:5432/gru --tracking-uri=http://me@head:5000 a:b@c --x=1")
+
+
+HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\u2066c\r\ud83d\u2028d"
+SHOWN = r"a\x1b]0;owned\x1b[2J\x9b31m\u202eb\u2066c\ud83d\u2028d"  # rich drops what rings the bell or goes back
+
+
+def test_what_comes_from_files_is_not_obeyed_by_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Table("name")
+    table.add_row(Text(HOSTILE))
+    console = cli.out()
+    console.print(HOSTILE, markup=False)
+    console.print(table)
+    with console.status(HOSTILE):
+        pass
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{SHOWN}\n")
+    assert printed.count(r"a\x1b]0;owned\x1b[") == 2  # a table crops what has become longer
+    assert all(character == "\n" or character.isprintable() for character in printed)
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise DataError(f"é ✓ no column {HOSTILE}")
+
+    code, said = run(application, [], monkeypatch, capsys)
+    assert (code, said) == (1, f"error: é ✓ no column {SHOWN}\n")
+
+
+def test_colours_of_our_own_are_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cli.out().print("[red]warm[/red]")
+    assert capsys.readouterr().out == "\x1b[31mwarm\x1b[0m\n"
+
+
+def test_a_long_complaint_is_shortened_in_its_middle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise DataError(f"labels must be 0 or 1, but got {'x' * 20_000_000}: change them")
+
+    code, said = run(application, [], monkeypatch, capsys)
+    assert code == 1
+    assert said.startswith("error: labels must be 0 or 1, but got xxx")
+    assert "xxx ... (19,998,044 characters left out) ... xxx" in said
+    assert said.endswith("xxx: change them\n")
+    assert len(said) < 2100
+
+
+@pytest.mark.parametrize(("code", "message"), [
+    (errno.EROFS, "this command must be able to read and write /x/mlflow.db.lock, but may not (Read-only"),
+    (errno.EACCES, "this command must be able to read and write /x/mlflow.db.lock, but may not (Permission"),
+    (errno.ENOSPC, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
+    (errno.EDQUOT, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
+])
+def test_a_failing_folder_is_told(
+    code: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise OSError(code, os.strerror(code), "/x/mlflow.db.lock")
+
+    ended, said = run(application, [], monkeypatch, capsys)
+    assert ended == 1
+    assert said.startswith(f"error: {message}")
+
+
+def test_another_failure_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(sys, "argv", ["gru-bench"])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.ended(application)
+
+
+def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Done:
+        told = frozenset[str]()
+        seconds = 1.0
+        spec = load_study("smoke")
+
+        def confirmed(self) -> dict[str, object]:
+            return {}
+
+        def left(self) -> tuple[str, ...]:
+            return ()
+
+    _show(cli.out(), Done(), replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
+    printed = capsys.readouterr().out
+    assert "  python -m gru_bench.report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
+    assert "  mlflow ui --backend-store-uri 'sqlite:///a b.db'\n" in printed
+    with pytest.raises(UsageError, match=r"write one first \(python -m gru_bench\.report --out '.*a; touch b'\)"):
+        record.read(tmp_path / "a; touch b")

@@ -1,0 +1,289 @@
+"""The homework by one command, on small files in its own format: what is trained, logged and told."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import re
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from gru_bench.results.diagnostics import Diagnostics, MemoryCurve
+from gru_bench.results.runs import StudySummary
+from gru_bench.sweep.sharing.claims import CLAIM
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import load_study
+from gru_bench.tracking import LoggedStudy, Store
+from tests.conftest import ROOT, command
+
+MODELS = ("scratch", "torch", "bidirectional")
+TRAIN, TEST = 70, 520
+WORDS = [*(f"bad{i}" for i in range(8)), *(f"good{i}" for i in range(8)), *(f"word{i}" for i in range(30))]
+
+
+def write_reviews(path: Path, count: int, seed: int) -> None:
+    """Write `[positive, negative, vocabulary]` as the homework has it; the last review has no known word."""
+    generator = np.random.default_rng(seed)
+    halves: list[dict[str, list[list[str]]]] = [{}, {}]
+    for n in range(count):
+        label = n % 2
+        words = [str(generator.choice(WORDS[16:])) for _ in range(generator.integers(2, 9))]
+        words += [f"{('bad', 'good')[label]}{generator.integers(8)}", f"id{seed}x{n}"]
+        category = "books" if n % 3 else "music"
+        halves[1 - label].setdefault(category, []).append(words if n < count - 1 else [f"strange{seed}"])
+    path.write_bytes(gzip.compress(pickle.dumps([*halves, WORDS], protocol=2)))
+
+
+def write_vectors(path: Path) -> None:
+    """Write 300-d vectors in word2vec's binary form."""
+    generator = np.random.default_rng(5)
+    with gzip.open(path, "wb") as file:
+        file.write(f"{len(WORDS)} 300\n".encode())
+        for word in WORDS:
+            file.write(word.encode() + b" " + struct.pack("300f", *generator.normal(0, 0.2, 300)) + b"\n")
+
+
+def study_file(directory: Path, *, whole: bool) -> None:
+    """Write the homework's study with little to remember, or as it would be without all that follows its runs."""
+    study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text()
+    for usual, small in ({"steps = [5, 10, 20, 40, 80]": "steps = [2, 1]",
+                          "seeds = 3\nsequences = 3000": "seeds = 2\nsequences = 100",
+                          "seeds = 5            #": "seeds = 1            #"}).items():
+        assert study.count(usual) == 1
+        study = study.replace(usual, small)
+    runs, more, rest = study.partition("[stretches]")
+    (directory / "homework.toml").write_text(runs + more + rest if whole else runs.replace("diagnostics = true", ""))
+
+
+def homework(directory: Path, *, whole: bool) -> str:
+    """Do what is missing of the homework and return what the command shows."""
+    study_file(directory, whole=whole)
+    ended = command(
+        str(ROOT / "sweeps" / "run.py"), "--study", "homework.toml", "--data", "train.tar.gz", "--test-data",
+        "test.tar.gz", "--embedding", "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set",
+        "training.log_every=20", "--workers", "2", cwd=directory)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def only_study(directory: Path) -> LoggedStudy:
+    (study,) = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False).studies("train")
+    return study
+
+
+def forget_claims(directory: Path) -> None:
+    """Leave the journal as before there were claims in it."""
+    storage = open_storage(str(directory / "optuna.journal"))
+    for summary in optuna.get_all_study_summaries(storage):
+        study = optuna.load_study(study_name=summary.study_name, storage=storage)
+        claims = [key for key in study.user_attrs if key.startswith(CLAIM)]
+        assert claims
+        for key in claims:
+            study.set_user_attr(key, None)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The homework, done in two parts."""
+
+    directory: Path
+    runs: LoggedStudy
+    """After its confirm runs, as a version has left it that knew no more."""
+    shown: str
+    """What the command has told of them."""
+    study: LoggedStudy
+    """After the same command by the version of now."""
+    shown_then: str
+
+    @property
+    def store(self) -> Store:
+        """Where it is logged."""
+        return Store(f"sqlite:///{self.directory / 'mlflow.db'}", create=False)
+
+    @property
+    def summary(self) -> StudySummary:
+        """The study whole."""
+        assert self.study.summary is not None
+        return self.study.summary
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done:
+    directory = tmp_path_factory.mktemp("homework")
+    shutil.copy(empty_database, directory)
+    write_reviews(directory / "train.tar.gz", TRAIN, 1)
+    write_reviews(directory / "test.tar.gz", TEST, 2)
+    write_vectors(directory / "vectors.bin.gz")
+    shown = homework(directory, whole=False)
+    runs = only_study(directory)
+    forget_claims(directory)
+    then = homework(directory, whole=True)
+    return Done(directory, runs, shown, only_study(directory), then)
+
+
+def test_a_quicker_way_is_told_first(done: Done) -> None:
+    assert "add --set model.engine=fused --study-name homework-quick" in done.shown
+    quick = load_study("homework", name="homework-quick", settings={"model.engine": "fused"})
+    assert {quick.config(model, {}, 0).model.engine for model in MODELS} == {"fused"}
+
+
+def test_the_protocol_is_the_homeworks() -> None:
+    spec = load_study("homework")
+    assert (spec.protocol, spec.models, spec.trials, spec.confirm) == ("homework", list(MODELS), 0, 5)
+    for model in MODELS:
+        config = spec.config(model, {}, 0)
+        training = config.training
+        assert (config.model.hidden_size, config.model.layers, config.model.readout, config.model.reset) == (
+            100, 1, "last", "after")
+        assert config.model.relu is (model != "scratch")
+        assert config.model.engine == ("fused" if model == "scratch" else "torch")
+        assert (training.lr, training.beta1, training.beta2, training.epochs, training.batch_size) == (
+            1e-4, 0.9, 0.999, 5, 1)
+        assert (training.bucket, training.drop_last, training.clip_norm, training.schedule) == (
+            False, True, None, "constant")
+        assert (training.selection, training.log_every) == ("lowest_train_window", 800)
+        assert (config.data.validation_share, config.data.max_length) == (0, None)
+        assert config.embedding.trainable is False
+
+
+class TestDone:
+    def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        assert summary.protocol == "homework"
+        assert {(run.model, run.seed, run.engine) for run in study.confirms} == {
+            (model, seed, "fused" if model == "scratch" else "torch")
+            for model in MODELS for seed in (10_000, 10_001)}
+        assert all(run.complete and "test/accuracy" in run.metrics for run in study.confirms)
+        assert (summary.data.train, summary.data.validation) == (TRAIN, 0)
+
+    def test_sizes_are_the_homeworks(self, done: Done) -> None:
+        for run in done.study.confirms:
+            size = (run.metrics["model/parameter_tensors"], run.metrics["model/parameters"])
+            assert size == ((10, 241_602) if run.model == "bidirectional" else (6, 120_802))
+
+    def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: Done) -> None:
+        began = [(run.seed, run.model) for run in done.study.confirms]
+        assert began == [(seed, model) for seed in (10_000, 10_001) for model in ("bidirectional", "torch", "scratch")]
+
+    def test_the_trace_is_logged_and_told(self, done: Done) -> None:
+        store = done.store
+        windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", done.shown)
+        for run in done.study.confirms:
+            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            # 70 iterations: three whole windows of 20, the rest left out.
+            assert [step for step, _ in trace] == [20, 40, 60]
+            told = [(int(epoch), int(iteration), float(loss)) for label, epoch, iteration, loss in windows
+                    if label == f"{run.model} seed {run.seed}"]
+            assert told == [(1, step, pytest.approx(loss, abs=5e-5)) for step, loss in trace]
+
+    def test_the_console_tells_size_loss_time_and_test(self, done: Done) -> None:
+        store = done.store
+        for run in done.study.confirms:
+            lines = [line.partition(": ")[2] for line in done.shown.splitlines()
+                     if line.startswith(f"{run.model} seed {run.seed}: ")]
+            text = "\n".join(lines)
+            tensors, parameters = (10, "241,602") if run.model == "bidirectional" else (6, "120,802")
+            assert f"{tensors} parameter tensors, {parameters} parameters" in text
+            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            assert f"lowest loss {min(loss for _, loss in trace):.4f}" in text
+            assert f"trained for {run.metrics['time/train_seconds']:.1f} s" in text
+            test = store.predictions(run.run_id, "test")
+            names = ("negative", "positive")
+            assert re.findall(r"test review (\d+): predicted (\w+) .* is (\w+)", text) == [
+                ("500", names[int(test.probability_N[499] >= 0.5)], names[test.label_N[499]])]
+            hits = int(((test.probability_N >= 0.5) == test.label_N).sum())
+            assert f"test accuracy {100 * hits / TEST:.2f} % ({hits} of {TEST})" in text
+            counts = [int(n) for row in lines if row.strip().startswith("is ") for n in re.findall(r"\d+", row)]
+            assert sum(counts) == TEST
+            assert counts[0] + counts[3] == hits
+        assert done.shown.count("confusion matrix") == 6
+
+    def test_reviews_without_a_known_word_are_counted_and_scored(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        assert dict(summary.data.wordless) == {"train": 1, "validation": 0, "test": 1}
+        test = done.store.predictions(study.confirms[0].run_id, "test")
+        assert len(test) == TEST
+        assert (test.tokens_N == 0).sum() == 1
+
+    def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        tuning = study.side("lr", "tuning")
+        assert {float(run.params["training.lr"]) for run in tuning} == {1e-4, 3e-4, 1e-3, 3e-3}
+        sides = [run for run in study.contrasts if run not in tuning]
+        assert len(sides) == 5  # four contrasts, whose usual side is the same
+        assert {run.seed for run in sides} == set(summary.contrast_seeds)
+        assert {run.seed for run in tuning} == {0}
+        assert not {run.seed for run in study.contrasts} & {run.seed for run in study.confirms}
+        on = [{run.tags["gru_bench.data_fingerprint"] for run in runs} for runs in (sides, tuning)]
+        assert len(on[0] | on[1]) == 2  # the cut that judges is another than the one it was tuned on
+        for run in study.contrasts:
+            assert run.complete
+            assert not any(key.startswith("test/") for key in run.metrics)
+            assert "kept/accuracy" in run.metrics
+            assert (run.model, run.engine, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
+            assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
+
+    def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: Done) -> None:
+        study, summary = done.study, done.summary
+        reached = {float(run.params["training.lr"]): run.metrics["kept/accuracy"] for run in study.side("lr", "tuning")}
+        best = max(reached, key=lambda lr: (reached[lr], lr == 1e-4, -lr))
+        assert best != 1e-4
+        assert {contrast.name: (contrast.usual, contrast.other) for contrast in summary.contrasts} == {
+            "readout": ({"model.readout": "last"}, {"model.readout": "final"}),
+            "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
+            "lr": ({"training.lr": 1e-4}, {"training.lr": best}),
+            "vectors": ({"embedding.name": "vectors.bin.gz"}, {"embedding.name": "random"})}
+        for contrast in summary.contrasts:
+            usual, other = study.side(contrast.name, "usual"), study.side(contrast.name, "other")
+            assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.contrast_seeds)
+            for one, two in zip(usual, other, strict=True):
+                changed = {key for key in one.params if one.params[key] != two.params[key]}
+                assert changed == set(contrast.other)
+                assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in contrast.usual.items()}
+
+    def test_each_model_is_timed_alone_on_the_same_reviews(self, done: Done) -> None:
+        stretches = done.summary.stretches
+        assert [(stretch.model, stretch.engine) for stretch in stretches] == [
+            ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
+        assert {(stretch.iterations, stretch.protocol_iterations) for stretch in stretches} == {(TRAIN, TRAIN)}
+        assert all(stretch.seconds > 0 for stretch in stretches)
+
+    def test_one_run_of_each_model_is_looked_into(self, done: Done) -> None:
+        study = done.study
+        text = done.store.text(study.run.run_id, "diagnostics.json")
+        assert text is not None
+        flows = [flow for flow in Diagnostics.from_json(text).flows if flow.state == "trained"]
+        trained = {(flow.model, flow.run_id) for flow in flows if flow.run_id}  # the RNN beside them is of no run
+        assert trained == {(run.model, run.run_id) for run in study.confirms if run.seed == 10_000}
+
+    def test_an_rnn_and_a_gru_are_asked_what_they_remember(self, done: Done) -> None:
+        study = done.study
+        text = done.store.text(study.run.run_id, "memory.json")
+        assert text is not None
+        points = MemoryCurve.from_json(text).points
+        assert [(point.model, point.k, point.seeds) for point in points] == [
+            (model, k, (0, 1)) for model in ("rnn", "scratch") for k in (1, 2)]
+
+    def test_typed_again_only_what_is_missing_is_done(self, done: Done) -> None:
+        assert done.runs.contrasts == ()
+        assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
+        assert "iteration" not in done.shown_then
+        assert done.study.run.run_id == done.runs.run.run_id
+
+
+def test_contrasts_that_a_start_did_without_are_there_again(done: Done, tmp_path: Path) -> None:
+    again = Path(shutil.copytree(done.directory, tmp_path / "again"))
+    homework(again, whole=False)
+    assert only_study(again).contrasts == ()
+    homework(again, whole=True)
+    study = only_study(again)
+    assert [(run.run_id, run.tags["gru_bench.contrast"]) for run in study.contrasts] == [
+        (run.run_id, run.tags["gru_bench.contrast"]) for run in done.study.contrasts]
+    assert study.summary is not None
+    assert study.summary.contrasts == done.summary.contrasts

@@ -1,0 +1,115 @@
+"""Several machines on one study, through a PostgreSQL and an MLflow server: the same command on each."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from gru_bench.errors import UsageError
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import LoggedStudy, Store
+from tests.conftest import ROOT, command
+from tests.end_to_end.test_sweep import STUDY
+from tests.support.servers import MlflowServer
+
+TRIALS, SEEDS = 6, (10_000, 10_001)
+
+
+def machine(folder: Path, csv: Path, storage: str, tracking: str, *options: str) -> subprocess.Popen[str]:
+    """Start the command as on a machine of its own, in a directory of its own."""
+    folder.mkdir()
+    (folder / "quick.toml").write_text(STUDY)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv), "--trials",
+         str(TRIALS), "--workers", "1", "--storage", storage, "--tracking-uri", tracking, *options],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def check_whole(storage: str, tracking: str) -> LoggedStudy:
+    """Check that the study holds each trial and each confirm seed once, and that both stores say so."""
+    search = optuna.load_study(study_name="quick/torch", storage=open_storage(storage))
+    done = [trial for trial in search.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert len(done) == TRIALS
+    assert len({trial.params["training.lr"] for trial in done}) == TRIALS
+    assert not [trial for trial in search.trials if trial.state.name in ("RUNNING", "WAITING")]
+    (study,) = Store(tracking, create=False).studies("easy")
+    runs = {run.run_id: run for run in study.trials}
+    for trial in done:
+        run = runs[trial.user_attrs["run_id"]]
+        assert (run.tags["gru_bench.state"], run.status) == (trial.state.name.lower(), "FINISHED")
+    assert sorted(run.seed or 0 for run in study.confirms if run.complete) == list(SEEDS)
+    assert not [run for run in (study.run, *study.trials, *study.confirms) if run.status == "RUNNING"]
+    return study
+
+
+def numbers(folder: Path, tracking: str, study: LoggedStudy) -> dict[str, Any]:
+    """What a write-up of the study says, with runs named by their labels."""
+    done = command("-m", "gru_bench.report", "--study", "quick", "--tracking-uri", tracking, "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    text = (folder / "numbers.json").read_text()
+    for run in (study.run, *study.trials, *study.confirms):
+        text = text.replace(run.run_id, run.name)
+    found = json.loads(text)["numbers"]
+    for number in found.values():
+        number["runs"].sort()
+    return dict(found)
+
+
+@pytest.mark.service
+def test_two_machines_share_a_study_and_one_file_carries_it_home(
+    tmp_path: Path, easy_csv: Path, postgres_url: str, tracking_server: MlflowServer
+) -> None:
+    stores = postgres_url, tracking_server.uri
+    machines = [machine(tmp_path / name, easy_csv, *stores) for name in ("one", "two")]
+    shown = [process.communicate(timeout=240) for process in machines]
+    assert [process.returncode for process in machines] == [0, 0], shown
+    for out, _ in shown:
+        assert "confirmed on fresh seeds" in out
+    study = check_whole(*stores)
+    assert not [run for run in study.trials if run.status != "FINISHED"]
+
+    done = command("-m", "gru_bench.archive", "export", "--study", "quick", str(tmp_path / "quick.zip"), "--storage",
+                   postgres_url, "--tracking-uri", tracking_server.uri)
+    assert done.returncode == 0, done.stderr
+    home = tmp_path / "home"
+    home.mkdir()
+    done = command("-m", "gru_bench.archive", "import", str(tmp_path / "quick.zip"), cwd=home)
+    assert done.returncode == 0, done.stderr
+    there = f"sqlite:///{home / 'mlflow.db'}"
+    (carried,) = Store(there, create=False).studies("easy")
+    assert numbers(tmp_path / "far", tracking_server.uri, study) == numbers(tmp_path / "near", there, carried)
+
+
+@pytest.mark.service
+def test_a_machine_that_dies_is_replaced(
+    tmp_path: Path, easy_csv: Path, postgres_url: str, tracking_server: MlflowServer
+) -> None:
+    stores = postgres_url, tracking_server.uri
+    dies = machine(tmp_path / "one", easy_csv, *stores, "--epochs", "12")
+    assert dies.stdout is not None
+    for line in dies.stdout:
+        if "trial" in line and "epoch 1 " in line:
+            break
+    lives = machine(tmp_path / "two", easy_csv, *stores, "--epochs", "12")
+    dies.send_signal(signal.SIGKILL)
+    dies.communicate()
+    out, complaint = lives.communicate(timeout=240)
+    assert lives.returncode == 0, complaint
+    assert "confirmed on fresh seeds" in out
+    study = check_whole(*stores)
+    broken = [run for run in study.trials if run.status == "KILLED"]
+    assert [run.reason for run in broken] == ["its process ended without a word"]
+
+
+def test_a_missing_driver_is_named_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for driver in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(UsageError, match=r"--storage postgresql://host/gru needs .*'gru-bench\[postgresql\]'"):
+        open_storage("postgresql://me:secret@host/gru")

@@ -1,0 +1,516 @@
+"""Whole sweeps, in processes as a user starts them: what they log, how they go on, and how they end badly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from gru_bench import cli
+from gru_bench.errors import UsageError
+from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.sweep.__main__ import app as sweep_app
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import load_study
+from gru_bench.tracking import LoggedStudy, Store
+from tests.conftest import ROOT, command
+
+STUDY = """
+purpose = "Which learning rate?"
+models = ["torch"]
+trials = 3
+confirm = 2
+[embedding]
+dimension = 12
+[model]
+hidden_size = 8
+[training]
+epochs = 2
+batch_size = 16
+log_every = 5
+[space]
+training.lr = { low = 1e-3, high = 1e-1, log = true }
+"""
+
+
+SCRIPT = str(ROOT / "sweeps" / "run.py")
+
+
+def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (directory / "quick.toml").write_text(STUDY)
+    return command(SCRIPT, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+
+
+def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:
+    """Start a sweep and return its process once it has printed a line that holds `until`."""
+    (directory / "quick.toml").write_text(STUDY)
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(csv), *options],
+        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any(until in line for line in process.stdout)
+    return process
+
+
+def asked(search: Search) -> tuple[int, dict[str, object]]:
+    trial = search.ask()
+    assert trial is not None
+    return trial
+
+
+def only_study(directory: Path) -> LoggedStudy:
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    (study,) = store.studies("easy")
+    return study
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path, empty_database: Path) -> Path:
+    """A directory in which a study has been run to its end."""
+    directory = tmp_path_factory.mktemp("swept")
+    shutil.copy(empty_database, directory)
+    done = sweep(directory, easy_csv, "--category-column", "kind", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "confirmed on fresh seeds" in done.stdout
+    assert "python -m gru_bench.report --study quick" in done.stdout
+    return directory
+
+
+def copied(swept: Path, tmp_path: Path) -> Path:
+    """A copy to change; the artifacts stay where their runs say."""
+    shutil.copytree(swept, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+class TestWhole:
+    def test_trials_and_confirm_runs(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert study.summary is not None
+        assert len(study.trials) == 3
+        assert [trial.state for trial in study.summary.trials].count("failed") == 0
+        assert sorted(run.seed for run in study.confirms) == [10_000, 10_001] == list(study.summary.confirm_seeds)
+        assert all(run.complete for run in study.confirms)
+        assert all(run.status == "FINISHED" for run in (study.run, *study.trials, *study.confirms))
+        assert study.run.tags["gru_bench.data_fingerprint"] == study.summary.data.fingerprint
+
+    def test_the_search_never_sees_the_test_split(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert {run.seed for run in study.trials} == {0}
+        assert not any(key.startswith("test/") for run in study.trials for key in run.metrics)
+        assert all("test/accuracy" in run.metrics for run in study.confirms)
+
+    def test_the_best_complete_trial_is_confirmed(self, swept: Path) -> None:
+        study = only_study(swept)
+        assert study.summary is not None
+        complete = [trial for trial in study.summary.trials if trial.state == "complete"]
+        best = max(complete, key=lambda trial: trial.value or 0.0)
+        assert study.summary.best == {"torch": best.settings}
+        assert study.summary.best_value == {"torch": best.value}
+        assert {run.params["training.lr"] for run in study.confirms} == {str(best.settings["training.lr"])}
+
+    def test_both_stores_agree(self, swept: Path) -> None:
+        study = only_study(swept)
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(swept / "optuna.journal")))
+        runs = {run.run_id: run for run in study.trials}
+        for trial in search.trials:
+            run = runs.pop(trial.user_attrs["run_id"])
+            assert float(run.params["training.lr"]) == trial.params["training.lr"]
+            assert run.tags["gru_bench.state"] == trial.state.name.lower()
+        assert not runs
+
+    def test_baselines_and_data_are_logged(self, swept: Path) -> None:
+        summary = only_study(swept).summary
+        assert summary is not None
+        assert [baseline.name for baseline in summary.baselines] == ["majority class", "TF-IDF + logistic regression"]
+        assert summary.baselines[1].test_accuracy > 0.9
+        assert summary.data.categories == {"books": 266, "music": 134}
+        assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 400
+
+    def test_what_is_known_early_lies_on_the_studys_own_run(self, swept: Path) -> None:
+        study = only_study(swept)
+        store = Store(f"sqlite:///{swept / 'mlflow.db'}", create=False)
+        early = replace(study, summary=None)
+        assert study.summary is not None
+        assert study_data(early, store) == study.summary.data
+        assert study_baselines(early, store) == study.summary.baselines
+        assert (study.run.params["margin"], study.run.params["parts"]) == ("1.0", "search")
+
+    def test_workers_split_the_cores(self, swept: Path) -> None:
+        share = max(1, len(os.sched_getaffinity(0)) // 2)
+        assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(share)}
+
+    def test_the_write_up_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
+        done = command("-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
+                       str(tmp_path / "out"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        page = (tmp_path / "out" / "report.html").read_text()
+        for run in only_study(swept).confirms:
+            assert run.run_id in page
+
+
+class TestGoesOn:
+    def test_nothing_left_to_do_adds_nothing(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "2")
+        assert done.returncode == 0, done.stderr
+        assert "the study has more trials already (3 of torch): the 2 asked for change nothing" in done.stdout
+        assert "all runs of the study are done" in done.stdout
+        assert re.search(r"the study quick is done; this start took \d+ s, all starts (?:\d+ min )?\d+ s; next:",
+                         done.stdout)
+        for announced in ("to do", "; now", "to begin"):
+            assert announced not in done.stdout
+        study, before = only_study(directory), only_study(swept)
+        assert study.run.run_id == before.run.run_id
+        assert [run.run_id for run in study.trials] == [run.run_id for run in before.trials]
+        assert [run.run_id for run in study.confirms] == [run.run_id for run in before.confirms]
+        assert study.summary is not None
+        assert (study.summary.trials_asked, len(study.summary.trials)) == (3, 3)
+
+    def test_a_run_that_was_deleted_in_mlflow_is_trained_again(
+        self, swept: Path, tmp_path: Path, easy_csv: Path
+    ) -> None:
+        directory = copied(swept, tmp_path)
+        before = sorted(only_study(directory).confirms, key=lambda run: run.seed or 0)
+        Store(f"sqlite:///{directory / 'mlflow.db'}")._client.delete_run(before[0].run_id)
+        done = sweep(directory, easy_csv, "--category-column", "kind")
+        assert done.returncode == 0, done.stderr
+        assert "note: Runs of earlier starts were deleted in MLflow: 1 are trained again." in done.stdout
+        after = sorted(only_study(directory).confirms, key=lambda run: run.seed or 0)
+        assert [run.seed for run in after] == [run.seed for run in before]
+        assert after[0].run_id != before[0].run_id
+        assert after[1:] == before[1:]
+        assert after[0].metrics["test/accuracy"] == before[0].metrics["test/accuracy"]
+
+    def test_check_tells_of_predictions_that_are_gone(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        run_id = only_study(directory).confirms[0].run_id
+        with closing(sqlite3.connect(directory / "mlflow.db")) as connection:
+            connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (str(tmp_path / "no"), run_id))
+            connection.commit()
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--check")
+        assert done.returncode == 1, done.stderr
+        assert f"but the run {run_id} must hold the artifact predictions/test.parquet, but" in " ".join(
+            done.stdout.split())
+        assert "all is done" not in done.stdout
+
+    def test_more_trials_and_seeds_are_totals(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "5", "--confirm", "3")
+        assert done.returncode == 0, done.stderr
+        study = only_study(directory)
+        assert study.summary is not None
+        assert len(study.trials) == len(study.summary.trials) == 5
+        assert sorted(run.seed for run in study.confirms) == [10_000, 10_001, 10_002]
+        lrs = [trial.settings["training.lr"] for trial in study.summary.trials]
+        assert len(set(lrs)) == 5
+
+    @pytest.mark.service
+    def test_what_was_carried_to_another_machine(
+        self, swept: Path, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        file, there = tmp_path / "quick.zip", tmp_path / "there"
+        there.mkdir()
+        shutil.copy(empty_database, there)
+        for words, directory in ((("export", "--study", "quick"), swept), (("import",), there)):
+            done = command("-m", "gru_bench.archive", *words, str(file), cwd=directory)
+            assert done.returncode == 0, done.stderr
+        done = sweep(there, easy_csv, "--category-column", "kind", "--trials", "4")
+        assert done.returncode == 0, done.stderr
+        study, before = only_study(there), only_study(swept)
+        assert len(study.trials) == 4
+        assert [run.metrics["val/loss"] for run in study.trials[:3]] == [
+            run.metrics["val/loss"] for run in before.trials]
+        assert sum(run.complete for run in study.confirms) == 2
+        assert sweep(there, easy_csv, "--trials", "4", "--check").returncode == 0
+
+    @pytest.mark.parametrize(("options", "what"), [
+        (["--set", "training.batch_size=8"], "training.batch_size was 16 and is now 8"),
+        (["--seed", "4"], "search seed was 0 and is now 4"),
+        (["--limit", "200"], "data.limit was none and is now 200"),
+    ])
+    def test_another_question_under_the_same_name_is_refused(
+        self, swept: Path, tmp_path: Path, easy_csv: Path, options: list[str], what: str,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(copied(swept, tmp_path))
+        monkeypatch.setattr(sys, "argv", [
+            SCRIPT, "--study", "quick.toml", "--data", str(easy_csv), "--category-column", "kind", *options])
+        assert cli.ended(sweep_app) == 2
+        said = capsys.readouterr().err
+        assert "the study 'quick' must go on as it began" in said
+        assert what in said
+        assert "--study-name" in said
+        assert len(only_study(Path.cwd()).trials) == 3
+
+    def test_data_of_its_own_beside_another_study(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
+        """What the refusal prints can be typed."""
+        directory = copied(swept, tmp_path)
+        lines = easy_csv.read_text().splitlines(keepends=True)
+        (directory / "my own.csv").write_text("".join(lines[:300]))
+        words = ["--study", "quick.toml", "--data", "my own.csv", "--trials", "1", "--confirm", "1", "--epochs", "1"]
+        done = command(SCRIPT, "--study-name=quick", *words, cwd=directory)
+        assert done.returncode == 2
+        assert f"data was {easy_csv} and is now \"my own.csv\"" in done.stderr
+        typed = shlex.split(done.stderr.splitlines()[-1])
+        assert typed == ["python", SCRIPT, *words, "--study-name", "quick-my-own"]
+        begun = command(*typed[1:], cwd=directory)
+        assert begun.returncode == 0, begun.stderr
+
+    def test_a_changed_space_is_refused(self, swept: Path, tmp_path: Path) -> None:
+        text = STUDY.replace("high = 1e-1", "high = 2e-1")
+        (tmp_path / "quick.toml").write_text(text)
+        identity = {"data": "x"}
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
+        (tmp_path / "quick.toml").write_text(STUDY)
+        with pytest.raises(Exception, match=r"space of training\.lr was .*0\.2.* and is now .*0\.1"):
+            Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
+
+    def test_a_study_goes_on_when_gru_bench_has_learnt_a_new_setting(self, tmp_path: Path) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY)
+        spec, storage = load_study(str(tmp_path / "quick.toml")), open_storage(str(tmp_path / "optuna.journal"))
+        began = Search(spec, "torch", storage, "data").study
+        identity = dict(began.user_attrs["identity"])
+        assert identity.pop("training.bf16") is False
+        began.set_user_attr("identity", identity)
+        assert Search(spec, "torch", storage, "data").study.study_name == began.study_name
+        changed = load_study(str(tmp_path / "quick.toml"), settings={"training.bf16": True})
+        with pytest.raises(UsageError, match=r"training\.bf16 was false and is now true"):
+            Search(changed, "torch", storage, "data")
+
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_sweep_loses_nothing(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path, how: signal.Signals
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        process = started(tmp_path, easy_csv, "--epochs", "400", "--workers", "1", until="epoch 2")
+        process.send_signal(how)
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted; the same command goes on from here" in complaint
+        study = only_study(tmp_path)
+        assert {run.status for run in (study.run, *study.trials)} == {"KILLED"}
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))
+        broken, queued = search.trials
+        assert (broken.state.name, queued.state.name) == ("FAIL", "WAITING")
+        assert queued.system_attrs["fixed_params"] == broken.params
+        assert list(Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").iterdir())
+
+
+def test_several_models_without_a_search_or_a_validation_split(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "plain.toml").write_text("""
+models = ["scratch", "torch"]
+confirm = 2
+[data]
+validation_share = 0.0
+[embedding]
+dimension = 6
+[model]
+hidden_size = 4
+[training]
+epochs = 1
+batch_size = 16
+selection = "lowest_train_window"
+log_every = 5
+""")
+    done = command(SCRIPT, "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert (study.summary.trials, study.summary.best, study.summary.data.validation) == ((), {}, 0)
+    assert sorted((run.model, run.seed) for run in study.confirms) == [
+        (model, seed) for model in ("scratch", "torch") for seed in (10_000, 10_001)]
+    assert command("-m", "gru_bench.report", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.service
+def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    options = ("--workers", "1", "--trials", "4", "--epochs", "6", "--confirm", "1")
+    killed = started(tmp_path, easy_csv, *options, until="epoch 2")
+    others = [started(tmp_path, easy_csv, *options, *more, until="study")
+              for more in ((), ("--study-name", "other"))]
+    killed.kill()
+    killed.communicate()
+    for process in others:
+        _, complaint = process.communicate(timeout=200)
+        assert process.returncode == 0, complaint
+    studies = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).studies("easy")
+    assert sorted(study.run.study for study in studies) == ["other", "quick"]
+    for study in studies:
+        assert study.summary is not None
+        states = [trial.state for trial in study.summary.trials]
+        assert len(states) - states.count("failed") == 4
+        assert [run.seed for run in study.confirms if run.complete] == [10_000]  # the killed one may have begun it
+        assert {run.status for run in (study.run, *study.trials, *study.confirms)} <= {"FINISHED", "KILLED"}
+        checked = sweep(tmp_path, easy_csv, "--study-name", study.run.study, *options, "--check")
+        assert checked.returncode == 0, checked.stdout
+        assert "all is done, and Optuna and MLflow agree" in checked.stdout
+    more = sweep(tmp_path, easy_csv, *options, "--trials", "5", "--check")
+    assert more.returncode == 1
+    assert "but torch: 4 trials are finished, not 5" in more.stdout
+
+
+@pytest.mark.service
+def test_trials_of_several_seeds(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    options = ("--workers", "2", "--trials", "3", "--epochs", "2", "--confirm", "1", "--seeds-per-trial", "2")
+    process = started(tmp_path, easy_csv, *options, until="seed done")
+    process.kill()
+    process.communicate()
+    done = sweep(tmp_path, easy_csv, *options)
+    assert done.returncode == 0, done.stderr
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert study.summary.objective == "validation accuracy, mean over 2 seeds, maximised"
+    complete = [trial for trial in study.summary.trials if trial.state == "complete"]
+    assert len(complete) == 3
+    # Each seed once: what was done before the kill is kept.
+    runs = [run for run in study.trials if run.complete]
+    assert sorted((run.params["training.lr"], run.seed) for run in runs) == sorted(
+        (str(trial.settings["training.lr"]), seed) for trial in complete for seed in (0, 1))
+    for trial in complete:
+        best = [max(value for _, value in store_history(tmp_path, run.run_id)) for run in runs
+                if run.params["training.lr"] == str(trial.settings["training.lr"])]
+        assert trial.value == pytest.approx(sum(best) / 2)
+    assert sweep(tmp_path, easy_csv, *options, "--check").returncode == 0
+
+
+def store_history(directory: Path, run_id: str) -> list[tuple[int, float]]:
+    """The validation accuracy of a run, by epoch."""
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    return store.histories([run_id], ["val/accuracy"])[run_id]["val/accuracy"]
+
+
+def test_without_numba_all_runs_and_it_is_said_once(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "hidden" / "numba").mkdir(parents=True)
+    (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "quick.toml").write_text("""
+models = ["scratch"]
+confirm = 2
+[embedding]
+dimension = 6
+[model]
+hidden_size = 4
+[training]
+epochs = 1
+""")
+    done = command(
+        str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--workers", "2",
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), str(ROOT)])})
+    assert done.returncode == 0, done.stderr
+    said = "takes several times as long here, on the engine 'torch': the fused kernel needs numba"
+    assert done.stdout.count(said) == 1
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    assert [said in note for note in study.summary.notes] == [True]
+    assert [(run.engine, said in run.tags["gru_bench.engine_note"]) for run in study.confirms] == [("torch", True)] * 2
+
+
+class TestEndsBadly:
+    def test_a_setting_that_cannot_run_stops_before_any_trial(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        done = sweep(tmp_path, easy_csv, "--device", "cuda:7", "--workers", "1")
+        assert done.returncode == 2
+        assert "device must be auto or one that this machine has (cpu), but got 'cuda:7'" in done.stderr
+        assert Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).experiments() == []
+        search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))
+        assert search.trials == []
+
+    def test_a_trial_that_explodes_fails_with_its_reason(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        text = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e3, high = 1e5") + "\n"
+        (tmp_path / "wild.toml").write_text(text.replace("log_every = 5", "log_every = 5\nclip_norm = 1e9"))
+        done = command(SCRIPT, "--study", "wild.toml", "--data", str(easy_csv), cwd=tmp_path)
+        assert done.returncode == 1
+        assert "all failed" in done.stderr or "has none" in done.stderr
+        assert "must stay finite" in done.stderr
+        assert "Traceback" not in done.stderr
+        study = only_study(tmp_path)
+        assert {run.status for run in (study.run, *study.trials)} == {"FAILED"}
+        assert all("must stay finite" in run.reason for run in study.trials)
+
+    def test_a_worker_that_is_killed_is_replaced_and_its_trial_done_again(
+        self, tmp_path: Path, easy_csv: Path, empty_database: Path
+    ) -> None:
+        shutil.copy(empty_database, tmp_path)
+        process = started(tmp_path, easy_csv, "--epochs", "12", "--workers", "1", until="epoch 1")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(workers[0], signal.SIGKILL)
+        shown, complaint = process.communicate(timeout=200)
+        assert process.returncode == 0, complaint
+        assert "its worker process ended by signal 9" in shown
+        study = only_study(tmp_path)
+        assert study.summary is not None
+        states = [trial.state for trial in study.summary.trials]
+        assert len(states) == 4
+        assert states.count("failed") == 1
+        assert not any(run.status == "RUNNING" for run in study.trials)
+
+    def test_a_half_written_journal_is_mended(self, tmp_path: Path) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY)
+        spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
+        search = Search(spec, "torch", open_storage(str(path)), "data")
+        number, _ = asked(search)
+        search.complete(number, 0.5)
+        with path.open("ab") as file:
+            file.write(b'{"op_code": 4, "worker')
+        again = Search(spec, "torch", open_storage(str(path)), "data")
+        again.complete(asked(again)[0], 0.7)
+        final = Search(spec, "torch", open_storage(str(path)), "data")
+        assert final.best() is not None
+        assert [trial.value for trial in final.trials()] == [0.5, 0.7]
+
+
+def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec = load_study(str(tmp_path / "quick.toml"), trials=4)
+    proposed = []
+    for _ in range(4):
+        search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
+        number, settings = asked(search)
+        search.complete(number, 0.5)
+        proposed.append(settings["training.lr"])
+    assert len(set(proposed)) == 4
+
+
+def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
+    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.search import Search;"
+            "from gru_bench.sweep.sharing.storage import open_storage;"
+            f"import os; Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
+    assert command("-c", code, cwd=tmp_path).returncode == 9
+    before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
+    assert [trial.state.name for trial in before] == ["RUNNING"]
+    search = Search(spec, "torch", open_storage(path), "data")
+    (orphan,) = search.orphans()
+    search.give_up(orphan, "its process ended without a word")
+    number, settings = asked(search)
+    assert settings == before[0].params
+    assert search.trials()[0].state == "failed"
+    assert search.trials()[0].reason == "its process ended without a word"
+    assert number == 1

@@ -1,0 +1,60 @@
+"""The wheel alone, in an environment where the checkout is not to be found, does a whole sweep and its write-up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder),
+                    str(ROOT)], check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Console scripts of an environment that has the wheel, and the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    # Paths added this way do not process the .pth files in them: an editable install stays out of sight.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q",
+                    "--no-deps", "--ignore-installed", str(wheel)], check=True)
+    return folder / "bin"
+
+
+def test_one_top_level_name(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"gru_bench"}
+    for folder, inside in (("templates", "_templates"), ("sweeps/studies", "_studies")):
+        for path in (ROOT / folder).rglob("*.*"):
+            assert f"gru_bench/{inside}/{path.relative_to(ROOT / folder)}" in names
+
+
+def test_a_sweep_and_its_write_up_anywhere(scripts: Path, tmp_path: Path) -> None:
+    where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
+                           capture_output=True, text=True, check=True).stdout
+    assert str(scripts.parent) in where
+    for command in ([scripts / "gru-bench-sweep", "--study", "smoke"], [scripts / "python", "-m", "gru_bench.report"]):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("reports/*/report.html"))) == len(list(tmp_path.glob("reports/*/report.tex"))) == 1
+    for name in ("gru-bench-train", "gru-bench-report"):
+        assert subprocess.run([scripts / name, "--help"], cwd=tmp_path, capture_output=True, check=True).stdout

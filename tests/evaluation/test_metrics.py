@@ -1,0 +1,123 @@
+"""Scores agree with scikit-learn, and with hand-made cases where it is silent."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn import metrics as peer
+
+from gru_bench.evaluation import metrics
+
+
+@st.composite
+def predictions(draw):
+    size = draw(st.integers(2, 60))
+    label_N = draw(hnp.arrays(np.int8, size, elements=st.integers(0, 1)))
+    # A coarse grid makes ties, among them the threshold itself.
+    grid_N = draw(hnp.arrays(np.int64, size, elements=st.integers(0, 16)))
+    return label_N, (grid_N / 16).astype(np.float32)
+
+
+@given(predictions())
+def test_scores_agree_with_scikit_learn(case):
+    label_N, probability_N = case
+    hit_N = probability_N >= 0.5
+    ours = metrics.scores(label_N, probability_N)
+    kwargs = {"zero_division": 0.0}
+    theirs = {
+        "accuracy": peer.accuracy_score(label_N, hit_N),
+        "precision": peer.precision_score(label_N, hit_N, **kwargs),
+        "recall": peer.recall_score(label_N, hit_N, **kwargs),
+        "f1": peer.f1_score(label_N, hit_N, **kwargs),
+        "macro_f1": peer.f1_score(label_N, hit_N, average="macro", labels=[0, 1], **kwargs),
+        "loss": peer.log_loss(
+            label_N, probability_N.astype(np.float64).clip(2**-23, 1 - 2**-23), labels=[0, 1]
+        ),
+    }
+    if label_N.any():
+        theirs["average_precision"] = peer.average_precision_score(label_N, probability_N)
+    if 0 < label_N.sum() < label_N.size:
+        theirs["roc_auc"] = peer.roc_auc_score(label_N, probability_N)
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, abs=1e-9), name
+    table = peer.confusion_matrix(label_N, hit_N, labels=[0, 1])
+    counts = metrics.confusion(label_N, probability_N)
+    assert [counts.true_negative, counts.false_positive, counts.false_negative, counts.true_positive] == list(
+        table.ravel()
+    )
+    assert counts.total == label_N.size
+
+
+def test_a_score_without_meaning_is_left_out():
+    ones = metrics.scores(np.ones(3, int), np.array([0.2, 0.6, 0.9]))
+    assert "roc_auc" not in ones
+    assert "average_precision" in ones
+    zeros = metrics.scores(np.zeros(3, int), np.array([0.2, 0.6, 0.9]))
+    assert "roc_auc" not in zeros
+    assert "average_precision" not in zeros
+    assert zeros["recall"] == 0.0
+
+
+def test_log_loss_of_a_confident_mistake_is_large_and_finite():
+    loss = metrics.log_loss(np.array([1, 0]), np.array([0.0, 0.0], np.float32))
+    assert loss == pytest.approx(-np.log(2.0**-23) / 2, rel=1e-6)
+
+
+def test_calibration_error_by_hand():
+    # Two confident rights and one confident wrong share a bin: |2/3 - 0.95| of 3 examples in 4.
+    label_N = np.array([1, 1, 0, 0])
+    probability_N = np.array([0.95, 0.95, 0.95, 0.3])
+    expected = 3 / 4 * abs(2 / 3 - 0.95) + 1 / 4 * abs(1 - 0.7)
+    assert metrics.expected_calibration_error(label_N, probability_N) == pytest.approx(expected, abs=1e-12)
+
+
+@given(predictions(), st.integers(1, 20))
+def test_calibration_error_is_a_share(case, bins):
+    assert 0 <= metrics.expected_calibration_error(*case, bins=bins) <= 1
+
+
+def test_accuracy_by_category_counts_each_example_once():
+    found = metrics.accuracy_by_category(
+        np.array([1, 0, 1, 1]), np.array([0.9, 0.9, 0.1, 0.8]), np.array(["b", "a", "b", "b"])
+    )
+    assert found == {"a": (0.0, 1), "b": (pytest.approx(2 / 3), 3)}
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "message"),
+    [
+        ([], [], "at least 1 example, but got 0"),
+        ([0, 1], [0.5], r"shape \(N,\), but have \(2,\) and \(1,\)"),
+        ([0, 2], [0.5, 0.5], "labels must be 0 or 1, but got"),
+        ([0, 1], [0.5, 1.5], "between 0 and 1, but got"),
+        ([0, 1], [0.5, float("nan")], "between 0 and 1, but got"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(label, probability, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=message):
+            metrics.scores(np.array(label, int), np.array(probability, float))
+
+
+def test_reliability_by_hand():
+    label_N = np.array([1, 0, 1, 1, 0])
+    probability_N = np.array([0.95, 0.9, 0.55, 0.3, 0.05])
+    low, high = metrics.reliability(label_N, probability_N, bins=2)
+    # Confidences 0.95, 0.9, 0.55, 0.7, 0.95; right: yes, no, yes, no, yes.
+    assert (low.low, low.high, low.examples) == (0.5, 0.75, 2)
+    assert (low.confidence, low.accuracy) == (pytest.approx(0.625), 0.5)
+    assert (high.low, high.high, high.examples) == (0.75, 1.0, 3)
+    assert (high.confidence, high.accuracy) == (pytest.approx(2.8 / 3), pytest.approx(2 / 3))
+    expected = (2 * 0.125 + 3 * abs(2.8 / 3 - 2 / 3)) / 5
+    assert metrics.expected_calibration_error(label_N, probability_N, bins=2) == pytest.approx(expected)
+
+
+def test_an_empty_bin_says_its_middle():
+    first, *_ = metrics.reliability(np.array([1]), np.array([1.0]), bins=5)
+    assert (first.examples, first.confidence, first.accuracy) == (0, pytest.approx(0.55), pytest.approx(0.55))

@@ -1,0 +1,402 @@
+"""In a browser the page stays inside its window, logs nothing, asks for nothing, and does what its script promises.
+
+In both colour schemes, on a phone's width and a desk's, on paper, and without its script.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+from gru_bench.report.build import build
+from gru_bench.report.render import html_latex as render
+from tests.support.chromium import PROGRAM, chromium
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+from tests.support.homework_study import homework
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed"),
+]
+AXE = "axe-core@4.14.1"
+"""The accessibility rules, from npm; used in tests alone, and no part of the package."""
+
+MEASURE = """(() => {
+  const root = document.documentElement, style = getComputedStyle(document.body);
+  for (const element of document.querySelectorAll("details")) element.open = true;
+  const escapes = [...document.body.querySelectorAll("*")].filter(element => {
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && box.right > root.clientWidth + 1 && !element.closest(".scroll, .skip");
+  }).map(element => `${element.tagName} ${element.className}`);
+  const small = [...document.querySelectorAll("nav a, button")]
+    .filter(a => a.getBoundingClientRect().height < 24).map(a => a.textContent);
+  return {overflow: root.scrollWidth - root.clientWidth, escapes, small, ink: style.color, paper: style.backgroundColor,
+          figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width)
+            .filter(width => width)};
+})()"""
+
+
+def seven_models():
+    store = FakeStore()
+    test_set = TestSet.draw(600, [f"category {i}" for i in range(9)])
+    for place in range(7):
+        add_study(store, f"study {place}", {"torch": 0.02 * place}, test_set=test_set, seeds=2, seed=place)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def two_test_sets():
+    store = FakeStore()
+    for place in range(2):
+        test_set = TestSet.draw(400, seed=place)
+        add_study(store, f"study {place}", {"torch": 0.0}, test_set=test_set, fingerprint=f"{place}")
+    return store, store.by_experiment["movie-reviews"]
+
+
+CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_models, "apart": two_test_sets,
+         "homework": homework}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    for name, make in CASES.items():
+        store, studies = make()
+        writeup = build(studies, store, experiment=HOSTILE_NAMES[0] if name == "hostile" else "movie-reviews")
+        (folder / f"{name}.html").write_text(render.html(writeup), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The script of axe-core."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm, which fetches axe-core, is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    packed = subprocess.run(
+        ["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=True, timeout=120
+    ).stdout.split()[-1]
+    with tarfile.open(folder / packed) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+def brightness(colour: str) -> float:
+    red, green, blue = (int(part) for part in re.findall(r"\d+", colour)[:3])
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 1280])
+@pytest.mark.parametrize("case", CASES)
+def test_it_keeps_inside_its_window_and_to_itself(case, width, scheme, script, browser, pages):
+    browser.look(width, scheme)
+    browser.open(pages / f"{case}.html", script=script)
+    found = browser.run(MEASURE)
+    assert found["overflow"] <= 0
+    assert found["escapes"] == []
+    assert found["small"] == []
+    assert min(found["figures"]) > 250
+    ink, paper = brightness(found["ink"]), brightness(found["paper"])
+    assert ink < 60 < 200 < paper if scheme == "light" else paper < 60 < 200 < ink
+    assert browser.said == []
+    assert [address for address in browser.asked if not address.startswith("data:,")] == [
+        (pages / f"{case}.html").as_uri()
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("case", CASES)
+def test_no_rule_of_accessibility_is_broken(case, width, scheme, browser, pages, axe):
+    browser.look(width, scheme)
+    browser.open(pages / f"{case}.html")
+    browser.run(f"{axe}\n;0")
+    broken = browser.run("""(async () => {
+      for (const element of document.querySelectorAll("details")) element.open = true;
+      const found = await axe.run(document, {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}});
+      return found.violations.map(v => [v.id, v.help, v.nodes.slice(0, 3).map(node => node.html.slice(0, 300))]);
+    })()""")
+    assert broken == []
+
+
+def place_of(browser, expression: str) -> tuple[float, float]:
+    """Scroll an element into view and return its middle, in the window."""
+    x, y = browser.run(f"""(() => {{
+      const element = {expression};
+      element.scrollIntoView({{block: "center", behavior: "instant"}});
+      const box = element.getBoundingClientRect();
+      return [box.x + box.width / 2, box.y + box.height / 2];
+    }})()""")
+    return x, y
+
+
+EVALUATION = 'document.querySelector("#evaluation ~ .scroll table, #evaluation ~ * table")'
+COLUMN = EVALUATION + ".tHead.rows[0].cells[2]"
+BASELINES = f"[...{EVALUATION}.tBodies[1].rows].map(row => row.textContent)"
+
+
+def accuracies(browser) -> list[float]:
+    return browser.run(f"[...{EVALUATION}.tBodies[0].rows].map(row => +row.cells[2].querySelector('data').value)")
+
+
+def test_the_head_of_a_column_sorts_by_pointer(browser, pages):
+    browser.look()
+    browser.open(pages / "seven.html")
+    before = accuracies(browser)
+    assert before not in (sorted(before), sorted(before, reverse=True))
+    baselines = browser.run(BASELINES)
+    for state, expected in (("ascending", sorted(before)), ("descending", sorted(before)[::-1]), (None, before)):
+        browser.click(*place_of(browser, f"{COLUMN}.firstElementChild"))
+        assert browser.run(f'{COLUMN}.getAttribute("aria-sort")') == state
+        assert accuracies(browser) == expected
+    assert browser.run(BASELINES) == baselines
+    assert browser.said == []
+
+
+def test_the_head_of_a_column_sorts_by_keyboard(browser, pages):
+    browser.look()
+    browser.open(pages / "seven.html")
+    browser.run(f"{COLUMN}.firstElementChild.focus()")
+    browser.press("Enter", 13, "\r")
+    assert accuracies(browser) == sorted(accuracies(browser))
+    browser.press(" ", 32, " ")
+    assert accuracies(browser) == sorted(accuracies(browser), reverse=True)
+    # Another column takes the mark over.
+    browser.press("Tab", 9)
+    browser.press("Enter", 13, "\r")
+    assert browser.run(f'{EVALUATION}.querySelectorAll("[aria-sort]").length') == 1
+
+
+def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pages):
+    page = (pages / "three.html").read_text(encoding="utf-8")
+    rows = "".join(f'<tr><th scope="row">{n}</th><td><data value="{v}">{v}</data></td></tr>'
+                   for n, v in (("run 10", "2.0"), ("run 9", ""), ("Run 1", "-10.0")))  # fmt: skip
+    table = f'<table id="mine"><thead><tr><th>Name</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
+    (tmp_path / "page.html").write_text(page.replace("</main>", f"{table}</main>"), encoding="utf-8")
+    browser.look()
+    browser.open(tmp_path / "page.html")
+
+    def names() -> list[str]:
+        return browser.run('[...document.querySelectorAll("#mine tbody th")].map(cell => cell.textContent)')
+
+    seen = []
+    for button in (0, 0, 1, 1):
+        browser.run(f'document.querySelectorAll("#mine button")[{button}].click()')
+        seen.append(names())
+    assert seen == [
+        ["Run 1", "run 9", "run 10"], ["run 10", "run 9", "Run 1"],
+        ["Run 1", "run 10", "run 9"], ["run 10", "Run 1", "run 9"],
+    ]  # fmt: skip
+
+
+CURVES = 'document.querySelector("svg [id^=curves-]").closest("figure")'
+
+
+def test_a_series_is_switched_off_and_on(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html")
+
+    def drawn() -> list[int]:
+        return browser.run(f"""[0, 1, 2].map(number => [
+            ...{CURVES}.querySelectorAll(`.wide [data-series="${{number}}"]`)]
+            .filter(mark => getComputedStyle(mark).display !== "none").length)""")
+
+    all_drawn = drawn()
+    assert min(all_drawn) == 6  # a line and a band in each of three panels
+    button = f'{CURVES}.querySelectorAll(".switches button")[1]'
+    browser.click(*place_of(browser, button))
+    assert drawn() == [all_drawn[0], 0, all_drawn[2]]
+    assert browser.run(f'{button}.getAttribute("aria-pressed")') == "false"
+    browser.run(f"{button}.focus()")
+    browser.press("Enter", 13, "\r")
+    assert drawn() == all_drawn
+    assert browser.said == []
+
+
+def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
+    store, studies = three_models()
+    writeup = build(studies, store)
+    browser.look()
+    browser.open(pages / "three.html")
+    read = f'{CURVES}.querySelector(".reading")'
+    place_of(browser, f"{CURVES}.querySelector('svg')")
+    # Where the second epoch of the validation loss is drawn.
+    x, y = browser.run(f"""(() => {{
+      const {{box, xlim}} = JSON.parse({CURVES}.dataset.live).panels[1], svg = {CURVES}.querySelector("svg");
+      const {{y: cut, width, height}} = svg.viewBox.baseVal, whole = height + cut;
+      const point = new DOMPoint(
+        width * (box[0] + (box[2] - box[0]) * (2.1 - xlim[0]) / (xlim[1] - xlim[0])), whole * (box[1] + box[3]) / 2);
+      const {{x, y}} = point.matrixTransform(svg.getScreenCTM());
+      return [x, y];
+    }})()""")
+    browser.move(x, y)
+    shown = browser.run(f"{read}.textContent")
+    assert shown.startswith("validation loss at epoch 2")
+    for curve in writeup.curves:
+        number = curve.epochs[1].validation_loss
+        assert f"{curve.label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
+    assert browser.run(f'{CURVES}.querySelectorAll(".wide .cursor circle").length') == 3
+    browser.run(f'{CURVES}.querySelectorAll(".switches button")[0].click()')
+    assert writeup.curves[0].label not in browser.run(f"{read}.textContent")
+    browser.run(f'{CURVES}.querySelector(".scroll").focus()')
+    browser.press("ArrowRight", 39)
+    assert browser.run(f"{read}.textContent").startswith("validation loss at epoch 3")
+    assert browser.said == []
+
+
+def test_values_are_downloaded_without_a_request(browser, pages, tmp_path):
+    browser.look()
+    browser.open(pages / "three.html")
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.click(*place_of(browser, f'{CURVES}.querySelector("a.values")'))
+    for _ in range(100):
+        if (tmp_path / "curves.csv").exists():
+            break
+        browser.run("new Promise(done => setTimeout(done, 50))")
+    header, *rows = (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "panel,series,epoch,mean,low,high"
+    assert any(row.startswith("validation loss,Torch GRU,2,0.") for row in rows)
+    assert [address for address in browser.asked if address.startswith("http")] == []
+
+
+def test_nothing_is_shown_that_takes_a_script_where_there_is_none(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html", script=False)
+    assert browser.run('document.querySelectorAll("button, output").length') == 0
+    assert browser.run('[...document.querySelectorAll(".live")].every(e => e.getBoundingClientRect().height === 0)')
+    assert browser.run(f'{CURVES}.querySelector("[data-names]").getBoundingClientRect().height') > 5
+
+
+def test_motion_is_left_out_where_it_is_not_wanted(browser, pages):
+    for motion, expected in (("no-preference", "smooth"), ("reduce", "auto")):
+        browser.look(motion=motion)
+        browser.open(pages / "three.html")
+        assert browser.run("getComputedStyle(document.documentElement).scrollBehavior") == expected
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+@pytest.mark.parametrize("case", CASES)
+def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
+    browser.look(media="print", scheme="dark")
+    browser.open(pages / f"{case}.html")
+    browser.call("Emulation.setDeviceMetricsOverride", width=672, height=900, deviceScaleFactor=1, mobile=False)
+    cut = browser.run("""[...document.querySelectorAll("table, figure")].filter(element =>
+        element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+        .map(element => element.textContent.slice(0, 80))""")
+    assert cut == []
+    (tmp_path / "page.pdf").write_bytes(browser.paper())
+    shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    assert "Point at a curve" not in shown
+    assert "CSV" not in shown
+    # What is folded on the screen is open on paper.
+    assert "Means over the seeds that reached the epoch" in " ".join(shown.split())
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
+    page = (pages / "three.html").read_text(encoding="utf-8")
+    rows = "".join(f'<tr><th scope="row">line {n}</th><td>{n}</td></tr>' for n in range(150))
+    table = f'<table><thead><tr><th>Headword</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
+    (tmp_path / "page.html").write_text(page.replace("</main>", f"{table}</main>"), encoding="utf-8")
+    browser.look(media="print")
+    browser.open(tmp_path / "page.html")
+    (tmp_path / "page.pdf").write_bytes(browser.paper())
+    shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    sheets = [sheet for sheet in shown.split("\f") if re.search(r"line \d+", sheet)]
+    assert len(sheets) > 2
+    assert all("Headword" in sheet for sheet in sheets)
+
+
+NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
+
+
+def test_a_number_leads_to_its_runs_and_tells_of_itself(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html")
+    place = browser.run(f"{NUMBER}.hash.slice(1)")
+    browser.click(*place_of(browser, NUMBER))
+    top = f'document.getElementById("{place}").getBoundingClientRect().top'
+    # Scrolling is smooth where that is wanted.
+    browser.run(f"""(async () => {{ for (let n = 0; n < 100 && ({top} < -5 || {top} > innerHeight); n++)
+        await new Promise(done => setTimeout(done, 30)); }})()""")
+    assert -5 <= browser.run(top) <= 900
+    told = browser.run('document.querySelector(".asked").textContent')
+    assert told == browser.run(f"""`${{{NUMBER}.textContent}}: ${{{NUMBER}.firstChild.title}} (back to it)`""")
+    assert browser.run('document.querySelector(".asked").getBoundingClientRect().height') > 10
+    browser.run('document.querySelector(".asked a").focus()')
+    browser.press("Enter", 13, "\r")
+    assert browser.run(f"document.activeElement === {NUMBER}")
+    assert browser.said == []
+
+
+def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html")
+    stops = browser.run("[...document.querySelectorAll('table')].map(table => "
+                        "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")  # fmt: skip
+    assert set(stops) == {0, 1}
+
+    def here():
+        return browser.run("""(() => { const cell = document.activeElement.closest("td, th");
+          return [cell.parentElement.rowIndex, cell.cellIndex]; })()""")
+
+    browser.run(f"{NUMBER}.focus()")
+    row, column = here()
+    seen = []
+    for key, code in (("ArrowRight", 39), ("ArrowDown", 40), ("ArrowLeft", 37), ("ArrowUp", 38)):
+        browser.press(key, code)
+        seen.append(here())
+    # The first number of the table is a setting of the first model, and others follow it in the same cell.
+    assert seen[0] == [row, column]
+    assert seen[1] == [row + 1, column]
+    assert seen[3][0] == row
+    browser.press("Enter", 13, "\r")
+    assert browser.run("location.hash").startswith("#runs-of-")
+    assert browser.said == []
+
+
+def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
+    browser.look()
+    browser.open(pages / "three.html", script=False)
+    assert browser.run('[...document.querySelectorAll("a.n")].every(a => document.getElementById(a.hash.slice(1)))')
+    assert browser.run('document.querySelectorAll("a.n").length') > 100
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_figures_fit_a_phone(case, browser, pages):
+    browser.look(320)
+    browser.open(pages / f"{case}.html")
+    seen = browser.run("""[...document.querySelectorAll("figure")].map(figure => {
+      const box = figure.querySelector(".scroll");
+      const drawn = [...figure.querySelectorAll("svg")].filter(svg => svg.clientWidth);
+      return [figure.dataset.name, box.scrollWidth - box.clientWidth, drawn.length,
+              figure.matches(".diagram") || drawn[0]?.classList.contains("narrow")];
+    })""")
+    assert [name for name, over, drawn, narrow in seen if over > 0 or drawn != 1 or not narrow] == []
+
+
+@pytest.mark.parametrize("width", [1024, 1200, 1280])
+@pytest.mark.parametrize("case", ["three", "hostile", "homework"])
+def test_no_table_scrolls_on_a_desk(case, width, browser, pages):
+    browser.look(width)
+    browser.open(pages / f"{case}.html")
+    scrolling = browser.run("""(() => {
+      for (const element of document.querySelectorAll("details")) element.open = true;
+      return [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth + 1)
+        .map(box => `${box.getAttribute("aria-label")}: ${box.scrollWidth} in ${box.clientWidth}`);
+    })()""")
+    assert scrolling == []

@@ -1,0 +1,124 @@
+"""The document compiles: no error, no undefined reference, no box too full, whatever the names."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gru_bench.errors import RunError
+from gru_bench.report.build import build
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render import pdf as typeset
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+from tests.support.homework_study import homework
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed"),
+]
+
+
+def compiled(folder: Path, name: str = "report") -> str:
+    """Compile three times, so that references settle, and return the last log without its line breaks."""
+    for _ in range(3):
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"],
+            cwd=folder, capture_output=True, check=False, timeout=120,
+        )  # fmt: skip
+        log = (folder / f"{name}.log").read_text(encoding="latin1")
+        assert done.returncode == 0, re.findall(r"^!.*\n.*\n.*", log, re.MULTILINE)
+    return log
+
+
+def many_models():
+    store = FakeStore()
+    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
+    for place in range(14):
+        add_study(store, f"study {place}", {"torch": 0.02 * place}, test_set=test_set, seed=place)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def one_small_model():
+    store = FakeStore()
+    study = add_study(store, "plain", {"scratch": 0.0}, seeds=1, test_set=TestSet.draw(300, [""]), search=False)
+    return store, [study]
+
+
+def all_right():
+    """Three digits before each point: the widest numbers of accuracy that a table can hold."""
+    store = FakeStore()
+    models = dict.fromkeys(("scratch", "torch", "bidirectional"), 20.0)
+    study = add_study(store, "all right", models, seeds=10, test_set=TestSet.draw(30))
+    return store, [study]
+
+
+@pytest.mark.parametrize(
+    "studies", [three_models, hostile_studies, many_models, one_small_model, all_right, homework]
+)
+def test_it_compiles_cleanly(studies, tmp_path):
+    store, logged = studies()
+    writeup = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
+    render.write(writeup, tmp_path)
+    log = compiled(tmp_path)
+    assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
+    shown = subprocess.run(
+        ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.replace("\u2212", "-")
+    for row in writeup.rows:
+        assert row.accuracy.text in shown
+    if studies is hostile_studies:
+        assert "<script>alert(1)</script>" in re.sub(r"\s", "", shown)
+        assert "root:" not in shown
+
+
+def test_tables_can_be_included_elsewhere(tmp_path):
+    store, logged = three_models()
+    writeup = build(logged, store)
+    render.write(writeup, tmp_path)
+    inputs = "\n".join(rf"\input{{tables/{name}}}" for section in writeup.sections for name in section.tables)
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
+        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"
+        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    )
+    compiled(tmp_path, "paper")
+
+
+@pytest.fixture(params=["latexmk", "pdflatex"])
+def program(request, monkeypatch):
+    """One that compiles, and no other."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    found = {name: shutil.which(name) for name in ("pdflatex", request.param)}
+    monkeypatch.setattr(typeset.shutil, "which", found.get)
+    return request.param
+
+
+def test_the_command_compiles_and_tidies_up(program, tmp_path):
+    store, logged = three_models()
+    written = {path.name for path in render.write(build(logged, store), tmp_path) if path.parent == tmp_path}
+    assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == written | {"report.pdf"}
+    text = subprocess.run(["pdftotext", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "??" not in text.stdout
+
+
+def test_the_command_shows_where_tex_stopped(program, tmp_path):
+    (tmp_path / "report.tex").write_text("\\documentclass{article}\n\\begin{document}\n\\oops\n\\end{document}\n")
+    with pytest.raises(RunError, match=r"report\.tex:3: Undefined control sequence"):
+        typeset.pdf(tmp_path)
+    assert (tmp_path / "report.log").is_file()
+
+
+def test_the_command_runs_no_other_program(program, tmp_path):
+    (tmp_path / ".latexmkrc").write_text("system('touch configured');\n")
+    (tmp_path / "report.tex").write_text(
+        "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"
+    )
+    typeset.pdf(tmp_path)
+    assert not (tmp_path / "configured").exists()
+    assert not (tmp_path / "escaped").exists()

@@ -1,0 +1,306 @@
+"""The commands that a write-up names do what it says they do: new confirm sets, fresh, with the settings kept."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+from bs4 import BeautifulSoup
+
+import gru_bench.report.__main__ as report_command
+import gru_bench.sweep.__main__ as sweep_command
+from gru_bench.cli import ended
+from gru_bench.report import verify
+from gru_bench.report.build import build
+from gru_bench.report.figures.figure import Picture
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render import record
+from gru_bench.report.render.markdown import markdown
+from gru_bench.sweep.spec import load_study
+from tests.report.render.test_renderings import html_numbers, tex_numbers
+from tests.report.test_build import said
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, three_models
+
+
+@pytest.fixture
+def inconclusive():
+    """Two studies close to one another, that more seeds would tell apart by the margin of 1.5 points."""
+    store = FakeStore()
+    test_set = TestSet.draw(2000)
+    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
+        add_study(store, name, {name: skill}, test_set=test_set)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def spec_of(command: str, monkeypatch):
+    """Type a command and return the study that it would run."""
+    program, *words = shlex.split(command.removeprefix("python "))
+    assert program == "sweeps/run.py"
+    seen = []
+
+    def prepared(spec, *_):
+        seen.append(spec)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_command, "_workers", lambda *_, **__: (1, 1, nullcontext))
+    monkeypatch.setattr(sweep_command, "_prepare", prepared)
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    ended(sweep_command.app)
+    (spec,) = seen
+    return spec
+
+
+def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive, monkeypatch):
+    store, studies = inconclusive
+    writeup = build(studies, store, margin=0.015)
+    (pair,) = writeup.comparisons
+    assert pair.finding == "inconclusive"
+    fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
+    *sweeps, report = writeup.settling
+    assert report == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
+    for command, study in zip(sweeps, studies[::-1], strict=True):
+        spec = spec_of(command, monkeypatch)
+        assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
+        assert not set(spec.confirm_seeds) & set(study.summary.confirm_seeds)
+        original = load_study(study.run.name)
+        assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
+        config = spec.config(spec.models[0], {}, 0)
+        assert (config.training.lr, config.model.hidden_size, config.model.readout, config.model.dropout) == (
+            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.readout"], BEST["model.dropout"])  # fmt: skip
+    page, files = render.html(writeup), render.tex(writeup)
+    commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
+    assert commands == list(writeup.settling)
+    assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
+
+
+def typed(study, command):
+    return replace(study, run=replace(study.run, tags={**study.run.tags, "mlflow.source.name": command}))
+
+
+def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, monkeypatch):
+    store, (one, two) = inconclusive
+    one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
+                     "--set model.layers=2 --tracking-uri http://me:secret@host:5000")  # fmt: skip
+    commands = build([one, two], store, margin=0.015).settling
+    command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
+    assert "secret" not in command
+    assert "--timeout" not in command
+    spec = spec_of(command, monkeypatch)
+    assert (spec.base.data.name, spec.base.model.layers, spec.seed) == ("my reviews.csv", 2, 1)
+
+
+@pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
+def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
+    store, (one, two) = inconclusive
+    writeup = build([typed(one, command), two], store, margin=0.015)
+    assert writeup.settling == ()
+    assert "A new confirm set of" in said(writeup.comparisons[0].sentence)
+
+
+def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
+    store, (one, two) = inconclusive
+    again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
+                    summary=replace(two.summary, name="torch-confirm-2", search_seed=1))  # fmt: skip
+    commands = build([one, again], store, margin=0.015).settling
+    assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
+    # Neither is one that another study has, although it is not written up here.
+    commands = build([one, two], store, margin=0.015, taken=["torch-confirm-2"]).settling
+    assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
+
+
+def test_more_examples_are_named_where_no_number_of_seeds_would_do():
+    store, studies = three_models(test_set=TestSet.draw(500))
+    writeup = build(studies, store)
+    pair = next(pair for pair in writeup.comparisons if pair.finding == "inconclusive")
+    assert "takes more test examples" in said(pair.sentence)
+    numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if not isinstance(n, str)}
+    assert numbers["needed-examples"] > 500
+    assert numbers["needed-examples"] % 100 == 0
+    assert writeup.settling == ()
+
+
+def one_study(bests, **options):
+    """A study of three models, tuned one by one."""
+    store = FakeStore()
+    skills = dict(zip(("scratch", "torch", "bidirectional"), (0.0, 0.0, 0.4), strict=True))
+    study = add_study(store, "all", skills, test_set=TestSet.draw(2000), **options)
+    best = {model: BEST | changes for model, changes in zip(skills, bests, strict=True)}
+    run = replace(study.run, tags={**study.run.tags, "mlflow.source.name": "run.py --study all.toml"})
+    return store, [replace(study, run=run, summary=replace(study.summary, best=best))]
+
+
+@pytest.fixture
+def study_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.toml").write_text('models = ["scratch", "torch", "bidirectional"]\n')
+
+
+def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_file, monkeypatch):
+    store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
+    writeup = build(studies, store, margin=0.015)
+    assert [pair.finding for pair in writeup.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
+        "inconclusive"]  # fmt: skip
+    *commands, report = writeup.settling
+    assert report == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
+    seen = {}
+    for command in commands:
+        spec = spec_of(command, monkeypatch)
+        (model,) = spec.models
+        seen[model] = spec.config(model, {}, 0)
+        assert (spec.name, spec.trials) == (f"all-{model}-confirm-2", 0)
+        assert not set(spec.confirm_seeds) & set(studies[0].summary.confirm_seeds)
+    assert {model: (config.training.lr, config.model.layers) for model, config in seen.items()} == {
+        "scratch": (0.001, 1), "torch": (0.002, 2)}  # fmt: skip
+
+
+def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, monkeypatch):
+    store, studies = one_study([{}, {}, {}])
+    command, report = build(studies, store, margin=0.015).settling
+    spec = spec_of(command, monkeypatch)
+    assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
+    assert report == "python -m gru_bench.report --study all-scratch-torch-confirm-2"
+
+
+def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
+    store, studies = one_study([{}, {}, {}], seeds=2)
+    writeup = build(studies, store)
+    command, _ = writeup.settling
+    spec = spec_of(command, monkeypatch)
+    assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
+    assert said(writeup.summary[-1]) == (
+        "Where seeds are too few for a verdict, train each model again, on 10 fresh seeds; the old runs are not to be "
+        "counted with them."
+    )
+
+
+def test_one_size_serves_all_that_is_open():
+    store = FakeStore()
+    test_set = TestSet.draw(2000)
+    for name, skill in (("scratch", 0.0), ("torch", 0.05), ("bidirectional", 0.0)):
+        add_study(store, name, {name: skill}, test_set=test_set)
+    writeup = build(store.by_experiment["movie-reviews"], store, margin=0.015)
+    sizes = [n.value for pair in writeup.comparisons for n in pair.sentence
+             if not isinstance(n, str) and n.key.endswith("fresh-seeds")]  # fmt: skip
+    assert len(sizes) == 2
+    assert len(set(sizes)) == 1
+    assert len(writeup.settling) == 4
+    assert all(f"--confirm {sizes[0]:g} " in command for command in writeup.settling[:-1])
+
+
+def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive):
+    store, studies = inconclusive
+    for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
+        told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
+        assert build(told, store, margin=0.015).settling[-1].endswith(where)
+
+
+def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
+    store, studies = inconclusive
+    program, *words = shlex.split(build(studies, store, margin=0.015).settling[-1].removeprefix("python -m "))
+    assert program == "gru_bench.report"
+    seen = []
+
+    def chosen(_, experiment, names):
+        seen.append((experiment, list(names)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_command, "choose", chosen)
+    monkeypatch.setattr("gru_bench.tracking.Store", lambda uri=None, create=True: store)
+    monkeypatch.setattr(sys, "argv", ["report", *words])
+    ended(report_command.app)
+    assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
+
+
+def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclusive, tmp_path, monkeypatch):
+    monkeypatch.setattr(Picture, "pdf", lambda picture: b"%PDF")  # drawing takes long, and is not the question
+    monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
+    store, studies = inconclusive
+    writeup = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
+                    taken=[study.run.name for study in studies])  # fmt: skip
+    render.write(writeup, tmp_path)
+    record.write(writeup, tmp_path)
+    add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
+    assert verify.differences(tmp_path, record.read(tmp_path), store) == []
+
+
+def limited(study, limit=100, available=None, command=None):
+    """The same study, begun with data.limit, and the reviews that its data is known to hold."""
+    runs = tuple(replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)
+    data = replace(study.summary.data, train=limit * 8 // 10, validation=limit // 10, test=limit // 10,
+                   available=available)  # fmt: skip
+    study = replace(study, confirms=runs, summary=replace(study.summary, data=data))
+    return study if command is None else typed(study, command)
+
+
+@pytest.fixture
+def short_of_reviews():
+    """Two studies that no number of seeds would tell apart on their 500 test reviews."""
+    store = FakeStore()
+    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
+        add_study(store, name, {name: skill}, test_set=TestSet.draw(500), purpose=name)
+    return store, store.by_experiment["movie-reviews"]
+
+
+@pytest.mark.parametrize(("available", "words", "gathers"), [
+    (None, "data.limit let in 5,000 reviews of the data: lift it first, by --set data.limit=none under another "
+           "--study-name. Only where that is not enough, gather more labelled reviews", True),
+    (10_000, "data.limit let in 5,000 of the 10,000 reviews of the data: lift it first, by --set data.limit=none "
+             "under another --study-name. About 1,000 are then for the test, which is not enough: gather", True),
+    (900_000, "About 90,000 are then for the test, which is enough.", False),
+])  # fmt: skip
+def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
+    store, studies = short_of_reviews
+    writeup = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
+    text = said(writeup.comparisons[0].sentence)
+    assert words in text
+    assert ("gather" in text) == gathers
+    held = {name: value.value for name, value in writeup.data[0].facts if name == "reviews held back by data.limit"}
+    assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
+    page, paper = render.html(writeup), render.tex(writeup)
+    for shown in (page, paper["report.tex"], markdown(writeup)):
+        assert "begin the studies anew with the reviews that data.limit held back" in shown
+    shown = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
+    assert shown == list(writeup.lifting)
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
+
+
+@pytest.mark.parametrize(("limit", "taken", "available"), [(None, 5000, None), (9000, 5000, None), (5000, 5000, 5000)])
+def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken, available):
+    store, studies = short_of_reviews
+    studies = [limited(study, taken, available) for study in studies]
+    studies = [replace(study, confirms=tuple(
+        replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
+    writeup = build(studies, store, margin=0.012)
+    assert "data.limit" not in said(writeup.comparisons[0].sentence)
+    assert ". To get them, gather more labelled reviews" in said(writeup.comparisons[0].sentence)
+    assert writeup.lifting == ()
+
+
+def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, monkeypatch, tmp_path):
+    (tmp_path / "my study.toml").write_text('models = ["scratch"]\ntrials = 0\n[data]\nlimit = 5000\n')
+    monkeypatch.chdir(tmp_path)
+    store, (one, two) = short_of_reviews
+    one = limited(one, 5000, command="run.py --study 'my study.toml' --study-name scratch --epochs 2 "
+                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+    two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
+                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+    writeup = build([one, two], store, margin=0.012, taken=["torch-whole"])
+    *sweeps, report = writeup.lifting
+    assert report == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
+                      "--tracking-uri sqlite:///x.db")  # fmt: skip
+    torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
+    assert "--limit" not in sweeps[0]
+    assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
+    assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
+    seeds = {n.value for n in writeup.comparisons[0].sentence if getattr(n, "key", "").endswith("needed-seeds")}
+    assert {torch.confirm, scratch.confirm} == seeds
+
+
+def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews):
+    store, (one, two) = short_of_reviews
+    writeup = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
+    assert "lift it first, by --set data.limit=none" in said(writeup.comparisons[0].sentence)
+    assert writeup.lifting == ()

@@ -1,0 +1,191 @@
+"""What a search promised, and what its budget was worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from gru_bench.evaluation import statistics
+from gru_bench.report.build import build
+from gru_bench.report.figures.results import pictures
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render.markdown import markdown
+from gru_bench.report.sections.search import HOMEWORK
+from gru_bench.results.runs import TrialSummary
+from tests.report.render.test_renderings import html_numbers, tex_numbers
+from tests.report.test_build import all_said, said
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
+
+
+def with_trials(study, values, sampler="random", states=None):
+    states = states or ["complete"] * len(values)
+    trials = tuple(TrialSummary(n, "torch", state, value, 3, BEST)
+                   for n, (value, state) in enumerate(zip(values, states, strict=True)))  # fmt: skip
+    return replace(study, summary=replace(study.summary, trials=trials, sampler=sampler))
+
+
+@pytest.fixture
+def torch():
+    store = FakeStore()
+    return store, add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(300))
+
+
+def test_the_expected_best_of_random_trials(torch):
+    store, study = torch
+    values = list(np.random.default_rng(0).uniform(0.8, 0.9, 20))
+    writeup = build([with_trials(study, values)], store)
+    (best,) = writeup.expected_best
+    assert writeup.no_expected_best == ()
+    expected = {found.trials: found for found in statistics.expected_best(values)}
+    assert [point.trials.value for point in best.points] == [1, 2, 3, 5, 8, 12, 16, 20]
+    for point in best.points:
+        found = expected[point.trials.value]
+        assert (point.best.value, point.best.low, point.best.high) == (found.mean, found.low, found.high)
+    page, files = render.html(writeup), render.tex(writeup)
+    picture = next(picture for picture in pictures(writeup) if picture.name == "expected-best")
+    (line,) = picture.panels[0].lines
+    assert line.x == (1, 2, 3, 5, 8, 12, 16, 20)
+    assert line.mean == tuple(100 * point.best.value for point in best.points)
+    assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
+    assert [row[2:] for row in picture.table[1:]] == [
+        (point.best.value, point.best.low, point.best.high) for point in best.points]  # fmt: skip
+    assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
+    assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
+    assert "\\drawn{expected-best}" in files["report.tex"]
+    for text in (picture.caption, page, markdown(writeup), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
+        assert "fresh random trials" in text
+        assert "80 % interval of that expectation" in text
+    last = best.points[-1]
+    ends = ", ".join(end.text for end in last.best.ends)
+    assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(writeup)
+    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
+
+
+@pytest.mark.parametrize(("sampler", "states", "reason"), [
+    ("tpe", ["complete"] * 3, "but TPE chose each trial by those before it"),
+    ("random", ["complete", "pruned", "complete"], "but some trials were pruned"),
+    ("random", ["complete", "failed", "complete"], "but some trials failed"),
+])  # fmt: skip
+def test_no_expected_best_where_trials_were_not_independent(torch, sampler, states, reason):
+    store, study = torch
+    writeup = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
+    assert writeup.expected_best == ()
+    assert "expected-best" not in {picture.name for picture in pictures(writeup)}
+    assert reason in all_said(writeup.no_expected_best)
+    assert reason in markdown(writeup)
+    assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(writeup.no_expected_best)
+
+
+def test_settings_beside_the_homeworks(torch):
+    store, study = torch
+    alone = build([study], store)
+    assert alone.beside_homework is None
+    assert "the homework" not in render.html(alone)
+    own = add_study(store, "homework", {"scratch": 0.0}, search=False, test_set=TestSet.draw(300))
+    own = replace(own, summary=replace(own.summary, protocol="homework"))
+    table = build([study, own], store).beside_homework
+    assert table.labels == ("Torch GRU",)
+    assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
+        "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
+        "epochs": (4, 5)}  # fmt: skip
+    assert len(table.settings) == len(HOMEWORK)
+
+
+def test_a_confirm_set_that_has_grown_is_disclosed(torch):
+    store, study = torch
+    assert "extended" not in all_said(build([study], store).missing)
+    grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
+    text = all_said(build([grown], store).missing)
+    assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
+
+
+def importance_of(study, method):
+    """The same search, with the shares of importance that a method gives, or none."""
+    shares = {"torch": {"training.lr": 0.7, "model.hidden_size": 0.3}} if method else {}
+    return replace(study, summary=replace(study.summary, importance=shares, importance_method=method))
+
+
+@pytest.mark.parametrize(("methods", "named"), [
+    (("", "PED-ANOVA"), "(PED-ANOVA)"),
+    (("PED-ANOVA", ""), "(PED-ANOVA)"),
+    (("PED-ANOVA", "PED-ANOVA"), "(PED-ANOVA)"),
+    (("PED-ANOVA", "fANOVA"), "(PED-ANOVA, fANOVA)"),
+    (("", ""), ""),
+])
+def test_the_method_of_importance_is_named_wherever_there_is_one(torch, methods, named):
+    store, study = torch
+    other = add_study(store, "other", {"torch": 0.0}, test_set=TestSet.draw(300))
+    writeup = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
+    for text in (render.html(writeup), render.tex(writeup)["tables/search.tex"].replace(r"\allowbreak{}", "")):
+        text = text.replace("{-}", "-").replace("{,}", ",")
+        assert ("Importance is how far" in text) == bool(named)
+        assert f"over all settings {named}." in text or not named
+
+
+@pytest.mark.parametrize(("pruner", "words"), [
+    ("median", "median pruner"), ("wilcoxon", "Wilcoxon pruner"), ("none", "none pruned")])
+def test_every_pruner_has_its_words(torch, pruner, words):
+    store, study = torch
+    (search,) = build([replace(study, summary=replace(study.summary, pruner=pruner))], store).searches
+    assert search.pruner == words
+
+
+def space_of(study, name, range_, value):
+    best = {"training.lr": 0.002, name: value}
+    space = {"training.lr": {"low": 1e-3, "high": 1e-2, "log": True}, name: range_}
+    return replace(study, summary=replace(study.summary, space=space, best={"torch": best}))
+
+
+@pytest.mark.parametrize(("name", "range_", "value", "edge"), [
+    ("model.layers", {"low": 1, "high": 3}, 1, ""),
+    ("model.layers", {"low": 1, "high": 3}, 3, "high"),
+    ("model.layers", {"low": 2, "high": 3}, 2, "low"),
+    ("model.hidden_size", {"low": 1, "high": 90}, 2, ""),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 8, "low"),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 16, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.01, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.5, "high"),
+    ("model.dropout", {"low": 0.5, "high": np.nextafter(1.0, 0.0)}, 0.99, ""),
+    ("training.clip_norm", {"low": 1e-6, "high": 1.0, "log": True}, 1e-6, "low"),
+    ("training.patience", {"low": 1, "high": 3}, 1, ""),
+    ("training.epochs", {"low": 1, "high": 3}, 1, ""),
+    ("model.readout", {"choices": ["mean", "max"]}, "mean", ""),
+    ("model.layers", {"choices": [1, 2, 3]}, 3, ""),
+    ("embedding.trainable", {"choices": [False, True]}, True, ""),
+    ("model.gone", {"low": 1, "high": 3}, 3, ""),
+])  # fmt: skip
+def test_an_end_that_the_setting_cannot_pass_is_no_edge(torch, name, range_, value, edge):
+    store, study = torch
+    (search,) = build([space_of(study, name, range_, value)], store).searches
+    assert search.space[1].edge == edge
+    assert bool(search.edges) == bool(edge)
+
+
+def test_several_ends_are_listed(torch):
+    store, study = torch
+    ranges = {"model.layers": {"low": 1, "high": 3}, "model.hidden_size": {"low": 8, "high": 16},
+              "training.batch_size": {"low": 16, "high": 64}}  # fmt: skip
+    best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
+    wide = replace(study, summary=replace(study.summary, space=ranges, best={"torch": best}))
+    assert said(build([wide], store).searches[0].edges) == (
+        "The best values of layers, hidden size and batch size lie at an end of the ranges searched; a wider range "
+        "may hold a better one.")  # fmt: skip
+
+
+@pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
+def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials, unstable):
+    store, study = torch
+    values = list(np.random.default_rng(0).uniform(0.8, 0.9, trials))
+    writeup = build([with_trials(study, values)], store)
+    page, paper = render.html(writeup), render.tex(writeup)
+    said_so = " ".join(said(search.importance_caution) for search in writeup.searches)
+    assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
+            ) == unstable  # fmt: skip
+    for text in (page, paper["report.tex"]):
+        assert ("such shares are unstable" in text) == unstable
+    for text in (page, paper["tables/search.tex"]):
+        assert "how far the best tenth of the completed trials differ in a setting from all" in text
+        assert "a setting explains" not in text

@@ -1,0 +1,275 @@
+"""Studies as a tracking store would give them, with predictions drawn from a probit model."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from gru_bench.config import RunConfig, flat, with_settings
+from gru_bench.errors import RunError, unknown
+from gru_bench.evaluation.metrics import scores
+from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TrialSummary
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+SPACE: dict[str, dict[str, Any]] = {
+    "training.lr": {"low": 1e-4, "high": 1e-2, "log": True},
+    "model.hidden_size": {"low": 32, "high": 256},
+    "model.readout": {"choices": ["final", "mean", "meanmax"]},
+    "model.dropout": {"low": 0.0, "high": 0.5},
+}
+BEST = {"training.lr": 0.00137, "model.hidden_size": 250, "model.readout": "meanmax", "model.dropout": 0.31}
+START = 1_763_942_400.0
+
+
+@dataclass
+class FakeStore:
+    """Holds histories and predictions in memory, and counts what is asked of it."""
+
+    by_experiment: dict[str, list[LoggedStudy]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
+    kept: dict[tuple[str, str], Predictions] = field(default_factory=dict)
+    url: str | None = None
+    reviews: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Study run -> example id -> text of a test review."""
+    artifacts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Run and path -> a text."""
+    reads: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
+    uri: str = "sqlite:///mlflow.db"
+    home: Path = Path()
+
+    def experiments(self) -> list[str]:
+        return list(self.by_experiment)
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        if experiment not in self.by_experiment:
+            raise unknown("experiment", experiment, self.by_experiment)
+        return self.by_experiment[experiment]
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        return [run for study in self.studies(experiment)
+                for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]  # fmt: skip
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        self.reads.append("histories")
+        return {
+            run_id: {m: self.metrics[run_id][m] for m in metrics if m in self.metrics.get(run_id, {})}
+            for run_id in run_ids
+        }
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        self.reads.append(run_id)
+        if (run_id, split) not in self.kept:
+            raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but has none")
+        return self.kept[run_id, split]
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        return self.reviews.get(run_id) if split == "test" else None
+
+    def text(self, run_id: str, path: str) -> str | None:
+        return self.artifacts.get((run_id, path))
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Examples with a latent ease, so that models err on the same ones more often than by chance."""
+
+    __test__ = False
+    id_N: np.ndarray
+    label_N: np.ndarray
+    category_N: np.ndarray
+    ease_N: np.ndarray
+
+    @classmethod
+    def draw(cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0):
+        rng = np.random.default_rng(seed)
+        names = np.array(list(categories) or [""])
+        place_N = rng.choice(len(names), size, p=_shares(len(names)))
+        return cls(
+            np.array([f"{seed}-{i:06d}" for i in range(size)]),
+            rng.integers(0, 2, size).astype(np.int8),
+            names[place_N],
+            rng.normal(1.35, 1.0, size) - 0.45 * (place_N % 3),
+        )
+
+    def predictions(self, rng: np.random.Generator, lean_N: np.ndarray, skill: float) -> Predictions:
+        latent_N = self.ease_N + lean_N + skill + 0.25 * rng.normal(size=self.id_N.size)
+        right_N = ndtr(1.2 * latent_N)
+        probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
+        zeros_N = np.zeros(self.id_N.size, np.int32)
+        tokens_N = (5 + 37 * np.arange(self.id_N.size) % 396).astype(np.int32)
+        return Predictions(
+            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, tokens_N, zeros_N + 3
+        )
+
+
+def run_hash(*parts: object) -> str:
+    """Return an id of the form that MLflow gives."""
+    return md5(repr(parts).encode(), usedforsecurity=False).hexdigest()
+
+
+def logged(run_id: str, **values: Any) -> LoggedRun:
+    """Return a run with sensible fields but for the given ones."""
+    plain = LoggedRun(
+        run_id=run_id, experiment_id="1", name=run_id, role="confirm", study="", model="", engine="fused",
+        seed=None, status="FINISHED", complete=True, reason="", params={}, metrics={}, tags={}, started=START,
+    )  # fmt: skip
+    return replace(plain, **values)
+
+
+def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSummary:
+    names, counts = np.unique(test_set.category_N, return_counts=True)
+    categories = {str(n): 10 * int(c) for n, c in zip(names, counts, strict=True)} if len(names) > 1 else {}
+    return DataSummary(
+        name="movie-reviews", fingerprint=fingerprint, train=16_384, validation=2048, test=test_set.id_N.size,
+        positive_share=0.503, categories=categories, repeats_removed=96, test_repeats_removed=0,
+        vocabulary=104_231, embedding="corpus", embedding_dimension=300, covered_words=48_903,
+        dropped_share=0.0213, max_length=400, cut_share=0.1187,
+    )  # fmt: skip
+
+
+def baselines(test: int) -> tuple[Baseline, ...]:
+    return (
+        Baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
+        Baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
+    )
+
+
+def add_study(
+    store: FakeStore, name: str, models: dict[str, float], *, seeds: int = 5, failed: int = 0, epochs: int = 4,
+    test_set: TestSet | None = None, search: bool = True, purpose: str = "Which readout and size suit the GRU best?",
+    experiment: str = "movie-reviews", fingerprint: str = "3f6c90d2a41b", seed: int = 0, finished: bool = True,
+    best: dict[str, Any] | None = None, trials: int = 16,
+) -> LoggedStudy:  # fmt: skip
+    """Add a study to the store: model -> skill (about 0.1 is two points of accuracy)."""
+    test_set = test_set or TestSet.draw()
+    rng = np.random.default_rng([seed, *name.encode()])
+    space = SPACE if search else {}
+    chosen = (best or BEST) if search else {}
+    config = with_settings(RunConfig(), {**chosen, "training.epochs": epochs})
+    tags = {"gru_bench.data_fingerprint": fingerprint, "gru_bench.state": "complete"}
+    confirms, trial_runs, trial_summaries = [], [], []
+    for model, skill in models.items():
+        params = {key: str(value) for key, value in flat(config).items()} | {"model.name": model}
+        lean_N = 0.35 * np.random.default_rng([7, *model.encode()]).normal(size=test_set.id_N.size)
+        for place in range(seeds + failed):
+            run_id = run_hash(name, model, place)
+            run = logged(
+                run_id, engine="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}",
+                study=name, model=model, seed=1000 + place, tags=tags,
+                params=params | {"seed": str(1000 + place)}, started=START + 3600 * place,
+            )  # fmt: skip
+            if place >= seeds:
+                run = replace(
+                    run, complete=False, status="FAILED", reason="the loss is not finite in epoch 2",
+                    tags=tags | {"gru_bench.state": "failed"},
+                )  # fmt: skip
+                confirms.append(run)
+                continue
+            predictions = test_set.predictions(rng, lean_N, skill + 0.03 * rng.normal())
+            found = scores(predictions.label_N, predictions.probability_N)
+            store.kept[run_id, "test"] = predictions
+            store.metrics[run_id] = histories(rng, skill, epochs)
+            metrics = {f"test/{key}": value for key, value in found.items()} | {
+                "time/train_seconds": {"scratch": 61.0, "torch": 204.0}.get(model, 117.0) + rng.normal(),
+                "time/tokens_per_second": {"scratch": 61234.0, "torch": 18020.0}.get(model, 33789.0) + rng.normal(),
+                "model/parameters": 241_602.0 if model == "bidirectional" else 120_802.0,
+                "memory/peak_bytes": 1.2e9,
+                "train/best_epoch": float(epochs - 1),
+                "kept/accuracy": found["accuracy"] + 0.004,
+            }
+            confirms.append(replace(run, metrics=metrics))
+        for place in range(trials if search else 0):
+            state = ("complete", "complete", "pruned", "complete", "failed")[place % 5]
+            trial_runs.append(logged(
+                run_hash(name, model, "trial", place), name=f"{model} trial {place}", role="trial", study=name,
+                model=model,
+                complete=state == "complete", status="FAILED" if state == "failed" else "FINISHED",
+                reason="" if state == "complete" else "worse than the median at epoch 1", params=params,
+                tags=tags | {"gru_bench.state": state},
+            ))  # fmt: skip
+            value = None if state == "failed" else 0.85 + 0.02 * rng.random()
+            trial_summaries.append(TrialSummary(place, model, state, value, epochs, chosen))
+    summary = StudySummary(
+        name=name, purpose=purpose, models=tuple(models), space=space, sampler="TPE", pruner="median",
+        objective="validation accuracy of the best epoch", trials_asked=trials if search else 0, epochs=epochs,
+        search_seed=0, confirm_seeds=tuple(range(1000, 1000 + seeds + failed)), trials=tuple(trial_summaries),
+        best=dict.fromkeys(models, chosen) if search else {},
+        best_value=dict.fromkeys(models, 0.872) if search else {},
+        importance={m: dict(zip(space, (0.61, 0.22, 0.12, 0.05), strict=True)) for m in models} if search else {},
+        importance_method="PED-ANOVA over complete trials" if search else "",
+        data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size), seconds=812.0,
+    )  # fmt: skip
+    parent = logged(
+        run_hash(name, "study"), name=name, role="study", study=name, complete=finished,
+        tags=tags | {"mlflow.source.name": shlex.join(["run.py", "--study", name])},
+        params={"confirm": str(seeds + failed), "margin": "1.0"},
+    )  # fmt: skip
+    study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
+    store.by_experiment.setdefault(experiment, []).append(study)
+    return study
+
+
+def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, list[tuple[int, float]]]:
+    """Return curves that fall, and from the third epoch on over-fit."""
+    iterations = -(-16_384 // 64)
+    steps = np.arange(32, iterations * epochs + 1, 32)
+    trace = 0.18 + 0.5 * np.exp(-steps / 260) - 0.05 * skill + 0.012 * rng.normal(size=steps.size)
+    epoch = np.arange(1, epochs + 1)
+    train = 0.2 + 0.4 * np.exp(-epoch / 1.2) + 0.006 * rng.normal(size=epochs)
+    validation = 0.33 + 0.11 * np.exp(-epoch) + 0.012 * np.maximum(0, epoch - 2) + 0.006 * rng.normal(size=epochs)
+    accuracy = 0.87 - 0.05 * np.exp(-epoch) + 0.003 * rng.normal(size=epochs)
+
+    def points(x: np.ndarray, y: np.ndarray) -> list[tuple[int, float]]:
+        return [(int(a), float(b)) for a, b in zip(x, y, strict=True)]
+
+    return {
+        "train/loss": points(epoch, train), "val/loss": points(epoch, validation),
+        "val/accuracy": points(epoch, accuracy), "trace/loss": points(steps, trace),
+    }  # fmt: skip
+
+
+def _shares(size: int) -> np.ndarray:
+    share = 1 / np.arange(1, size + 1) ** 0.5
+    return share / share.sum()
+
+
+def three_models(**options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
+    """Return three studies of one model each on one test set, one of them with failed seeds."""
+    store = FakeStore()
+    for name, skill, failed in (("scratch", 0.0, 0), ("torch", 0.01, 1), ("bidirectional", 0.16, 0)):
+        add_study(store, name, {name: skill}, failed=failed, **options)
+    return store, store.by_experiment["movie-reviews"]
+
+
+HOSTILE_NAMES = (
+    "\\input{/etc/passwd} $x^2$ & 100% #1 _a~b {c} \"quotes\" 'single' <script>alert(1)</script> | `",
+    "naïve café – “Ωμέγα” 中文 😀 \x00\x1b[31m \u202eevil",
+    "[option] *star " + "Supercalifragilisticexpialidocious" * 3,
+    "-- --- ,, `` ''",
+)
+
+
+def hostile_studies() -> tuple[FakeStore, list[LoggedStudy]]:
+    """Return studies whose names, purposes, categories and reasons are as bad as names can be."""
+    store = FakeStore(url="http://127.0.0.1:5000")
+    categories = [*HOSTILE_NAMES, *(f"category number {i}" for i in range(22))]
+    test_set = TestSet.draw(1500, categories)
+    for place, name in enumerate(HOSTILE_NAMES):
+        add_study(
+            store, name, {"scratch": 0.05 * place}, test_set=test_set, purpose=name, experiment=HOSTILE_NAMES[0],
+            failed=1, seed=place,
+        )  # fmt: skip
+    return store, store.by_experiment[HOSTILE_NAMES[0]]

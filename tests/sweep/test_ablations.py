@@ -1,0 +1,300 @@
+"""A contrast whose other side is found by tuning: what is tried, what follows, and what a later start makes of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from rich.console import Console
+
+from gru_bench.config import RunConfig
+from gru_bench.data.corpus import load_corpus
+from gru_bench.data.embeddings import load_vectors
+from gru_bench.results.runs import Predictions, StudySummary
+from gru_bench.sweep.console.progress import Display
+from gru_bench.sweep.planner import Agenda
+from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.claims import CLAIM
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
+from gru_bench.sweep.workers.tasks import Train
+from gru_bench.tracking import LoggedStudy, Store
+from tests.sweep.test_runner import Actors, Says
+from tests.tracking.test_store import result
+
+STUDY = """
+models = ["torch"]
+confirm = 1
+[embedding]
+name = "random"
+dimension = 4
+[training]
+lr = 1e-4
+[contrasts]
+model = "torch"
+seeds = 2
+[contrasts.other.size]
+question = "How wide?"
+settings = { model.hidden_size = 7 }
+[contrasts.other.lr]
+question = "How fast?"
+tune = { training.lr = [1e-3, 1e-2] }
+"""
+RIGHT: Mapping[float, int] = {1e-4: 5, 1e-3: 8, 1e-2: 6}
+NAN = Failed("run", "the loss is not finite")
+
+
+def scored(right: int) -> Predictions:
+    """Return ten answers, so many of them right."""
+    empty, zero = np.full(10, ""), np.zeros(10, dtype=np.int32)
+    return Predictions(np.array([str(n) for n in range(10)]), np.ones(10, dtype=np.int8),
+                       np.where(np.arange(10) < right, 0.9, 0.1).astype(np.float32), empty, zero, zero)
+
+
+class Study:
+    """The study in the working directory, started any number of times."""
+
+    def __init__(self, csv: Path, right: Mapping[float, int | None] = RIGHT) -> None:
+        """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
+        self.csv, self.right = csv, dict(right)
+        self.trained: list[RunConfig] = []
+        self.workers: Callable[[Says], Actors] = Actors
+
+    def __call__(self, *, study: str = STUDY, command: str = "run.py") -> StudySummary:
+        """Start it and return its summary; `trained` are the runs of this start."""
+        Path("study.toml").write_text(study)
+        spec = load_study("study.toml", settings={"data.name": str(self.csv)})
+        corpus = load_corpus(spec.base.data)
+        self.trained.clear()
+        storage = open_storage("optuna.journal")
+        with Store() as store:
+            return Sweep(
+                spec, corpus, load_vectors(spec.base.embedding, corpus), store,
+                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, self.workers(self.says),
+                experiment="e", command=command, threads=1, timeout=None, texts=False,
+                display=Display(Console(quiet=True))).run()
+
+    def says(self, config: RunConfig) -> Sequence[Message]:
+        """Answer as workers would."""
+        self.trained.append(config)
+        right = self.right[config.training.lr]
+        if right is None:
+            return [NAN]
+        answers = {"validation": scored(right), "test": scored(right)}
+        return [Finished(replace(result(), config=config, predictions=answers))]
+
+    @property
+    def logged(self) -> LoggedStudy:
+        """What is in the store."""
+        (study,) = Store(create=False).studies("e")
+        return study
+
+
+@pytest.fixture(autouse=True)
+def _database(empty_database: Path) -> None:
+    shutil.copy(empty_database, Path.cwd())
+
+
+def test_the_best_of_those_tried_once_is_the_other_side(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    size, lr = study().contrasts
+    assert (lr.name, lr.usual, lr.other, lr.tuned) == ("lr", {"training.lr": 1e-4}, {"training.lr": 1e-3}, True)
+    assert (size.name, size.tuned) == ("size", False)
+    runs = study.logged.side("lr", "tuning")
+    assert {run.params["training.lr"]: run.metrics["kept/accuracy"] for run in runs} == {
+        "0.0001": 0.5, "0.001": 0.8, "0.01": 0.6}
+    assert {run.seed for run in runs} == {0}
+    for name in ("size", "lr"):  # under both names, although they were begun before it was known what to compare
+        assert [run.seed for run in study.logged.side(name, "usual")] == [15_000, 15_001]
+    assert [(run.seed, run.params["training.lr"]) for run in study.logged.side("lr", "other")] == [
+        (15_000, "0.001"), (15_001, "0.001")]
+
+
+def test_it_is_done_once(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    first = study()
+    assert len(study.trained) == 1 + 3 + 2 * 3
+    before = [run.run_id for run in study.logged.contrasts]
+    assert study().contrasts == first.contrasts
+    assert study.trained == []
+    assert [run.run_id for run in study.logged.contrasts] == before
+
+
+def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
+    """As after an import into another folder, or where the journal is lost."""
+    study = Study(easy_csv)
+    first = study()
+    storage = open_storage("optuna.journal")
+    searched = optuna.load_study(study_name="study/torch", storage=storage)
+    for key in [key for key in searched.user_attrs if key.startswith(CLAIM)]:
+        searched.set_user_attr(key, None)
+    assert study().contrasts == first.contrasts
+    assert study.trained == []
+
+
+def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path) -> None:
+    study = Study(easy_csv, {1e-4: 8, 1e-3: 8, 1e-2: 6})
+    lr = study().contrasts[1]
+    assert lr.other == lr.usual == {"training.lr": 1e-4}
+    assert study.logged.side("lr", "other") == ()
+    assert len(study.logged.side("lr", "tuning")) == 3
+
+
+def test_one_that_fails_is_not_chosen_and_is_tried_again_by_the_next_start(easy_csv: Path) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-3: None})
+    summary = study()
+    assert summary.contrasts[1].other == {"training.lr": 1e-2}
+    assert any("'torch lr 0.001 seed 0' failed: the loss is not finite" in note for note in summary.notes)
+    study.right[1e-3] = 8
+    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert [config.training.lr for config in study.trained] == [1e-3] * 3
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "other")} == {"0.001"}
+
+
+def test_where_all_others_fail_the_studys_own_is_the_best(easy_csv: Path) -> None:
+    study = Study(easy_csv, {1e-4: 5, 1e-3: None, 1e-2: None})
+    assert [contrast.other for contrast in study().contrasts] == [{"model.hidden_size": 7}, {"training.lr": 1e-4}]
+
+
+def test_candidates_that_were_taken_away_do_not_count(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    study()
+    fewer = STUDY.replace("[1e-3, 1e-2]", "[1e-2]")
+    assert study(study=fewer).contrasts[1].other == {"training.lr": 1e-2}
+    assert [config.training.lr for config in study.trained] == [1e-2] * 2
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.01"}
+
+
+def test_what_two_contrasts_ask_for_is_trained_once(easy_csv: Path) -> None:
+    """Also where one of them is to find it first."""
+    study = Study(easy_csv)
+    both = STUDY + """
+[contrasts.other.fast]
+question = "Is 1e-3 better?"
+settings = { training.lr = 1e-3 }
+[contrasts.other.again]
+question = "Is another better?"
+tune = { training.lr = [1e-3] }
+"""
+    summary = study(study=both)
+    assert {contrast.name for contrast in summary.contrasts} == {"size", "lr", "fast", "again"}
+    assert len(study.trained) == 1 + 3 + 2 * 3
+    for name, seeds in (("lr", [0] * 3), ("again", [0] * 2)):
+        assert [run.seed for run in study.logged.side(name, "tuning")] == seeds
+    for name in ("lr", "fast", "again"):
+        assert [(run.seed, run.params["training.lr"]) for run in study.logged.side(name, "other")] == [
+            (15_000, "0.001"), (15_001, "0.001")]
+    assert study(study=both).contrasts == summary.contrasts
+    assert study.trained == []
+    study()  # without the two
+    assert {run.tags["gru_bench.contrast"] for run in study.logged.contrasts if run.tags["gru_bench.side"] == "other"
+            } == {"size", "lr"}
+
+
+class TwoAtOnce(Actors):
+    """Two workers; slow runs, by learning rate and seed, end after all others, and in their own order."""
+
+    slow = ((1e-2, 0), (1e-3, 15_000))
+
+    @property
+    def idle(self) -> bool:
+        return len(self._said) < 2
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        del timeout
+        if self._said and self._is_slow(self._said[0][0]) and not self._is_slow(self._said[-1][0]):
+            self._said.rotate()
+        yield self._said[0]
+        self._said.popleft()
+
+    def _is_slow(self, job: Job) -> bool:
+        return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
+
+
+def test_a_run_under_way_becomes_that_of_a_contrast_that_finds_its_settings(easy_csv: Path) -> None:
+    """The last tuning run ends while the run that another contrast asked for goes on."""
+    both = STUDY + """
+[contrasts.other.fast]
+question = "Is 1e-3 better?"
+settings = { training.lr = 1e-3 }
+"""
+    study = Study(easy_csv)
+    study.workers = TwoAtOnce
+    study(study=both)
+    for name in ("lr", "fast"):
+        assert [run.seed for run in study.logged.side(name, "other")] == [15_000, 15_001]
+
+
+def test_a_failed_run_of_a_candidate_that_was_taken_away_is_set_aside(easy_csv: Path) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-2: None})
+    study()
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
+    study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-3]"))
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001"}
+    study()
+    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
+
+
+def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_csv: Path) -> None:
+    """As where a second process joins in: the first does not hold on to what it had found."""
+    Path("study.toml").write_text(STUDY)
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
+    storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
+    first = Agenda(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
+                   lambda state: plans.append(dict(state.found)))
+    claims = first.states[0].search.claims
+    under_way = []
+    while (work := first.next()) is not None:
+        rate = work.config.training.lr
+        if work.tags.get("gru_bench.side") != "tuning":
+            under_way.append(work)
+        elif rate == 1e-3:
+            claims.fail(work.claim)
+        else:
+            claims.finish(work.claim, RIGHT[rate] / 10)
+    second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
+    (failed,) = (key for key, claim in claims.all().items() if claim.state == "failed")
+    assert second.claims.take(failed)
+    assert first.next() is None
+    assert second.claims.finish(failed, 0.8)
+    more = list(iter(first.next, None))
+    assert [work.config.training.lr for work in more] == [1e-3, 1e-3]
+    assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
+    labels = [work.label for work in [*under_way, *more]]
+    assert len(set(labels)) == len(labels) == 1 + 3 * 2 + 2  # by which those at work are known
+    assert not first.is_done
+    for work in [*under_way, *more]:
+        assert claims.finish(work.claim)
+    assert first.is_done
+
+
+def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(easy_csv, {**RIGHT, 1e-3: None})
+
+    def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
+        del texts
+        store = Store(create=False)
+        (logged,) = store.studies("e")
+        second = Search(spec, "torch", open_storage("optuna.journal"), logged.run.tags["gru_bench.data_fingerprint"])
+        (failed,) = (key for key, claim in second.claims.all().items() if claim.state == "failed")
+        assert second.claims.take(failed)
+        assert second.claims.finish(failed, 0.8)
+        return []
+
+    monkeypatch.setattr("gru_bench.sweep.runner.stages", meanwhile)
+    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert study.logged.side("lr", "other") == ()  # those of 0.01 are set aside
+
+
+def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    study(command="run.py --confirm 3")
+    study(command="run.py --confirm 1")
+    assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"

@@ -1,0 +1,309 @@
+"""Study files: what they mean, and what each mistake in one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gru_bench.errors import DataError, UsageError
+from gru_bench.sweep.ablations import contrast_runs, contrasts_of, tuning_runs
+from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
+
+GOOD = """
+purpose = "test"
+models = ["torch"]
+trials = 4
+[training]
+epochs = 2
+[space]
+training.lr = { low = 1e-4, high = 1e-2, log = true }
+model.hidden_size = { low = 8, high = 32, step = 8 }
+model.readout = { choices = ["last", "mean"] }
+"""
+
+
+def study_file(tmp_path: Path, text: str) -> str:
+    (tmp_path / "mine.toml").write_text(text)
+    return str(tmp_path / "mine.toml")
+
+
+def test_a_study_file(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, GOOD), confirm=3, settings={"training.batch_size": 8})
+    assert (spec.name, spec.trials, spec.confirm, spec.base.training.epochs) == ("mine", 4, 3, 2)
+    assert spec.space["model.hidden_size"] == Range(low=8, high=32, step=8)
+    config = spec.config("torch", {"training.lr": 0.5}, seed=7)
+    assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\nlines", "\u202etxt", " "])
+def test_a_study_has_a_name_that_can_be_shown_and_carried(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="must have 1 to 250 characters, none of them a control character, but got"):
+        load_study(study_file(tmp_path, GOOD), name=name)
+
+
+def test_the_margin_is_part_of_a_study(tmp_path: Path) -> None:
+    assert load_study(study_file(tmp_path, GOOD)).margin == 1.0
+    assert load_study(study_file(tmp_path, "margin = 0.5\n" + GOOD)).margin == 0.5
+    with pytest.raises(UsageError, match="margin"):
+        load_study(study_file(tmp_path, "margin = 0\n" + GOOD))
+
+
+def test_some_models_of_a_study() -> None:
+    assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
+    assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
+    torch = load_study("homework", models=["torch"])
+    assert (torch.models, list(torch.own), torch.contrasts, list(torch.stretches.engines)) == (
+        ["torch"], ["torch"], None, ["torch"])
+    with pytest.raises(UsageError, match=r"unknown model 'torch': it must be one of bidirectional, scratch\. These"):
+        load_study("smoke", models=["torch"])
+
+
+def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> None:
+    assert load_study("smoke").pruner == "median"
+    assert load_study("smoke", sampler="random").pruner == "none"
+    assert load_study(study_file(tmp_path, 'pruner = "median"\n' + GOOD), sampler="random").pruner == "median"
+
+
+@pytest.mark.parametrize("name", known_studies())
+def test_every_study_of_ours_is_sound(name: str) -> None:
+    spec = load_study(name)
+    assert spec.purpose
+    assert spec.name == name
+
+
+@pytest.mark.parametrize("seed", [0, 1, 9_999])
+def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None:
+    path = study_file(tmp_path, GOOD)
+    seeds = load_study(path, seed=seed, confirm=50).confirm_seeds
+    assert len(set(seeds)) == 50
+    assert min(seeds) > 9_999
+    assert not set(seeds) & set(load_study(path, seed=(seed + 1) % 10_000, confirm=50).confirm_seeds)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("trials = 4", "trials = -1"), r"mine\.toml: trials must be at least 0, but got -1"),
+    (("trials = 4", "trails = 4"), r"mine\.toml: unknown setting 'trails'\. Did you mean 'trials'\? It must be"),
+    (('["torch"]', '["lstm"]'),
+     r"models\.0 must be one of 'scratch', 'torch', 'bidirectional' or 'rnn', but got 'lstm'"),
+    (("epochs = 2", "epochs = 0"), r"training\.epochs must be at least 1, but got 0"),
+    (("epochs = 2", "epoch = 2"), r"mine\.toml: unknown setting 'training\.epoch'\. Did you mean 'training\.epochs'\?"),
+    (("low = 8, high", "low = 0, high"), r"model\.hidden_size must be at least 1, but got 0"),
+    (("low = 1e-4, high = 1e-2", "low = 1e-2, high = 1e-4"), r"space\.training\.lr must have low below high"),
+    (("low = 1e-4, high", "low = 0.0, high"), r"on a log scale must have low above 0"),
+    (("model.readout", "model.readouts"), r"unknown setting 'model\.readouts'.* Did you mean 'model\.readout'\?"),
+    (("model.readout = ", "model.engine = "), r"model\.engine must not be searched"),
+    (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"),
+     r"space\.training\.lr must be a range such as \{ low = 1, high = 3 \} or"),
+    (('["last", "mean"]', '["last", "first"]'), r"model\.readout must be one of .*, but got 'first'"),
+    (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"unknown setting 'seed\.x'"),
+    (("[space]", "[space]\nmodel.layers = [1, 2]"),
+     r"space\.model\.layers must be \{ choices = \[1, 2\] \}, but got \[1, 2\]"),
+    (("training.lr = {", "training.learning_rate = {"),
+     r"unknown setting 'training\.learning_rate'\. Did you mean 'training\.lr'\? training has batch_size, beta1"),
+    (("training.lr = {", "lr = {"), r"mine\.toml: unknown setting 'lr'\. Did you mean 'training\.lr'\?"),
+    (("trials = 4", "trials = 4\nepochs = 3"), r"unknown setting 'epochs'\. Did you mean 'training\.epochs'\?"),
+    (("trials = 4", "trials = 4\nbase = 1"), r"unknown setting 'base'"),
+    (("trials = 4", "trials = 4\nown = { x = 1 }"), r"unknown setting 'own'"),
+    (('["torch"]', '["torch", "torch"]'), r"mine\.toml: models must hold each entry once, but got \['torch', 't"),
+    (('["last", "mean"]', '["last", "mean", "last"]'),
+     r"space\.model\.readout must hold each value once, but 'last' and 'last' are the same"),
+    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, 8.0] }"), "but 8 and 8.0 are the same"),
+    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, '8'] }"), "but 8 and '8' are the same"),
+    (("{ low = 1e-4, high = 1e-2, log = true }", "{ choices = [0.3, 0.30000000000000004] }"), "are the same"),
+    (("high = 32, step = 8", "high = 32, step = 0"), r"must have a step above 0 and not beyond 24, from low to high"),
+    (("high = 32, step = 8", "high = 32, step = -1"), r"must have a step above 0"),
+    (("high = 32, step = 8", "high = 32, step = 25"), r"must have a step above 0 and not beyond 24"),
+    (("high = 32, step = 8", "high = 32, step = 0.3"), r"must have a whole step between whole numbers"),
+    (("log = true", "step = 1e-300"), r"must have values that differ in their first 9 digits"),
+    (("low = 1e-4, high = 1e-2", "low = 0.5, high = 0.5000000000001"), r"must have values that differ in their"),
+    (("low = 8, high = 32, step = 8", "low = 8, high = 32.0"), r"must have whole numbers for low and high, because"),
+    (("high = 32", "high = 1000000000000"), r"model\.hidden_size must be at most 16,384, but got 1000000000000"),
+    (("epochs = 2", "epochs = 1" + "0" * 40), r"training\.epochs must be at most 100,000, but got 1000000"),
+    (("epochs = 2", 'device = "' + "x" * 5_000 + '"'), r"must be a name of at most 255 bytes, .*\(5,000 characters\)"),
+    (("[training]\nepochs = 2", "training = 1"), r"mine\.toml: training must be a table, but got 1"),
+    (("epochs = 2", "epochs = 2\ntorch.lr = [1]"), r"training\.torch\.lr must be text, a number, true or false, but"),
+    (("epochs = 2", "epochs = [1]"), r"training\.epochs must be a whole number, but got \[1\]"),
+    (("low = 8, high", "low = 'x', high"), r"space\.model\.hidden_size\.low must be a number, but got 'x'"),
+    (("[space]", "[memory]\nsteps = [5, 5]\n[space]"), r"memory\.steps must hold each entry once"),
+    (("[space]", "[memory]\nsteps = [5]\nsequences = 1000000000000\n[space]"),
+     r"n of memory data must be .*1000000000000'"),
+    (("epochs = 2", 'selection = "lowest_train_window"'), r"a search needs training\.selection 'best_validation'"),
+])
+def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(UsageError, match=message):
+        load_study(study_file(tmp_path, GOOD.replace(*change)))
+
+
+def test_a_search_needs_a_space_and_a_study_something_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a study with trials must have a search space"):
+        load_study(study_file(tmp_path, 'models = ["torch"]\ntrials = 2'))
+    with pytest.raises(UsageError, match="trials and confirm are both 0"):
+        load_study(study_file(tmp_path, 'models = ["torch"]'), confirm=0)
+
+
+def test_unknown_study_missing_file_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown study 'bidirektional'.*Did you mean 'bidirectional'\?"):
+        load_study("bidirektional")
+    with pytest.raises(UsageError, match=r"there is no file 'absent\.toml'"):
+        load_study("absent.toml")
+    for text, message in (
+        ("models = [", "a study file must be TOML"),
+        ("x = " + "[" * 5_000, "at most 12 tables within each other"),
+        ("x = " + "[" * 13 + "]" * 13, "at most 12 tables within each other"),
+        ("a." * 30_000 + "b = 1", "at most 12 tables within each other"),
+        ("seed = " + "1" * 5_000, "numbers of a few digits"),
+        ("#" * 100_001, "at most 100,000 bytes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load_study(study_file(tmp_path, text))
+    for name in ("x" * 5_000 + ".toml", "a\0.toml"):
+        with pytest.raises(UsageError, match="there is no file"):
+            load_study(name)
+
+
+@pytest.mark.parametrize("value", ["1", "[]", '"x"', "[1]"])
+def test_a_space_that_is_no_table(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UsageError, match=r"a search space must be a table that holds lines like training\.lr = "):
+        load_study(study_file(tmp_path, f'models = ["torch"]\nspace = {value}'))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (None, None)])
+def test_durations(text: str | None, seconds: float | None) -> None:
+    assert parsed_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "ten", "-5", "0", "5 days"])
+def test_wrong_durations(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--timeout must be a time such as 90s, 10m or 1\.5h"):
+        parsed_duration(text)
+
+
+HOMEWORK = """
+models = ["scratch", "torch"]
+[data]
+max_length = "none"
+[model]
+engine = "auto"
+[model.torch]
+engine = "torch"
+relu = true
+[training.scratch]
+lr = 0.5
+[contrasts]
+model = "torch"
+seeds = 3
+settings = { data.validation_share = 0.2 }
+[contrasts.other.readout]
+question = "Which state?"
+settings = { model.readout = "last" }
+[contrasts.other.size]
+question = "How wide?"
+settings = { model.hidden_size = 7 }
+"""
+
+
+class TestModelsOfTheirOwn:
+    def test_each_has_its_settings(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK))
+        scratch, torch = spec.config("scratch", {}, 0), spec.config("torch", {}, 0)
+        assert (scratch.model.engine, scratch.model.relu, scratch.training.lr) == ("auto", False, 0.5)
+        assert (torch.model.engine, torch.model.relu, torch.training.lr) == ("torch", True, 1e-3)
+        assert spec.base.data.max_length is None
+
+    def test_what_is_typed_goes_before_them(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.engine": "reference"})
+        torch = spec.config("torch", {}, 0).model
+        assert (torch.engine, torch.relu) == ("reference", True)
+
+    @pytest.mark.parametrize(("change", "message"), [
+        (('["scratch", "torch"]', '["torch"]'), r"of the study \(torch\), but training\.lr is set for 'scratch'"),
+        (("relu = true", "rely = true"), r"unknown setting 'model\.rely'.* Did you mean 'model\.relu'\?"),
+        (("lr = 0.5", "lr = -1.0"), r"training\.lr must be greater than 0, but got -1\.0"),
+        (('"torch"\nseeds', '"bidirectional"\nseeds'), r"contrasts\.model must be .*, but got 'bidirectional'"),
+        (("hidden_size = 7", "hidden = 7"), r"unknown setting 'model\.hidden'"),
+        (("hidden_size = 7", "hidden_size = 0"), r"model\.hidden_size must be at least 1, but got 0"),
+        (("0.2", "0.0"), r"contrasts must have validation reviews to be scored on, but data\.validation_share is 0"),
+        (("seeds = 3", "seeds = 0"), r"contrasts\.seeds must be at least 1, but got 0"),
+        (('question = "How wide?"', ""), r"contrasts\.other\.size\.question is required"),
+        (("settings = { model.hidden_size = 7 }", ""),
+         r"contrasts\.other\.size must have either settings or values to tune among, but has neither"),
+        (("{ model.hidden_size = 7 }", "{ model.hidden_size = 7 }\ntune = { model.layers = [2] }"), "but has both"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden = [7] }"), "unknown setting 'model.hidden'"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
+         r"model\.hidden_size must be at least 1, but got 0"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
+         r"contrasts\.other\.size\.tune must hold another value than the study's own, but got "
+         r"\{'model\.hidden_size': \[100\]\}"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "but 7 and 7 are the same"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = " + str([*range(1, 302)]) +
+          ", training.epochs = " + str([*range(1, 302)]) + " }"),
+         r"contrasts\.other\.size\.tune must give at most 1,000 points, but gives 90,601: leave values out"),
+        (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"contrasts\.settings must be a table, but"),
+        (("[contrasts.other.readout]", "[contrasts.other]\nx = 1\n[contrasts.other.readout]"),
+         r"contrasts\.other\.x must be a table, but got 1"),
+        (('question = "How wide?"', 'quastion = "How wide?"'),
+         r"unknown setting 'contrasts\.other\.size\.quastion'\. Did you mean 'contrasts\.other\.size\.question'\?"),
+        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
+         r"contrasts\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
+    ])
+    def test_each_mistake_is_named(self, tmp_path: Path, change: tuple[str, str], message: str) -> None:
+        assert change[0] in HOMEWORK
+        with pytest.raises(UsageError, match=message):
+            load_study(study_file(tmp_path, HOMEWORK.replace(*change)))
+
+
+class TestContrasts:
+    def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
+        readout, size = contrasts_of(spec, {}, {})
+        assert (readout.name, readout.usual, readout.other) == (
+            "readout", {"model.readout": "final"}, {"model.readout": "last"})
+        assert (size.usual, size.other, size.model, size.engine) == (
+            {"model.hidden_size": 12}, {"model.hidden_size": 7}, "torch", "torch")
+
+    def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
+        assert [contrast.name for contrast in contrasts_of(spec, {}, {})] == ["readout"]
+        assert [contrast.name for contrast in contrasts_of(spec, {"model.readout": "last"}, {})] == []
+
+    def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
+        runs = contrast_runs(spec, {"training.lr": 0.25}, {})
+        assert [(run.name, run.config.seed) for run in runs] == [
+            (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "readout", "size")]
+        assert runs[0].contrasts == ("readout", "size")
+        assert not {run.config.seed for run in runs} & set(spec.confirm_seeds)
+        other = load_study(study_file(tmp_path, HOMEWORK), seed=5, confirm=5_000)
+        assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
+        assert all(run.config.data.validation_share == 0.2 and run.config.training.lr == 0.25 for run in runs)
+
+    def test_what_is_to_be_tuned_tries_each_value_and_the_studys_own(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }",
+                                 "tune = { model.hidden_size = [7, 100], model.layers = [1, 2] }")
+        spec = load_study(study_file(tmp_path, tuned), seed=4)
+        runs = tuning_runs(spec, {"training.lr": 0.25})["size"]
+        assert [(run.candidate["model.hidden_size"], run.candidate["model.layers"]) for run in runs] == [
+            (100, 1), (7, 1), (7, 2), (100, 2)]
+        for run in runs:
+            config = run.config
+            assert (config.model.hidden_size, config.model.layers) == tuple(run.candidate.values())
+            assert (config.seed, config.training.lr, config.data.validation_share) == (4, 0.25, 0.2)
+            assert config.data.split_seed == 0  # another cut of the same file would hold test reviews
+        assert len({run.name for run in runs}) == 4
+
+    def test_with_test_reviews_of_their_own_it_is_tuned_on_another_cut(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned), settings={"data.test_name": "test.csv"})
+        assert {run.config.data.split_seed for run in tuning_runs(spec, {})["size"]} == {1}
+        assert {run.config.data.split_seed for run in contrast_runs(spec, {}, {})} == {0}
+
+    def test_the_other_side_comes_once_it_is_found(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned))
+        before = contrast_runs(spec, {}, {})
+        assert {run.name: run.contrasts for run in before} == {"usual": ("readout", "size"), "readout": ("readout",)}
+        after = contrast_runs(spec, {}, {"size": {"model.hidden_size": 7}})
+        assert [run for run in after if run.name != "size 7"] == before
+        assert {run.config.model.hidden_size for run in after if run.name == "size 7"} == {7}

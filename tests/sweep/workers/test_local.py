@@ -1,0 +1,163 @@
+"""What goes wrong in a worker, and whose fault it is; and the second try of a run that does not fit on a card."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.errors import DataError, MachineError, RunError, UsageError
+from gru_bench.results.runs import EpochRecord
+from gru_bench.sweep.workers.local import Again, Failed, Finished, Job, Pool, outcome
+from gru_bench.sweep.workers.tasks import Check, Listener, Train
+from gru_bench.train import loop
+
+
+class Pipe:
+    """Keeps what a worker says, and lets it go on."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.said.append(message)
+
+    def recv(self) -> bool:
+        return True
+
+
+def raising(error: Exception) -> Callable[[Listener], object]:
+    def task(_: Listener) -> object:
+        raise error
+
+    return task
+
+
+@pytest.mark.parametrize(("error", "kind", "reason"), [
+    (RunError("the training loss must stay finite"), "run", "must stay finite"),
+    (MemoryError(), "run", "memory ran out: lower training.batch_size"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: out of memory"), "run", "memory ran out"),
+    (torch.OutOfMemoryError("CUDA out of memory"), "run", "memory ran out"),
+    (UsageError("device must be"), "settings", "device must be"),
+    (DataError("no reviews"), "settings", "no reviews"),
+    (MachineError("the checkpoint must be written"), "machine", "the checkpoint must be written"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "no space is left on the disk of /x"),
+])
+def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
+    how = outcome(Job("job", raising(error)), Pipe())
+    assert isinstance(how, Failed)
+    assert how.kind == kind
+    assert reason in how.reason
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "broken"), KeyError("x")])
+def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        outcome(Job("job", raising(error)), Pipe())
+
+
+def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
+    with Pool(1) as pool:
+        (worker,) = pool._workers
+        worker.process.kill()
+        worker.process.join()
+        job = Job("check", Check(()))
+        pool.submit(job)
+        assert list(pool.messages(60.0)) == [(job, Finished(None))]
+
+
+@pytest.fixture(scope="module")
+def config(easy_csv: Path) -> RunConfig:
+    return with_settings(RunConfig(), {
+        "data.name": str(easy_csv), "embedding.dimension": 8, "model.hidden_size": 6, "training.epochs": 2,
+        "training.batch_size": 32, "training.log_every": 2, "training.threads": 1})
+
+
+class TestMemoryOfACard:
+    def test_a_run_that_does_not_fit_is_done_again_in_parts(
+        self, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, sizes = loop._Run._backward, []
+
+        def backward(run: loop._Run, batch: loop._DeviceBatch, *rest: object) -> torch.Tensor:
+            sizes.append(len(batch.label_B))
+            # The card holds 16 reviews, but for the first epoch, when they are short.
+            if len(batch.label_B) > 16 and run.progress.epochs:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(run, batch, *rest)
+
+        monkeypatch.setattr(loop._Run, "_backward", backward)
+        pipe = Pipe()
+        how = outcome(Job("job", Train(config)), pipe)
+        assert isinstance(how, Finished)
+        assert how.outcome.config.training.parts == 2
+        assert max(sizes[-6:]) <= 16
+        said = [message for message in pipe.said if isinstance(message, Again)]
+        assert len(said) == 1
+        assert "ran out at a batch of 32 reviews; done again in 2 parts" in said[0].reason
+        again = pipe.said.index(said[0])
+        epochs = [message.record.epoch for message in pipe.said[again:] if hasattr(message, "record")]
+        assert epochs == [1, 2]
+
+    def test_it_is_tried_once_more_and_not_again(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+        def backward(*_: object) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(loop._Run, "_backward", backward)
+        pipe = Pipe()
+        how = outcome(Job("job", Train(config)), pipe)
+        assert how == Failed("run", how.reason)
+        assert "memory ran out" in how.reason
+        assert len([message for message in pipe.said if isinstance(message, Again)]) == 1
+
+    def test_a_batch_of_one_has_no_parts(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+        def backward(*_: object) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(loop._Run, "_backward", backward)
+        pipe = Pipe()
+        how = outcome(Job("job", Train(with_settings(config, {"training.batch_size": 1}))), pipe)
+        assert isinstance(how, Failed)
+        assert not pipe.said
+
+
+class TestCheck:
+    def test_a_run_that_can_be_trained(self, config: RunConfig) -> None:
+        assert outcome(Job("check", Check((config,))), Pipe()) == Finished(None)
+
+    def test_a_device_that_is_not_there(self, config: RunConfig) -> None:
+        wrong = with_settings(config, {"training.device": "cuda:7"})
+        how = outcome(Job("check", Check((config, wrong))), Pipe())
+        assert isinstance(how, Failed)
+        assert how.kind == "settings"
+        assert "'cuda:7'" in how.reason
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gru_bench.sweep.workers.tasks import corpus_of, vectors_of
+    from gru_bench.train import checkpoint
+
+    save = torch.save
+
+    def fill(record: EpochRecord) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(checkpoint.torch, "save", full if record.epoch == 1 else save)
+
+    corpus = corpus_of(config.data)
+    vectors = vectors_of(config.embedding, config.data)
+    with pytest.raises(MachineError, match="no space is left on that disk; free some"):
+        loop.train(config, corpus, vectors, fill, checkpoint=tmp_path / "run.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    records: list[EpochRecord] = []
+    resumed = loop.train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
+    whole = loop.train(config, corpus, vectors)
+    assert [record.train_loss for record in resumed.epochs] == [record.train_loss for record in whole.epochs]

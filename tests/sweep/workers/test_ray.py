@@ -1,0 +1,127 @@
+"""Workers on a Ray cluster: how it is shared out, and a sweep that loses a node on its way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gru_bench.errors import RunError, UsageError
+from gru_bench.sweep.workers.ray import Cluster, Node, Share, shared_out
+from tests.conftest import ROOT, command
+from tests.end_to_end.test_sweep import STUDY, only_study
+
+TWO, CARD = Node(cpus=2, gpus=0), Node(cpus=8, gpus=1)
+
+
+class TestSharedOut:
+    @pytest.mark.parametrize(("nodes", "workers", "gpus", "device", "share"), [
+        ([TWO, TWO], None, None, "auto", Share(4, 1, 0)),
+        ([TWO, TWO], 2, None, "auto", Share(2, 2, 0)),
+        ([TWO, TWO], 3, None, "auto", Share(3, 1, 0)),
+        ([Node(64, 0)], None, None, "auto", Share(4, 16, 0)),
+        ([CARD, CARD], None, None, "auto", Share(2, 8, 1)),
+        ([CARD, TWO], None, None, "auto", Share(1, 8, 1)),
+        ([CARD, CARD], None, None, "cpu", Share(8, 2, 0)),
+        ([CARD], None, 0.25, "auto", Share(4, 2, 0.25)),
+        ([Node(8, 2)], None, 0.3, "auto", Share(6, 1, 0.3)),
+        ([Node(2, 1)], None, 0.25, "auto", Share(2, 1, 0.25)),
+        ([TWO], 9, None, "auto", Share(9, 1, 0)),
+    ])
+    def test_every_trial_has_room(
+        self, nodes: list[Node], workers: int | None, gpus: float | None, device: str, share: Share
+    ) -> None:
+        assert shared_out(nodes, workers, gpus, device) == share
+
+    @pytest.mark.parametrize(("gpus", "text"), [
+        (0.5, "must be what a node of the cluster has, but got 0.5 and the best of its 2 nodes has 0"),
+        (2.0, "between 0 and 1, because a trial trains on one card, but got 2"),
+        (-1.0, "between 0 and 1"),
+    ])
+    def test_what_cannot_be_had_is_refused(self, gpus: float, text: str) -> None:
+        with pytest.raises(UsageError, match=text):
+            shared_out([TWO, TWO], None, gpus, "auto")
+
+    def test_a_lost_node_leaves_less_room(self) -> None:
+        share = Share(4, 2, 0)
+        assert (share.room([TWO, TWO, TWO]), share.room([TWO]), share.room([])) == (3, 1, 0)
+
+
+def test_an_address_must_be_one() -> None:
+    with pytest.raises(UsageError, match="--cluster must be auto, local, HOST:PORT or ray://HOST:PORT, but got 'head'"):
+        Cluster("head")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999"])
+def test_a_cluster_that_nobody_has_started(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(RunError, match=rf"the Ray cluster must answer, but '{address}' does not: .*ray start --head"):
+        Cluster(address)
+
+
+def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'gru-bench\[cluster\]'"):
+        Cluster("local")
+
+
+def test_shares_of_cards_are_a_clusters() -> None:
+    done = command(str(ROOT / "sweeps" / "run.py"), "--study", "smoke", "--gpus-per-trial", "0.5")
+    assert done.returncode == 2
+    assert "--cluster is not given" in done.stderr
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster of two nodes, of one CPU each, that all pretend to have one card; bound to loopback."""
+    pytest.importorskip("ray")
+    # The only switch that keeps Ray on loopback: it is meant for systems whose firewalls ask.
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    from ray.cluster_utils import Cluster as Nodes
+
+    node = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+    nodes = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        nodes.lost = nodes.add_node(**node)
+        yield nodes
+    finally:
+        nodes.shutdown()
+
+
+@pytest.mark.service
+def test_a_sweep_outlives_a_node(two_nodes: Any, tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "quick.toml").write_text(STUDY)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--epochs",
+         "12", "--device", "cpu", "--cluster", two_nodes.address, "--gpus-per-trial", "0.5"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    under_way: set[str] = set()
+    for line in process.stdout:
+        if "epoch 2" in line:
+            under_way.add(line.partition("epoch")[0])
+        if len(under_way) == 2:  # a trial on each node
+            break
+    two_nodes.remove_node(two_nodes.lost, allow_graceful=False)
+    shown, complaint = process.communicate(timeout=200)
+    assert process.returncode == 0, complaint
+    assert "its node was lost" in shown
+    study = only_study(tmp_path)
+    assert study.summary is not None
+    states = [trial.state for trial in study.summary.trials]
+    assert len(states) - states.count("failed") == 3
+    assert states.count("failed") == 1
+    assert len([run for run in study.confirms if run.complete]) == 2
+    (broken,) = [run for run in study.trials if run.status != "FINISHED"]
+    assert (broken.status, broken.reason) == ("KILLED", "its node was lost")
+    agreed = command(str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--check", cwd=tmp_path)
+    assert agreed.returncode == 0, agreed.stdout

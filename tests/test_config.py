@@ -1,0 +1,119 @@
+"""Whatever is typed or written into a study file is refused in a sentence, or ends: odd values for every key."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
+from gru_bench.data.recall_task import parsed_task
+from gru_bench.errors import GruBenchError
+from gru_bench.resources import resource
+from gru_bench.sweep.ablations import contrast_runs, tuning_runs
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import KEYS, known_studies, load_study
+
+SETTINGS = sorted(flat(RunConfig()))
+SECONDS = 6.0
+TYPED = ["0", "-1", "0.3", "1e30", "-1e308", "nan", "inf", "", "none", "true", str(2**32), str(2**63), "7" * 70,
+         "9" * 5_000, "[" * 5_000, "[[[[", "{}", "\0", "x" * 5_000, "x" * 300, "~nobody-at-all/x",
+         "memory:n=100000000000"]
+RANGES = [
+    "{ low = 1, high = 3 }", "{ low = 1, high = 3, step = 5 }", "{ low = 1, high = 3, step = 0 }",
+    "{ low = 0.1, high = 3 }", "{ low = 1, high = 3, step = -1 }",
+    "{ low = 1, high = 3, step = 0.3 }", "{ low = 0.1, high = 0.3, step = 1e-300 }",
+    "{ low = 1, high = 1000000000000 }", "{ low = 0.1, high = 1" + "0" * 400 + " }", "{ low = 1, high = 2.5 }",
+    "{ low = 0.5, high = 0.50000000000001 }", "{ low = 1e-300, high = 1e300, log = true }", "{ low = true, high = 3 }",
+    "{ low = -1e308, high = 1e308 }", "{ low = nan, high = inf }", "{ choices = [0.1, 0.1, 0.1] }", "{ choices = [] }",
+    "{ choices = [1, 1.0, true, '1'] }", "{ choices = [1, 2] }", "{ choices = [[1]] }", "{ choices = ['x'], low = 1 }",
+]
+VALUES = [*RANGES, "0", "-1", "1", "0.3", "1e30", "nan", "inf", '""', '"none"', str(2**63), "7" * 70, "9" * 5_000,
+          "true", "[" * 5_000, "[[[[]]]]", "[]", "{}", '"\\u0000"', '"' + "x" * 5_000 + '"', "1979-05-27",
+          '["torch", "torch"]', str([*range(2_000)]), "{ a = { b = { c = 1 } } }"]
+FILE_KEYS = [
+    *KEYS, "trails", "base", "own", "memory.steps", "memory.seeds", "memory.sequences", "stretches.iterations",
+    "stretches.engines", "contrasts.model", "contrasts.seeds", "contrasts.settings", "contrasts.other",
+    "contrasts.other.x.settings", "contrasts.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
+    *(f"contrasts.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
+]
+STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.readout = { choices = ["last", "mean"] }',
+           *((resource("studies") / f"{name}.toml").read_text() for name in known_studies())]
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_is_taken_or_refused_in_a_short_sentence(key: str) -> None:
+    for value in TYPED:
+        said = _refused(parsed_settings([f"{key}={value}"]))
+        assert key in said or not said
+        assert len(said) < 400
+
+
+def test_a_setting_that_no_machine_could_meet_is_refused() -> None:
+    taken = {key for key in SETTINGS for value in ("1e30", str(2**63), "7" * 70)
+             if not _refused(parsed_settings([f"{key}={value}"]))}
+    assert taken == {"training.lr", "training.clip_norm"}  # such a step fails a run, which ends
+
+
+def _refused(values: dict[str, object]) -> str:
+    try:
+        with_settings(RunConfig(), values)
+    except GruBenchError as error:
+        return str(error)
+    return ""
+
+
+@given(st.text(alphabet="memory:knvocabularyextraseed=,0123456789-. \0", max_size=40).map("memory:".__add__))
+@settings(max_examples=200)
+def test_a_recall_task_is_taken_or_refused(name: str) -> None:
+    try:
+        task = parsed_task(name)
+    except GruBenchError:
+        return
+    assert task.n * task.longest <= 100_000_000
+
+
+lines = st.tuples(st.sampled_from(FILE_KEYS), st.sampled_from(VALUES)).map(" = ".join)
+
+
+@given(study=st.sampled_from(STUDIES), added=st.lists(lines, min_size=1, max_size=3), dropped=st.integers(0, 30),
+       cut=st.integers(0, 40))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_study_file_is_refused_in_sentences_or_its_search_ends(
+    tmp_path: Path, study: str, added: list[str], dropped: int, cut: int
+) -> None:
+    given_lines = study.splitlines()
+    del given_lines[cut:cut + max(0, dropped - 27)]  # mostly none
+    (tmp_path / "wild.toml").write_text("\n".join([*added, *given_lines]))
+    began = time.process_time()
+    try:
+        spec = load_study(str(tmp_path / "wild.toml"))
+    except GruBenchError as error:
+        spec, said = None, str(error)
+    assert time.process_time() - began < SECONDS
+    if spec is None:
+        assert max(map(len, said.splitlines())) < 900
+        return
+    tuning_runs(spec, {})
+    contrast_runs(spec, {}, {})
+    if spec.space:
+        _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random", "seeds_per_trial": 1}), tmp_path)
+
+
+def _search_to_its_end(spec, tmp_path: Path) -> None:
+    journal = tmp_path / "wild.journal"
+    journal.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
+        search = Search(spec, spec.models[0], open_storage(str(journal)), "data")
+        while (trial := search.ask()) is not None:
+            spec.config(spec.models[0], trial[1], 0)
+            search.complete(trial[0], 0.5)
+    assert search.counted == 6 or search.exhausted
+    assert all(trial.state != optuna.trial.TrialState.WAITING for trial in search.study.trials)

@@ -1,0 +1,201 @@
+"""Tracking over http, with a real MLflow server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from gru_bench.errors import RunError
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import LoggedStudy, Store, client, waiting
+from gru_bench.tracking import reader as reading
+from tests.conftest import ROOT, command
+from tests.end_to_end.test_sweep import STUDY, sweep
+from tests.support.servers import MlflowServer, mlflow_server
+from tests.tracking.test_store import result
+
+pytestmark = pytest.mark.service
+
+
+@pytest.mark.timeout(600)
+def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few requests whatever the number of runs; the same points as one request for each run and metric."""
+    store = Store(tracking_server.uri)
+    writers = [store.start("reviews", f"r{n}", role="single") for n in range(7)]
+    for n, writer in enumerate(writers):
+        for record in result().epochs:
+            writer.epoch(replace(record, train_loss=record.train_loss + n))
+        writer.metrics({"trace/loss": float("nan")}, step=3)
+    writers[3].epoch(replace(result().epochs[0], train_loss=0.99))
+    ids = [writer.run_id for writer in writers]
+    metrics = ["train/loss", "trace/loss", "absent"]
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "bulk_history", lambda *_: None)
+        slow = store.histories(ids, metrics)
+    asked = []
+
+    def told(uri: str, run_ids: list[str], metric: str) -> list[dict[str, object]] | None:
+        asked.append(len(run_ids))
+        return client.bulk_history(uri, run_ids, metric)
+
+    monkeypatch.setattr(reading, "bulk_history", told)
+    assert repr(store.histories(ids, metrics)) == repr(slow)
+    assert asked == [7, 7, 7]
+    assert slow[ids[3]]["train/loss"] == [(1, 0.99), (2, 0.5 + 3)]
+    assert repr(slow[ids[0]]["trace/loss"]) == "[(3, nan)]"
+
+    asked.clear()
+    monkeypatch.setattr(reading, "BULK_RUNS", 3)
+    assert repr(store.histories(ids, metrics)) == repr(slow)
+    assert asked == [3, 3, 1] * 3
+
+    monkeypatch.setattr(reading, "BULK_POINTS", 4)
+    monkeypatch.setattr(client, "BULK_POINTS", 4)
+    assert repr(store.histories(ids, metrics)) == repr(slow)
+
+
+def test_a_server_without_the_route(tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tracking_server.uri)
+    writer = store.start("reviews", "r", role="single")
+    writer.metrics({"train/loss": 0.5}, step=1)
+    monkeypatch.setattr(client, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
+    assert client.bulk_history(store.uri, [writer.run_id], "train/loss") is None
+    assert store.histories([writer.run_id], ["train/loss"]) == {writer.run_id: {"train/loss": [(1, 0.5)]}}
+    with pytest.raises(RunError, match=r"must hold the artifact predictions/test\.parquet"):
+        store.predictions(writer.run_id, "test")
+
+
+def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
+    for known in (0, 1):
+        storage = open_storage(postgres_url)
+        study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+        assert len(study.trials) == known
+        study.enqueue_trial({"x": 1.0})
+        storage.engine.dispose()
+
+
+def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
+    """A sweep in a process of its own, whose lines can be read as they come."""
+    Path("quick.toml").write_text(STUDY)
+    return subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv),
+         "--tracking-uri", uri, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def until(process: subprocess.Popen[str], *signs: str) -> list[str]:
+    """Read the lines of a process up to the one that holds the last sign, in this order."""
+    assert process.stdout is not None
+    lines, left = [], list(signs)
+    for line in process.stdout:
+        lines.append(line)
+        if left and left[0] in line:
+            left.pop(0)
+        if not left:
+            return lines
+    raise AssertionError(f"{left[0]!r} was not said in:\n{''.join(lines)}")
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Wait for a process and return the rest of what it says."""
+    assert process.stdout is not None
+    with process.stdout:
+        said = process.stdout.read()
+    process.wait()
+    return said
+
+
+def logged(server: MlflowServer) -> LoggedStudy:
+    """The only study, once it is checked: nothing twice, nothing left, and Optuna says the same."""
+    with closing(sqlite3.connect(server.database)) as connection:
+        counts = connection.execute("SELECT COUNT(*) FROM metrics GROUP BY run_uuid, key, step").fetchall()
+    assert set(counts) == {(1,)}
+    (study,) = Store(server.uri, create=False).studies("easy")
+    runs = [study.run, *study.trials, *study.confirms]
+    assert {run.status for run in runs} == {"FINISHED"}
+    assert [run.complete for run in (study.run, *study.confirms)] == [True] * 3
+    search = optuna.load_study(study_name="quick/torch", storage=open_storage(None))
+    noted = {trial.user_attrs["run_id"]: trial for trial in search.trials}
+    assert len(noted) == len(study.trials) == 3
+    for run in study.trials:
+        (trial,) = (noted[name] for name in run.ids if name in noted)
+        assert run.tags["gru_bench.state"] == trial.state.name.lower()
+    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["train/loss"])
+    assert all([step for step, _ in epochs[run.run_id]["train/loss"]] == [1, 2] for run in study.confirms)
+    assert waiting(Path.cwd()) == []
+    return study
+
+
+def written_up(uri: str, folder: str) -> dict[str, object]:
+    done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads((Path(folder) / "numbers.json").read_text()))
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_goes_away_in_the_middle_costs_nothing(tracking_server: MlflowServer, easy_csv: Path) -> None:
+    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
+    until(process, "epoch 1")
+    tracking_server.stop()
+    until(process, "epoch 2", "epoch 1", "epoch 2")
+    tracking_server.start()
+    rest = end(process)
+    assert process.returncode == 0, rest
+    assert "confirmed on fresh seeds" in rest
+    logged(tracking_server)
+    assert written_up(tracking_server.uri, "out")["runs"]
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: MlflowServer, easy_csv: Path) -> None:
+    tracking_server.stop()
+    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
+    until(process, "does not answer", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
+    process.send_signal(signal.SIGINT)
+    rest = end(process)
+    assert process.returncode == 130
+    assert "the next start in this directory feeds them, and so does python -m gru_bench.tracking" in rest
+
+    again = begun(easy_csv, tracking_server.uri)
+    until(again, f"waiting for {tracking_server.uri}, whose runs are needed to go on")
+    again.send_signal(signal.SIGINT)
+    end(again)
+    assert again.returncode == 130
+
+    done = command("-m", "gru_bench.tracking")
+    assert done.returncode == 1
+    assert "start its server and run this again" in done.stderr
+    tracking_server.start()
+    done = command("-m", "gru_bench.tracking")
+    assert done.returncode == 0, done.stderr
+    study = logged(tracking_server)
+    whole = begun(easy_csv, tracking_server.uri)
+    rest = end(whole)
+    assert whole.returncode == 0, rest
+    (same,) = Store(tracking_server.uri, create=False).studies("easy")
+    assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
+
+
+@pytest.mark.timeout(600)
+def test_a_write_up_through_a_server_is_that_of_its_file(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    done = sweep(tmp_path, easy_csv, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    with mlflow_server(tmp_path, tmp_path / empty_database.name) as server:
+        through = written_up(server.uri, "through")
+    direct = written_up(f"sqlite:///{tmp_path / empty_database.name}", "direct")
+    assert through.pop("tracking_uri") != direct.pop("tracking_uri")
+    assert through == direct
