@@ -125,12 +125,12 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
     """Return the peer's classifier: called with padded ids (B, T) and lengths, it gives log-probabilities (B, 2).
 
     With `packed` off nn.GRU reads the padding too, which reaches no result where the batch has one length, or
-    where the model reads one way and `config.model.readout` leaves padding out.
+    where the model reads one way and `config.model.pooling` leaves padding out.
     """
     import torch
     from torch import nn
 
-    shape, readout = config.model, config.model.readout
+    shape, pooling = config.model, config.model.pooling
     both = shape.name == "bidirectional"
 
     class Peer(nn.Module):
@@ -143,7 +143,7 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
                 dropout=shape.dropout if shape.layers > 1 else 0.0)
             self.dropout = nn.Dropout(shape.dropout)
             width = shape.hidden_size * (1 + both)
-            self.linear = nn.Linear(2 * width if readout == "meanmax" else width, 2)
+            self.linear = nn.Linear(2 * width if pooling == "meanmax" else width, 2)
 
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             x = self.embedding(ids)
@@ -152,16 +152,16 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
             output, state = self.gru(x)
             if packed:
                 output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
-            if readout == "final" and (packed or both):
+            if pooling == "final" and (packed or both):
                 features = torch.cat([state[-2], state[-1]], 1) if both else state[-1]
-            elif readout in ("final", "last"):
+            elif pooling in ("final", "last"):
                 features = output[torch.arange(len(ids)), lengths - 1]
             else:
                 inside = (torch.arange(output.shape[1]) < lengths[:, None])[..., None]
                 parts = []
-                if "mean" in readout:
+                if "mean" in pooling:
                     parts.append((output * inside).sum(1) / lengths[:, None])
-                if "max" in readout:
+                if "max" in pooling:
                     parts.append(output.masked_fill(~inside, -torch.inf).amax(1))
                 features = torch.cat(parts, 1)
             features = self.dropout(features)
@@ -173,7 +173,7 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
 
 
 class PeerTrainer:
-    """The peer's optimiser and loop."""
+    """The peer's optimizer and loop."""
 
     def __init__(self, config: RunConfig, model: Any, steps: int, *, fused: bool = False) -> None:
         """Prepare to train for `steps` steps in all, with torch's fused Adam or the one it takes by default."""

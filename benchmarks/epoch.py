@@ -3,16 +3,16 @@
     python benchmarks/epoch.py --reviews 2000     two minutes, on part of the reviews
     python benchmarks/epoch.py                    the whole default corpus, a quarter of an hour
 
-Each contender trains the same classifier (hidden 100, frozen 300-d vectors, readout `final`, clipping, Adam, B = 64)
+Each contender trains the same classifier (hidden 100, frozen 300-d vectors, pooling `final`, clipping, Adam, B = 64)
 on the same reviews once; its time is that of the training pass alone, from the first batch asked for to the last
 weight updated, on data that is in memory as ids. Contenders:
 
-    ours      gru_bench.train.loop.train on the fused engine
+    ours      gru_bench.train.loop.train on the fused backend
     packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU
     buckets   nn.GRU without packing, fused Adam, in shuffled buckets prepared ahead: of one length for a
               bidirectional model (so that many a batch is not full, and with part of the reviews most are not), of
               similar length and padded for one that reads one way
-    reversed  ours on the torch engine: full buckets of similar length, each sequence reversed by its own length for
+    reversed  ours on the torch backend: full buckets of similar length, each sequence reversed by its own length for
               the backward half, the kernels of nn.GRU
 
 Before anything is timed, all must give the same probabilities, loss and gradient for the same weights and reviews
@@ -43,10 +43,10 @@ def part(split: Any, count: int | None) -> Any:
     if count is None or count >= len(split):
         return split
     chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
-    stretches = [np.arange(split.offsets_N1[n], split.offsets_N1[n + 1]) for n in chosen]
+    timings = [np.arange(split.offsets_N1[n], split.offsets_N1[n + 1]) for n in chosen]
     return replace(
-        split, ids=split.ids[np.concatenate(stretches)],
-        offsets_N1=np.cumsum([0, *map(len, stretches)]), label_N=split.label_N[chosen],
+        split, ids=split.ids[np.concatenate(timings)],
+        offsets_N1=np.cumsum([0, *map(len, timings)]), label_N=split.label_N[chosen],
         example_id_N=split.example_id_N[chosen], category_N=split.category_N[chosen])
 
 
@@ -63,9 +63,9 @@ class Contender:
         from gru_bench.models.classifier import build_model
 
         self.name, reviews = name, asked.pop("reviews")
-        engine = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
+        backend = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
         self.config = with_settings(
-            RunConfig(), {"training.epochs": 1, "training.device": "cpu", "model.engine": engine, **asked})
+            RunConfig(), {"training.epochs": 1, "training.device": "cpu", "model.backend": backend, **asked})
         corpus = load_corpus(self.config.data)
         self.vectors = load_vectors(self.config.embedding, corpus)
         few = part(corpus.validation, CHECKED)
@@ -111,7 +111,7 @@ class Contender:
             for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
                 distinct, index, length, example = map(torch.from_numpy, (
                     batch.distinct_U, batch.index_BT, batch.length_B, batch.example_B))
-                log[example] = self.model(table[distinct], index, length, engine=self.config.model.engine)
+                log[example] = self.model(table[distinct], index, length, backend=self.config.model.backend)
         elif self.name == "packed":
             log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
                              loader(reviews_of(self.encoded_few), CHECKED, None)])

@@ -50,7 +50,8 @@ def sweep(fraction: Fraction) -> None:
     if study.summary is None:
         raise SystemExit("the sweep has not come to its end")
     reached = {f"{t.model} {t.number}": t.value for t in study.summary.trials}
-    reached |= {f"{run.model} seed {run.seed}": run.metrics["test/accuracy"] for run in study.confirms if run.complete}
+    reached |= {f"{run.model} seed {run.seed}": run.metrics["score/test_accuracy"]
+                for run in study.confirms if run.complete}
     Path(ANSWER).write_text(json.dumps({"reached": reached, "processor": used}))
 
 

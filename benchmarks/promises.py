@@ -1,4 +1,4 @@
-"""Do the intervals and tests of a write-up keep their promises? Simulated runs with a known truth, through our code.
+"""Do the intervals and tests of a report keep their promises? Simulated runs with a known truth, through our code.
 
     python benchmarks/promises.py                        300 repetitions of each size, a few seconds
     python benchmarks/promises.py --repetitions 10000    the whole promise, some minutes

@@ -3,11 +3,11 @@
     python benchmarks/startup.py              two or three minutes on the default corpus
     python benchmarks/startup.py --limit 1000
 
-`train` and `sweep` are started as a user starts them, in an empty folder, and ended once their first optimiser step is
+`train` and `sweep` are started as a user starts them, in an empty folder, and ended once their first optimizer step is
 done. Cold: the cache of reviews and word vectors is empty, and so is numba's of compiled kernels (the operating system
 may still hold the files themselves). Warm: the same command again, in the same folder, and in a new one, where the
 sweep's tracking database is still to be made. The step is seen by a `sitecustomize` module that Python imports at its
-start, in worker processes too; it waits for the optimiser's module and wraps its step, and imports nothing itself.
+start, in worker processes too; it waits for the optimizer's module and wraps its step, and imports nothing itself.
 
 Goals: a warm start's first batch within 3 s of the command, imports included; `--help` of every command in 0.4 s.
 """
@@ -55,11 +55,11 @@ class Watch:
 
         def loaded(module):
             load(module)
-            step = module.Optimiser.step
+            step = module.Optimizer.step
 
             def first(self, *arguments):
                 step(self, *arguments)
-                module.Optimiser.step = step
+                module.Optimizer.step = step
                 note = os.environ["FIRST_BATCH"]
                 with open(f"{note}.{os.getpid()}", "w") as file:
                     file.write(str(time.time()))
@@ -68,7 +68,7 @@ class Watch:
                 except FileExistsError:
                     pass
 
-            module.Optimiser.step = first
+            module.Optimizer.step = first
 
         spec.loader.exec_module = loaded
         return spec

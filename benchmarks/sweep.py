@@ -8,7 +8,7 @@
             batches of a shuffled DataLoader, Adam, MLflow on SQLite: `log_metric` for the loss of each step and for
             the validation of each epoch
 
-Both train the same trials, drawn up front and queued, with the same epochs, batch size, readout, dropout, clipping and
+Both train the same trials, drawn up front and queued, with the same epochs, batch size, pooling, dropout, clipping and
 schedule on the same reviews and vectors, and end by choosing the best; no confirm runs. The time is that of the whole
 process, imports included. Reviews, word vectors and baselines are in the cache before, and the peer is given its
 reviews as ids from there. The program ends without a ratio where trials, settings or epochs are not the same.
@@ -69,7 +69,7 @@ def peer(fraction: Fraction) -> None:
         def on_step(loss: float) -> None:
             nonlocal step
             step += 1
-            mlflow.log_metric("train/loss", loss, step=step)
+            mlflow.log_metric("loss/train", loss, step=step)
 
         with mlflow.start_run(run_name=f"{model_name} trial {trial.number}"):
             mlflow.log_params(settings)
@@ -77,7 +77,7 @@ def peer(fraction: Fraction) -> None:
             for epoch in range(1, training.epochs + 1):
                 trainer.epoch(batches, on_step)
                 accuracy = trainer.accuracy(loader(validation, training.batch_size, None))
-                mlflow.log_metric("val/accuracy", accuracy, step=epoch)
+                mlflow.log_metric("accuracy/val", accuracy, step=epoch)
                 best = max(best, accuracy)
                 record |= {"epochs": epoch, "value": best}
                 trial.report(best, epoch)

@@ -56,7 +56,7 @@ def draw_batches(
     share /= share.sum()
     batches = []
     for i in range(count):
-        # Evenly over the lengths: batch i of all, taken from the middle of its stretch.
+        # Evenly over the lengths: batch i of all, taken from the middle of its timing.
         start = (2 * i + 1) * 4 * sequences
         mine = lengths[start : start + sequences].copy()
         if equal:
@@ -100,12 +100,12 @@ class Contender:
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         if name == "ours":
             from gru_bench.data.batching import Distinct
-            from gru_bench.train.optimizer import Optimiser
+            from gru_bench.train.optimizer import Optimizer
 
             self.distinct = Distinct(VOCABULARY)
-            optimiser = Optimiser(
+            optimizer = Optimizer(
                 torch.nn.ModuleList([self.gru, self.head]), None, lr=1e-4, betas=(0.9, 0.999), clip_norm=None)
-            self.update: Callable[[], object] = lambda: optimiser.step(torch.tensor([]), torch.tensor([]))
+            self.update: Callable[[], object] = lambda: optimizer.step(torch.tensor([]), torch.tensor([]))
         else:
             adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)
             self.update = lambda: (adam.step(), adam.zero_grad(set_to_none=True))
@@ -123,7 +123,7 @@ class Contender:
         distinct, index = (torch.from_numpy(part) for part in self.distinct(ids.numpy()))
         rows = self.table.index_select(0, distinct)
         return fused_gru(
-            rows, index, lengths, list(self.gru.parameters()), bidirectional=self.bidirectional, readout="last")
+            rows, index, lengths, list(self.gru.parameters()), bidirectional=self.bidirectional, pooling="last")
 
     def padded(self, ids: Any, lengths: Any) -> Any:
         import torch

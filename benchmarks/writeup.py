@@ -1,7 +1,7 @@
-"""How long a write-up takes from a store of many runs, and how much memory: stage by stage, and as a command.
+"""How long a report takes from a store of many runs, and how much recall: stage by stage, and as a command.
 
-    python benchmarks/writeup.py                1,000 runs, half a minute
-    python benchmarks/writeup.py --runs 10000
+    python benchmarks/report.py                1,000 runs, half a minute
+    python benchmarks/report.py --runs 10000
 
 The store is an SQLite file in a temporary folder: three studies of ten confirm runs each, logged as a sweep logs
 them, with predictions for 3,300 test reviews, three epochs and a trace of 120 points; the rest are search trials,
@@ -34,8 +34,8 @@ from gru_bench.results.runs import (
     Predictions,
     RunResult,
     StudySummary,
-    TracePoint,
     TrialSummary,
+    WindowLoss,
 )
 
 STUDIES = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.15}
@@ -91,7 +91,7 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
     epochs = tuple(
         EpochRecord(e, 0.6 / e, 0.5 / e + 0.1, 0.8 + 0.02 * e, 30.0, 50_000.0) for e in range(1, EPOCHS + 1))
     trace = tuple(
-        TracePoint(10 * i, 1 + i * EPOCHS // (TRACE + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, TRACE + 1))
+        WindowLoss(10 * i, 1 + i * EPOCHS // (TRACE + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, TRACE + 1))
     return RunResult(
         config, "fused", "cpu", epochs, trace, EPOCHS, 120_802, 6, 90.0, 900_000_000,
         {"validation": predictions, "test": predictions}, {})  # fmt: skip
@@ -104,7 +104,7 @@ def summary(model: str, trials: int) -> StudySummary:
         "corpus", 300, 49_000, 0.02, 400, 0.1)  # fmt: skip
     tried = tuple(TrialSummary(n, model, "complete", 0.8 + 1e-5 * n, EPOCHS, BEST) for n in range(trials))
     return StudySummary(
-        model, "How fast is a write-up?", (model,), SPACE, "tpe", "median", "validation accuracy", trials, EPOCHS, 0,
+        model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", trials, EPOCHS, 0,
         tuple(range(10_000, 10_000 + SEEDS)), tried, {model: BEST}, {model: 0.87},
         {model: dict(zip(SPACE, (0.6, 0.3, 0.1), strict=True))}, "PED-ANOVA", data,
         (Baseline("TF-IDF + logistic regression", 0.87, 0.87, 0.87, REVIEWS, 9.0),), 900.0)  # fmt: skip
@@ -123,7 +123,7 @@ def copies(database: Path, run_id: str, count: int) -> None:
 
 
 def stages(database: Path, folder: Path) -> None:
-    """Print seconds and peak memory after each stage of a write-up."""
+    """Print seconds and peak memory after each stage of a report."""
     def stage(name: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()
         found = work()
@@ -139,7 +139,7 @@ def stages(database: Path, folder: Path) -> None:
         import gru_bench.tracking  # noqa: F401
 
     stage("import", imports)
-    from gru_bench.report import build as writeup
+    from gru_bench.report import build as report
     from gru_bench.report.__main__ import choose
     from gru_bench.report.figures.results import pictures
     from gru_bench.report.render import html_latex as render
@@ -147,7 +147,7 @@ def stages(database: Path, folder: Path) -> None:
 
     store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))
     choice = stage("read the studies", lambda: choose(store, None, []))
-    whole = stage("compute", lambda: writeup.build(choice.studies, store, experiment=choice.experiment))
+    whole = stage("compute", lambda: report.build(choice.studies, store, experiment=choice.experiment))
     drawn = pictures(whole)
     stage("figures for the page", lambda: [picture.svg() for picture in drawn])
     stage("figures for paper", lambda: [picture.pdf() for picture in drawn])

@@ -1,3 +1,3 @@
-"""gru-bench: sweeps and write-ups for recurrent text classifiers."""
+"""gru-bench: sweeps and reports for recurrent text classifiers."""
 
 __version__ = "0.1.0"

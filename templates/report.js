@@ -95,7 +95,7 @@
   }
 
   // Figures: a button for each series, and values read off where the pointer is or the arrow keys lead.
-  const colour = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
+  const color = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
   const space = "http://www.w3.org/2000/svg";
   for (const figure of document.querySelectorAll("figure[data-live]")) {
     const {series, panels, cut, narrow} = JSON.parse(figure.dataset.live), shown = series.map(() => true);
@@ -109,7 +109,7 @@
       const switches = make("div", {class: "switches live", role: "group", "aria-label": "Series shown"});
       series.forEach(({name, place}, number) => {
         const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
-        swatch.style.color = colour(place);
+        swatch.style.color = color(place);
         const button = make("button", {type: "button", "aria-pressed": "true"}, swatch, name);
         button.addEventListener("click", () => {
           shown[number] = !shown[number];
@@ -170,7 +170,7 @@
       for (const line of lines) {
         const place = nearest(line.x, x), {name = "", place: tint = 0} = series[line.series] ?? {};
         const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
-        swatch.style.color = colour(tint);
+        swatch.style.color = color(tint);
         const spread = line.low[place] < line.high[place]
           ? ` (${write(line.low[place])} to ${write(line.high[place])})` : "";
         output.append(make("span", {}, swatch, `${name} ${write(line.mean[place])}${spread}`.trim()));

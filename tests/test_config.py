@@ -15,7 +15,7 @@ from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.data.recall_task import parsed_task
 from gru_bench.errors import GruBenchError
 from gru_bench.resources import resource
-from gru_bench.sweep.ablations import contrast_runs, tuning_runs
+from gru_bench.sweep.ablations import ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, known_studies, load_study
@@ -24,7 +24,7 @@ SETTINGS = sorted(flat(RunConfig()))
 SECONDS = 6.0
 TYPED = ["0", "-1", "0.3", "1e30", "-1e308", "nan", "inf", "", "none", "true", str(2**32), str(2**63), "7" * 70,
          "9" * 5_000, "[" * 5_000, "[[[[", "{}", "\0", "x" * 5_000, "x" * 300, "~nobody-at-all/x",
-         "memory:n=100000000000"]
+         "recall:n=100000000000"]
 RANGES = [
     "{ low = 1, high = 3 }", "{ low = 1, high = 3, step = 5 }", "{ low = 1, high = 3, step = 0 }",
     "{ low = 0.1, high = 3 }", "{ low = 1, high = 3, step = -1 }",
@@ -38,12 +38,12 @@ VALUES = [*RANGES, "0", "-1", "1", "0.3", "1e30", "nan", "inf", '""', '"none"', 
           "true", "[" * 5_000, "[[[[]]]]", "[]", "{}", '"\\u0000"', '"' + "x" * 5_000 + '"', "1979-05-27",
           '["torch", "torch"]', str([*range(2_000)]), "{ a = { b = { c = 1 } } }"]
 FILE_KEYS = [
-    *KEYS, "trails", "base", "own", "memory.steps", "memory.seeds", "memory.sequences", "stretches.iterations",
-    "stretches.engines", "contrasts.model", "contrasts.seeds", "contrasts.settings", "contrasts.other",
-    "contrasts.other.x.settings", "contrasts.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
-    *(f"contrasts.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
+    *KEYS, "trails", "base", "own", "memory.steps", "memory.seeds", "memory.sequences", "timings.iterations",
+    "timings.backends", "ablations.model", "ablations.seeds", "ablations.settings", "ablations.other",
+    "ablations.other.x.settings", "ablations.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
+    *(f"ablations.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
 ]
-STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.readout = { choices = ["last", "mean"] }',
+STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.pooling = { choices = ["last", "mean"] }',
            *((resource("studies") / f"{name}.toml").read_text() for name in known_studies())]
 
 
@@ -69,7 +69,7 @@ def _refused(values: dict[str, object]) -> str:
     return ""
 
 
-@given(st.text(alphabet="memory:knvocabularyextraseed=,0123456789-. \0", max_size=40).map("memory:".__add__))
+@given(st.text(alphabet="recall:knvocabularyextraseed=,0123456789-. \0", max_size=40).map("recall:".__add__))
 @settings(max_examples=200)
 def test_a_recall_task_is_taken_or_refused(name: str) -> None:
     try:
@@ -101,7 +101,7 @@ def test_a_study_file_is_refused_in_sentences_or_its_search_ends(
         assert max(map(len, said.splitlines())) < 900
         return
     tuning_runs(spec, {})
-    contrast_runs(spec, {}, {})
+    ablation_runs(spec, {}, {})
     if spec.space:
         _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random", "seeds_per_trial": 1}), tmp_path)
 

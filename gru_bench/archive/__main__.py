@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 
 from gru_bench import cli
-from gru_bench.archive.work_folder import workplace
+from gru_bench.archive.work_folder import work_folder
 from gru_bench.errors import UsageError
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
 
 The file holds the search (trials, states, settings, values) and all runs (params, metrics with their histories, tags,
 artifacts). It is a plain zip, holds no pickle, and is refused where a bit of it has changed. Once it is imported the
-write-up gives the same numbers, and the sweep command goes on with the study.""")
+report gives the same numbers, and the sweep command goes on with the study.""")
 
 Storage = Annotated[str | None, typer.Option(
     "--storage", help="Where the search lives: a .journal file or a database URL.",
@@ -25,7 +25,7 @@ Storage = Annotated[str | None, typer.Option(
 
 
 @app.command(name="export")
-def take_out(
+def export_study(
     file: Annotated[Path, typer.Argument(help="To be written.", show_default=False)],
     study: Annotated[str, typer.Option(help="Name of the study.", show_default=False)],
     experiment: Annotated[str | None, typer.Option(help="MLflow's experiment, which is named after the data.",
@@ -35,14 +35,14 @@ def take_out(
     no_texts: Annotated[bool, typer.Option(
         "--no-texts", help="Leave out the reviews that the study logged, and what shows the words of one.")] = False,
     no_weights: Annotated[bool, typer.Option(
-        "--no-weights", help="Leave out the models' weights, most of the file: a write-up does without them, a look "
+        "--no-weights", help="Leave out the models' weights, most of the file: a report does without them, a look "
         "inside the models does not.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
 ) -> None:
     """Write a study to one file."""
     from gru_bench.archive.container import pack
-    from gru_bench.archive.study import WEIGHTS, take_out
-    from gru_bench.sweep.sharing.storage import open_storage, told
+    from gru_bench.archive.study import WEIGHTS, export_study
+    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
     if file.is_dir() or not file.parent.is_dir():
@@ -52,11 +52,11 @@ def take_out(
                          "add --force")
     store = Store(tracking_uri, create=False)
     console = cli.out()
-    with cli.interruptible(), workplace(file.parent, ".gru-bench-export-") as folder, \
+    with cli.interruptible(), work_folder(file.parent, ".gru-bench-export-") as folder, \
             console.status("reading the runs"):
-        with told(storage):
-            carried = take_out(store, open_storage(storage), study, folder, experiment=experiment, texts=not no_texts,
-                               weights=not no_weights)
+        with wrapped_errors(storage):
+            carried = export_study(store, open_storage(storage), study, folder, experiment=experiment,
+                                   texts=not no_texts, weights=not no_weights)
         sizes = pack(file, folder, carried.about()).sizes
     for remark in (*carried.remarks, *store.odd.values()):
         console.print(f"note: {remark}", markup=False)
@@ -68,7 +68,7 @@ def take_out(
 
 
 @app.command(name="import")
-def bring_in(
+def import_study(
     file: Annotated[Path, typer.Argument(help="As `export` wrote it.", show_default=False)],
     study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.",
                                                    show_default="its own")] = None,
@@ -77,21 +77,21 @@ def bring_in(
 ) -> None:
     """Bring a study in from a file: all of it, or nothing.
 
-    The runs get ids of their own and remember those they had, so that a write-up made elsewhere can be verified here:
+    The runs get ids of their own and remember those they had, so that a report made elsewhere can be verified here:
     python -m gru_bench.report --verify FOLDER.
     """
     from gru_bench.archive.container import unpack
-    from gru_bench.archive.study import bring_in
-    from gru_bench.sweep.sharing.storage import open_storage, told
+    from gru_bench.archive.study import import_study
+    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
     console = cli.out()
-    with cli.interruptible(), workplace(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
+    with cli.interruptible(), work_folder(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
         with console.status("checking the file"):
             manifest = unpack(file, folder)
-        with console.status("writing the runs"), told(storage):
-            carried = bring_in(folder, manifest.sizes, manifest.content, Store(tracking_uri),
-                               open_storage(storage), study_name)
+        with console.status("writing the runs"), wrapped_errors(storage):
+            carried = import_study(folder, manifest.sizes, manifest.content, Store(tracking_uri),
+                                   open_storage(storage), study_name)
     what = f"study {carried.study} of {carried.experiment}"
     for remark in carried.remarks:
         console.print(f"note: {remark}", markup=False)

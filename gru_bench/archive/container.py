@@ -28,7 +28,7 @@ from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, UsageError, shown
 
 KIND = "gru-bench archive"
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 256 << 20
 MOST_NAME = 1_000
@@ -181,8 +181,12 @@ def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfil
     digests = {name: member.sha256 for name, member in found.members.items()}
     if found.kind != KIND:
         raise _damaged(path, f"it is no {KIND}")
+    if found.version < VERSION:
+        raise DataError(f"{path} must be of version {VERSION}, but is of version {found.version}, which an earlier "
+                        "gru-bench has exported and which names settings and metrics otherwise: import it with the "
+                        "gru-bench that exported it, or train the study anew with this one")
     if found.version > VERSION:
-        raise DataError(f"{path} must be of a version that this gru-bench reads, at most {VERSION}, but is of version "
+        raise DataError(f"{path} must be of version {VERSION}, but is of version "
                         f"{found.version}: pip install --upgrade gru-bench")
     if missing := sorted(sizes.keys() - entries.keys()):
         raise _damaged(path, f"its member {shown(missing[0])} is missing" + _more(missing))

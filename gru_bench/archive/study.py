@@ -23,11 +23,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gru_bench.config import RunConfig, named
 from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
-from gru_bench.results.diagnostics import DIAGNOSTICS, MEMORY, Diagnostics, MemoryCurve
+from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.runs import BASELINES, DATA, StudySummary, baselines_of, data_of
 from gru_bench.sweep import export as searching
 from gru_bench.sweep.export import SearchCopy
-from gru_bench.sweep.followups import STRETCHES, stretches_of
+from gru_bench.sweep.followups import TIMINGS, timings_of
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.artifacts import predictions_of, texts_of
@@ -50,10 +50,10 @@ MOST_JSON_BYTES = 256 << 20
 _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
-    DIAGNOSTICS: Diagnostics.from_json, MEMORY: MemoryCurve.from_json, STRETCHES: stretches_of,
+    DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
     "model/config.json": RunConfig.model_validate_json}
 """Artifact -> what reads it."""
-_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "contrast": "predictions/validation.parquet"}
+_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
 """Role -> artifact that a run has once it is complete."""
 AGAIN = ": export the study again"
 _COLUMNS = {"run": "int32", "key": "int32", "value": "double", "step": "int64", "timestamp": "int64"}
@@ -96,7 +96,7 @@ class Carried:
                 "metric values": self.values}
 
 
-def take_out(
+def export_study(
     store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool,
     weights: bool = True,
 ) -> Carried:
@@ -147,10 +147,10 @@ def take_out(
     return Carried(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
 
 
-def bring_in(
+def import_study(
     folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
 ) -> Carried:
-    """Write what `take_out` left in `folder` to other stores: all of it, or nothing.
+    """Write what `export_study` left in `folder` to other stores: all of it, or nothing.
 
     Args:
         folder: of the files.
@@ -175,7 +175,7 @@ def bring_in(
         if wrong is not None:
             raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
                             f"({first_line(wrong)}){AGAIN}")
-        remarks.append(f"the run {run.run_id} came without {path}: no write-up can rest on it")
+        remarks.append(f"the run {run.run_id} came without {path}: no report can rest on it")
     carried = Carried(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
                       tuple(remarks))
     edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}

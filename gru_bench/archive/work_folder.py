@@ -20,7 +20,7 @@ FILES = "files"
 
 
 @contextmanager
-def workplace(place: Path, prefix: str) -> Iterator[Path]:
+def work_folder(place: Path, prefix: str) -> Iterator[Path]:
     """Give an empty folder below `place`, once those that commands have left there are removed.
 
     Args:

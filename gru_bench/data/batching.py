@@ -125,7 +125,7 @@ class Batch:
     """Positions in the split."""
 
 
-def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
+def micro_batches_of(batch: Batch, count: int) -> Iterator[Batch]:
     """Yield a batch in at most `count` parts of like size, each padded to its own longest; all keep `distinct_U`."""
     for example_P in np.array_split(np.arange(len(batch.label_B)), count):
         if len(example_P):

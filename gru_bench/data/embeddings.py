@@ -173,7 +173,7 @@ _TRAINING: Mapping[str, int | float] = {"sg": 0, "window": 8, "sample": 3e-5, "a
 """gensim's continuous bag of words, with common words thinned out more and a higher rate than gensim's own.
 
 On the default reviews this halves the time to train and serves better: a bidirectional GRU on the frozen vectors
-(mean and max readout, 200 tokens, 2 epochs, one seed) reached 84.6 % of the 3,256 validation reviews, against 82.9 %
+(mean and max pooling, 200 tokens, 2 epochs, one seed) reached 84.6 % of the 3,256 validation reviews, against 82.9 %
 with gensim's defaults. Skip-gram takes as long for one pass as this for four, and a linear model of a review's mean
 vector did no better on one or two passes of it.
 """

@@ -4,7 +4,7 @@ Each is drawn as `extra` or fewer distractors, `yes` (label 1) or `no` (label 0)
 label is known from one token alone, and a model must carry it over k steps (Hochreiter and Schmidhuber 1997 pose
 tasks of this kind). Where the deciding token stands from the front varies, which leaves nothing to count.
 
-A data set's name says it all: `memory:k=50`, or `memory:k=50,n=2000,vocabulary=20,extra=5,seed=1`.
+A data set's name says it all: `recall:k=50`, or `recall:k=50,n=2000,vocabulary=20,extra=5,seed=1`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gru_bench.config import LARGEST_SEED
 from gru_bench.data.readers import Rows
 from gru_bench.errors import UsageError, shown
 
-KIND = "memory"
+KIND = "recall"
 LIMITS = {"k": (1, 100_000), "n": (100, 10_000_000), "vocabulary": (2, 1_000_000), "extra": (0, 100_000),
           "seed": (0, LARGEST_SEED)}
 """The least and the most of each option."""
@@ -28,7 +28,7 @@ DECIDING = ("no", "yes")
 
 
 @dataclass(frozen=True)
-class MemoryTask:
+class RecallTask:
     """Which sequences are made."""
 
     k: int = 50
@@ -44,7 +44,7 @@ class MemoryTask:
     @property
     def name(self) -> str:
         """Return the name of the data set, with what differs from the defaults (k always)."""
-        standard = asdict(MemoryTask())
+        standard = asdict(RecallTask())
         own = [f"{key}={value}" for key, value in asdict(self).items() if key == "k" or value != standard[key]]
         return f"{KIND}:{','.join(own)}"
 
@@ -69,23 +69,23 @@ class MemoryTask:
             category_N=[""] * len(made), tokens_N=[tokens for _, tokens in made.values()])
 
 
-def is_memory(name: str) -> bool:
+def is_recall(name: str) -> bool:
     """Tell whether a data set's name is that of made-up sequences."""
     return name.partition(":")[0].lower() == KIND
 
 
-def parsed_task(name: str) -> MemoryTask:
-    """Read the name of a data set such as `memory:k=50,n=2000`; `memory` alone has the defaults.
+def parsed_task(name: str) -> RecallTask:
+    """Read the name of a data set such as `recall:k=50,n=2000`; `recall` alone has the defaults.
 
     Raises:
         UsageError: for an unknown option, a value out of its range, or fewer possible sequences than are wanted.
     """
-    standard = asdict(MemoryTask())
+    standard = asdict(RecallTask())
     found: dict[str, int] = {}
     for option in filter(None, name.partition(":")[2].split(",")):
         key, equals, text = (part.strip() for part in option.partition("="))
         if key not in standard or not equals:
-            known = ", ".join(f"{field.name} ({standard[field.name]})" for field in fields(MemoryTask))
+            known = ", ".join(f"{field.name} ({standard[field.name]})" for field in fields(RecallTask))
             raise UsageError(f"the options of {KIND} data must look like {KIND}:k=50,n=2000 and be among {known}, but "
                              f"got {shown(option)}")
         if key in found:
@@ -96,7 +96,7 @@ def parsed_task(name: str) -> MemoryTask:
             raise UsageError(f"{key} of {KIND} data must be a whole number of at least {low:,} and at most "
                              f"{high:,}, but got {shown(text)} in {shown(name)}")
         found[key] = int(text)
-    task = MemoryTask(**found)
+    task = RecallTask(**found)
     if task.n * task.longest > MOST_TOKENS:
         raise UsageError(f"{KIND} data must have at most {MOST_TOKENS:,} tokens, but {task.n:,} sequences of up to "
                          f"{task.longest:,} may have {task.n * task.longest:,}: lower n, k or extra")

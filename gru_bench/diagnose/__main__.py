@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gru_bench.data.embeddings import Vectors
     from gru_bench.diagnose.compute import Kept, Sentence
     from gru_bench.report.figures.figure import Picture
-    from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, MemoryCurve
+    from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
     from gru_bench.tracking import LoggedRun, Reader
 
 SHOWN_RUNS = 8
@@ -35,7 +35,7 @@ HELP = """Look inside the model of a run: how far a gradient reaches back throug
 do over a sentence, which words move its decision, and which words lie close together.
 
 Without --run it takes the newest run that kept its weights: a confirm run of a sweep, or a run of gru_bench.train.
-Figures are written as .png and .svg, their values as .csv. With --memory, no run is needed: a vanilla RNN and a GRU
+Figures are written as .png and .svg, their values as .csv. With --recall, no run is needed: a vanilla RNN and a GRU
 are trained on made-up sequences to see over how many steps each remembers a token."""
 
 
@@ -53,34 +53,34 @@ def diagnose(
     neighbours: Annotated[list[str] | None, typer.Option(
         help="A word whose nearest words are shown; may be repeated.", show_default="good, bad, not, ...",
         rich_help_panel="What to look at")] = None,
-    memory: Annotated[bool, typer.Option(
-        "--memory", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
+    recall: Annotated[bool, typer.Option(
+        "--recall", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
         "against steps; takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
     seeds: Annotated[int, typer.Option(
-        help="Seeds of each point of --memory.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
+        help="Seeds of each point of --recall.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train for --memory.", min=1, show_default="one for each core",
+        help="Processes that train for --recall.", min=1, show_default="one for each core",
         rich_help_panel="What to look at")] = None,
     study: Annotated[str | None, typer.Option(
-        help="With --memory: a study beside whose runs the result is kept, so that its write-up shows it.",
+        help="With --recall: a study beside whose runs the result is kept, so that its report shows it.",
         show_default=False, rich_help_panel="Stores")] = None,
     out: Annotated[Path | None, typer.Option(
-        help="Folder for the figures.", show_default="insight/ and the run's id, or insight/memory",
+        help="Folder for the figures.", show_default="diagnostics/ and the run's id, or diagnostics/recall",
         rich_help_panel="Stores")] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Look inside a model."""
-    if memory:
+    if recall:
         for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours)):
             if value is not None and value != []:
-                raise UsageError(f"{option} must be left out with --memory, which trains models of its own, but got "
+                raise UsageError(f"{option} must be left out with --recall, which trains models of its own, but got "
                                  f"{value!r}")
         with cli.interruptible():
-            _memory(cli.out(), seeds, workers, out or Path("insight") / "memory", study, tracking_uri)
+            _recall(cli.out(), seeds, workers, out or Path("diagnostics") / "recall", study, tracking_uri)
         return
     if study is not None:
-        raise UsageError(f"--study must stand with --memory, whose result it keeps, but got {study!r} without: add "
-                         "--memory, or look into one of the study's runs with --run")
+        raise UsageError(f"--study must stand with --recall, whose result it keeps, but got {study!r} without: add "
+                         "--recall, or look into one of the study's runs with --run")
     if text is not None and review is not None:
         raise UsageError(f"--text and --review must not stand together, but got {text!r} and {review}: leave one out")
     if text is not None and not text.strip():
@@ -142,7 +142,7 @@ def _run(
     for one in near:
         console.print(f"nearest to {one.word}, with the cosine of their vectors: "
                       + ", ".join(f"{word} {cosine:.2f}" for word, cosine in one.nearest), markup=False)
-    _write(console, pictures, out or Path("insight") / found.run_id[:8])
+    _write(console, pictures, out or Path("diagnostics") / found.run_id[:8])
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def study_run(store: Reader, name: str) -> LoggedRun:
     return max(found, key=lambda run: run.started)
 
 
-def _memory(
+def _recall(
     console: Any, seeds: int, workers: int | None, out: Path, study: str | None, tracking_uri: str | None
 ) -> None:
     import multiprocessing
@@ -242,7 +242,7 @@ def _memory(
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gru_bench.results.diagnostics import MEMORY
+    from gru_bench.results.diagnostics import RECALL
     from gru_bench.tracking import Store
 
     # Before anything is trained: a wrong name is told at once.
@@ -250,7 +250,7 @@ def _memory(
     parent = study_run(store, study) if store is not None and study is not None else None
     from gru_bench.diagnose import compute as diagnostics
     from gru_bench.report.evidence.groups import MODEL_NAMES
-    from gru_bench.report.figures.diagnostics import memory_picture
+    from gru_bench.report.figures.diagnostics import recall_picture
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = Progress(
@@ -261,20 +261,20 @@ def _memory(
     pool = ProcessPoolExecutor(workers or cores, context, initializer=_ignore_interrupts)
     try:
         with bar:
-            curve = diagnostics.memory_curve(
+            curve = diagnostics.recall_curve(
                 pool, seeds=range(seeds), on_run=lambda done, total: bar.update(task, completed=done, total=total))
     finally:
         # Without waiting for what has begun: on Ctrl-C nobody wants the rest.
         for process in multiprocessing.active_children():
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
-    _show_memory(console, curve)
-    written = _write(console, [memory_picture(curve, MODEL_NAMES)], out)
-    (written / MEMORY).write_text(curve.to_json() + "\n", encoding="utf-8")
-    console.print(f"wrote {written / MEMORY}", markup=False)
+    _show_recall(console, curve)
+    written = _write(console, [recall_picture(curve, MODEL_NAMES)], out)
+    (written / RECALL).write_text(curve.to_json() + "\n", encoding="utf-8")
+    console.print(f"wrote {written / RECALL}", markup=False)
     if store is not None and parent is not None:
         with store:
-            store.writer(parent.run_id).text(MEMORY, curve.to_json())
+            store.writer(parent.run_id).text(RECALL, curve.to_json())
         console.print(f"kept beside the study {study}: python -m gru_bench.report --study {shlex.quote(str(study))} "
                       "shows it", markup=False)
 
@@ -355,11 +355,11 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
         console.print("factor per step: what the norm is multiplied by from a word to the one before, fitted "
                       f"{first} to {last} steps back", markup=False)
     elif max(flow.steps_back[-1] for flow in flows):
-        console.print(f"no factor per step is given: with model.readout {flows[0].readout} the loss depends on every "
+        console.print(f"no factor per step is given: with model.pooling {flows[0].pooling} the loss depends on every "
                       "state directly, and not only by way of the states after it", markup=False)
 
 
-def _show_memory(console: Any, curve: MemoryCurve) -> None:
+def _show_recall(console: Any, curve: RecallCurve) -> None:
     from rich.table import Table
 
     from gru_bench.report.evidence.groups import MODEL_NAMES

@@ -1,6 +1,6 @@
 """Look inside a model: gradients through time, gates, the words that decide, and what it can remember.
 
-All but `memory_curve` runs a model's weights in float64 on the readable loop of gru.py, where each state can be
+All but `recall_curve` runs a model's weights in float64 on the readable loop of gru.py, where each state can be
 watched; a model of float32 kernels differs from it by their rounding alone.
 
 Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Encoded, encode
-from gru_bench.data.corpus import Corpus, Split, load_corpus, tokenise
+from gru_bench.data.corpus import Corpus, Split, load_corpus, tokenize
 from gru_bench.data.embeddings import Vectors, load_vectors
-from gru_bench.data.recall_task import MemoryTask
+from gru_bench.data.recall_task import RecallTask
 from gru_bench.errors import DataError, UsageError
 from gru_bench.evaluation.metrics import correct
 from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
@@ -38,9 +38,9 @@ from gru_bench.results.diagnostics import (
     Direction,
     GateMap,
     GradientFlow,
-    MemoryCurve,
-    MemoryPoint,
     Neighbours,
+    RecallCurve,
+    RecallPoint,
     State,
 )
 from gru_bench.results.runs import RunResult
@@ -64,22 +64,22 @@ NEAREST = 8
 COMMON = 20_000
 """Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
 EVERY_STEP = ("mean", "max", "meanmax")
-"""Readouts that every state reaches directly."""
+"""Poolings that every state reaches directly."""
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
     "embedding.trainable": False}
 COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a review"
 
-MEMORY_MODELS = ("rnn", "scratch")
-MEMORY_STEPS = (5, 10, 20, 40, 80)
-MEMORY_SEEDS = (0, 1, 2)
-MEMORY_RATES = (3e-3, 1e-2)
+RECALL_MODELS = ("rnn", "scratch")
+RECALL_STEPS = (5, 10, 20, 40, 80)
+RECALL_SEEDS = (0, 1, 2)
+RECALL_RATES = (3e-3, 1e-2)
 """Of each run the one that does better on validation counts: a single rate would favour one of the models."""
-MEMORY_SETTINGS: Mapping[str, Scalar] = {
+RECALL_SETTINGS: Mapping[str, Scalar] = {
     "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
     "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
-MEMORY_SEQUENCES = 3000
+RECALL_SEQUENCES = 3000
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def study_diagnostics(
     flows: list[GradientFlow] = []
     if "rnn" not in kept and kept:
         config = with_settings(next(iter(kept.values())).config, {
-            "model.name": "rnn", "model.engine": "auto", "model.reset": "after", **COMPARISON,
+            "model.name": "rnn", "model.backend": "auto", "model.reset": "after", **COMPARISON,
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
@@ -125,7 +125,7 @@ def study_diagnostics(
         flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
         subject = Subject.trained(one, vectors)
         flows += gradient_flows(subject, corpus, vectors)
-        sentence = Sentence.of_tokens(review or tokenise(SENTENCE), vectors, one.config.data.max_length)
+        sentence = Sentence.of_tokens(review or tokenize(SENTENCE), vectors, one.config.data.max_length)
         if sentence.tokens:
             # nn.GRU is the scratch GRU's function: one map of the two is enough.
             if one.config.model.name != "torch" or "scratch" not in kept:
@@ -239,7 +239,7 @@ def gradient_flows(
             x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.table_VE)
             for direction, norm_BT in state_gradients(subject, x_BTE, length_B, label_B).items():
                 norms.setdefault(direction, []).append(
-                    _back_from_end(norm_BT, length_B, direction, subject.config.model.readout, steps))
+                    _back_from_end(norm_BT, length_B, direction, subject.config.model.pooling, steps))
     return [_flow(subject, direction, np.concatenate(parts)) for direction, parts in norms.items()]
 
 
@@ -279,7 +279,7 @@ def state_gradients(
 ) -> dict[Direction, NDArray[np.float64]]:
     """Return, by direction, the Euclidean norm of dLoss/dh of each review's own loss at each token, B x T.
 
-    The derivative is the whole one: through all later states, and through the readout where it takes this one.
+    The derivative is the whole one: through all later states, and through the pooling where it takes this one.
     """
     seen: list[Tensor] = []
 
@@ -301,11 +301,11 @@ def state_gradients(
 
 
 def _back_from_end(
-    norm_BT: NDArray[np.float64], length_B: Tensor, direction: Direction, readout: str, steps: int
+    norm_BT: NDArray[np.float64], length_B: Tensor, direction: Direction, pooling: str, steps: int
 ) -> NDArray[np.float64]:
     """Return the norms by steps back from the state that is read last, B x S."""
     last_B1 = length_B.numpy()[:, None] - 1
-    if direction == "backward" and readout == "last":  # it is read after its first step: nothing stands before it
+    if direction == "backward" and pooling == "last":  # it is read after its first step: nothing stands before it
         at_BS = last_B1
     elif direction == "backward":
         at_BS = np.broadcast_to(np.arange(steps + 1), (len(norm_BT), steps + 1))
@@ -324,11 +324,11 @@ def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) 
     low_S, high_S = np.quantile(log_BS, [0.25, 0.75], axis=0)
     steps = len(mean_S) - 1
     first = min(FIRST_FITTED, max(0, steps - 2))
-    readout = subject.config.model.readout
-    fits = steps >= 2 and readout not in EVERY_STEP
+    pooling = subject.config.model.pooling
+    fits = steps >= 2 and pooling not in EVERY_STEP
     return GradientFlow(
         model=subject.config.model.name, direction=direction, state=subject.state, run_id=subject.run_id,
-        readout=readout, reviews=len(norm_BS), steps_back=tuple(range(steps + 1)),
+        pooling=pooling, reviews=len(norm_BS), steps_back=tuple(range(steps + 1)),
         norm=_rounded(np.exp(mean_S)), low=_rounded(np.exp(low_S)), high=_rounded(np.exp(high_S)),
         decay=decay(mean_S, first) if fits else None, fitted=(first, steps))
 
@@ -391,7 +391,7 @@ class Sentence:
     @classmethod
     def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
         """Cut a text into tokens and look them up."""
-        return cls.of_tokens(tokenise(text), vectors, max_length)
+        return cls.of_tokens(tokenize(text), vectors, max_length)
 
     @classmethod
     def of_tokens(cls, tokens: Sequence[str], vectors: Vectors, max_length: int | None) -> Sentence:
@@ -485,19 +485,19 @@ def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
                        _rounded(odds_T.numpy()), math.exp(whole_log_BC[0, 1].item()))
 
 
-# ---------------------------------------------------------------- memory
+# ---------------------------------------------------------------- recall task
 
 
-def memory_curve(
+def recall_curve(
     executor: Executor,
     *,
-    models: Sequence[str] = MEMORY_MODELS,
-    steps: Sequence[int] = MEMORY_STEPS,
-    seeds: Sequence[int] = MEMORY_SEEDS,
-    settings: Mapping[str, Scalar] = MEMORY_SETTINGS,
-    sequences: int = MEMORY_SEQUENCES,
+    models: Sequence[str] = RECALL_MODELS,
+    steps: Sequence[int] = RECALL_STEPS,
+    seeds: Sequence[int] = RECALL_SEEDS,
+    settings: Mapping[str, Scalar] = RECALL_SETTINGS,
+    sequences: int = RECALL_SEQUENCES,
     on_run: Callable[[int, int], None] | None = None,
-) -> MemoryCurve:
+) -> RecallCurve:
     """Train models on sequences whose label is a token k steps before the end, for several k.
 
     Args:
@@ -529,14 +529,14 @@ def memory_curve(
         for k in steps:
             correct_RN = np.stack([right[model, k, seed] for seed in seeds])
             found = accuracy_interval(correct_RN)
-            points.append(MemoryPoint(
+            points.append(RecallPoint(
                 model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, found.low, found.high,
                 found.examples))
-    return MemoryCurve(tuple(points), f"{METHOD_BOTH}; where few sequences are answered wrongly, leaning on Wilson's", {
+    return RecallCurve(tuple(points), f"{METHOD_BOTH}; where few sequences are answered wrongly, leaning on Wilson's", {
         "sequences": f"{sequences:,}, a tenth of them to validate and a tenth to test",
         **{name: str(value) for name, value in settings.items() if name.startswith(("model.", "training."))
            and name not in ("training.device", "training.threads")},
-        "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in MEMORY_RATES)} on validation"})
+        "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in RECALL_RATES)} on validation"})
 
 
 def remembered(
@@ -544,9 +544,9 @@ def remembered(
 ) -> NDArray[np.bool_]:
     """Return, by test sequence, whether a model trained to remember over k steps answers it rightly."""
     results: list[RunResult] = []
-    for rate in MEMORY_RATES:
+    for rate in RECALL_RATES:
         config = with_settings(RunConfig(), {
-            **settings, "data.name": MemoryTask(k=k, n=sequences).name, "model.name": model, "seed": seed,
+            **settings, "data.name": RecallTask(k=k, n=sequences).name, "model.name": model, "seed": seed,
             "training.lr": rate})
         corpus = load_corpus(config.data)
         results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))

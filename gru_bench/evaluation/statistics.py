@@ -60,7 +60,7 @@ ALPHA = 0.05
 POWER = 0.8
 
 
-class Standing(Enum):
+class EvidenceLevel(Enum):
     """How much a number of seeds can carry."""
 
     EXAMPLES_ONLY = "one seed: the interval is over test examples only"
@@ -70,8 +70,8 @@ class Standing(Enum):
     CLAIM = "10 seeds or more: enough for a claim"
 
     @classmethod
-    def of(cls, seeds: int) -> Standing:
-        """Return the standing of the smaller side of a comparison, or of one model."""
+    def of(cls, seeds: int) -> EvidenceLevel:
+        """Return the evidence level of the smaller side of a comparison, or of one model."""
         if seeds < 1:
             raise ValueError(f"a model needs at least 1 seed, but has {seeds}")
         if seeds >= 10:
@@ -83,12 +83,12 @@ class Standing(Enum):
     @property
     def has_interval(self) -> bool:
         """Return whether an interval may be shown (for one seed: over examples, and labelled so)."""
-        return self is not Standing.ESTIMATE
+        return self is not EvidenceLevel.ESTIMATE
 
     @property
     def has_verdict(self) -> bool:
         """Return whether a verdict may be passed."""
-        return self in (Standing.VERDICT, Standing.CLAIM)
+        return self in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM)
 
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
@@ -124,9 +124,9 @@ class Estimate:
     """What the interval leans on besides, where few examples decide it."""
 
     @property
-    def standing(self) -> Standing:
+    def evidence_level(self) -> EvidenceLevel:
         """Return how much the number of seeds can carry."""
-        return Standing.of(min(self.seeds))
+        return EvidenceLevel.of(min(self.seeds))
 
     @property
     def p(self) -> float | None:
@@ -436,7 +436,7 @@ def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARG
     def found(finding: Finding, favours: int = 0) -> Verdict:
         return Verdict(finding, favours, margin, inner)
 
-    if not difference.standing.has_verdict or p_adjusted is None:
+    if not difference.evidence_level.has_verdict or p_adjusted is None:
         return found(Finding.TOO_FEW_SEEDS)
     equivalent = can_show_equivalence(difference.examples, margin) and -margin < inner.low and inner.high < margin
     if p_adjusted < ALPHA:
@@ -512,8 +512,8 @@ def f1_interval(
         value_B[start : start + size] = (share_BR * f1_BR).sum(1)
     named_R = named_NR.sum(0)
     f1_R = np.divide(2 * hit_NR.sum(0), named_R, out=np.zeros(seeds), where=named_R > 0)
-    stretch = seeds / (seeds - 1) if seeds > 1 else 1.0
-    variance = float(value_B.var(ddof=1)) * stretch
+    timing = seeds / (seeds - 1) if seeds > 1 else 1.0
+    variance = float(value_B.var(ddof=1)) * timing
     estimate = float(f1_R.mean())
     method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
     few = None

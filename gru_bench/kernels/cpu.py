@@ -1164,7 +1164,7 @@ def recur(
             )  # fmt: skip
 
 
-# --- The readout ---------------------------------------------------------------------------------------
+# --- The pooling ---------------------------------------------------------------------------------------
 
 
 @njit
@@ -1208,7 +1208,7 @@ def _add_where_equal(a, at, b, bt, c, ct, d, dt, result, rt, count):
 
 
 @_jit(nogil=True, fastmath=_FAST)
-def read_out(worker, workers, out, starts, width, last, mean, largest, features):
+def pool(worker, workers, out, starts, width, last, mean, largest, features):
     """Reduce the output (N, D) of each sequence to its features: F values, of those asked for in this order.
 
     last: the row of the last token in the first `last` columns, that of the first token in the others, or
@@ -1238,8 +1238,8 @@ def read_out(worker, workers, out, starts, width, last, mean, largest, features)
 
 
 @_jit(nogil=True, fastmath=_FAST)
-def read_out_gradient(worker, workers, grad, out, starts, width, last, mean, largest, features, scratch, result):
-    """Turn the gradient (B, F) of `read_out` into that of the output: result (N, D).
+def pool_gradient(worker, workers, grad, out, starts, width, last, mean, largest, features, scratch, result):
+    """Turn the gradient (B, F) of `pool` into that of the output: result (N, D).
 
     Where several tokens share the largest value, each gets the same part of its gradient. scratch: 2 D values for
     each worker.
@@ -1639,7 +1639,7 @@ def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
 def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out, tiles):
     """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights.
 
-    Pairs of bfloat16 values would stretch over two gates where H is odd: it is then multiplied in float32.
+    Pairs of bfloat16 values would timing over two gates where H is odd: it is then multiplied in float32.
     """
     outputs, inputs = weights[0].shape
     hidden = outputs // 3

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_bench.config import Readout, Reset
+from gru_bench.config import Pooling, Reset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
 
-READOUTS = get_args(Readout)
-Form = Literal["padded", "tokens"] | Readout
-"""What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a readout makes of it."""
+POOLINGS = get_args(Pooling)
+Form = Literal["padded", "tokens"] | Pooling
+"""What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a pooling makes of it."""
 
 _threads: int | None = None
 
@@ -326,7 +326,7 @@ class _Kept:
     """What a layer's gradient needs of its forward pass.
 
     inputs: the rows, flat, and the pairs of input and hidden weights; places (B,): the output row of each sequence's
-    first token; out: the output, flat; saved: directions * N * 4H values; features: with a readout what it made of
+    first token; out: the output, flat; saved: directions * N * 4H values; features: with a pooling what it made of
     the output, flat; block: the memory of what nobody else sees, None once it is given back.
     """
 
@@ -400,15 +400,15 @@ def _run_forward(
     )  # fmt: skip
     _pool.give(block)
     if reads_out:
-        _crew.run(workers, cpu.read_out, out, plan.starts, width, *_reading(form, width, hidden), flat)
+        _crew.run(workers, cpu.pool, out, plan.starts, width, *_reading(form, width, hidden), flat)
     arrays = rows, input_weights, hidden_weights
     return result, _Kept(plan, form, before, tiles, arrays, places, out, saved, flat if reads_out else None, kept_block)
 
 
-def _reading(readout: str, width: int, hidden: int) -> tuple[int, bool, bool]:
+def _reading(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
     """Return how the kernel reads out: columns of the last token's row, then whether mean and largest are wanted."""
-    last = {"last": width, "final": hidden}.get(readout, 0)
-    return last, readout in ("mean", "meanmax"), readout in ("max", "meanmax")
+    last = {"last": width, "final": hidden}.get(pooling, 0)
+    return last, pooling in ("mean", "meanmax"), pooling in ("max", "meanmax")
 
 
 def _run_backward(
@@ -440,7 +440,7 @@ def _run_backward(
     if reads_out:
         feature_grad, output_grad = output_grad, gathered  # which is needed for its own end only after this one's
         _crew.run(
-            workers, cpu.read_out_gradient, feature_grad, kept.out, plan.starts, width,
+            workers, cpu.pool_gradient, feature_grad, kept.out, plan.starts, width,
             *_reading(kept.form, width, hidden), kept.features, parts, output_grad,
         )  # fmt: skip
     _crew.run(
@@ -464,7 +464,7 @@ def _run_backward(
 
 def _check(
     rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str,
-    readout: str | None,
+    pooling: str | None,
 ) -> None:
     """Raise ValueError for arguments that do not fit together."""
     if rows_UE.dim() != 2 or rows_UE.shape[0] == 0:
@@ -482,8 +482,8 @@ def _check(
         )
     if reset not in ("after", "before"):
         raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
-    if readout is not None and readout not in READOUTS:
-        raise ValueError(f"readout must be None or one of {', '.join(map(repr, READOUTS))}, but got {readout!r}")
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(f"pooling must be None or one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
     if not weights or len(weights) % (4 * directions):
         raise ValueError(f"weights must hold {4 * directions} tensors for every layer, but holds {len(weights)}")
     hidden = weights[1].shape[-1]
@@ -511,7 +511,7 @@ def fused_gru(
     bidirectional: bool,
     reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
-    readout: Readout | None = None,
+    pooling: Pooling | None = None,
     bf16: bool = False,
 ) -> Tensor:
     """Run a GRU of any number of layers over ragged sequences; differentiable once.
@@ -524,11 +524,11 @@ def fused_gru(
     reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do; "before"
     n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
     between: applied to the output of every layer but the last, given as (N, D) without padding.
-    readout: reduces the output over time; among tokens that share a column's largest value its gradient is split.
+    pooling: reduces the output over time; among tokens that share a column's largest value its gradient is split.
     bf16: round both factors of every product outside the recurrence to bfloat16 (8 bits of precision; sums stay in
     float32); needs `no_bf16()` to be None.
 
-    Returns output_BTD, zeros behind each sequence's end, or with a readout features_BF, where F is D and for
+    Returns output_BTD, zeros behind each sequence's end, or with a pooling features_BF, where F is D and for
     "meanmax" 2D. The backward direction starts at each sequence's own last token. float32 is summed in float32;
     sigmoid and tanh are off by at most 4e-7. With the same number of threads the result and its gradients repeat
     bit for bit.
@@ -546,7 +546,7 @@ def fused_gru(
         raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
     tiles = _pair_tiles() if bf16 else 0
     directions = 2 if bidirectional else 1
-    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, readout)
+    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
     plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
     each = 4 * directions
     layers = len(weights) // each
@@ -557,7 +557,7 @@ def fused_gru(
         own = weights[layer * each : (layer + 1) * each]
         keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
         last = layer == layers - 1
-        form = (readout or "padded") if last else "tokens"
+        form = (pooling or "padded") if last else "tokens"
         output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
             output, plan, form, reset == "before", keep, tiles, *own)
         if between is not None and not last:

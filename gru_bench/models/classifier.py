@@ -1,11 +1,11 @@
-"""The classifiers: a recurrence, a readout, and one head shared by all.
+"""The classifiers: a recurrence, a pooling, and one head shared by all.
 
     scratch        our GRU of gru.py
     torch          torch.nn.GRU
     bidirectional  torch.nn.GRU reading both ways
     rnn            our vanilla RNN of rnn.py, which has no gates
 
-Every model reads a batch as the vectors of its distinct tokens and an index into them, and runs on any engine:
+Every model reads a batch as the vectors of its distinct tokens and an index into them, and runs on any backend:
 
     reference  the plain torch loop of gru.py
     torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from gru_bench.config import ModelConfig, Readout
+from gru_bench.config import ModelConfig, Pooling
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.gru import GRU, reference_gru
 from gru_bench.models.rnn import RNN, reference_rnn
 
 CLASSES = 2
-Engine = Literal["reference", "torch", "fused"]
+Backend = Literal["reference", "torch", "fused"]
 Module = TypeVar("Module", bound=nn.Module)
 Kernel = Callable[..., tuple[Tensor, Tensor]]
 """`torch.gru` or `torch.rnn_tanh`, which take the same arguments."""
@@ -53,40 +53,40 @@ def build_model(config: ModelConfig, input_size: int, generator: torch.Generator
     return Classifier(config, input_size, generator)
 
 
-def choose_engine(config: ModelConfig, device: torch.device) -> Engine:
-    """Return the engine that will run: the one asked for, or for `auto` the fastest that is equal.
+def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
+    """Return the backend that will run: the one asked for, or for `auto` the fastest that is equal.
 
     Raises:
-        UsageError: where the engine asked for cannot run this model on this device, with the reason.
+        UsageError: where the backend asked for cannot run this model on this device, with the reason.
     """
     if config.name == "rnn":
         no_fused: str | None = "it computes gates, and a vanilla RNN has none"
     else:
         no_fused = f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
     no_torch = "torch has no GRU whose reset gate acts before the product" if config.reset == "before" else None
-    if config.engine == "auto":
+    if config.backend == "auto":
         if no_fused is None:
             return "fused"
         return "torch" if no_torch is None else "reference"
-    reason = {"fused": no_fused, "torch": no_torch, "reference": None}[config.engine]
+    reason = {"fused": no_fused, "torch": no_torch, "reference": None}[config.backend]
     if reason is not None:
-        raise UsageError(f"model.engine must be able to run here, but got {config.engine!r}: {reason}; "
-                         "try --set model.engine=auto")
-    return config.engine
+        raise UsageError(f"model.backend must be able to run here, but got {config.backend!r}: {reason}; "
+                         "try --set model.backend=auto")
+    return config.backend
 
 
 def fallback(config: ModelConfig, device: torch.device) -> str | None:
-    """Return, in a sentence, why `auto` leaves a GRU to a slower engine on this CPU; None where it does not."""
-    if config.engine != "auto" or config.name == "rnn" or device.type != "cpu":
+    """Return, in a sentence, why `auto` leaves a GRU to a slower backend on this CPU; None where it does not."""
+    if config.backend != "auto" or config.name == "rnn" or device.type != "cpu":
         return None
     reason = kernels.unavailable()
     if reason is None:
         return None
-    return f"training takes several times as long here, on the engine {choose_engine(config, device)!r}: {reason}"
+    return f"training takes several times as long here, on the backend {choose_backend(config, device)!r}: {reason}"
 
 
 class Classifier(nn.Module):
-    """Recurrence, readout, dropout, ReLU where asked, and a linear layer with log-softmax."""
+    """Recurrence, pooling, dropout, ReLU where asked, and a linear layer with log-softmax."""
 
     def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator) -> None:
         """Draw the weights from `generator`; torch's global one is not touched."""
@@ -103,7 +103,7 @@ class Classifier(nn.Module):
             self.gru = _drawn(bound, generator, lambda: nn.GRU(
                 input_size, config.hidden_size, config.layers, bidirectional=self.bidirectional, batch_first=True))
         width = config.hidden_size * (2 if self.bidirectional else 1)
-        features = 2 * width if config.readout == "meanmax" else width
+        features = 2 * width if config.pooling == "meanmax" else width
         self.linear = _drawn(bound, generator, lambda: nn.Linear(features, CLASSES))
 
     def forward(
@@ -112,7 +112,7 @@ class Classifier(nn.Module):
         index_BT: Tensor,
         length_B: Tensor,
         *,
-        engine: Engine,
+        backend: Backend,
         generator: torch.Generator | None = None,
         bf16: bool = False,
     ) -> Tensor:
@@ -122,9 +122,9 @@ class Classifier(nn.Module):
             rows_UE: vectors of the batch's distinct tokens.
             index_BT: for each token its row of `rows_UE`; entries beyond a length have no effect.
             length_B: tokens of each review, 1 to T.
-            engine: which implementation of the recurrence runs.
+            backend: which implementation of the recurrence runs.
             generator: source of the dropout masks; needed in training mode where dropout is above 0.
-            bf16: let the engine `fused` take products in bfloat16; the others do as `torch.autocast` has them do.
+            bf16: let the backend `fused` take products in bfloat16; the others do as `torch.autocast` has them do.
         """
         share = self.config.dropout if self.training else 0.0
 
@@ -133,17 +133,17 @@ class Classifier(nn.Module):
 
         between = drop if share else None
         if self.config.name == "rnn":
-            output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, engine=engine, between=between)
-            features_BF = read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional)
+            output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, backend=backend, between=between)
+            features_BF = pool(output_BTD, length_B, self.config.pooling, bidirectional=self.bidirectional)
         else:
             features_BF = run_gru(
-                self.gru, rows_UE, index_BT, length_B, engine=engine, between=between, readout=self.config.readout,
+                self.gru, rows_UE, index_BT, length_B, backend=backend, between=between, pooling=self.config.pooling,
                 bf16=bf16)
         return self._head(drop(features_BF))
 
     def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:
-        """Return the log-probabilities, B x C, that the readout and the head give to a recurrence's output."""
-        return self._head(read_out(output_BTD, length_B, self.config.readout, bidirectional=self.bidirectional))
+        """Return the log-probabilities, B x C, that the pooling and the head give to a recurrence's output."""
+        return self._head(pool(output_BTD, length_B, self.config.pooling, bidirectional=self.bidirectional))
 
     def _head(self, features_BF: Tensor) -> Tensor:
         if self.config.relu:
@@ -157,33 +157,33 @@ def run_gru(
     index_BT: Tensor,
     length_B: Tensor,
     *,
-    engine: Engine,
+    backend: Backend,
     between: Callable[[Tensor], Tensor] | None = None,
-    readout: Readout | None = None,
+    pooling: Pooling | None = None,
     bf16: bool = False,
 ) -> Tensor:
-    """Run a GRU's weights on one of the engines.
+    """Run a GRU's weights on one of the backends.
 
     Returns:
-        The last layer's output, B x T x D, zero beyond each length, or what `readout` makes of it (`read_out`).
+        The last layer's output, B x T x D, zero beyond each length, or what `pooling` makes of it (`pool`).
     """
     if isinstance(gru, GRU):
         weights, bidirectional, reset = gru.weights(), gru.bidirectional, gru.reset
     else:  # nn.GRU registers its parameters in the same order
         weights, bidirectional, reset = list(gru.parameters()), gru.bidirectional, "after"
-    if engine == "fused":
+    if backend == "fused":
         return kernels.fused_gru(
             rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
-            readout=readout, bf16=bf16)
+            pooling=pooling, bf16=bf16)
     x_BTE = embedding(index_BT, rows_UE)
-    if engine == "reference":
+    if backend == "reference":
         output_BTD = reference_gru(
             x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
     else:
         output_BTD = torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
-    if readout is None:
+    if pooling is None:
         return output_BTD
-    return read_out(output_BTD, length_B, readout, bidirectional=bidirectional)
+    return pool(output_BTD, length_B, pooling, bidirectional=bidirectional)
 
 
 def run_rnn(
@@ -191,14 +191,14 @@ def run_rnn(
     x_BTE: Tensor,
     length_B: Tensor,
     *,
-    engine: Engine,
+    backend: Backend,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Run a vanilla RNN's weights on the engine `reference` or `torch`; the output is B x T x D."""
-    if engine == "reference":
+    """Run a vanilla RNN's weights on the backend `reference` or `torch`; the output is B x T x D."""
+    if backend == "reference":
         return reference_rnn(x_BTE, length_B, rnn.weights(), bidirectional=rnn.bidirectional, between=between)
-    if engine == "fused":
-        raise ValueError("a vanilla RNN must run on the engine 'reference' or 'torch', but got 'fused'")
+    if backend == "fused":
+        raise ValueError("a vanilla RNN must run on the backend 'reference' or 'torch', but got 'fused'")
     return torch_unpacked(
         x_BTE, length_B, rnn.weights(), torch.rnn_tanh, bidirectional=rnn.bidirectional, between=between)
 
@@ -269,7 +269,7 @@ def _run_kernel(
     return output_BTD
 
 
-def read_out(output_BTD: Tensor, length_B: Tensor, readout: Readout, *, bidirectional: bool) -> Tensor:
+def pool(output_BTD: Tensor, length_B: Tensor, pooling: Pooling, *, bidirectional: bool) -> Tensor:
     """Reduce the output over time to the features of each review, B x D (`meanmax`: B x 2D).
 
     last     the output at the last token: what the homework reads. The backward half of a bidirectional
@@ -279,17 +279,17 @@ def read_out(output_BTD: Tensor, length_B: Tensor, readout: Readout, *, bidirect
     max      over the tokens, each feature by itself.
     meanmax  both, side by side.
     """
-    if readout in ("last", "final"):
+    if pooling in ("last", "final"):
         rows_B = torch.arange(output_BTD.shape[0], device=output_BTD.device)
         last_BD = output_BTD[rows_B, length_B - 1]
-        if readout == "last" or not bidirectional:
+        if pooling == "last" or not bidirectional:
             return last_BD
         half = output_BTD.shape[2] // 2
         return torch.cat([last_BD[:, :half], output_BTD[:, 0, half:]], dim=1)
     parts = []
-    if readout in ("mean", "meanmax"):
+    if pooling in ("mean", "meanmax"):
         parts.append(output_BTD.sum(dim=1) / length_B[:, None])
-    if readout in ("max", "meanmax"):
+    if pooling in ("max", "meanmax"):
         at_T = torch.arange(output_BTD.shape[1], device=output_BTD.device)
         outside_BT1 = (at_T >= length_B[:, None])[..., None]
         parts.append(output_BTD.masked_fill(outside_BT1, -torch.inf).amax(dim=1))

@@ -1,1 +1,1 @@
-"""Runs -> one `Writeup` of numbers -> HTML and LaTeX."""
+"""Runs -> one `Report` of numbers -> HTML and LaTeX."""

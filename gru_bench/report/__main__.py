@@ -15,7 +15,7 @@ from gru_bench.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
     from gru_bench.report.document.numbers import Sentence
-    from gru_bench.report.document.report import Writeup
+    from gru_bench.report.document.report import Report
     from gru_bench.tracking import LoggedStudy
 
 app = cli.app()
@@ -45,7 +45,7 @@ class Choice:
     studies: tuple[LoggedStudy, ...]
     """Oldest first."""
     missing: tuple[Sentence, ...]
-    """Goes into the write-up."""
+    """Goes into the report."""
     remarks: tuple[str, ...]
     """Goes to the terminal alone."""
     known: tuple[str, ...]
@@ -67,7 +67,7 @@ def report(
         help="Ids of two confirm runs: adds McNemar's exact test of these two trained models, labelled as such.",
         metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
-        help="Write nothing: compute the write-up in this folder again, and name every number that differs from what "
+        help="Write nothing: compute the report in this folder again, and name every number that differs from what "
         "MLflow holds and every run that is gone.", show_default=False)] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex too; takes a TeX.")] = False,
     tracking_uri: cli.TrackingUri = None,
@@ -77,7 +77,7 @@ def report(
         _verify(verify, tracking_uri)
         return
     _check(out, margin)
-    from gru_bench.report import build as writeup
+    from gru_bench.report import build as report
     from gru_bench.report.document.numbers import slug
     from gru_bench.report.render import html_latex as render
     from gru_bench.report.render import record
@@ -90,17 +90,17 @@ def report(
     finally:
         for remark in store.odd.values():
             console.print(remark, markup=False)
-    unfed = [f"{found}: not in this write-up until a sweep that runs here, or python -m gru_bench.tracking, has fed "
+    unsynced = [f"{found}: not in this report until a sweep that runs here, or python -m gru_bench.tracking, has fed "
              "them" for found in waiting(store.home, store.uri)]
-    for remark in (*choice.remarks, *unfed):
+    for remark in (*choice.remarks, *unsynced):
         console.print(remark, markup=False)
-    whole = writeup.build(
+    whole = report.build(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
         checkpoints=mcnemar, missing=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
         taken=choice.known,
     )  # fmt: skip
     name = "-".join(study) if study else choice.experiment
-    folder = out or Path("reports") / slug(name, "write-up")
+    folder = out or Path("reports") / slug(name, "report")
     try:
         written = [*render.write(whole, folder), *record.write(whole, folder)]
     except OSError as error:
@@ -118,7 +118,7 @@ def report(
         console.print(f"wrote {typeset.pdf(folder)}", markup=False, soft_wrap=True)
 
 
-def in_short(whole: Writeup) -> list[str]:
+def in_short(whole: Report) -> list[str]:
     """Return what a page says first, as lines for a terminal."""
     from gru_bench.report.document.numbers import NBSP, in_text
 
@@ -180,7 +180,7 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
 
 
 def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
-    """Return what a write-up says of runs that were left out because nothing could be made of them."""
+    """Return what a report says of runs that were left out because nothing could be made of them."""
     if not odd:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
@@ -189,7 +189,7 @@ def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:
-    """Say in what a write-up differs from what MLflow holds.
+    """Say in what a report differs from what MLflow holds.
 
     Raises:
         RunError: where it differs.
@@ -214,7 +214,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     if remark := verify.unchecked(found):
         console.print(remark, markup=False, soft_wrap=True)
     if told:
-        raise RunError(f"a write-up must say what MLflow holds, but {folder} differs in {len(told)} "
+        raise RunError(f"a report must say what MLflow holds, but {folder} differs in {len(told)} "
                        f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out "
                        f"{shlex.quote(str(folder))}), or look for what has changed")
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
@@ -257,7 +257,7 @@ def _confirmed(study: LoggedStudy) -> bool:
 
 
 def _nothing(state: str) -> RunError:
-    return RunError(f"a write-up needs a study with a complete confirm run, but {state}: {RUN_ONE}")
+    return RunError(f"a report needs a study with a complete confirm run, but {state}: {RUN_ONE}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Logged studies -> one `Writeup`: every number of a write-up, computed once, with what it rests on.
+"""Logged studies -> one `Report`: every number of a report, computed once, with what it rests on.
 
 Both renderings take their numbers from here and compute none. Nothing is read but what sweeps logged.
 
@@ -21,8 +21,8 @@ from gru_bench.evaluation.statistics import (
     ALPHA,
     Design,
     Estimate,
+    EvidenceLevel,
     Finding,
-    Standing,
     accuracy_difference,
     chance_better,
     effect_size,
@@ -34,9 +34,9 @@ from gru_bench.evaluation.statistics import (
 from gru_bench.report.document.numbers import NBSP, Number, Sentence, in_text, plain, slug
 from gru_bench.report.document.report import (
     Comparison,
+    Report,
     Row,
     Source,
-    Writeup,
 )
 from gru_bench.report.document.section import Evidence, Section
 from gru_bench.report.evidence.groups import Group, Store, families, gather
@@ -44,20 +44,20 @@ from gru_bench.report.evidence.progress import unfinished, what_is_missing
 from gru_bench.report.homework.reproductions import reproductions
 from gru_bench.report.homework.sections import closing, conclusions, findings, opening
 from gru_bench.report.sections.data import data_views, known_runs, run_counts, study_view
-from gru_bench.report.sections.diagnostics import insight_section
+from gru_bench.report.sections.diagnostics import diagnostics_section
 from gru_bench.report.sections.errors import category_tables, hard_reviews, length_tables, reliability
 from gru_bench.report.sections.evaluation import (
     DEVIATION,
     baseline_rows,
     below_baseline,
     caution,
+    evidence_level,
     few_reviews,
     row_of,
-    standing,
 )
 from gru_bench.report.sections.learning import learning_curve
 from gru_bench.report.sections.margin import Margin, margin_of
-from gru_bench.report.sections.next_steps import fresh_for_all, held_back, lifting_commands, settling_commands
+from gru_bench.report.sections.next_steps import fresh_for_all, held_back, lifting_commands, next_step_commands
 from gru_bench.report.sections.search import (
     beside_homework,
     expected_best,
@@ -65,13 +65,14 @@ from gru_bench.report.sections.search import (
     searches_of,
     unequal_budgets,
 )
-from gru_bench.report.sections.verdicts import Pair, joined, settling_sentence, verdict_sentence
+from gru_bench.report.sections.verdicts import Pair, joined, next_step_sentence, verdict_sentence
+from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNEQUAL = 5
 """Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
 FEW = 6
-"""Pairs whose verdicts open the write-up; more are left to their own section."""
+"""Pairs whose verdicts open the report; more are left to their own section."""
 
 
 def build(
@@ -85,14 +86,14 @@ def build(
     missing: Sequence[Sentence] = (),
     tracking_uri: str = "",
     taken: Collection[str] = (),
-) -> Writeup:
-    """Compute a write-up of `studies`.
+) -> Report:
+    """Compute a report of `studies`.
 
     Args:
         studies: in the order in which they are to be shown.
         store: gives their curves and predictions.
         experiment: the name under which the runs are kept.
-        title: of the write-up; by default made from the names of the studies.
+        title: of the report; by default made from the names of the studies.
         margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
             that the studies logged at their start, where they agree.
         checkpoints: the ids of two confirm runs that McNemar's test is to compare.
@@ -108,18 +109,18 @@ def build(
     gaps = [*missing, *gaps, *what_is_missing(studies, store)]
     if not gathered:
         raise RunError(
-            "a write-up needs a study with a complete confirm run, but there is none: "
+            "a report needs a study with a complete confirm run, but there is none: "
             "run one to its end (python sweeps/run.py --study smoke)"
         )
     rows = tuple(row_of(group, store) for group in gathered)
     gaps += [said for group in gathered if (said := caution(group))]
     gaps += few_reviews(gathered)
     run_ids = [run.run_id for group in gathered for run in group.runs]
-    histories = store.histories(run_ids, ["train/loss", "val/loss", "val/accuracy", "trace/loss"])
+    histories = store.histories(run_ids, [LOSS_TRAIN.key, LOSS_VAL.key, ACCURACY_VAL.key, LOSS_TRAIN_WINDOW.key])
     evidence = Evidence(studies, gathered, store, histories)
     chosen = margin_of(studies, margin)
     pairs, not_compared = _pairs(gathered, chosen.value)
-    if chosen.caution and (pairs or any(study.contrasts for study in studies)):
+    if chosen.caution and (pairs or any(study.ablations for study in studies)):
         gaps.append(chosen.caution)
     # A study is brought to its end first: advice to draw new seeds comes after that.
     under_way = {study.run.run_id for study in studies if unfinished(study)}
@@ -141,18 +142,18 @@ def build(
         Section("learning", "Learning"),
         Section("errors", "Errors", tables=("confusion", "categories", "lengths", "reliability")),
         *findings(reproduced, evidence, chosen.value),
-        insight_section(evidence),
+        diagnostics_section(evidence),
         *closing(reproduced, comparisons),
         Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
         Section("data", "Data", tables=("data",)) if data else None,
         Section("methods", "Methods"),
         Section("runs", "Runs", tables=("runs", "epochs"), appendix=True),
     )
-    return Writeup(
+    return Report(
         title=plain(title) or _title([group.study for group in gathered]),
         experiment=plain(experiment),
         period=_period([run for study in studies
-                        for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]),
+                        for run in (study.run, *study.trials, *study.confirms, *study.ablations)]),
         studies=tuple(study_view(study, store) for study in studies),
         summary=(*_summary(rows, comparisons, fresh if too_few else None), *conclusions(reproduced, comparisons)),
         missing=tuple(gaps),
@@ -162,7 +163,7 @@ def build(
         margin=chosen.number,
         comparisons=comparisons,
         lifting=lifting_commands(done, names),
-        settling=settling_commands(done, names),
+        next_steps=next_step_commands(done, names),
         not_compared=not_compared,
         checkpoints=tested,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
@@ -198,7 +199,7 @@ def _pairs(
         else:
             a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
             couples.append((a, b, accuracy_difference(a.correct_RN, b.correct_RN)))
-    adjusted = holm([d.p if d.standing.has_verdict else None for _, _, d in couples])
+    adjusted = holm([d.p if d.evidence_level.has_verdict else None for _, _, d in couples])
     family = sum(p is not None for p in adjusted)
     pairs = []
     for (a, b, difference), p in zip(couples, adjusted, strict=True):
@@ -229,21 +230,21 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -
         finding=pair.verdict.finding.value,
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
         sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
-                         settling_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
+                         next_step_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
     )  # fmt: skip
 
 
 def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
     deviations = seed_deviation(a.correct_RN), seed_deviation(b.correct_RN)
-    if None in deviations or not pair.difference.standing.has_interval:
+    if None in deviations or not pair.difference.evidence_level.has_interval:
         return ()
     (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
     shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
         return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
                 "intervals are known to be somewhat too narrow.")  # fmt: skip
-    if not pair.difference.standing.has_verdict and large >= UNEQUAL * small and large > 0:
+    if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
         return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
                 "other: with so few seeds such intervals are known to be somewhat too narrow.")  # fmt: skip
     return ()
@@ -268,7 +269,7 @@ def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
     for name in (one, two):
         if name not in found:
             raise unknown("run", name, [run.run_id for group in groups for run in group.runs],
-                          "These are the confirm runs of this write-up.")  # fmt: skip
+                          "These are the confirm runs of this report.")  # fmt: skip
     (a, r), (b, s) = found[one], found[two]
     if a.runs[r] is b.runs[s]:
         raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
@@ -316,7 +317,7 @@ def _summary(
         few = (("Where seeds are too few for a verdict, train each model again, on ",
                 Number("summary.fresh", fresh, "count"),
                 " fresh seeds; the old runs are not to be counted with them."),)  # fmt: skip
-    carried = standing(rows) if len(rows) <= FEW else ()
+    carried = evidence_level(rows) if len(rows) <= FEW else ()
     return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
 
@@ -324,7 +325,7 @@ def _methods(
     groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
 ) -> tuple[Sentence, ...]:
     """Return how the numbers were got, and what they do not cover."""
-    sure = any(Standing.of(len(group.runs)).has_interval for group in groups)
+    sure = any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups)
     said: list[Sentence] = [
         *([(
             "Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
@@ -339,7 +340,7 @@ def _methods(
          + ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
             "from a fixed seed." if sure else "."),),
         ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
-         "that ran it, and compare models only with the engine named beside them.",),
+         "that ran it, and compare models only with the backend named beside them.",),
         *_looks(groups),
         ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
          "another: where several are of one product or by one author, intervals are too narrow.",),
@@ -379,7 +380,7 @@ def _looks(groups: Sequence[Group]) -> list[Sentence]:
             said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. A "
                          "study planned after a look at another’s result was shaped by these reviews, which its "
                          "intervals do not show.",))
-    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this write-up "
+    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this report "
                      "shows.",)]  # fmt: skip
 
 

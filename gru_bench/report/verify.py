@@ -1,6 +1,6 @@
-"""The check that a write-up says what MLflow holds.
+"""The check that a report says what MLflow holds.
 
-It computes the write-up again from its record and compares every file with what it finds: numbers by their keys,
+It computes the report again from its record and compares every file with what it finds: numbers by their keys,
 the values behind each figure cell by cell, then, where these agree, the text around them. Figures are drawn again
 too, and compared stroke by stroke, where the same version of what drew them is at hand.
 """
@@ -64,10 +64,10 @@ class Store(confirmed.Store, Protocol):
 
 
 def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[str]:
-    """Compute a write-up again and return, as sentences, everything in which its files differ from it.
+    """Compute a report again and return, as sentences, everything in which its files differ from it.
 
     Args:
-        folder: of the write-up.
+        folder: of the report.
         found: its record, as `read` returns it.
         store: where its runs are.
     """
@@ -86,7 +86,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
     view = _AsWrittenUp(store, ids, _links(folder, found["tracking_uri"]))
     try:
-        writeup = build(
+        report = build(
             studies, view, experiment=found["experiment"],
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
             tracking_uri=found["tracking_uri"], taken=found["taken"],
@@ -94,11 +94,11 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         )  # fmt: skip
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
-    numbers = writeup.numbers()
+    numbers = report.numbers()
     told += _recorded(found["numbers"], {key: entry(number) for key, number in numbers.items()})
-    drawn = pictures(writeup)
-    documents = render.tex(writeup, drawn)
-    files = {**documents, "report.html": render.html(writeup, drawn), "report.md": markdown(writeup)}
+    drawn = pictures(report)
+    documents = render.tex(report, drawn)
+    files = {**documents, "report.html": render.html(report, drawn), "report.md": markdown(report)}
     for name in ("report.html", *sorted(documents)):
         shown_in = _on_page if name == "report.html" else _on_paper
         path = folder / name
@@ -113,20 +113,20 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
 
 
 class _WrittenUp(NamedTuple):
-    """A study under the ids that a write-up knows its runs by."""
+    """A study under the ids that a report knows its runs by."""
 
     study: LoggedStudy
     ids: dict[str, str]
-    """Id in the write-up -> id in the store, of runs that have two."""
+    """Id in the report -> id in the store, of runs that have two."""
 
 
 def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _WrittenUp | None:
-    """Return the study that a write-up means: itself, or else an import of it; None where there is neither.
+    """Return the study that a report means: itself, or else an import of it; None where there is neither.
 
     An imported run has an id of its own and remembers those it had before, one for each store on its way.
 
     Args:
-        run_id: of the study's own run, in the write-up.
+        run_id: of the study's own run, in the report.
         name: of the study there, which an import keeps unless told otherwise.
         here: the studies of the store, newest first.
     """
@@ -150,12 +150,12 @@ def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Written
         return tuple(sorted(found, key=lambda run: (run.started, run.run_id)))
 
     study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
-                    contrasts=renamed(copy.contrasts))  # fmt: skip
+                    ablations=renamed(copy.ablations))  # fmt: skip
     return _WrittenUp(study, ids) if len(ids) == len(copy.runs) else None
 
 
 class _AsWrittenUp:
-    """A store whose runs go by the ids, and have the pages, that a write-up knows."""
+    """A store whose runs go by the ids, and have the pages, that a report knows."""
 
     def __init__(self, store: confirmed.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
         self._store, self._ids, self._links = store, ids, links
@@ -185,7 +185,7 @@ class _AsWrittenUp:
 
 
 def _links(folder: Path, uri: str) -> dict[str, str]:
-    """Return run -> its page on the MLflow server that a write-up was made from, as that links to it."""
+    """Return run -> its page on the MLflow server that a report was made from, as that links to it."""
     page = folder / "report.html"
     if not uri.startswith(("http://", "https://")) or not page.is_file():
         return {}
@@ -198,7 +198,7 @@ def unchecked(found: Mapping[str, Any]) -> str:
     """Return what could not be checked, and why; empty where all was.
 
     Args:
-        found: the record of a write-up.
+        found: the record of a report.
     """
     if found["drawn_by"] == drawn_by():
         return ""

@@ -1,7 +1,7 @@
 """What the diagnostics found: gradients through time, gates, words and memory, as frozen values and as JSON.
 
-Plain values (no torch, no numpy), so that a write-up can read them anywhere. `diagnostics.py` computes them; a
-study keeps them as `diagnostics.json` and `memory.json` beside its own run.
+Plain values (no torch, no numpy), so that a report can read them anywhere. `diagnostics.py` computes them; a
+study keeps them as `diagnostics.json` and `recall.json` beside its own run.
 
 Shapes: `S` steps back in time, `T` tokens of a sentence, `H` units of a state.
 """
@@ -19,7 +19,7 @@ State = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
 
 DIAGNOSTICS = "diagnostics.json"
-MEMORY = "memory.json"
+RECALL = "recall.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class GradientFlow:
     state: State
     """Of the weights."""
     run_id: str
-    readout: str
+    pooling: str
     """`mean`, `max` and `meanmax` feed a gradient in at every step, `last` and `final` at the end alone. With `last`
     the backward direction is read after its first step, so that there is nothing before it."""
     reviews: int
@@ -129,7 +129,7 @@ class Diagnostics:
 
 
 @dataclass(frozen=True)
-class MemoryPoint:
+class RecallPoint:
     """How often a model remembers a token over `k` steps."""
 
     model: str
@@ -147,10 +147,10 @@ class MemoryPoint:
 
 
 @dataclass(frozen=True)
-class MemoryCurve:
-    """Accuracy on the synthetic long-memory data against the number of steps to remember."""
+class RecallCurve:
+    """Accuracy on the recall task against the number of steps to remember."""
 
-    points: tuple[MemoryPoint, ...]
+    points: tuple[RecallPoint, ...]
     method: str
     """Of the intervals."""
     settings: Mapping[str, str]
@@ -161,7 +161,7 @@ class MemoryCurve:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> MemoryCurve:
+    def from_json(cls, text: str | bytes) -> RecallCurve:
         """Rebuild a curve from `to_json`'s text."""
         found = parsed(cls, text)
         if any(len(point.seeds) != len(point.accuracy) for point in found.points):

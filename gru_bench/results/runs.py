@@ -1,6 +1,6 @@
-"""What a run and a study leave behind: the contract between training, tracking and write-up.
+"""What a run and a study leave behind: the contract between training, tracking and report.
 
-Plain frozen values (numpy at most, never torch), so that a write-up can read them anywhere.
+Plain frozen values (numpy at most, never torch), so that a report can read them anywhere.
 
 Shapes: `N` examples of a split.
 """
@@ -76,7 +76,7 @@ class StepReport:
 
 
 @dataclass(frozen=True)
-class TracePoint:
+class WindowLoss:
     """The training loss averaged over one window of `log_every` iterations."""
 
     iteration: int
@@ -112,11 +112,11 @@ class RunResult:
     """One run: what was asked for, and what came of it."""
 
     config: RunConfig
-    engine: str
-    """The engine that ran: reference, torch or fused; never `auto`."""
+    backend: str
+    """The backend that ran: reference, torch or fused; never `auto`."""
     device: str
     epochs: tuple[EpochRecord, ...]
-    trace: tuple[TracePoint, ...]
+    window_losses: tuple[WindowLoss, ...]
     best_epoch: int
     """The epoch whose weights were kept, counted from 1."""
     parameters: int
@@ -128,13 +128,13 @@ class RunResult:
     weights: Mapping[str, NDArray[np.generic]]
     """The kept weights by parameter name."""
     stopped_early: bool = False
-    engine_note: str | None = None
-    """Why it was a slower engine than it might have been, where that is so."""
+    backend_note: str | None = None
+    """Why it was a slower backend than it might have been, where that is so."""
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What data a study saw, as far as a write-up tells of it."""
+    """What data a study saw, as far as a report tells of it."""
 
     name: str
     fingerprint: str
@@ -205,14 +205,14 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
-class TimedStretch:
-    """A model trained alone for a short stretch, nothing beside it: for run times that can be compared."""
+class Timing:
+    """A model trained alone for a short timing, nothing beside it: for run times that can be compared."""
 
     model: str
-    engine: str
+    backend: str
     threads: int
     iterations: int
-    """Of the stretch; every model and engine of a study has the same reviews."""
+    """Of the timing; every model and backend of a study has the same reviews."""
     seconds: float
     """Training alone, once compiled and warm."""
     protocol_iterations: int
@@ -220,13 +220,13 @@ class TimedStretch:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Ablation:
     """Two ways to train one model that differ in some settings, scored on validation reviews alone."""
 
     name: str
     question: str
     model: str
-    engine: str
+    backend: str
     usual: Mapping[str, Scalar]
     """Settings of the study's own protocol."""
     other: Mapping[str, Scalar]
@@ -265,10 +265,10 @@ class StudySummary:
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"
     """What the study is: a model tuned and confirmed, or the homework reproduced."""
-    stretches: tuple[TimedStretch, ...] = ()
-    contrasts: tuple[Contrast, ...] = ()
-    contrast_seeds: tuple[int, ...] = ()
-    """Seeds of the contrasts' runs; neither the search nor the confirm stage trains with them."""
+    timings: tuple[Timing, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
+    ablation_seeds: tuple[int, ...] = ()
+    """Seeds of the ablations' runs; neither the search nor the confirm stage trains with them."""
 
     def to_json(self) -> str:
         """Return the summary as JSON text."""

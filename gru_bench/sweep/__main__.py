@@ -114,12 +114,12 @@ def sweep(
     # The workers first: they load what they need while the reviews are read here, and optuna is imported.
     with cli.interruptible(), start_workers() as pool:
         from gru_bench.sweep.console.progress import Display
-        from gru_bench.sweep.sharing.storage import told
+        from gru_bench.sweep.sharing.storage import wrapped_errors
 
         prepared = _prepare(
             spec, console, storage, tracking_uri, pool, threads, Display(console, count), seconds, not no_texts)
         with prepared.store:
-            with told(storage):
+            with wrapped_errors(storage):
                 summary = prepared.run()
             _show(console, prepared, summary, tracking_uri)
 
@@ -128,11 +128,11 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     """Print what both stores hold of a study; return whether all is done and the same."""
     from gru_bench.sweep.check import agreement
     from gru_bench.sweep.search import read_trials
-    from gru_bench.sweep.sharing.storage import open_storage, told
+    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
-    with told(storage):
+    with wrapped_errors(storage):
         searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
@@ -142,18 +142,18 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
     for figure in found.figures:
         console.print(figure, markup=False)
-    unfed = waiting(store.home, store.uri)
-    faults = [*found.faults, *_unreadable(store, runs, ids), *map(str, unfed)]
+    unsynced = waiting(store.home, store.uri)
+    faults = [*found.faults, *_unreadable(store, runs, ids), *map(str, unsynced)]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
     for fault in faults:
         console.print(f"but {fault}", markup=False)
     if not faults:
         console.print("all is done, and Optuna and MLflow agree")
-    elif unfed or len(found.lasting) < len(found.faults):
+    elif unsynced or len(found.lasting) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
                       "--check goes on with the study")
-    if found.lasting and not unfed:
+    if found.lasting and not unsynced:
         console.print("the two stores do not belong together, as after one of them was lost or replaced, and the same "
                       "command does not mend that: put back the stores as they were together, or begin the study anew "
                       "under another name (--study-name NAME)")
@@ -161,7 +161,7 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with the predictions of confirm runs, on which the write-up and an export rest."""
+    """Yield what is wrong with the predictions of confirm runs, on which the report and an export rest."""
     for run in runs:
         if run.role == "confirm" and run.complete and run.tags.get("mlflow.parentRunId") in studies:
             try:
@@ -177,7 +177,7 @@ def _prepare(
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.sharing.storage import open_storage, told
+    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -187,16 +187,16 @@ def _prepare(
         f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
     _need_windows(spec, corpus)
-    if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.engine == "torch" for model in spec.models):
-        console.print(f"note: nn.GRU's own engine takes several times as long as ours; for all of this in a fraction "
-                      f"of the time, add --set model.engine=fused --study-name {shlex.quote(f'{spec.name}-quick')}",
+    if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.backend == "torch" for model in spec.models):
+        console.print(f"note: nn.GRU's own backend takes several times as long as ours; for all of this in a fraction "
+                      f"of the time, add --set model.backend=fused --study-name {shlex.quote(f'{spec.name}-quick')}",
                       markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
-        with told(storage):
+        with wrapped_errors(storage):
             searches = _searches(spec, opened, corpus)
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
@@ -216,12 +216,12 @@ def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
         UsageError: where some have not.
     """
     from gru_bench.data.batching import need_window
-    from gru_bench.sweep.ablations import contrast_runs
+    from gru_bench.sweep.ablations import ablation_runs
     from gru_bench.sweep.workers.tasks import corpus_of
 
     configs = [spec.config(model, {}, spec.seed) for model in spec.models]
-    for config in (*configs, *(run.config for run in contrast_runs(spec, {}, {}))):
-        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # contrasts may split it otherwise
+    for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
+        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split it otherwise
         need_window(config.training, len(own.train))
 
 
@@ -327,7 +327,7 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     from rich.table import Column, Table
 
     from gru_bench.evaluation.accuracy import percent
-    from gru_bench.evaluation.statistics import Standing
+    from gru_bench.evaluation.statistics import EvidenceLevel
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
     table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "seed deviation",
@@ -336,9 +336,9 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     for model, one in found.items():
         accuracy, seeds = one.estimate, one.estimate.seeds[0]
         interval = f"{seeds} seeds: no interval"
-        if accuracy.standing.has_interval:
+        if accuracy.evidence_level.has_interval:
             interval = f"{100 * accuracy.low:.1f} to {percent(accuracy.high)}"
-        if accuracy.standing is Standing.EXAMPLES_ONLY:
+        if accuracy.evidence_level is EvidenceLevel.EXAMPLES_ONLY:
             interval += " (reviews alone)"
         spread = f": {100 * min(one.by_seed):.1f} to {percent(max(one.by_seed))}" if seeds > 1 else ""
         deviation = f"{100 * one.deviation:.2f} points" if one.deviation is not None else ""

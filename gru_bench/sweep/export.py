@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.config import ModelName
 from gru_bench.errors import RunError
 from gru_bench.results.runs import parsed
-from gru_bench.sweep.search import IMPORTING
+from gru_bench.sweep.search import IMPORTING, need_format
 from gru_bench.sweep.sharing.claims import CLAIM, Claim
 from gru_bench.sweep.sharing.leases import START
 
@@ -122,12 +122,15 @@ def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[Sear
     Raises:
         RunError: for a search that no other storage would take.
     """
+    found_searches = list(_searches(storage, study))
+    for _, found in found_searches:
+        need_format(study, found.user_attrs)
     try:
         return [
             SearchCopy(
                 model=model,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
                 user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
-            for model, found in _searches(storage, study)]
+            for model, found in found_searches]
     except ValidationError as error:
         raise RunError(f"an export must be taken by another storage, but not so the search of {study!r}: "
                        f"{_brief(error)}. Put that right in the storage first") from None

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, flat
-from gru_bench.results.diagnostics import DIAGNOSTICS, MEMORY, MemoryCurve
-from gru_bench.results.runs import TimedStretch, parsed
+from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
+from gru_bench.results.runs import Timing, parsed
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.workers.tasks import Diagnose, Remember, Task, TimeStretch
+from gru_bench.sweep.workers.tasks import Diagnose, Remember, Task, TimeModel
 
-STRETCHES = "stretches.json"
+TIMINGS = "timings.json"
 Kept = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
 
 
@@ -59,20 +59,20 @@ def stages(
         read: a run -> its config and weights.
         texts: whether the words of a review may be kept.
     """
-    return [*_stretches(spec, here), *_diagnostics(spec, confirmed, read, texts), *_memory(spec)]
+    return [*_timings(spec, here), *_diagnostics(spec, confirmed, read, texts), *_recall(spec)]
 
 
-def _stretches(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
-    if spec.stretches is None:
+def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
+    if spec.timings is None:
         return []
     configs = {
-        f"{model} on {engine}": spec.config(model, {"model.engine": engine}, spec.seed)
-        for model, engines in spec.stretches.engines.items() for engine in engines}
-    iterations = spec.stretches.iterations
+        f"{model} on {backend}": spec.config(model, {"model.backend": backend}, spec.seed)
+        for model, backends in spec.timings.backends.items() for backend in backends}
+    iterations = spec.timings.iterations
     return [Stage(
-        "stretches", STRETCHES, [iterations, {label: _settings(config) for label, config in configs.items()}],
-        lambda: {label: TimeStretch(here(config), iterations) for label, config in configs.items()},
-        lambda outcomes: json.dumps([asdict(stretch) for stretch in outcomes]), alone=True)]
+        "timings", TIMINGS, [iterations, {label: _settings(config) for label, config in configs.items()}],
+        lambda: {label: TimeModel(here(config), iterations) for label, config in configs.items()},
+        lambda outcomes: json.dumps([asdict(timing) for timing in outcomes]), alone=True)]
 
 
 def _diagnostics(
@@ -87,17 +87,17 @@ def _diagnostics(
         lambda outcomes: str(outcomes[0].to_json()))]
 
 
-def _memory(spec: StudySpec) -> list[Stage]:
-    asked = spec.memory
+def _recall(spec: StudySpec) -> list[Stage]:
+    asked = spec.recall
     if asked is None:
         return []
     # The longest first, so that at the end none is left alone.
-    tasks = {f"memory over {steps} steps": Remember(steps, asked.seeds, asked.sequences)
+    tasks = {f"recall over {steps} steps": Remember(steps, asked.seeds, asked.sequences)
              for steps in sorted(asked.steps, reverse=True)}
-    return [Stage("memory", MEMORY, asked.model_dump(), lambda: tasks, _joined_curves)]
+    return [Stage("recall", RECALL, asked.model_dump(), lambda: tasks, _joined_curves)]
 
 
-def _joined_curves(parts: Sequence[MemoryCurve]) -> str:
+def _joined_curves(parts: Sequence[RecallCurve]) -> str:
     """Put the points of curves that differ in their steps into one, by model and steps."""
     models = list(dict.fromkeys(point.model for part in parts for point in part.points))
     points = sorted((point for part in parts for point in part.points),
@@ -111,6 +111,6 @@ def _settings(config: RunConfig) -> dict[str, Scalar]:
             if key not in ("training.device", "training.threads") and not key.startswith("data.")}
 
 
-def stretches_of(text: str | bytes) -> tuple[TimedStretch, ...]:
-    """Rebuild the stretches from their artifact."""
-    return parsed(tuple[TimedStretch, ...], text)
+def timings_of(text: str | bytes) -> tuple[Timing, ...]:
+    """Rebuild the timings from their artifact."""
+    return parsed(tuple[Timing, ...], text)

@@ -1,6 +1,6 @@
 """What is to be done next in a study: trials while its searches go on, then the runs that follow from what they found.
 
-Confirm runs and contrast runs are planned once a search has ended, and each is claimed by one of the processes that
+Confirm runs and ablation runs are planned once a search has ended, and each is claimed by one of the processes that
 work on the study.
 """
 
@@ -12,12 +12,12 @@ from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
-from gru_bench.sweep.ablations import ContrastRun, contrast_runs, tuning_runs
+from gru_bench.sweep.ablations import AblationRun, ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.claims import Claim, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 
-Role = Literal["trial", "confirm", "contrast"]
+Role = Literal["trial", "confirm", "ablation"]
 
 
 @dataclass
@@ -31,16 +31,16 @@ class ModelState:
     planned: list[Planned] = field(default_factory=list)
     """What is to be trained once the search has ended, by whichever process."""
     tuning: dict[str, list[Planned]] = field(default_factory=dict)
-    """Contrast -> the tuning runs that decide on its other side."""
+    """Ablation -> the tuning runs that decide on its other side."""
     found: dict[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    """Contrast -> what its tuning runs have found, once all have ended; empty where none ended well."""
+    """Ablation -> what its tuning runs have found, once all have ended; empty where none ended well."""
     due: list[Trial] = field(default_factory=list)
     """Trials of this process between two of their seeds."""
     failed_in_row: int = 0
 
     @property
     def waiting(self) -> set[str]:
-        """The contrasts whose other side is not known yet."""
+        """The ablations whose other side is not known yet."""
         return self.tuning.keys() - self.found.keys()
 
     @property
@@ -90,11 +90,11 @@ class Planned:
     settings: Mapping[str, Scalar]
     """In which it differs from the study's own; by these it is found again."""
     name: str = ""
-    """The contrast run's."""
+    """The ablation run's."""
     side: str = ""
-    contrasts: tuple[str, ...] = ()
+    ablations: tuple[str, ...] = ()
     candidate: Mapping[str, Scalar] = field(default_factory=dict)
-    """What it tries, where its contrast is tuned."""
+    """What it tries, where its ablation is tuned."""
 
     @property
     def key(self) -> str:
@@ -104,14 +104,14 @@ class Planned:
     @property
     def rank(self) -> tuple[bool, int, float]:
         """Confirm runs first, seed by seed; of one seed the longest first, so that no worker is left with it."""
-        return (self.role == "contrast", self.config.seed, -step_cost(self.config) if self.role == "confirm" else 0.0)
+        return (self.role == "ablation", self.config.seed, -step_cost(self.config) if self.role == "confirm" else 0.0)
 
     @property
     def tags(self) -> dict[str, str]:
         """To log with it."""
-        if self.role != "contrast":
+        if self.role != "ablation":
             return {}
-        return {"gru_bench.side": self.side, "gru_bench.contrast": ",".join(self.contrasts)}
+        return {"gru_bench.side": self.side, "gru_bench.ablation": ",".join(self.ablations)}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Work:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Agenda:
+class Planner:
     """What one process does next; the others that work on the study have agendas of their own."""
 
     def __init__(
@@ -148,12 +148,12 @@ class Agenda:
         """
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
         self.states = [ModelState(model, searches[model]) for model in spec.models]
-        self._contrasts: dict[str, int] = {}
-        """Model -> runs of its contrasts, where each that is to be tuned finds something to compare."""
-        if spec.contrasts is not None:
+        self._ablations: dict[str, int] = {}
+        """Model -> runs of its ablations, where each that is to be tuned finds something to compare."""
+        if spec.ablations is not None:
             tuning = tuning_runs(spec, {})
-            self._contrasts[spec.contrasts.model] = sum(
-                len(runs) + spec.contrasts.seeds for runs in tuning.values()) + len(contrast_runs(spec, {}, {}))
+            self._ablations[spec.ablations.model] = sum(
+                len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
 
     def next(self) -> Work | None:
         """Return the next run to begin, or None where there is none at present.
@@ -186,18 +186,18 @@ class Agenda:
 
     def to_begin(self) -> dict[str, int]:
         """Return how many runs of each role nobody has begun."""
-        counts = {"trial": 0, "confirm": 0, "contrast": 0}
+        counts = {"trial": 0, "confirm": 0, "ablation": 0}
         for state in self.states:
             if state.tuned is None:
                 counts["trial"] += max(0, self.spec.trials - state.search.counted) if self._may_ask(state) else 0
                 counts["confirm"] += self.spec.confirm
-                counts["contrast"] += self._contrasts.get(state.model, 0)
+                counts["ablation"] += self._ablations.get(state.model, 0)
             else:
                 free = set(state.search.claims.free(run.key for run in state.planned))
                 for run in state.planned:
                     counts[run.role] += run.key in free
                 # Their other sides, most likely.
-                counts["contrast"] += len(state.waiting) * len(self.spec.contrast_seeds)
+                counts["ablation"] += len(state.waiting) * len(self.spec.ablation_seeds)
         return counts
 
     def _may_ask(self, state: ModelState) -> bool:
@@ -242,7 +242,7 @@ class Agenda:
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
-        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
+        if self.spec.ablations is not None and self.spec.ablations.model == state.model:
             state.tuning = {name: [_planned(run) for run in runs]
                             for name, runs in tuning_runs(self.spec, state.tuned).items()}
         self._plan(state, state.tuned)
@@ -252,8 +252,8 @@ class Agenda:
         """Plan what follows from what is known by now, and do again whenever more is."""
         state.planned = [Planned(state.model, "confirm", self.spec.config(state.model, tuned, seed), tuned)
                          for seed in self.spec.confirm_seeds]
-        if self.spec.contrasts is not None and self.spec.contrasts.model == state.model:
-            runs = map(_planned, contrast_runs(self.spec, tuned, state.found))
+        if self.spec.ablations is not None and self.spec.ablations.model == state.model:
+            runs = map(_planned, ablation_runs(self.spec, tuned, state.found))
             state.planned += _joined([*(run for tuning in state.tuning.values() for run in tuning), *runs])
         self._planned(state)
 
@@ -263,7 +263,7 @@ class Agenda:
             self._decide(state)
 
     def _decide(self, state: ModelState) -> None:
-        """Take the best candidate of each contrast whose tuning runs have all ended; of equals the first.
+        """Take the best candidate of each ablation whose tuning runs have all ended; of equals the first.
 
         A start that begins later may try again what failed, which opens the question anew.
         """
@@ -294,23 +294,23 @@ class Agenda:
         return None
 
 
-def _planned(run: ContrastRun) -> Planned:
-    return Planned(run.config.model.name, "contrast", run.config, run.settings, run.name, run.side, run.contrasts,
+def _planned(run: AblationRun) -> Planned:
+    return Planned(run.config.model.name, "ablation", run.config, run.settings, run.name, run.side, run.ablations,
                    run.candidate)
 
 
 def _joined(runs: Iterable[Planned]) -> list[Planned]:
-    """Plan a run that several contrasts ask for once, as a run of them all."""
+    """Plan a run that several ablations ask for once, as a run of them all."""
     joined: dict[str, Planned] = {}
     for run in runs:
         known = joined.setdefault(run.key, run)
-        names = tuple(dict.fromkeys((*known.contrasts, *run.contrasts)))
-        joined[run.key] = replace(known, contrasts=names)
+        names = tuple(dict.fromkeys((*known.ablations, *run.ablations)))
+        joined[run.key] = replace(known, ablations=names)
     return list(joined.values())
 
 
 def step_cost(config: RunConfig) -> float:
-    """Return about how long a training step takes, next to one of one direction on the fused engine."""
-    engines = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
+    """Return about how long a training step takes, next to one of one direction on the fused backend."""
+    backends = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
     directions = 2 if config.model.name == "bidirectional" else 1
-    return engines[config.model.engine] * directions * config.model.layers * config.model.hidden_size
+    return backends[config.model.backend] * directions * config.model.layers * config.model.hidden_size

@@ -11,6 +11,7 @@ from typing import Protocol
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
+from gru_bench.results.logged_metrics import BEST_EPOCH, score
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.claims import digest, run_key
@@ -19,9 +20,8 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
 
-VALIDATED = "kept/accuracy"
-"""The metric of a run by which something may be chosen: that of its kept weights on the validation reviews."""
-BEST_EPOCH = "train/best_epoch"
+VALIDATED = score("accuracy", "val").key
+"""The metric by which something may be chosen: the accuracy of a run's best checkpoint on the validation reviews."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tags of a run that is set aside."""
 
@@ -38,7 +38,7 @@ class Planned(Protocol):
         """Return what is logged with it."""
 
 
-class Logbook:
+class RunLog:
     """The runs of one study, as one of the processes that work on it writes them."""
 
     def __init__(
@@ -108,8 +108,6 @@ class Logbook:
     def _keeps_texts(self, known: LoggedRun, texts: bool) -> bool:
         if "texts" in known.params:
             return known.params["texts"] == "True"
-        if "study" in known.params:  # which an earlier version has logged
-            return self.store.texts(known.run_id, "test") is not None
         return texts
 
     def _begun(self) -> RunWriter:
@@ -127,10 +125,10 @@ class Logbook:
         # The params last: they tell that all of it is there.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin, "parts": ",".join(_parts(spec)), "protocol": spec.protocol})
+                           "margin": spec.margin, "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
 
     def baselines(self, found: Sequence[Baseline]) -> None:
-        """Log the baselines: a write-up of a study under way has them too."""
+        """Log the baselines: a report of a study under way has them too."""
         self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
 
     def begin(
@@ -146,12 +144,13 @@ class Logbook:
             tags: more to log.
         """
         return self.store.start(
-            self.experiment, f"{self.spec.name}: {label}", role=role, study=self.spec.name, model=config.model.name,
+            self.experiment, _run_name(self.spec.name, config.model.name, label), role=role, study=self.spec.name,
+            model=config.model.name,
             command=self.command, config=config, fingerprint=self._fingerprint(config), parent=self.study.run_id,
             tags={"gru_bench.settings": digest(settings), "gru_bench.owner": owner(), **tags})
 
     def _fingerprint(self, config: RunConfig) -> str:
-        """Return the fingerprint of the data a run is trained on: contrasts split it in another way."""
+        """Return the fingerprint of the data a run is trained on: ablations split it in another way."""
         if config.data == self.spec.base.data:
             return self.corpus.fingerprint
         return corpus_of(config.data).fingerprint
@@ -227,13 +226,13 @@ class Logbook:
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
         ended = {run.tags.get("gru_bench.trial", ""): run for run in runs if run.role == "trial"}
-        whole = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "contrast")}
+        whole = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "ablation")}
         for number in search.orphans():
             run = ended.get(str(number))
             state = run.tags.get("gru_bench.state", "") if run is not None else ""
             if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
                 search.give_up(number, DIED)
-            elif state == "pruned" or search.knows(number, run.metrics.get(BEST_EPOCH)):
+            elif state == "pruned" or search.knows(number, run.metrics.get(BEST_EPOCH.key)):
                 search.adopt(number, state)
             else:  # its storage has lost the end of it
                 search.give_up(number, DIED)
@@ -253,7 +252,7 @@ class Logbook:
             model: whose search has ended.
             tuned: what it has found.
             planned: key -> run that follows from it.
-            waiting: contrasts that may come to ask for more runs.
+            waiting: ablations that may come to ask for more runs.
 
         Returns:
             What a reader of the study should know of it.
@@ -267,9 +266,9 @@ class Logbook:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
                 if run.complete:
                     self.searches[model].claims.recall(key, run.run_id, run.metrics.get(VALIDATED))
-            elif not waiting.isdisjoint(run.tags.get("gru_bench.contrast", "").split(",")):
+            elif not waiting.isdisjoint(run.tags.get("gru_bench.ablation", "").split(",")):
                 continue
-            if _role(run) == "contrast" and not tags.items() <= run.tags.items():
+            if _role(run) == "ablation" and not tags.items() <= run.tags.items():
                 self.store.writer(run.run_id).tags(tags)
             elif run.role == "confirm" and run.complete and run.tags.get("gru_bench.settings") != digest(tuned):
                 self.store.writer(run.run_id).tags(tags)
@@ -278,17 +277,22 @@ class Logbook:
         return notes
 
 
-def _parts(spec: StudySpec) -> list[str]:
+def _run_name(study: str, model: str, label: str) -> str:
+    """Return a run's name in MLflow: that of its study stands before it where the label does not say it already."""
+    return label if study == model else f"{study}: {label}"
+
+
+def _contents(spec: StudySpec) -> list[str]:
     """Return what a study consists of besides confirm runs."""
     return [part for part, planned in (
-        ("search", spec.trials > 0), ("contrasts", spec.contrasts is not None),
-        ("stretches", spec.stretches is not None), ("diagnostics", spec.diagnostics),
-        ("memory", spec.memory is not None)) if planned]
+        ("search", spec.trials > 0), ("ablations", spec.ablations is not None),
+        ("timings", spec.timings is not None), ("diagnostics", spec.diagnostics),
+        ("recall", spec.recall is not None)) if planned]
 
 
 def _role(run: LoggedRun) -> str:
-    """Return what a run was begun as: a contrast's may have been set aside while the study asked for none."""
-    return "contrast" if run.tags.get("gru_bench.side") else run.role
+    """Return what a run was begun as: an ablation's may have been set aside while the study asked for none."""
+    return "ablation" if run.tags.get("gru_bench.side") else run.role
 
 
 def _key(run: LoggedRun) -> str:

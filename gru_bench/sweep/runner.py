@@ -1,7 +1,7 @@
 """Conduct a sweep: begin one run after the other, and see what becomes of each.
 
 The search of each model comes first, then its best settings are trained again on the confirm seeds and scored
-on the test split. Then come the runs of the contrasts, scored on validation reviews, and the stages after those.
+on the test split. Then come the runs of the ablations, scored on validation reviews, and the stages after those.
 
 This process does all asking, telling and logging for its own workers, which only train. Any number of such
 processes may work on one study, on one machine or on many: each trial, and each of the other runs, is claimed by one
@@ -23,13 +23,13 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.evaluation.metrics import correct
-from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, TracePoint
+from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, WindowLoss
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import Display, described, several
-from gru_bench.sweep.followups import STRETCHES, Stage, stages, stretches_of
-from gru_bench.sweep.planner import Agenda, ModelState, Trial, Work
-from gru_bench.sweep.run_log import Logbook
+from gru_bench.sweep.followups import TIMINGS, Stage, stages, timings_of
+from gru_bench.sweep.planner import ModelState, Planner, Trial, Work
+from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.search import RUN, Search
 from gru_bench.sweep.sharing.claims import ATTEMPTS
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
@@ -105,8 +105,8 @@ class Sweep:
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
         self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        self.agenda = Agenda(spec, searches, self._in_time, self._search_ended, self._planned)
-        self.log: Logbook
+        self.planner = Planner(spec, searches, self._in_time, self._search_ended, self._planned)
+        self.log: RunLog
         """From the moment that something is to be logged."""
         self.begun = False
         """Whether there is one."""
@@ -120,7 +120,7 @@ class Sweep:
         """Workers that died at a job of no trial or claim, by its key."""
         self.interrupt = Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
-        """Contrast -> what its tuning runs have found, as far as it has been shown."""
+        """Ablation -> what its tuning runs have found, as far as it has been shown."""
         self.told: set[str] = set()
         """Those notes that have been shown already."""
         self.started = time.monotonic()
@@ -134,11 +134,11 @@ class Sweep:
             RunError: where no trial completes, or the store fails.
             KeyboardInterrupt: where that was asked for, once all that is under way is marked as broken off.
         """
-        log: Logbook | None = None
+        log: RunLog | None = None
         with self.interrupt:
             try:
                 self._check()
-                self.log = log = Logbook(
+                self.log = log = RunLog(
                     self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
                     command=self.command, texts=self.texts, data=self.data)
                 for note in log.resume():
@@ -149,16 +149,16 @@ class Sweep:
                 if self.texts and not log.texts:
                     self.display.note("the study was begun with --no-texts and keeps to that: no reviews are stored")
                 self._log_baselines()
-                self.agenda.settle()  # else what earlier starts have done would be announced as still to do
-                self.display.begin(self.agenda.to_begin(), done=self.agenda.is_done)
+                self.planner.settle()  # else what earlier starts have done would be announced as still to do
+                self.display.begin(self.planner.to_begin(), done=self.planner.is_done)
                 self._conduct()
-                for state in self.agenda.states:
+                for state in self.planner.states:
                     if state.tuning:
-                        self._planned(state)  # a run under way when a contrast found its settings bears older tags
-                # Our own are read from the spool while the tracking server is away.
+                        self._planned(state)  # a run under way when an ablation found its settings bears older tags
+                # Our own are read from the queue while the tracking server is away.
                 self.store.await_whole(
-                    self.experiment, [run for state in self.agenda.states for run in state.confirmed_elsewhere])
-                first = {state.model: done[0] for state in self.agenda.states if (done := state.confirmed)}
+                    self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
+                first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
                 for stage in stages(self.spec, self._here, first, self.store.model, texts=log.texts):
                     self._work_out(stage)
             except BaseException as error:
@@ -207,9 +207,9 @@ class Sweep:
         if not self.measuring:
             self.pool.submit(self._baselines())
         while True:
-            while self.pool.idle and (work := self.agenda.next()) is not None:
+            while self.pool.idle and (work := self.planner.next()) is not None:
                 self.pool.submit(self._begin(work))
-            if not self.pool.busy and self.agenda.is_done:
+            if not self.pool.busy and self.planner.is_done:
                 self.log.let_in(wait=True)
                 return
             for job, message in self._messages():
@@ -226,12 +226,12 @@ class Sweep:
             raise KeyboardInterrupt
         self.store.check()
         self.log.let_in()
-        for state in self.agenda.states:
+        for state in self.planner.states:
             state.search.presence.renew(self.seconds)
         if self.seconds - self.looked >= TAKE_OVER_SECONDS:
             self.looked = self.seconds
             self.log.take_over()
-            self.display.tick(self.agenda.to_begin())
+            self.display.tick(self.planner.to_begin())
 
     @property
     def seconds(self) -> float:
@@ -256,8 +256,8 @@ class Sweep:
         for name, settings in state.found.items():
             if self.chosen.get(name) != settings:
                 self.chosen[name] = settings
-                self.display.note(f"contrast {name}: the best of those tried is {described(settings)}" if settings
-                                  else f"contrast {name}: none of those tried ended well")
+                self.display.note(f"ablation {name}: the best of those tried is {described(settings)}" if settings
+                                  else f"ablation {name}: none of those tried ended well")
 
     def _begin(self, work: Work) -> Job:
         """Log that a run begins and return the job."""
@@ -296,7 +296,7 @@ class Sweep:
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)
-            case TracePoint():
+            case WindowLoss():
                 if self._transcribed(live):
                     self.display.note(f"{job.key}: {window_line(message)}")
             case Resumed(epoch):
@@ -479,10 +479,10 @@ class Sweep:
 
     def _forget(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
         del self.live[job.key]
-        self.display.tick(self.agenda.to_begin())
+        self.display.tick(self.planner.to_begin())
         self.display.job_ended(job.key, outcome, value, reason)
 
-    def _break_off(self, log: Logbook, error: BaseException) -> None:
+    def _break_off(self, log: RunLog, error: BaseException) -> None:
         """Leave a study that the next start goes on with, telling it all that can still be told."""
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else str(error)
@@ -493,7 +493,7 @@ class Sweep:
                     live.search.give_up(live.work.trial.number, reason, fault=False)
                 else:
                     live.search.claims.release(live.work.claim, fault=False)
-        for state in self.agenda.states:
+        for state in self.planner.states:
             for trial in state.due:
                 with suppress(Exception):
                     state.search.give_up(trial.number, reason, fault=False)
@@ -503,7 +503,7 @@ class Sweep:
                 (log.study.kill if interrupted else log.study.fail)(reason)
         log.close()
 
-    def _end(self, log: Logbook) -> StudySummary:
+    def _end(self, log: RunLog) -> StudySummary:
         """Close the study's own run, unless another process still works on the study and will."""
         self._sign_out()
         deadline = time.monotonic() + 2 * LEASE_SECONDS
@@ -511,13 +511,13 @@ class Sweep:
             # One that died there cannot close it, which only its lease will tell.
             time.sleep(POLL_SECONDS)
         with log.lock:
-            self.agenda.decide()  # again: a start that began later may have tried again what failed
-            stretches = self.store.text(log.study.run_id, STRETCHES) if self.spec.stretches else None
+            self.planner.decide()  # again: a start that began later may have tried again what failed
+            timings = self.store.text(log.study.run_id, TIMINGS) if self.spec.timings else None
             summary = study_summary(
                 self.spec, self.data, self.searches,
-                {state.model: state.tuned for state in self.agenda.states if state.tuned is not None},
-                {name: settings for state in self.agenda.states for name, settings in state.found.items()},
-                baselines=self.baselines, stretches=() if stretches is None else stretches_of(stretches),
+                {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
+                {name: settings for state in self.planner.states for name, settings in state.found.items()},
+                baselines=self.baselines, timings=() if timings is None else timings_of(timings),
                 seconds=log.home.presence.seconds(), notes=self.notes)
             if not log.home.presence.others():
                 log.study.text("study.json", summary.to_json())
@@ -527,19 +527,19 @@ class Sweep:
 
     def _sign_out(self) -> None:
         """Say that this start has ended."""
-        for state in self.agenda.states:
+        for state in self.planner.states:
             state.search.presence.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
         """Return model -> what its confirm runs reach, for those that have any."""
         return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done])
-                for state in self.agenda.states if (done := state.confirmed)}
+                for state in self.planner.states if (done := state.confirmed)}
 
     def left(self) -> Iterator[str]:
         """Yield what of the study is not done once `run` has ended: the same command tries it again."""
-        if any(state.search.counted < self.spec.trials and not state.search.exhausted for state in self.agenda.states):
+        if any(state.search.counted < self.spec.trials and not state.search.exhausted for state in self.planner.states):
             yield "--timeout ended the search before all trials were begun"
-        failed = sum(len(state.failed) for state in self.agenda.states)
+        failed = sum(len(state.failed) for state in self.planner.states)
         if failed:
             yield f"{several(failed, 'run')} after the search failed"
 

@@ -50,9 +50,11 @@ SPENT = "spent"
 """Set on a study once no point of its space was found that had not been tried."""
 REACHED = "reached"
 """Set on a trial that is tried again: how many epochs (or seeds) the furthest try before it was trained for."""
+FORMAT_KEY, FORMAT = "format", 2
+"""Set on a study when it begins: of what is stored in it."""
 OWNER = "owner"
 RUN = "run_id"
-HERE_AND_NOW = ("training.device", "training.threads", "training.parts", "model.name", "model.engine", "seed")
+HERE_AND_NOW = ("training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what is asked."""
 EXPERIMENT = "experiment"
 ASKED = "trials asked"
@@ -88,6 +90,7 @@ class Search:
         self.study_lock = lock_for(storage, spec.name)
         """Of what the study has once, whatever its models."""
         with self.lock:
+            need_readable(spec.name, model, storage)
             self.study = optuna.create_study(
                 study_name=name, storage=storage, direction="maximize", load_if_exists=True,
                 pruner=_pruner(spec))
@@ -108,6 +111,7 @@ class Search:
                            "broken off: import it again (python -m gru_bench.archive import FILE)")
         known = self.study.user_attrs.get("identity")
         if not isinstance(known, Mapping):
+            self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.study.set_user_attr("identity", dict(identity))
             return
         changed = _changes(known, identity)
@@ -115,7 +119,7 @@ class Search:
             raise ChangedStudyError(f"the study {self.spec.name!r} must go on as it began, but {'; '.join(changed)}. "
                                     "Give the new question a name of its own (--study-name NAME), or go back to the "
                                     "old settings")
-        if not identity.keys() <= known.keys():  # begun by a version that noted less
+        if not identity.keys() <= known.keys():  # begun before a setting was added
             self.study.set_user_attr("identity", {**identity, **known})
 
     @property
@@ -374,12 +378,45 @@ class Recorded:
     retry_of: int | None
 
 
+def need_format(name: str, attributes: Mapping[str, Any]) -> None:
+    """Find out whether a study was stored in the form that this version reads.
+
+    Args:
+        name: of the study.
+        attributes: the user attributes of its search.
+
+    Raises:
+        RunError: where another version has stored it.
+    """
+    found = attributes.get(FORMAT_KEY)
+    if found != FORMAT:
+        raise RunError(
+            f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
+            f"{'an earlier' if found is None else 'another'} one, which named settings otherwise: go on with it in the "
+            "version that began it, or begin anew with this one: in an empty folder, with another --storage and "
+            "--tracking-uri, or under another name (--study-name NAME)")
+
+
+def need_readable(name: str, model: str, storage: optuna.storages.BaseStorage) -> None:
+    """Find out, before anything is written, whether a search that a storage holds can be read.
+
+    Raises:
+        RunError: where another version has stored it.
+    """
+    if f"{name}/{model}" in optuna.get_all_study_names(storage):
+        attributes = optuna.load_study(study_name=f"{name}/{model}", storage=storage).user_attrs
+        if "identity" in attributes:  # else its beginning died before it noted anything
+            need_format(name, attributes)
+
+
 def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorage) -> Trials | None:
     """Return what a storage holds of one model's search without taking part in it; None where it holds nothing."""
     name = f"{spec.name}/{model}"
     if name not in optuna.get_all_study_names(storage):
         return None
     study = optuna.load_study(study_name=name, storage=storage)
+    if "identity" in study.user_attrs:
+        need_format(spec.name, study.user_attrs)
     found = study.get_trials(deepcopy=False)
     space = {key: _distribution(span) for key, span in spec.space.items()}
     complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
@@ -452,9 +489,6 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
             return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
                     f"({_short(began[EXPERIMENT])})"]
         return []
-    if "data.name" not in began:  # begun by a version that noted the fingerprint alone
-        return [f"its data was another than {identity['data.name']} is with these settings (fingerprint "
-                f"{began.get('data')}, now {identity['data']})"]
     settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
                 if key not in ("data", EXPERIMENT)]
     if settings:
@@ -496,10 +530,10 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def objective(spec: StudySpec) -> str:
-    """Return in words what a search maximises."""
+    """Return in words what a search maximizes."""
     if spec.seeds_per_trial > 1:
-        return f"validation accuracy, mean over {spec.seeds_per_trial} seeds, maximised"
-    return "validation accuracy of the kept epoch, maximised"
+        return f"validation accuracy, mean over {spec.seeds_per_trial} seeds, maximized"
+    return "validation accuracy of the best epoch, maximized"
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:

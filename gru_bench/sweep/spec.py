@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from gru_bench.config import (
     SECTIONS,
-    Engine,
+    Backend,
     ModelName,
     Protocol,
     RunConfig,
@@ -26,7 +26,7 @@ from gru_bench.config import (
     validated,
     with_settings,
 )
-from gru_bench.data.recall_task import MemoryTask, parsed_task
+from gru_bench.data.recall_task import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
 
@@ -35,7 +35,7 @@ MOST_CONFIRM_SEEDS = 5_000
 LEAST_RACED = 5
 """Seeds from which on racing may save one: a signed-rank test at p = 0.1 cannot reject below 4 pairs."""
 MOST_CANDIDATES = 1_000
-"""Values of a choice, or points that a contrast is tuned among."""
+"""Values of a choice, or points that an ablation is tuned among."""
 LEAST_APART = 1e-9
 """Steps of a range, as a share of its ends: twelve digits tell its values apart, by which points are compared."""
 LARGEST_FILE = 100_000
@@ -43,7 +43,7 @@ DEEPEST = 12
 """Tables within tables of a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
-                "training.selection", "model.name", "model.engine")
+                "training.selection", "model.name", "model.backend")
 """What decides the question or the machine, not the quality of an answer."""
 _DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
 """A key of so many parts takes tomllib a time that grows with their square."""
@@ -111,26 +111,26 @@ class Other(Section):
         return [own, *(settings for settings in listed if settings != own)]
 
 
-class Contrasts(Section):
+class Ablations(Section):
     """What single choices of a study's protocol cost or gain, on validation reviews."""
 
     model: ModelName
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     settings: Mapping[str, Scalar] = {}
-    """Of all runs of the contrasts, such as the share of the training reviews kept for validation."""
+    """Of all runs of the ablations, such as the share of the training reviews kept for validation."""
     other: Annotated[Mapping[Annotated[str, Field(max_length=100)], Other], Field(min_length=1, max_length=100)]
     """By name; the usual side is what the study does."""
 
 
-class Stretches(Section):
-    """Short stretches of training, one after the other with nothing beside them, to compare run times."""
+class Timings(Section):
+    """Short timings of training, one after the other with nothing beside them, to compare run times."""
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
-    engines: Mapping[ModelName, Annotated[list[Engine], Field(min_length=1), Once]]
-    """Model -> the engines it is timed on."""
+    backends: Mapping[ModelName, Annotated[list[Backend], Field(min_length=1), Once]]
+    """Model -> the backends it is timed on."""
 
 
-class Memory(Section):
+class Recall(Section):
     """Sequences whose label is a token some steps before the end: how far back a recurrence remembers."""
 
     steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
@@ -157,14 +157,14 @@ class StudySpec(Section):
     protocol: Protocol = "tuning"
     base: RunConfig = RunConfig()
     own: Mapping[str, Mapping[str, Scalar]] = {}
-    """Model -> settings that it alone has, such as its engine."""
-    contrasts: Contrasts | None = None
-    stretches: Stretches | None = None
+    """Model -> settings that it alone has, such as its backend."""
+    ablations: Ablations | None = None
+    timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """The largest difference of no practical weight, in points of accuracy: the study's write-up judges by it."""
+    """The largest difference of no practical weight, in points of accuracy: the study's report judges by it."""
     diagnostics: bool = False
     """Whether one confirm run of each model is looked into: its gradients through time, its gates, its words."""
-    memory: Memory | None = None
+    recall: Recall | None = None
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return one run of the study."""
@@ -181,10 +181,10 @@ class StudySpec(Section):
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
     @property
-    def contrast_seeds(self) -> tuple[int, ...]:
-        """Seeds of the contrasts, beyond all that a search or a confirm stage may have."""
+    def ablation_seeds(self) -> tuple[int, ...]:
+        """Seeds of the ablations, beyond all that a search or a confirm stage may have."""
         first = self._first_seed + MOST_CONFIRM_SEEDS
-        return tuple(range(first, first + (self.contrasts.seeds if self.contrasts else 0)))
+        return tuple(range(first, first + (self.ablations.seeds if self.ablations else 0)))
 
     @property
     def _first_seed(self) -> int:
@@ -228,8 +228,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     own = _own(sections, settings, path.name)
     base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
     values["space"] = _space(values.get("space", {}), path.name)
-    if "contrasts" in values:
-        values["contrasts"] = _contrasts(values["contrasts"], settings)
+    if "ablations" in values:
+        values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
     # Trials drawn at random stay comparable as draws only where none is broken off for what others reached.
@@ -255,11 +255,11 @@ def _usual_pruner(values: Mapping[str, Any]) -> str:
 def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
     """Return a study of some of its models, without what is said of the others."""
     own = {model: settings for model, settings in spec.own.items() if model in models}
-    contrasts = spec.contrasts if spec.contrasts and spec.contrasts.model in models else None
-    stretches = spec.stretches and spec.stretches.model_copy(update={
-        "engines": {model: engines for model, engines in spec.stretches.engines.items() if model in models}})
+    ablations = spec.ablations if spec.ablations and spec.ablations.model in models else None
+    timings = spec.timings and spec.timings.model_copy(update={
+        "backends": {model: backends for model, backends in spec.timings.backends.items() if model in models}})
     return spec.model_copy(update={"models": [model for model in spec.models if model in models], "own": own,
-                                   "contrasts": contrasts, "stretches": stretches})
+                                   "ablations": ablations, "timings": timings})
 
 
 def _study_file(name: str) -> Path:
@@ -355,8 +355,8 @@ def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> d
     return own
 
 
-def _contrasts(values: Any, settings: Mapping[str, Any]) -> Any:
-    """Flatten the settings of the contrasts, as TOML reads `{ model.readout = "last" }`."""
+def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
+    """Flatten the settings of the ablations, as TOML reads `{ model.pooling = "last" }`."""
     if not isinstance(values, dict):
         return values
     values = _with_none(values)
@@ -397,9 +397,9 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: pruner 'median' compares epochs of one seed, but seeds_per_trial is "
                          f"{spec.seeds_per_trial}: take 'wilcoxon' (from {LEAST_RACED} seeds on) or 'none'")
     _check_own(spec, where)
-    if spec.memory is not None:
-        for steps in spec.memory.steps:
-            parsed_task(MemoryTask(k=steps, n=spec.memory.sequences).name)
+    if spec.recall is not None:
+        for steps in spec.recall.steps:
+            parsed_task(RecallTask(k=steps, n=spec.recall.sequences).name)
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{where}: {setting} must not be searched, because it is part of the question and not of "
@@ -408,8 +408,8 @@ def _check(spec: StudySpec, where: str) -> None:
     largest = {setting: span.largest() for setting, span in spec.space.items()}
     for model in spec.models:
         spec.config(model, largest, 0)
-    if spec.contrasts is not None:
-        _check_contrasts(spec, spec.contrasts, largest, where)
+    if spec.ablations is not None:
+        _check_ablations(spec, spec.ablations, largest, where)
 
 
 def _check_own(spec: StudySpec, where: str) -> None:
@@ -425,34 +425,34 @@ def _check_own(spec: StudySpec, where: str) -> None:
         spec.config(model, {}, 0)
 
 
-def _check_contrasts(spec: StudySpec, contrasts: Contrasts, largest: Mapping[str, Scalar], where: str) -> None:
-    if contrasts.model not in spec.models:
-        raise UsageError(f"{where}: contrasts.model must be a model of the study ({', '.join(spec.models)}), but got "
-                         f"{contrasts.model!r}")
-    for name, other in contrasts.other.items():
+def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str, Scalar], where: str) -> None:
+    if ablations.model not in spec.models:
+        raise UsageError(f"{where}: ablations.model must be a model of the study ({', '.join(spec.models)}), but got "
+                         f"{ablations.model!r}")
+    for name, other in ablations.other.items():
         if "," in name:
-            raise UsageError(f"{where}: the name of a contrast must hold no comma, but got {name!r}")
+            raise UsageError(f"{where}: the name of an ablation must hold no comma, but got {name!r}")
         if bool(other.settings) == bool(other.tune):
-            raise UsageError(f"{where}: contrasts.other.{name} must have either settings or values to tune among, but "
+            raise UsageError(f"{where}: ablations.other.{name} must have either settings or values to tune among, but "
                              f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
-                             "{ model.readout = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
-        usual = flat(spec.config(contrasts.model, contrasts.settings, 0))
+                             "{ model.pooling = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
+        usual = flat(spec.config(ablations.model, ablations.settings, 0))
         for key in other.tune:
             if key not in usual:
                 raise unknown_setting(key, usual, where)
         if (points := math.prod(map(len, other.tune.values()))) > MOST_CANDIDATES:
-            raise UsageError(f"{where}: contrasts.other.{name}.tune must give at most {MOST_CANDIDATES:,} points, but "
+            raise UsageError(f"{where}: ablations.other.{name}.tune must give at most {MOST_CANDIDATES:,} points, but "
                              f"gives {points:,}: leave values out")
         for key, values in other.tune.items():
-            _check_choices(spec, contrasts.model, key, values, f"{where}: contrasts.other.{name}.tune.{key}")
+            _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
-            raise UsageError(f"{where}: contrasts.other.{name}.tune must hold another value than the study's own, but "
-                             f"got {dict(other.tune)}: add one, or take the contrast out")
+            raise UsageError(f"{where}: ablations.other.{name}.tune must hold another value than the study's own, but "
+                             f"got {dict(other.tune)}: add one, or take the ablation out")
         for settings in [other.settings] if other.settings else other.candidates(usual):
-            config = spec.config(contrasts.model, {**largest, **contrasts.settings, **settings}, 0)
+            config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)
             if config.data.validation_share == 0:
-                raise UsageError(f"{where}: contrasts must have validation reviews to be scored on, but "
-                                 "data.validation_share is 0: set it in contrasts.settings")
+                raise UsageError(f"{where}: ablations must have validation reviews to be scored on, but "
+                                 "data.validation_share is 0: set it in ablations.settings")
 
 
 def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None:

@@ -14,8 +14,9 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.evaluation.accuracy import Accuracy
 from gru_bench.evaluation.metrics import correct
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
-from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TimedStretch
-from gru_bench.sweep.ablations import contrasts_of
+from gru_bench.results.logged_metrics import STUDY_SECONDS, best_trial, importance, trials_in
+from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
+from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
 from gru_bench.sweep.spec import StudySpec
 
@@ -45,7 +46,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 def study_summary(
     spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]],
     chosen: Mapping[str, Mapping[str, Scalar]], *,
-    baselines: tuple[Baseline, ...], stretches: tuple[TimedStretch, ...], seconds: float, notes: Sequence[str],
+    baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Put a study together.
 
@@ -54,9 +55,9 @@ def study_summary(
         data: what its models read.
         searches: one by model.
         tuned: model -> the settings that are confirmed.
-        chosen: contrast -> what its tuning runs have found.
+        chosen: ablation -> what its tuning runs have found.
         baselines: what is no GRU, on the same data.
-        stretches: the models timed alone.
+        timings: the models timed alone.
         seconds: over all starts.
         notes: what a reader should know of how it went.
     """
@@ -72,20 +73,20 @@ def study_summary(
         best_value={model: found[1] for model, found in best.items()},
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds, notes=tuple(notes),
-        protocol=spec.protocol, stretches=stretches,
-        contrasts=contrasts_of(spec, tuned[spec.contrasts.model], chosen) if spec.contrasts is not None else (),
-        contrast_seeds=spec.contrast_seeds)
+        protocol=spec.protocol, timings=timings,
+        ablations=ablations_of(spec, tuned[spec.ablations.model], chosen) if spec.ablations is not None else (),
+        ablation_seeds=spec.ablation_seeds)
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:
     """Return what of a study is one number, by the name of its metric."""
     states = [trial.state for trial in summary.trials]
     return {
-        **{f"search/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")},
-        **{f"search/best_{model}": value for model, value in summary.best_value.items()},
-        **{f"importance/{model}/{key}": share for model, shares in summary.importance.items()
+        **{trials_in(state).key: float(states.count(state)) for state in ("complete", "pruned", "failed")},
+        **{best_trial(model).key: value for model, value in summary.best_value.items()},
+        **{importance(model, key).key: share for model, shares in summary.importance.items()
            for key, share in shares.items()},
-        "time/study_seconds": summary.seconds,
+        STUDY_SECONDS.key: summary.seconds,
     }
 
 

@@ -1,6 +1,6 @@
-"""The only package that imports mlflow: write runs as they happen, read them back for a write-up.
+"""The only package that imports mlflow: write runs as they happen, read them back for a report.
 
-What is written goes to a spool on disk first, and MLflow is fed from there.
+What is written goes to a queue on disk first, and MLflow is fed from there.
 """
 
 from gru_bench.tracking.queue import DIED, waiting

@@ -1,4 +1,4 @@
-"""`python -m gru_bench.tracking`: feed MLflow what an outage, or a command that was killed, has left in the spool."""
+"""`python -m gru_bench.tracking`: feed MLflow what an outage, or a command that was killed, has left in the queue."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ app = cli.app()
 
 
 @app.command()
-def feed() -> None:
+def sync() -> None:
     """Feed MLflow what earlier commands in this directory have logged and it does not have yet.
 
     Sweeps and training runs do so as well, when they begin. What a command that still runs has logged is its own
     business.
     """
     from gru_bench.tracking.queue import waiting
-    from gru_bench.tracking.sync import feed_all
+    from gru_bench.tracking.sync import sync_all
 
     console = cli.out()
-    with console.status("feeding what waits"):
-        for line in feed_all(Path.cwd()):
+    with console.status("sync what waits"):
+        for line in sync_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:

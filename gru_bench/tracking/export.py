@@ -38,7 +38,7 @@ _TAGS = {
     "gru_bench.seed": "-?[0-9]{1,20}", "gru_bench.trial": "[0-9]{1,9}", "gru_bench.complete": "true|false",
     "mlflow.parentRunId": _ID, RUN_TAG: "[A-Za-z0-9-]{1,60}", ARCHIVE: "[0-9a-f]{64}",
     EARLIER_IDS: f"{_ID}( {_ID}){{0,{MOST_EARLIER - 1}}}",
-    ROLE: "study|trial|confirm|contrast|superseded",
+    ROLE: "study|trial|confirm|ablation|superseded",
     "gru_bench.state": "running|complete|pruned|failed|killed",
 }
 """Tags by which readers find their way, and the form they must have."""

@@ -1,6 +1,6 @@
 """What is to be written to MLflow, on disk first: nothing is lost when a server goes away or this process is killed.
 
-Each process that logs runs has a folder of its own under `.gru-bench/spool` beside the database file, or where the
+Each process that logs runs has a folder of its own under `.gru-bench/queue` beside the database file, or where the
 store is a server in the working directory: there the next start looks, whatever its study, and there it is seen (a
 cache may be emptied, or be another on the next machine of a cluster).
 
@@ -39,7 +39,7 @@ from gru_bench.tracking.client import sqlite_path, without_password
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-FOLDER = Path(".gru-bench") / "spool"
+FOLDER = Path(".gru-bench") / "queue"
 LOCAL = "local-"
 """How the id of a run begins that MLflow has not given one yet."""
 _OWNER, _LOCK, _OPERATIONS, _FILES = "owner.json", "lock", "operations.jsonl", "files"
@@ -74,7 +74,7 @@ class Operation:
     dataset: tuple[str, str] | None = None
     """Name and fingerprint of what the run trains on."""
     artifacts: Mapping[str, str] = field(default_factory=dict)
-    """Path among the run's artifacts -> path among the spool's files."""
+    """Path among the run's artifacts -> path among the queue's files."""
     metrics: tuple[tuple[str, float, int], ...] = ()
     """Key, value and step of each point."""
     params: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What waits in a spool's folder for its tracking store."""
+    """What waits in a queue's folder for its tracking store."""
 
     uri: str
     operations: int
@@ -119,16 +119,16 @@ class Waiting:
                 f"wait{'s' * (self.operations == 1)} in {FOLDER} for {self.uri}")
 
 
-class Spool:
+class WriteQueue:
     """The folder of one owner. One thread appends, one feeds."""
 
     def __init__(self, folder: Path, lock: BaseFileLock | None = None, *, keep: bool = False) -> None:
         """Open what is in `folder`.
 
         Args:
-            folder: of the spool.
+            folder: of the queue.
             lock: of the folder, which is held; without it the folder is only looked at.
-            keep: whether artifacts stay until the spool is closed, to be read while the store is away.
+            keep: whether artifacts stay until the queue is closed, to be read while the store is away.
         """
         self.folder, self._lock, self._keep = folder, lock, keep
         owner = json.loads((folder / _OWNER).read_text())
@@ -157,8 +157,8 @@ class Spool:
             os.truncate(path, self.written)
 
     @classmethod
-    def begin(cls, root: Path, uri: str, *, keep: bool = False) -> Spool:
-        """Make the folder of this process in `root`, for writes to `uri`; `keep` as for the spool.
+    def begin(cls, root: Path, uri: str, *, keep: bool = False) -> WriteQueue:
+        """Make the folder of this process in `root`, for writes to `uri`; `keep` as for the queue.
 
         Raises:
             RunError: where it cannot be written.
@@ -271,7 +271,7 @@ class Spool:
         return clock.stat().st_mtime - max(times)
 
     @property
-    def is_fed(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether MLflow has all."""
         return self.applied >= self.written
 
@@ -324,7 +324,7 @@ class Spool:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
-            if not self.is_fed:
+            if not self.is_synced:
                 return
             if (self.folder / _REFUSED).exists():
                 self.folder.rename(self.folder.with_name(self.folder.name + _SET_ASIDE))
@@ -343,11 +343,11 @@ class Spool:
         _write(self.folder / _APPLIED, json.dumps(note).encode() + b"\n", lasting=False)
 
 
-def left(root: Path) -> list[Spool]:
-    """Return the spools in `root` whose owners have died with something to do, oldest first, each locked for us."""
+def left(root: Path) -> list[WriteQueue]:
+    """Return the queues in `root` whose owners have died with something to do, oldest first, each locked for us."""
     from filelock import Timeout
 
-    found: list[Spool] = []
+    found: list[WriteQueue] = []
     if not root.is_dir():
         return found
     with _root_lock(root):
@@ -358,30 +358,30 @@ def left(root: Path) -> list[Spool]:
             except Timeout:
                 continue
             try:
-                if (there := Spool(folder)).host != platform.node() and there.silence() < SILENT_SECONDS:
+                if (there := WriteQueue(folder)).host != platform.node() and there.silence() < SILENT_SECONDS:
                     lock.release()
                     continue
-                spool = Spool(folder, lock)
-                spool.close_runs()
-                found.append(spool)
+                queue = WriteQueue(folder, lock)
+                queue.close_runs()
+                found.append(queue)
             except RunError:  # no space: later
                 lock.release()
             except (OSError, ValueError, KeyError):  # killed before it held anything
                 lock.release()
                 shutil.rmtree(folder, ignore_errors=True)
-    for spool in [spool for spool in found if spool.is_fed]:
-        found.remove(spool)
-        spool.close()
+    for queue in [queue for queue in found if queue.is_synced]:
+        found.remove(queue)
+        queue.close()
     return found
 
 
 def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
-    """Return what waits in the spool of a directory, for one tracking URI or for any; nothing is changed."""
+    """Return what waits in the queue of a directory, for one tracking URI or for any; nothing is changed."""
     root, found = directory / FOLDER, []
     uri = None if uri is None else without_password(uri)
     for folder in _folders(root) if root.is_dir() else ():
         try:
-            one = Spool(folder).waiting()
+            one = WriteQueue(folder).waiting()
         except (RunError, OSError, ValueError, KeyError):  # being made, or taken away
             continue
         if one.operations and uri in (None, one.uri):

@@ -1,4 +1,4 @@
-"""Read runs back for a write-up: all of an experiment in a few queries, their curves and what they predicted.
+"""Read runs back for a report: all of an experiment in a few queries, their curves and what they predicted.
 
 A local database file is read without mlflow, by a handful of queries on MLflow's tables, whatever the number of
 runs.
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 RUN_TAG = "gru_bench.run"
 """Holds the local id of a run."""
+FORMAT_TAG, FORMAT = "gru_bench.format", "2"
+"""Of what is logged: its keys and what they mean. Runs of another format are refused, never half read."""
 EARLIER_IDS = "gru_bench.earlier_ids"
 """Holds the ids that an imported run had in the stores it came from, the first one first."""
 LATEST = 253_402_300_799_999
@@ -61,10 +63,10 @@ class LoggedRun:
     experiment_id: str
     name: str
     role: str
-    """study, trial, confirm, contrast or single."""
+    """study, trial, confirm, ablation or single."""
     study: str
     model: str
-    engine: str
+    backend: str
     seed: int | None
     status: str
     """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
@@ -74,7 +76,7 @@ class LoggedRun:
     params: Mapping[str, str]
     """The flattened config: `model.hidden_size` -> `"100"`."""
     metrics: Mapping[str, float]
-    """Last value of each: `test/accuracy`, `test/f1`, `time/train_seconds`, `time/tokens_per_second`, ..."""
+    """Last value of each, by its key in `results.logged_metrics`."""
     tags: Mapping[str, str]
     started: float
     """Seconds since the epoch."""
@@ -99,19 +101,19 @@ class LoggedStudy:
     summary: StudySummary | None
     trials: tuple[LoggedRun, ...]
     confirms: tuple[LoggedRun, ...]
-    contrasts: tuple[LoggedRun, ...] = ()
+    ablations: tuple[LoggedRun, ...] = ()
     damaged: str = ""
     """Why its summary cannot be read, though it has come to its end; empty otherwise."""
 
     @property
     def runs(self) -> tuple[LoggedRun, ...]:
         """All of them, the study's own first."""
-        return (self.run, *self.trials, *self.confirms, *self.contrasts)
+        return (self.run, *self.trials, *self.confirms, *self.ablations)
 
-    def side(self, contrast: str, side: str) -> tuple[LoggedRun, ...]:
-        """Return the runs of one side of a contrast: `usual`, `other` or `tuning`; contrasts may share a run."""
-        return tuple(run for run in self.contrasts if run.tags.get("gru_bench.side") == side
-                     and contrast in run.tags.get("gru_bench.contrast", "").split(","))
+    def side(self, ablation: str, side: str) -> tuple[LoggedRun, ...]:
+        """Return the runs of one side of an ablation: `usual`, `other` or `tuning`; ablations may share a run."""
+        return tuple(run for run in self.ablations if run.tags.get("gru_bench.side") == side
+                     and ablation in run.tags.get("gru_bench.ablation", "").split(","))
 
 
 RESTORE = ": bring it back from a copy or an archive, or delete the run in MLflow and start its study again"
@@ -150,7 +152,7 @@ class Reader:
 
     @property
     def home(self) -> Path:
-        """The directory whose spool holds what is not in the store yet: that of a file, else the working directory."""
+        """The directory whose queue holds what is not in the store yet: that of a file, else the working directory."""
         return self.database.parent if self.database is not None else Path.cwd()
 
     @cached_property
@@ -204,7 +206,7 @@ class Reader:
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
                     confirms=tuple(r for r in own if r.role == "confirm"),
-                    contrasts=tuple(r for r in own if r.role == "contrast")))
+                    ablations=tuple(r for r in own if r.role == "ablation")))
         return studies
 
     def runs(self, experiment: str) -> list[LoggedRun]:
@@ -419,8 +421,15 @@ def _logged(
     """Return a run as readers take it.
 
     Raises:
+        RunError: for one that another version has logged in another format.
         ValueError: for one that they can make nothing of.
     """
+    if tags.get(FORMAT_TAG) != FORMAT:
+        raise RunError(
+            f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
+            f"({(name or '')[:60]!r}) was logged by {'a later' if FORMAT_TAG in tags else 'an earlier'} one, which "
+            "named metrics and settings otherwise: read it with the version that wrote it, and begin anew with this "
+            "one in an empty folder, or with another --tracking-uri and --storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")
@@ -430,7 +439,7 @@ def _logged(
     return LoggedRun(
         run_id=run_id, experiment_id=experiment_id, name=name or "", role=tags["gru_bench.role"],
         study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),
-        engine=tags.get("gru_bench.engine", ""), seed=int(seed) if seed else None, status=status,
+        backend=tags.get("gru_bench.backend", ""), seed=int(seed) if seed else None, status=status,
         complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
         params=dict(params), metrics={
             key: math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value  # as it was logged

@@ -1,4 +1,4 @@
-"""Feed MLflow from spools: each operation once, in order, and again from the same place after an outage.
+"""Feed MLflow from queues: each operation once, in order, and again from the same place after an outage.
 
 An operation may be applied and this process be killed before it has noted so. Applied again it changes nothing: a
 point is one row for its key, step, time and value; tags, params, artifacts and the status are overwritten by the same;
@@ -28,7 +28,7 @@ from gru_bench.tracking.client import (
     status,
     without_password,
 )
-from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Spool, Waiting, left
+from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, left
 from gru_bench.tracking.reader import RUN_TAG
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ BATCH = 1000
 BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Between two attempts, while the store is away."""
 STOP_SECONDS = 0.5
-"""For a feeder to end what it is at."""
+"""For a sync to end what it is at."""
 MOST_ATTEMPTS = 5
 """At an operation that fails while the store answers all else."""
 NOT_NOW = {*TRY_LATER, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 """Answers of a server after which an operation waits; a token that has run out may be renewed."""
 
 
-class Feeder:
-    """A thread that feeds one tracking store from spools, one after the other."""
+class Sync:
+    """A thread that feeds one tracking store from queues, one after the other."""
 
     def __init__(self, uri: str, client: MlflowClient | None = None, away: str = "") -> None:
         """Feed the store at `uri`; nothing yet, `add` tells what.
@@ -61,8 +61,8 @@ class Feeder:
         self.uri, self.database, self.away = uri, sqlite_path(uri), away
         self._shown = without_password(uri)
         self.remarks: list[str] = []
-        """What became of others' spools that the user should know."""
-        self._spools: list[Spool] = []
+        """What became of others' queues that the user should know."""
+        self._queues: list[WriteQueue] = []
         self._theirs: set[int] = set()
         self._client = client
         self._experiments: dict[str, str] = {}
@@ -70,19 +70,19 @@ class Feeder:
         self._broken = False
         self._stopping = threading.Event()
         self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._feed, name="feed MLflow", daemon=True)
+        self._thread = threading.Thread(target=self._run_sync, name="feed MLflow", daemon=True)
         self._thread.start()
 
-    def add(self, spool: Spool, *, theirs: bool = False) -> None:
-        """Feed `spool` as well, after the others; `theirs` says that its owner has died."""
+    def add(self, queue: WriteQueue, *, theirs: bool = False) -> None:
+        """Feed `queue` as well, after the others; `theirs` says that its owner has died."""
         with self._news:
-            self._spools.append(spool)
+            self._queues.append(queue)
             if theirs:
-                self._theirs.add(id(spool))
+                self._theirs.add(id(queue))
             self._news.notify_all()
 
     def tell(self) -> None:
-        """Say that a spool holds something new.
+        """Say that a queue holds something new.
 
         Raises:
             RunError: where something of an earlier call could not be written.
@@ -102,13 +102,13 @@ class Feeder:
         return self._client is not None
 
     @property
-    def is_fed(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether the store has all that was spooled."""
-        return all(spool.is_fed for spool in self._spools)
+        return all(queue.is_synced for queue in self._queues)
 
     def waiting(self) -> Waiting:
         """Return what the store does not have yet."""
-        each = [spool.waiting() for spool in self._spools]
+        each = [queue.waiting() for queue in self._queues]
         return Waiting(self._shown, sum(one.operations for one in each), sum(one.runs for one in each))
 
     def catch_up(self, seconds: float | None = None) -> bool:
@@ -117,8 +117,8 @@ class Feeder:
         Raises:
             RunError: where something could not be written.
         """
-        self._wait(lambda: self.is_fed, seconds)
-        return self.is_fed
+        self._wait(lambda: self.is_synced, seconds)
+        return self.is_synced
 
     def wait_for_answer(self, seconds: float | None = None) -> bool:
         """Wait until a store that is away answers, for at most so many seconds; return whether it does."""
@@ -127,28 +127,28 @@ class Feeder:
             self._raise()
             return not self.away
 
-    def lose(self, reason: str) -> None:
+    def mark_offline(self, reason: str) -> None:
         """Take note that the store was found away."""
         self._heard(reason)
 
-    def identify(self, spool: Spool, run: str, seconds: float | None) -> None:
+    def identify(self, queue: WriteQueue, run: str, seconds: float | None) -> None:
         """Wait until MLflow has made a run, for at most so many seconds, or the store is away.
 
         Raises:
             RunError: where the run cannot be made.
         """
-        self._wait(lambda: run in spool.ids, seconds)
+        self._wait(lambda: run in queue.ids, seconds)
 
     def stop(self, seconds: float) -> None:
-        """End the thread, give it so many seconds for what it is at, and give up the spools."""
+        """End the thread, give it so many seconds for what it is at, and give up the queues."""
         with self._news:
             self._stopping.set()
             self._news.notify_all()
         self._thread.join(seconds)
         if not self._thread.is_alive():
             # Else the folders stay as they are, and locked until this process ends.
-            for spool in self._spools:
-                spool.close()
+            for queue in self._queues:
+                queue.close()
 
     def _wait(self, done: Callable[[], bool], seconds: float | None) -> None:
         """Wait until something is done, the store is away or something failed, which is raised."""
@@ -164,7 +164,7 @@ class Feeder:
                 self._failure = None
             raise failure
 
-    def _feed(self) -> None:
+    def _run_sync(self) -> None:
         try:
             while self._feed_one():
                 pass
@@ -172,22 +172,22 @@ class Feeder:
             self._break(error)
 
     def _feed_one(self) -> bool:
-        """Feed from one spool what it holds now, or wait for something to do; return False at the end."""
+        """Feed from one queue what it holds now, or wait for something to do; return False at the end."""
         with self._news:
-            while self.is_fed and not self.away and not self._stopping.is_set():
+            while self.is_synced and not self.away and not self._stopping.is_set():
                 self._news.wait(TOUCH_SECONDS)
                 self._touch()
             if self._stopping.is_set():
                 return False
-            spool = next((spool for spool in self._spools if not spool.is_fed), None)
-        if spool is None:
+            queue = next((queue for queue in self._queues if not queue.is_synced), None)
+        if queue is None:
             self._pause(len(BACK_OFF_SECONDS))
             if self._answers():
                 self._heard("")
             return True
         attempts = 0
-        for upto, line in spool.pending():
-            while not self._stopping.is_set() and not self._feed_line(spool, upto, line, attempts):
+        for upto, line in queue.pending():
+            while not self._stopping.is_set() and not self._feed_line(queue, upto, line, attempts):
                 attempts += 1
                 self._pause(attempts)
             if self._stopping.is_set():
@@ -195,26 +195,26 @@ class Feeder:
             attempts = 0
         return True
 
-    def _feed_line(self, spool: Spool, upto: int, line: bytes, attempts: int) -> bool:
+    def _feed_line(self, queue: WriteQueue, upto: int, line: bytes, attempts: int) -> bool:
         """Apply one operation; return False where it is to be tried again."""
         try:
             operation = Operation.from_json(line)
         except (ValueError, TypeError, KeyError) as error:
-            self._refuse(spool, upto, line, f"its line is damaged ({first_line(error)})")
+            self._refuse(queue, upto, line, f"its line is damaged ({first_line(error)})")
             return True
         try:
             if self._client is None:
                 self._client = open_client(self.uri, self.database)
-            self._apply(self._client, spool, operation)
+            self._apply(self._client, queue, operation)
         except Exception as error:
             if self._is_beyond_repair(error):
                 raise
             if not _is_definite(error) and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
                 self._heard(brief(error))
                 return False
-            self._refuse(spool, upto, line, first_line(error), _as_ours(error, self._shown))
+            self._refuse(queue, upto, line, first_line(error), _as_ours(error, self._shown))
             return True
-        spool.mark(upto, operation)
+        queue.mark(upto, operation)
         self._heard("")
         return True
 
@@ -232,12 +232,14 @@ class Feeder:
             self._broken, self._failure = True, _as_ours(error, self._shown)
             self._news.notify_all()
 
-    def _refuse(self, spool: Spool, upto: int, line: bytes, reason: str, failure: GruBenchError | None = None) -> None:
-        spool.refuse(upto, line, reason)
+    def _refuse(
+        self, queue: WriteQueue, upto: int, line: bytes, reason: str, failure: GruBenchError | None = None
+    ) -> None:
+        queue.refuse(upto, line, reason)
         with self._news:
-            if id(spool) in self._theirs:
+            if id(queue) in self._theirs:
                 self.remarks.append(f"{self._shown} does not take what an earlier start has logged: {reason}. It is "
-                                    f"kept in {spool.folder.name}.refused")
+                                    f"kept in {queue.folder.name}.refused")
             else:
                 self._failure = failure
             self.away = ""
@@ -266,16 +268,16 @@ class Feeder:
             self._touch()
 
     def _touch(self) -> None:
-        for spool in self._spools:
-            spool.touch()
+        for queue in self._queues:
+            queue.touch()
 
-    def _apply(self, client: MlflowClient, spool: Spool, operation: Operation) -> None:
+    def _apply(self, client: MlflowClient, queue: WriteQueue, operation: Operation) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
         if operation.beginning is not None:
-            self._begin(client, spool, operation)
-        run_id = self._identified(client, spool, operation.run)
-        if id(spool) in self._theirs and operation.status is not None:
+            self._begin(client, queue, operation)
+        run_id = self._identified(client, queue, operation.run)
+        if id(queue) in self._theirs and operation.status is not None:
             ended = client.get_run(run_id).info.end_time
             if ended is not None and ended > operation.time:  # by another process, which knew that theirs had died
                 operation = replace(operation, tags={}, status=None)
@@ -284,7 +286,7 @@ class Feeder:
             entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}))
             client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
         for path, place in operation.artifacts.items():
-            client.log_artifact(run_id, str(spool.path(place)), path.rpartition("/")[0])
+            client.log_artifact(run_id, str(queue.path(place)), path.rpartition("/")[0])
         metrics = [Metric(key, value, operation.time, step) for key, value, step in operation.metrics]
         params = [Param(key, value) for key, value in operation.params.items()]
         # A run that began has its tags; tags come last, as `gru_bench.complete` is one.
@@ -299,59 +301,59 @@ class Feeder:
         elif operation.status is not None:
             client.set_terminated(run_id, operation.status, operation.time)
 
-    def _begin(self, client: MlflowClient, spool: Spool, operation: Operation) -> None:
+    def _begin(self, client: MlflowClient, queue: WriteQueue, operation: Operation) -> None:
         assert operation.beginning is not None
-        if operation.run in spool.ids:
+        if operation.run in queue.ids:
             return
         name, parent = operation.beginning.experiment, operation.beginning.parent
         if name not in self._experiments:
             self._experiments[name] = experiment(client, self.database, name)
-        run_id = find(client, operation.run, [self._experiments[name]]) if spool.attempt(operation.run) else None
+        run_id = find(client, operation.run, [self._experiments[name]]) if queue.attempt(operation.run) else None
         if run_id is None:
             tags = {**operation.tags, RUN_TAG: operation.run}
             if parent is not None:
-                tags["mlflow.parentRunId"] = self._identified(client, spool, parent)
+                tags["mlflow.parentRunId"] = self._identified(client, queue, parent)
             made = client.create_run(self._experiments[name], start_time=operation.time, tags=tags)
             run_id = str(made.info.run_id)
         with self._news:
-            spool.identify(operation.run, run_id)
+            queue.identify(operation.run, run_id)
             self.away = ""
             self._news.notify_all()
 
-    def _identified(self, client: MlflowClient, spool: Spool, run: str) -> str:
+    def _identified(self, client: MlflowClient, queue: WriteQueue, run: str) -> str:
         """Return MLflow's id of a run of whatever process."""
-        if run not in spool.ids and run.startswith(LOCAL):
+        if run not in queue.ids and run.startswith(LOCAL):
             run_id = find(client, run)
             if run_id is None:
-                raise _Lost(f"MLflow must know the run {run} to write to it, but does not")
-            spool.identify(run, run_id)
-        return spool.ids.get(run, run)
+                raise _Offline(f"MLflow must know the run {run} to write to it, but does not")
+            queue.identify(run, run_id)
+        return queue.ids.get(run, run)
 
 
-def feeders(spools: Sequence[Spool]) -> list[Feeder]:
-    """Return a feeder for each store that spools of dead owners wait for."""
-    by_uri = {uri: Feeder(uri) for uri in dict.fromkeys(spool.uri for spool in spools)}
-    for spool in spools:
-        by_uri[spool.uri].add(spool, theirs=True)
+def syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
+    """Return a sync for each store that queues of dead owners wait for."""
+    by_uri = {uri: Sync(uri) for uri in dict.fromkeys(queue.uri for queue in queues)}
+    for queue in queues:
+        by_uri[queue.uri].add(queue, theirs=True)
     return list(by_uri.values())
 
 
-def feed_all(directory: Path) -> Iterator[str]:
-    """Feed what processes that died have left in the spool of a directory, as far as stores answer; tell of each."""
-    spools = left(directory / FOLDER)
-    yield from (f"{waiting}, left by an earlier start" for spool in spools if (waiting := spool.waiting()).operations)
-    for feeder in feeders(spools):
+def sync_all(directory: Path) -> Iterator[str]:
+    """Feed what processes that died have left in the queue of a directory, as far as stores answer; tell of each."""
+    queues = left(directory / FOLDER)
+    yield from (f"{waiting}, left by an earlier start" for queue in queues if (waiting := queue.waiting()).operations)
+    for sync in syncs(queues):
         try:
-            if feeder.catch_up():
-                yield f"{feeder.uri} has all of it now"
+            if sync.catch_up():
+                yield f"{sync.uri} has all of it now"
         except GruBenchError as error:
             yield str(error)
         finally:
-            feeder.stop(STOP_SECONDS)
-        yield from feeder.remarks
+            sync.stop(STOP_SECONDS)
+        yield from sync.remarks
 
 
-class _Lost(Exception):
+class _Offline(Exception):
     """A run that was to be there is not."""
 
 
@@ -404,7 +406,7 @@ def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = Non
 def _is_definite(error: BaseException) -> bool:
     """Return whether the same would be answered again."""
     told = status(error)
-    return isinstance(error, (_Lost, _Deleted)) or (
+    return isinstance(error, (_Offline, _Deleted)) or (
         told is not None and HTTPStatus.BAD_REQUEST <= told < HTTPStatus.INTERNAL_SERVER_ERROR and told not in NOT_NOW)
 
 

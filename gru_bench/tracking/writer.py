@@ -19,12 +19,29 @@ import numpy as np
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, unknown
 from gru_bench.evaluation.metrics import scores
+from gru_bench.results.logged_metrics import (
+    ACCURACY_VAL,
+    BEST_EPOCH,
+    EPOCH_SECONDS,
+    EPOCH_TOKENS_PER_SECOND,
+    LOSS_TRAIN,
+    LOSS_TRAIN_WINDOW,
+    LOSS_VAL,
+    PARAMETER_TENSORS,
+    PARAMETERS,
+    PEAK_MEMORY,
+    SPLIT_NAMES,
+    TOKENS_PER_SECOND,
+    TRAIN_SECONDS,
+    WINDOW_SECONDS,
+    score,
+)
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult
 from gru_bench.tracking.client import brief, is_away, require_folder, without_password
 from gru_bench.tracking.provenance import provenance, user
-from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, Spool, left, new_run, waiting
-from gru_bench.tracking.reader import LoggedRun, Reader
-from gru_bench.tracking.sync import STOP_SECONDS, Feeder, experiment, feeders, find, require_active
+from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, left, new_run, waiting
+from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
+from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, syncs
 
 Item = TypeVar("Item")
 
@@ -42,7 +59,7 @@ _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metric
 
 
 class Store(Reader):
-    """A tracking store to write to as well: what is written goes to a spool, from which a thread feeds MLflow.
+    """A tracking store to write to as well: what is written goes to a queue, from which a thread feeds MLflow.
 
     Use it as a context: left in the ordinary way it waits until MLflow has all, left by an error it waits for a moment
     and keeps the rest for the next start.
@@ -53,8 +70,8 @@ class Store(Reader):
     ) -> None:
         """Open the store; one that is a new file is prepared when it is written to, once, whoever else does so too.
 
-        What processes that died have left in the spool of its directory is fed from now on. A server that
-        does not answer is no error: `away` says so, and runs wait for it in the spool.
+        What processes that died have left in the queue of its directory is fed from now on. A server that
+        does not answer is no error: `away` says so, and runs wait for it in the queue.
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
@@ -70,23 +87,23 @@ class Store(Reader):
         self._shown = without_password(self.uri)
         self._say = say or (lambda _: None)
         self._root = self.home / FOLDER
-        self._own: Spool | None = None
-        self._feeder: Feeder | None = None
-        self._others: list[Feeder] = []
+        self._own: WriteQueue | None = None
+        self._sync: Sync | None = None
+        self._others: list[Sync] = []
         self._known: dict[str, list[Any]] = {}
         self._was_new = False
         """Whether the store was a file that nobody had begun when it was opened."""
         self._required = False
         if create:
-            self._begin_feeding()
+            self._begin_sync()
             return
         if self.database is None:
             assert self._client is not None  # opened now: what is wrong with the store is told now
             return
         if not self.database.exists():
-            if unfed := waiting(self.home, self.uri):
-                raise RunError(f"{unfed[0]}, which is not there yet: the same sweep or training command again writes "
-                               "them, and so does python -m gru_bench.tracking")
+            if unsynced := waiting(self.home, self.uri):
+                raise RunError(f"{unsynced[0]}, which is not there yet: the same sweep or training command again "
+                               "writes them, and so does python -m gru_bench.tracking")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (python sweeps/run.py --study smoke), or name --tracking-uri")
         self._rows(_TABLES)
@@ -95,7 +112,7 @@ class Store(Reader):
         """Return the store."""
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, kind: object, error: object, window_losses: object) -> None:
         """Wait until MLflow has all, or on an error, which is what is told, for a moment."""
         if error is None:
             self.close()
@@ -106,7 +123,7 @@ class Store(Reader):
     @property
     def away(self) -> str:
         """Why the store does not answer at present; empty where it does."""
-        return self._feeder.away if self._feeder is not None else ""
+        return self._sync.away if self._sync is not None else ""
 
     def require(self) -> None:
         """Wait until the store answers, and from now on when it is read: what it holds cannot be done without.
@@ -119,17 +136,17 @@ class Store(Reader):
         self._await()
 
     def adopt(self) -> None:
-        """Feed what processes that have died since the last look have left in the spool."""
+        """Feed what processes that have died since the last look have left in the queue."""
         elsewhere = []
-        for spool in left(self._root):
-            unfed = spool.waiting()
-            if unfed.operations:
-                self._say(f"{unfed}, left by an earlier start: feeding them now")
-            if self._feeder is not None and spool.uri == self._shown:
-                self._feeder.add(spool, theirs=True)
+        for queue in left(self._root):
+            unsynced = queue.waiting()
+            if unsynced.operations:
+                self._say(f"{unsynced}, left by an earlier start: sync them now")
+            if self._sync is not None and queue.uri == self._shown:
+                self._sync.add(queue, theirs=True)
             else:
-                elsewhere.append(spool)
-        self._others += feeders(elsewhere)
+                elsewhere.append(queue)
+        self._others += syncs(elsewhere)
 
     def check(self) -> None:
         """Find out whether all that was written so far could be fed, as far as it was.
@@ -137,13 +154,13 @@ class Store(Reader):
         Raises:
             RunError: where something could not be written.
         """
-        if self._feeder is not None:
-            self._feeder.check()
+        if self._sync is not None:
+            self._sync.check()
 
     @property
     def is_caught_up(self) -> bool:
         """Whether MLflow has all that was written, or is away, so that `catch_up` would not wait."""
-        return self._feeder is None or self._feeder.is_fed or bool(self._feeder.away)
+        return self._sync is None or self._sync.is_synced or bool(self._sync.away)
 
     def catch_up(self) -> bool:
         """Wait until MLflow has all that was written; return False where it is away.
@@ -151,7 +168,7 @@ class Store(Reader):
         Raises:
             RunError: where something could not be written.
         """
-        return self._feeder is None or self._feeder.catch_up()
+        return self._sync is None or self._sync.catch_up()
 
     def close(self, seconds: float | None = None) -> None:
         """Wait until MLflow has all, for at most so many seconds.
@@ -163,29 +180,29 @@ class Store(Reader):
             RunError: where something could not be written, or the store has not answered for `MOST_SECONDS`.
             KeyboardInterrupt: passed on; what MLflow does not have stays for the next start.
         """
-        feeder, self._feeder = self._feeder, None
-        if feeder is None:
+        sync, self._sync = self._sync, None
+        if sync is None:
             return
         atexit.unregister(self._at_exit)
         try:
-            if not feeder.catch_up(seconds) and seconds is None:
-                self._say(f"waiting for {self._shown}, which does not answer ({feeder.away}): {feeder.waiting()}. "
+            if not sync.catch_up(seconds) and seconds is None:
+                self._say(f"waiting for {self._shown}, which does not answer ({sync.away}): {sync.waiting()}. "
                           "Ctrl-C leaves them there for the next start in this directory")
-                while not feeder.catch_up():
-                    if not feeder.wait_for_answer(MOST_SECONDS):
+                while not sync.catch_up():
+                    if not sync.wait_for_answer(MOST_SECONDS):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
                                        f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then this "
                                        "again, or python -m gru_bench.tracking, which feeds what waits")
             for other in self._others:
-                with suppress(GruBenchError):  # it stays in the spool, which is told
+                with suppress(GruBenchError):  # it stays in the queue, which is told
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
         finally:
-            unfed = [one.waiting() for one in (feeder, *self._others) if not one.is_fed]
-            for one in (feeder, *self._others):
+            unsynced = [one.waiting() for one in (sync, *self._others) if not one.is_synced]
+            for one in (sync, *self._others):
                 one.stop(STOP_SECONDS)
                 for remark in one.remarks:
                     self._say(remark)
-            for one_unfed in unfed:
+            for one_unfed in unsynced:
                 self._say(f"{one_unfed}: the next start in this directory feeds them, and so does "
                           "python -m gru_bench.tracking")
             self._own, self._others = None, []
@@ -212,6 +229,7 @@ class Store(Reader):
             "mlflow.user": user(),
             "mlflow.source.name": command or "gru-bench",
             "mlflow.source.type": "LOCAL",
+            FORMAT_TAG: FORMAT,
             "gru_bench.role": role,
             "gru_bench.study": study,
             "gru_bench.model": model,
@@ -229,11 +247,11 @@ class Store(Reader):
                 require_active(experiment, *row)
         run = new_run()
         self._write(Operation(run, _now(), Beginning(experiment, parent), params=params, tags=all_tags))
-        assert self._feeder is not None
+        assert self._sync is not None
         assert self._own is not None
         # A file answers or fails; a server may also do neither. Nobody waits for MLflow to be imported.
         patience = ANSWER_SECONDS if self.database is None else None
-        self._feeder.identify(self._own, run, patience if self._feeder.is_open else 0.0)
+        self._sync.identify(self._own, run, patience if self._sync.is_open else 0.0)
         return RunWriter(self._write, run, self._own.ids)
 
     def writer(self, run_id: str) -> RunWriter:
@@ -260,7 +278,7 @@ class Store(Reader):
         return self._read(experiment, read)
 
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow holds some runs whole: another process that has done one may still be feeding it.
+        """Wait until MLflow holds some runs whole: another process that has done one may still be sync it.
 
         Returns:
             False where it does not after so many seconds; reading them will tell what is missing.
@@ -300,17 +318,17 @@ class Store(Reader):
 
     def _lose(self, error: RunError) -> None:
         """Wait for a server that was found away; raise any other error."""
-        if self._feeder is None or self.database is not None or not is_away(error):
+        if self._sync is None or self.database is not None or not is_away(error):
             raise error
-        self._feeder.lose(brief(error))
+        self._sync.mark_offline(brief(error))
         self._await()
 
     def _await(self) -> None:
-        if self._feeder is None or not self._feeder.away:
+        if self._sync is None or not self._sync.away:
             return
         self._say(f"waiting for {self._shown}, whose runs are needed to go on and which does not answer "
-                  f"({self._feeder.away}). Ctrl-C ends this; the same command goes on later")
-        if not self._feeder.wait_for_answer(MOST_SECONDS):
+                  f"({self._sync.away}). Ctrl-C ends this; the same command goes on later")
+        if not self._sync.wait_for_answer(MOST_SECONDS):
             raise RunError(f"the tracking store must answer to go on from its runs, but {self._shown} has not for "
                            f"{MOST_SECONDS / 60:.0f} minutes: start its server, then the same command again")
 
@@ -338,7 +356,7 @@ class Store(Reader):
                            f"{FOLDER} of the directory it was begun in")
         return found
 
-    def _begin_feeding(self) -> None:
+    def _begin_sync(self) -> None:
         # Feeding tries again by itself, and looks first whether a run was made after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
@@ -346,7 +364,7 @@ class Store(Reader):
             require_folder(self.database)
         found = self._found()
         self._was_new = found == "new"
-        if found == "unknown":  # else importing MLflow, which takes as long as torch, is the feeder's
+        if found == "unknown":  # else importing MLflow, which takes as long as torch, is the sync's
             try:
                 client = self._client
             except RunError as error:
@@ -354,15 +372,15 @@ class Store(Reader):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are kept in {FOLDER} until it does")
-        self._feeder = Feeder(self.uri, client, away)
+        self._sync = Sync(self.uri, client, away)
         self._others = []
         self.adopt()
         atexit.register(self._at_exit)
 
     @property
     def _begins(self) -> bool:
-        """Whether the store is a file that the feeder has yet to prepare."""
-        return self._was_new and self._feeder is not None and not self._feeder.is_open
+        """Whether the store is a file that the sync has yet to prepare."""
+        return self._was_new and self._sync is not None and not self._sync.is_open
 
     def _is_new(self) -> bool:
         """Whether the store is a file that still nobody has begun: it holds nothing."""
@@ -384,14 +402,14 @@ class Store(Reader):
             return "prepared"
 
     def _write(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
-        if self._feeder is None:
-            self._begin_feeding()
-            assert self._feeder is not None
+        if self._sync is None:
+            self._begin_sync()
+            assert self._sync is not None
         if self._own is None:
-            self._own = Spool.begin(self._root, self.uri, keep=self.database is None)
-            self._feeder.add(self._own)
+            self._own = WriteQueue.begin(self._root, self.uri, keep=self.database is None)
+            self._sync.add(self._own)
         self._own.append(operation, files)
-        self._feeder.tell()
+        self._sync.tell()
 
     def _at_exit(self) -> None:
         with suppress(GruBenchError):
@@ -423,31 +441,30 @@ class RunWriter:
     def epoch(self, record: EpochRecord) -> None:
         """Log one epoch's losses; the epoch is the step."""
         values = {
-            "train/loss": record.train_loss, "val/loss": record.validation_loss,
-            "val/accuracy": record.validation_accuracy, "time/epoch_seconds": record.seconds,
-            "time/epoch_tokens_per_second": record.tokens_per_second,
+            LOSS_TRAIN.key: record.train_loss, LOSS_VAL.key: record.validation_loss,
+            ACCURACY_VAL.key: record.validation_accuracy, EPOCH_SECONDS.key: record.seconds,
+            EPOCH_TOKENS_PER_SECOND.key: record.tokens_per_second,
         }
         self._write(metrics=[(key, value, record.epoch) for key, value in values.items() if value is not None])
 
     def finish(self, result: RunResult, *, with_model: bool, texts: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Log what the kept weights reach, their predictions, and the weights where asked; then tag complete."""
+        """Log what the best checkpoint reaches, its predictions, and the weights where asked; then tag complete."""
         seconds = sum(record.seconds for record in result.epochs)
         tokens = sum(record.seconds * record.tokens_per_second for record in result.epochs)
         points = [
-            ("time/train_seconds", result.train_seconds, 0),
-            ("time/tokens_per_second", tokens / seconds, 0),
-            ("model/parameters", float(result.parameters), 0),
-            ("model/parameter_tensors", float(result.parameter_tensors), 0),
-            ("memory/peak_bytes", float(result.peak_memory_bytes), 0),
-            ("train/best_epoch", float(result.best_epoch), 0),
+            (TRAIN_SECONDS.key, result.train_seconds, 0),
+            (TOKENS_PER_SECOND.key, tokens / seconds, 0),
+            (PARAMETERS.key, float(result.parameters), 0),
+            (PARAMETER_TENSORS.key, float(result.parameter_tensors), 0),
+            (PEAK_MEMORY.key, float(result.peak_memory_bytes), 0),
+            (BEST_EPOCH.key, float(result.best_epoch), 0),
         ]
-        points += [("trace/loss", point.loss, point.iteration) for point in result.trace]
-        points += [("trace/seconds", point.seconds, point.iteration) for point in result.trace]
-        names = {"validation": "kept", "test": "test"}
+        points += [(LOSS_TRAIN_WINDOW.key, point.loss, point.iteration) for point in result.window_losses]
+        points += [(WINDOW_SECONDS.key, point.seconds, point.iteration) for point in result.window_losses]
         files = {}
         for split, predictions in result.predictions.items():
             for key, value in scores(predictions.label_N, predictions.probability_N).items():
-                points.append((f"{names[split]}/{key}", value, 0))
+                points.append((score(key, SPLIT_NAMES[split]).key, value, 0))
             files[f"predictions/{split}.parquet"] = _parquet(_prediction_table(predictions))
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
@@ -458,9 +475,9 @@ class RunWriter:
             files["model/weights.safetensors"] = save(dict(result.weights))
             files["model/config.json"] = result.config.model_dump_json(indent=2).encode()
         self._write(files, metrics=points, status="FINISHED", tags={
-            "gru_bench.engine": result.engine, "gru_bench.device": result.device,
+            "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
-            **({"gru_bench.engine_note": result.engine_note} if result.engine_note else {}), **COMPLETE})
+            **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}), **COMPLETE})
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
         """Log the reviews of a split in an artifact of their own."""

@@ -13,6 +13,7 @@ from gru_bench import cli
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import RunError
 from gru_bench.evaluation.accuracy import percent
+from gru_bench.results.logged_metrics import LOSS_TRAIN
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -40,7 +41,7 @@ def train(
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",
                                                rich_help_panel="Model")] = None,
-    readout: Annotated[str | None, typer.Option(
+    pooling: Annotated[str | None, typer.Option(
         help="What the head reads of the states: last (at the last word), final (the one that each direction ends in), "
         "mean or max over all words, meanmax (both).", show_default="final", rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
@@ -71,7 +72,7 @@ def train(
     """
     named = cli.named_settings({
         "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers,
-        "model.readout": readout, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})
+        "model.pooling": pooling, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})
     named |= cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
                                epochs)
     assigned = parsed_settings(settings or [])
@@ -82,13 +83,13 @@ def train(
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
-    from gru_bench.models.classifier import choose_engine, fallback
+    from gru_bench.models.classifier import choose_backend, fallback
     from gru_bench.tracking import Store
     from gru_bench.train.loop import choose_device
 
     # What this machine has not is told before anything is read.
     device = choose_device(config.training.device)
-    choose_engine(config.model, device)
+    choose_backend(config.model, device)
     with console.status("reading the reviews"):
         corpus = load_corpus(config.data)
     console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
@@ -200,7 +201,7 @@ class _Progress:
     def epoch(self, record: EpochRecord) -> None:
         """Print the epoch's line."""
         line = "  " if record.epoch < self.first else ""
-        line += f"epoch {record.epoch}/{self.epochs}  train loss {record.train_loss:.4f}"
+        line += f"epoch {record.epoch}/{self.epochs}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}"
         if record.validation_accuracy is not None:
             self.accuracy = f"  accuracy {percent(record.validation_accuracy)}"
             line += f"  validation loss {record.validation_loss:.4f}{self.accuracy}"
@@ -212,7 +213,7 @@ def _show(console: Any, result: RunResult, train_size: int) -> None:
 
     training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
-                  f"tensors, engine {result.engine} on {result.device}; kept epoch {result.best_epoch}", markup=False)
+                  f"tensors, backend {result.backend} on {result.device}; kept epoch {result.best_epoch}", markup=False)
     found = {split: Accuracy.of([predictions]) for split, predictions in result.predictions.items()}
     for split, accuracy in found.items():
         console.print(f"{split} accuracy {accuracy}", markup=False)

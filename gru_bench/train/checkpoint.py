@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import MachineError, RunError
-from gru_bench.results.runs import EpochRecord, TracePoint
-from gru_bench.train.optimizer import Optimiser
+from gru_bench.results.runs import EpochRecord, WindowLoss
+from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 2
+FORMAT = 3
 """Raised with each change of what a checkpoint holds: a run does not go on from one of another form."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """An epoch under way, between two windows of the loss trace."""
+    """An epoch under way, between two windows of the training loss by window."""
 
     batches: int
     reviews: int
@@ -43,16 +43,16 @@ class Progress:
     """What a run has done so far."""
 
     epochs: list[EpochRecord] = field(default_factory=list)
-    trace: list[TracePoint] = field(default_factory=list)
+    window_losses: list[WindowLoss] = field(default_factory=list)
     iteration: int = 0
     seconds: float = 0.0
-    kept: dict[str, Tensor] | None = None
-    kept_epoch: int = 0
+    best: dict[str, Tensor] | None = None
+    best_epoch: int = 0
     begun: Begun | None = None
 
 
 def save_checkpoint(
-    path: Path, identity: str, model: nn.Module, optimiser: Optimiser, progress: Progress
+    path: Path, identity: str, model: nn.Module, optimizer: Optimizer, progress: Progress
 ) -> None:
     """Write the state beside `path` and put it in place in one step, so that it is never half-written.
 
@@ -62,13 +62,13 @@ def save_checkpoint(
     state = {
         "identity": identity,
         "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "epochs": [asdict(record) for record in progress.epochs],
-        "trace": [asdict(point) for point in progress.trace],
+        "window_losses": [asdict(point) for point in progress.window_losses],
         "iteration": progress.iteration,
         "seconds": progress.seconds,
-        "kept": progress.kept,
-        "kept_epoch": progress.kept_epoch,
+        "best": progress.best,
+        "best_epoch": progress.best_epoch,
         "begun": None if progress.begun is None else vars(progress.begun),
     }
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -88,8 +88,8 @@ def save_checkpoint(
             "a folder elsewhere") from error
 
 
-def load_checkpoint(path: Path, identity: str, model: nn.Module, optimiser: Optimiser) -> Progress:
-    """Read what `save_checkpoint` wrote into `model` and `optimiser`.
+def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Optimizer) -> Progress:
+    """Read what `save_checkpoint` wrote into `model` and `optimizer`.
 
     Raises:
         RunError: where the file is damaged, or was written by a run with other settings or data.
@@ -103,9 +103,9 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimiser: Opti
         raise RunError(f"a checkpoint must belong to the run that goes on from it, but {path} was written with other "
                        "settings or data: delete it, or name another file")
     model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     return Progress(
         epochs=[EpochRecord(**values) for values in state["epochs"]],
-        trace=[TracePoint(**values) for values in state["trace"]],
-        iteration=state["iteration"], seconds=state["seconds"], kept=state["kept"], kept_epoch=state["kept_epoch"],
+        window_losses=[WindowLoss(**values) for values in state["window_losses"]],
+        iteration=state["iteration"], seconds=state["seconds"], best=state["best"], best_epoch=state["best_epoch"],
         begun=None if state["begun"] is None else Begun(**state["begun"]))

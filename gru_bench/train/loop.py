@@ -34,8 +34,8 @@ from gru_bench.data.batching import (
     encode,
     iterations_of_epoch,
     made,
+    micro_batches_of,
     need_window,
-    parts_of,
     prefetched,
     scoring_plan,
 )
@@ -44,17 +44,17 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.evaluation.metrics import correct, log_loss
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.classifier import Classifier, Engine, build_model, choose_engine, fallback
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, TracePoint
+from gru_bench.models.classifier import Backend, Classifier, build_model, choose_backend, fallback
+from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train.checkpoint import FORMAT, Begun, Progress, load_checkpoint, save_checkpoint
-from gru_bench.train.optimizer import Optimiser
+from gru_bench.train.optimizer import Optimizer
 
 REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints within an epoch."""
 EXPLODED = 20.0
 """Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
-PART_TOKENS = 16_384
+MICRO_BATCH_TOKENS = 16_384
 """Of one part of a training batch on a processor, with its padding: what is kept for the way back grows with it."""
 SCORED_TOKENS = 32_768
 """Of one batch, with its padding: it keeps nothing for a way back, and takes no more memory than such a part."""
@@ -74,7 +74,7 @@ def train(
     score_test: bool = False,
     checkpoint: Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
-    on_window: Callable[[TracePoint], None] | None = None,
+    on_window: Callable[[WindowLoss], None] | None = None,
     on_resume: Callable[[int | None], None] | None = None,
 ) -> RunResult:
     """Fit the model that `config` names and predict with the weights it keeps.
@@ -84,16 +84,16 @@ def train(
         corpus: the reviews, split.
         vectors: the word vectors of the corpus.
         on_epoch: told of each epoch after its validation; may raise `Pruned`.
-        score_test: whether to predict the test split with the kept weights.
+        score_test: whether to predict the test split with the best checkpoint.
         checkpoint: written after each epoch, and about each minute within one; where it exists already, the run
             goes on from it with the losses that it would have had, and it is removed once the run is complete.
         on_step: told where the run stands, about twice a second.
-        on_window: told of each point of the loss trace as it is averaged; those of a checkpoint are not told again.
+        on_window: told of the mean training loss of each window at its end; those of a checkpoint are not told again.
         on_resume: told of the epoch that a run goes on with from its checkpoint, or None where all are trained,
             before `on_epoch` is told of the epochs trained before.
 
     Raises:
-        UsageError: for a device, engine or selection that cannot be had.
+        UsageError: for a device, backend or selection that cannot be had.
         DataError: for a corpus without training reviews.
         RunError: when the loss or a probability is not finite, when the loss explodes, or when a checkpoint belongs to
             another run.
@@ -104,10 +104,10 @@ def train(
 
     def save() -> None:
         if checkpoint is not None:
-            save_checkpoint(checkpoint, identity, run.model, run.optimiser, run.progress)
+            save_checkpoint(checkpoint, identity, run.model, run.optimizer, run.progress)
 
     if checkpoint is not None and checkpoint.exists():
-        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimiser)
+        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
         if on_resume is not None:
             on_resume(None if run.finished() else len(run.progress.epochs) + 1)
         for record in run.progress.epochs:
@@ -133,14 +133,14 @@ def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     """Find out whether a run can be trained on this machine, without training it.
 
     Raises:
-        UsageError: for a device, engine or selection that cannot be had.
+        UsageError: for a device, backend or selection that cannot be had.
         DataError: for a corpus without training reviews.
     """
     _Run(config, corpus, vectors, None, None)
 
 
-def use_threads(count: int | None, engine: Engine) -> None:
-    """Give the engine `count` CPU threads (None: every core this process may use).
+def use_threads(count: int | None, backend: Backend) -> None:
+    """Give the backend `count` CPU threads (None: every core this process may use).
 
     The fused kernel owns the cores while it trains: torch, whose share of such a step is small, gets one thread,
     because threads that wait for each other by spinning slow both.
@@ -148,7 +148,7 @@ def use_threads(count: int | None, engine: Engine) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = count or cores
     kernels.set_threads(threads)
-    torch.set_num_threads(1 if engine == "fused" else threads)
+    torch.set_num_threads(1 if backend == "fused" else threads)
 
 
 def choose_device(name: str) -> torch.device:
@@ -171,7 +171,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def predict(
-    model: Classifier, table_VE: Tensor, encoded: Encoded, *, engine: Engine, bf16: bool = False
+    model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False
 ) -> NDArray[np.float32]:
     """Return the probability of label 1 for each example of a split, in the split's order."""
     model.eval()
@@ -180,7 +180,7 @@ def predict(
         for batch in prefetched(made(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
-            log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, engine=engine, bf16=bf16)
+            log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16)
             probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
     kernels.release()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
@@ -209,7 +209,7 @@ class _Run:
 
     def __init__(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, on_step: Callable[[StepReport], None] | None,
-        on_window: Callable[[TracePoint], None] | None,
+        on_window: Callable[[WindowLoss], None] | None,
     ) -> None:
         self.config, self.on_step, self.on_window = config, on_step, on_window
         training = config.training
@@ -218,21 +218,21 @@ class _Run:
             # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.engine = choose_engine(config.model, self.device)
+        self.backend = choose_backend(config.model, self.device)
         if training.bf16 and self.device.type != "cuda":
-            reason = f"the engine {self.engine!r} knows it on a card only."
-            if self.engine == "fused":
+            reason = f"the backend {self.backend!r} knows it on a card only."
+            if self.backend == "fused":
                 reason = kernels.no_bf16() or ""
             if reason:
                 raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got "
                                  f"true on {self.device.type}: {reason} Leave it out")
-        use_threads(training.threads, self.engine)
+        use_threads(training.threads, self.backend)
         self.model = untrained(config, vectors.dimension).to(self.device)
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
         self.table_VE = table_VE
-        self.optimiser = Optimiser(
+        self.optimizer = Optimizer(
             self.model, table_VE if config.embedding.trainable else None, lr=training.lr,
-            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm, fused=self.engine == "fused")
+            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm, fused=self.backend == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)
@@ -275,12 +275,12 @@ class _Run:
         return record
 
     def result(self, score_test: bool) -> RunResult:
-        """Predict with the kept weights."""
+        """Predict with the best checkpoint."""
         progress = self.progress
-        assert progress.kept is not None
-        kept = dict(progress.kept)
-        table_VE = kept.pop("embedding.table").to(self.device) if "embedding.table" in kept else self.table_VE
-        self.model.load_state_dict(kept)
+        assert progress.best is not None
+        best = dict(progress.best)
+        table_VE = best.pop("embedding.table").to(self.device) if "embedding.table" in best else self.table_VE
+        self.model.load_state_dict(best)
         predictions = {}
         if len(self.validation_split):
             predictions["validation"] = self._predictions(self.validation_split, table_VE)
@@ -290,13 +290,13 @@ class _Run:
         if self.config.embedding.trainable:
             parameters.append(self.table_VE.numel())
         return RunResult(
-            config=self.config, engine=self.engine, device=str(self.device), epochs=tuple(progress.epochs),
-            trace=tuple(progress.trace), best_epoch=progress.kept_epoch, parameters=sum(parameters),
+            config=self.config, backend=self.backend, device=str(self.device), epochs=tuple(progress.epochs),
+            window_losses=tuple(progress.window_losses), best_epoch=progress.best_epoch, parameters=sum(parameters),
             parameter_tensors=len(parameters), train_seconds=progress.seconds,
             peak_memory_bytes=_peak_memory(self.device), predictions=predictions,
-            weights={name: value.cpu().numpy() for name, value in progress.kept.items()},
+            weights={name: value.cpu().numpy() for name, value in progress.best.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs,
-            engine_note=fallback(self.config.model, self.device))
+            backend_note=fallback(self.config.model, self.device))
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Return the sum of losses, reviews, tokens and seconds of one pass."""
@@ -319,15 +319,15 @@ class _Run:
             on_device = _DeviceBatch(batch, self.device)
             rows_UE = self.table_VE.index_select(0, on_device.distinct_U)
             rows_UE.requires_grad_(self.config.embedding.trainable)
-            parts = self._parts(batch)
+            parts = self._micro_batches(batch)
             if parts == 1:
                 loss = self._backward(on_device, rows_UE, dropout)
             else:
                 loss = sum((self._backward(_DeviceBatch(part, self.device), rows_UE, dropout,
                                            len(part.label_B) / len(batch.label_B))
-                            for part in parts_of(batch, parts)), start=torch.zeros((), device=self.device))
+                            for part in micro_batches_of(batch, parts)), start=torch.zeros((), device=self.device))
             self._set_rate()
-            self.optimiser.step(on_device.distinct_U, rows_UE)
+            self.optimizer.step(on_device.distinct_U, rows_UE)
             with torch.no_grad():
                 total += loss * len(batch.label_B)
                 window += loss
@@ -361,10 +361,10 @@ class _Run:
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
 
-    def _parts(self, batch: Batch) -> int:
-        """Return in how many parts a batch is worked on; a graphics card has one unless more are asked for."""
-        needed = math.ceil(batch.index_BT.size / PART_TOKENS) if self.device.type == "cpu" else 1
-        return max(self.config.training.parts, needed)
+    def _micro_batches(self, batch: Batch) -> int:
+        """Return how many micro-batches a batch is cut into; on a graphics card one, unless more are asked for."""
+        needed = math.ceil(batch.index_BT.size / MICRO_BATCH_TOKENS) if self.device.type == "cpu" else 1
+        return max(self.config.training.micro_batches, needed)
 
     def _backward(
         self, batch: _DeviceBatch, rows_UE: Tensor, dropout: torch.Generator, share: float | None = None
@@ -372,7 +372,7 @@ class _Run:
         """Add the gradients of a batch, or of a part that holds this share of it; return what it adds to the loss."""
         with _autocast(self.device, self.config.training.bf16):
             log_BC = self.model(
-                rows_UE, batch.index_BT, batch.length_B, engine=self.engine, generator=dropout,
+                rows_UE, batch.index_BT, batch.length_B, backend=self.backend, generator=dropout,
                 bf16=self.config.training.bf16)
         loss = nll_loss(log_BC.float(), batch.label_B)
         if share is not None:
@@ -384,7 +384,7 @@ class _Run:
         training = self.config.training
         if training.schedule == "linear":
             steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
-            self.optimiser.set_rate(training.lr * (1 - self.progress.iteration / steps))
+            self.optimizer.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
         """Iterate over the batches of an epoch, without the first `done`."""
@@ -398,9 +398,9 @@ class _Run:
     def _close_window(self, number: int, mean: float) -> None:
         training, progress = self.config.training, self.progress
         self._checked(mean)
-        lowest = min((point.loss for point in progress.trace), default=math.inf)
-        point = TracePoint(progress.iteration, number, progress.seconds, mean)
-        progress.trace.append(point)
+        lowest = min((point.loss for point in progress.window_losses), default=math.inf)
+        point = WindowLoss(progress.iteration, number, progress.seconds, mean)
+        progress.window_losses.append(point)
         if self.on_window is not None:
             self.on_window(point)
         if training.selection == "lowest_train_window" and mean < lowest:
@@ -417,7 +417,7 @@ class _Run:
                         f"{self.config.training.lr:g}) or training.clip_norm (now {self.config.training.clip_norm})")
 
     def _probabilities(self, encoded: Encoded, table_VE: Tensor) -> NDArray[np.float32]:
-        probability_N = predict(self.model, table_VE, encoded, engine=self.engine, bf16=self.config.training.bf16)
+        probability_N = predict(self.model, table_VE, encoded, backend=self.backend, bf16=self.config.training.bf16)
         if np.isnan(probability_N).any():
             raise self._exploded("the model's probabilities must stay finite, but became nan")
         return probability_N
@@ -428,11 +428,11 @@ class _Run:
         return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
 
     def _keep(self, epoch: int) -> None:
-        self.progress.kept = None  # not two copies at a time
-        kept = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.progress.best = None  # not two copies at a time
+        best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if self.config.embedding.trainable:
-            kept["embedding.table"] = self.table_VE.detach().clone()
-        self.progress.kept, self.progress.kept_epoch = kept, epoch
+            best["embedding.table"] = self.table_VE.detach().clone()
+        self.progress.best, self.progress.best_epoch = best, epoch
 
     def _out_of_patience(self) -> bool:
         patience, epochs = self.config.training.patience, self.progress.epochs

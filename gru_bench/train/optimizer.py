@@ -20,7 +20,7 @@ from gru_bench.kernels import fused as kernels
 EPSILON = 1e-8
 
 
-class Optimiser:
+class Optimizer:
     """One step over weights and rows together, with one norm for clipping."""
 
     def __init__(

@@ -55,7 +55,7 @@ def crafted(members: list[tuple[str, bytes]], manifest: dict | None = None, **ki
     """Return a zip file of these members and a manifest that fits them, unless another is given."""
     from hashlib import sha256
 
-    fitting = {"kind": "gru-bench archive", "version": 1, "about": {}, "members": {
+    fitting = {"kind": "gru-bench archive", "version": 2, "about": {}, "members": {
         name: {"bytes": len(content), "sha256": sha256(content).hexdigest()} for name, content in members}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", **kind) as archive:
@@ -158,7 +158,7 @@ def test_a_name_that_begins_like_a_device_is_none(tmp_path: Path) -> None:
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
-@pytest.mark.parametrize("version", [-1, 0, "1", True, 1.0])
+@pytest.mark.parametrize("version", [-1, 0, "2", True, 2.0])
 def test_a_version_that_never_was_is_refused(place: Path, version: object) -> None:
     assert "manifest.json is damaged" in refusal(crafted([("runs.json", b"{}")], {"version": version}), place)
 
@@ -183,8 +183,14 @@ def test_nothing_swells(place: Path) -> None:
 
 
 def test_a_later_version_is_told_apart_from_damage(place: Path) -> None:
-    told = refusal(crafted([("runs.json", b"{}")], {"version": 2}), place)
-    assert "is of version 2: pip install --upgrade gru-bench" in told
+    told = refusal(crafted([("runs.json", b"{}")], {"version": 3}), place)
+    assert "is of version 3: pip install --upgrade gru-bench" in told
+
+
+def test_an_earlier_version_is_told_apart_from_damage(place: Path) -> None:
+    told = refusal(crafted([("runs.json", b"{}")], {"version": 1}), place)
+    assert "must be of version 2, but is of version 1" in told
+    assert "import it with the gru-bench that exported it, or train the study anew" in told
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.archive.container import Manifest, pack, unpack
-from gru_bench.archive.study import Carried, _read, bring_in, take_out
-from gru_bench.archive.work_folder import workplace
+from gru_bench.archive.study import Carried, _read, export_study, import_study
+from gru_bench.archive.work_folder import work_folder
 from gru_bench.cli import ended
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, RunError, UsageError
@@ -51,7 +51,7 @@ from tests.tracking.test_store import result, summary
 IDENTITY = {"data": "abc", "objective": "accuracy"}
 START = {"owner": "a machine 7 99", "lease": 3, "seconds": 1.5, "searching": True, "ended": False}
 RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
-         "model.readout": optuna.distributions.CategoricalDistribution(["mean", None])}
+         "model.pooling": optuna.distributions.CategoricalDistribution(["mean", None])}
 
 INSIDE = Diagnostics(
     (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
@@ -64,6 +64,7 @@ def fill(directory: Path) -> None:
     store = Store(f"sqlite:///{directory / 'mlflow.db'}")
     search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
                                  direction="maximize")
+    search.set_user_attr("format", 2)
     search.set_user_attr("identity", IDENTITY)
     search.set_user_attr("start 1", START)
     for seed, state in ((10_000, "done"), (10_003, "running")):
@@ -78,7 +79,7 @@ def fill(directory: Path) -> None:
         return store.start("easy", f"quick: torch {label}", role=role, study="quick", model="torch", fingerprint="abc",
                            config=RunConfig(seed=seed), parent=parent.run_id)
 
-    search.enqueue_trial({"training.lr": 1e-3, "model.readout": None}, user_attrs={"attempt": 2})
+    search.enqueue_trial({"training.lr": 1e-3, "model.pooling": None}, user_attrs={"attempt": 2})
     for number, state in enumerate(("COMPLETE", "PRUNED", "FAIL", "RUNNING")):
         trial, writer = search.ask(RANGE), begin("trial", f"trial {number}", 0)
         trial.set_user_attr("run_id", writer.run_id)
@@ -94,9 +95,9 @@ def fill(directory: Path) -> None:
                 writer.prune("below the median")
             case "FAIL":
                 search.tell(trial, state=optuna.trial.TrialState.FAIL)
-                writer.metrics({"train/loss": float("nan")}, step=2)
+                writer.metrics({"loss/train": float("nan")}, step=2)
                 writer.fail("the loss is not finite")
-    search.enqueue_trial({"training.lr": 2e-3, "model.readout": "mean"})
+    search.enqueue_trial({"training.lr": 2e-3, "model.pooling": "mean"})
     test_set, rng = TestSet.draw(120), np.random.default_rng(3)
     for seed in (10_000, 10_001, 10_002):
         writer = begin("confirm", f"seed {seed}", seed)
@@ -127,7 +128,7 @@ def stores(directory: Path) -> tuple[Store, optuna.storages.BaseStorage]:
 def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool = True) -> Carried:
     folder = file.with_suffix(".files")
     folder.mkdir()
-    carried = take_out(*stores(directory), study, folder, experiment=None, texts=texts)
+    carried = export_study(*stores(directory), study, folder, experiment=None, texts=texts)
     pack(file, folder, carried.about())
     return carried
 
@@ -136,7 +137,7 @@ def imported(file: Path, directory: Path, study: str | None = None) -> Carried:
     folder = directory / f"files {len(list(directory.iterdir()))}"
     folder.mkdir()
     manifest = unpack(file, folder)
-    return bring_in(folder, manifest.sizes, manifest.content, *stores(directory), study)
+    return import_study(folder, manifest.sizes, manifest.content, *stores(directory), study)
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def searched(directory: Path, name: str = "quick/torch") -> optuna.Study:
 
 
 def numbers(directory: Path) -> dict[str, Any]:
-    """What numbers.json of a write-up holds, with runs named by their labels."""
+    """What numbers.json of a report holds, with runs named by their labels."""
     store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
     study = only(directory)
     label = {run.run_id: run.name for run in (study.run, *study.trials, *study.confirms)}
@@ -276,7 +277,7 @@ def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
 def test_weights_can_stay_behind(far: Path, near: Path) -> None:
     folder = near / "files"
     folder.mkdir()
-    carried = take_out(*stores(far), "quick", folder, experiment=None, texts=True, weights=False)
+    carried = export_study(*stores(far), "quick", folder, experiment=None, texts=True, weights=False)
     assert list((folder / "artifacts").rglob("*.parquet"))
     assert not list((folder / "artifacts").rglob("*.safetensors"))
     pack(near / "light.zip", folder, carried.about())
@@ -321,7 +322,7 @@ def test_an_import_that_breaks_off_leaves_nothing(
         folder.mkdir()
         manifest = unpack(far / "quick.zip", folder)
         with pytest.raises(error, match="no more"):
-            bring_in(folder, manifest.sizes, manifest.content, store, storage, None)
+            import_study(folder, manifest.sizes, manifest.content, store, storage, None)
     assert not stores(near)[0].studies("easy")
     if fails == "reveal" and how == "is killed":
         (near / "quick.toml").write_text("models = ['torch']\ntrials = 1\n[space]\ntraining.lr = {low = 0.1, high = 1}")
@@ -353,7 +354,8 @@ def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str],
     assert {run.model for run in done} == models
     for run in done:
         found = store.predictions(run.run_id, "test")
-        assert np.mean((found.probability_N > 0.5) == found.label_N) == pytest.approx(run.metrics["test/accuracy"])
+        right = np.mean((found.probability_N > 0.5) == found.label_N)
+        assert right == pytest.approx(run.metrics["score/test_accuracy"])
     assert store.texts(study.run.run_id, "test") is None
 
 
@@ -394,7 +396,7 @@ def typed(app: typer.Typer, *words: str) -> int:
 
 
 def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: LoggedStudy | None = None) -> dict[str, Any]:
-    """Return the record of the write-up of a store's study `quick`, seen under other ids where these are given."""
+    """Return the record of the report of a store's study `quick`, seen under other ids where these are given."""
     store: Any = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
     study = study or next(found for found in store.studies("easy") if found.run.study == "quick")
     view = verify._AsWrittenUp(store, ids or {}, {})
@@ -439,7 +441,7 @@ def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
                                              ("quick", "the storage holds none of 'quick'")])
 def test_a_study_must_be_whole_to_be_exported(far: Path, near: Path, study: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        take_out(stores(far)[0], stores(near)[1], study, near, experiment=None, texts=True)
+        export_study(stores(far)[0], stores(near)[1], study, near, experiment=None, texts=True)
 
 
 def files(far: Path) -> tuple[Path, set[str]]:
@@ -678,7 +680,7 @@ def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
 
 
 def test_archives_with_a_field_changed_are_refused_or_can_be_read(far: Path, near: Path) -> None:
-    """Whatever comes in, a write-up of every study can be made, or says in a sentence why not."""
+    """Whatever comes in, a report of every study can be made, or says in a sentence why not."""
     outside = secret(near)
     came_in, refused = set(), []
     for number in range(25):
@@ -758,7 +760,7 @@ def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -
             "must hold predictions/test.parquet as it was logged, but it cannot be read")
         (own / "out").mkdir()
         with pytest.raises(RunError, match=f"the run {run.run_id} {state}"):
-            take_out(*stores(own), "quick", own / "out", experiment=None, texts=True)
+            export_study(*stores(own), "quick", own / "out", experiment=None, texts=True)
         shutil.rmtree(own / "out")
         with pytest.raises(RunError, match=f"the run {run.run_id} must hold "):
             store.predictions(run.run_id, "test")
@@ -829,17 +831,17 @@ def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
 
 
 def test_what_a_killed_export_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
-    with workplace(tmp_path, ".gru-bench-export-") as busy:
+    with work_folder(tmp_path, ".gru-bench-export-") as busy:
         (busy / "review").write_text("mine")
         pid = os.fork()
         if not pid:  # one that is killed
-            place = workplace(tmp_path, ".gru-bench-export-")
+            place = work_folder(tmp_path, ".gru-bench-export-")
             (place.__enter__() / "review").write_text("private")
             os._exit(0)
         os.waitpid(pid, 0)
         (tmp_path / ".gru-bench-export-mine").mkdir()
         (left,) = set(tmp_path.glob(".gru-bench-export-????????")) - {busy.parent}
-        with workplace(tmp_path, ".gru-bench-export-"):
+        with work_folder(tmp_path, ".gru-bench-export-"):
             assert not left.exists()
             assert (busy / "review").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == [".gru-bench-export-mine"]

@@ -23,7 +23,7 @@ import gru_bench.data.cache as cache_module
 import gru_bench.data.corpus as corpus_module
 from gru_bench.config import DataConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
-from gru_bench.data.corpus import SPLITS, Corpus, load_corpus, tokenise
+from gru_bench.data.corpus import SPLITS, Corpus, load_corpus, tokenize
 from gru_bench.errors import DataError, RunError, UsageError
 
 
@@ -75,20 +75,20 @@ def tokens_of(corpus: Corpus, split: str) -> list[list[str]]:
     ("... --- ''", []),
 ])
 def test_tokens_follow_the_stated_rules(text, tokens):
-    assert tokenise(text) == tokens
+    assert tokenize(text) == tokens
 
 
 @given(st.text())
 def test_tokens_of_any_text_are_clean(text):
-    tokens = tokenise(text)
+    tokens = tokenize(text)
     assert all(token and not any(c.isspace() or c == "_" for c in token) for token in tokens)
     assert tokens == [token.lower() for token in tokens] or not text.isascii()
-    assert tokenise(text + "<br />" + text) == tokens * 2 or "<" in text or "&" in text
+    assert tokenize(text + "<br />" + text) == tokens * 2 or "<" in text or "&" in text
 
 
 @given(st.lists(st.text(st.characters(codec="ascii", categories=["Ll", "Nd"]), min_size=1)))
 def test_plain_words_are_their_own_tokens(words):
-    assert tokenise(" , ".join(words)) == words
+    assert tokenize(" , ".join(words)) == words
 
 
 # ---------------------------------------------------------------- what a corpus holds
@@ -105,7 +105,7 @@ def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path):
         split, texts = corpus.split(name), corpus.texts(name)
         assert len(split) == len(texts) > 0
         assert split.label_N.tolist() == [label_of[text] for text in texts]
-        assert tokens_of(corpus, name) == [tokenise(text) for text in texts]
+        assert tokens_of(corpus, name) == [tokenize(text) for text in texts]
         assert split.category_N.tolist() == [""] * len(split)
         assert (split.ids.dtype, split.offsets_N1.dtype, split.label_N.dtype) == (np.int32, np.int64, np.int8)
         # In the file's order.
@@ -321,7 +321,7 @@ def test_texts_and_tokens_do_not_mix(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of memory:k=50, "
+    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of recall:k=50, "
                      r"movie-reviews\. Or give the path of a file: CSV"),
     ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
     ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data import limits
-from gru_bench.data.corpus import load_corpus, tokenise
+from gru_bench.data.corpus import load_corpus, tokenize
 from gru_bench.data.embeddings import _from_file, load_vectors
 from gru_bench.data.limits import Budget
 from gru_bench.data.pickles import unpickled
@@ -340,12 +340,12 @@ def test_a_corpus_of_half_characters_can_be_written(tmp_path):
 
 
 def test_a_character_of_too_large_a_number_is_none():
-    assert tokenise("a &#" + "1" * 5000 + "; b &#65;") == ["a", "b", "a"]
+    assert tokenize("a &#" + "1" * 5000 + "; b &#65;") == ["a", "b", "a"]
 
 
 def test_letters_under_very_many_marks_are_read_soon():
     marks = "\u0300\u0316" * 200_000  # in order, the latter come first: sorting them takes the square of their number
-    assert tokenise(f"a na\u00efve e{marks} b") == ["a", "na\u00efve", "\u00e8", "b"]
+    assert tokenize(f"a na\u00efve e{marks} b") == ["a", "na\u00efve", "\u00e8", "b"]
 
 
 # ---------------------------------------------------------------- columns

@@ -10,12 +10,12 @@ import pytest
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
-from gru_bench.data.recall_task import MemoryTask, parsed_task
+from gru_bench.data.recall_task import RecallTask, parsed_task
 from gru_bench.errors import UsageError
 
 
 def test_the_label_is_the_token_k_steps_before_the_end() -> None:
-    rows = MemoryTask(k=7, n=400, extra=3).rows()
+    rows = RecallTask(k=7, n=400, extra=3).rows()
     assert rows.tokens_N is not None
     for tokens, label, text in zip(rows.tokens_N, rows.label_N, rows.text_N, strict=True):
         assert tokens[-1 - 7] == ("no", "yes")[label]
@@ -29,7 +29,7 @@ def test_the_label_is_the_token_k_steps_before_the_end() -> None:
 
 
 def test_every_option_changes_the_sequences_and_the_same_ones_do_not() -> None:
-    task = MemoryTask(k=5, n=200)
+    task = RecallTask(k=5, n=200)
     texts = task.rows().text_N
     assert task.rows().text_N == texts
     for change in ({"k": 6}, {"n": 201}, {"vocabulary": 11}, {"extra": 9}, {"seed": 1}):
@@ -37,31 +37,31 @@ def test_every_option_changes_the_sequences_and_the_same_ones_do_not() -> None:
 
 
 @pytest.mark.parametrize(("name", "task", "canonical"), [
-    ("memory", MemoryTask(), "memory:k=50"),
-    ("memory:", MemoryTask(), "memory:k=50"),
-    ("memory:k=3", MemoryTask(k=3), "memory:k=3"),
-    ("memory: n=900 , k=3,seed=2", MemoryTask(k=3, n=900, seed=2), "memory:k=3,n=900,seed=2"),
-    ("memory:extra=0,vocabulary=20", MemoryTask(extra=0, vocabulary=20), "memory:k=50,vocabulary=20,extra=0"),
+    ("recall", RecallTask(), "recall:k=50"),
+    ("recall:", RecallTask(), "recall:k=50"),
+    ("recall:k=3", RecallTask(k=3), "recall:k=3"),
+    ("recall: n=900 , k=3,seed=2", RecallTask(k=3, n=900, seed=2), "recall:k=3,n=900,seed=2"),
+    ("recall:extra=0,vocabulary=20", RecallTask(extra=0, vocabulary=20), "recall:k=50,vocabulary=20,extra=0"),
 ])
-def test_names(name: str, task: MemoryTask, canonical: str) -> None:
+def test_names(name: str, task: RecallTask, canonical: str) -> None:
     assert parsed_task(name) == task
     assert task.name == canonical
     assert parsed_task(canonical) == task
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("memory:50", r"must look like memory:k=50,n=2000 and be among k \(50\), n \(5000\), .*, but got '50'"),
-    ("memory:j=5", r"must look like .*, but got 'j=5'"),
-    ("memory:k=", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '' in"),
-    ("memory:k=0", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '0'"),
-    ("memory:k=-3", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '-3'"),
-    ("memory:n=10", r"n of memory data must be a whole number of at least 100 and at most 10,000,000, but got '10'"),
-    ("memory:vocabulary=1", r"vocabulary of memory data must be a whole number of at least 2 and at most 1,000,000"),
-    ("memory:n=100000000000", r"n of memory data must be .* at most 10,000,000, but got '100000000000'"),
-    ("memory:seed=" + "9" * 150, r"seed of memory data must be .*, but got '9{99}\.\.\. \(150 characters\) in "),
-    ("memory:n=1000000,k=1000", r"at most 100,000,000 tokens, but 1,000,000 sequences of up to 1,011 may have"),
-    ("memory:k=2,k=3", r"must be given once, but k is given twice in 'memory:k=2,k=3'"),
-    ("memory:k=1,extra=0", r"twice as many possible .* k=1, extra=0 and vocabulary=10 give about 20 for n=5000"),
+    ("recall:50", r"must look like recall:k=50,n=2000 and be among k \(50\), n \(5000\), .*, but got '50'"),
+    ("recall:j=5", r"must look like .*, but got 'j=5'"),
+    ("recall:k=", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '' in"),
+    ("recall:k=0", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '0'"),
+    ("recall:k=-3", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '-3'"),
+    ("recall:n=10", r"n of memory data must be a whole number of at least 100 and at most 10,000,000, but got '10'"),
+    ("recall:vocabulary=1", r"vocabulary of memory data must be a whole number of at least 2 and at most 1,000,000"),
+    ("recall:n=100000000000", r"n of memory data must be .* at most 10,000,000, but got '100000000000'"),
+    ("recall:seed=" + "9" * 150, r"seed of memory data must be .*, but got '9{99}\.\.\. \(150 characters\) in "),
+    ("recall:n=1000000,k=1000", r"at most 100,000,000 tokens, but 1,000,000 sequences of up to 1,011 may have"),
+    ("recall:k=2,k=3", r"must be given once, but k is given twice in 'recall:k=2,k=3'"),
+    ("recall:k=1,extra=0", r"twice as many possible .* k=1, extra=0 and vocabulary=10 give about 20 for n=5000"),
 ])
 def test_what_is_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -71,12 +71,12 @@ def test_what_is_refused(name: str, message: str) -> None:
 
 
 def test_as_a_corpus() -> None:
-    corpus = load_corpus(DataConfig(name="memory:n=300,k=4"))
-    assert corpus.name == "memory:k=4,n=300"
+    corpus = load_corpus(DataConfig(name="recall:n=300,k=4"))
+    assert corpus.name == "recall:k=4,n=300"
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 300
     assert corpus.repeats_removed == 0
-    assert corpus.fingerprint == load_corpus(DataConfig(name="memory:k=4,n=300")).fingerprint
-    for other in ("memory:k=5,n=300", "memory:k=4,n=301", "memory:k=4,n=300,seed=1", "memory:k=4,n=300,extra=9"):
+    assert corpus.fingerprint == load_corpus(DataConfig(name="recall:k=4,n=300")).fingerprint
+    for other in ("recall:k=5,n=300", "recall:k=4,n=301", "recall:k=4,n=300,seed=1", "recall:k=4,n=300,extra=9"):
         assert load_corpus(DataConfig(name=other)).fingerprint != corpus.fingerprint
     first = corpus.train.ids[:corpus.train.offsets_N1[1]]
     assert " ".join(corpus.words[place] for place in first) == corpus.texts("train")[0]
@@ -85,16 +85,16 @@ def test_as_a_corpus() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"test_name": "other.csv"}, r"data.test_name must be left out for memory data"),
     ({"category_column": "kind"}, r"data.category_column must be left out for memory data"),
-    ({"max_length": 60}, r"data.max_length must be at least the 61 tokens of .* memory:k=50, .*: "
+    ({"max_length": 60}, r"data.max_length must be at least the 61 tokens of .* recall:k=50, .*: "
                          r"--set data.max_length=61"),
 ])
 def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        load_corpus(DataConfig(name="memory:k=50", **settings))
+        load_corpus(DataConfig(name="recall:k=50", **settings))
 
 
 def test_random_vectors_are_a_words_own() -> None:
-    corpora = [load_corpus(DataConfig(name=f"memory:k=4,n=300,vocabulary={words}")) for words in (10, 12)]
+    corpora = [load_corpus(DataConfig(name=f"recall:k=4,n=300,vocabulary={words}")) for words in (10, 12)]
     some, more = (load_vectors(EmbeddingConfig(name="random"), corpus) for corpus in corpora)
     assert (some.row_of_word >= 0).all()
     rows = {word: more.table_VE[row] for row, word in enumerate(more.words_V)}
@@ -108,5 +108,5 @@ def test_random_vectors_are_a_words_own() -> None:
 
 
 def test_vectors_trained_on_the_sequences_know_every_word() -> None:
-    corpus = load_corpus(DataConfig(name="memory:k=4,n=300"))
+    corpus = load_corpus(DataConfig(name="recall:k=4,n=300"))
     assert (load_vectors(EmbeddingConfig(dimension=8), corpus).row_of_word >= 0).all()

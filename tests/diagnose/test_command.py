@@ -18,7 +18,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.diagnose import compute as diagnostics
-from gru_bench.results.diagnostics import MemoryCurve, MemoryPoint
+from gru_bench.results.diagnostics import RecallCurve, RecallPoint
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
 from tests.conftest import command
@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
     corpus = load_corpus(base.data)
     vectors = load_vectors(base.embedding, corpus)
     for model, role, settings in (
-        ("bidirectional", "confirm", {}), ("rnn", "single", {}), ("scratch", "single", {"model.readout": "mean"}),
+        ("bidirectional", "confirm", {}), ("rnn", "single", {}), ("scratch", "single", {"model.pooling": "mean"}),
         ("scratch", "single", {}),
     ):
         config = with_settings(base, {**settings, "model.name": model})
@@ -100,7 +100,7 @@ def test_a_run_is_looked_into(
     nearest = diagnostics.neighbours("good1", vectors).nearest[0]
     assert f"nearest to good1, with the cosine of their vectors: {nearest[0]} {nearest[1]:.2f}" in out
     assert "nearest to word2, " in out
-    folder = tmp_path / "insight" / chosen[:8]
+    folder = tmp_path / "diagnostics" / chosen[:8]
     (words,) = folder.glob("words-text-*.csv")
     own = words.stem.removeprefix("words")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
@@ -122,7 +122,7 @@ def test_a_real_review_is_read_by_its_number(
     vectors = load_vectors(kept.config.embedding, corpus)
     subject = diagnostics.Subject.trained(kept, vectors)
     whole, sentence = (diagnostics.Sentence.of(corpus.texts("test")[2], vectors, length) for length in (None, 5))
-    folder = tmp_path / "insight" / chosen[:8]
+    folder = tmp_path / "diagnostics" / chosen[:8]
     rows = list(csv.DictReader((folder / "words-review-3.csv").read_text().splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
     probability, words = diagnostics.probability(subject, whole), len(whole.tokens)
@@ -172,7 +172,7 @@ def test_without_a_name_the_newest_run_with_weights_is_taken_and_its_data_checke
     assert "then f00d)" in err
 
 
-def test_an_rnn_a_mean_readout_and_both_directions(
+def test_an_rnn_a_mean_pooling_and_both_directions(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = ended(["--run", run_id(store, "rnn single"), "--out", "there"], store, monkeypatch, capsys)
@@ -184,7 +184,7 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     text = ["--text", "good1 bad1"]
     code, out, _ = ended(["--run", run_id(store, "scratch single", -1), *text], store, monkeypatch, capsys)
     assert code == 0
-    assert "no factor per step is given: with model.readout mean the loss depends on every state directly" in out
+    assert "no factor per step is given: with model.pooling mean the loss depends on every state directly" in out
     assert "│ factor per step" not in out
     assert "┃ factor per step" not in out
     code, out, _ = ended(["--run", run_id(store, "bidirectional confirm"), *text], store, monkeypatch, capsys)
@@ -204,18 +204,18 @@ def test_an_rnn_a_mean_readout_and_both_directions(
     (["--text", "..."], 2, r"the text must hold words that have a vector, but got none: try other words"),
     (["--neighbours", "god1"], 2, r"the word must have a vector, but 'god1' has none: did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
-    (["--memory", "--text", ""], 2, r"--text must be left out with --memory, which trains models of its own"),
-    (["--memory", "--text", "a"], 2, r"--text must be left out with --memory, which trains models of its own"),
-    (["--study", "homework"], 2, r"--study must stand with --memory, whose result it keeps, but got 'homework'"),
-    (["--memory", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),
-    (["--memory", "--seeds", "2"], 2, r"--seeds.*3"),
+    (["--recall", "--text", ""], 2, r"--text must be left out with --recall, which trains models of its own"),
+    (["--recall", "--text", "a"], 2, r"--text must be left out with --recall, which trains models of its own"),
+    (["--study", "homework"], 2, r"--study must stand with --recall, whose result it keeps, but got 'homework'"),
+    (["--recall", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),
+    (["--recall", "--seeds", "2"], 2, r"--seeds.*3"),
 ])
 def test_what_cannot_be_meant_is_told(
     arguments: list[str], code: int, message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file.txt").write_text("here first")
-    run = [] if "--run" in arguments or "--memory" in arguments else ["--run", run_id(store, "scratch single", 0)]
+    run = [] if "--run" in arguments or "--recall" in arguments else ["--run", run_id(store, "scratch single", 0)]
     got, _, err = ended([*run, *arguments], store, monkeypatch, capsys)
     assert got == code
     assert re.search(message, " ".join(err.replace("│", " ").split()))
@@ -244,15 +244,15 @@ def test_memory_is_measured_and_drawn(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(
         "from gru_bench import diagnose, diagnostics\n"
         "if __name__ == '__main__':\n"
-        "    diagnostics.memory_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
-        "        **diagnostics.MEMORY_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
+        "    diagnostics.recall_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
+        "        **diagnostics.RECALL_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
         "    diagnose.main()\n")
-    done = command("small.py", "--memory", "--workers", "1", cwd=tmp_path)
+    done = command("small.py", "--recall", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    folder = tmp_path / "insight" / "memory"
-    assert sorted(path.name for path in folder.iterdir()) == ["memory.csv", "memory.json", "memory.png", "memory.svg"]
-    curve = MemoryCurve.from_json((folder / "memory.json").read_text())
+    folder = tmp_path / "diagnostics" / "recall"
+    assert sorted(path.name for path in folder.iterdir()) == ["memory.csv", "recall.json", "memory.png", "memory.svg"]
+    curve = RecallCurve.from_json((folder / "recall.json").read_text())
     assert [(point.model, point.k) for point in curve.points] == [
         ("rnn", 1), ("rnn", 3), ("scratch", 1), ("scratch", 3)]
     for point in curve.points:
@@ -268,12 +268,12 @@ def test_memory_is_kept_beside_a_study(
     store = Store()
     parent = store.start("easy", "homework", role="study", study="homework")
     assert store.catch_up()
-    curve = MemoryCurve((MemoryPoint("rnn", 5, (0, 1, 2), (1.0, 0.5, 1.0), 0.833, 0.2, 1.0, 40),), "t", {"a": "b"})
-    monkeypatch.setattr(diagnostics, "memory_curve", lambda *_, **__: curve)
-    code, _, err = ended(["--memory", "--study", "homwork"], tmp_path, monkeypatch, capsys)
+    curve = RecallCurve((RecallPoint("rnn", 5, (0, 1, 2), (1.0, 0.5, 1.0), 0.833, 0.2, 1.0, 40),), "t", {"a": "b"})
+    monkeypatch.setattr(diagnostics, "recall_curve", lambda *_, **__: curve)
+    code, _, err = ended(["--recall", "--study", "homwork"], tmp_path, monkeypatch, capsys)
     assert code == 2
     assert "unknown study 'homwork'. Did you mean 'homework'? It must be one of homework." in err
-    code, out, _ = ended(["--memory", "--study", "homework"], tmp_path, monkeypatch, capsys)
+    code, out, _ = ended(["--recall", "--study", "homework"], tmp_path, monkeypatch, capsys)
     assert code == 0
     assert "kept beside the study homework" in out
-    assert MemoryCurve.from_json(store.text(parent.run_id, "memory.json")) == curve
+    assert RecallCurve.from_json(store.text(parent.run_id, "recall.json")) == curve

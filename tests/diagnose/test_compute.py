@@ -20,7 +20,7 @@ from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.diagnose import compute as d
 from gru_bench.errors import DataError, UsageError
-from gru_bench.results.diagnostics import Diagnostics, MemoryCurve
+from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.train.loop import train, untrained
 
 MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
@@ -41,9 +41,9 @@ def vectors_of(width: int, words: list[str], seed: int = 0) -> Vectors:
     return Vectors("made up", table_VE, np.arange(1, len(words) + 1, dtype=np.int32), ["", *words])
 
 
-def subject(name: str, readout: str, layers: int, vectors: Vectors, **settings: object) -> d.Subject:
+def subject(name: str, pooling: str, layers: int, vectors: Vectors, **settings: object) -> d.Subject:
     config = with_settings(RunConfig(), {
-        "model.name": name, "model.readout": readout, "model.layers": layers, "model.hidden_size": 5,
+        "model.name": name, "model.pooling": pooling, "model.layers": layers, "model.hidden_size": 5,
         **{f"model.{key}": value for key, value in settings.items()}})
     return d.Subject.untrained(config, vectors)
 
@@ -54,19 +54,19 @@ def batch(lengths: list[int], width: int = 3) -> tuple[Tensor, Tensor, Tensor]:
     return x_BTE, torch.tensor(lengths), torch.tensor([n % 2 for n in range(len(lengths))])
 
 
-@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
-def test_a_watched_model_computes_what_the_model_computes(name: str, readout: str, layers: int) -> None:
+@pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
+def test_a_watched_model_computes_what_the_model_computes(name: str, pooling: str, layers: int) -> None:
     vectors = vectors_of(3, list("abcdefgh"))
-    watched = subject(name, readout, layers, vectors)
+    watched = subject(name, pooling, layers, vectors)
     index_BT, length_B = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([4, 2])
-    expected = watched.model(watched.table_VE, index_BT, length_B, engine="torch")
+    expected = watched.model(watched.table_VE, index_BT, length_B, backend="torch")
     torch.testing.assert_close(watched.run(watched.table_VE[index_BT], length_B), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
-def test_state_gradients_are_those_of_finite_differences(name: str, readout: str, layers: int) -> None:
+@pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
+def test_state_gradients_are_those_of_finite_differences(name: str, pooling: str, layers: int) -> None:
     """Push one state of all reviews along each axis, and look at each review's loss."""
-    watched = subject(name, readout, layers, vectors_of(3, ["a"]), hidden_size=3, relu=name == "torch")
+    watched = subject(name, pooling, layers, vectors_of(3, ["a"]), hidden_size=3, relu=name == "torch")
     x_BTE, length_B, label_B = batch([4, 2, 5])
     got = d.state_gradients(watched, x_BTE, length_B, label_B)
     assert set(got) == set(watched.directions)
@@ -163,15 +163,15 @@ def test_flows_of_real_reviews(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     assert flows["scratch", "forward"].decay != flows["rnn", "forward"].decay
 
 
-def test_a_readout_of_every_step_has_no_decay_and_last_nothing_before_it(
+def test_a_pooling_of_every_step_has_no_decay_and_last_nothing_before_it(
     data: tuple[RunConfig, Corpus, Vectors],
 ) -> None:
     config, corpus, vectors = data
-    mean = with_settings(config, {"model.name": "scratch", "model.readout": "mean"})
+    mean = with_settings(config, {"model.name": "scratch", "model.pooling": "mean"})
     (flow,) = d.gradient_flows(d.Subject.untrained(mean, vectors), corpus, vectors, steps=6)
     assert flow.decay is None
     assert len(flow.norm) == 7
-    last = with_settings(config, {"model.name": "bidirectional", "model.readout": "last"})
+    last = with_settings(config, {"model.name": "bidirectional", "model.pooling": "last"})
     forward, backward = d.gradient_flows(d.Subject.untrained(last, vectors), corpus, vectors, steps=6)
     assert (forward.direction, backward.direction) == ("forward", "backward")
     assert (len(forward.norm), len(backward.norm), backward.decay) == (7, 1, None)
@@ -244,10 +244,10 @@ def test_a_sentence_says_what_it_leaves_out() -> None:
         d.occlusion(subject("rnn", "final", 1, vectors), d.Sentence.of("quark xyz", vectors, None))
 
 
-@pytest.mark.parametrize(("name", "readout", "layers"), MODELS)
-def test_attributions_from_their_definitions(name: str, readout: str, layers: int) -> None:
+@pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
+def test_attributions_from_their_definitions(name: str, pooling: str, layers: int) -> None:
     vectors = vectors_of(3, ["a", "b", "c", "e"])
-    watched = subject(name, readout, layers, vectors)
+    watched = subject(name, pooling, layers, vectors)
     sentence = d.Sentence.of("a b a e", vectors, None)
 
     def odds(rows: list[Tensor]) -> float:
@@ -296,13 +296,13 @@ class Here:
         return future
 
 
-SMALL = {**d.MEMORY_SETTINGS, "model.hidden_size": 8, "training.epochs": 3, "training.batch_size": 8,
+SMALL = {**d.RECALL_SETTINGS, "model.hidden_size": 8, "training.epochs": 3, "training.batch_size": 8,
          "embedding.dimension": 20}
 
 
-def test_a_memory_curve_holds_accuracies_and_their_interval() -> None:
+def test_a_recall_curve_holds_accuracies_and_their_interval() -> None:
     told: list[tuple[int, int]] = []
-    curve = d.memory_curve(Here(), steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200,
+    curve = d.recall_curve(Here(), steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200,
                            on_run=lambda done, of: told.append((done, of)))
     assert told == [(done, 12) for done in range(1, 13)]
     assert [(point.model, point.k) for point in curve.points] == [
@@ -318,7 +318,7 @@ def test_a_memory_curve_holds_accuracies_and_their_interval() -> None:
     assert by_k[1] > 0.85 > by_k[30]
     assert "satterthwaite" in curve.method.lower()
     assert curve.settings["training.lr"] == "the better of 0.003 and 0.01 on validation"
-    assert MemoryCurve.from_json(curve.to_json()) == curve
+    assert RecallCurve.from_json(curve.to_json()) == curve
 
 
 def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +330,7 @@ def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch:
 
     monkeypatch.setattr(d, "train", noted)
     right_N = d.remembered("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
-    assert [result.config.training.lr for result in kept] == list(d.MEMORY_RATES)
+    assert [result.config.training.lr for result in kept] == list(d.RECALL_RATES)
     best = [max(record.validation_accuracy for record in result.epochs) for result in kept]
     test = kept[int(best[1] > best[0])].predictions["test"]
     order = np.argsort(test.example_id_N)
@@ -371,7 +371,7 @@ def test_where_texts_may_be_kept_a_review_is_looked_at(
     kept = {"bidirectional": d.Kept("run", one, train(one, corpus, vectors).weights)}
     review = d.legible_review(corpus, vectors)
     assert review is not None
-    assert review in [d.tokenise(text) for text in corpus.texts("validation")]
+    assert review in [d.tokenize(text) for text in corpus.texts("validation")]
     assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
     found = d.study_diagnostics(kept, corpus, vectors, texts=True)
     assert found.review == "validation"
@@ -380,7 +380,7 @@ def test_where_texts_may_be_kept_a_review_is_looked_at(
     assert Diagnostics.from_json(found.to_json()) == found
     assert found.without_review() == replace(found, gates=(), attributions=(), review="")
     with_turn = next(text.split() for text in corpus.texts("validation")
-                     if "good3" in text.split() and len(d.tokenise(text)) >= d.LEGIBLE[0])
+                     if "good3" in text.split() and len(d.tokenize(text)) >= d.LEGIBLE[0])
     monkeypatch.setattr(d, "TURN", "good3")
     assert d.legible_review(corpus, vectors) == with_turn
     monkeypatch.setattr(d, "TURN", "nowhere")

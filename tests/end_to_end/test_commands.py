@@ -90,8 +90,8 @@ def test_one_run_is_logged_and_found(
     assert re.search(r"test accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\) on \d+ reviews; always guessing "
                      r"their commoner label reaches \d\d\.\d %", shown)
     assert "trained on these reviews before" not in shown
-    assert (run.role, run.model, run.engine, run.complete) == ("single", "scratch", "fused", True)
-    assert "test/accuracy" in run.metrics
+    assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "fused", True)
+    assert "score/test_accuracy" in run.metrics
     artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
     monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
@@ -100,7 +100,7 @@ def test_one_run_is_logged_and_found(
     assert f"note: these settings were trained on these reviews before (run {run.run_id})" in again
     assert "the same command with --score-test  (" in again
     (newest, _) = Store().runs("mine")
-    assert "test/accuracy" not in newest.metrics
+    assert "score/test_accuracy" not in newest.metrics
     artifacts = tmp_path / "mlartifacts" / newest.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions"]
 
@@ -156,7 +156,7 @@ WRONG_OPTIONS = [
     (["--data", "a" * 5_000], "error: --data must be a name of at most 255 bytes, or a path of such names"),
     (["--embedding", "a" * 300], "error: --embedding must be a name of at most 255 bytes"),
     (["--set", "training.lr"], "--set must look like section.key=value, but got 'training.lr'"),
-    (["--readout", "first"], "error: --readout must be one of"),
+    (["--pooling", "first"], "error: --pooling must be one of"),
     (["--set", "data.validation_share=1"], "data.validation_share must be less than 1"),
     (["--text-column", "body"], "'body'"),
     (["--label-column", "stars"], "'stars'"),
@@ -312,7 +312,7 @@ def test_too_few_reviews_for_a_window_are_told_before_the_study_is_begun(
     assert not (tmp_path / "optuna.journal").exists()  # else the remedy would be another question under the same name
 
 
-def test_contrasts_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None:
+def test_ablations_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None:
     """They cut validation reviews from the training reviews."""
     data = reviews_file(tmp_path / "mine.csv", good_rows())
     spec = load_study("homework", settings={"data.name": data, "training.log_every": 1})
@@ -370,7 +370,7 @@ def test_what_comes_from_files_is_not_obeyed_by_a_terminal(
     assert (code, said) == (1, f"error: é ✓ no column {SHOWN}\n")
 
 
-def test_colours_of_our_own_are_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_colors_of_our_own_are_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     cli.out().print("[red]warm[/red]")
     assert capsys.readouterr().out == "\x1b[31mwarm\x1b[0m\n"

@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 import pytest
 
-from gru_bench.results.diagnostics import Diagnostics, MemoryCurve
+from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.sharing.claims import CLAIM
 from gru_bench.sweep.sharing.storage import open_storage
@@ -57,7 +57,7 @@ def study_file(directory: Path, *, whole: bool) -> None:
                           "seeds = 5            #": "seeds = 1            #"}).items():
         assert study.count(usual) == 1
         study = study.replace(usual, small)
-    runs, more, rest = study.partition("[stretches]")
+    runs, more, rest = study.partition("[timings]")
     (directory / "homework.toml").write_text(runs + more + rest if whole else runs.replace("diagnostics = true", ""))
 
 
@@ -128,9 +128,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
 
 
 def test_a_quicker_way_is_told_first(done: Done) -> None:
-    assert "add --set model.engine=fused --study-name homework-quick" in done.shown
-    quick = load_study("homework", name="homework-quick", settings={"model.engine": "fused"})
-    assert {quick.config(model, {}, 0).model.engine for model in MODELS} == {"fused"}
+    assert "add --set model.backend=fused --study-name homework-quick" in done.shown
+    quick = load_study("homework", name="homework-quick", settings={"model.backend": "fused"})
+    assert {quick.config(model, {}, 0).model.backend for model in MODELS} == {"fused"}
 
 
 def test_the_protocol_is_the_homeworks() -> None:
@@ -139,10 +139,10 @@ def test_the_protocol_is_the_homeworks() -> None:
     for model in MODELS:
         config = spec.config(model, {}, 0)
         training = config.training
-        assert (config.model.hidden_size, config.model.layers, config.model.readout, config.model.reset) == (
+        assert (config.model.hidden_size, config.model.layers, config.model.pooling, config.model.reset) == (
             100, 1, "last", "after")
         assert config.model.relu is (model != "scratch")
-        assert config.model.engine == ("fused" if model == "scratch" else "torch")
+        assert config.model.backend == ("fused" if model == "scratch" else "torch")
         assert (training.lr, training.beta1, training.beta2, training.epochs, training.batch_size) == (
             1e-4, 0.9, 0.999, 5, 1)
         assert (training.bucket, training.drop_last, training.clip_norm, training.schedule) == (
@@ -156,15 +156,15 @@ class TestDone:
     def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: Done) -> None:
         study, summary = done.study, done.summary
         assert summary.protocol == "homework"
-        assert {(run.model, run.seed, run.engine) for run in study.confirms} == {
+        assert {(run.model, run.seed, run.backend) for run in study.confirms} == {
             (model, seed, "fused" if model == "scratch" else "torch")
             for model in MODELS for seed in (10_000, 10_001)}
-        assert all(run.complete and "test/accuracy" in run.metrics for run in study.confirms)
+        assert all(run.complete and "score/test_accuracy" in run.metrics for run in study.confirms)
         assert (summary.data.train, summary.data.validation) == (TRAIN, 0)
 
     def test_sizes_are_the_homeworks(self, done: Done) -> None:
         for run in done.study.confirms:
-            size = (run.metrics["model/parameter_tensors"], run.metrics["model/parameters"])
+            size = (run.metrics["size/parameter_tensors"], run.metrics["size/parameters"])
             assert size == ((10, 241_602) if run.model == "bidirectional" else (6, 120_802))
 
     def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: Done) -> None:
@@ -175,7 +175,7 @@ class TestDone:
         store = done.store
         windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", done.shown)
         for run in done.study.confirms:
-            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            trace = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
             # 70 iterations: three whole windows of 20, the rest left out.
             assert [step for step, _ in trace] == [20, 40, 60]
             told = [(int(epoch), int(iteration), float(loss)) for label, epoch, iteration, loss in windows
@@ -190,7 +190,7 @@ class TestDone:
             text = "\n".join(lines)
             tensors, parameters = (10, "241,602") if run.model == "bidirectional" else (6, "120,802")
             assert f"{tensors} parameter tensors, {parameters} parameters" in text
-            trace = store.histories([run.run_id], ["trace/loss"])[run.run_id]["trace/loss"]
+            trace = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
             assert f"lowest loss {min(loss for _, loss in trace):.4f}" in text
             assert f"trained for {run.metrics['time/train_seconds']:.1f} s" in text
             test = store.predictions(run.run_id, "test")
@@ -211,48 +211,49 @@ class TestDone:
         assert len(test) == TEST
         assert (test.tokens_N == 0).sum() == 1
 
-    def test_contrasts_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
+    def test_ablations_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
         study, summary = done.study, done.summary
         tuning = study.side("lr", "tuning")
         assert {float(run.params["training.lr"]) for run in tuning} == {1e-4, 3e-4, 1e-3, 3e-3}
-        sides = [run for run in study.contrasts if run not in tuning]
-        assert len(sides) == 5  # four contrasts, whose usual side is the same
-        assert {run.seed for run in sides} == set(summary.contrast_seeds)
+        sides = [run for run in study.ablations if run not in tuning]
+        assert len(sides) == 5  # four ablations, whose usual side is the same
+        assert {run.seed for run in sides} == set(summary.ablation_seeds)
         assert {run.seed for run in tuning} == {0}
-        assert not {run.seed for run in study.contrasts} & {run.seed for run in study.confirms}
+        assert not {run.seed for run in study.ablations} & {run.seed for run in study.confirms}
         on = [{run.tags["gru_bench.data_fingerprint"] for run in runs} for runs in (sides, tuning)]
         assert len(on[0] | on[1]) == 2  # the cut that judges is another than the one it was tuned on
-        for run in study.contrasts:
+        for run in study.ablations:
             assert run.complete
-            assert not any(key.startswith("test/") for key in run.metrics)
-            assert "kept/accuracy" in run.metrics
-            assert (run.model, run.engine, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
+            assert not any(key.startswith("score/test_") for key in run.metrics)
+            assert "score/val_accuracy" in run.metrics
+            assert (run.model, run.backend, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
             assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
 
-    def test_the_sides_of_a_contrast_differ_in_what_it_names(self, done: Done) -> None:
+    def test_the_sides_of_a_ablation_differ_in_what_it_names(self, done: Done) -> None:
         study, summary = done.study, done.summary
-        reached = {float(run.params["training.lr"]): run.metrics["kept/accuracy"] for run in study.side("lr", "tuning")}
+        reached = {float(run.params["training.lr"]): run.metrics["score/val_accuracy"]
+                   for run in study.side("lr", "tuning")}
         best = max(reached, key=lambda lr: (reached[lr], lr == 1e-4, -lr))
         assert best != 1e-4
-        assert {contrast.name: (contrast.usual, contrast.other) for contrast in summary.contrasts} == {
-            "readout": ({"model.readout": "last"}, {"model.readout": "final"}),
+        assert {ablation.name: (ablation.usual, ablation.other) for ablation in summary.ablations} == {
+            "pooling": ({"model.pooling": "last"}, {"model.pooling": "final"}),
             "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
             "lr": ({"training.lr": 1e-4}, {"training.lr": best}),
             "vectors": ({"embedding.name": "vectors.bin.gz"}, {"embedding.name": "random"})}
-        for contrast in summary.contrasts:
-            usual, other = study.side(contrast.name, "usual"), study.side(contrast.name, "other")
-            assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.contrast_seeds)
+        for ablation in summary.ablations:
+            usual, other = study.side(ablation.name, "usual"), study.side(ablation.name, "other")
+            assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.ablation_seeds)
             for one, two in zip(usual, other, strict=True):
                 changed = {key for key in one.params if one.params[key] != two.params[key]}
-                assert changed == set(contrast.other)
-                assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in contrast.usual.items()}
+                assert changed == set(ablation.other)
+                assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in ablation.usual.items()}
 
     def test_each_model_is_timed_alone_on_the_same_reviews(self, done: Done) -> None:
-        stretches = done.summary.stretches
-        assert [(stretch.model, stretch.engine) for stretch in stretches] == [
+        timings = done.summary.timings
+        assert [(timing.model, timing.backend) for timing in timings] == [
             ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
-        assert {(stretch.iterations, stretch.protocol_iterations) for stretch in stretches} == {(TRAIN, TRAIN)}
-        assert all(stretch.seconds > 0 for stretch in stretches)
+        assert {(timing.iterations, timing.protocol_iterations) for timing in timings} == {(TRAIN, TRAIN)}
+        assert all(timing.seconds > 0 for timing in timings)
 
     def test_one_run_of_each_model_is_looked_into(self, done: Done) -> None:
         study = done.study
@@ -264,26 +265,26 @@ class TestDone:
 
     def test_an_rnn_and_a_gru_are_asked_what_they_remember(self, done: Done) -> None:
         study = done.study
-        text = done.store.text(study.run.run_id, "memory.json")
+        text = done.store.text(study.run.run_id, "recall.json")
         assert text is not None
-        points = MemoryCurve.from_json(text).points
+        points = RecallCurve.from_json(text).points
         assert [(point.model, point.k, point.seeds) for point in points] == [
             (model, k, (0, 1)) for model in ("rnn", "scratch") for k in (1, 2)]
 
     def test_typed_again_only_what_is_missing_is_done(self, done: Done) -> None:
-        assert done.runs.contrasts == ()
+        assert done.runs.ablations == ()
         assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
         assert "iteration" not in done.shown_then
         assert done.study.run.run_id == done.runs.run.run_id
 
 
-def test_contrasts_that_a_start_did_without_are_there_again(done: Done, tmp_path: Path) -> None:
+def test_ablations_that_a_start_did_without_are_there_again(done: Done, tmp_path: Path) -> None:
     again = Path(shutil.copytree(done.directory, tmp_path / "again"))
     homework(again, whole=False)
-    assert only_study(again).contrasts == ()
+    assert only_study(again).ablations == ()
     homework(again, whole=True)
     study = only_study(again)
-    assert [(run.run_id, run.tags["gru_bench.contrast"]) for run in study.contrasts] == [
-        (run.run_id, run.tags["gru_bench.contrast"]) for run in done.study.contrasts]
+    assert [(run.run_id, run.tags["gru_bench.ablation"]) for run in study.ablations] == [
+        (run.run_id, run.tags["gru_bench.ablation"]) for run in done.study.ablations]
     assert study.summary is not None
-    assert study.summary.contrasts == done.summary.contrasts
+    assert study.summary.ablations == done.summary.ablations

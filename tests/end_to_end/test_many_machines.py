@@ -50,7 +50,7 @@ def check_whole(storage: str, tracking: str) -> LoggedStudy:
 
 
 def numbers(folder: Path, tracking: str, study: LoggedStudy) -> dict[str, Any]:
-    """What a write-up of the study says, with runs named by their labels."""
+    """What a report of the study says, with runs named by their labels."""
     done = command("-m", "gru_bench.report", "--study", "quick", "--tracking-uri", tracking, "--out", str(folder))
     assert done.returncode == 0, done.stderr
     text = (folder / "numbers.json").read_text()

@@ -108,8 +108,8 @@ class TestWhole:
     def test_the_search_never_sees_the_test_split(self, swept: Path) -> None:
         study = only_study(swept)
         assert {run.seed for run in study.trials} == {0}
-        assert not any(key.startswith("test/") for run in study.trials for key in run.metrics)
-        assert all("test/accuracy" in run.metrics for run in study.confirms)
+        assert not any(key.startswith("score/test_") for run in study.trials for key in run.metrics)
+        assert all("score/test_accuracy" in run.metrics for run in study.confirms)
 
     def test_the_best_complete_trial_is_confirmed(self, swept: Path) -> None:
         study = only_study(swept)
@@ -191,7 +191,7 @@ class TestGoesOn:
         assert [run.seed for run in after] == [run.seed for run in before]
         assert after[0].run_id != before[0].run_id
         assert after[1:] == before[1:]
-        assert after[0].metrics["test/accuracy"] == before[0].metrics["test/accuracy"]
+        assert after[0].metrics["score/test_accuracy"] == before[0].metrics["score/test_accuracy"]
 
     def test_check_tells_of_predictions_that_are_gone(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
         directory = copied(swept, tmp_path)
@@ -230,8 +230,8 @@ class TestGoesOn:
         assert done.returncode == 0, done.stderr
         study, before = only_study(there), only_study(swept)
         assert len(study.trials) == 4
-        assert [run.metrics["val/loss"] for run in study.trials[:3]] == [
-            run.metrics["val/loss"] for run in before.trials]
+        assert [run.metrics["loss/val"] for run in study.trials[:3]] == [
+            run.metrics["loss/val"] for run in before.trials]
         assert sum(run.complete for run in study.confirms) == 2
         assert sweep(there, easy_csv, "--trials", "4", "--check").returncode == 0
 
@@ -396,7 +396,7 @@ def test_trials_of_several_seeds(tmp_path: Path, easy_csv: Path, empty_database:
 def store_history(directory: Path, run_id: str) -> list[tuple[int, float]]:
     """The validation accuracy of a run, by epoch."""
     store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
-    return store.histories([run_id], ["val/accuracy"])[run_id]["val/accuracy"]
+    return store.histories([run_id], ["accuracy/val"])[run_id]["accuracy/val"]
 
 
 def test_without_numba_all_runs_and_it_is_said_once(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
@@ -417,12 +417,13 @@ epochs = 1
         str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--workers", "2",
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), str(ROOT)])})
     assert done.returncode == 0, done.stderr
-    said = "takes several times as long here, on the engine 'torch': the fused kernel needs numba"
+    said = "takes several times as long here, on the backend 'torch': the fused kernel needs numba"
     assert done.stdout.count(said) == 1
     study = only_study(tmp_path)
     assert study.summary is not None
     assert [said in note for note in study.summary.notes] == [True]
-    assert [(run.engine, said in run.tags["gru_bench.engine_note"]) for run in study.confirms] == [("torch", True)] * 2
+    noted = [(run.backend, said in run.tags["gru_bench.backend_note"]) for run in study.confirms]
+    assert noted == [("torch", True)] * 2
 
 
 class TestEndsBadly:

@@ -1,4 +1,4 @@
-"""The wheel alone, in an environment where the checkout is not to be found, does a whole sweep and its write-up."""
+"""The wheel alone, in an environment where the checkout is not to be found, does a whole sweep and its report."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class TestClosing:
     def test_the_best_trials_of_each_model(self) -> None:
         assert self.summary is not None
         trials = [*(TrialSummary(n, "scratch", "complete", 0.9 + n / 100, 2, {"training.lr": 0.1}) for n in range(5)),
-                  TrialSummary(0, "bidirectional", "failed", None, 1, {}, "no [memory]"),
+                  TrialSummary(0, "bidirectional", "failed", None, 1, {}, "no [recall]"),
                   TrialSummary(1, "bidirectional", "pruned", 0.99, 1, {}),
                   TrialSummary(2, "bidirectional", "complete", 0.6, 2, {}),
                   TrialSummary(3, "bidirectional", "complete", 0.6, 2, {})]
@@ -85,7 +85,7 @@ class TestClosing:
             return SimpleNamespace(search=SimpleNamespace(counted=counted, exhausted=False), failed=["run"] * failed)
 
         def left(*states: SimpleNamespace) -> list[str]:
-            sweep: Any = SimpleNamespace(agenda=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
+            sweep: Any = SimpleNamespace(planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
             return list(Sweep.left(sweep))
 
         assert left(state(3, 0), state(4, 0)) == []

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from gru_bench.evaluation import statistics
-from gru_bench.evaluation.statistics import Design, Finding, Standing, accuracy_difference, accuracy_interval, holm
+from gru_bench.evaluation.statistics import Design, EvidenceLevel, Finding, accuracy_difference, accuracy_interval, holm
 
 TIGHT = {"rel": 0, "abs": 1e-9}
 
@@ -258,7 +258,7 @@ def test_one_seed_has_an_interval_over_examples_only():
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     a_RN, b_RN = np.tile(a_RN, (1, 5)), np.tile(b_RN, (1, 5))
     alone = accuracy_interval(a_RN[:1])
-    assert alone.standing is Standing.EXAMPLES_ONLY
+    assert alone.evidence_level is EvidenceLevel.EXAMPLES_ONLY
     assert alone.method == statistics.METHOD_EXAMPLES
     deviation = a_RN[0].std(ddof=1) / np.sqrt(1000)
     low, high = stats.t.interval(0.95, 999, loc=0.93, scale=deviation)
@@ -403,8 +403,8 @@ def test_no_verdict_contradicts_its_numbers(theta, deviation, seeds, factor, mar
     ],
 )
 def test_what_a_number_of_seeds_can_carry(seeds, interval, verdict):
-    standing = Standing.of(seeds)
-    assert (standing.has_interval, standing.has_verdict) == (interval, verdict)
+    level = EvidenceLevel.of(seeds)
+    assert (level.has_interval, level.has_verdict) == (interval, verdict)
 
 
 def probit_runs(rng, seeds, examples=800, churn=0.35, seed_effect=0.02):
@@ -484,7 +484,7 @@ def test_interval_covers_the_true_difference():
         ),
         (lambda: holm([1.5]), "p must be between 0 and 1, but got 1.5"),
         (lambda: statistics.mcnemar(-1, 2), "counts must be at least 0, but got -1 and 2"),
-        (lambda: Standing.of(0), "at least 1 seed, but has 0"),
+        (lambda: EvidenceLevel.of(0), "at least 1 seed, but has 0"),
         (lambda: statistics.verdict(made(0, 0.1), 1.0, margin=0), "margin must be greater than 0, but got 0"),
         (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds, but have 1 and 2"),
     ],

@@ -26,10 +26,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gru_bench.config import Readout, Reset
+from gru_bench.config import Pooling, Reset
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, set_threads
-from gru_bench.models.classifier import read_out
+from gru_bench.models.classifier import pool
 
 # The worst observed over all cases of this file is 1.4e-6.
 BOUND_32 = 64 * 2.0**-24
@@ -290,64 +290,64 @@ def test_a_batch_has_threads_as_its_work_is_worth_them(
     assert set(taken) == {min(threads, len(os.sched_getaffinity(0)))}
 
 
-READOUTS: tuple[Readout, ...] = ("last", "final", "mean", "max", "meanmax")
+POOLINGS: tuple[Pooling, ...] = ("last", "final", "mean", "max", "meanmax")
 
 
-def check_readout(batch: Batch, readout: Readout) -> None:
+def check_pooling(batch: Batch, pooling: Pooling) -> None:
     """The features, and the gradients that reach rows and parameters through them, against plain torch in float64."""
     output = by_torch(batch)[0].requires_grad_()
-    features = read_out(output, batch.lengths_B, readout, bidirectional=batch.bidirectional)
+    features = pool(output, batch.lengths_B, pooling, bidirectional=batch.bidirectional)
     grad_BF = torch.randn(features.shape, generator=torch.Generator().manual_seed(5)).double()
     (grad_BTD,) = torch.autograd.grad(features, output, grad_BF)
     expected = features.detach(), by_torch(Batch(**{**batch.__dict__, "grad_BTD": grad_BTD}))[1]
     for dtype, bound in ((torch.float64, BOUND_64), (torch.float32, BOUND_32)):
         rows, weights, _ = batch.to(dtype)
         got = fused_gru(
-            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, readout=readout
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, pooling=pooling
         )
         ours = got.detach(), list(torch.autograd.grad(got, [rows, *weights], grad_BF.to(dtype)))
         assert error(ours, expected) < bound
 
 
-@pytest.mark.parametrize("readout", READOUTS)
-class TestReadout:
+@pytest.mark.parametrize("pooling", POOLINGS)
+class TestPooling:
     @pytest.mark.parametrize("bidirectional", [False, True])
     @pytest.mark.parametrize(("hidden", "layers"), [(3, 2), (16, 1), (100, 1)])
-    def test_equals_plain_torch(self, hidden: int, layers: int, bidirectional: bool, readout: Readout) -> None:
+    def test_equals_plain_torch(self, hidden: int, layers: int, bidirectional: bool, pooling: Pooling) -> None:
         lengths = [25, 1, 2, 9, 25, 17, 3]
-        check_readout(make_batch(7, 25, 60, 21, hidden, layers, bidirectional, lengths=lengths), readout)
+        check_pooling(make_batch(7, 25, 60, 21, hidden, layers, bidirectional, lengths=lengths), pooling)
 
-    def test_splits_the_gradient_of_a_value_that_several_tokens_reach(self, readout: Readout) -> None:
+    def test_splits_the_gradient_of_a_value_that_several_tokens_reach(self, pooling: Pooling) -> None:
         batch = make_batch(3, 6, 8, 5, 4, lengths=[6, 1, 4])
-        check_readout(Batch(**{**batch.__dict__, "weights": [torch.zeros_like(w) for w in batch.weights]}), readout)
+        check_pooling(Batch(**{**batch.__dict__, "weights": [torch.zeros_like(w) for w in batch.weights]}), pooling)
 
-    def test_gives_the_same_gradient_again(self, readout: Readout) -> None:
+    def test_gives_the_same_gradient_again(self, pooling: Pooling) -> None:
         batch = make_batch(6, 20, 30, 8, 20, 2, True)
         rows, weights, _ = batch.to(torch.float32)
-        features = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, readout=readout)
+        features = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, pooling=pooling)
         grad_BF = torch.randn(features.shape, generator=torch.Generator().manual_seed(6))
         first = torch.autograd.grad(features, [rows, *weights], grad_BF, retain_graph=True)
         again = torch.autograd.grad(features, [rows, *weights], grad_BF)
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
-    def test_does_not_depend_on_the_number_of_threads(self, readout: Readout) -> None:
+    def test_does_not_depend_on_the_number_of_threads(self, pooling: Pooling) -> None:
         batch = make_batch(9, 20, 30, 8, 20, 1, True)
         rows, weights, _ = batch.to(torch.float32)
         results = []
         for threads in (1, 2):
             set_threads(threads)
             results.append(
-                fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, readout=readout)
+                fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, pooling=pooling)
             )
         assert torch.equal(*results)
 
-    def test_not_a_number_comes_out_as_one(self, readout: Readout) -> None:
+    def test_not_a_number_comes_out_as_one(self, pooling: Pooling) -> None:
         batch = make_batch(2, 5, 4, 3, 20, lengths=[5, 5])
         rows, weights, _ = batch.to(torch.float32)
         with torch.no_grad():
             rows[batch.index_BT[0, 2]] = float("nan")
             features = fused_gru(
-                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, readout=readout
+                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, pooling=pooling
             )
         assert features[0].isnan().all()
 
@@ -568,7 +568,7 @@ def test_threads_of_python_may_call_at_the_same_time() -> None:
         ({"rows_UE": torch.zeros(3, 7, dtype=torch.float16)}, "float32 or float64, but is torch.float16"),
         ({"weights": []}, "must hold 4 tensors for every layer, but holds 0"),
         ({"reset": "between"}, "one of 'after', 'before', but got 'between'"),
-        ({"readout": "first"}, "one of 'last', 'final', 'mean', 'max', 'meanmax', but got 'first'"),
+        ({"pooling": "first"}, "one of 'last', 'final', 'mean', 'max', 'meanmax', but got 'first'"),
     ],
 )
 def test_says_what_does_not_fit(change: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The recurrence on every engine against torch.nn.GRU run on each sequence alone, in float64."""
+"""The recurrence on every backend against torch.nn.GRU run on each sequence alone, in float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.errors import UsageError
-from gru_bench.models.classifier import build_model, choose_engine, fallback, read_out, run_gru, run_rnn, torch_gru
+from gru_bench.models.classifier import build_model, choose_backend, fallback, pool, run_gru, run_rnn, torch_gru
 from gru_bench.models.gru import GRU, reference_gru
 from gru_bench.models.rnn import RNN
 
@@ -90,8 +90,8 @@ class TestSameAsTorch:
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("engine", ["reference", "torch"])
-def test_the_vanilla_rnn_is_that_of_torch(engine: str, layers: int, bidirectional: bool, lengths: list[int]) -> None:
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_the_vanilla_rnn_is_that_of_torch(backend: str, layers: int, bidirectional: bool, lengths: list[int]) -> None:
     """Outputs and every gradient, with the weights loaded from nn.RNN and back."""
     theirs = nn.RNN(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
     ours = RNN(5, 4, layers, bidirectional=bidirectional, generator=generator()).double()
@@ -99,7 +99,7 @@ def test_the_vanilla_rnn_is_that_of_torch(engine: str, layers: int, bidirectiona
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x_BTE, length_B = sequences(lengths)
     x_BTE.requires_grad_()
-    expected, got = alone(theirs, x_BTE, length_B), run_rnn(ours, x_BTE, length_B, engine=engine)
+    expected, got = alone(theirs, x_BTE, length_B), run_rnn(ours, x_BTE, length_B, backend=backend)
     torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
     expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
     for mine, wanted in zip(gradients(got, [x_BTE, *ours.parameters()]), expected_gradients, strict=True):
@@ -118,16 +118,16 @@ def test_the_vanilla_rnn_by_hand() -> None:
 def test_the_vanilla_rnn_as_a_classifier() -> None:
     model = build_model(ModelConfig(name="rnn"), 300, generator())
     assert sum(p.numel() for p in model.parameters()) == 100 * 300 + 100 * 100 + 2 * 100 + 202
-    assert choose_engine(ModelConfig(name="rnn"), torch.device("cpu")) == "torch"
-    with pytest.raises(UsageError, match=r"model.engine must be able to run here, but got 'fused': it computes gates"):
-        choose_engine(ModelConfig(name="rnn", engine="fused"), torch.device("cpu"))
+    assert choose_backend(ModelConfig(name="rnn"), torch.device("cpu")) == "torch"
+    with pytest.raises(UsageError, match=r"model.backend must be able to run here, but got 'fused': it computes gates"):
+        choose_backend(ModelConfig(name="rnn", backend="fused"), torch.device("cpu"))
     with pytest.raises(UsageError, match=r"model.reset must be left at 'after' for the model 'rnn', which has"):
         build_model(ModelConfig(name="rnn", reset="before"), 300, generator())
     rows_UE, index_BT, length_B = torch.randn(4, 300), torch.tensor([[1, 2, 3], [2, 0, 0]]), torch.tensor([3, 1])
-    one, other = (model(rows_UE, index_BT, length_B, engine=engine) for engine in ("reference", "torch"))
+    one, other = (model(rows_UE, index_BT, length_B, backend=backend) for backend in ("reference", "torch"))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="must run on the engine 'reference' or 'torch'"):
-        model(rows_UE, index_BT, length_B, engine="fused")
+    with pytest.raises(ValueError, match="must run on the backend 'reference' or 'torch'"):
+        model(rows_UE, index_BT, length_B, backend="fused")
 
 
 def test_reset_before_the_product_by_hand() -> None:
@@ -192,18 +192,18 @@ class TestClassifier:
         build_model(ModelConfig(name="bidirectional"), 7, generator())
         assert torch.equal(torch.get_rng_state(), before)
 
-    @pytest.mark.parametrize("readout", ["last", "final", "mean", "max", "meanmax"])
+    @pytest.mark.parametrize("pooling", ["last", "final", "mean", "max", "meanmax"])
     @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
-    @pytest.mark.parametrize("engine", ["reference", "torch", "fused"])
-    def test_padding_never_changes_a_prediction(self, name: str, readout: str, engine: str) -> None:
-        config = ModelConfig(name=name, readout=readout, hidden_size=6, layers=2)
+    @pytest.mark.parametrize("backend", ["reference", "torch", "fused"])
+    def test_padding_never_changes_a_prediction(self, name: str, pooling: str, backend: str) -> None:
+        config = ModelConfig(name=name, pooling=pooling, hidden_size=6, layers=2)
         model = build_model(config, 5, generator()).eval()
         rows_UE = torch.randn(4, 5, generator=generator(2))
         index_BT = torch.tensor([[1, 2, 3, 1], [3, 0, 0, 0], [2, 1, 0, 0]])
         length_B = torch.tensor([4, 1, 2])
-        together = model(rows_UE, index_BT, length_B, engine=engine)
+        together = model(rows_UE, index_BT, length_B, backend=backend)
         for b, n in enumerate(length_B.tolist()):
-            single = model(rows_UE, index_BT[b:b + 1, :n], length_B[b:b + 1], engine=engine)
+            single = model(rows_UE, index_BT[b:b + 1, :n], length_B[b:b + 1], backend=backend)
             # Float32: products of other shapes may sum in another order.
             torch.testing.assert_close(together[b:b + 1], single, rtol=0, atol=2e-6)
 
@@ -212,7 +212,7 @@ class TestClassifier:
         batch = torch.randn(3, 5), torch.tensor([[0, 1, 2]]), torch.tensor([3])
 
         def run(seed: int) -> Tensor:
-            return model(*batch, engine="reference", generator=generator(seed))
+            return model(*batch, backend="reference", generator=generator(seed))
 
         assert torch.equal(run(1), run(1))
         assert not torch.equal(run(1), run(2))
@@ -220,15 +220,15 @@ class TestClassifier:
         assert torch.equal(run(1), run(2))
 
 
-def test_readouts_by_hand() -> None:
+def test_poolings_by_hand() -> None:
     output_BTD = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [0.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0], [-5.0, -1.0]]])
     length_B = torch.tensor([2, 3])
     expected = {
         "last": [[3, 30], [-5, -1]], "final": [[3, 10], [-5, -2]], "mean": [[2, 20], [-3, -7 / 3]],
         "max": [[3, 30], [-1, -1]], "meanmax": [[2, 20, 3, 30], [-3, -7 / 3, -1, -1]],
     }
-    for readout, values in expected.items():
-        got = read_out(output_BTD, length_B, readout, bidirectional=True)
+    for pooling, values in expected.items():
+        got = pool(output_BTD, length_B, pooling, bidirectional=True)
         torch.testing.assert_close(got, torch.tensor(values, dtype=torch.float32))
 
 
@@ -237,38 +237,38 @@ class TestEngines:
         gru = GRU(5, 4, 2, bidirectional=True, generator=generator())
         rows_UE, index_BT = torch.randn(6, 5, generator=generator(3)), torch.tensor([[0, 5, 2], [4, 1, 0]])
         length_B = torch.tensor([3, 2])
-        reference = run_gru(gru, rows_UE, index_BT, length_B, engine="reference")
-        for engine in ("torch", "fused"):
-            got = run_gru(gru, rows_UE, index_BT, length_B, engine=engine)
+        reference = run_gru(gru, rows_UE, index_BT, length_B, backend="reference")
+        for backend in ("torch", "fused"):
+            got = run_gru(gru, rows_UE, index_BT, length_B, backend=backend)
             torch.testing.assert_close(got, reference, rtol=0, atol=1e-6)
 
     def test_auto_takes_ours_on_a_cpu(self) -> None:
-        assert choose_engine(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
+        assert choose_backend(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
 
     def test_auto_takes_torch_where_ours_cannot_load_and_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cpu = torch.device("cpu")
         assert fallback(ModelConfig(), cpu) is None
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "no kernel today.")
-        assert choose_engine(ModelConfig(), cpu) == "torch"
-        assert choose_engine(ModelConfig(name="scratch", reset="before"), cpu) == "reference"
+        assert choose_backend(ModelConfig(), cpu) == "torch"
+        assert choose_backend(ModelConfig(name="scratch", reset="before"), cpu) == "reference"
         assert fallback(ModelConfig(), cpu) == (
-            "training takes several times as long here, on the engine 'torch': no kernel today.")
-        # Whoever asks for an engine, or whose model or device never had ours, is told nothing.
-        assert fallback(ModelConfig(engine="torch"), cpu) is None
+            "training takes several times as long here, on the backend 'torch': no kernel today.")
+        # Whoever asks for a backend, or whose model or device never had ours, is told nothing.
+        assert fallback(ModelConfig(backend="torch"), cpu) is None
         assert fallback(ModelConfig(name="rnn"), cpu) is None
         assert fallback(ModelConfig(), torch.device("cuda")) is None
         with pytest.raises(UsageError, match=r"but got 'fused': no kernel today\."):
-            choose_engine(ModelConfig(engine="fused"), cpu)
+            choose_backend(ModelConfig(backend="fused"), cpu)
 
     def test_auto_takes_torch_on_a_card(self) -> None:
-        assert choose_engine(ModelConfig(name="scratch"), torch.device("cuda")) == "torch"
-        assert choose_engine(ModelConfig(name="scratch", reset="before"), torch.device("cuda")) == "reference"
+        assert choose_backend(ModelConfig(name="scratch"), torch.device("cuda")) == "torch"
+        assert choose_backend(ModelConfig(name="scratch", reset="before"), torch.device("cuda")) == "reference"
 
-    def test_an_engine_that_cannot_run_is_refused(self) -> None:
-        with pytest.raises(UsageError, match=r"model\.engine must be able to run here, but got 'fused': it runs on"):
-            choose_engine(ModelConfig(engine="fused"), torch.device("cuda"))
+    def test_an_backend_that_cannot_run_is_refused(self) -> None:
+        with pytest.raises(UsageError, match=r"model\.backend must be able to run here, but got 'fused': it runs on"):
+            choose_backend(ModelConfig(backend="fused"), torch.device("cuda"))
         with pytest.raises(UsageError, match="no GRU whose reset gate acts before"):
-            choose_engine(ModelConfig(name="scratch", engine="torch", reset="before"), torch.device("cpu"))
+            choose_backend(ModelConfig(name="scratch", backend="torch", reset="before"), torch.device("cpu"))
         with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
             build_model(ModelConfig(name="torch", reset="before"), 5, generator())
 

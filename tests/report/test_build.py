@@ -1,4 +1,4 @@
-"""A write-up's numbers are the runs' own, its sentences agree with them, and nothing is dropped in silence."""
+"""A report's numbers are the runs' own, its sentences agree with them, and nothing is dropped in silence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gru_bench.evaluation import statistics
 from gru_bench.evaluation.statistics import Design, Estimate, Finding
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING, Number, decimals_for, plain, slug, written
-from gru_bench.report.sections.verdicts import Limit, Pair, settling_sentence, verdict_sentence
+from gru_bench.report.sections.verdicts import Limit, Pair, next_step_sentence, verdict_sentence
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, logged, three_models
 
 
@@ -41,9 +41,9 @@ def correct(store, study):
 
 
 def test_rows_hold_what_the_predictions_say(three):
-    store, studies, writeup = three
-    assert [row.label for row in writeup.rows] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
-    for study, row in zip(studies, writeup.rows, strict=True):
+    store, studies, report = three
+    assert [row.label for row in report.rows] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+    for study, row in zip(studies, report.rows, strict=True):
         right_RN = correct(store, study)
         expected = statistics.accuracy_interval(right_RN)
         assert row.accuracy.value == expected.estimate
@@ -53,21 +53,21 @@ def test_rows_hold_what_the_predictions_say(three):
         assert row.seeds.value == 5
         assert row.accuracy.runs == tuple(run.run_id for run in runs)
         assert row.accuracy.examples == 2000
-        assert row.f1.value == pytest.approx(np.mean([run.metrics["test/f1"] for run in runs]), abs=1e-6)
+        assert row.f1.value == pytest.approx(np.mean([run.metrics["score/test_f1"] for run in runs]), abs=1e-6)
         assert row.train_seconds.value == pytest.approx(np.mean([run.metrics["time/train_seconds"] for run in runs]))
         for cell, name in zip(
             row.confusion, ("true_negative", "false_positive", "false_negative", "true_positive"), strict=True
         ):
-            assert cell.value == pytest.approx(np.mean([run.metrics[f"test/{name}"] for run in runs]))
+            assert cell.value == pytest.approx(np.mean([run.metrics[f"score/test_{name}"] for run in runs]))
         assert sum(cell.value for cell in row.confusion) == pytest.approx(2000)
 
 
 def test_pairs_are_compared_by_the_headline_method(three):
-    store, studies, writeup = three
+    store, studies, report = three
     by_name = {study.run.name: correct(store, study) for study in studies}
     p = []
     for pair, (a, b) in zip(
-        writeup.comparisons,
+        report.comparisons,
         [("torch", "scratch"), ("bidirectional", "scratch"), ("bidirectional", "torch")],
         strict=True,
     ):
@@ -78,14 +78,14 @@ def test_pairs_are_compared_by_the_headline_method(three):
         assert pair.chance.value == statistics.chance_better(by_name[a], by_name[b])
         assert pair.effect.value == statistics.effect_size(by_name[a], by_name[b])
         p.append(expected.p)
-    assert [pair.p.value for pair in writeup.comparisons] == statistics.holm(p)
-    assert writeup.comparisons[1].finding in (Finding.BETTER.value, Finding.BETTER_BY_MARGIN.value)
-    assert "Bidirectional GRU is better than Scratch GRU" in said(writeup.comparisons[1].sentence)
+    assert [pair.p.value for pair in report.comparisons] == statistics.holm(p)
+    assert report.comparisons[1].finding in (Finding.BETTER.value, Finding.BETTER_BY_MARGIN.value)
+    assert "Bidirectional GRU is better than Scratch GRU" in said(report.comparisons[1].sentence)
 
 
 def test_every_number_says_what_it_rests_on(three):
-    _, _, writeup = three
-    numbers = writeup.numbers()
+    _, _, report = three
+    numbers = report.numbers()
     assert len(numbers) > 200
     for key, number in numbers.items():
         assert key == number.key
@@ -103,8 +103,8 @@ def test_every_number_says_what_it_rests_on(three):
 
 
 def test_a_baseline_above_is_said(three):
-    _, _, writeup = three
-    text = all_said(writeup.below_baseline)
+    _, _, report = three
+    text = all_said(report.below_baseline)
     assert "Scratch GRU (86.1 %), Torch GRU (86.4 %) are below the baseline TF-IDF + logistic regression" in text
     assert "Bidirectional" not in text
     assert "majority" not in text
@@ -147,16 +147,16 @@ def test_many_pairs_are_tallied_first():
     store = FakeStore()
     for place in range(5):
         add_study(store, f"study {place}", {"torch": 0.05 * place}, test_set=TestSet.draw(400), seed=place)
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert said(writeup.summary[0]).startswith("Each of 10 pairs of models is compared below: ")
-    tally = {n.key: n.value for n in writeup.summary[0] if isinstance(n, Number)}
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert said(report.summary[0]).startswith("Each of 10 pairs of models is compared below: ")
+    tally = {n.key: n.value for n in report.summary[0] if isinstance(n, Number)}
     assert tally.pop("summary.pairs") == sum(tally.values())
 
 
 def test_failed_seeds_are_named_and_counted(three):
-    _, _, writeup = three
-    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(writeup.missing)
-    counts = {(count.study, count.stage): count for count in writeup.counts}
+    _, _, report = three
+    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(report.missing)
+    counts = {(count.study, count.stage): count for count in report.counts}
     torch = counts["torch", "confirm"]
     assert [n.value for n in (torch.complete, torch.pruned, torch.failed, torch.other)] == [5, 0, 1, 0]
     assert torch.reasons == (("torch seed 1005", "failed: the loss is not finite in epoch 2"),)
@@ -167,21 +167,21 @@ def test_failed_seeds_are_named_and_counted(three):
 def test_a_run_still_running_counts_as_other():
     store, (study, *_) = three_models()
     running = logged("r", role="trial", complete=False, status="RUNNING", tags={"gru_bench.state": "running"})
-    writeup = build([replace(study, trials=(*study.trials, running))], store)
-    assert writeup.counts[0].other.value == 1
-    assert writeup.counts[0].reasons[-1] == ("r", "other: no reason logged")
+    report = build([replace(study, trials=(*study.trials, running))], store)
+    assert report.counts[0].other.value == 1
+    assert report.counts[0].reasons[-1] == ("r", "other: no reason logged")
 
 
 def test_curves_are_means_with_the_range_of_seeds(three):
-    store, studies, writeup = three
+    store, studies, report = three
     runs = [run.run_id for run in studies[0].confirms]
-    curve = writeup.curves[0]
+    curve = report.curves[0]
     assert [epoch.epoch.value for epoch in curve.epochs] == [1, 2, 3, 4]
-    values = [dict(store.metrics[run]["val/loss"])[2] for run in runs]
+    values = [dict(store.metrics[run]["loss/val"])[2] for run in runs]
     shown = curve.epochs[1].validation_loss
     assert (shown.value, shown.low, shown.high) == (pytest.approx(np.mean(values)), min(values), max(values))
-    assert curve.trace is not None
-    assert curve.trace.epoch[-1] == pytest.approx(4.0)
+    assert curve.window_losses is not None
+    assert curve.window_losses.epoch[-1] == pytest.approx(4.0)
 
 
 def test_an_epoch_that_only_some_seeds_reached_says_how_many():
@@ -193,35 +193,36 @@ def test_an_epoch_that_only_some_seeds_reached_says_how_many():
 
 
 def test_categories_add_up(three):
-    _, _, writeup = three
-    (table,) = writeup.category_tables
+    _, _, report = three
+    (table,) = report.category_tables
     assert [category.name for category in table.categories] == ["imdb", "rotten_tomatoes"]
     assert sum(category.examples.value for category in table.categories) == 2000
-    for place, row in enumerate(writeup.rows):
+    for place, row in enumerate(report.rows):
         whole = sum(c.examples.value * c.accuracy[place].value for c in table.categories) / 2000
         assert whole == pytest.approx(row.accuracy.value)
 
 
 def test_search_shows_promise_confirmation_and_test(three):
-    _, studies, writeup = three
-    search = writeup.searches[0]
+    _, studies, report = three
+    search = report.searches[0]
     runs = studies[0].confirms
     assert search.best.value == 0.872
-    assert search.confirmed.value == pytest.approx(np.mean([run.metrics["kept/accuracy"] for run in runs]))
-    assert search.test == writeup.rows[0].accuracy
+    assert search.confirmed.value == pytest.approx(np.mean([run.metrics["score/val_accuracy"] for run in runs]))
+    assert search.test == report.rows[0].accuracy
     assert "the best trial reached 87.2 % on validation; fresh seeds" in said(search.gap)
     assert {d.name: d.edge for d in search.space} == {
-        "learning rate": "", "hidden size": "high", "readout": "", "dropout": "",
+        "learning rate": "", "hidden size": "high", "pooling": "", "dropout": "",
     }  # fmt: skip
     assert said(search.edges).startswith("The best value of hidden size lies at an end of the range searched; a")
     assert search.importance_method.startswith("PED-ANOVA")
 
 
-def test_validation_of_the_kept_epoch_is_found_in_the_history_too():
+def test_validation_of_the_best_epoch_is_found_in_the_history_too():
     store, (study, *_) = three_models()
-    bare = [replace(r, metrics={k: v for k, v in r.metrics.items() if k != "kept/accuracy"}) for r in study.confirms]
+    bare = [replace(run, metrics={key: value for key, value in run.metrics.items() if key != "score/val_accuracy"})
+            for run in study.confirms]
     search = build([replace(study, confirms=tuple(bare))], store).searches[0]
-    expected = np.mean([dict(store.metrics[run.run_id]["val/accuracy"])[3] for run in bare])
+    expected = np.mean([dict(store.metrics[run.run_id]["accuracy/val"])[3] for run in bare])
     assert search.confirmed.value == pytest.approx(expected)
 
 
@@ -244,9 +245,9 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
     two = add_study(store, "two", {"bidirectional": 0.1}, trials=5)
     lowered = replace(one, summary=replace(one.summary, trials_asked=0))
     # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
-    writeup = build([lowered, two], store)
-    assert writeup.budgets == ()
-    assert "Search trials saw training and validation reviews only" in all_said(writeup.methods)
+    report = build([lowered, two], store)
+    assert report.budgets == ()
+    assert "Search trials saw training and validation reviews only" in all_said(report.methods)
     three = add_study(store, "three", {"rnn": 0.0}, trials=16)
     text = said(build([lowered, two, three], store).budgets)
     assert "one had 4 finished trials for each model of up to 4 epochs over 4 settings" in text
@@ -265,47 +266,47 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
 def test_a_study_of_several_models_without_a_search():
     store = FakeStore()
     study = add_study(store, "homework", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.1}, search=False)
-    writeup = build([study], store)
-    assert len(writeup.rows) == 3
-    assert writeup.searches == ()
-    assert [setting.name for setting in writeup.rows[0].settings] == [
-        "learning rate", "hidden size", "layers", "readout",
+    report = build([study], store)
+    assert len(report.rows) == 3
+    assert report.searches == ()
+    assert [setting.name for setting in report.rows[0].settings] == [
+        "learning rate", "hidden size", "layers", "pooling",
     ]  # fmt: skip
-    assert writeup.budgets == ()
+    assert report.budgets == ()
 
 
 def test_two_studies_of_one_model_are_told_apart():
     store = FakeStore()
     add_study(store, "small", {"torch": 0.0})
     add_study(store, "large", {"torch": 0.1})
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert [row.label for row in writeup.rows] == ["Torch GRU (small)", "Torch GRU (large)"]
-    assert len(writeup.comparisons) == 1
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert [row.label for row in report.rows] == ["Torch GRU (small)", "Torch GRU (large)"]
+    assert len(report.comparisons) == 1
 
 
 def test_other_data_is_not_compared():
     store = FakeStore()
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert writeup.comparisons == ()
-    assert "not compared: their data or its split differ" in all_said(writeup.not_compared)
-    assert len(writeup.data) == 2
-    assert len(writeup.category_tables) == 2
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert report.comparisons == ()
+    assert "not compared: their data or its split differ" in all_said(report.not_compared)
+    assert len(report.data) == 2
+    assert len(report.category_tables) == 2
     # A baseline is context for its own data alone.
-    assert {baseline.fingerprint for baseline in writeup.baselines} == {"3f6c90d2a41b", "other"}
+    assert {baseline.fingerprint for baseline in report.baselines} == {"3f6c90d2a41b", "other"}
 
 
 def test_the_same_data_with_other_test_examples_is_not_compared():
     store = FakeStore()
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1))
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert "not compared: their test examples differ" in all_said(writeup.not_compared)
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert "not compared: their test examples differ" in all_said(report.not_compared)
 
 
 def test_the_order_of_examples_in_a_file_does_not_matter(three):
-    store, studies, writeup = three
+    store, studies, report = three
     shuffled = FakeStore(metrics=store.metrics)
     rng = np.random.default_rng(0)
     for key, p in store.kept.items():
@@ -315,32 +316,32 @@ def test_the_order_of_examples_in_a_file_does_not_matter(three):
             p.tokens_N[order_N], p.dropped_N[order_N],
         )  # fmt: skip
     again = build(studies, shuffled, experiment="movie-reviews")
-    assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in writeup.comparisons]
+    assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in report.comparisons]
 
 
 def test_a_run_scored_on_other_examples_is_left_out_and_named():
     store, (study, *_) = three_models()
     odd = study.confirms[2].run_id
     store.kept[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
-    writeup = build([study], store)
-    assert writeup.rows[0].seeds.value == 4
-    assert f"the run {odd} was scored on other test examples and is left out" in all_said(writeup.missing)
+    report = build([study], store)
+    assert report.rows[0].seeds.value == 4
+    assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.missing)
 
 
 def test_a_run_without_predictions_is_left_out_and_named():
     store, (study, *_) = three_models()
     bare = study.confirms[0].run_id
     del store.kept[bare, "test"]
-    writeup = build([study], store)
-    assert writeup.rows[0].seeds.value == 4
-    assert f"the run {bare} has no readable test predictions and is left out" in all_said(writeup.missing)
+    report = build([study], store)
+    assert report.rows[0].seeds.value == 4
+    assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.missing)
 
 
 def test_a_logged_accuracy_that_the_predictions_contradict_is_said():
     store, (study, *_) = three_models()
-    liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "test/accuracy": 0.99})
-    writeup = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
-    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(writeup.missing)
+    liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
+    report = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
+    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.missing)
 
 
 def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
@@ -349,9 +350,9 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
         replace(run, params={**run.params, "training.lr": "0.5"}, started=run.started - 1e6)
         for run in study.confirms[:2]
     )
-    writeup = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
-    assert writeup.rows[0].seeds.value == 3
-    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(writeup.missing)
+    report = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
+    assert report.rows[0].seeds.value == 3
+    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.missing)
 
 
 def test_a_seed_run_twice_counts_once_and_the_newer_stands():
@@ -359,31 +360,31 @@ def test_a_seed_run_twice_counts_once_and_the_newer_stands():
     again = replace(study.confirms[0], run_id="again", started=study.confirms[0].started + 1e6)
     store.kept["again", "test"] = store.kept[study.confirms[1].run_id, "test"]
     store.metrics["again"] = store.metrics[study.confirms[1].run_id]
-    writeup = build([replace(study, confirms=(*study.confirms, again))], store)
-    assert writeup.rows[0].seeds.value == 5
-    assert "again" in writeup.rows[0].accuracy.runs
-    assert study.confirms[0].run_id not in writeup.rows[0].accuracy.runs
+    report = build([replace(study, confirms=(*study.confirms, again))], store)
+    assert report.rows[0].seeds.value == 5
+    assert "again" in report.rows[0].accuracy.runs
+    assert study.confirms[0].run_id not in report.rows[0].accuracy.runs
 
 
 def test_planned_seeds_without_a_run_are_named():
     store, (study, *_) = three_models()
-    writeup = build([replace(study, confirms=study.confirms[:3])], store)
-    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(writeup.missing)
+    report = build([replace(study, confirms=study.confirms[:3])], store)
+    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(report.missing)
 
 
 def test_an_unfinished_study_shows_what_there_is():
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
-    writeup = build([study], store)
-    assert len(writeup.rows) == 1
-    text = all_said(writeup.missing)
+    report = build([study], store)
+    assert len(report.rows) == 1
+    text = all_said(report.missing)
     assert "The study torch has not come to its end: what follows is what there is." in text
     assert "Not there yet of torch: the baselines, the facts of its data, what its search found" in text
     assert text.endswith("type the command of torch again, which goes on where it was left: python sweeps/run.py "
                          "--study torch")
-    assert writeup.data == ()
-    assert writeup.baselines == ()
-    assert writeup.curves[0].trace is None  # the iterations of an epoch are not known
+    assert report.data == ()
+    assert report.baselines == ()
+    assert report.curves[0].window_losses is None  # the iterations of an epoch are not known
 
 
 def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first():
@@ -391,24 +392,24 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
     whole = add_study(store, "homework", models)
     params = {**whole.run.params, "models": "scratch,torch,bidirectional",
-              "parts": "search,contrasts,stretches,diagnostics,memory"}  # fmt: skip
+              "contents": "search,ablations,timings,diagnostics,recall"}  # fmt: skip
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
     study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
     store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
     store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
-    writeup = build([study], store)
-    text = all_said(writeup.missing)
+    report = build([study], store)
+    text = all_said(report.missing)
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
     assert "Bidirectional GRU has no complete confirm run and is left out." in text
-    assert ("Not there yet of homework: what the search found, the contrasts, the run times side by side, the look "
+    assert ("Not there yet of homework: what the search found, the ablations, the run times side by side, the look "
             "inside the models, what the models remember.") in text  # fmt: skip
     assert "type the command of homework again" in text
-    assert len(writeup.baselines) == 2
-    assert len(writeup.data) == 1
-    assert writeup.curves[0].trace is not None
+    assert len(report.baselines) == 2
+    assert len(report.data) == 1
+    assert report.curves[0].window_losses is not None
     # No new seeds are called for before the planned ones are there.
-    assert writeup.settling == ()
-    assert "new confirm set" not in all_said([*writeup.summary, *(pair.sentence for pair in writeup.comparisons)])
+    assert report.next_steps == ()
+    assert "new confirm set" not in all_said([*report.summary, *(pair.sentence for pair in report.comparisons)])
 
 
 def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
@@ -490,31 +491,31 @@ def with_margin(study, points):
 @pytest.mark.parametrize(("logged", "asked", "value", "words"), [
     (("2.0", "2.0"), None, 0.02, "2.0 points, fixed beforehand: each study logged it at its start."),
     (("2.0", "2.0"), 0.02, 0.02, "2.0 points, fixed beforehand"),
-    (("2.0", "2.0"), 0.01, 0.01, "1.0 points, chosen when this write-up was made: at their start the studies had "
+    (("2.0", "2.0"), 0.01, 0.01, "1.0 points, chosen when this report was made: at their start the studies had "
                                  "logged 2.0."),
     (("1.0", "2.0"), None, 0.01, "the studies had logged 1.0 and 2.0."),
     (("1.0", None), None, 0.01, "the studies had logged 1.0, and some had logged none."),
-    ((None, None), None, 0.01, "chosen when this write-up was made: no study had logged one at its start."),
+    ((None, None), None, 0.01, "chosen when this report was made: no study had logged one at its start."),
     (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
 ])  # fmt: skip
 def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
     store = FakeStore()
     studies = [with_margin(add_study(store, name, {name: 0.0}), points)
                for name, points in zip(("scratch", "torch"), logged, strict=True)]  # fmt: skip
-    writeup = build(studies, store, margin=asked)
-    assert writeup.margin.value == value
-    assert words in all_said(writeup.methods)
-    assert ("was not fixed before the runs" in all_said(writeup.missing)) == ("beforehand" not in words)
+    report = build(studies, store, margin=asked)
+    assert report.margin.value == value
+    assert words in all_said(report.methods)
+    assert ("was not fixed before the runs" in all_said(report.missing)) == ("beforehand" not in words)
 
 
 def test_missing_metrics_are_dashes_and_never_zero():
     store, (study, *_) = three_models()
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
-    writeup = build([replace(study, confirms=bare)], store)
-    row = writeup.rows[0]
+    report = build([replace(study, confirms=bare)], store)
+    row = report.rows[0]
     assert [n.text for n in (row.parameters, row.train_seconds, row.tokens_per_second)] == [MISSING] * 3
     assert row.accuracy.value is not None
-    assert writeup.curves[0].kept.text == MISSING
+    assert report.curves[0].best.text == MISSING
 
 
 @pytest.mark.parametrize(
@@ -527,32 +528,32 @@ def test_missing_metrics_are_dashes_and_never_zero():
 )
 def test_few_seeds_say_less(seeds, caution, verdict):
     store, studies = three_models(seeds=seeds)
-    writeup = build(studies, store)
-    assert caution in all_said(writeup.missing)
-    assert ("intervals" in said(writeup.summary[0])) == (seeds != 2)
-    for pair in writeup.comparisons:
+    report = build(studies, store)
+    assert caution in all_said(report.missing)
+    assert ("intervals" in said(report.summary[0])) == (seeds != 2)
+    for pair in report.comparisons:
         assert verdict in said(pair.sentence)
         assert pair.p.text == MISSING
         assert "better" not in said(pair.sentence)
         assert ("McNemar" in said(pair.sentence)) == (seeds == 1)
-    assert (writeup.rows[0].accuracy.low is None) == (seeds == 2)
-    assert (writeup.rows[0].deviation.text == MISSING) == (seeds == 1)
+    assert (report.rows[0].accuracy.low is None) == (seeds == 2)
+    assert (report.rows[0].deviation.text == MISSING) == (seeds == 1)
 
 
 def test_all_reviews_answered_rightly_are_no_certainty_and_no_equivalence():
     few = TestSet.draw(31)
     few = replace(few, ease_N=np.full(31, 20.0))  # so easy that no run errs
     store, studies = three_models(seeds=10, test_set=few)
-    writeup = build(studies, store)
-    for row in writeup.rows:
+    report = build(studies, store)
+    for row in report.rows:
         assert row.accuracy.value == 1.0
         assert row.accuracy.low < 0.9
         assert row.f1.low < 0.9
-    for pair in writeup.comparisons:
+    for pair in report.comparisons:
         assert pair.finding == Finding.INCONCLUSIVE.value
         assert "Equivalence within 1.0 points could not have been shown: it takes at least 269" in said(pair.sentence)
         assert "difference of 0.0 points" not in said(pair.sentence)
-    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(writeup.missing)
+    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(report.missing)
 
 
 @pytest.mark.parametrize("size", [199, 200])
@@ -562,8 +563,8 @@ def test_few_test_reviews_are_said_up_to_two_hundred(size):
 
 
 def test_the_seeds_stand_beside_their_deviation(three):
-    store, studies, writeup = three
-    for study, row in zip(studies, writeup.rows, strict=True):
+    store, studies, report = three
+    for study, row in zip(studies, report.rows, strict=True):
         accuracies = correct(store, study).mean(1)
         assert [end.value for end in row.extremes] == [accuracies.min(), accuracies.max()]
         assert row.extremes[0].method == "lowest of 5 seeds"
@@ -598,27 +599,27 @@ def test_verdicts_in_words(pair, words):
 
 def test_inconclusive_names_what_would_settle_it():
     pair = pair_of(0.01, 0.008)
-    text = said(verdict_sentence(pair)) + " " + said(settling_sentence(pair))
+    text = said(verdict_sentence(pair)) + " " + said(next_step_sentence(pair))
     assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
     assert "takes more test examples (on these, no number of seeds is enough: even very many detect no less" in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
     few = replace(few, design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31))
-    assert "test examples (on these, more than 50 seeds for each model); about" in said(settling_sentence(few))
-    assert "--test-data FILE" in said(settling_sentence(few))
+    assert "test examples (on these, more than 50 seeds for each model); about" in said(next_step_sentence(few))
+    assert "--test-data FILE" in said(next_step_sentence(few))
     # Where no number of test examples would do, none is asked for.
     apart = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
-    assert said(settling_sentence(apart)) == (
+    assert said(next_step_sentence(apart)) == (
         "To detect 1.2 points with a chance of 80 % takes more than 50 seeds for each model, however many the test "
         "examples: from seed to seed these models vary too much.")
-    assert said(settling_sentence(apart, limit=Limit(500, 9000))).endswith(
+    assert said(next_step_sentence(apart, limit=Limit(500, 9000))).endswith(
         "too much. data.limit let in 500 of the 9,000 reviews of the data: lift it first, by --set data.limit=none "
         "under another --study-name; on all of them they may vary less.")
     wide = pair_of(0.01, 0.03, margin=0.02)
-    told = said(settling_sentence(wide))
+    told = said(next_step_sentence(wide))
     assert "A new confirm set of 20 fresh seeds for each model, without the old runs, would" in told
     assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
-    assert settling_sentence(pair_of(0.03, 0.008)) == ()
+    assert next_step_sentence(pair_of(0.03, 0.008)) == ()
 
 
 def test_an_interval_without_zero_that_holm_does_not_grant_is_explained():
@@ -724,25 +725,25 @@ def test_a_thousand_runs_take_no_time():
     store = FakeStore()
     add_study(store, "large", {"torch": 0.0, "bidirectional": 0.1}, trials=500)
     begin = time.perf_counter()
-    writeup = build(store.by_experiment["movie-reviews"], store)
+    report = build(store.by_experiment["movie-reviews"], store)
     assert time.perf_counter() - begin < 5
-    assert writeup.counts[0].complete.value == 600
+    assert report.counts[0].complete.value == 600
 
 
 def test_tuned_settings_are_shown_as_they_ran(three):
-    _, _, writeup = three
-    shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in writeup.rows[0].settings}
+    _, _, report = three
+    shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in report.rows[0].settings}
     assert shown == {
-        "learning rate": BEST["training.lr"], "hidden size": 250, "readout": "meanmax", "dropout": 0.31,
+        "learning rate": BEST["training.lr"], "hidden size": 250, "pooling": "meanmax", "dropout": 0.31,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value):
     store, studies = three_models(test_set=TestSet.draw(200))
-    odd = {"model/parameters": value, "train/best_epoch": value, "time/train_seconds": value}
+    odd = {"size/parameters": value, "score/best_epoch": value, "time/train_seconds": value}
     studies = [replace(study, confirms=tuple(
-        replace(run, metrics={key: value for key, value in (run.metrics | odd).items() if key != "kept/accuracy"})
+        replace(run, metrics={key: value for key, value in (run.metrics | odd).items() if key != "score/val_accuracy"})
         for run in study.confirms)) for study in studies]
     found = build(studies, store).numbers()
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}

@@ -150,7 +150,7 @@ def test_without_a_tex_all_else_is_written(store, command, capsys, tmp_path, mon
 def test_the_margin_is_given_in_points(store, command, tmp_path):
     assert command(store, "--out", "x", "--margin", "2.5") == 0
     page = (tmp_path / "x" / "report.html").read_text()
-    assert ">2.5</data> points, chosen when this write-up was made: at their start the studies had logged" in page
+    assert ">2.5</data> points, chosen when this report was made: at their start the studies had logged" in page
     assert command(store, "--out", "y") == 0
     assert ">1.0</data> points, fixed beforehand: each study logged it" in (tmp_path / "y" / "report.html").read_text()
 
@@ -159,7 +159,7 @@ def test_the_margin_is_given_in_points(store, command, tmp_path):
     ("arguments", "code", "message"),
     [
         (("--study", "nonsense"), 2, "error: unknown study 'nonsense'"),
-        (("--study", "early"), 1, "error: a write-up needs a study with a complete confirm run"),
+        (("--study", "early"), 1, "error: a report needs a study with a complete confirm run"),
         (("--out", "file"), 2, "error: --out must name a folder, but file is a file: choose another name"),
         (("--out", "file/below"), 2, "error: --out must name a folder, but file is a file: choose another name"),
         (("--margin", "-1"), 2, "--margin must be above 0 and at most 50 points, but got -1: try --margin 1"),

@@ -1,4 +1,4 @@
-"""A write-up as data and as Markdown says what the page says, and a check finds whatever was changed since."""
+"""A report as data and as Markdown says what the page says, and a check finds whatever was changed since."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def drawn_once():
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A store, and the folder of its write-up."""
+    """A store, and the folder of its report."""
     store, studies = three_models(test_set=TestSet.draw(400))
     folder = tmp_path_factory.mktemp("original")
-    writeup = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
-    render.write(writeup, folder)
-    record.write(writeup, folder)
-    return store, folder, writeup
+    report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
+    render.write(report, folder)
+    record.write(report, folder)
+    return store, folder, report
 
 
 @pytest.fixture
@@ -77,10 +77,10 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 def test_every_number_is_recorded_with_what_it_rests_on(original):
-    _, folder, writeup = original
+    _, folder, report = original
     found = json.loads((folder / "numbers.json").read_text())
-    assert set(found["numbers"]) == set(writeup.numbers())
-    accuracy = writeup.rows[0].accuracy
+    assert set(found["numbers"]) == set(report.numbers())
+    accuracy = report.rows[0].accuracy
     assert found["numbers"][accuracy.key] == {
         "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
@@ -96,25 +96,25 @@ def test_every_number_is_recorded_with_what_it_rests_on(original):
 ])  # fmt: skip
 def test_no_password_is_recorded(original, uri, shown):
     store, _, _ = original
-    writeup = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
-    assert record.record(writeup)["tracking_uri"] == shown
-    assert "secret" not in json.dumps(record.record(writeup))
+    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
+    assert record.record(report)["tracking_uri"] == shown
+    assert "secret" not in json.dumps(record.record(report))
 
 
 def test_a_file_below_the_working_directory_is_named_from_there(original, tmp_path):
     store, _, _ = original
-    writeup = build(store.by_experiment["movie-reviews"], store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
-    assert record.record(writeup)["tracking_uri"] == "sqlite:///below/runs.db"
+    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
+    assert record.record(report)["tracking_uri"] == "sqlite:///below/runs.db"
 
 
 def test_markdown_shows_the_numbers_of_the_page(original):
-    _, folder, writeup = original
+    _, folder, report = original
     text = (folder / "report.md").read_text()
-    for row in writeup.rows:
+    for row in report.rows:
         low, high = row.accuracy.ends
         assert f"| {row.accuracy.text} [{low.text}, {high.text}] |" in text
         assert all(f"`{link.run_id}`" in text for link in row.runs)
-    for pair in writeup.comparisons:
+    for pair in report.comparisons:
         assert "".join(p if isinstance(p, str) else p.text for p in pair.sentence).replace("<", "&lt;") in text
     for line in text.splitlines():
         if line.startswith("|"):
@@ -145,21 +145,21 @@ def test_an_untouched_write_up_is_verified(original):
 
 
 def test_a_number_changed_in_the_record(original, folder):
-    store, _, writeup = original
-    number = writeup.rows[0].accuracy
+    store, _, report = original
+    number = report.rows[0].accuracy
     change(folder / "numbers.json", f'"value": {number.value!r}', '"value": 0.99')
     (line,) = told(store, folder)
     assert line == f"numbers.json: {number.key} has value 0.99, but the runs give {number.value!r}"
 
 
 def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
-    store, _, writeup = original
-    key = writeup.rows[0].accuracy.key
+    store, _, report = original
+    key = report.rows[0].accuracy.key
     found = json.loads((folder / "numbers.json").read_text())
     found["numbers"]["made-up"] = found["numbers"].pop(key)
     (folder / "numbers.json").write_text(json.dumps(found))
     assert told(store, folder) == [
-        f"numbers.json: {key} is missing, it is {writeup.rows[0].accuracy.text}",
+        f"numbers.json: {key} is missing, it is {report.rows[0].accuracy.text}",
         "numbers.json: made-up is not among the numbers of the runs"]  # fmt: skip
 
 
@@ -170,31 +170,31 @@ def test_a_margin_changed_afterwards(original, folder):
 
 
 def test_a_number_changed_on_the_page(original, folder):
-    store, _, writeup = original
-    key, text = writeup.rows[0].accuracy.key, writeup.rows[0].accuracy.text
+    store, _, report = original
+    key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
     page = (folder / "report.html").read_text()
     other = re.sub(rf'(data-key="{re.escape(key)}"[^>]*>){text}<', r"\g<1>99.9<", page, count=1)
     (folder / "report.html").write_text(other)
     assert told(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
-    (folder / "report.html").write_text(page.replace(f'value="{writeup.rows[0].accuracy.value!r}"', 'value="0.5"'))
+    (folder / "report.html").write_text(page.replace(f'value="{report.rows[0].accuracy.value!r}"', 'value="0.5"'))
     assert told(store, folder) == [
-        f"report.html: {key} holds 0.5, but the runs give {writeup.rows[0].accuracy.value!r}"]  # fmt: skip
+        f"report.html: {key} holds 0.5, but the runs give {report.rows[0].accuracy.value!r}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["report.tex", "tables/evaluation.tex"])
 def test_a_number_changed_in_the_document(original, folder, name):
-    store, _, writeup = original
-    key, text = writeup.rows[0].accuracy.key, writeup.rows[0].accuracy.text
+    store, _, report = original
+    key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
     change(folder / name, rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}")
     assert told(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
 
 
 def test_a_number_taken_off_the_page(original, folder):
-    store, _, writeup = original
-    key = writeup.rows[1].roc_auc.key
+    store, _, report = original
+    key = report.rows[1].roc_auc.key
     page = (folder / "report.html").read_text()
     (folder / "report.html").write_text(re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page))
-    assert told(store, folder) == [f"report.html: {key} is missing, it is {writeup.rows[1].roc_auc.text}"]
+    assert told(store, folder) == [f"report.html: {key} is missing, it is {report.rows[1].roc_auc.text}"]
 
 
 def test_a_verdict_turned_round(original, folder):
@@ -207,14 +207,14 @@ def test_a_verdict_turned_round(original, folder):
                for line in lines)  # fmt: skip
 
 
-def figure(writeup, name):
-    return next(picture for picture in pictures(writeup) if picture.name == name)
+def figure(report, name):
+    return next(picture for picture in pictures(report) if picture.name == name)
 
 
 def test_a_digit_changed_in_the_values_behind_a_figure(original, folder):
-    store, _, writeup = original
-    value = writeup.rows[1].accuracy.value
-    for name in [picture.name for picture in pictures(writeup)]:
+    store, _, report = original
+    value = report.rows[1].accuracy.value
+    for name in [picture.name for picture in pictures(report)]:
         path = folder / "figures" / f"{name}.csv"
         kept = path.read_bytes()
         head, line, *rest = kept.decode().splitlines()
@@ -241,8 +241,8 @@ def test_lines_taken_from_the_values_behind_a_figure(original, folder):
 
 
 def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
-    store, _, writeup = original
-    value = repr(writeup.comparisons[0].difference.value)
+    store, _, report = original
+    value = repr(report.comparisons[0].difference.value)
     page = (folder / "report.html").read_text()
     brought = re.search(r'download="differences.csv" href="([^"]*)"', page)[1]
     (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
@@ -252,12 +252,12 @@ def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
 
 
 def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
-    store, _, writeup = original
-    better = replace(writeup.rows[0], accuracy=replace(writeup.rows[0].accuracy, value=0.8655))
-    drawn = figure(replace(writeup, rows=(better, *writeup.rows[1:])), "accuracy")
+    store, _, report = original
+    better = replace(report.rows[0], accuracy=replace(report.rows[0].accuracy, value=0.8655))
+    drawn = figure(replace(report, rows=(better, *report.rows[1:])), "accuracy")
     (folder / "figures" / "accuracy.pdf").write_bytes(drawn.pdf())
     page = (folder / "report.html").read_text()
-    (folder / "report.html").write_text(page.replace(figure(writeup, "accuracy").svg(), drawn.svg()))
+    (folder / "report.html").write_text(page.replace(figure(report, "accuracy").svg(), drawn.svg()))
     expected = ["figures/accuracy.pdf is not what the numbers of the runs are drawn as",
                 "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]  # fmt: skip
     assert told(store, folder) == expected
@@ -300,8 +300,8 @@ def test_a_drawing_added_to_the_page(original, folder):
 
 
 def test_a_number_changed_in_the_markdown_is_named_with_its_line(original, folder):
-    store, _, writeup = original
-    shown = writeup.rows[0].accuracy.text
+    store, _, report = original
+    shown = report.rows[0].accuracy.text
     path = folder / "report.md"
     lines = path.read_text().splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
@@ -343,7 +343,7 @@ def imported(store, *earlier: int, name: str | None = None):
 
     ids = {run.run_id: moved(run, 7) for run in store.runs("movie-reviews")}
     studies = [replace(study, run=here(study.run), trials=tuple(map(here, study.trials)),
-                       confirms=tuple(map(here, study.confirms)), contrasts=tuple(map(here, study.contrasts)))
+                       confirms=tuple(map(here, study.confirms)), ablations=tuple(map(here, study.ablations)))
                for study in store.by_experiment["movie-reviews"]]  # fmt: skip
     return replace(
         store, by_experiment={"movie-reviews": studies}, url=None,
@@ -401,7 +401,7 @@ def test_a_study_and_an_experiment_that_are_gone(original, folder):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "must be a record that a write-up left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
+    ("{", "must be a record that a report left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
 ])  # fmt: skip
 def test_a_damaged_record(folder, text, message):
     (folder / "numbers.json").write_text(text)
@@ -410,21 +410,21 @@ def test_a_damaged_record(folder, text, message):
 
 
 def test_a_folder_without_a_write_up(tmp_path):
-    with pytest.raises(UsageError, match="--verify must name the folder of a write-up, but there is no"):
+    with pytest.raises(UsageError, match="--verify must name the folder of a report, but there is no"):
         record.read(tmp_path)
 
 
 def test_the_command(original, folder, monkeypatch, capsys):
-    store, _, writeup = original
+    store, _, report = original
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
     monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
     assert ended(app) == 0
-    assert f"all {len(writeup.numbers()):,} numbers are what" in capsys.readouterr().out
+    assert f"all {len(report.numbers()):,} numbers are what" in capsys.readouterr().out
     change(folder / "report.tex", r"\val{scratch-scratch.accuracy}{", r"\val{scratch-scratch.accuracy}{1")
     assert ended(app) == 1
     shown = capsys.readouterr()
     assert "report.tex: scratch-scratch.accuracy is 1" in shown.out
-    assert "error: a write-up must say what MLflow holds, but" in shown.err
+    assert "error: a report must say what MLflow holds, but" in shown.err
 
 
 def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsys, empty_database):
@@ -457,10 +457,10 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
         runs.append(run)
     writer.catch_up()
     store = gru_bench.tracking.Store(writer.uri, create=False)
-    folder = tmp_path / "write-up"
-    writeup = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
-    render.write(writeup, folder)
-    record.write(writeup, folder)
+    folder = tmp_path / "report"
+    report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
+    render.write(report, folder)
+    record.write(report, folder)
     assert told(store, folder) == []
     writer._client.delete_run(runs[1].run_id)
     lines = told(store, folder)

@@ -64,7 +64,7 @@ class Chromium:
             self.events.append(self._read())
 
     def look(self, width: int = 1280, scheme: str = "light", media: str = "", motion: str = "no-preference") -> None:
-        """Set the width of the window, the colour scheme, the medium (screen or print), and motion."""
+        """Set the width of the window, the color scheme, the medium (screen or print), and motion."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", media=media, features=[
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion},

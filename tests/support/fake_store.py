@@ -21,10 +21,10 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 SPACE: dict[str, dict[str, Any]] = {
     "training.lr": {"low": 1e-4, "high": 1e-2, "log": True},
     "model.hidden_size": {"low": 32, "high": 256},
-    "model.readout": {"choices": ["final", "mean", "meanmax"]},
+    "model.pooling": {"choices": ["final", "mean", "meanmax"]},
     "model.dropout": {"low": 0.0, "high": 0.5},
 }
-BEST = {"training.lr": 0.00137, "model.hidden_size": 250, "model.readout": "meanmax", "model.dropout": 0.31}
+BEST = {"training.lr": 0.00137, "model.hidden_size": 250, "model.pooling": "meanmax", "model.dropout": 0.31}
 START = 1_763_942_400.0
 
 
@@ -55,7 +55,7 @@ class FakeStore:
 
     def runs(self, experiment: str) -> list[LoggedRun]:
         return [run for study in self.studies(experiment)
-                for run in (study.run, *study.trials, *study.confirms, *study.contrasts)]  # fmt: skip
+                for run in (study.run, *study.trials, *study.confirms, *study.ablations)]  # fmt: skip
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -123,7 +123,7 @@ def run_hash(*parts: object) -> str:
 def logged(run_id: str, **values: Any) -> LoggedRun:
     """Return a run with sensible fields but for the given ones."""
     plain = LoggedRun(
-        run_id=run_id, experiment_id="1", name=run_id, role="confirm", study="", model="", engine="fused",
+        run_id=run_id, experiment_id="1", name=run_id, role="confirm", study="", model="", backend="fused",
         seed=None, status="FINISHED", complete=True, reason="", params={}, metrics={}, tags={}, started=START,
     )  # fmt: skip
     return replace(plain, **values)
@@ -149,7 +149,7 @@ def baselines(test: int) -> tuple[Baseline, ...]:
 
 def add_study(
     store: FakeStore, name: str, models: dict[str, float], *, seeds: int = 5, failed: int = 0, epochs: int = 4,
-    test_set: TestSet | None = None, search: bool = True, purpose: str = "Which readout and size suit the GRU best?",
+    test_set: TestSet | None = None, search: bool = True, purpose: str = "Which pooling and size suit the GRU best?",
     experiment: str = "movie-reviews", fingerprint: str = "3f6c90d2a41b", seed: int = 0, finished: bool = True,
     best: dict[str, Any] | None = None, trials: int = 16,
 ) -> LoggedStudy:  # fmt: skip
@@ -167,7 +167,7 @@ def add_study(
         for place in range(seeds + failed):
             run_id = run_hash(name, model, place)
             run = logged(
-                run_id, engine="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}",
+                run_id, backend="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}",
                 study=name, model=model, seed=1000 + place, tags=tags,
                 params=params | {"seed": str(1000 + place)}, started=START + 3600 * place,
             )  # fmt: skip
@@ -182,13 +182,13 @@ def add_study(
             found = scores(predictions.label_N, predictions.probability_N)
             store.kept[run_id, "test"] = predictions
             store.metrics[run_id] = histories(rng, skill, epochs)
-            metrics = {f"test/{key}": value for key, value in found.items()} | {
+            metrics = {f"score/test_{key}": value for key, value in found.items()} | {
                 "time/train_seconds": {"scratch": 61.0, "torch": 204.0}.get(model, 117.0) + rng.normal(),
                 "time/tokens_per_second": {"scratch": 61234.0, "torch": 18020.0}.get(model, 33789.0) + rng.normal(),
-                "model/parameters": 241_602.0 if model == "bidirectional" else 120_802.0,
-                "memory/peak_bytes": 1.2e9,
-                "train/best_epoch": float(epochs - 1),
-                "kept/accuracy": found["accuracy"] + 0.004,
+                "size/parameters": 241_602.0 if model == "bidirectional" else 120_802.0,
+                "size/peak_memory_bytes": 1.2e9,
+                "score/best_epoch": float(epochs - 1),
+                "score/val_accuracy": found["accuracy"] + 0.004,
             }
             confirms.append(replace(run, metrics=metrics))
         for place in range(trials if search else 0):
@@ -236,8 +236,8 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
         return [(int(a), float(b)) for a, b in zip(x, y, strict=True)]
 
     return {
-        "train/loss": points(epoch, train), "val/loss": points(epoch, validation),
-        "val/accuracy": points(epoch, accuracy), "trace/loss": points(steps, trace),
+        "loss/train": points(epoch, train), "loss/val": points(epoch, validation),
+        "accuracy/val": points(epoch, accuracy), "loss/train_window": points(steps, trace),
     }  # fmt: skip
 
 

@@ -10,35 +10,35 @@ import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.report.homework import published
-from gru_bench.results.runs import Contrast, TimedStretch
+from gru_bench.results.runs import Ablation, Timing
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, TestSet, add_study, logged, run_hash
 
-ENGINES = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
-STRETCHES = (
-    TimedStretch("scratch", "fused", 2, 400, 0.8, 101_820),
-    TimedStretch("scratch", "reference", 2, 400, 9.6, 101_820),
-    TimedStretch("torch", "torch", 2, 400, 4.8, 101_820),
-    TimedStretch("bidirectional", "torch", 2, 400, 9.0, 101_820),
+BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
+TIMINGS = (
+    Timing("scratch", "fused", 2, 400, 0.8, 101_820),
+    Timing("scratch", "reference", 2, 400, 9.6, 101_820),
+    Timing("torch", "torch", 2, 400, 4.8, 101_820),
+    Timing("bidirectional", "torch", 2, 400, 9.0, 101_820),
 )
-CONTRASTS = (
-    Contrast("readout", "Is the backward half of use once its final state is read?", "bidirectional", "fused",
-             {"model.readout": "last"}, {"model.readout": "final"}),
-    Contrast("selection", "Does it help to keep the best epoch on validation?", "bidirectional", "fused",
+ABLATIONS = (
+    Ablation("pooling", "Is the backward half of use once its final state is read?", "bidirectional", "fused",
+             {"model.pooling": "last"}, {"model.pooling": "final"}),
+    Ablation("selection", "Does it help to keep the best epoch on validation?", "bidirectional", "fused",
              {"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
-    Contrast("lr", "Does a larger learning rate reach more in the same epochs?", "bidirectional", "fused",
+    Ablation("lr", "Does a larger learning rate reach more in the same epochs?", "bidirectional", "fused",
              {"training.lr": 1e-4}, {"training.lr": 1e-3}, tuned=True),
 )  # fmt: skip
-GAIN = {"usual": 0.0, "readout": 0.25, "selection": 0.005, "lr": 0.2}
-"""Skill of each side of the contrasts."""
+GAIN = {"usual": 0.0, "pooling": 0.25, "selection": 0.005, "lr": 0.2}
+"""Skill of each side of the ablations."""
 TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
 """Learning rate -> validation accuracy of the run that tried it."""
 
 
 def add_homework(
     store: FakeStore, skills: Mapping[str, float] | None = None, *, name: str = "homework", seeds: int = 5,
-    contrast_seeds: int = 5, settings: Mapping[str, Any] | None = None, empty: int = 3,
-    stretches: tuple[TimedStretch, ...] = STRETCHES, contrasts: tuple[Contrast, ...] = CONTRASTS,
+    ablation_seeds: int = 5, settings: Mapping[str, Any] | None = None, empty: int = 3,
+    timings: tuple[Timing, ...] = TIMINGS, ablations: tuple[Ablation, ...] = ABLATIONS,
     wordless: Mapping[str, int] | None = None, test_set: TestSet | None = None,
 ) -> LoggedStudy:  # fmt: skip
     """Add a study of the protocol: model -> skill; `empty` test reviews have no known word."""
@@ -50,22 +50,22 @@ def add_homework(
     for run in study.confirms:
         config = with_settings(RunConfig(), {
             **published.SETTINGS, "model.name": run.model, "model.relu": published.RELU[run.model],
-            "model.engine": ENGINES[run.model], "seed": run.seed, **(settings or {}),
+            "model.backend": BACKENDS[run.model], "seed": run.seed, **(settings or {}),
         })  # fmt: skip
         kept = store.kept[run.run_id, "test"]
         tokens_N = kept.tokens_N.copy()
         tokens_N[:empty] = 0
         store.kept[run.run_id, "test"] = replace(kept, tokens_N=tokens_N)
-        store.metrics[run.run_id]["trace/loss"] = _trace(run.seed or 0, skills[run.model])
+        store.metrics[run.run_id]["loss/train_window"] = _window_losses(run.seed or 0, skills[run.model])
         confirms.append(replace(
-            run, params={key: str(value) for key, value in flat(config).items()}, engine=ENGINES[run.model],
-            metrics={**run.metrics, "model/parameter_tensors": 10.0 if run.model == "bidirectional" else 6.0,
-                     "model/parameters": 241_602.0 if run.model == "bidirectional" else 120_802.0},
+            run, params={key: str(value) for key, value in flat(config).items()}, backend=BACKENDS[run.model],
+            metrics={**run.metrics, "size/parameter_tensors": 10.0 if run.model == "bidirectional" else 6.0,
+                     "size/parameters": 241_602.0 if run.model == "bidirectional" else 120_802.0},
         ))  # fmt: skip
     assert study.summary is not None
     summary = replace(
-        study.summary, protocol="homework", stretches=stretches, contrasts=contrasts,
-        contrast_seeds=tuple(range(5000, 5000 + contrast_seeds)),
+        study.summary, protocol="homework", timings=timings, ablations=ablations,
+        ablation_seeds=tuple(range(5000, 5000 + ablation_seeds)),
         data=replace(study.summary.data, name="reviews", embedding="vectors.bin", max_length=None, cut_share=0.0,
                      validation=0, wordless={"train": 7, "test": empty} if wordless is None else wordless),
     )  # fmt: skip
@@ -73,32 +73,33 @@ def add_homework(
     other_cut.id_N[:60] = validation.id_N[:60]
     runs = []
     for side, skill in GAIN.items():
-        for seed in summary.contrast_seeds:
+        for seed in summary.ablation_seeds:
             rng = np.random.default_rng([seed, *side.encode()])
-            run_id = run_hash(name, "contrast", side, seed)
+            run_id = run_hash(name, "ablation", side, seed)
             lean_N = 0.3 * np.random.default_rng(8).normal(size=validation.id_N.size)
             store.kept[run_id, "validation"] = validation.predictions(rng, lean_N, skill + 0.02 * rng.normal())
             runs.append(logged(
-                run_id, name=f"{side} seed {seed}", role="contrast", study=name, model="bidirectional", seed=seed,
+                run_id, name=f"{side} seed {seed}", role="ablation", study=name, model="bidirectional", seed=seed,
                 tags={"gru_bench.side": "usual" if side == "usual" else "other",
-                      "gru_bench.contrast": ",".join(c.name for c in contrasts) if side == "usual" else side},
+                      "gru_bench.ablation": ",".join(c.name for c in ablations) if side == "usual" else side},
             ))  # fmt: skip
-    for contrast in contrasts:
-        for lr, accuracy in TRIED.items() if contrast.tuned else ():
-            run_id = run_hash(name, "tuning", contrast.name, lr)
+    for ablation in ablations:
+        for lr, accuracy in TRIED.items() if ablation.tuned else ():
+            run_id = run_hash(name, "tuning", ablation.name, lr)
             store.kept[run_id, "validation"] = other_cut.predictions(np.random.default_rng(0), np.zeros(600), 0.0)
             runs.append(logged(
-                run_id, name=f"lr {lr}", role="contrast", study=name,
-                model="bidirectional", seed=0, params={"training.lr": str(lr)}, metrics={"kept/accuracy": accuracy},
-                tags={"gru_bench.side": "tuning", "gru_bench.contrast": contrast.name},
+                run_id, name=f"lr {lr}", role="ablation", study=name,
+                model="bidirectional", seed=0, params={"training.lr": str(lr)},
+                metrics={"score/val_accuracy": accuracy},
+                tags={"gru_bench.side": "tuning", "gru_bench.ablation": ablation.name},
             ))  # fmt: skip
-    made = replace(study, summary=summary, confirms=tuple(confirms), contrasts=tuple(runs))
+    made = replace(study, summary=summary, confirms=tuple(confirms), ablations=tuple(runs))
     studies = store.by_experiment["movie-reviews"]
     studies[studies.index(study)] = made
     return made
 
 
-def _trace(seed: int, skill: float) -> list[tuple[int, float]]:
+def _window_losses(seed: int, skill: float) -> list[tuple[int, float]]:
     """Return windows of 800 iterations over five epochs of 20,364 reviews; an epoch's unfinished one is dropped."""
     rng = np.random.default_rng(seed)
     steps = [epoch * 20_364 + 800 * window for epoch in range(5) for window in range(1, 26)]

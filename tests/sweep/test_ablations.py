@@ -1,4 +1,4 @@
-"""A contrast whose other side is found by tuning: what is tried, what follows, and what a later start makes of it."""
+"""An ablation whose other side is found by tuning: what is tried, what follows, and what a later start makes of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.sweep.console.progress import Display
-from gru_bench.sweep.planner import Agenda
+from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.claims import CLAIM
@@ -37,13 +37,13 @@ name = "random"
 dimension = 4
 [training]
 lr = 1e-4
-[contrasts]
+[ablations]
 model = "torch"
 seeds = 2
-[contrasts.other.size]
+[ablations.other.size]
 question = "How wide?"
 settings = { model.hidden_size = 7 }
-[contrasts.other.lr]
+[ablations.other.lr]
 question = "How fast?"
 tune = { training.lr = [1e-3, 1e-2] }
 """
@@ -104,11 +104,11 @@ def _database(empty_database: Path) -> None:
 
 def test_the_best_of_those_tried_once_is_the_other_side(easy_csv: Path) -> None:
     study = Study(easy_csv)
-    size, lr = study().contrasts
+    size, lr = study().ablations
     assert (lr.name, lr.usual, lr.other, lr.tuned) == ("lr", {"training.lr": 1e-4}, {"training.lr": 1e-3}, True)
     assert (size.name, size.tuned) == ("size", False)
     runs = study.logged.side("lr", "tuning")
-    assert {run.params["training.lr"]: run.metrics["kept/accuracy"] for run in runs} == {
+    assert {run.params["training.lr"]: run.metrics["score/val_accuracy"] for run in runs} == {
         "0.0001": 0.5, "0.001": 0.8, "0.01": 0.6}
     assert {run.seed for run in runs} == {0}
     for name in ("size", "lr"):  # under both names, although they were begun before it was known what to compare
@@ -121,10 +121,10 @@ def test_it_is_done_once(easy_csv: Path) -> None:
     study = Study(easy_csv)
     first = study()
     assert len(study.trained) == 1 + 3 + 2 * 3
-    before = [run.run_id for run in study.logged.contrasts]
-    assert study().contrasts == first.contrasts
+    before = [run.run_id for run in study.logged.ablations]
+    assert study().ablations == first.ablations
     assert study.trained == []
-    assert [run.run_id for run in study.logged.contrasts] == before
+    assert [run.run_id for run in study.logged.ablations] == before
 
 
 def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
@@ -135,13 +135,13 @@ def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
     searched = optuna.load_study(study_name="study/torch", storage=storage)
     for key in [key for key in searched.user_attrs if key.startswith(CLAIM)]:
         searched.set_user_attr(key, None)
-    assert study().contrasts == first.contrasts
+    assert study().ablations == first.ablations
     assert study.trained == []
 
 
 def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path) -> None:
     study = Study(easy_csv, {1e-4: 8, 1e-3: 8, 1e-2: 6})
-    lr = study().contrasts[1]
+    lr = study().ablations[1]
     assert lr.other == lr.usual == {"training.lr": 1e-4}
     assert study.logged.side("lr", "other") == ()
     assert len(study.logged.side("lr", "tuning")) == 3
@@ -150,51 +150,51 @@ def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path
 def test_one_that_fails_is_not_chosen_and_is_tried_again_by_the_next_start(easy_csv: Path) -> None:
     study = Study(easy_csv, {**RIGHT, 1e-3: None})
     summary = study()
-    assert summary.contrasts[1].other == {"training.lr": 1e-2}
+    assert summary.ablations[1].other == {"training.lr": 1e-2}
     assert any("'torch lr 0.001 seed 0' failed: the loss is not finite" in note for note in summary.notes)
     study.right[1e-3] = 8
-    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert study().ablations[1].other == {"training.lr": 1e-3}
     assert [config.training.lr for config in study.trained] == [1e-3] * 3
     assert {run.params["training.lr"] for run in study.logged.side("lr", "other")} == {"0.001"}
 
 
 def test_where_all_others_fail_the_studys_own_is_the_best(easy_csv: Path) -> None:
     study = Study(easy_csv, {1e-4: 5, 1e-3: None, 1e-2: None})
-    assert [contrast.other for contrast in study().contrasts] == [{"model.hidden_size": 7}, {"training.lr": 1e-4}]
+    assert [ablation.other for ablation in study().ablations] == [{"model.hidden_size": 7}, {"training.lr": 1e-4}]
 
 
 def test_candidates_that_were_taken_away_do_not_count(easy_csv: Path) -> None:
     study = Study(easy_csv)
     study()
     fewer = STUDY.replace("[1e-3, 1e-2]", "[1e-2]")
-    assert study(study=fewer).contrasts[1].other == {"training.lr": 1e-2}
+    assert study(study=fewer).ablations[1].other == {"training.lr": 1e-2}
     assert [config.training.lr for config in study.trained] == [1e-2] * 2
     assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.01"}
 
 
-def test_what_two_contrasts_ask_for_is_trained_once(easy_csv: Path) -> None:
+def test_what_two_ablations_ask_for_is_trained_once(easy_csv: Path) -> None:
     """Also where one of them is to find it first."""
     study = Study(easy_csv)
     both = STUDY + """
-[contrasts.other.fast]
+[ablations.other.fast]
 question = "Is 1e-3 better?"
 settings = { training.lr = 1e-3 }
-[contrasts.other.again]
+[ablations.other.again]
 question = "Is another better?"
 tune = { training.lr = [1e-3] }
 """
     summary = study(study=both)
-    assert {contrast.name for contrast in summary.contrasts} == {"size", "lr", "fast", "again"}
+    assert {ablation.name for ablation in summary.ablations} == {"size", "lr", "fast", "again"}
     assert len(study.trained) == 1 + 3 + 2 * 3
     for name, seeds in (("lr", [0] * 3), ("again", [0] * 2)):
         assert [run.seed for run in study.logged.side(name, "tuning")] == seeds
     for name in ("lr", "fast", "again"):
         assert [(run.seed, run.params["training.lr"]) for run in study.logged.side(name, "other")] == [
             (15_000, "0.001"), (15_001, "0.001")]
-    assert study(study=both).contrasts == summary.contrasts
+    assert study(study=both).ablations == summary.ablations
     assert study.trained == []
     study()  # without the two
-    assert {run.tags["gru_bench.contrast"] for run in study.logged.contrasts if run.tags["gru_bench.side"] == "other"
+    assert {run.tags["gru_bench.ablation"] for run in study.logged.ablations if run.tags["gru_bench.side"] == "other"
             } == {"size", "lr"}
 
 
@@ -218,10 +218,10 @@ class TwoAtOnce(Actors):
         return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
 
 
-def test_a_run_under_way_becomes_that_of_a_contrast_that_finds_its_settings(easy_csv: Path) -> None:
-    """The last tuning run ends while the run that another contrast asked for goes on."""
+def test_a_run_under_way_becomes_that_of_a_ablation_that_finds_its_settings(easy_csv: Path) -> None:
+    """The last tuning run ends while the run that another ablation asked for goes on."""
     both = STUDY + """
-[contrasts.other.fast]
+[ablations.other.fast]
 question = "Is 1e-3 better?"
 settings = { training.lr = 1e-3 }
 """
@@ -247,7 +247,7 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     Path("study.toml").write_text(STUDY)
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
-    first = Agenda(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
+    first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
                    lambda state: plans.append(dict(state.found)))
     claims = first.states[0].search.claims
     under_way = []
@@ -289,7 +289,7 @@ def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monk
         return []
 
     monkeypatch.setattr("gru_bench.sweep.runner.stages", meanwhile)
-    assert study().contrasts[1].other == {"training.lr": 1e-3}
+    assert study().ablations[1].other == {"training.lr": 1e-3}
     assert study.logged.side("lr", "other") == ()  # those of 0.01 are set aside
 
 

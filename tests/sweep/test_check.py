@@ -34,7 +34,7 @@ def run(role: str, name: str, state: str = "complete", status: str = "FINISHED",
     tags = {"gru_bench.state": state, "gru_bench.trial": name if role == "trial" else "",
             "gru_bench.settings": digest(BEST)}
     values = {"run_id": f"id-{role}-{name}-{state}", "experiment_id": "1", "name": f"{role} {name}", "role": role,
-              "study": "s", "model": "torch", "engine": "torch", "seed": int(name) if role == "confirm" else 0,
+              "study": "s", "model": "torch", "backend": "torch", "seed": int(name) if role == "confirm" else 0,
               "status": status, "complete": state == "complete", "reason": "", "params": {}, "metrics": {},
               "tags": tags, "started": 0.0}
     return LoggedRun(**{**values, **more})

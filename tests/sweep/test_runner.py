@@ -29,8 +29,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.workers.local import EpochDone, Failed, Finished, Job, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import Store
-from gru_bench.tracking import sync as feeding
+from gru_bench.tracking import Store, sync
 from gru_bench.tracking import writer as writing
 from gru_bench.tracking.client import open_client
 from tests.tracking.test_store import result
@@ -218,7 +217,7 @@ class TestANewStore:
             assert event.wait(60)
             return open_client(uri, database)
 
-        monkeypatch.setattr(feeding, "open_client", open_later)
+        monkeypatch.setattr(sync, "open_client", open_later)
         return event
 
     @staticmethod

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from gru_bench.errors import ChangedStudyError, UsageError
+from gru_bench.errors import ChangedStudyError, RunError, UsageError
 from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.space import size, untried
@@ -88,7 +88,7 @@ class TestDuplicates:
         assert {search.ask()[1]["model.hidden_size"] for _ in range(4)} == {1, 2, 3, 4}
 
     def test_a_small_space_ends_the_search(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, "model.readout = { choices = ['last', 'mean', 'max'] }", 10)
+        search = search_over(tmp_path, "model.pooling = { choices = ['last', 'mean', 'max'] }", 10)
         numbers = [search.ask()[0] for _ in range(3)]
         assert search.exhausted
         proposals = len(search.study.trials)
@@ -153,16 +153,14 @@ class TestIdentity:
         self.began(tmp_path)
         self.began(tmp_path, **{"data.name": "moved/mine.csv", "data.limit": 1_000_000})
 
-    def test_a_study_that_noted_the_fingerprint_alone_goes_on_and_notes_the_rest(self, tmp_path: Path) -> None:
+    def test_a_study_of_another_form_is_refused_by_name(self, tmp_path: Path) -> None:
         search = self.began(tmp_path)
-        told = {key: value for key, value in search.study.user_attrs["identity"].items()
-                if not key.startswith("data.") and key != "experiment"}
-        search.study.set_user_attr("identity", {**told, "data.max_length": 400})
-        with pytest.raises(ChangedStudyError, match=r"its data was another than mine\.csv is with these settings "):
-            self.began(tmp_path, "other")
-        assert self.began(tmp_path).study.user_attrs["identity"]["data.name"] == "mine.csv"
-        with pytest.raises(ChangedStudyError, match=r"data\.limit was none and is now 20\."):
-            self.began(tmp_path, "other", **{"data.limit": 20})
+        search.study.set_user_attr("format", None)
+        with pytest.raises(RunError, match=r"'small' was stored by an earlier one.*--study-name NAME"):
+            self.began(tmp_path)
+        search.study.set_user_attr("format", 3)
+        with pytest.raises(RunError, match="'small' was stored by another one"):
+            read_trials(search.spec, "torch", open_storage(str(tmp_path / "optuna.journal")))
 
 
 class TestSeveralSeeds:

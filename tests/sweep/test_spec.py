@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.errors import DataError, UsageError
-from gru_bench.sweep.ablations import contrast_runs, contrasts_of, tuning_runs
+from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 
 GOOD = """
@@ -19,7 +19,7 @@ epochs = 2
 [space]
 training.lr = { low = 1e-4, high = 1e-2, log = true }
 model.hidden_size = { low = 8, high = 32, step = 8 }
-model.readout = { choices = ["last", "mean"] }
+model.pooling = { choices = ["last", "mean"] }
 """
 
 
@@ -53,7 +53,7 @@ def test_some_models_of_a_study() -> None:
     assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
     assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
     torch = load_study("homework", models=["torch"])
-    assert (torch.models, list(torch.own), torch.contrasts, list(torch.stretches.engines)) == (
+    assert (torch.models, list(torch.own), torch.ablations, list(torch.timings.backends)) == (
         ["torch"], ["torch"], None, ["torch"])
     with pytest.raises(UsageError, match=r"unknown model 'torch': it must be one of bidirectional, scratch\. These"):
         load_study("smoke", models=["torch"])
@@ -91,11 +91,11 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("low = 8, high", "low = 0, high"), r"model\.hidden_size must be at least 1, but got 0"),
     (("low = 1e-4, high = 1e-2", "low = 1e-2, high = 1e-4"), r"space\.training\.lr must have low below high"),
     (("low = 1e-4, high", "low = 0.0, high"), r"on a log scale must have low above 0"),
-    (("model.readout", "model.readouts"), r"unknown setting 'model\.readouts'.* Did you mean 'model\.readout'\?"),
-    (("model.readout = ", "model.engine = "), r"model\.engine must not be searched"),
+    (("model.pooling", "model.poolings"), r"unknown setting 'model\.poolings'.* Did you mean 'model\.pooling'\?"),
+    (("model.pooling = ", "model.backend = "), r"model\.backend must not be searched"),
     (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"),
      r"space\.training\.lr must be a range such as \{ low = 1, high = 3 \} or"),
-    (('["last", "mean"]', '["last", "first"]'), r"model\.readout must be one of .*, but got 'first'"),
+    (('["last", "mean"]', '["last", "first"]'), r"model\.pooling must be one of .*, but got 'first'"),
     (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"unknown setting 'seed\.x'"),
     (("[space]", "[space]\nmodel.layers = [1, 2]"),
      r"space\.model\.layers must be \{ choices = \[1, 2\] \}, but got \[1, 2\]"),
@@ -107,7 +107,7 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("trials = 4", "trials = 4\nown = { x = 1 }"), r"unknown setting 'own'"),
     (('["torch"]', '["torch", "torch"]'), r"mine\.toml: models must hold each entry once, but got \['torch', 't"),
     (('["last", "mean"]', '["last", "mean", "last"]'),
-     r"space\.model\.readout must hold each value once, but 'last' and 'last' are the same"),
+     r"space\.model\.pooling must hold each value once, but 'last' and 'last' are the same"),
     (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, 8.0] }"), "but 8 and 8.0 are the same"),
     (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, '8'] }"), "but 8 and '8' are the same"),
     (("{ low = 1e-4, high = 1e-2, log = true }", "{ choices = [0.3, 0.30000000000000004] }"), "are the same"),
@@ -125,9 +125,9 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("epochs = 2", "epochs = 2\ntorch.lr = [1]"), r"training\.torch\.lr must be text, a number, true or false, but"),
     (("epochs = 2", "epochs = [1]"), r"training\.epochs must be a whole number, but got \[1\]"),
     (("low = 8, high", "low = 'x', high"), r"space\.model\.hidden_size\.low must be a number, but got 'x'"),
-    (("[space]", "[memory]\nsteps = [5, 5]\n[space]"), r"memory\.steps must hold each entry once"),
-    (("[space]", "[memory]\nsteps = [5]\nsequences = 1000000000000\n[space]"),
-     r"n of memory data must be .*1000000000000'"),
+    (("[space]", "[recall]\nsteps = [5, 5]\n[space]"), r"recall\.steps must hold each entry once"),
+    (("[space]", "[recall]\nsteps = [5]\nsequences = 1000000000000\n[space]"),
+     r"n of recall data must be .*1000000000000'"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"a search needs training\.selection 'best_validation'"),
 ])
 def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -185,20 +185,20 @@ models = ["scratch", "torch"]
 [data]
 max_length = "none"
 [model]
-engine = "auto"
+backend = "auto"
 [model.torch]
-engine = "torch"
+backend = "torch"
 relu = true
 [training.scratch]
 lr = 0.5
-[contrasts]
+[ablations]
 model = "torch"
 seeds = 3
 settings = { data.validation_share = 0.2 }
-[contrasts.other.readout]
+[ablations.other.pooling]
 question = "Which state?"
-settings = { model.readout = "last" }
-[contrasts.other.size]
+settings = { model.pooling = "last" }
+[ablations.other.size]
 question = "How wide?"
 settings = { model.hidden_size = 7 }
 """
@@ -208,45 +208,45 @@ class TestModelsOfTheirOwn:
     def test_each_has_its_settings(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK))
         scratch, torch = spec.config("scratch", {}, 0), spec.config("torch", {}, 0)
-        assert (scratch.model.engine, scratch.model.relu, scratch.training.lr) == ("auto", False, 0.5)
-        assert (torch.model.engine, torch.model.relu, torch.training.lr) == ("torch", True, 1e-3)
+        assert (scratch.model.backend, scratch.model.relu, scratch.training.lr) == ("auto", False, 0.5)
+        assert (torch.model.backend, torch.model.relu, torch.training.lr) == ("torch", True, 1e-3)
         assert spec.base.data.max_length is None
 
     def test_what_is_typed_goes_before_them(self, tmp_path: Path) -> None:
-        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.engine": "reference"})
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.backend": "reference"})
         torch = spec.config("torch", {}, 0).model
-        assert (torch.engine, torch.relu) == ("reference", True)
+        assert (torch.backend, torch.relu) == ("reference", True)
 
     @pytest.mark.parametrize(("change", "message"), [
         (('["scratch", "torch"]', '["torch"]'), r"of the study \(torch\), but training\.lr is set for 'scratch'"),
         (("relu = true", "rely = true"), r"unknown setting 'model\.rely'.* Did you mean 'model\.relu'\?"),
         (("lr = 0.5", "lr = -1.0"), r"training\.lr must be greater than 0, but got -1\.0"),
-        (('"torch"\nseeds', '"bidirectional"\nseeds'), r"contrasts\.model must be .*, but got 'bidirectional'"),
+        (('"torch"\nseeds', '"bidirectional"\nseeds'), r"ablations\.model must be .*, but got 'bidirectional'"),
         (("hidden_size = 7", "hidden = 7"), r"unknown setting 'model\.hidden'"),
         (("hidden_size = 7", "hidden_size = 0"), r"model\.hidden_size must be at least 1, but got 0"),
-        (("0.2", "0.0"), r"contrasts must have validation reviews to be scored on, but data\.validation_share is 0"),
-        (("seeds = 3", "seeds = 0"), r"contrasts\.seeds must be at least 1, but got 0"),
-        (('question = "How wide?"', ""), r"contrasts\.other\.size\.question is required"),
+        (("0.2", "0.0"), r"ablations must have validation reviews to be scored on, but data\.validation_share is 0"),
+        (("seeds = 3", "seeds = 0"), r"ablations\.seeds must be at least 1, but got 0"),
+        (('question = "How wide?"', ""), r"ablations\.other\.size\.question is required"),
         (("settings = { model.hidden_size = 7 }", ""),
-         r"contrasts\.other\.size must have either settings or values to tune among, but has neither"),
+         r"ablations\.other\.size must have either settings or values to tune among, but has neither"),
         (("{ model.hidden_size = 7 }", "{ model.hidden_size = 7 }\ntune = { model.layers = [2] }"), "but has both"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden = [7] }"), "unknown setting 'model.hidden'"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
          r"model\.hidden_size must be at least 1, but got 0"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
-         r"contrasts\.other\.size\.tune must hold another value than the study's own, but got "
+         r"ablations\.other\.size\.tune must hold another value than the study's own, but got "
          r"\{'model\.hidden_size': \[100\]\}"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "but 7 and 7 are the same"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = " + str([*range(1, 302)]) +
           ", training.epochs = " + str([*range(1, 302)]) + " }"),
-         r"contrasts\.other\.size\.tune must give at most 1,000 points, but gives 90,601: leave values out"),
-        (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"contrasts\.settings must be a table, but"),
-        (("[contrasts.other.readout]", "[contrasts.other]\nx = 1\n[contrasts.other.readout]"),
-         r"contrasts\.other\.x must be a table, but got 1"),
+         r"ablations\.other\.size\.tune must give at most 1,000 points, but gives 90,601: leave values out"),
+        (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"ablations\.settings must be a table, but"),
+        (("[ablations.other.pooling]", "[ablations.other]\nx = 1\n[ablations.other.pooling]"),
+         r"ablations\.other\.x must be a table, but got 1"),
         (('question = "How wide?"', 'quastion = "How wide?"'),
-         r"unknown setting 'contrasts\.other\.size\.quastion'\. Did you mean 'contrasts\.other\.size\.question'\?"),
+         r"unknown setting 'ablations\.other\.size\.quastion'\. Did you mean 'ablations\.other\.size\.question'\?"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
-         r"contrasts\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
+         r"ablations\.other\.size\.tune\.model\.hidden_size must have at least 1 entry, but got \[\]"),
     ])
     def test_each_mistake_is_named(self, tmp_path: Path, change: tuple[str, str], message: str) -> None:
         assert change[0] in HOMEWORK
@@ -254,26 +254,26 @@ class TestModelsOfTheirOwn:
             load_study(study_file(tmp_path, HOMEWORK.replace(*change)))
 
 
-class TestContrasts:
+class TestAblations:
     def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
-        readout, size = contrasts_of(spec, {}, {})
-        assert (readout.name, readout.usual, readout.other) == (
-            "readout", {"model.readout": "final"}, {"model.readout": "last"})
-        assert (size.usual, size.other, size.model, size.engine) == (
+        pooling, size = ablations_of(spec, {}, {})
+        assert (pooling.name, pooling.usual, pooling.other) == (
+            "pooling", {"model.pooling": "final"}, {"model.pooling": "last"})
+        assert (size.usual, size.other, size.model, size.backend) == (
             {"model.hidden_size": 12}, {"model.hidden_size": 7}, "torch", "torch")
 
     def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
-        assert [contrast.name for contrast in contrasts_of(spec, {}, {})] == ["readout"]
-        assert [contrast.name for contrast in contrasts_of(spec, {"model.readout": "last"}, {})] == []
+        assert [ablation.name for ablation in ablations_of(spec, {}, {})] == ["pooling"]
+        assert [ablation.name for ablation in ablations_of(spec, {"model.pooling": "last"}, {})] == []
 
     def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
-        runs = contrast_runs(spec, {"training.lr": 0.25}, {})
+        runs = ablation_runs(spec, {"training.lr": 0.25}, {})
         assert [(run.name, run.config.seed) for run in runs] == [
-            (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "readout", "size")]
-        assert runs[0].contrasts == ("readout", "size")
+            (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "pooling", "size")]
+        assert runs[0].ablations == ("pooling", "size")
         assert not {run.config.seed for run in runs} & set(spec.confirm_seeds)
         other = load_study(study_file(tmp_path, HOMEWORK), seed=5, confirm=5_000)
         assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
@@ -297,13 +297,13 @@ class TestContrasts:
         tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
         spec = load_study(study_file(tmp_path, tuned), settings={"data.test_name": "test.csv"})
         assert {run.config.data.split_seed for run in tuning_runs(spec, {})["size"]} == {1}
-        assert {run.config.data.split_seed for run in contrast_runs(spec, {}, {})} == {0}
+        assert {run.config.data.split_seed for run in ablation_runs(spec, {}, {})} == {0}
 
     def test_the_other_side_comes_once_it_is_found(self, tmp_path: Path) -> None:
         tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
         spec = load_study(study_file(tmp_path, tuned))
-        before = contrast_runs(spec, {}, {})
-        assert {run.name: run.contrasts for run in before} == {"usual": ("readout", "size"), "readout": ("readout",)}
-        after = contrast_runs(spec, {}, {"size": {"model.hidden_size": 7}})
+        before = ablation_runs(spec, {}, {})
+        assert {run.name: run.ablations for run in before} == {"usual": ("pooling", "size"), "pooling": ("pooling",)}
+        after = ablation_runs(spec, {}, {"size": {"model.hidden_size": 7}})
         assert [run for run in after if run.name != "size 7"] == before
         assert {run.config.model.hidden_size for run in after if run.name == "size 7"} == {7}

@@ -36,10 +36,10 @@ def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pyte
     for n, writer in enumerate(writers):
         for record in result().epochs:
             writer.epoch(replace(record, train_loss=record.train_loss + n))
-        writer.metrics({"trace/loss": float("nan")}, step=3)
+        writer.metrics({"loss/train_window": float("nan")}, step=3)
     writers[3].epoch(replace(result().epochs[0], train_loss=0.99))
     ids = [writer.run_id for writer in writers]
-    metrics = ["train/loss", "trace/loss", "absent"]
+    metrics = ["loss/train", "loss/train_window", "absent"]
     with monkeypatch.context() as patch:
         patch.setattr(reading, "bulk_history", lambda *_: None)
         slow = store.histories(ids, metrics)
@@ -52,8 +52,8 @@ def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pyte
     monkeypatch.setattr(reading, "bulk_history", told)
     assert repr(store.histories(ids, metrics)) == repr(slow)
     assert asked == [7, 7, 7]
-    assert slow[ids[3]]["train/loss"] == [(1, 0.99), (2, 0.5 + 3)]
-    assert repr(slow[ids[0]]["trace/loss"]) == "[(3, nan)]"
+    assert slow[ids[3]]["loss/train"] == [(1, 0.99), (2, 0.5 + 3)]
+    assert repr(slow[ids[0]]["loss/train_window"]) == "[(3, nan)]"
 
     asked.clear()
     monkeypatch.setattr(reading, "BULK_RUNS", 3)
@@ -68,10 +68,10 @@ def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pyte
 def test_a_server_without_the_route(tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tracking_server.uri)
     writer = store.start("reviews", "r", role="single")
-    writer.metrics({"train/loss": 0.5}, step=1)
+    writer.metrics({"loss/train": 0.5}, step=1)
     monkeypatch.setattr(client, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
-    assert client.bulk_history(store.uri, [writer.run_id], "train/loss") is None
-    assert store.histories([writer.run_id], ["train/loss"]) == {writer.run_id: {"train/loss": [(1, 0.5)]}}
+    assert client.bulk_history(store.uri, [writer.run_id], "loss/train") is None
+    assert store.histories([writer.run_id], ["loss/train"]) == {writer.run_id: {"loss/train": [(1, 0.5)]}}
     with pytest.raises(RunError, match=r"must hold the artifact predictions/test\.parquet"):
         store.predictions(writer.run_id, "test")
 
@@ -82,7 +82,7 @@ def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
         study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
         assert len(study.trials) == known
         study.enqueue_trial({"x": 1.0})
-        storage.engine.dispose()
+        storage.backend.dispose()
 
 
 def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
@@ -131,8 +131,8 @@ def logged(server: MlflowServer) -> LoggedStudy:
     for run in study.trials:
         (trial,) = (noted[name] for name in run.ids if name in noted)
         assert run.tags["gru_bench.state"] == trial.state.name.lower()
-    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["train/loss"])
-    assert all([step for step, _ in epochs[run.run_id]["train/loss"]] == [1, 2] for run in study.confirms)
+    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
+    assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
     assert waiting(Path.cwd()) == []
     return study
 

@@ -20,12 +20,10 @@ import pytest
 import requests
 
 from gru_bench.errors import RunError
-from gru_bench.tracking import LoggedRun, Store, waiting
-from gru_bench.tracking import queue as spool
-from gru_bench.tracking import sync as feeding
+from gru_bench.tracking import LoggedRun, Store, queue, sync, waiting
 from gru_bench.tracking.client import is_away
-from gru_bench.tracking.queue import Beginning, Operation, Spool, left
-from gru_bench.tracking.sync import Feeder, feed_all
+from gru_bench.tracking.queue import Beginning, Operation, WriteQueue, left
+from gru_bench.tracking.sync import Sync, sync_all
 from tests.conftest import command
 from tests.tracking.test_store import predictions, result
 
@@ -35,7 +33,7 @@ NOBODY = "http://127.0.0.1:9"
 @pytest.fixture(autouse=True)
 def _no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(feeding, "BACK_OFF_SECONDS", (0.01,))
+    monkeypatch.setattr(sync, "BACK_OFF_SECONDS", (0.01,))
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def database(empty_database: Path) -> Path:
 
 
 def root() -> Path:
-    return Path.cwd() / spool.FOLDER
+    return Path.cwd() / queue.FOLDER
 
 
 def points(database: Path, run: LoggedRun) -> int:
@@ -59,9 +57,9 @@ def operations() -> list[Operation]:
         Operation("local-1", 1, Beginning("reviews", None), params={"a": "1"},
                   tags={"gru_bench.role": "study", "mlflow.runName": "s"}),
         Operation("local-2", 2, Beginning("reviews", "local-1"), tags={"gru_bench.role": "trial"}),
-        Operation("local-2", 3, metrics=(("train/loss", 0.5, 1), ("train/loss", float("nan"), 2))),
+        Operation("local-2", 3, metrics=(("loss/train", 0.5, 1), ("loss/train", float("nan"), 2))),
         Operation("local-1", 4, dataset=("reviews", "f" * 64)),
-        Operation("local-2", 5, metrics=(("val/loss", 0.25, 1),), tags={"gru_bench.complete": "true"},
+        Operation("local-2", 5, metrics=(("loss/val", 0.25, 1),), tags={"gru_bench.complete": "true"},
                   status="FINISHED"),
         Operation("local-1", 6, status="KILLED"),
     ]
@@ -73,12 +71,12 @@ class TestOnDisk:
             assert repr(Operation.from_json(operation.to_json())) == repr(operation)
 
     def test_what_one_process_appends_another_reads_when_it_is_dead(self) -> None:
-        own = Spool.begin(root(), NOBODY)
+        own = WriteQueue.begin(root(), NOBODY)
         own.append(operations()[0], {"texts/a.txt": b"one", "b.txt": b"two"})
         own.append(operations()[1])
         assert left(root()) == []  # its owner lives
         assert [str(found) for found in waiting(Path.cwd())] == [
-            f"2 writes of 2 runs wait in .gru-bench/spool for {NOBODY}"]
+            f"2 writes of 2 runs wait in .gru-bench/queue for {NOBODY}"]
         own._lock.release()
         (found,) = left(root())
         read = [Operation.from_json(line) for _, line in found.pending()]
@@ -89,7 +87,7 @@ class TestOnDisk:
         assert left(root()) == []  # now it is ours
 
     def test_a_last_line_that_was_broken_off_is_cut(self) -> None:
-        own = Spool.begin(root(), NOBODY)
+        own = WriteQueue.begin(root(), NOBODY)
         for operation in operations()[:3]:
             own.append(operation)
         log = own.folder / "operations.jsonl"
@@ -103,9 +101,9 @@ class TestOnDisk:
             (1, None), (2, None), (3, None), (4, "KILLED"), (5, "FINISHED")]
 
     def test_a_full_disk_adds_nothing_and_breaks_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        own = Spool.begin(root(), NOBODY)
+        own = WriteQueue.begin(root(), NOBODY)
         own.append(operations()[0], {"a.txt": b"one"})
-        write = spool._write
+        write = queue._write
 
         def full(path: Path, content: bytes, lasting: bool) -> None:
             write(path, content[:len(content) // 2], False)
@@ -113,7 +111,7 @@ class TestOnDisk:
 
         for files in ({}, {"b.txt": b"more", "c.txt": b"still more"}):
             with monkeypatch.context() as patch:
-                patch.setattr(spool, "_write", full)
+                patch.setattr(queue, "_write", full)
                 with pytest.raises(RunError, match=r"there must be free space on the disk .*free some and run the"):
                     own.append(operations()[1], files)
         own.append(operations()[2])
@@ -123,24 +121,24 @@ class TestOnDisk:
     def test_a_folder_that_may_not_be_written(self) -> None:
         (Path.cwd() / ".gru-bench").write_text("a file")
         with pytest.raises(RunError, match=r"what runs log must be writable in .* run this in a directory of your own"):
-            Spool.begin(root(), NOBODY)
+            WriteQueue.begin(root(), NOBODY)
 
     def test_a_database_beside_it_is_found_when_both_have_moved(self, tmp_path: Path) -> None:
         (tmp_path / "before").mkdir()
-        before = tmp_path / "before" / spool.FOLDER
-        own = Spool.begin(before, f"sqlite:///{tmp_path}/before/mlflow.db")
-        other = Spool.begin(before, f"sqlite:///{tmp_path}/elsewhere.db")
+        before = tmp_path / "before" / queue.FOLDER
+        own = WriteQueue.begin(before, f"sqlite:///{tmp_path}/before/mlflow.db")
+        other = WriteQueue.begin(before, f"sqlite:///{tmp_path}/elsewhere.db")
         for one in (own, other):
             one.append(operations()[0])
             one._lock.release()
         (tmp_path / "before").rename(tmp_path / "after")
-        assert {found.uri for found in left(tmp_path / "after" / spool.FOLDER)} == {
+        assert {found.uri for found in left(tmp_path / "after" / queue.FOLDER)} == {
             f"sqlite:///{tmp_path}/after/mlflow.db", f"sqlite:///{tmp_path}/elsewhere.db"}
 
 
     def test_what_another_machine_writes_is_left_alone_until_it_is_silent(self) -> None:
         """There the lock may not be seen."""
-        own = Spool.begin(root(), NOBODY)
+        own = WriteQueue.begin(root(), NOBODY)
         own.append(operations()[0])
         own._lock.release()
         owner = own.folder / "owner.json"
@@ -155,7 +153,7 @@ class TestOnDisk:
         assert [found.folder for found in left(root())] == [own.folder]
 
     def test_no_password_is_kept(self) -> None:
-        own = Spool.begin(root(), "postgresql://me:secret@host/runs")
+        own = WriteQueue.begin(root(), "postgresql://me:secret@host/runs")
         assert own.uri == "postgresql://me@host/runs"
         assert not any(b"secret" in path.read_bytes() for path in own.folder.iterdir() if path.is_file())
 
@@ -165,14 +163,14 @@ class TestFedOnce:
     def test_a_kill_between_applying_and_noting_repeats_nothing(
         self, database: Path, monkeypatch: pytest.MonkeyPatch, step: int
     ) -> None:
-        """The feeder is cut off at each of its notes in turn, having done in MLflow what it was to note."""
+        """The sync is cut off at each of its notes in turn, having done in MLflow what it was to note."""
         uri = f"sqlite:///{database}"
-        own = Spool.begin(root(), uri)
+        own = WriteQueue.begin(root(), uri)
         for operation in operations():
             own.append(operation)
         seen = 0
 
-        def cut_off(self: Spool, **note: Any) -> None:
+        def cut_off(self: WriteQueue, **note: Any) -> None:
             nonlocal seen
             if "attempt" not in note:
                 seen += 1
@@ -180,15 +178,15 @@ class TestFedOnce:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             noted(self, **note)
 
-        noted = Spool._note
+        noted = WriteQueue._note
         with monkeypatch.context() as patch:
-            patch.setattr(Spool, "_note", cut_off)
-            feeder = Feeder(uri)
-            feeder.add(own)
+            patch.setattr(WriteQueue, "_note", cut_off)
+            sync = Sync(uri)
+            sync.add(own)
             with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'"):
-                feeder.catch_up()
-            feeder._spools.clear()
-            feeder.stop(5)
+                sync.catch_up()
+            sync._queues.clear()
+            sync.stop(5)
         own._lock.release()
 
         store = Store(uri)
@@ -198,39 +196,39 @@ class TestFedOnce:
         assert child.tags["mlflow.parentRunId"] == parent.run_id
         assert (parent.params, child.complete) == ({"a": "1"}, True)
         assert points(database, child) == 3
-        assert repr(store.histories([child.run_id], ["train/loss"])[child.run_id]["train/loss"]) == (
+        assert repr(store.histories([child.run_id], ["loss/train"])[child.run_id]["loss/train"]) == (
             "[(1, 0.5), (2, nan)]")
         assert store._rows("SELECT COUNT(*) FROM runs, inputs WHERE run_uuid = destination_id") == [(1,)]
         store.close()
         assert waiting(Path.cwd()) == left(root()) == []
 
     def test_what_a_killed_process_left_is_fed_by_the_next_of_any_kind(self, database: Path) -> None:
-        code = ("import os, signal\nfrom gru_bench.tracking import Store, feeding\n"
-                "feeding.Feeder._apply = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
+        code = ("import os, signal\nfrom gru_bench.tracking import Store, sync\n"
+                "sync.Sync._apply = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
                 "store = Store()\nwriter = store.start('reviews', 'r', role='single')\n"
-                "writer.metrics({'train/loss': 0.5}, step=1)\nwriter.text('notes.txt', 'a text')\n"
+                "writer.metrics({'loss/train': 0.5}, step=1)\nwriter.text('notes.txt', 'a text')\n"
                 "writer.kill('for a reason')\nprint(writer.run_id, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n")
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         said: list[str] = []
         with Store(say=said.append) as store:
             (run,) = store.runs("reviews")
-        assert said == [f"4 writes of 1 run wait in .gru-bench/spool for sqlite:///{database}, left by an earlier "
-                        "start: feeding them now"]
-        assert (run.status, run.reason, run.metrics) == ("KILLED", "for a reason", {"train/loss": 0.5})
+        assert said == [f"4 writes of 1 run wait in .gru-bench/queue for sqlite:///{database}, left by an earlier "
+                        "start: sync them now"]
+        assert (run.status, run.reason, run.metrics) == ("KILLED", "for a reason", {"loss/train": 0.5})
         assert run.ids == (run.run_id, done.stdout.strip())
         assert store._artifact(done.stdout.strip(), "notes.txt") == b"a text"
         assert list(root().glob("2*")) == []
 
     def test_what_a_dead_process_was_at_is_closed_unless_another_has(self, database: Path) -> None:
-        own = Spool.begin(root(), f"sqlite:///{database}")
+        own = WriteQueue.begin(root(), f"sqlite:///{database}")
         for operation in operations()[:3]:
             own.append(operation)
         last = operations()[1]
         own.append(Operation("local-3", 4, last.beginning, tags=last.tags | {"mlflow.runName": "ended elsewhere"}))
-        feeder = Feeder(own.uri)
-        feeder.add(own)
-        assert feeder.catch_up()
+        sync = Sync(own.uri)
+        sync.add(own)
+        assert sync.catch_up()
         own.append(Operation("local-3", 5, tags={"gru_bench.reason": "all is well"}, status="FINISHED"))
         own._lock.release()
         store = Store()
@@ -243,9 +241,9 @@ class TestFedOnce:
         assert (run.status, run.tags["gru_bench.state"], run.reason) == (
             "KILLED", "killed", "its process ended without a word")
 
-        late = Spool.begin(root(), own.uri)
+        late = WriteQueue.begin(root(), own.uri)
         late.append(Operation(parent.run_id, 6, tags={"gru_bench.complete": "false"}, status="RUNNING"))
-        late.append(Operation(run.run_id, 7, metrics=(("val/loss", 0.5, 1),), tags={"gru_bench.reason": "none"},
+        late.append(Operation(run.run_id, 7, metrics=(("loss/val", 0.5, 1),), tags={"gru_bench.reason": "none"},
                               status="FINISHED"))
         store.writer(parent.run_id).complete()
         assert store.catch_up()
@@ -254,13 +252,13 @@ class TestFedOnce:
         assert store.catch_up()
         child, study = (found for found in store.runs("reviews") if found.name in (run.name, "s"))
         assert (study.status, study.complete) == ("FINISHED", True)
-        assert (child.status, child.reason, child.metrics["val/loss"]) == (
+        assert (child.status, child.reason, child.metrics["loss/val"]) == (
             "FINISHED", "none", 0.5)
         store.close()
 
     def test_what_waits_for_another_store_is_fed_there(self, database: Path, empty_database: Path) -> None:
         other = Path(shutil.copy(empty_database, Path.cwd() / "other.db"))
-        own = Spool.begin(root(), f"sqlite:///{other}")
+        own = WriteQueue.begin(root(), f"sqlite:///{other}")
         own.append(operations()[0])
         own._lock.release()
         with Store() as store:
@@ -268,42 +266,42 @@ class TestFedOnce:
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
 
     def test_the_command_feeds_what_waits(self, database: Path) -> None:
-        own = Spool.begin(root(), f"sqlite:///{database}")
+        own = WriteQueue.begin(root(), f"sqlite:///{database}")
         for operation in operations():
             own.append(operation)
         own._lock.release()
         done = command("-m", "gru_bench.tracking")
         assert done.returncode == 0, done.stderr
-        assert f"6 writes of 2 runs wait in .gru-bench/spool for sqlite:///{database}, left by" in done.stdout
+        assert f"6 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by" in done.stdout
         assert f"sqlite:///{database} has all of it now" in done.stdout
         assert "nothing waits in this directory" in done.stdout
         assert len(Store(create=False).runs("reviews")) == 2
 
 
 class TestRefused:
-    def test_the_owner_is_told_and_the_rest_is_fed(self, database: Path) -> None:
+    def test_the_owner_is_told_and_the_rest_is_synced(self, database: Path) -> None:
         store = Store()
         writer = store.start("reviews", "r", role="single")
         writer.params({"a": 1})
         store._own.append(Operation(writer._run, 1, params={"a": "2"}))
-        store._own.append(Operation(writer._run, 2, metrics=(("train/loss", 0.5, 1),)))
+        store._own.append(Operation(writer._run, 2, metrics=(("loss/train", 0.5, 1),)))
         with pytest.raises(RunError, match=r"fails to log_batch: .*Changing param values is not allowed"):
             store.catch_up()
         store.close()
         (run,) = Store(create=False).runs("reviews")
-        assert (run.params, run.metrics["train/loss"]) == ({"a": "1"}, 0.5)
+        assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (aside,) = root().glob("*.refused")
         assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text()
         assert left(root()) == waiting(Path.cwd()) == []
 
     def test_a_later_start_is_told_and_not_held_up(self, database: Path) -> None:
-        own = Spool.begin(root(), f"sqlite:///{database}")
+        own = WriteQueue.begin(root(), f"sqlite:///{database}")
         own.append(Operation("f" * 32, 1, metrics=(("a", 1.0, 1),)))
         own.append(operations()[0])
         own._lock.release()
-        lines = list(feed_all(Path.cwd()))
+        lines = list(sync_all(Path.cwd()))
         assert lines[:2] == [
-            f"2 writes of 2 runs wait in .gru-bench/spool for sqlite:///{database}, left by an earlier start",
+            f"2 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by an earlier start",
             f"sqlite:///{database} has all of it now"]
         assert "does not take what an earlier start has logged" in lines[2]
         assert "not found" in lines[2]
@@ -327,8 +325,8 @@ def test_a_store_of_another_version_is_told_while_the_run_goes_on(database: Path
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
     store = Store()
     store.start("reviews", "r", role="single")
-    assert store._feeder is not None
-    store._feeder._thread.join(60)
+    assert store._sync is not None
+    store._sync._thread.join(60)
     with pytest.raises(RunError, match="the tracking store must answer, but"):
         store.check()
     with pytest.raises(RunError, match="the tracking store must answer, but"):
@@ -338,7 +336,7 @@ def test_a_store_of_another_version_is_told_while_the_run_goes_on(database: Path
 def test_a_run_that_another_process_is_still_feeding_is_waited_for(database: Path) -> None:
     theirs, ours = Store(), Store()
     writer = theirs.start("reviews", "r", role="confirm", study="s")
-    writer.metrics({"train/loss": 0.5}, step=1)
+    writer.metrics({"loss/train": 0.5}, step=1)
     assert theirs.catch_up()
     assert not ours.await_whole("reviews", [writer.run_id], seconds=0.0)
     threading.Timer(0.1, lambda: writer.finish(result(), with_model=False)).start()
@@ -430,7 +428,7 @@ class TestOutage:
         gate.cut = True
         writer.kill("interrupted")
         store.close(0.2)
-        assert "1 write of 1 run waits in .gru-bench/spool" in said[-1]
+        assert "1 write of 1 run waits in .gru-bench/queue" in said[-1]
         assert "the next start in this directory feeds them" in said[-1]
         gate.cut = False
         with Store(store.uri) as again:
@@ -479,8 +477,8 @@ def test_a_server_that_is_away_at_the_start_is_said_and_waited_for(capsys: pytes
     writer.kill("nobody there")
     store.close(0.1)
     assert said[0] == (
-        f"{NOBODY} does not answer (Connection refused): runs are kept in .gru-bench/spool until it does")
-    assert said[1].startswith(f"2 writes of 1 run wait in .gru-bench/spool for {NOBODY}")
+        f"{NOBODY} does not answer (Connection refused): runs are kept in .gru-bench/queue until it does")
+    assert said[1].startswith(f"2 writes of 1 run wait in .gru-bench/queue for {NOBODY}")
 
 
 def test_a_database_server_that_is_away_is_found_out_at_once() -> None:
@@ -501,26 +499,26 @@ def test_a_write_up_says_what_waits(database: Path) -> None:
             result(), with_model=False)
         parent.text("study.json", summary().to_json())
         parent.complete()
-    own = Spool.begin(root(), f"sqlite:///{database}")
+    own = WriteQueue.begin(root(), f"sqlite:///{database}")
     own.append(operations()[0])
     done = command("-m", "gru_bench.report")
-    assert f"1 write of 1 run waits in .gru-bench/spool for sqlite:///{database}: not in this write-up" in done.stdout
+    assert f"1 write of 1 run waits in .gru-bench/queue for sqlite:///{database}: not in this report" in done.stdout
     own.close()
 
 
-def test_a_spool_that_is_removed_under_a_command_is_told(database: Path) -> None:
+def test_a_queue_that_is_removed_under_a_command_is_told(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     store.start("reviews", "s", role="single")
     assert store.catch_up()
     shutil.rmtree(root().parent)
-    with pytest.raises(RunError, match=r"what runs log must stay in .*spool.* while a command works, but was removed"):
+    with pytest.raises(RunError, match=r"what runs log must stay in .*queue.* while a command works, but was removed"):
         store.start("reviews", "s", role="single")
     store.close(0.0)
     assert waiting(Path.cwd()) == []
 
 
 def test_lines_that_are_gone_before_they_are_fed_are_told() -> None:
-    one = Spool.begin(root(), NOBODY)
+    one = WriteQueue.begin(root(), NOBODY)
     one.append(operations()[0])
     shutil.rmtree(root())
     with pytest.raises(RunError, match=r"must stay in .* while a command works, but was removed"):
@@ -534,7 +532,7 @@ def test_a_full_disk_is_told_without_what_mlflow_logs(database: Path, capfd: pyt
         connection.execute("DROP TABLE metrics")
     with suppress(RunError), Store(f"sqlite:///{database}") as store:
         writer = store.start("reviews", "t", role="single")
-        writer.metrics({"train/loss": 1.0})
+        writer.metrics({"loss/train": 1.0})
         store.catch_up()
     printed = capfd.readouterr()
     assert "Traceback" not in printed.out + printed.err

@@ -25,11 +25,11 @@ from gru_bench.results.runs import (
     Predictions,
     RunResult,
     StudySummary,
-    TracePoint,
     TrialSummary,
+    WindowLoss,
 )
 from gru_bench.tracking import Reader, Store
-from gru_bench.tracking.queue import FOLDER, Beginning, Operation, Spool, new_run
+from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
 from gru_bench.tracking.reader import _local_path
 from tests.conftest import command
 from tests.support.fake_store import logged
@@ -44,9 +44,9 @@ def predictions(count: int = 4) -> Predictions:
 
 def result() -> RunResult:
     return RunResult(
-        config=RunConfig(seed=3), engine="fused", device="cpu",
+        config=RunConfig(seed=3), backend="fused", device="cpu",
         epochs=(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0), EpochRecord(2, 0.5, 0.65, 0.5, 2.0, 300.0)),
-        trace=(TracePoint(10, 1, 0.5, 0.69), TracePoint(20, 1, 1.0, 0.66)), best_epoch=1, parameters=12,
+        window_losses=(WindowLoss(10, 1, 0.5, 0.69), WindowLoss(20, 1, 1.0, 0.66)), best_epoch=1, parameters=12,
         parameter_tensors=2, train_seconds=4.5, peak_memory_bytes=1000,
         predictions={"validation": predictions(), "test": predictions()},
         weights={"linear.weight": np.ones((2, 3), dtype=np.float32)})
@@ -84,15 +84,15 @@ def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
     (study,) = store.studies("reviews")
     assert study.summary == summary()
     (run,) = study.confirms
-    assert (run.role, run.model, run.engine, run.seed, run.status, run.complete) == (
+    assert (run.role, run.model, run.backend, run.seed, run.status, run.complete) == (
         "confirm", "torch", "fused", 3, "FINISHED", True)
     assert run.params == {key: str(value) for key, value in flat(RunConfig(seed=3)).items()}
     assert run.metrics["time/train_seconds"] == 4.5
     assert run.metrics["time/tokens_per_second"] == 200.0
-    assert run.metrics["test/accuracy"] == run.metrics["kept/accuracy"] == 0.5
+    assert run.metrics["score/test_accuracy"] == run.metrics["score/val_accuracy"] == 0.5
     assert run.tags["gru_bench.data_fingerprint"] == "abc"
-    history = store.histories([run.run_id], ["val/loss", "trace/loss", "absent"])
-    assert history == {run.run_id: {"val/loss": [(1, 0.6), (2, 0.65)], "trace/loss": [(10, 0.69), (20, 0.66)]}}
+    history = store.histories([run.run_id], ["loss/val", "loss/train_window", "absent"])
+    assert history == {run.run_id: {"loss/val": [(1, 0.6), (2, 0.65)], "loss/train_window": [(10, 0.69), (20, 0.66)]}}
     read, wanted = store.predictions(run.run_id, "test"), predictions()
     for name in ("example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N"):
         np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
@@ -105,9 +105,9 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
         writer.epoch(record)
     writer.epoch(replace(result().epochs[0], train_loss=0.99))
     assert store.catch_up()
-    ours = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]
+    ours = store.histories([writer.run_id], ["loss/train"])[writer.run_id]["loss/train"]
     store.database, database = None, store.database
-    theirs = store.histories([writer.run_id], ["train/loss"])[writer.run_id]["train/loss"]
+    theirs = store.histories([writer.run_id], ["loss/train"])[writer.run_id]["loss/train"]
     store.database = database
     assert ours == theirs == [(1, 0.99), (2, 0.5)]
 
@@ -120,7 +120,7 @@ def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
         writer.epoch(result().epochs[0])
         writer.finish(result(), with_model=False, texts={"test": ["a", "<b>", "c é", "d"]})
     broken = store.start("reviews", "s: torch trial", role="trial", study="s", model="torch", parent=parent.run_id)
-    broken.metrics({"train/loss": float("nan"), "val/loss": float("inf")})
+    broken.metrics({"loss/train": float("nan"), "loss/val": float("inf")})
     broken.fail("the loss is not finite")
     gone = store.start("reviews", "gone", role="single")
     assert store.catch_up()
@@ -233,7 +233,7 @@ def test_a_file_whose_making_was_broken_off_is_made_anew(tmp_path: Path) -> None
     code = ("from gru_bench.tracking import Store\n"
             "Store().start('reviews', 'r', role='single').kill('done')\n")
     dies = ("import os, mlflow.store.db.utils as utils\n"
-            "utils._upgrade_db = lambda engine: os._exit(9)\n")
+            "utils._upgrade_db = lambda backend: os._exit(9)\n")
     assert command("-c", dies + code, cwd=tmp_path).returncode == 9
     assert not (tmp_path / "mlflow.db").exists()
     done = command("-c", code, cwd=tmp_path)
@@ -280,11 +280,11 @@ class TestWhatGoesWrong:
         writer = store.start("reviews", "r", role="single")
         with sqlite3.connect(store.database) as connection:
             connection.execute("DROP TABLE latest_metrics")
-        writer.metrics({"train/loss": 1.0})
+        writer.metrics({"loss/train": 1.0})
         with pytest.raises(RunError, match=r"the tracking store must do what it is asked, but .* fails to log_batch"):
             store.catch_up()
         with pytest.raises(RunError, match="fails to log_batch"):
-            writer.metrics({"train/loss": 0.5})
+            writer.metrics({"loss/train": 0.5})
 
     def test_a_deleted_experiment(self, store: Store) -> None:
         identity = store.experiment("reviews")
@@ -363,10 +363,10 @@ def test_a_database_is_read_where_nothing_can_be_written(
 
 
 def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path: Path) -> None:
-    spool = Spool.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
-    spool.append(Operation(new_run(), 1, Beginning("reviews", None)))
-    spool.close()
-    with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/spool for sqlite:.*mlflow\.db, which "
+    queue = WriteQueue.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    queue.append(Operation(new_run(), 1, Beginning("reviews", None)))
+    queue.close()
+    with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/queue for sqlite:.*mlflow\.db, which "
                                        r"is not there yet: the same .* again writes them, and so does python -m"):
         Store(create=False)
 

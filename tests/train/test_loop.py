@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.batching import Batch, parts_of
+from gru_bench.data.batching import Batch, micro_batches_of
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import no_bf16
-from gru_bench.results.runs import EpochRecord, RunResult, TracePoint
+from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
-from gru_bench.train.optimizer import Optimiser, RowAdam
+from gru_bench.train.optimizer import Optimizer, RowAdam
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,10 @@ def vectors(config: RunConfig, corpus: Corpus) -> Vectors:
     return load_vectors(config.embedding, corpus)
 
 
+def windows(result: RunResult) -> list[tuple[int, float]]:
+    return [(point.iteration, point.loss) for point in result.window_losses]
+
+
 def losses(result: RunResult) -> list[tuple[float, float | None, float | None]]:
     return [(e.train_loss, e.validation_loss, e.validation_accuracy) for e in result.epochs]
 
@@ -53,7 +57,7 @@ def test_learns(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors)
     result = train(config, corpus, vectors, score_test=True)
     test = result.predictions["test"]
     assert ((test.probability_N > 0.5) == (test.label_N == 1)).mean() > 0.9
-    assert result.engine == "fused"
+    assert result.backend == "fused"
     assert len(result.epochs) == 8
     assert set(test.category_N) == {"books", "music"}
     assert (test.example_id_N == corpus.test.example_id_N).all()
@@ -69,7 +73,7 @@ class TestRepeats:
         config = with_settings(config, {**settings, "training.epochs": 2})
         one, two = train(config, corpus, vectors), train(config, corpus, vectors)
         assert losses(one) == losses(two)
-        assert [p.loss for p in one.trace] == [p.loss for p in two.trace]
+        assert [p.loss for p in one.window_losses] == [p.loss for p in two.window_losses]
         for name, weights in one.weights.items():
             np.testing.assert_array_equal(weights, two.weights[name])
 
@@ -107,7 +111,7 @@ class TestRepeats:
         assert goes_on == [3]
         assert losses(resumed) == losses(whole)
         assert replayed[:2] == epochs
-        assert [(p.iteration, p.loss) for p in resumed.trace] == [(p.iteration, p.loss) for p in whole.trace]
+        assert windows(resumed) == windows(whole)
         for name, weights in whole.weights.items():
             np.testing.assert_array_equal(weights, resumed.weights[name])
         assert not checkpoint.exists()
@@ -118,11 +122,11 @@ class TestRepeats:
     ) -> None:
         config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})
         whole = train(config, corpus, vectors)
-        cut_at = next(place for place, point in enumerate(whole.trace) if point.epoch == 2) + 2
-        assert whole.trace[cut_at].epoch == 2
-        told: list[TracePoint] = []
+        cut_at = next(place for place, point in enumerate(whole.window_losses) if point.epoch == 2) + 2
+        assert whole.window_losses[cut_at].epoch == 2
+        told: list[WindowLoss] = []
 
-        def cut_off(point: TracePoint) -> None:
+        def cut_off(point: WindowLoss) -> None:
             if len(told) == cut_at:
                 raise KeyboardInterrupt
             told.append(point)
@@ -133,8 +137,8 @@ class TestRepeats:
             train(config, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
         resumed = train(config, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
         assert losses(resumed) == losses(whole)
-        assert [(p.iteration, p.loss) for p in resumed.trace] == [(p.iteration, p.loss) for p in whole.trace]
-        assert told == list(resumed.trace)  # each once
+        assert windows(resumed) == windows(whole)
+        assert told == list(resumed.window_losses)  # each once
         for name, weights in whole.weights.items():
             np.testing.assert_array_equal(weights, resumed.weights[name])
 
@@ -154,12 +158,12 @@ def test_bfloat16_learns_as_much_and_repeats(config: RunConfig, corpus: Corpus, 
 
 
 @pytest.mark.parametrize("model", ["scratch", "bidirectional"])
-def test_engines_train_alike(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    """40 steps in float32: rounding differs between engines and grows a little, to 1e-6 here; not to 1e-4."""
+def test_backends_train_alike(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    """40 steps in float32: rounding differs between backends and grows a little, to 1e-6 here; not to 1e-4."""
     settings = {"model.name": model, "training.epochs": 2}
     results = [
-        train(with_settings(config, {**settings, "model.engine": engine}), corpus, vectors)
-        for engine in ("reference", "torch", "fused")]
+        train(with_settings(config, {**settings, "model.backend": backend}), corpus, vectors)
+        for backend in ("reference", "torch", "fused")]
     for result in results[1:]:
         np.testing.assert_allclose(
             [e.train_loss for e in result.epochs], [e.train_loss for e in results[0].epochs], rtol=0, atol=1e-4)
@@ -170,7 +174,7 @@ def test_a_batch_in_parts_is_the_same_step(
     trainable: bool, config: RunConfig, corpus: Corpus, vectors: Vectors
 ) -> None:
     whole = with_settings(config, {"embedding.trainable": trainable, "training.batch_size": 16})
-    expected, found = (losses(train(with_settings(whole, {"training.parts": parts}), corpus, vectors))
+    expected, found = (losses(train(with_settings(whole, {"training.micro_batches": parts}), corpus, vectors))
                        for parts in (1, 3))
     # The same sums in another order, in float32: after two epochs they differ in the last digits.
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
@@ -186,10 +190,10 @@ def test_long_batches_are_worked_on_in_parts_on_a_processor(
 
     def noted(batch: Batch, count: int) -> Iterator[Batch]:
         counts.add(count)
-        yield from parts_of(batch, count)
+        yield from micro_batches_of(batch, count)
 
-    monkeypatch.setattr(loop, "PART_TOKENS", 100)
-    monkeypatch.setattr(loop, "parts_of", noted)
+    monkeypatch.setattr(loop, "MICRO_BATCH_TOKENS", 100)
+    monkeypatch.setattr(loop, "micro_batches_of", noted)
     found = losses(train(whole, corpus, vectors))
     assert {2, 3} <= counts
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
@@ -225,8 +229,8 @@ def test_trace_windows_begin_anew_each_epoch(config: RunConfig, corpus: Corpus, 
     result = train(with_settings(config, {"training.epochs": 2, "training.log_every": 7}), corpus, vectors)
     per_epoch = math.ceil(len(corpus.train) / 16)
     expected = [epoch * per_epoch + window * 7 for epoch in range(2) for window in range(1, per_epoch // 7 + 1)]
-    assert [point.iteration for point in result.trace] == expected
-    assert all(math.isfinite(point.loss) for point in result.trace)
+    assert [point.iteration for point in result.window_losses] == expected
+    assert all(math.isfinite(point.loss) for point in result.window_losses)
 
 
 def test_lowest_window_is_kept_without_a_validation_split(
@@ -237,7 +241,7 @@ def test_lowest_window_is_kept_without_a_validation_split(
     corpus = load_corpus(config.data)
     result = train(config, corpus, load_vectors(config.embedding, corpus), score_test=True)
     assert result.epochs[0].validation_loss is None
-    assert result.best_epoch == min(result.trace, key=lambda point: point.loss).epoch
+    assert result.best_epoch == min(result.window_losses, key=lambda point: point.loss).epoch
     assert set(result.predictions) == {"test"}
 
 
@@ -252,7 +256,7 @@ def test_a_linear_schedule_falls_to_nothing(
     config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
-    monkeypatch.setattr(Optimiser, "set_rate", lambda _, lr: rates.append(lr))
+    monkeypatch.setattr(Optimizer, "set_rate", lambda _, lr: rates.append(lr))
     train(with_settings(config, {"training.schedule": "linear", "training.epochs": 2}), corpus, vectors)
     steps = 2 * math.ceil(len(corpus.train) / 16)
     assert rates == pytest.approx([0.02 * (1 - step / steps) for step in range(steps)])
@@ -316,8 +320,8 @@ class TestWhatGoesWrong:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         on_cpu = with_settings(config, {"training.bf16": True, "training.device": "cpu"})
-        with pytest.raises(UsageError, match=r"training\.bf16 must be false without .*: the engine 'torch' knows it"):
-            train(with_settings(on_cpu, {"model.engine": "torch"}), corpus, vectors)
+        with pytest.raises(UsageError, match=r"training\.bf16 must be false without .*: the backend 'torch' knows it"):
+            train(with_settings(on_cpu, {"model.backend": "torch"}), corpus, vectors)
         monkeypatch.setattr("gru_bench.kernels.fused.no_bf16", lambda: "not today.")
         with pytest.raises(UsageError, match=r"training\.bf16 must be false without .* cpu: not today\. Leave it out"):
             train(on_cpu, corpus, vectors)
@@ -368,35 +372,35 @@ class TestWhatGoesWrong:
             train(config, replace(corpus, train=empty), vectors)
 
 
-class TestOptimiser:
+class TestOptimizer:
     def test_same_bits_as_torch_and_after_its_state_was_stored(self) -> None:
         generator = torch.Generator().manual_seed(1)
         ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
         theirs.load_state_dict(ours.state_dict())
-        optimiser = Optimiser(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
+        optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
         adam = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, fused=True)
         for step in range(6):
             for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
                 mine.grad = torch.randn(mine.shape, generator=generator)
                 other.grad = mine.grad.clone()
             nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
-            optimiser.step(torch.tensor([0]), torch.zeros(1, 5))
+            optimizer.step(torch.tensor([0]), torch.zeros(1, 5))
             adam.step()
             assert all(torch.equal(mine, other) for mine, other
                        in zip(ours.parameters(), theirs.parameters(), strict=True))
             assert all(parameter.grad is None for parameter in ours.parameters())
             if step == 2:
-                stored = optimiser.state_dict()
-                optimiser = Optimiser(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
-                optimiser.load_state_dict(stored)
+                stored = optimizer.state_dict()
+                optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
+                optimizer.load_state_dict(stored)
 
     def test_a_new_rate_counts_from_the_next_step(self) -> None:
         model = nn.Linear(1, 1, bias=False)
-        optimiser = Optimiser(model, None, lr=0.01, betas=(0.9, 0.999), clip_norm=None)
+        optimizer = Optimizer(model, None, lr=0.01, betas=(0.9, 0.999), clip_norm=None)
         before = model.weight.item()
-        optimiser.set_rate(0.5)
+        optimizer.set_rate(0.5)
         model.weight.grad = torch.ones(1, 1)
-        optimiser.step(torch.tensor([0]), torch.zeros(1, 1))
+        optimizer.step(torch.tensor([0]), torch.zeros(1, 1))
         assert before - model.weight.item() == pytest.approx(0.5, rel=1e-5)
 
     @pytest.mark.parametrize("fused", [False, True])
@@ -451,11 +455,11 @@ class TestOptimiser:
         model = nn.Linear(2, 1, bias=False)
         table = torch.ones(2, 2)
         rows = table[torch.tensor([1])].requires_grad_()
-        optimiser = Optimiser(model, table, lr=1e-3, betas=(0.0, 0.0), clip_norm=1.0)
+        optimizer = Optimizer(model, table, lr=1e-3, betas=(0.0, 0.0), clip_norm=1.0)
         model.weight.grad, rows.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
-        optimiser.step(torch.tensor([1]), rows)
+        optimizer.step(torch.tensor([1]), rows)
         # Without decay the first moment is the gradient.
-        torch.testing.assert_close(optimiser.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
+        torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
         torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
 
 
@@ -475,6 +479,6 @@ def test_on_a_graphics_card(model: str, config: RunConfig, corpus: Corpus, vecto
     on_card = with_settings(config, {"model.name": model, "training.device": "cuda", "model.layers": 2})
     result = train(on_card, corpus, vectors, score_test=True)
     on_cpu = train(with_settings(on_card, {"training.device": "cpu"}), corpus, vectors, score_test=True)
-    assert result.engine == "torch"
+    assert result.backend == "torch"
     np.testing.assert_allclose(
         [e.train_loss for e in result.epochs], [e.train_loss for e in on_cpu.epochs], rtol=0, atol=1e-2)

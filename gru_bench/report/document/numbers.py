@@ -1,4 +1,4 @@
-"""A number as a write-up shows it: its value, where it comes from, and the one way it is written.
+"""A number as a report shows it: its value, where it comes from, and the one way it is written.
 
 Every number of both renderings goes through `Number.text`, and carries a key by which it is found again.
 """
@@ -8,15 +8,21 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
+
+from gru_bench.results.logged_metrics import Unit
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "signed", "setting"]
 """percent: a share, shown per cent; points: a difference of shares, with sign; tenth: one decimal; amount
 (seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
 decimals; signed: two decimals, with sign."""
 
+KINDS: Mapping[Unit, Kind] = {
+    "share": "percent", "nats per review": "score", "": "score", "count": "count", "bytes": "amount",
+    "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
+"""How the values of a logged metric are shown, by its unit."""
 MINUS = "−"
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
@@ -26,10 +32,10 @@ LARGEST = 1e308
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a write-up."""
+    """One number of a report."""
 
     key: str
-    """Unique in a write-up: lower-case words and digits, joined by - and dots."""
+    """Unique in a report: lower-case words and digits, joined by - and dots."""
     value: float | None
     """None where it is unknown: shown as a dash, never as 0."""
     kind: Kind

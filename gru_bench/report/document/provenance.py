@@ -1,4 +1,4 @@
-"""Where the numbers of a write-up come from: the sets of runs that they rest on, each with a place on the page."""
+"""Where the numbers of a report come from: the sets of runs that they rest on, each with a place on the page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gru_bench.report.document.numbers import slug
-from gru_bench.report.document.report import KnownRun, Row, Writeup
+from gru_bench.report.document.report import KnownRun, Report, Row
 
 MANY = 12
 """Runs of a set that are named one by one beside its title; more are folded."""
@@ -29,13 +29,13 @@ class RunSet:
         return len(self.runs) > MANY
 
 
-def run_sets(writeup: Writeup) -> dict[tuple[str, ...], RunSet]:
-    """Return the sets of runs behind the numbers of a write-up, by the runs' ids: those of the models first.
+def run_sets(report: Report) -> dict[tuple[str, ...], RunSet]:
+    """Return the sets of runs behind the numbers of a report, by the runs' ids: those of the models first.
 
     Numbers that rest on the same runs, in whatever order, lead to the same set.
     """
-    known = {run.run_id: run for run in writeup.runs}
-    rows = {tuple(link.run_id for link in row.runs): row for row in writeup.rows}
+    known = {run.run_id: run for run in report.runs}
+    rows = {tuple(link.run_id for link in row.runs): row for row in report.rows}
     single = {(run_id,): RunSet(f"run-{slug(run_id)}", row.label, _named((run_id,), known), has_table=True)
               for ids, row in rows.items() for run_id in ids}  # fmt: skip
     found = single | {
@@ -43,7 +43,7 @@ def run_sets(writeup: Writeup) -> dict[tuple[str, ...], RunSet]:
     }
     same = {frozenset(ids): some for ids, some in found.items()}
     others = 0
-    for number in writeup.numbers().values():
+    for number in report.numbers().values():
         ids = number.runs
         if ids and ids not in found:
             if (members := frozenset(ids)) not in same:

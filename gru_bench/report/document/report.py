@@ -1,4 +1,4 @@
-"""What a write-up shows: frozen values, numbers with their sources, and sentences. Both templates take these."""
+"""What a report shows: frozen values, numbers with their sources, and sentences. Both templates take these."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Row:
     label: str
     study: str
     model: str
-    engine: str
+    backend: str
     fingerprint: str
     settings: tuple[Setting, ...]
     seeds: Number
@@ -63,7 +63,7 @@ class Row:
     parameters: Number
     train_seconds: Number
     tokens_per_second: Number
-    memory: Number
+    peak_memory: Number
     """Most memory the process held, in MB."""
     confusion: tuple[Number, Number, Number, Number]
     """Mean counts over seeds: true negative, false positive, false negative, true positive."""
@@ -115,7 +115,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Trace:
+class WindowLosses:
     """A training loss within epochs: mean, lowest and highest over seeds, at shares of epochs."""
 
     epoch: tuple[float, ...]
@@ -131,9 +131,9 @@ class Curve:
     key: str
     label: str
     epochs: tuple[Epoch, ...]
-    trace: Trace | None
-    kept: Number
-    """The epoch whose weights were kept, averaged over seeds."""
+    window_losses: WindowLosses | None
+    best: Number
+    """The epoch of the best checkpoint, averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class StudyView:
 
 @dataclass(frozen=True)
 class Source:
-    """What a write-up was made from besides its studies: with it, it can be made again."""
+    """What a report was made from besides its studies: with it, it can be made again."""
 
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
@@ -337,7 +337,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Writeup:
+class Report:
     """All that is shown."""
 
     title: str
@@ -355,7 +355,7 @@ class Writeup:
     comparisons: tuple[Comparison, ...]
     lifting: tuple[str, ...]
     """What to type for the reviews that a limit holds back from open comparisons."""
-    settling: tuple[str, ...]
+    next_steps: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""
     not_compared: tuple[Sentence, ...]
     checkpoints: Sentence

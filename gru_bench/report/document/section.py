@@ -1,8 +1,8 @@
-"""A section of a write-up: its heading and numbers, the figures drawn from them, and its templates.
+"""A section of a report: its heading and numbers, the figures drawn from them, and its templates.
 
 `templates/sections/NAME.html.j2`, `NAME.tex.j2` and, where there is one, `NAME.md.j2` show it; they are given
-the section as `section` and the whole write-up as `w`. A section that has numbers of its own is made by a module
-of its own from the `Evidence`, in one line of `writeup.build`.
+the section as `section` and the whole report as `w`. A section that has numbers of its own is made by a module
+of its own from the `Evidence`, in one line of `report.build`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Section:
     """Lower-case words joined by hyphens: of its templates, and its id on the page."""
     title: str
     content: Any = None
-    """A frozen dataclass whose numbers join those of the write-up; None where the templates show its fields."""
+    """A frozen dataclass whose numbers join those of the report; None where the templates show its fields."""
     pictures: Callable[[Any], Sequence[Picture]] | None = None
     """Makes the figures from the content; it imports what draws when called."""
     tables: tuple[str, ...] = ()

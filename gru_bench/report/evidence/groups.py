@@ -21,6 +21,7 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval
 from gru_bench.report.document.numbers import Kind, Number, Sentence, plain, slug
 from gru_bench.report.evidence.progress import study_data
+from gru_bench.results.logged_metrics import SPLIT_NAMES, score
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -29,7 +30,7 @@ MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": 
 
 
 class Store(Protocol):
-    """What a write-up reads besides the studies themselves."""
+    """What a report reads besides the studies themselves."""
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -96,7 +97,7 @@ class Group:
 
     def estimate(self, name: str, found: Estimate) -> Number:
         """Return an estimate as a percentage, without an interval where its seeds carry none."""
-        if not found.standing.has_interval:
+        if not found.evidence_level.has_interval:
             return self.number(name, found.estimate, "percent", "mean of two seeds: an estimate only")
         method = f"95 % interval: {found.method}"
         return self.number(name, found.estimate, "percent", method, low=found.low, high=found.high)
@@ -115,7 +116,7 @@ class Group:
         correct_RN = self.correct_RN[:, inside_N]
         key, size = f"{self.key}.{name}", int(inside_N.sum())
         found = accuracy_interval(correct_RN) if size > 1 else None
-        if found is None or not found.standing.has_interval:
+        if found is None or not found.evidence_level.has_interval:
             return Number(key, float(correct_RN.mean()), "percent", self.ids, size, "mean over seeds")
         method = f"95 % interval: {found.method}"
         return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
@@ -261,7 +262,7 @@ def scored(
         if read and not _same_examples(read[0], predictions):
             said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
-        logged = run.metrics.get(f"{split}/accuracy")
+        logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
         right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
         if logged is not None and abs(logged - right) > 1e-6:
             said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} is not the one its "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from gru_bench.report.document.numbers import Sentence, plain
-from gru_bench.results.diagnostics import DIAGNOSTICS, MEMORY
+from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
             "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
-PARTS = {"search": "what the search found", "contrasts": "the contrasts", "stretches": "the run times side by side",
-         "diagnostics": "the look inside the models", "memory": "what the models remember"}  # fmt: skip
+PARTS = {"search": "what the search found", "ablations": "the ablations", "timings": "the run times side by side",
+         "diagnostics": "the look inside the models", "recall": "what the models remember"}  # fmt: skip
 """Part of a study -> what is missing without it."""
-LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "memory": MEMORY}
-"""Parts that a write-up shows from their artifacts, before the study has come to its end."""
+LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
+"""Parts that a report shows from their artifacts, before the study has come to its end."""
 
 
 class Texts(Protocol):
@@ -97,7 +97,7 @@ def typed(run: LoggedRun) -> list[str] | None:
 
 def _absent(study: LoggedStudy, store: Texts) -> list[str]:
     """Return what a study that has not ended will show and does not show yet."""
-    planned = study.run.params.get("parts")
+    planned = study.run.params.get("contents")
     absent = [] if study_baselines(study, store) else ["the baselines"]
     if study_data(study, store) is None:
         absent.append("the facts of its data")

@@ -85,7 +85,7 @@ def _confusion(shown: Sequence[Row], style: Style) -> Figure:
             y, x = divmod(cell, 2)
             share = values[cell] / max(1.0, values[2 * y] + values[2 * y + 1])
             axes.add_patch(
-                Rectangle((x, y), 0.97, 0.97, color=style.colour(place), alpha=0.06 + 0.5 * share, linewidth=0)
+                Rectangle((x, y), 0.97, 0.97, color=style.color(place), alpha=0.06 + 0.5 * share, linewidth=0)
             )
             axes.text(x + 0.485, y + 0.42, number.text, ha="center", va="center", fontsize=style.size + 1)
             if spread.value is not None:
@@ -117,14 +117,14 @@ def _lengths(table: LengthTable, style: Style) -> Figure:
     axes: Axes = grid[0, 0]
     step = min(0.12, 0.6 / len(table.labels))
     for place, label in enumerate(table.labels):
-        colour, gid = style.colour(place), f"series-{place}"
+        color, gid = style.color(place), f"series-{place}"
         shift = step * (place - (len(table.labels) - 1) / 2)
         points = [(x + shift, part.accuracy[place]) for x, part in enumerate(table.bins)]
         for x, number in points:
             if number.low is not None and number.high is not None:
-                axes.plot([x, x], [100 * number.low, 100 * number.high], color=colour, linewidth=1.8, gid=gid)
+                axes.plot([x, x], [100 * number.low, 100 * number.high], color=color, linewidth=1.8, gid=gid)
         known = [(x, 100 * number.value) for x, number in points if number.value is not None]
-        axes.plot(*zip(*known, strict=True), color=colour, linewidth=0.8, marker=MARKERS[place % len(MARKERS)],
+        axes.plot(*zip(*known, strict=True), color=color, linewidth=0.8, marker=MARKERS[place % len(MARKERS)],
                   markersize=5, label=short(label, 30, 1), gid=gid)  # fmt: skip
     axes.set_xticks(range(len(table.bins)), [
         f"{part.low.text}–{part.high.text}\n({part.examples.text})" for part in table.bins
@@ -152,7 +152,7 @@ def _lines(labels: Sequence[str], lines: Sequence[tuple[str, Sequence[Number]]],
         shift = middle + step * (place - (series - 1) / 2)
         for y, (_, accuracy) in enumerate(lines):
             interval_marks(axes, y + shift, accuracy[place], style, place, label=False, gid=f"series-{place}")
-        axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.colour(place), label=short(label, 30, 1))
+        axes.plot([], [], MARKERS[place % len(MARKERS)], color=style.color(place), label=short(label, 30, 1))
     names_axis(axes, [name for name, _ in lines], style, 0.7)
     for y in range(len(lines) - 1):
         axes.axhline(y + 0.5, color=style.grid, linewidth=0.5, zorder=0)

@@ -79,12 +79,12 @@ def learning_picture(curves: Sequence[Curve]) -> Picture:
 
 
 def _train_line(curve: Curve, series: int) -> Line:
-    """Return the training loss: within epochs where it was traced, else by epoch."""
-    trace = curve.trace
-    if trace is None:
+    """Return the training loss: by window where it was logged so, else by epoch."""
+    window_losses = curve.window_losses
+    if window_losses is None:
         return _epoch_line(curve, series, lambda epoch: epoch.train_loss)
-    known = [point for point in zip(trace.epoch, trace.mean, trace.low, trace.high, strict=True)
-             if all(map(math.isfinite, point))]  # fmt: skip
+    points = zip(window_losses.epoch, window_losses.mean, window_losses.low, window_losses.high, strict=True)
+    known = [point for point in points if all(map(math.isfinite, point))]
     x, mean, low, high = zip(*known, strict=True) if known else ((), (), (), ())
     return Line(series, x, mean, low, high, dense=True)
 
@@ -133,7 +133,7 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
                                     label="validation")]  # fmt: skip
         first.legend(handles=handles, frameon=False, fontsize=style.size - 1, handlelength=2.2, loc="upper right")
     elif len(places) > 1:
-        handles = [Line2D([], [], color=style.colour(p), marker=MARKERS[p % len(MARKERS)], markersize=4.5,
+        handles = [Line2D([], [], color=style.color(p), marker=MARKERS[p % len(MARKERS)], markersize=4.5,
                                     label=short(label, 30, 1)) for p, label in zip(places, labels, strict=True)]
         columns = 1 if style.narrow else min(3, len(places))
         legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False,

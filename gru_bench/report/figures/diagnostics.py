@@ -30,7 +30,7 @@ from gru_bench.report.figures.style import (
     share_axis,
     short,
 )
-from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, MemoryCurve
+from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
 
 BANDS = 10
 """Lines of a gate's map: each the mean of a tenth of the units."""
@@ -89,9 +89,9 @@ def _gradients(
             place = labels.index(label)
             # Not at the same places as its neighbours' marks.
             every = (2 * place % 10, 10)
-            colour, gid = style.colour(place), f"series-{place}"
-            axes.fill_between(flow.steps_back, flow.low, flow.high, color=colour, alpha=0.15, linewidth=0, gid=gid)
-            axes.plot(flow.steps_back, flow.norm, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4.2,
+            color, gid = style.color(place), f"series-{place}"
+            axes.fill_between(flow.steps_back, flow.low, flow.high, color=color, alpha=0.15, linewidth=0, gid=gid)
+            axes.plot(flow.steps_back, flow.norm, color=color, marker=MARKERS[place % len(MARKERS)], markersize=4.2,
                       markevery=every if len(flow.norm) > 1 else None, gid=gid,
                       label=None if label in named else short(label, 32, 1))  # fmt: skip
             named.add(label)
@@ -168,11 +168,11 @@ def _gate_figure(maps: Sequence[GateMap], style: Style) -> Figure:
     figure, grid = new_figure(style, 0.7 + 1.15 * len(panels), rows=len(panels), sharex=True)
     for (title, gate_TH), axes in zip(panels, grid.flat, strict=True):
         band_TN = _bands(gate_TH)
-        colour = style.colour(0 if title.startswith("update") else 1)
-        for patch in _cells(band_TN, colour):
+        color = style.color(0 if title.startswith("update") else 1)
+        for patch in _cells(band_TN, color):
             axes.add_patch(patch)
         axes.set(xlim=(0, len(tokens)), ylim=(0, band_TN.shape[1]))
-        _scale(axes, colour, style)
+        _scale(axes, color, style)
         axes.set_yticks([])
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
@@ -184,22 +184,22 @@ def _gate_figure(maps: Sequence[GateMap], style: Style) -> Figure:
     return figure
 
 
-def _cells(value_XY: NDArray[np.float64], colour: str) -> list[PathPatch]:
+def _cells(value_XY: NDArray[np.float64], color: str) -> list[PathPatch]:
     """Return unit squares shaded by their values, those of a shade as one shape, which takes fewer bytes."""
     shade_XY = np.rint(value_XY * SHADES).astype(int)
     return [
         PathPatch(
             Path.make_compound_path(*(Path([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)], closed=True)
                                       for x, y in np.argwhere(shade_XY == shade).tolist())),
-            facecolor=colour, edgecolor="none", linewidth=0, alpha=shade / SHADES, antialiased=False)
+            facecolor=color, edgecolor="none", linewidth=0, alpha=shade / SHADES, antialiased=False)
         for shade in np.unique(shade_XY).tolist() if shade
     ]  # fmt: skip
 
 
-def _scale(axes: Axes, colour: str, style: Style) -> None:
+def _scale(axes: Axes, color: str, style: Style) -> None:
     """Draw what the shades mean above the right end of a map."""
     key = axes.inset_axes((0.86, 1.05, 0.1, 0.09))
-    for patch in _cells(np.linspace(0, 1, 6)[:, None], colour):
+    for patch in _cells(np.linspace(0, 1, 6)[:, None], color):
         key.add_patch(patch)
     key.set(xlim=(0, 6), ylim=(0, 1), xticks=[], yticks=[])
     for spine in key.spines.values():
@@ -251,7 +251,7 @@ def _words(
             weight = np.array(by_method[METHODS[0]])
             for positive in (True, False):
                 inside = (weight >= 0) == positive
-                axes.barh(y[inside], weight[inside], 0.62, color=style.colour(0 if positive else 1), alpha=0.75,
+                axes.barh(y[inside], weight[inside], 0.62, color=style.color(0 if positive else 1), alpha=0.75,
                           linewidth=0)  # fmt: skip
         if METHODS[1] in by_method:
             axes.plot(by_method[METHODS[1]], y, "D", color=style.ink, markersize=3, markerfacecolor="none",
@@ -279,8 +279,8 @@ def _words(
 def _name_methods(figure: Figure, attributions: Sequence[Attribution], style: Style) -> None:
     """Say above a figure that stands alone what it shows, and what its marks are."""
     marks: dict[str, list[Artist]] = {
-        METHODS[0]: [Patch(color=style.colour(0), alpha=0.75, label="for label 1, by occlusion"),
-                     Patch(color=style.colour(1), alpha=0.75, label="for label 0, by occlusion")],
+        METHODS[0]: [Patch(color=style.color(0), alpha=0.75, label="for label 1, by occlusion"),
+                     Patch(color=style.color(1), alpha=0.75, label="for label 0, by occlusion")],
         METHODS[1]: [Line2D([], [], marker="D", linestyle="none", color=style.ink, markersize=3,
                             markerfacecolor="none", markeredgewidth=0.8, label=METHODS[1])]}  # fmt: skip
     drawn = {found.method for found in attributions}
@@ -295,10 +295,10 @@ def percent_axis_few(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
-# ---------------------------------------------------------------- memory
+# ---------------------------------------------------------------- recall task
 
 
-def memory_picture(curve: MemoryCurve, names: Mapping[str, str], key: str = "memory") -> Picture:
+def recall_picture(curve: RecallCurve, names: Mapping[str, str], key: str = "recall") -> Picture:
     """Return accuracy against the steps to remember."""
     models = list(dict.fromkeys(point.model for point in curve.points))
     labels = [names.get(model, plain(model)) for model in models]
@@ -312,14 +312,14 @@ def memory_picture(curve: MemoryCurve, names: Mapping[str, str], key: str = "mem
                 f"{written(point.high, 'percent')}) over {point.k} steps"
                 for point in curve.points if point.model == model) + "."
             for model, label in zip(models, labels, strict=True)),
-        lambda style: _memory(curve, models, labels, style),
+        lambda style: _recall(curve, models, labels, style),
         [("model", "steps", "what", "accuracy", "low", "high"), *(
-            row for point in curve.points for row in _memory_rows(point.model, names, curve, point.k))],
+            row for point in curve.points for row in _recall_rows(point.model, names, curve, point.k))],
         of_models(labels),
     )  # fmt: skip
 
 
-def _memory_rows(model: str, names: Mapping[str, str], curve: MemoryCurve, k: int) -> list[tuple[Cell, ...]]:
+def _recall_rows(model: str, names: Mapping[str, str], curve: RecallCurve, k: int) -> list[tuple[Cell, ...]]:
     point = next(point for point in curve.points if (point.model, point.k) == (model, k))
     label = names.get(model, model)
     return [(label, k, "mean over seeds", point.mean, point.low, point.high), *(
@@ -327,20 +327,20 @@ def _memory_rows(model: str, names: Mapping[str, str], curve: MemoryCurve, k: in
         for seed, accuracy in zip(point.seeds, point.accuracy, strict=True))]
 
 
-def _memory(curve: MemoryCurve, models: Sequence[str], labels: Sequence[str], style: Style) -> Figure:
+def _recall(curve: RecallCurve, models: Sequence[str], labels: Sequence[str], style: Style) -> Figure:
     figure, grid = new_figure(style, 2.9)
     axes: Axes = grid[0, 0]
     steps = sorted({point.k for point in curve.points})
     for place, (model, label) in enumerate(zip(models, labels, strict=True)):
-        colour, gid = style.colour(place), f"series-{place}"
+        color, gid = style.color(place), f"series-{place}"
         points = sorted((point for point in curve.points if point.model == model), key=lambda point: point.k)
         shift = 0.1 * (place - (len(models) - 1) / 2)
         x = [steps.index(point.k) + shift for point in points]
         for at, point in zip(x, points, strict=True):
-            axes.plot([at, at], [100 * point.low, 100 * point.high], color=colour, linewidth=1.8, gid=gid)
+            axes.plot([at, at], [100 * point.low, 100 * point.high], color=color, linewidth=1.8, gid=gid)
             axes.plot([at + 0.06] * len(point.accuracy), [100 * value for value in point.accuracy], "_",
-                      color=colour, markersize=6, alpha=0.8, gid=gid)  # fmt: skip
-        axes.plot(x, [100 * point.mean for point in points], color=colour, marker=MARKERS[place % len(MARKERS)],
+                      color=color, markersize=6, alpha=0.8, gid=gid)  # fmt: skip
+        axes.plot(x, [100 * point.mean for point in points], color=color, marker=MARKERS[place % len(MARKERS)],
                   markersize=5.5, label=short(label, 30, 1), gid=gid)  # fmt: skip
     axes.axhline(50, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
     axes.set_xticks(range(len(steps)), [str(k) for k in steps])

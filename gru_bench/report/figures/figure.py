@@ -1,4 +1,4 @@
-"""A figure of a write-up: what it shows, in words and values, and its ways onto a page and onto paper.
+"""A figure of a report: what it shows, in words and values, and its ways onto a page and onto paper.
 
 What a page's script switches on and off or reads off by pointer is marked in the SVG and described by
 `Picture.series` and `Picture.panels`.
@@ -28,7 +28,7 @@ class Series:
 
     name: str
     place: int | None
-    """Of its colour and marker; None where it has several."""
+    """Of its color and marker; None where it has several."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Picture:
     """Settings of matplotlib's for its letters, where they are not those of the other figures."""
 
     def svg(self) -> str:
-        """Return the figure as an SVG element; ids begin with the figure's name, colours are variables."""
+        """Return the figure as an SVG element; ids begin with the figure's name, colors are variables."""
         return self._drawn(PAGE)[0]
 
     def for_page(self) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The figures of a write-up, from its numbers: what the models reach, at which cost, and how far they are apart."""
+"""The figures of a report, from its numbers: what the models reach, at which cost, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gru_bench.report.document.report import BaselineRow, Row, Writeup
+from gru_bench.report.document.report import BaselineRow, Report, Row
 from gru_bench.report.figures.breakdowns import category_picture, confusion_picture, length_picture
 from gru_bench.report.figures.curves import budget_picture, learning_picture, reliability_picture
 from gru_bench.report.figures.figure import Cell, Picture, value_and_ends, with_interval, with_intervals
@@ -31,88 +31,88 @@ LABELS = 4
 """Points that still have room for their names beside them."""
 
 
-def pictures(writeup: Writeup) -> list[Picture]:
-    """Return the figures that a write-up has numbers for, those of its own sections last."""
-    found = [_accuracy_picture(writeup)]
-    if writeup.comparisons:
-        found.append(_difference_picture(writeup))
-    curves = [curve for curve in writeup.curves if curve.epochs]
+def pictures(report: Report) -> list[Picture]:
+    """Return the figures that a report has numbers for, those of its own sections last."""
+    found = [_accuracy_picture(report)]
+    if report.comparisons:
+        found.append(_difference_picture(report))
+    curves = [curve for curve in report.curves if curve.epochs]
     if curves:
         found.append(learning_picture(curves))
-    found.append(confusion_picture(writeup.rows))
-    found += [category_picture(table) for table in writeup.category_tables]
-    found += [length_picture(table) for table in writeup.length_tables]
-    sure = [model for model in writeup.reliability if any(part.accuracy.value is not None for part in model.bins)]
+    found.append(confusion_picture(report.rows))
+    found += [category_picture(table) for table in report.category_tables]
+    found += [length_picture(table) for table in report.length_tables]
+    sure = [model for model in report.reliability if any(part.accuracy.value is not None for part in model.bins)]
     if sure:
         found.append(reliability_picture(sure[:PANELS]))
-    if sum(bool(row.train_seconds.value) for row in writeup.rows) > 1:
-        found.append(_cost_picture(writeup))
-    if writeup.expected_best:
-        found.append(budget_picture(writeup.expected_best))
-    return [*found, *(picture for section in writeup.sections for picture in section.drawn())]
+    if sum(bool(row.train_seconds.value) for row in report.rows) > 1:
+        found.append(_cost_picture(report))
+    if report.expected_best:
+        found.append(budget_picture(report.expected_best))
+    return [*found, *(picture for section in report.sections for picture in section.drawn())]
 
 
-def _accuracy_picture(writeup: Writeup) -> Picture:
+def _accuracy_picture(report: Report) -> Picture:
     dashed = {0: "", 1: "; the dashed line is a baseline"}.get(
-        len(_baselines_near(writeup)), "; dashed lines are baselines")
+        len(_baselines_near(report)), "; dashed lines are baselines")
     return Picture(
         "accuracy",
-        f"Test accuracy{with_intervals([row.accuracy for row in writeup.rows])}; small marks are single seeds{dashed}.",
-        _accuracy_words(writeup),
-        lambda style: _accuracy(writeup, style),
-        _accuracy_table(writeup),
+        f"Test accuracy{with_intervals([row.accuracy for row in report.rows])}; small marks are single seeds{dashed}.",
+        _accuracy_words(report),
+        lambda style: _accuracy(report, style),
+        _accuracy_table(report),
     )
 
 
-def _difference_picture(writeup: Writeup) -> Picture:
+def _difference_picture(report: Report) -> Picture:
     return Picture(
         "differences",
         "Difference in test accuracy for each pair"
-        f"{with_intervals([pair.difference for pair in writeup.comparisons], 'unadjusted ')}. In the shaded band "
+        f"{with_intervals([pair.difference for pair in report.comparisons], 'unadjusted ')}. In the shaded band "
         "a difference has no practical weight.",
-        _difference_words(writeup),
-        lambda style: _differences(writeup, style),
+        _difference_words(report),
+        lambda style: _differences(report, style),
         [("pair", "difference", "low", "high"), *(
-            (f"{pair.a} less {pair.b}", *value_and_ends(pair.difference)) for pair in writeup.comparisons)],
+            (f"{pair.a} less {pair.b}", *value_and_ends(pair.difference)) for pair in report.comparisons)],
     )  # fmt: skip
 
 
-def _cost_picture(writeup: Writeup) -> Picture:
+def _cost_picture(report: Report) -> Picture:
     return Picture(
         "cost",
-        f"Test accuracy{with_intervals([row.accuracy for row in writeup.rows])}, against the seconds of training; "
-        "the engine is named.",
-        _cost_words(writeup), lambda style: _cost(writeup, style),
-        [("model", "engine", "training seconds", "accuracy", "low", "high"), *(
-            (row.label, row.engine, row.train_seconds.value, *value_and_ends(row.accuracy)) for row in writeup.rows)],
+        f"Test accuracy{with_intervals([row.accuracy for row in report.rows])}, against the seconds of training; "
+        "the backend is named.",
+        _cost_words(report), lambda style: _cost(report, style),
+        [("model", "backend", "training seconds", "accuracy", "low", "high"), *(
+            (row.label, row.backend, row.train_seconds.value, *value_and_ends(row.accuracy)) for row in report.rows)],
     )  # fmt: skip
 
 
-def _accuracy_table(writeup: Writeup) -> list[tuple[Cell, ...]]:
+def _accuracy_table(report: Report) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = [("model", "what", "accuracy", "low", "high")]
-    for row in writeup.rows:
+    for row in report.rows:
         rows.append((row.label, "mean over seeds", *value_and_ends(row.accuracy)))
         rows += [(row.label, f"seed {run.seed}", *value_and_ends(run.accuracy)) for run in row.runs]
-    rows += [(baseline.name, "baseline", *value_and_ends(baseline.accuracy)) for baseline in writeup.baselines]
+    rows += [(baseline.name, "baseline", *value_and_ends(baseline.accuracy)) for baseline in report.baselines]
     return rows
 
 
-def _baselines_near(writeup: Writeup) -> list[BaselineRow]:
+def _baselines_near(report: Report) -> list[BaselineRow]:
     """Return the baselines that are drawn: beside the majority class, far below, models could not be told apart."""
-    lowest = min(run.accuracy.value or 1 for row in writeup.rows[:LINES] for run in row.runs)
-    return [baseline for baseline in writeup.baselines
+    lowest = min(run.accuracy.value or 1 for row in report.rows[:LINES] for run in row.runs)
+    return [baseline for baseline in report.baselines
             if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]  # fmt: skip
 
 
-def _accuracy(writeup: Writeup, style: Style) -> Figure:
-    rows = writeup.rows[:LINES]
+def _accuracy(report: Report, style: Style) -> Figure:
+    rows = report.rows[:LINES]
     figure, grid = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(rows) < 9 else 0.36) * len(rows))
     axes: Axes = grid[0, 0]
     for place, row in enumerate(rows):
         interval_marks(axes, place, row.accuracy, style, place)
         seeds = [100 * (run.accuracy.value or 0) for run in row.runs]
-        axes.plot(seeds, [place + 0.24] * len(seeds), "|", color=style.colour(place), markersize=6, alpha=0.8)
-    drawn = _baselines_near(writeup)
+        axes.plot(seeds, [place + 0.24] * len(seeds), "|", color=style.color(place), markersize=6, alpha=0.8)
+    drawn = _baselines_near(report)
     for baseline in drawn:
         axes.axvline(100 * (baseline.accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
                      zorder=0)  # fmt: skip
@@ -134,14 +134,14 @@ def _accuracy(writeup: Writeup, style: Style) -> Figure:
     return figure
 
 
-def _differences(writeup: Writeup, style: Style) -> Figure:
-    pairs = writeup.comparisons[:LINES]
+def _differences(report: Report, style: Style) -> Figure:
+    pairs = report.comparisons[:LINES]
     figure, grid = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
     axes: Axes = grid[0, 0]
     for place, pair in enumerate(pairs):
         interval_marks(axes, place, pair.difference, style, 0)
     axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
-    margin = 100 * (writeup.margin.value or 0)
+    margin = 100 * (report.margin.value or 0)
     axes.axvspan(-margin, margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
     names_axis(axes, [
         f"{short(p.a, 19, 1)} less {short(p.b, 19, 1)}" if style.narrow else
@@ -175,20 +175,20 @@ def _apart(rows: Sequence[Row]) -> bool:
     )
 
 
-def _cost(writeup: Writeup, style: Style) -> Figure:
-    rows = [row for row in writeup.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
+def _cost(report: Report, style: Style) -> Figure:
+    rows = [row for row in report.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
     figure, grid = new_figure(style, 2.9)
     axes: Axes = grid[0, 0]
     beside = len(rows) <= LABELS and _apart(rows) and not style.narrow
-    for place, row in enumerate(writeup.rows):
+    for place, row in enumerate(report.rows):
         if row not in rows:
             continue
         x, y = row.train_seconds.value or 0, 100 * (row.accuracy.value or 0)
-        colour = style.colour(place)
+        color = style.color(place)
         if row.accuracy.low is not None and row.accuracy.high is not None:
-            axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=colour, linewidth=2)
-        name = f"{short(row.label, 32, 1)}, {row.engine}"
-        axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=6.5, label=name, linestyle="none")
+            axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=color, linewidth=2)
+        name = f"{short(row.label, 32, 1)}, {row.backend}"
+        axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=color, markersize=6.5, label=name, linestyle="none")
         if beside:
             axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
                           fontsize=style.size - 1)  # fmt: skip
@@ -211,20 +211,20 @@ def _cost(writeup: Writeup, style: Style) -> Figure:
     return figure
 
 
-def _accuracy_words(writeup: Writeup) -> str:
-    parts = [f"{row.label} {with_interval(row.accuracy)} %" for row in writeup.rows]
-    parts += [f"{baseline.name} {baseline.accuracy.text} %" for baseline in writeup.baselines]
+def _accuracy_words(report: Report) -> str:
+    parts = [f"{row.label} {with_interval(row.accuracy)} %" for row in report.rows]
+    parts += [f"{baseline.name} {baseline.accuracy.text} %" for baseline in report.baselines]
     return "Test accuracy: " + "; ".join(parts) + "."
 
 
-def _difference_words(writeup: Writeup) -> str:
-    parts = [f"{pair.a} less {pair.b} {with_interval(pair.difference)}" for pair in writeup.comparisons]
+def _difference_words(report: Report) -> str:
+    parts = [f"{pair.a} less {pair.b} {with_interval(pair.difference)}" for pair in report.comparisons]
     return "Differences in test accuracy, in points: " + "; ".join(parts) + "."
 
 
-def _cost_words(writeup: Writeup) -> str:
+def _cost_words(report: Report) -> str:
     parts = [
-        f"{row.label} {row.accuracy.text} % after {row.train_seconds.text} s of training ({row.engine})"
-        for row in writeup.rows
+        f"{row.label} {row.accuracy.text} % after {row.train_seconds.text} s of training ({row.backend})"
+        for row in report.rows
     ]
     return "Accuracy against cost: " + "; ".join(parts) + "."

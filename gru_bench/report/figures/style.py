@@ -1,8 +1,8 @@
 """How the figures are drawn: the styles of page and paper, and the axes, marks and lines that they share.
 
-On a page a figure takes its colours and letters from the page's style sheet, so that it follows the light and
+On a page a figure takes its colors and letters from the page's style sheet, so that it follows the light and
 dark schemes, and is drawn a second time for windows as narrow as a phone's; on paper it has the serif letters of
-the document and the width of its column. Series are told apart by colour and by marker, and labelled where they
+the document and the width of its column. Series are told apart by color and by marker, and labelled where they
 stand.
 """
 
@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gru_bench.report.document.numbers import Number
 
-COLOURS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
+COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each at least 4.5 : 1 against white, and apart from one another without red-green vision."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
@@ -44,14 +44,14 @@ class Style:
     ink: str
     faint: str
     grid: str
-    colours: tuple[str, ...]
+    colors: tuple[str, ...]
     settings: dict[str, Any]
     narrow: bool = False
     """Whether names stand above what they name and panels under one another, as on a phone."""
 
-    def colour(self, place: int) -> str:
-        """Return the colour of a series."""
-        return self.colours[place % len(self.colours)]
+    def color(self, place: int) -> str:
+        """Return the color of a series."""
+        return self.colors[place % len(self.colors)]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Line:
     """Many points, which get no mark each."""
 
 
-# Colours that no one else uses: each is put back as a variable of the page's style sheet.
+# Colors that no one else uses: each is put back as a variable of the page's style sheet.
 _VARIABLES = {"#010203": "ink", "#020304": "faint", "#030405": "grid"} | {
-    f"#0{place}0a0b": f"series-{place}" for place in range(1, len(COLOURS) + 1)
+    f"#0{place}0a0b": f"series-{place}" for place in range(1, len(COLORS) + 1)
 }
 _COMMON: dict[str, Any] = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -84,32 +84,32 @@ _COMMON: dict[str, Any] = {
     "savefig.transparent": True,
 }
 PAGE = Style(
-    width=6.9, size=9.5, ink="#010203", faint="#020304", grid="#030405", colours=tuple(list(_VARIABLES)[3:]),
+    width=6.9, size=9.5, ink="#010203", faint="#020304", grid="#030405", colors=tuple(list(_VARIABLES)[3:]),
     settings={"svg.fonttype": "none", "font.family": ["DejaVu Sans"]},
 )  # fmt: skip
 NARROW = replace(PAGE, width=3.4, narrow=True)
 PAPER = Style(
-    width=4.8, size=8, ink="#000000", faint="#555555", grid="#dddddd", colours=COLOURS,
+    width=4.8, size=8, ink="#000000", faint="#555555", grid="#dddddd", colors=COLORS,
     settings={"pdf.fonttype": 42, "font.family": ["STIXGeneral", "DejaVu Sans"]},
 )  # fmt: skip
 
-SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colours=COLOURS, settings={
+SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colors=COLORS, settings={
     "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
     "savefig.transparent": False, "svg.fonttype": "path"})
-"""A figure that stands alone in a file: a page's size, colours of its own."""
+"""A figure that stands alone in a file: a page's size, colors of its own."""
 
 
 @contextmanager
 def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
     """Set what matplotlib keeps globally for as long as a figure is drawn and written."""
-    colours = {
+    colors = {
         "text.color": style.ink, "axes.labelcolor": style.ink, "xtick.color": style.faint,
         "ytick.color": style.faint, "xtick.labelcolor": style.ink, "ytick.labelcolor": style.ink,
         "axes.edgecolor": style.faint, "grid.color": style.grid, "font.size": style.size,
         "axes.labelsize": style.size, "axes.titlesize": style.size, "xtick.labelsize": style.size - 0.5,
         "ytick.labelsize": style.size - 0.5,
     }  # fmt: skip
-    settings = sns.axes_style("ticks") | _COMMON | colours | style.settings | more
+    settings = sns.axes_style("ticks") | _COMMON | colors | style.settings | more
     with rc_context(settings), warnings.catch_warnings():
         # A name may hold letters that no font at hand has; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
@@ -120,7 +120,7 @@ def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
 def for_page(svg: str, name: str, kind: str) -> str:
     """Return an SVG as an element of a page, of the class `kind`.
 
-    Its ids begin with `name`, its colours are the page's variables.
+    Its ids begin with `name`, its colors are the page's variables.
     """
     svg = svg[svg.index("<svg"):]
     if kind:
@@ -132,8 +132,8 @@ def for_page(svg: str, name: str, kind: str) -> str:
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--figure-font)", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var(--{variable})")
     return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1),
                   count=1)  # fmt: skip
 
@@ -178,9 +178,9 @@ def interval_marks(
     """Draw an estimate and its interval along x, with its value above."""
     value = 100 * (number.value or 0)
     if number.low is not None and number.high is not None:
-        axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.colour(place), linewidth=2.2,
+        axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.color(place), linewidth=2.2,
                   solid_capstyle="round", gid=gid)  # fmt: skip
-    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.colour(place), markersize=6.5, gid=gid)
+    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.color(place), markersize=6.5, gid=gid)
     if label:
         axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
 
@@ -202,12 +202,12 @@ def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float =
 
 def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) -> None:
     """Draw a curve and its band, with the marks of a series."""
-    colour, gid = style.colour(place), f"series-{line.series}"
+    color, gid = style.color(place), f"series-{line.series}"
     # A few marks along a dense curve, not at the same places as its neighbours'.
     every = (len(line.x) * (1 + place % 4) // 20, max(1, len(line.x) // 4)) if line.dense else None
-    axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0, gid=gid)
+    axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0, gid=gid)
     axes.plot(
-        line.x, line.mean, color=colour, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
+        line.x, line.mean, color=color, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
         linewidth=1.1 if line.dense else 1.4, marker=MARKERS[place % len(MARKERS)],
         markersize=3.6 if line.dense else 4.2, markevery=every,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What single choices of the homework's protocol cost or gain: readout, selection, learning rate, vectors, seeds.
+"""What single choices of the homework's protocol cost or gain: pooling, selection, learning rate, vectors, seeds.
 
 Shapes: `R` runs (seeds) of a model, `N` examples.
 """
@@ -21,25 +21,26 @@ from gru_bench.report.homework.protocol import NAMES, in_words
 from gru_bench.report.homework.reproductions import Reproduction, model_name
 from gru_bench.report.sections.search import as_number, setting_name
 from gru_bench.report.sections.verdicts import Pair, joined, verdict_sentence
-from gru_bench.results.runs import Contrast
+from gru_bench.results.logged_metrics import score
+from gru_bench.results.runs import Ablation
 from gru_bench.tracking import LoggedRun
 
 PHRASES: Mapping[str, str] = {
-    "model.readout": "the readout “{}”",
+    "model.pooling": "the pooling “{}”",
     "training.selection": "keeping {}",
     "training.lr": "the learning rate {}",
     "embedding.name": "training on {}",
 }
-"""Settings of a contrast as what a sentence can speak of."""
+"""Settings of an ablation as what a sentence can speak of."""
 MOST_DRAWS = 1_000_000
 """Ways to take one seed a model that are gone through at most."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """A contrast with what its two sides reach on the same validation reviews."""
+    """An ablation with what its two sides reach on the same validation reviews."""
 
-    contrast: Contrast
+    ablation: Ablation
     usual: Group
     other: Group
     pair: Pair
@@ -47,7 +48,7 @@ class Sides:
 
 
 def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tuple[Block, ...]:
-    """Return what the contrasts of each study say, and what its seeds and its reviews without a known word say."""
+    """Return what the ablations of each study say, and what its seeds and its reviews without a known word say."""
     blocks: list[Block] = [Paragraph(prose("""
         Some choices of the protocol are open to doubt. Each was set against another on reviews cut from the training
         file for validation, with seeds of their own; the test reviews are kept for the comparison of the models.
@@ -55,11 +56,11 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
     for one in studies:
         sides, gaps = compared(one, store, margin)
         if sides:
-            blocks.append(_contrast_table(one, sides))
-        answers = tuple((plain(side.contrast.question), _begun(verdict_sentence(side.pair))) for side in sides)
+            blocks.append(_ablation_table(one, sides))
+        answers = tuple((plain(side.ablation.question), _begun(verdict_sentence(side.pair))) for side in sides)
         if points := (*answers, *_tuning_points(one, store, sides)):
             blocks.append(Points(points))
-        if not one.contrasts:
+        if not one.ablations:
             blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
         blocks += [Paragraph(gap) for gap in gaps]
         blocks += _one_seed_blocks(one)
@@ -68,46 +69,46 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
 
 
 def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides], list[Sentence]]:
-    """Return the contrasts whose sides can be compared, and sentences about the others."""
-    read: list[tuple[Contrast, str, Group, Group]] = []
+    """Return the ablations whose sides can be compared, and sentences about the others."""
+    read: list[tuple[Ablation, str, Group, Group]] = []
     gaps: list[Sentence] = []
     taken: set[str] = set()
-    for contrast in one.contrasts:
-        key = free_name(f"{one.key}.contrast.{slug(contrast.name)}", taken)
-        if contrast.other == contrast.usual:
+    for ablation in one.ablations:
+        key = free_name(f"{one.key}.ablation.{slug(ablation.name)}", taken)
+        if ablation.other == ablation.usual:
             continue  # tuning found nothing better: there is only one side
-        usual, other = (_side(one, store, contrast, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
-        question = plain(contrast.question)
+        usual, other = (_side(one, store, ablation, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
+        question = plain(ablation.question)
         if usual is None or other is None:
             gaps.append((f"{question} Not every side has a complete run to answer it.",))
         elif not np.array_equal(usual.example_N, other.example_N):
             gaps.append((f"{question} Its two sides were scored on different reviews, and are not compared.",))
         else:
-            read.append((contrast, key, usual, other))
+            read.append((ablation, key, usual, other))
     differences = [accuracy_difference(other.correct_RN, usual.correct_RN) for _, _, usual, other in read]
-    adjusted = holm([found.p if found.standing.has_verdict else None for found in differences])
+    adjusted = holm([found.p if found.evidence_level.has_verdict else None for found in differences])
     family = sum(p is not None for p in adjusted)
     return [
-        Sides(contrast, usual, other, Pair(
-            key, _phrase(contrast.other), _phrase(contrast.usual), found, p, family, verdict(found, p, margin),
+        Sides(ablation, usual, other, Pair(
+            key, _phrase(ablation.other), _phrase(ablation.usual), found, p, family, verdict(found, p, margin),
             Design.of(other.correct_RN, usual.correct_RN) if min(found.seeds) > 1 else None, other.ids + usual.ids))
-        for (contrast, key, usual, other), found, p in zip(read, differences, adjusted, strict=True)
+        for (ablation, key, usual, other), found, p in zip(read, differences, adjusted, strict=True)
     ], gaps  # fmt: skip
 
 
 def _side(
-    one: Reproduction, store: Store, contrast: Contrast, side: str, key: str, gaps: list[Sentence]
+    one: Reproduction, store: Store, ablation: Ablation, side: str, key: str, gaps: list[Sentence]
 ) -> Group | None:
     """Return what the runs of one side predict; what is missing goes to `gaps`."""
-    label = model_name(contrast.model)
-    runs = one.study.side(contrast.name, side)
+    label = model_name(ablation.model)
+    runs = one.study.side(ablation.name, side)
     whole = [run for run in runs if run.complete]
-    group, said = scored(store, whole, key, label, one.study.run.study, contrast.model, one.study, "validation")
+    group, said = scored(store, whole, key, label, one.study.run.study, ablation.model, one.study, "validation")
     gaps += said
     ended = {run.seed for run in whole}
     if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
         lost = Number(f"{key}.lost", len(gone), "count", tuple(run.run_id for run in gone))
-        gaps.append((f"{plain(contrast.question)} Runs that did not end well and are left out: ", lost, "."))
+        gaps.append((f"{plain(ablation.question)} Runs that did not end well and are left out: ", lost, "."))
     return group
 
 
@@ -119,15 +120,15 @@ def _phrase(settings: Mapping[str, object]) -> str:
     )
 
 
-def _contrast_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
+def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
     seeds = sorted({seeds for side in sides for seeds in side.pair.difference.seeds})
-    least = one.number("contrast.seeds-least", seeds[0], "count", "seeds of a side")
-    most = one.number("contrast.seeds-most", seeds[-1], "count", "seeds of a side")
-    count = one.number("contrast.examples", sides[0].usual.example_N.size, "count", "validation reviews")
+    least = one.number("ablation.seeds-least", seeds[0], "count", "seeds of a side")
+    most = one.number("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
+    count = one.number("ablation.examples", sides[0].usual.example_N.size, "count", "validation reviews")
     each: Sentence = (least,) if seeds[0] == seeds[-1] else (least, " to ", most)
     title = one.titled("Choices of the protocol")
-    ran = f", trained on the {plain(sides[0].contrast.engine)} engine" if sides[0].contrast.engine else ""
-    selects = any(side.contrast.other.get("training.selection") == "best_validation" for side in sides)
+    ran = f", trained on the {plain(sides[0].ablation.backend)} backend" if sides[0].ablation.backend else ""
+    selects = any(side.ablation.other.get("training.selection") == "best_validation" for side in sides)
     favoured: Sentence = (" Where the weights are kept by validation, the reviews that judge are those that chose, "
                           "which favours that side.",) if selects else ()
     return Table(
@@ -144,43 +145,44 @@ def _contrast_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
 
 
 def _finding(pair: Pair) -> str:
-    """Return what a contrast shows of its other side."""
+    """Return what an ablation shows of its other side."""
     found = pair.verdict.finding.value
     return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
 def _tuning_points(one: Reproduction, store: Store, sides: Sequence[Sides]) -> tuple[tuple[str, Sentence], ...]:
-    """Return what the tuning runs of each contrast that was tuned have found."""
-    judges = {side.contrast.name: side.usual for side in sides}
+    """Return what the tuning runs of each ablation that was tuned have found."""
+    judges = {side.ablation.name: side.usual for side in sides}
     return tuple(
-        (f"How the {' and the '.join(map(setting_name, contrast.other))} was tuned.",
-         _tuning(one, store, contrast, judges.get(contrast.name)))
-        for contrast in one.contrasts if contrast.tuned)
+        (f"How the {' and the '.join(map(setting_name, ablation.other))} was tuned.",
+         _tuning(one, store, ablation, judges.get(ablation.name)))
+        for ablation in one.ablations if ablation.tuned)
 
 
-def _tuning(one: Reproduction, store: Store, contrast: Contrast, judges: Group | None) -> Sentence:
+def _tuning(one: Reproduction, store: Store, ablation: Ablation, judges: Group | None) -> Sentence:
     """Say what each candidate reached, what came of it, and how far the judging reviews are those it was chosen by."""
-    key = f"{one.key}.contrast.{slug(contrast.name)}.tuning"
+    key = f"{one.key}.ablation.{slug(ablation.name)}.tuning"
     by_tried: dict[tuple[str, ...], list[LoggedRun]] = {}
-    for run in one.study.side(contrast.name, "tuning"):
-        by_tried.setdefault(tuple(run.params.get(name, "") for name in contrast.other), []).append(run)
+    for run in one.study.side(ablation.name, "tuning"):
+        by_tried.setdefault(tuple(run.params.get(name, "") for name in ablation.other), []).append(run)
     reached: list[Sentence] = []
     lost: list[str] = []
     choosing: list[str] = []
     for values in sorted(by_tried, key=lambda values: [as_number(value) or 0.0 for value in values]):
-        words = " with ".join(map(in_words, contrast.other, values))
+        words = " with ".join(map(in_words, ablation.other, values))
         whole = [run for run in by_tried[values] if run.complete]
         if not whole:
             lost.append(words)
             continue
         choosing.append(whole[-1].run_id)
         reached.append((
-            f"{words}: ", Number(f"{key}.{len(choosing)}", whole[-1].metrics.get("kept/accuracy"), "percent",
-                                 (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))  # fmt: skip
+            f"{words}: ", Number(
+                f"{key}.{len(choosing)}", whole[-1].metrics.get(score("accuracy", "val").key), "percent",
+                (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))  # fmt: skip
     gone: Sentence = (f" No result from {', '.join(lost)}.",) if lost else ()
     end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
-    if contrast.other != contrast.usual:
-        end = (f" The best, {_phrase(contrast.other)}, is what the protocol is compared with above.",
+    if ablation.other != ablation.usual:
+        end = (f" The best, {_phrase(ablation.other)}, is what the protocol is compared with above.",
                *_judged_by_its_own(key, store, choosing, judges))
     return ("Tried once each, with one seed, and the validation accuracy they reached: ", *joined(reached, "; "), ".",
             *gone, *end)
@@ -193,7 +195,7 @@ def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: 
         key: under which the number is kept.
         store: where the predictions are.
         choosing: ids of the tuning runs, which share their validation reviews.
-        judges: the usual side of the contrast; None where its sides cannot be compared.
+        judges: the usual side of the ablation; None where its sides cannot be compared.
     """
     if judges is None or not choosing:
         return ()

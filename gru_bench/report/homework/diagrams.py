@@ -2,7 +2,7 @@
 
 Each is laid out in points on a sheet that a phone shows without scrolling: letters of a diagram are never so
 small that they must be enlarged to be read. Letters become outlines, so that a formula looks alike wherever it is
-shown. Three colours mean the same everywhere: the first is the network's state and what it reads it with, the
+shown. Three colors mean the same everywhere: the first is the network's state and what it reads it with, the
 second what decides (the gates; the focus word), the third what is new (the candidate; the second layer).
 """
 
@@ -28,7 +28,7 @@ SIZE = 10.5
 """Of letters, in points."""
 SMALL = 9.5
 STATE, GATE, NEW = 0, 1, 2
-"""Colours by what they mean."""
+"""Colors by what they mean."""
 RADIUS = 7.5
 """Of the circle of an operation."""
 WIDER = 9.0
@@ -52,33 +52,33 @@ class Sheet:
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
         self.axes.set_axis_off()
 
-    def colour(self, meaning: int | None) -> str:
-        """Return the colour of a meaning; the colour of letters for none."""
-        return self.style.ink if meaning is None else self.style.colour(meaning)
+    def color(self, meaning: int | None) -> str:
+        """Return the color of a meaning; the color of letters for none."""
+        return self.style.ink if meaning is None else self.style.color(meaning)
 
     def text(
-        self, x: float, y: float, words: str, size: float = SIZE, *, faint: bool = False, colour: int | None = None,
+        self, x: float, y: float, words: str, size: float = SIZE, *, faint: bool = False, color: int | None = None,
         ha: Literal["left", "center", "right"] = "center", italic: bool = False,
     ) -> Text:
         """Write words centred at a height; `$...$` is mathematics."""
         return self.axes.text(
             x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
-            color=self.style.faint if faint else self.colour(colour),
+            color=self.style.faint if faint else self.color(color),
         )  # fmt: skip
 
     def box(
         self, x: float, y: float, width: float, height: float, words: str = "", below: str = "", *,
-        colour: int | None = None, size: float = SIZE, corner: float = 4.0, strength: float = 0.14,
+        color: int | None = None, size: float = SIZE, corner: float = 4.0, strength: float = 0.14,
     ) -> None:
         """Draw a rounded box around its centre, with a line of words or two in it."""
         place = (x - width / 2, y - height / 2)
         shape = BoxStyle.Round(pad=0, rounding_size=corner)
-        if colour is not None:
+        if color is not None:
             self.axes.add_patch(FancyBboxPatch(
-                place, width, height, shape, facecolor=self.colour(colour), alpha=strength, linewidth=0))
+                place, width, height, shape, facecolor=self.color(color), alpha=strength, linewidth=0))
         self.axes.add_patch(FancyBboxPatch(
             place, width, height, shape, facecolor="none", linewidth=1.0,
-            edgecolor=self.style.faint if colour is None else self.colour(colour)))  # fmt: skip
+            edgecolor=self.style.faint if color is None else self.color(color)))  # fmt: skip
         if below:
             self.text(x, y + 0.21 * height, words, size)
             self.text(x, y - 0.21 * height, below, SMALL)
@@ -100,15 +100,15 @@ class Sheet:
             self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=self.style.ink, linewidth=1.0,
                            solid_capstyle="round")  # fmt: skip
 
-    def dot(self, x: float, y: float, colour: int | None = None) -> None:
+    def dot(self, x: float, y: float, color: int | None = None) -> None:
         """Mark where a wire divides."""
-        self.axes.add_patch(Circle((x, y), 1.9, facecolor=self.colour(colour), linewidth=0))
+        self.axes.add_patch(Circle((x, y), 1.9, facecolor=self.color(color), linewidth=0))
 
     def wire(
-        self, *points: Point, colour: int | None = None, arrow: bool = True, faint: bool = False, width: float = 1.0
+        self, *points: Point, color: int | None = None, arrow: bool = True, faint: bool = False, width: float = 1.0
     ) -> None:
         """Draw a line through points, its corners rounded, with a head at its end."""
-        hue = self.style.faint if faint else self.colour(colour)
+        hue = self.style.faint if faint else self.color(color)
         ends = [np.array(point, float) for point in points]
         head = _unit(ends[-1] - ends[-2]) if arrow else np.zeros(2)
         tip = ends[-1].copy()
@@ -129,34 +129,34 @@ class Sheet:
             self.axes.add_patch(Polygon(
                 [tip, back + 2.5 * side, tip - 4.2 * head, back - 2.5 * side], closed=True, facecolor=hue, linewidth=0))
 
-    def arc(self, start: Point, end: Point, colour: int) -> None:
+    def arc(self, start: Point, end: Point, color: int) -> None:
         """Draw a bow from one word to another, over those between them."""
         between = ((start[0] + end[0]) / 2, start[1] + 0.2 * abs(end[0] - start[0]))
         self.axes.add_patch(PathPatch(
             Path([start, between, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3]), facecolor="none",
-            edgecolor=self.colour(colour), linewidth=0.9, capstyle="round"))  # fmt: skip
+            edgecolor=self.color(color), linewidth=0.9, capstyle="round"))  # fmt: skip
 
     def mark(self, x: float, y: float, shape: str) -> None:
         """Draw a small filled circle or diamond, to be explained beside."""
         self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=self.style.ink,
                        markersize=7 if shape == "circle" else 6, markeredgewidth=0)  # fmt: skip
 
-    def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], colour: int) -> None:
+    def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], color: int) -> None:
         """Draw a vector as a column of squares; `filled` shades each, from 0 to 1."""
         for place, share in enumerate(filled):
             corner = (middle[0] - side / 2, middle[1] + ((count - 1) / 2 - place) * side - side / 2)
             for fill in (True, False):
                 self.axes.add_patch(Rectangle(
-                    corner, side, side, facecolor=self.colour(colour) if fill else "none",
-                    alpha=0.85 * share if fill else 1, edgecolor="none" if fill else self.colour(colour),
+                    corner, side, side, facecolor=self.color(color) if fill else "none",
+                    alpha=0.85 * share if fill else 1, edgecolor="none" if fill else self.color(color),
                     linewidth=0 if fill else 0.8))  # fmt: skip
 
-    def patch(self, corners: Sequence[Point], colour: int) -> None:
+    def patch(self, corners: Sequence[Point], color: int) -> None:
         """Draw a tinted shape with straight sides."""
         for fill in (True, False):
             self.axes.add_patch(Polygon(
-                corners, closed=True, facecolor=self.colour(colour) if fill else "none", alpha=0.14 if fill else 1,
-                edgecolor="none" if fill else self.colour(colour), linewidth=0 if fill else 1.0, joinstyle="round"))
+                corners, closed=True, facecolor=self.color(color) if fill else "none", alpha=0.14 if fill else 1,
+                edgecolor="none" if fill else self.color(color), linewidth=0 if fill else 1.0, joinstyle="round"))
 
 
 def _unit(vector: Vector) -> Vector:
@@ -180,14 +180,14 @@ def _word2vec(style: Style) -> Figure:
         middles.append(left + width / 2)
         left += width + gap
         if abs(place - focus) <= reach:
-            sheet.box(middles[-1], line, width, 19, word, colour=GATE if place == focus else STATE,
+            sheet.box(middles[-1], line, width, 19, word, color=GATE if place == focus else STATE,
                       strength=0.3 if place == focus else 0.14)  # fmt: skip
         else:
             sheet.text(middles[-1], line + 0.3, word, faint=True)
     for end in (middles[focus + shift] for shift in (-2, -1, 1, 2)):
         sheet.arc((middles[focus] + (4 if end > middles[focus] else -4), line + 9.5), (end, line + 11), STATE)
-    sheet.text(middles[focus], line - 17, "focus word", SMALL, colour=GATE)
-    sheet.text(middles[focus - 2] + 6, line - 17, "context words", SMALL, colour=STATE)
+    sheet.text(middles[focus], line - 17, "focus word", SMALL, color=GATE)
+    sheet.text(middles[focus - 2] + 6, line - 17, "context words", SMALL, color=STATE)
 
     middle, tall, short, side = 94.0, 65.0, 27.0, 14.4
     sheet.cells((26, middle), 9, side, [0, 0, 0, 0, 0, 1, 0, 0, 0], GATE)
@@ -204,7 +204,7 @@ def _word2vec(style: Style) -> Figure:
     for word, (row, chance) in (chances | others).items():
         y = middle + (4 - row) * side
         sheet.axes.add_patch(Rectangle(
-            (226, y - 4.2), 130 * chance, 8.4, facecolor=sheet.colour(NEW), alpha=0.75, linewidth=0))
+            (226, y - 4.2), 130 * chance, 8.4, facecolor=sheet.color(NEW), alpha=0.75, linewidth=0))
         if word in chances:
             sheet.text(230 + 130 * chance, y + 0.2, word, SMALL, ha="left")
     for x, above, below in ((26, "one-hot", "$V$ words"), (252, "softmax", "$V$ chances")):
@@ -213,8 +213,8 @@ def _word2vec(style: Style) -> Figure:
     sheet.text(120, middle + short + 29, "word vector", SMALL)
     sheet.wire((120, middle + short + 22), (120, middle + short + 3), faint=True)
     sheet.text(120, middle - short - 12, "$E$ numbers", SMALL, faint=True)
-    sheet.text(74, 6.5, "first linear layer", SMALL, colour=STATE)
-    sheet.text(170, 6.5, "second linear layer", SMALL, colour=NEW)
+    sheet.text(74, 6.5, "first linear layer", SMALL, color=STATE)
+    sheet.text(170, 6.5, "second linear layer", SMALL, color=NEW)
     return sheet.figure
 
 
@@ -230,12 +230,12 @@ def _networks(style: Style) -> Figure:
         sheet.text(x, layer - 50, f"$x{mark}$", SIZE + 1)
         sheet.wire((x, layer - 41), (x, layer - 13))
         sheet.text(x + 6, layer - 28, "$W$", ha="left")
-        sheet.box(x, layer, 44, 26, f"$h{mark}$", colour=STATE, size=SIZE + 1)
+        sheet.box(x, layer, 44, 26, f"$h{mark}$", color=STATE, size=SIZE + 1)
         sheet.wire((x, layer + 13), (x, layer + 37))
         sheet.text(x, layer + 46, f"$y{mark}$", SIZE + 1)
     loop = ((244, layer), (266, layer), (266, layer + 26), (234, layer + 26), (234, layer + 13))
-    sheet.wire(*loop, colour=GATE, width=1.3)
-    sheet.text(271, layer + 13, "$U$", ha="left", colour=GATE)
+    sheet.wire(*loop, color=GATE, width=1.3)
+    sheet.text(271, layer + 13, "$U$", ha="left", color=GATE)
     # Below: the same network, once for each token.
     sheet.axes.plot([16, 284], [126, 126], color=style.grid, linewidth=0.8)
     sheet.text(150, 113, "the recurrent network, unrolled over a review of $T$ tokens", SMALL, italic=True)
@@ -245,11 +245,11 @@ def _networks(style: Style) -> Figure:
         sheet.text(x, row - 45, f"$x_{step}$", SIZE + 1)
         sheet.wire((x, row - 36), (x, row - 13))
         sheet.text(x + 6, row - 25, "$W$", ha="left")
-        sheet.box(x, row, 40, 26, f"$h_{step}$", colour=STATE, size=SIZE + 1)
+        sheet.box(x, row, 40, 26, f"$h_{step}$", color=STATE, size=SIZE + 1)
     for start, end in ((25, 42), (82, 108), (148, 174), (196, 222)):
-        sheet.wire((start, row), (end, row), colour=GATE, width=1.3)
+        sheet.wire((start, row), (end, row), color=GATE, width=1.3)
         if start > 25:
-            sheet.text((start + end) / 2 - 1, row + 9, "$U$", colour=GATE)
+            sheet.text((start + end) / 2 - 1, row + 9, "$U$", color=GATE)
     sheet.text(185, row, r"$\cdots$")
     sheet.wire((242, row + 13), (242, row + 31))
     sheet.text(242, row + 40, "$y$", SIZE + 1)
@@ -263,68 +263,68 @@ def _gru(style: Style) -> Figure:
     under = boxes - 15
     sheet.box(156, 104, 254, 204, corner=10)
     # The state passes along the top: so much of the old, and the rest of the new.
-    sheet.wire((2, top), (z_x - RADIUS, top), colour=STATE, width=1.7)
-    sheet.wire((z_x + RADIUS, top), (n_x - RADIUS, top), colour=STATE, width=1.7)
-    sheet.wire((n_x + RADIUS, top), (298, top), colour=STATE, width=1.7)
-    sheet.text(14, top + 10, r"$h_{t\!-\!1}$", SIZE + 1, colour=STATE)
-    sheet.text(292, top + 10, "$h_t$", SIZE + 1, colour=STATE)
+    sheet.wire((2, top), (z_x - RADIUS, top), color=STATE, width=1.7)
+    sheet.wire((z_x + RADIUS, top), (n_x - RADIUS, top), color=STATE, width=1.7)
+    sheet.wire((n_x + RADIUS, top), (298, top), color=STATE, width=1.7)
+    sheet.text(14, top + 10, r"$h_{t\!-\!1}$", SIZE + 1, color=STATE)
+    sheet.text(292, top + 10, "$h_t$", SIZE + 1, color=STATE)
     sheet.operation(z_x, top, "times")
     sheet.operation(n_x, top, "plus")
     # What the gates and the candidate read. The one wire is opened where the other crosses it.
     sheet.dot(46, top, STATE)
-    sheet.wire((46, top), (46, h_bus), (z_x + 6, h_bus), colour=STATE, arrow=False)
-    sheet.wire((z_x + 12, h_bus), (r_x + 6, h_bus), colour=STATE, arrow=False)
-    sheet.wire((r_x + 12, h_bus), (u_x, h_bus), (u_x, under), colour=STATE)
+    sheet.wire((46, top), (46, h_bus), (z_x + 6, h_bus), color=STATE, arrow=False)
+    sheet.wire((z_x + 12, h_bus), (r_x + 6, h_bus), color=STATE, arrow=False)
+    sheet.wire((r_x + 12, h_bus), (u_x, h_bus), (u_x, under), color=STATE)
     sheet.wire((2, x_bus), (n_x, x_bus), (n_x, under))
     sheet.text(12, x_bus + 10, "$x_t$", SIZE + 1)
     for x in (z_x, r_x):
         sheet.dot(x - 9, h_bus, STATE)
-        sheet.wire((x - 9, h_bus), (x - 9, under), colour=STATE)
+        sheet.wire((x - 9, h_bus), (x - 9, under), color=STATE)
         sheet.dot(x + 9, x_bus)
         sheet.wire((x + 9, x_bus), (x + 9, under))
-    sheet.box(z_x, boxes, 48, 30, r"$\sigma$", "update", colour=GATE, size=SIZE + 2)
-    sheet.box(r_x, boxes, 48, 30, r"$\sigma$", "reset", colour=GATE, size=SIZE + 2)
-    sheet.box(u_x, boxes, 38, 30, "$W_{hn}$", colour=NEW, size=SIZE + 1)
-    sheet.box(n_x, boxes, 38, 30, "$W_{in}$", colour=NEW, size=SIZE + 1)
+    sheet.box(z_x, boxes, 48, 30, r"$\sigma$", "update", color=GATE, size=SIZE + 2)
+    sheet.box(r_x, boxes, 48, 30, r"$\sigma$", "reset", color=GATE, size=SIZE + 2)
+    sheet.box(u_x, boxes, 38, 30, "$W_{hn}$", color=NEW, size=SIZE + 1)
+    sheet.box(n_x, boxes, 38, 30, "$W_{in}$", color=NEW, size=SIZE + 1)
     # The candidate: the reset gate acts on the product with the old state.
-    sheet.wire((u_x, boxes + 15), (u_x, low - RADIUS), colour=NEW)
-    sheet.wire((r_x, boxes + 15), (r_x, low), (u_x - RADIUS, low), colour=GATE)
-    sheet.text(r_x + 14, low + 9, "$r_t$", colour=GATE)
+    sheet.wire((u_x, boxes + 15), (u_x, low - RADIUS), color=NEW)
+    sheet.wire((r_x, boxes + 15), (r_x, low), (u_x - RADIUS, low), color=GATE)
+    sheet.text(r_x + 14, low + 9, "$r_t$", color=GATE)
     sheet.operation(u_x, low, "times")
-    sheet.wire((u_x + RADIUS, low), (n_x - 19, low), colour=NEW)
-    sheet.wire((n_x, boxes + 15), (n_x, low - 10), colour=NEW)
-    sheet.box(n_x, low, 38, 20, "tanh", colour=NEW)
-    sheet.wire((n_x, low + 10), (n_x, middle - RADIUS), colour=NEW)
-    sheet.text(n_x + 5, low + 19, "$n_t$", ha="left", colour=NEW)
+    sheet.wire((u_x + RADIUS, low), (n_x - 19, low), color=NEW)
+    sheet.wire((n_x, boxes + 15), (n_x, low - 10), color=NEW)
+    sheet.box(n_x, low, 38, 20, "tanh", color=NEW)
+    sheet.wire((n_x, low + 10), (n_x, middle - RADIUS), color=NEW)
+    sheet.text(n_x + 5, low + 19, "$n_t$", ha="left", color=NEW)
     sheet.operation(n_x, middle, "times")
-    sheet.wire((n_x, middle + RADIUS), (n_x, top - RADIUS), colour=NEW)
+    sheet.wire((n_x, middle + RADIUS), (n_x, top - RADIUS), color=NEW)
     # The update gate weighs both.
-    sheet.wire((z_x, boxes + 15), (z_x, top - RADIUS), colour=GATE)
-    sheet.text(z_x - 5, middle - 20, "$z_t$", ha="right", colour=GATE)
+    sheet.wire((z_x, boxes + 15), (z_x, top - RADIUS), color=GATE)
+    sheet.text(z_x - 5, middle - 20, "$z_t$", ha="right", color=GATE)
     sheet.dot(z_x, middle, GATE)
-    sheet.wire((z_x, middle), (171 - WIDER, middle), colour=GATE)
+    sheet.wire((z_x, middle), (171 - WIDER, middle), color=GATE)
     sheet.operation(171, middle, "minus")
-    sheet.wire((171 + WIDER, middle), (n_x - RADIUS, middle), colour=GATE)
+    sheet.wire((171 + WIDER, middle), (n_x - RADIUS, middle), color=GATE)
     return sheet.figure
 
 
-def _readouts(style: Style) -> Figure:
+def _poolings(style: Style) -> Figure:
     sheet = Sheet(style, 208)
     forward, tokens, backward = 162.0, 109.0, 56.0
     for x, step, before, after in ((40, "1", "1", "T"), (106, "2", "2", r"T\!-\!1"), (256, "T", "T", "1")):
         sheet.text(x, tokens, f"$x_{step}$", SIZE + 1)
         sheet.wire((x, tokens + 10), (x, forward - 20))
         sheet.wire((x, tokens - 9), (x, backward + 20))
-        for y, arrow, read, colour in ((forward, "right", before, STATE), (backward, "left", after, GATE)):
+        for y, arrow, read, color in ((forward, "right", before, STATE), (backward, "left", after, GATE)):
             state = rf"$\over{arrow}arrow{{h}}_{step}$"
-            sheet.box(x, y, 50, 40, state, f"read ${read}$", colour=colour, size=SIZE + 1)
+            sheet.box(x, y, 50, 40, state, f"read ${read}$", color=color, size=SIZE + 1)
     for a, b in ((65, 81), (131, 165), (197, 231)):
-        sheet.wire((a, forward), (b, forward), colour=STATE)
-        sheet.wire((b, backward), (a, backward), colour=GATE)
+        sheet.wire((a, forward), (b, forward), color=STATE)
+        sheet.wire((b, backward), (a, backward), color=GATE)
     for y in (forward, tokens, backward):
         sheet.text(181, y + 0.3, r"$\cdots$")
-    sheet.text(181, forward + 15, "forward", SMALL, italic=True, colour=STATE)
-    sheet.text(181, backward - 15, "backward", SMALL, italic=True, colour=GATE)
+    sheet.text(181, forward + 15, "forward", SMALL, italic=True, color=STATE)
+    sheet.text(181, backward - 15, "backward", SMALL, italic=True, color=GATE)
     sheet.mark(250, forward + 29, "circle")
     sheet.mark(262, forward + 29, "diamond")
     sheet.mark(256, backward - 29, "circle")
@@ -345,16 +345,16 @@ def _chunks(style: Style) -> Figure:
     for middle, title, matrix, shape, read, read_shape, width, made_shape in rows:
         high = 22.0
         sheet.text(4, middle + 45, title, SMALL, italic=True, ha="left")
-        for place, (gate, colour) in enumerate(chunks):
+        for place, (gate, color) in enumerate(chunks):
             y = middle + (1 - place) * (high + 1)
-            sheet.box(50, y, 64, high, f"${matrix}{gate}}}$", colour=colour, corner=1.5)
-            sheet.box(207, y, width, high, "", colour=colour, corner=1.5)
-            sheet.wire((207 + width / 2 + 3, y), (252, y), colour=colour)
-            sheet.text(258, y + 0.3, f"to ${gate}_t$", SMALL, ha="left", colour=colour)
+            sheet.box(50, y, 64, high, f"${matrix}{gate}}}$", color=color, corner=1.5)
+            sheet.box(207, y, width, high, "", color=color, corner=1.5)
+            sheet.wire((207 + width / 2 + 3, y), (252, y), color=color)
+            sheet.text(258, y + 0.3, f"to ${gate}_t$", SMALL, ha="left", color=color)
         sheet.text(93, middle, r"$\times$")
-        sheet.box(129, middle, width, 44, read if width > 30 else "", colour=STATE, corner=1.5)
+        sheet.box(129, middle, width, 44, read if width > 30 else "", color=STATE, corner=1.5)
         if width <= 30:
-            sheet.text(129, middle + 31, read, colour=STATE)
+            sheet.text(129, middle + 31, read, color=STATE)
         sheet.text(168, middle, "$=$")
         for x, words in ((50, shape), (129, read_shape), (207, made_shape)):
             sheet.text(x, middle - 43, words, SMALL, faint=True)
@@ -410,21 +410,21 @@ GRU = Picture(
     """),
     _gru, (), letters=LETTERS,
 )  # fmt: skip
-READOUTS = Picture(
-    "readouts",
+POOLINGS = Picture(
+    "poolings",
     _text("""
         A bidirectional GRU: one reads from the first token to the last, the other from the last to the first.
-        Each box says how many tokens its state has read. The readout last takes both halves at the last token,
-        where the backward half has read one; the readout final takes each half where it has read all.
+        Each box says how many tokens its state has read. The pooling last takes both halves at the last token,
+        where the backward half has read one; the pooling final takes each half where it has read all.
     """),
     _text("""
         Two rows of states over the tokens x1, x2 and so on to xT. The forward row has read 1, 2, up to T
         tokens, from left to right; the backward row has read T at the first token, T minus 1 at the second, and
-        1 at the last. A circle marks what the readout last hands on: the forward state at T, which has read T
+        1 at the last. A circle marks what the pooling last hands on: the forward state at T, which has read T
         tokens, and the backward state at T, which has read one. A diamond marks what final hands on: the
         forward state at T and the backward state at 1, each of which has read T tokens.
     """),
-    _readouts, (), letters=LETTERS,
+    _poolings, (), letters=LETTERS,
 )  # fmt: skip
 CHUNKS = Picture(
     "chunks",
@@ -441,4 +441,4 @@ CHUNKS = Picture(
     """),
     _chunks, (), letters=LETTERS,
 )  # fmt: skip
-DIAGRAMS = {diagram.name: diagram for diagram in (WORD2VEC, NETWORKS, GRU, READOUTS, CHUNKS)}
+DIAGRAMS = {diagram.name: diagram for diagram in (WORD2VEC, NETWORKS, GRU, POOLINGS, CHUNKS)}

@@ -53,12 +53,12 @@ def _losses(curves: Sequence[LossCurve], style: Style) -> Figure:
 
 
 def _panel(axes: Axes, curve: LossCurve, place: int, style: Style) -> None:
-    colour = style.colour(place)
+    color = style.color(place)
     for _, points in curve.seeds:
-        axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.7, alpha=0.45)
+        axes.plot(*zip(*points, strict=True), color=color, linewidth=0.7, alpha=0.45)
     mean = _mean(curve)
     if len(curve.seeds) > 1:
-        axes.plot(mean.x, mean.mean, color=colour, linewidth=1.6)
+        axes.plot(mean.x, mean.mean, color=color, linewidth=1.6)
     axes.set_title(short(curve.label, 26), loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}"))

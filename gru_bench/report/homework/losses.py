@@ -11,6 +11,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Evidence, Section
 from gru_bench.report.homework.reproductions import Reproduction
 from gru_bench.report.sections.search import as_number
+from gru_bench.results.logged_metrics import LOSS_TRAIN_WINDOW
 
 if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
@@ -39,7 +40,7 @@ class LossBlocks(Blocks):
 
 
 def loss_section(studies: Sequence[Reproduction], evidence: Evidence) -> tuple[Section, ...]:
-    """Return the section of the training losses; none where no losses were traced."""
+    """Return the section of the training losses; none where no losses were logged by window."""
     curves = tuple(curve for one in studies for curve in _curves(one, evidence))
     if not curves:
         return ()
@@ -57,7 +58,7 @@ def _curves(one: Reproduction, evidence: Evidence) -> list[LossCurve]:
     found = []
     for group in one.groups.values():
         runs = [(run.seed, points) for run in group.runs
-                if (points := evidence.histories.get(run.run_id, {}).get("trace/loss"))]  # fmt: skip
+                if (points := evidence.histories.get(run.run_id, {}).get(LOSS_TRAIN_WINDOW.key))]  # fmt: skip
         window = as_number(group.runs[0].params.get("training.log_every"))
         if not runs or not window:
             continue

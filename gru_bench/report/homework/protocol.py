@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table, prose
-from gru_bench.report.document.numbers import Kind, Math, Number, Sentence, file_name, plain, slug
+from gru_bench.report.document.numbers import KINDS, Math, Number, Sentence, file_name, plain, slug
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.homework import published, theory
-from gru_bench.report.homework.reproductions import Reproduction, engines, model_name
+from gru_bench.report.homework.reproductions import Reproduction, backends, model_name
 from gru_bench.report.sections.search import as_number, setting_name
 from gru_bench.report.sections.verdicts import joined
+from gru_bench.results.logged_metrics import PARAMETER_TENSORS, PARAMETERS, Metric
 
 NAMES: Mapping[str, str] = {
     "embedding.name": "word vectors",
@@ -19,7 +20,7 @@ NAMES: Mapping[str, str] = {
     "model.hidden_size": "entries of the state, each way",
     "model.layers": "layers",
     "model.reset": "reset gate",
-    "model.readout": "readout",
+    "model.pooling": "pooling",
     "model.relu": "ReLU before the last linear layer",
     "training.epochs": "epochs",
     "training.batch_size": "reviews a batch",
@@ -72,7 +73,7 @@ def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
         *theory.scratch_unit(),
         Heading("Training", "training"),
         Paragraph(prose("""
-            The last linear layer makes two numbers of what the readout hands it; their log-softmax is the log
+            The last linear layer makes two numbers of what the pooling hands it; their log-softmax is the log
             probability of each label, and the loss is the negative log-likelihood of the right one. The table holds
             every setting of the protocol as the runs had it.
         """)),
@@ -141,9 +142,9 @@ def _training_table(one: Reproduction) -> Table:
     ]  # fmt: skip
     rows += [
         ("initial weights, of a state of H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
-        ("engine", *(engines(group) for group in groups)),
-        ("parameter tensors", *(_logged(group, "model/parameter_tensors", "count", "tensors") for group in groups)),
-        ("parameters", *(_logged(group, "model/parameters", "count", "parameters") for group in groups)),
+        ("backend", *(backends(group) for group in groups)),
+        ("parameter tensors", *(_logged(group, PARAMETER_TENSORS, "tensors") for group in groups)),
+        ("parameters", *(_logged(group, PARAMETERS, "parameters") for group in groups)),
     ]
     title = one.titled("The training")
     return Table(
@@ -164,10 +165,11 @@ def _as_sentence(cell: Cell) -> Sentence:
     return cell if isinstance(cell, tuple) else (cell,)
 
 
-def _logged(group: Group, metric: str, kind: Kind, name: str) -> Number:
-    values = {run.metrics[metric] for run in group.runs if metric in run.metrics}
+def _logged(group: Group, metric: Metric, name: str) -> Number:
+    values = {run.metrics[metric.key] for run in group.runs if metric.key in run.metrics}
     value = values.pop() if len(values) == 1 else None
-    return group.number(f"protocol.{name}", value, kind, "not logged" if value is None else "the same in all runs")
+    said = "not logged" if value is None else "the same in all runs"
+    return group.number(f"protocol.{name}", value, KINDS[metric.unit], said)
 
 
 def _same(ours: str, theirs: object) -> bool:

@@ -20,7 +20,7 @@ SETTINGS: Mapping[str, str | float | bool | None] = {
     "model.hidden_size": 100,
     "model.layers": 1,
     "model.reset": "after",
-    "model.readout": "last",
+    "model.pooling": "last",
     "training.epochs": 5,
     "training.batch_size": 1,
     "training.bucket": False,

@@ -1,4 +1,4 @@
-"""Studies of the homework's protocol among those of a write-up, and how a number of theirs is named."""
+"""Studies of the homework's protocol among those of a report, and how a number of theirs is named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import Kind, Number, plain, slug
 from gru_bench.report.document.section import Evidence
 from gru_bench.report.evidence.groups import MODEL_NAMES, Group, free_name
 from gru_bench.report.evidence.progress import study_baselines, study_data
-from gru_bench.results.runs import Baseline, Contrast, DataSummary, TimedStretch
+from gru_bench.results.runs import Ablation, Baseline, DataSummary, Timing
 from gru_bench.tracking import LoggedStudy
 
 
@@ -26,8 +26,8 @@ class Reproduction:
     baselines: tuple[Baseline, ...] = ()
     seeds: int = 0
     """That each model is to be trained on."""
-    contrasts: tuple[Contrast, ...] = ()
-    stretches: tuple[TimedStretch, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
+    timings: tuple[Timing, ...] = ()
     seconds: float | None = None
     """Of the whole study; None, like the two before it, as long as that has not come to its end."""
 
@@ -66,7 +66,7 @@ def _reproduction(
                          baselines, max(len(group.runs) for group in groups.values()))  # fmt: skip
     if summary is None:
         return begun
-    return replace(begun, seeds=len(summary.confirm_seeds), contrasts=summary.contrasts, stretches=summary.stretches,
+    return replace(begun, seeds=len(summary.confirm_seeds), ablations=summary.ablations, timings=summary.timings,
                    seconds=summary.seconds)  # fmt: skip
 
 
@@ -75,6 +75,6 @@ def model_name(model: str) -> str:
     return MODEL_NAMES.get(model, plain(model))
 
 
-def engines(group: Group) -> str:
-    """Return the engines that ran."""
-    return ", ".join(sorted({plain(run.engine) for run in group.runs}))
+def backends(group: Group) -> str:
+    """Return the backends that ran."""
+    return ", ".join(sorted({plain(run.backend) for run in group.runs}))

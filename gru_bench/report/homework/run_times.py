@@ -1,4 +1,4 @@
-"""How long the homework's models take to train, timed alone: engines beside times, and what a whole run would take."""
+"""How long the homework's models take to train, timed alone: backends beside times, and what a whole run would take."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gru_bench.report.evidence.groups import free_name
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproductions import Reproduction, model_name
 from gru_bench.report.sections.verdicts import joined
-from gru_bench.results.runs import TimedStretch
+from gru_bench.results.runs import Timing
 
 BASE = ("torch", "torch")
-"""Model and engine that times are compared with: nn.GRU's own."""
+"""Model and backend that times are compared with: nn.GRU's own."""
 
 
 def run_times(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
-    """Return the timed stretches and what follows from them."""
+    """Return the timing benchmark and what follows from it."""
     blocks: list[Block] = [Paragraph(prose("""
-        How long a model takes to train depends on the engine that runs it as much as on the model, and on what else the
-        machine does. So the models were timed apart from the runs above, one after the other with nothing beside them,
-        on a stretch of the same reviews; the time of a whole run is worked out from the stretch.
+        How long a model takes to train depends on the backend that runs it as much as on the model, and on what else
+        the machine does. So the models were timed apart from the runs above, one after the other with nothing beside
+        them, over some iterations on the same reviews. The time of a whole run is worked out from these iterations.
     """))]
     for one in studies:
         took: Sentence = (" has not come to its end.",)
@@ -29,72 +29,72 @@ def run_times(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
             whole = one.number("seconds", one.seconds, "amount", "all runs of the study, side by side")
             took = (", with all its runs, took ", whole, f"{NBSP}s.")
         blocks.append(Paragraph((one.titled("The whole study"), *took)))
-        blocks += _stretches(one)
+        blocks += _timings(one)
     return tuple(blocks)
 
 
-def _stretches(one: Reproduction) -> list[Block]:
-    if not one.stretches:
-        return [Paragraph((f"{one.titled('No stretch was timed')}.",))]
+def _timings(one: Reproduction) -> list[Block]:
+    if not one.timings:
+        return [Paragraph((f"{one.titled('No model was timed alone')}.",))]
     taken: set[str] = set()
-    keyed = [(stretch, free_name(f"{slug(stretch.model)}-{slug(stretch.engine)}", taken))
-             for stretch in one.stretches]  # fmt: skip
-    base = next((stretch for stretch, _ in keyed if (stretch.model, stretch.engine) == BASE), None)
-    title = one.titled("Timed stretches")
+    keyed = [(timing, free_name(f"{slug(timing.model)}-{slug(timing.backend)}", taken))
+             for timing in one.timings]  # fmt: skip
+    base = next((timing for timing, _ in keyed if (timing.model, timing.backend) == BASE), None)
+    title = one.titled("Timing benchmark")
     blocks: list[Block] = [Table(
         f"{one.key}-times", title,
-        (f"{title}, one each, timed alone. The seconds of a whole run are worked out from the stretch, not "
-         "measured; the ratio is the time against that of the torch GRU on its own engine.",),
-        (Column("Model", 3.3), Column("Engine", 1.9), Column("Threads"), Column("Iterations timed"), Column("ms each"),
+        (f"{title}: each model timed alone. The seconds of a whole run are worked out from the timed iterations, not "
+         "measured; the ratio is the time against that of the torch GRU on its own backend.",),
+        (Column("Model", 3.3), Column("Backend", 1.9), Column("Threads"), Column("Iterations timed"), Column("ms each"),
          Column("Whole run, s"), Column("Ratio")),
-        tuple(_row(one, stretch, key, base) for stretch, key in keyed),
+        tuple(_row(one, timing, key, base) for timing, key in keyed),
     )]  # fmt: skip
     said: list[Sentence] = [
-        _compared(one, stretch, key, base)
-        for stretch, key in keyed if base is not None and stretch.model == "scratch"
+        _compared(one, timing, key, base)
+        for timing, key in keyed if base is not None and timing.model == "scratch"
     ]  # fmt: skip
     if said:
         factor = published.SECONDS["scratch"] / published.SECONDS["torch"]
         blocks.append(Paragraph((
             *joined(said), " Published was a factor of ",
             Number("published.slower", factor, "tenth", method=published.LABEL),
-            ", of a loop in Python against nn.GRU on a graphics card: the factor belongs to the engines, not to the "
+            ", of a loop in Python against nn.GRU on a graphics card: the factor belongs to the backends, not to the "
             "model.",
         )))  # fmt: skip
     return blocks
 
 
-def _compared(one: Reproduction, stretch: TimedStretch, key: str, base: TimedStretch) -> Sentence:
+def _compared(one: Reproduction, timing: Timing, key: str, base: Timing) -> Sentence:
     """Say how the scratch GRU's time compares with that of nn.GRU, as a factor above 1."""
-    start = f"The scratch GRU on the {plain(stretch.engine)} engine "
-    faster = _seconds_each(base) / _seconds_each(stretch)
+    start = f"The scratch GRU on the {plain(timing.backend)} backend "
+    faster = _seconds_each(base) / _seconds_each(timing)
     if faster < 1:
-        return (f"{start}took ", _ratio(one, stretch, key, base),
+        return (f"{start}took ", _ratio(one, timing, key, base),
                 " times as long as the torch GRU on nn.GRU’s own.")  # fmt: skip
-    return (f"{start}was ", one.number(f"stretch.{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
+    return (f"{start}was ", one.number(f"timing.{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
             " times as fast as the torch GRU on nn.GRU’s own.")  # fmt: skip
 
 
-def _row(one: Reproduction, stretch: TimedStretch, key: str, base: TimedStretch | None) -> tuple[Cell, ...]:
+def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tuple[Cell, ...]:
     def number(name: str, value: float, kind: Kind, method: str) -> Number:
-        return one.number(f"stretch.{key}.{name}", value, kind, method)
+        return one.number(f"timing.{key}.{name}", value, kind, method)
 
-    each = _seconds_each(stretch)
+    each = _seconds_each(timing)
     return (
-        model_name(stretch.model), plain(stretch.engine),
-        number("threads", stretch.threads, "count", "threads of the processor"),
-        number("iterations", stretch.iterations, "count", "iterations timed"),
+        model_name(timing.model), plain(timing.backend),
+        number("threads", timing.threads, "count", "threads of the processor"),
+        number("iterations", timing.iterations, "count", "iterations timed"),
         number("milliseconds", 1000 * each, "amount", "of one iteration"),
-        number("whole", each * stretch.protocol_iterations, "amount", "worked out from the stretch, not measured"),
-        _ratio(one, stretch, key, base),
+        number("whole", each * timing.protocol_iterations, "amount", "worked out from the timing, not measured"),
+        _ratio(one, timing, key, base),
     )  # fmt: skip
 
 
-def _ratio(one: Reproduction, stretch: TimedStretch, key: str, base: TimedStretch | None) -> Number:
-    value = None if base is None else _seconds_each(stretch) / _seconds_each(base)
+def _ratio(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> Number:
+    value = None if base is None else _seconds_each(timing) / _seconds_each(base)
     kind: Kind = "tenth" if value is None or value >= 1 else "score"
-    return one.number(f"stretch.{key}.ratio", value, kind, "times the torch GRU on nn.GRU's own engine")
+    return one.number(f"timing.{key}.ratio", value, kind, "times the torch GRU on nn.GRU's own backend")
 
 
-def _seconds_each(stretch: TimedStretch) -> float:
-    return stretch.seconds / stretch.iterations
+def _seconds_each(timing: Timing) -> float:
+    return timing.seconds / timing.iterations

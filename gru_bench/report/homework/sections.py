@@ -1,4 +1,4 @@
-"""The homework, reproduced and answered: the sections that a study of its protocol adds to a write-up.
+"""The homework, reproduced and answered: the sections that a study of its protocol adds to a report.
 
 What was published for it stands beside what these runs reached, labelled, and enters no number of theirs.
 """
@@ -18,10 +18,11 @@ from gru_bench.report.homework import published, theory
 from gru_bench.report.homework.ablations import choices
 from gru_bench.report.homework.losses import loss_section
 from gru_bench.report.homework.protocol import departures, method
-from gru_bench.report.homework.reproductions import Reproduction, engines, model_name
+from gru_bench.report.homework.reproductions import Reproduction, backends, model_name
 from gru_bench.report.homework.run_times import run_times
 from gru_bench.report.sections.search import as_number
 from gru_bench.report.sections.verdicts import joined
+from gru_bench.results.logged_metrics import TRAIN_SECONDS
 
 if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
@@ -43,7 +44,7 @@ def opening(studies: Sequence[Reproduction]) -> tuple[Section, ...]:
         return ()
     return (
         _section("introduction", "Introduction", _introduction(studies)),
-        _section("theory", "Theory", _theory(studies), "word-vectors", "networks", "gru-cell", "readouts"),
+        _section("theory", "Theory", _theory(studies), "word-vectors", "networks", "gru-cell", "poolings"),
         _section("protocol", "Method", method(studies), "chunks"),
     )
 
@@ -187,9 +188,9 @@ def _beside_published(one: Reproduction) -> Table:
     rows: list[tuple[Cell, ...]] = []
     context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
-        seconds = [run.metrics["time/train_seconds"] for run in group.runs if "time/train_seconds" in run.metrics]
+        seconds = [run.metrics[TRAIN_SECONDS.key] for run in group.runs if TRAIN_SECONDS.key in run.metrics]
         rows.append((
-            f"{group.label}, these runs", engines(group),
+            f"{group.label}, these runs", backends(group),
             group.estimate("accuracy", accuracy_interval(group.correct_RN)),
             group.over_runs("train-seconds", seconds, "amount"),
         ))  # fmt: skip
@@ -227,11 +228,11 @@ def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
 
 def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
     """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
-    scratch = {stretch.engine: stretch.seconds / stretch.iterations for stretch in one.stretches
-               if stretch.model == "scratch"}  # fmt: skip
+    scratch = {timing.backend: timing.seconds / timing.iterations for timing in one.timings
+               if timing.model == "scratch"}  # fmt: skip
     if not {"fused", "reference"} <= scratch.keys():
         return None
-    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed stretches")
+    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed timings")
     return "Is a GRU from scratch slow?", (
         "Not for being written from scratch: the same weights take ", factor, " times as long in the readable loop as "
         "in the compiled kernel, and give the same result.",
@@ -258,7 +259,7 @@ def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Senten
     where = f"In the runs of {one.name}" if one.name else "In these runs"
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
     start = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}"
-    if bidirectional.runs[0].params.get("model.readout") == "last":
-        return joined(said), (f"{start}; it speaks of the readout “last”, by which the backward half hands on a state "
+    if bidirectional.runs[0].params.get("model.pooling") == "last":
+        return joined(said), (f"{start}; it speaks of the pooling “last”, by which the backward half hands on a state "
                               "of one word.",)  # fmt: skip
     return joined(said), (f"{start}.",)

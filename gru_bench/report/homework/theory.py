@@ -141,7 +141,7 @@ def both_ways() -> tuple[Block, ...]:
             reads the review from its first word to its last, the other from its last word to its first, and at each
             word their states stand side by side. It matters which of these states the classifier is given.
         """)),
-        Shown("readouts"),
+        Shown("poolings"),
         Paragraph(prose("""
             The homework takes the output at the last word. There the forward half has read the whole review, but the
             backward half has read one word. So the model that is to profit from reading both ways hardly can: but for
@@ -162,7 +162,7 @@ def scratch_unit() -> tuple[Block, ...]:
         """)),
         Shown("chunks"),
         Paragraph(prose("""
-            The readable reference does just this, in a loop over the words. The fused engine computes the same
+            The readable reference does just this, in a loop over the words. The fused backend computes the same
             recurrence in one compiled kernel with a gradient of its own, and is tested against the reference.
         """)),
     )

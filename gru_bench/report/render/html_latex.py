@@ -1,4 +1,4 @@
-"""A `Writeup` as one HTML page, and as a LaTeX document with its tables and figures.
+"""A `Report` as one HTML page, and as a LaTeX document with its tables and figures.
 
 Text reaches a page only through Jinja's escaping, and a document only through `latex`: both are applied
 to whatever a template prints, without being asked. Numbers are printed with their keys, so that the two
@@ -25,7 +25,7 @@ from markupsafe import Markup
 
 from gru_bench.report.document.numbers import Math, Number, plain, slug
 from gru_bench.report.document.provenance import RunSet, run_sets
-from gru_bench.report.document.report import Writeup
+from gru_bench.report.document.report import Report
 from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.results import pictures
 from gru_bench.resources import resource
@@ -35,14 +35,14 @@ class Tex(Markup):
     """Text that is LaTeX already."""
 
 
-def write(writeup: Writeup, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path) -> list[Path]:
     """Write `report.html`, `report.tex`, `tables/*.tex`, and `figures/*.pdf` with the values of each as `.csv`.
 
     Each file is replaced whole: whoever reads along sees the old one or the new one.
     """
-    drawn = pictures(writeup)
-    files = {"report.html": html(writeup, drawn).encode()}
-    files |= {name: text.encode() for name, text in tex(writeup, drawn).items()}
+    drawn = pictures(report)
+    files = {"report.html": html(report, drawn).encode()}
+    files |= {name: text.encode() for name, text in tex(report, drawn).items()}
     for picture in drawn:
         files[f"figures/{picture.name}.pdf"] = picture.pdf()
         if picture.table:
@@ -50,20 +50,20 @@ def write(writeup: Writeup, folder: Path) -> list[Path]:
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 
-def html(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> str:
+def html(report: Report, drawn: Sequence[Picture] | None = None) -> str:
     """Return the page, which holds its style and figures and asks for nothing else."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(writeup))),
+        trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(report))),
     )  # fmt: skip
     environment.filters["batch_columns"] = _batches
     environment.filters["slug"] = slug
     environment.filters["unlinked"] = partial(_html, sets={})
     environment.filters["math"] = mathml
-    shown = pictures(writeup) if drawn is None else drawn
+    shown = pictures(report) if drawn is None else drawn
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        w=writeup,
+        w=report,
         sources=[some for some in dict.fromkeys(sets.values()) if not some.has_table],
         figures={picture.name: _on_page(picture) for picture in shown},
         script=Markup(script),
@@ -80,7 +80,7 @@ def _on_page(picture: Picture) -> dict[str, str]:
     }  # fmt: skip
 
 
-def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, str]:
+def tex(report: Report, drawn: Sequence[Picture] | None = None) -> dict[str, str]:
     """Return the document and its tables, by file name."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
@@ -94,12 +94,12 @@ def tex(writeup: Writeup, drawn: Sequence[Picture] | None = None) -> dict[str, s
     environment.filters["aligned"] = _tex_aligned
     environment.filters["url"] = _tex_url
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
-    shown = {picture.name: picture for picture in (pictures(writeup) if drawn is None else drawn)}
+    shown = {picture.name: picture for picture in (pictures(report) if drawn is None else drawn)}
     files = {
-        f"tables/{name}.tex": environment.get_template(f"tables/{name}.tex.j2").render(w=writeup, section=section)
-        for section in writeup.sections for name in section.tables
+        f"tables/{name}.tex": environment.get_template(f"tables/{name}.tex.j2").render(w=report, section=section)
+        for section in report.sections for name in section.tables
     }  # fmt: skip
-    files["report.tex"] = environment.get_template("report.tex.j2").render(w=writeup, figures=shown)
+    files["report.tex"] = environment.get_template("report.tex.j2").render(w=report, figures=shown)
     return files
 
 

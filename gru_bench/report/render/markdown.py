@@ -1,4 +1,4 @@
-"""A `Writeup` as Markdown for a pull request: what it says, without the figures."""
+"""A `Report` as Markdown for a pull request: what it says, without the figures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gru_bench.report.document.numbers import Math, Number
-from gru_bench.report.document.report import Writeup
+from gru_bench.report.document.report import Report
 from gru_bench.resources import resource
 
 
-def markdown(writeup: Writeup) -> str:
-    """Return the write-up as Markdown with tables."""
+def markdown(report: Report) -> str:
+    """Return the report as Markdown with tables."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
@@ -23,7 +23,7 @@ def markdown(writeup: Writeup) -> str:
     environment.filters["run"] = _run
     environment.filters["math"] = Markup
     environment.filters["code"] = Markup  # in a block that is indented, where nothing is markup
-    return environment.get_template("report.md.j2").render(w=writeup)
+    return environment.get_template("report.md.j2").render(w=report)
 
 
 def escaped(text: str) -> Markup:

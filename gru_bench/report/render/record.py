@@ -1,7 +1,7 @@
-"""The numbers of a write-up as data: `numbers.json`.
+"""The numbers of a report as data: `numbers.json`.
 
 It holds every number with its value, n, interval, method and runs, and what it takes to compute and draw the
-write-up again.
+report again.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from typing import Any
 from gru_bench import __version__
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Writeup
+from gru_bench.report.document.report import Report
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 
 NAME = "numbers.json"
-FORMAT = 2
+FORMAT = 3
 
 
-def write(writeup: Writeup, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path) -> list[Path]:
     """Write `numbers.json` and `report.md` to `folder`, each replaced whole."""
-    return [render.replace_file(folder / name, text.encode()) for name, text in data_files(writeup).items()]
+    return [render.replace_file(folder / name, text.encode()) for name, text in data_files(report).items()]
 
 
-def data_files(writeup: Writeup) -> dict[str, str]:
-    """Return the write-up as data and as Markdown, by file name."""
-    return {NAME: json.dumps(record(writeup), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            "report.md": markdown(writeup)}  # fmt: skip
+def data_files(report: Report) -> dict[str, str]:
+    """Return the report as data and as Markdown, by file name."""
+    return {NAME: json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            "report.md": markdown(report)}  # fmt: skip
 
 
-def record(writeup: Writeup) -> dict[str, Any]:
+def record(report: Report) -> dict[str, Any]:
     """Return every number, and what it takes to compute them again, as JSON can hold it."""
-    numbers = writeup.numbers()
+    numbers = report.numbers()
     return {
         "format": FORMAT,
         "gru_bench": __version__,
         "drawn_by": drawn_by(),
-        "title": writeup.title,
-        "experiment": writeup.experiment,
-        "tracking_uri": writeup.source.tracking_uri,
-        "margin": writeup.margin.value,
-        "said_before": list(writeup.source.said_before),
-        "taken": list(writeup.source.taken),
-        "checkpoints": list(writeup.source.checkpoints or ()),
-        "studies": [{"name": study.name, "run": study.run_id} for study in writeup.studies],
+        "title": report.title,
+        "experiment": report.experiment,
+        "tracking_uri": report.source.tracking_uri,
+        "margin": report.margin.value,
+        "said_before": list(report.source.said_before),
+        "taken": list(report.source.taken),
+        "checkpoints": list(report.source.checkpoints or ()),
+        "studies": [{"name": study.name, "run": study.run_id} for study in report.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
     }
@@ -76,15 +76,15 @@ def drawn_by() -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return a write-up's record.
+    """Return a report's record.
 
     Raises:
-        UsageError: for a folder that holds no write-up.
+        UsageError: for a folder that holds no report.
         DataError: for a record that is damaged or of another kind.
     """
     path = folder / NAME
     if not path.is_file():
-        raise UsageError(f"--verify must name the folder of a write-up, but there is no {path}: write one first "
+        raise UsageError(f"--verify must name the folder of a report, but there is no {path}: write one first "
                          f"(python -m gru_bench.report --out {shlex.quote(str(folder))})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def read(folder: Path) -> dict[str, Any]:
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} must be a record that a write-up left, but is not ({error}): write it again with "
+        raise DataError(f"{path} must be a record that a report left, but is not ({error}): write it again with "
                         f"python -m gru_bench.report --out {shlex.quote(str(folder))}") from None
     return dict(found)
 

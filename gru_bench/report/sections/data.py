@@ -29,7 +29,7 @@ def known_runs(studies: Sequence[LoggedStudy], store: Store) -> tuple[KnownRun, 
     """Return every run of the studies, and the studies' own."""
     return tuple(
         KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
-        for study in studies for run in (study.run, *study.trials, *study.confirms, *study.contrasts)
+        for study in studies for run in (study.run, *study.trials, *study.confirms, *study.ablations)
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def run_counts(studies: Sequence[LoggedStudy]) -> tuple[RunCounts, ...]:
     for study in studies:
         name = plain(study.run.study or study.run.name)
         key = free_name(f"runs-{slug(name, 'study')}", taken)
-        for stage, runs in (("search", study.trials), ("confirm", study.confirms), ("contrast", study.contrasts)):
+        for stage, runs in (("search", study.trials), ("confirm", study.confirms), ("ablation", study.ablations)):
             if runs:
                 counts.append(_count(f"{key}-{stage}", name, stage, runs))
     return tuple(counts)

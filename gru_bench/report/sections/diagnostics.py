@@ -12,23 +12,23 @@ from gru_bench.report.evidence.groups import MODEL_NAMES, free_name
 from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.diagnostics import (
     DIAGNOSTICS,
-    MEMORY,
+    RECALL,
     Attribution,
     Diagnostics,
     GateMap,
     GradientFlow,
-    MemoryCurve,
-    MemoryPoint,
     Neighbours,
+    RecallCurve,
+    RecallPoint,
 )
 from gru_bench.tracking import LoggedStudy
 
 if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
 
-NAME = "insight"
+NAME = "diagnostics"
 EVERY_STEP = ("mean", "max", "meanmax")
-"""Readouts that every state reaches directly."""
+"""Poolings that every state reaches directly."""
 STATES = {"initial": "before training", "trained": "trained"}
 SHOWN_NEIGHBOURS = 6
 LEAST_SHARE = 0.001
@@ -36,7 +36,7 @@ LEAST_SHARE = 0.001
 FAR_MORE = 10.0
 """Times as much of a gradient, from which on it is worth a word."""
 
-Found = TypeVar("Found", Diagnostics, MemoryCurve)
+Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NeighbourRow:
 
 
 @dataclass(frozen=True)
-class MemoryRow:
+class RecallRow:
     """Accuracy over so many steps, by model."""
 
     steps: Number
@@ -97,31 +97,31 @@ class Inside:
     word_rows: tuple[WordRow, ...]
     word_sentences: tuple[Sentence, ...]
     neighbours: tuple[NeighbourRow, ...]
-    memory: str
-    memory_heads: tuple[str, ...]
-    memory_rows: tuple[MemoryRow, ...]
-    memory_sentences: tuple[Sentence, ...]
+    recall: str
+    recall_heads: tuple[str, ...]
+    recall_rows: tuple[RecallRow, ...]
+    recall_sentences: tuple[Sentence, ...]
     unreadable: tuple[Sentence, ...]
     diagnostics: Diagnostics | None
-    curve: MemoryCurve | None
+    curve: RecallCurve | None
 
 
-def insight_section(evidence: Evidence) -> Section | None:
+def diagnostics_section(evidence: Evidence) -> Section | None:
     """Return the section on the insides of models; None where no study looked there."""
     holding = [
         (study, texts) for study in evidence.studies
-        if any(texts := [evidence.store.text(study.run.run_id, name) for name in (DIAGNOSTICS, MEMORY)])
+        if any(texts := [evidence.store.text(study.run.run_id, name) for name in (DIAGNOSTICS, RECALL)])
     ]  # fmt: skip
     if not holding:
         return None
     taken: set[str] = set()
     return Section(NAME, "Inside the models", tuple(
         _inside(study, *texts, several=len(holding) > 1, taken=taken) for study, texts in holding), _pictures,
-        ("gradients", "words", "neighbours", "memory"))  # fmt: skip
+        ("gradients", "words", "neighbours", "recall"))  # fmt: skip
 
 
 def _pictures(content: Sequence[Inside]) -> list[Picture]:
-    from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, memory_picture, word_picture
+    from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, recall_picture, word_picture
 
     found = []
     for one in content:
@@ -133,7 +133,7 @@ def _pictures(content: Sequence[Inside]) -> list[Picture]:
             if one.words:
                 found.append(word_picture(one.diagnostics.attributions, MODEL_NAMES, one.words))
         if one.curve is not None:
-            found.append(memory_picture(one.curve, MODEL_NAMES, one.memory))
+            found.append(recall_picture(one.curve, MODEL_NAMES, one.recall))
     return found
 
 
@@ -146,12 +146,12 @@ def gates_by_model(gates: Sequence[GateMap]) -> list[list[GateMap]]:
 
 
 def _inside(
-    study: LoggedStudy, diagnostics_text: str | None, memory_text: str | None, *, several: bool, taken: set[str]
+    study: LoggedStudy, diagnostics_text: str | None, recall_text: str | None, *, several: bool, taken: set[str]
 ) -> Inside:
     name = plain(study.run.study or study.run.name)
     key = free_name(f"inside-{slug(name, 'study')}", taken)
     diagnostics, lost = _read(Diagnostics, diagnostics_text, DIAGNOSTICS, name)
-    curve, also_lost = _read(MemoryCurve, memory_text, MEMORY, name)
+    curve, also_lost = _read(RecallCurve, recall_text, RECALL, name)
     found = diagnostics or Diagnostics((), (), (), ())
 
     def figure(kind: str) -> str:
@@ -171,10 +171,10 @@ def _inside(
         word_rows=_word_rows(key, found.attributions),
         word_sentences=tuple(_word_sentence(key, one) for one in found.attributions if one.method == "occlusion"),
         neighbours=tuple(_neighbour_row(key, one) for one in found.neighbours),
-        memory=figure("memory") if curve is not None else "",
-        memory_heads=tuple(_name(model) for model in _models(curve)),
-        memory_rows=() if curve is None else _memory_rows(key, curve),
-        memory_sentences=() if curve is None else _memory_sentences(key, curve),
+        recall=figure("recall") if curve is not None else "",
+        recall_heads=tuple(_name(model) for model in _models(curve)),
+        recall_rows=() if curve is None else _recall_rows(key, curve),
+        recall_sentences=() if curve is None else _recall_sentences(key, curve),
         unreadable=(*lost, *also_lost),
         diagnostics=diagnostics,
         curve=curve,
@@ -240,11 +240,11 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, 
             "out.",
         ))  # fmt: skip
     if any(len(flow.norm) == 1 for flow in flows):
-        said.append(("With the readout “last” the backward half is read after its first step: it has met one word, and "
+        said.append(("With the pooling “last” the backward half is read after its first step: it has met one word, and "
                      "no gradient reaches any other of its states.",))  # fmt: skip
-    every = sorted({flow.readout for flow in flows if flow.readout in EVERY_STEP})
+    every = sorted({flow.pooling for flow in flows if flow.pooling in EVERY_STEP})
     if every:
-        said.append((f"The readout {' and '.join(every)} takes every state, so that each gets a gradient directly: "
+        said.append((f"The pooling {' and '.join(every)} takes every state, so that each gets a gradient directly: "
                      "what is drawn need not fall, and no factor is fitted.",))  # fmt: skip
     said += dict.fromkeys(
         (f"{_flow_name(flow)} is no run of the study: it was trained for this comparison alone ({flow.trained_how}).",)
@@ -357,30 +357,30 @@ def _neighbour_row(key: str, found: Neighbours) -> NeighbourRow:
         for place, (word, cosine) in enumerate(found.nearest[:SHOWN_NEIGHBOURS], start=1)))  # fmt: skip
 
 
-# ---------------------------------------------------------------- memory
+# ---------------------------------------------------------------- recall task
 
 
-def _models(curve: MemoryCurve | None) -> list[str]:
+def _models(curve: RecallCurve | None) -> list[str]:
     return [] if curve is None else list(dict.fromkeys(point.model for point in curve.points))
 
 
-def _memory_number(key: str, curve: MemoryCurve, point: MemoryPoint) -> Number:
-    return Number(f"{key}.memory-{slug(point.model)}-{point.k}", point.mean, "percent", (), point.test_size,
+def _recall_number(key: str, curve: RecallCurve, point: RecallPoint) -> Number:
+    return Number(f"{key}.recall-{slug(point.model)}-{point.k}", point.mean, "percent", (), point.test_size,
                   f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", point.low, point.high)  # fmt: skip
 
 
-def _memory_rows(key: str, curve: MemoryCurve) -> tuple[MemoryRow, ...]:
+def _recall_rows(key: str, curve: RecallCurve) -> tuple[RecallRow, ...]:
     by_place = {(point.model, point.k): point for point in curve.points}
-    missing = Number(f"{key}.memory-missing", None, "percent")
+    missing = Number(f"{key}.recall-missing", None, "percent")
     return tuple(
-        MemoryRow(Number(f"{key}.memory-steps-{k}", k, "count"), tuple(
-            _memory_number(key, curve, by_place[model, k]) if (model, k) in by_place else missing
+        RecallRow(Number(f"{key}.recall-steps-{k}", k, "count"), tuple(
+            _recall_number(key, curve, by_place[model, k]) if (model, k) in by_place else missing
             for model in _models(curve)))
         for k in sorted({point.k for point in curve.points})
     )  # fmt: skip
 
 
-def _memory_sentences(key: str, curve: MemoryCurve) -> tuple[Sentence, ...]:
+def _recall_sentences(key: str, curve: RecallCurve) -> tuple[Sentence, ...]:
     """Name the number of steps at which the models are furthest apart, and what they have in common."""
     def apart(k: int) -> float:
         means = [point.mean for point in curve.points if point.k == k]
@@ -390,11 +390,11 @@ def _memory_sentences(key: str, curve: MemoryCurve) -> tuple[Sentence, ...]:
     parts: list[Sentence] = []
     for point in curve.points:
         if point.k == furthest:
-            number = _memory_number(key, curve, point)
+            number = _recall_number(key, curve, point)
             parts.append((f"{_name(point.model)} ", number, f"{NBSP}% (", number.ends[0], " to ", number.ends[1], ")"))
     common = ", ".join(f"{plain(name)} {plain(value)}" for name, value in curve.settings.items())
-    seeds = Number(f"{key}.memory-seeds", len(curve.points[0].seeds), "count")
-    steps = Number(f"{key}.memory-steps-{furthest}", furthest, "count")
+    seeds = Number(f"{key}.recall-seeds", len(curve.points[0].seeds), "count")
+    steps = Number(f"{key}.recall-steps-{furthest}", furthest, "count")
     return (
         ("The models are furthest apart over ", steps, " steps: ", *joined(parts, ", "), "."),
         (f"Common to all points: {common}; seeds of each: ", seeds, "."),

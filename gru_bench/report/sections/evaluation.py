@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 
 from gru_bench.evaluation import metrics
-from gru_bench.evaluation.statistics import Standing, accuracy_interval, f1_interval, seed_deviation
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Sentence, listed, plain, slug
+from gru_bench.evaluation.statistics import EvidenceLevel, accuracy_interval, f1_interval, seed_deviation
+from gru_bench.report.document.numbers import KINDS, NBSP, Kind, Number, Sentence, listed, plain, slug
 from gru_bench.report.document.report import BaselineRow, Row, RunLink, Setting
 from gru_bench.report.evidence.groups import Group, Store, families, fingerprint, free_name
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.sections.search import setting, setting_name
 from gru_bench.report.sections.verdicts import joined
+from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, Metric
 from gru_bench.results.runs import Baseline
 from gru_bench.tracking import LoggedStudy
 
 DEVIATION = "part of the standard deviation over seeds that the noise of the test set does not explain, in points"
 FEW_REVIEWS = 200
 """Test reviews below which a report says that they are few."""
-HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.readout")
+HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 
 
 def row_of(group: Group, store: Store) -> Row:
@@ -46,8 +47,9 @@ def row_of(group: Group, store: Store) -> Row:
         values = [scores[key] for scores in scores_R if key in scores]
         return group.over_runs(name, values, kind)
 
-    def logged(name: str, metric: str, kind: Kind) -> Number:
-        return group.over_runs(name, [r.metrics[metric] for r in group.runs if metric in r.metrics], kind)
+    def logged(name: str, metric: Metric, scale: float = 1.0) -> Number:
+        values = [scale * run.metrics[metric.key] for run in group.runs if metric.key in run.metrics]
+        return group.over_runs(name, values, KINDS[metric.unit])
 
     cells = ("true-negative", "false-positive", "false-negative", "true-positive")
     deviation = seed_deviation(correct_RN)
@@ -59,7 +61,7 @@ def row_of(group: Group, store: Store) -> Row:
         label=group.label,
         study=group.study,
         model=group.model,
-        engine=", ".join(sorted({plain(run.engine) for run in group.runs if run.engine})) or "not logged",
+        backend=", ".join(sorted({plain(run.backend) for run in group.runs if run.backend})) or "not logged",
         fingerprint=group.fingerprint,
         settings=_settings(group),
         seeds=group.number("seeds", seeds, "count"),
@@ -79,11 +81,10 @@ def row_of(group: Group, store: Store) -> Row:
         average_precision=of_seeds("average-precision", "average_precision", "score"),
         loss=of_seeds("loss", "loss", "score"),
         calibration=of_seeds("calibration", "calibration_error", "percent"),
-        parameters=logged("parameters", "model/parameters", "count"),
-        train_seconds=logged("train-seconds", "time/train_seconds", "amount"),
-        tokens_per_second=logged("tokens-per-second", "time/tokens_per_second", "amount"),
-        memory=group.over_runs("memory", [
-            r.metrics["memory/peak_bytes"] / 1e6 for r in group.runs if "memory/peak_bytes" in r.metrics], "amount"),
+        parameters=logged("parameters", PARAMETERS),
+        train_seconds=logged("train-seconds", TRAIN_SECONDS),
+        tokens_per_second=logged("tokens-per-second", TOKENS_PER_SECOND),
+        peak_memory=logged("peak-memory", PEAK_MEMORY, 1e-6),
         confusion=_four([
             group.number(f"confusion.{cell}", counts_R4[:, i].mean(), "count", "mean over seeds")
             for i, cell in enumerate(cells)
@@ -107,12 +108,12 @@ def row_of(group: Group, store: Store) -> Row:
 def caution(group: Group) -> Sentence:
     """Return what the number of seeds does not allow; empty from five seeds on."""
     seeds = group.number("seeds", len(group.runs), "count")
-    match Standing.of(len(group.runs)):
-        case Standing.EXAMPLES_ONLY:
+    match EvidenceLevel.of(len(group.runs)):
+        case EvidenceLevel.EXAMPLES_ONLY:
             return (f"{group.label} rests on ", seeds, " seed: its interval is over test examples only.")
-        case Standing.ESTIMATE:
+        case EvidenceLevel.ESTIMATE:
             return (f"{group.label} rests on ", seeds, " seeds: an estimate without interval.")
-        case Standing.FLAGGED:
+        case EvidenceLevel.FLAGGED:
             return (f"{group.label} rests on ", seeds, " seeds: too few for a verdict.")
         case _:
             return ()
@@ -135,12 +136,12 @@ def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
     return tuple(said)
 
 
-def standing(rows: Sequence[Row]) -> Sentence:
+def evidence_level(rows: Sequence[Row]) -> Sentence:
     """Return for what the seeds of each model are enough; empty where none has five."""
-    names: dict[Standing, list[str]] = {}
+    names: dict[EvidenceLevel, list[str]] = {}
     for row in rows:
-        names.setdefault(Standing.of(int(row.seeds.value or 0)), []).append(row.label)
-    verdict, claim = (names.get(one, []) for one in (Standing.VERDICT, Standing.CLAIM))
+        names.setdefault(EvidenceLevel.of(int(row.seeds.value or 0)), []).append(row.label)
+    verdict, claim = (names.get(one, []) for one in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM))
     parts = []
     if verdict:
         parts.append(f"{listed(verdict)}: enough seeds for a verdict, which takes 5; publishing a claim takes 10.")

@@ -1,4 +1,4 @@
-"""The margin of a write-up: what its studies fixed before their first run, or what was chosen when it was written."""
+"""The margin of a report: what its studies fixed before their first run, or what was chosen when it was written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Margin:
         if self.beforehand:
             return (" points, fixed beforehand: the study logged it at its start." if len(self.logged) == 1 else
                     " points, fixed beforehand: each study logged it at its start.",)  # fmt: skip
-        start: Sentence = (" points, chosen when this write-up was made: ",)
+        start: Sentence = (" points, chosen when this report was made: ",)
         known = sorted({one for one in self.logged if one is not None})
         if not known:
             return (*start, "no study had logged one at its start.")
@@ -54,7 +54,7 @@ class Margin:
 
 
 def margin_of(studies: Sequence[LoggedStudy], asked: float | None) -> Margin:
-    """Return the margin of a write-up.
+    """Return the margin of a report.
 
     Args:
         studies: what is written up.

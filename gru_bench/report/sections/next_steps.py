@@ -31,7 +31,7 @@ def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
     return max((fresh for pair in pairs if (fresh := fresh_seeds(pair)) is not None), default=None)
 
 
-def settling_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+def next_step_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
     """Return the commands that make the new confirm sets that the open comparisons call for, and write them up.
 
     A comparison of which one model's command is not known to do it is left out.

@@ -17,6 +17,7 @@ from gru_bench.report.document.section import Evidence, Histories
 from gru_bench.report.evidence.groups import MODEL_NAMES, Group, fingerprint, free_name
 from gru_bench.report.homework import published
 from gru_bench.report.sections.verdicts import joined
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, score
 from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -26,7 +27,7 @@ SETTING_NAMES = {
     "training.epochs": "epochs",
     "model.hidden_size": "hidden size",
     "model.layers": "layers",
-    "model.readout": "readout",
+    "model.pooling": "pooling",
     "model.dropout": "dropout",
     "embedding.name": "word vectors",
     "embedding.trainable": "trained vectors",
@@ -69,10 +70,10 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
                          decimals=0),
             _edge(name, range_, best[name]),
         ))  # fmt: skip
-    at_kept = [value for run in group.runs if (value := _kept_accuracy(run, histories)) is not None]
+    at_best = [value for run in group.runs if (value := _best_accuracy(run, histories)) is not None]
     best_value, own = summary.best_value.get(group.model), (group.parent.run_id,)
     best_number = Number(f"{group.key}.search.best", best_value, "percent", own, method="best trial, on validation")
-    confirmed = group.over_runs("search.confirmed", at_kept, "percent")
+    confirmed = group.over_runs("search.confirmed", at_best, "percent")
     gap: Sentence = ()
     if best_value is not None and confirmed.value is not None:
         fall = group.number("search.fall", confirmed.value - best_value, "points", "confirmed less best trial")
@@ -117,12 +118,12 @@ def _unstable(group: Group, trials: Sequence[TrialSummary]) -> Sentence:
             ", with all of them; below about 20 completed trials such shares are unstable.")  # fmt: skip
 
 
-def _kept_accuracy(run: LoggedRun, histories: Histories) -> float | None:
-    """Return the validation accuracy of the weights a run kept."""
-    if "kept/accuracy" in run.metrics:
-        return run.metrics["kept/accuracy"]
-    by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get("val/accuracy", ())}
-    return by_epoch.get(run.metrics.get("train/best_epoch", 0.0))
+def _best_accuracy(run: LoggedRun, histories: Histories) -> float | None:
+    """Return the validation accuracy of a run's best checkpoint."""
+    if (key := score("accuracy", "val").key) in run.metrics:
+        return run.metrics[key]
+    by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
+    return by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0))
 
 
 def _range_text(range_: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from gru_bench.evaluation.statistics import (
     Design,
     Estimate,
+    EvidenceLevel,
     Finding,
-    Standing,
     Verdict,
     can_show_equivalence,
     examples_for_equivalence,
@@ -72,7 +72,7 @@ class Pair:
     def theta(self) -> Number:
         """Return the difference, with its 95 % interval where its seeds carry one."""
         outer = self.difference.at(0.95)
-        return self.points("difference", outer.estimate, outer if outer.standing.has_interval else None)
+        return self.points("difference", outer.estimate, outer if outer.evidence_level.has_interval else None)
 
     @property
     def narrow(self) -> Number:
@@ -165,14 +165,14 @@ def needed(pair: Pair) -> tuple[int, int] | None:
     return None
 
 
-def settling_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
+def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
     """Return what could settle an open comparison; empty for the other verdicts.
 
     Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
 
     Args:
         pair: the comparison.
-        together: seeds of the new confirm sets that serve all comparisons of a write-up; at least this one's.
+        together: seeds of the new confirm sets that serve all comparisons of a report; at least this one's.
         limit: what held reviews of the data back, where something did.
     """
     least = fresh_seeds(pair)
@@ -277,13 +277,13 @@ def _too_few(pair: Pair) -> Sentence:
     seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs,
                    pair.difference.examples, "of the model with fewer")
     start: Sentence = (f"No verdict on {pair.a} against {pair.b} from ", seeds)
-    match pair.difference.standing:
-        case Standing.EXAMPLES_ONLY:
+    match pair.difference.evidence_level:
+        case EvidenceLevel.EXAMPLES_ONLY:
             return (
                 *start, " seed: between these very runs the difference is ", *_size(pair.theta),
                 ", over test examples only.",
             )  # fmt: skip
-        case Standing.ESTIMATE:
+        case EvidenceLevel.ESTIMATE:
             return (*start, " seeds: an estimate only, ", pair.theta, " points.")
         case _:
             return (*start, " seeds (5 are the least): ", *_size(pair.theta), ".")

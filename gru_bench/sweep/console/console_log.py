@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gru_bench.evaluation.metrics import confusion, predicted
-from gru_bench.results.runs import Predictions, RunResult, TracePoint
+from gru_bench.results.runs import Predictions, RunResult, WindowLoss
 
 SHOWN_EVERY = 500
 """Test reviews from one prediction shown to the next."""
 NAMES = ("negative", "positive")
 
 
-def window_line(point: TracePoint) -> str:
+def window_line(point: WindowLoss) -> str:
     """Return where training stands at the end of a window of iterations, and the window's mean loss."""
     return f"epoch {point.epoch}  iteration {point.iteration:,}  {point.seconds:.1f} s  loss {point.loss:.4f}"
 
 
 def result_lines(result: RunResult) -> Iterator[str]:
     """Yield the model's size, its lowest loss and time, and what it says of the test reviews."""
-    yield f"{result.parameter_tensors} parameter tensors, {result.parameters:,} parameters; engine {result.engine}"
-    if result.trace:
-        lowest = min(result.trace, key=lambda point: point.loss)
+    yield f"{result.parameter_tensors} parameter tensors, {result.parameters:,} parameters; backend {result.backend}"
+    if result.window_losses:
+        lowest = min(result.window_losses, key=lambda point: point.loss)
         yield f"lowest loss {lowest.loss:.4f} at iteration {lowest.iteration:,} in epoch {lowest.epoch}"
     yield f"trained for {result.train_seconds:.1f} s"
     if "test" in result.predictions:

@@ -11,7 +11,7 @@ class Running:
     """A run under way."""
 
     kind: str
-    """trial, confirm or contrast: runs of a kind take about as long as each other."""
+    """trial, confirm or ablation: runs of a kind take about as long as each other."""
     seconds: float
     """Since it began."""
     done: float
@@ -19,7 +19,7 @@ class Running:
 
 
 @dataclass
-class Forecast:
+class Eta:
     """Times of the runs that have ended, by kind."""
 
     ended: dict[str, list[float]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from rich.table import Table
 from gru_bench.config import Scalar
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.eta import Forecast, Running
+from gru_bench.sweep.console.eta import Eta, Running
 
 SPEAK_SECONDS, MOST_SILENCE = 60.0, 900.0
 """Between two lines on how the sweep stands where there is no terminal, at first and later on."""
@@ -51,7 +51,7 @@ class Display:
         """Print to `console`; so many runs are side by side."""
         self.console, self._workers = console, workers
         self._rows: dict[str, _Row] = {}
-        self._forecast = Forecast()
+        self._eta = Eta()
         self._best: float | None = None
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
@@ -71,7 +71,7 @@ class Display:
             # Those of an earlier search may serve again.
             most = "up to " if to_begin.get("trial") else ""
             parts = [f"{prefix}{several(count, kind)}" for prefix, kind in (
-                ("", "trial"), (most, "confirm run"), (most, "contrast run"))
+                ("", "trial"), (most, "confirm run"), (most, "ablation run"))
                 if (count := to_begin.get(kind.partition(" ")[0], 0))]
             self.note(f"{', '.join(parts)} to do")
 
@@ -123,7 +123,7 @@ class Display:
         row = self._rows.pop(label)
         seconds = time.monotonic() - row.began
         if value is not None:
-            self._forecast.add(row.kind, seconds)
+            self._eta.add(row.kind, seconds)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         if value is not None and outcome in ("complete", "pruned"):
             self._best = max(value, self._best or 0.0)
@@ -148,7 +148,7 @@ class Display:
         """Return how the sweep stands, in one line."""
         now = time.monotonic()
         running = [Running(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
-        seconds = self._forecast.seconds_left(self._to_begin, running, self._workers)
+        seconds = self._eta.seconds_left(self._to_begin, running, self._workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",

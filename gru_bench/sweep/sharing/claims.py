@@ -33,10 +33,10 @@ def run_key(role: str, settings: str, seed: int, side: str = "") -> str:
     """Return the key by which a run other than a trial is claimed.
 
     Args:
-        role: confirm or contrast.
+        role: confirm or ablation.
         settings: the digest of those in which it differs from the study's own.
         seed: its.
-        side: of a contrast.
+        side: of an ablation.
     """
     return f"{role} {settings} {seed} {side}".strip()
 

@@ -71,7 +71,7 @@ def open_storage(
 
 
 @contextmanager
-def told(url: str | None) -> Iterator[None]:
+def wrapped_errors(url: str | None) -> Iterator[None]:
     """Tell failures of a storage in use as ours.
 
     Raises:
@@ -278,6 +278,8 @@ def _entry(line: bytes) -> dict[str, Any]:
         raise ValueError("it is no JSON") from error
     if not (isinstance(found, dict) and type(found.get("op_code")) is int and isinstance(found.get("worker_id"), str)):
         raise ValueError("it is JSON, but no entry of a search")
+    if isinstance(found.get("values"), list) and len(found["values"]) > 1:
+        raise ValueError("it gives a trial several values, and a search here has one objective")
     return found
 
 

@@ -23,11 +23,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
 from gru_bench.errors import GruBenchError, MachineError, RunError
-from gru_bench.results.runs import EpochRecord, StepReport, TracePoint
+from gru_bench.results.runs import EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Listener, Task
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.parts"
+NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
 """Of a search, by default: trials side by side do not learn from each other."""
@@ -92,7 +92,7 @@ class Note:
     text: str
 
 
-Message = StepReport | TracePoint | EpochDone | Resumed | Again | Note | Finished | WasPruned | Failed
+Message = StepReport | WindowLoss | EpochDone | Resumed | Again | Note | Finished | WasPruned | Failed
 
 
 class Workers(Protocol):

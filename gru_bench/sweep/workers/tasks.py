@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
 from gru_bench.data.cache import default_cache
-from gru_bench.results.runs import Baseline, EpochRecord, RunResult, StepReport, TimedStretch, TracePoint
+from gru_bench.results.runs import Baseline, EpochRecord, RunResult, StepReport, Timing, WindowLoss
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
     from gru_bench.data.embeddings import Vectors
-    from gru_bench.results.diagnostics import Diagnostics, MemoryCurve
+    from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Listener:
     """Whom a task tells how it goes."""
 
     step: Callable[[StepReport], None]
-    window: Callable[[TracePoint], None]
+    window: Callable[[WindowLoss], None]
     epoch: Callable[[EpochRecord], bool]
     """Answers whether to go on."""
     again: Callable[[str], None]
@@ -90,24 +90,24 @@ class Train:
                 on_step=listener.step, on_window=listener.window, on_resume=listener.resumed)
 
         result = None
-        size, parts = self.config.training.batch_size, 2 * self.config.training.parts
+        size, smaller = self.config.training.batch_size, 2 * self.config.training.micro_batches
         try:
             result = trained(self.config)
         except OutOfMemoryError:  # of a graphics card; what it holds is free once this clause is left
-            if size < parts:
+            if size < smaller:
                 raise
         if result is None:
             listener.again(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
-                           f"{parts} parts of a batch, their gradients added")
+                           f"{smaller} micro-batches, their gradients added")
             empty_cache()
-            result = trained(with_settings(self.config, {"training.parts": parts}))
+            result = trained(with_settings(self.config, {"training.micro_batches": smaller}))
         # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
         return result if self.score_test else replace(result, weights={})
 
 
 @dataclass(frozen=True)
 class Check:
-    """Find out whether runs can be trained here at all: device, engine, selection, data."""
+    """Find out whether runs can be trained here at all: device, backend, selection, data."""
 
     configs: tuple[RunConfig, ...]
 
@@ -147,8 +147,8 @@ class MeasureBaselines:
 
 
 @dataclass(frozen=True)
-class TimeStretch:
-    """Time a model over a few iterations, on reviews of all lengths: the same ones whatever the model and engine."""
+class TimeModel:
+    """Time a model over a few iterations, on reviews of all lengths: the same ones whatever the model and backend."""
 
     config: RunConfig
     iterations: int
@@ -158,21 +158,21 @@ class TimeStretch:
         """Return what it reads."""
         return ((self.config.data, self.config.embedding),)
 
-    def __call__(self, _: Listener) -> TimedStretch:
-        """Train two passes over the stretch; the first compiles and warms up, the second is timed."""
+    def __call__(self, _: Listener) -> Timing:
+        """Train two passes over the timing; the first compiles and warms up, the second is timed."""
         from gru_bench.data.batching import iterations_of_epoch
         from gru_bench.train.loop import train
 
         training = self.config.training
         corpus = corpus_of(self.config.data)
         spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
-        stretch = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
+        timing = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
         config = with_settings(self.config, {
             "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": 1})
-        result = train(config, stretch, vectors_of(self.config.embedding, self.config.data))
+        result = train(config, timing, vectors_of(self.config.embedding, self.config.data))
         assert training.threads is not None
-        return TimedStretch(
-            model=config.model.name, engine=result.engine, threads=training.threads,
+        return Timing(
+            model=config.model.name, backend=result.backend, threads=training.threads,
             iterations=iterations_of_epoch(len(spread), training), seconds=result.epochs[-1].seconds,
             protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training))
 
@@ -219,14 +219,14 @@ class Remember:
         """Return what it reads: nothing, for it makes its sequences itself."""
         return ()
 
-    def __call__(self, _: Listener) -> MemoryCurve:
+    def __call__(self, _: Listener) -> RecallCurve:
         """Return the points of the curve at this number of steps."""
         from concurrent.futures import ThreadPoolExecutor
 
-        from gru_bench.diagnose.compute import memory_curve
+        from gru_bench.diagnose.compute import recall_curve
 
         with ThreadPoolExecutor(1) as executor:  # the other workers have other numbers of steps
-            return memory_curve(
+            return recall_curve(
                 executor, steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
 
 

@@ -1,4 +1,4 @@
-"""The diagrams can be read where they are shown: no label on another, none outside, all colours those of the page."""
+"""The diagrams can be read where they are shown: no label on another, none outside, all colors those of the page."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_letters_can_be_read_on_a_phone(diagram):
 
 
 @every
-def test_a_page_gives_the_colours_and_no_font_is_needed(diagram):
+def test_a_page_gives_the_colors_and_no_font_is_needed(diagram):
     svg = diagram.svg()
     assert "<text" not in svg
     assert "font" not in svg

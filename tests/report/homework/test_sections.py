@@ -27,7 +27,7 @@ from gru_bench.report.render.markdown import markdown
 from tests.report.render.test_renderings import html_numbers, tex_numbers
 from tests.report.test_build import said
 from tests.support.fake_store import FakeStore, three_models
-from tests.support.homework_study import CONTRASTS, STRETCHES, add_homework, homework
+from tests.support.homework_study import ABLATIONS, TIMINGS, add_homework, homework
 
 OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "choices", "discussion")
 
@@ -40,22 +40,22 @@ def made():
 
 @pytest.fixture(scope="module")
 def forms(made):
-    writeup = made[2]
-    return render.html(writeup), render.tex(writeup), markdown(writeup)
+    report = made[2]
+    return render.html(report), render.tex(report), markdown(report)
 
 
-def section(writeup, name):
-    return next(section for section in writeup.sections if section.name == name).content
+def section(report, name):
+    return next(section for section in report.sections if section.name == name).content
 
 
-def table(writeup, name, key):
-    return next(block for block in section(writeup, name).blocks if isinstance(block, Table) and block.key == key)
+def table(report, name, key):
+    return next(block for block in section(report, name).blocks if isinstance(block, Table) and block.key == key)
 
 
-def told(writeup, name) -> str:
+def told(report, name) -> str:
     """Return all the words of a section."""
     parts = []
-    for block in section(writeup, name).blocks:
+    for block in section(report, name).blocks:
         for text in [getattr(block, "text", ()), *(text for _, text in getattr(block, "items", ()))]:
             parts.append(text if isinstance(text, str) else said(text))
     return "\n".join(parts)
@@ -84,11 +84,11 @@ def test_no_two_landmarks_share_a_name(forms):
 
 
 def test_page_document_and_markdown_show_the_same_numbers(made, forms):
-    writeup = made[2]
+    report = made[2]
     page, files, text = forms
     on_page, on_paper = html_numbers(page), tex_numbers(files)
     assert {key: shown for key, (shown, _) in on_page.items()} == on_paper
-    ours = [number for name in OURS for number in numbers_in(section(writeup, name))]
+    ours = [number for name in OURS for number in numbers_in(section(report, name))]
     assert len(ours) > 100
     for number in ours:
         assert on_page[number.key][0] == number.text
@@ -116,12 +116,12 @@ def test_published_rows_stand_apart_on_the_page(forms):
         assert "published" in element.find_parent("tr").th.get_text()
 
 
-def test_contrasts_are_paired_differences_on_validation(made):
-    store, study, writeup = made
-    rows = table(writeup, "choices", "of-homework-choices").rows
+def test_ablations_are_paired_differences_on_validation(made):
+    store, study, report = made
+    rows = table(report, "choices", "of-homework-choices").rows
     p = []
-    for contrast, row in zip(CONTRASTS, rows, strict=True):
-        usual, other = (correct(store, study.side(contrast.name, side), "validation") for side in ("usual", "other"))
+    for ablation, row in zip(ABLATIONS, rows, strict=True):
+        usual, other = (correct(store, study.side(ablation.name, side), "validation") for side in ("usual", "other"))
         expected = statistics.accuracy_difference(other, usual)
         _, before, after, difference, _, _ = row
         assert (before.value, after.value) == (usual.mean(), other.mean())
@@ -129,35 +129,35 @@ def test_contrasts_are_paired_differences_on_validation(made):
             expected.estimate, expected.low, expected.high,
         )  # fmt: skip
         assert set(difference.runs) == {run.run_id for side in ("usual", "other")
-                                        for run in study.side(contrast.name, side)}  # fmt: skip
+                                        for run in study.side(ablation.name, side)}  # fmt: skip
         p.append(expected.p)
     assert [row[4].value for row in rows] == statistics.holm(p)
-    text = told(writeup, "choices")
-    assert "The readout “final” is better than the readout “last” by more than 1.0 points: +" in text
+    text = told(report, "choices")
+    assert "The pooling “final” is better than the pooling “last” by more than 1.0 points: +" in text
     assert "Keeping the best epoch on validation and keeping the lowest training loss are equivalent within 1.0" in text
     assert "The learning rate 0.001 is better than the learning rate 0.0001" in text
 
 
-def test_no_test_review_enters_a_contrast(made):
+def test_no_test_review_enters_a_ablation(made):
     store, study, _ = made
     store.reads.clear()
     build([study], store)
-    contrasts = {run.run_id for run in study.contrasts if run.tags["gru_bench.side"] != "tuning"}
-    assert contrasts <= set(store.reads)
-    assert not any((run, "test") in store.kept for run in contrasts)
+    ablations = {run.run_id for run in study.ablations if run.tags["gru_bench.side"] != "tuning"}
+    assert ablations <= set(store.reads)
+    assert not any((run, "test") in store.kept for run in ablations)
 
 
-def test_what_was_tried_before_a_tuned_contrast_is_said(made):
-    _, study, writeup = made
-    said = told(writeup, "choices")
+def test_what_was_tried_before_a_tuned_ablation_is_said(made):
+    _, study, report = made
+    said = told(report, "choices")
     assert "How the learning rate was tuned." in [
-        name for block in section(writeup, "choices").blocks for name, _ in getattr(block, "items", ())]
+        name for block in section(report, "choices").blocks for name, _ in getattr(block, "items", ())]
     assert ("Tried once each, with one seed, and the validation accuracy they reached: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is what the protocol is "
             "compared with above. It was chosen on another cut of the training file: 10.0 % of the reviews that judge "
             "it here are among those it was chosen by, which favours it.") in said
     tried = study.side("lr", "tuning")
-    assert [writeup.numbers()[f"of-homework.contrast.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
+    assert [report.numbers()[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
 
 
@@ -177,8 +177,8 @@ def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said():
 
 def test_a_candidate_without_a_result_is_named():
     store, (study,) = homework()
-    broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.contrasts)
-    said = told(build([replace(study, contrasts=broken)], store), "choices")
+    broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.ablations)
+    said = told(build([replace(study, ablations=broken)], store), "choices")
     assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
 
 
@@ -186,27 +186,27 @@ def test_candidates_that_read_alike_are_all_shown():
     store, (study,) = homework()
     alike = {"0.0003": "0.0010004"}
     runs = tuple(replace(run, params={name: alike.get(value, value) for name, value in run.params.items()})
-                 for run in study.contrasts)
-    said = told(build([replace(study, contrasts=runs)], store), "choices")
+                 for run in study.ablations)
+    said = told(build([replace(study, ablations=runs)], store), "choices")
     assert "0.0001: 70.0 %; 0.001: 74.0 %; 0.001: 72.0 %. The best" in said
 
 
 def test_a_choice_that_costs_is_called_worse():
-    store, studies = homework(contrasts=(replace(CONTRASTS[0], usual={"model.readout": "final"},
-                                                 other={"model.readout": "last"}),))  # fmt: skip
+    store, studies = homework(ablations=(replace(ABLATIONS[0], usual={"model.pooling": "final"},
+                                                 other={"model.pooling": "last"}),))  # fmt: skip
     (study,) = studies
     swap = {"usual": "other", "other": "usual"}
-    study = replace(study, contrasts=tuple(
-        replace(run, tags={**run.tags, "gru_bench.side": swap[run.tags["gru_bench.side"]]}) for run in study.contrasts))
-    writeup = build([study], store)
-    (row,) = table(writeup, "choices", "of-homework-choices").rows
+    study = replace(study, ablations=tuple(
+        replace(run, tags={**run.tags, "gru_bench.side": swap[run.tags["gru_bench.side"]]}) for run in study.ablations))
+    report = build([study], store)
+    (row,) = table(report, "choices", "of-homework-choices").rows
     assert row[5] == "worse by more than the margin"
     assert row[3].value < 0
-    assert "The readout “last” is worse than the readout “final” by more than 1.0 points: −" in told(writeup, "choices")
+    assert "The pooling “last” is worse than the pooling “final” by more than 1.0 points: −" in told(report, "choices")
 
 
-def test_a_contrast_whose_tuning_found_nothing_better_has_one_side():
-    store, studies = homework(contrasts=(replace(CONTRASTS[2], other=CONTRASTS[2].usual),))
+def test_a_ablation_whose_tuning_found_nothing_better_has_one_side():
+    store, studies = homework(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),))
     said = told(build(studies, store), "choices")
     assert "Nothing did better than the protocol’s own, so there is nothing to compare it with." in said
     assert "complete run" not in said
@@ -214,37 +214,37 @@ def test_a_contrast_whose_tuning_found_nothing_better_has_one_side():
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
                                               (3, "from 3 seeds (5 are the least)")])  # fmt: skip
-def test_contrasts_of_few_seeds_say_less(seeds, words):
-    store, studies = homework(contrast_seeds=seeds)
-    writeup = build(studies, store)
-    row = table(writeup, "choices", "of-homework-choices").rows[0]
+def test_ablations_of_few_seeds_say_less(seeds, words):
+    store, studies = homework(ablation_seeds=seeds)
+    report = build(studies, store)
+    row = table(report, "choices", "of-homework-choices").rows[0]
     assert (row[3].low is None) == (seeds == 2)
     assert row[4].text == MISSING
     assert row[5] == Finding.TOO_FEW_SEEDS.value
-    assert words in told(writeup, "choices")
+    assert words in told(report, "choices")
 
 
-def test_runs_of_contrasts_are_counted_among_all_runs(made):
+def test_runs_of_ablations_are_counted_among_all_runs(made):
     counts = {count.stage: count for count in made[2].counts}
-    assert counts["contrast"].complete.value == 23
-    assert set(counts["contrast"].complete.runs) == {run.run_id for run in made[1].contrasts}
+    assert counts["ablation"].complete.value == 23
+    assert set(counts["ablation"].complete.runs) == {run.run_id for run in made[1].ablations}
 
 
-def test_a_contrast_without_runs_or_with_lost_ones_is_said(made):
+def test_a_ablation_without_runs_or_with_lost_ones_is_said(made):
     store, study, _ = made
     lost = list(study.side("lr", "other"))
-    kept = tuple(run for run in study.contrasts if run not in lost)
-    text = told(build([replace(study, contrasts=kept)], store), "choices")
+    kept = tuple(run for run in study.ablations if run not in lost)
+    text = told(build([replace(study, ablations=kept)], store), "choices")
     assert "Does a larger learning rate reach more in the same epochs? Not every side has a complete run" in text
-    broken = tuple(replace(run, complete=False) if run is lost[0] else run for run in study.contrasts)
-    text = told(build([replace(study, contrasts=broken)], store), "choices")
+    broken = tuple(replace(run, complete=False) if run is lost[0] else run for run in study.ablations)
+    text = told(build([replace(study, ablations=broken)], store), "choices")
     assert "epochs? Runs that did not end well and are left out: 1." in text
 
 
 def test_sides_scored_on_different_reviews_are_not_compared(made):
     store, study, _ = made
     other = FakeStore(by_experiment=store.by_experiment, metrics=store.metrics, kept=dict(store.kept))
-    for run in study.side("readout", "other"):
+    for run in study.side("pooling", "other"):
         kept = other.kept[run.run_id, "validation"]
         other.kept[run.run_id, "validation"] = replace(kept, example_id_N=np.char.add(kept.example_id_N, "x"))
     text = told(build([study], other), "choices")
@@ -256,46 +256,46 @@ def test_how_often_one_seed_each_would_name_another_winner():
     # The eight draws: first of each by hand, ties shared.
     assert chance_first(right) == pytest.approx([4 / 8, (2 + 2 / 2) / 8, (2 / 2) / 8])
     store, studies = homework(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
-    writeup = build(studies, store)
-    rows = table(writeup, "choices", "of-homework-one-seed").rows
+    report = build(studies, store)
+    rows = table(report, "choices", "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
-    other = writeup.numbers()["of-homework.one-seed.other"]
+    other = report.numbers()["of-homework.one-seed.other"]
     best = max(range(3), key=lambda place: rows[place][2].value)
     assert other.value == pytest.approx(1 - rows[best][3].value)
     assert other.value > 0.05
-    assert f"In {other.text} % of them another model than {rows[best][0]}" in told(writeup, "choices")
+    assert f"In {other.text} % of them another model than {rows[best][0]}" in told(report, "choices")
 
 
-def test_run_times_are_worked_out_from_the_stretches_and_say_so(made):
+def test_run_times_are_worked_out_from_the_timings_and_say_so(made):
     shown = table(made[2], "run-times", "of-homework-times")
-    torch = STRETCHES[2]
-    for stretch, row in zip(STRETCHES, shown.rows, strict=True):
-        assert row[1] == stretch.engine
-        assert row[5].value == pytest.approx(stretch.seconds / 400 * 101_820)
-        assert row[6].value == pytest.approx(stretch.seconds / torch.seconds)
+    torch = TIMINGS[2]
+    for timing, row in zip(TIMINGS, shown.rows, strict=True):
+        assert row[1] == timing.backend
+        assert row[5].value == pytest.approx(timing.seconds / 400 * 101_820)
+        assert row[6].value == pytest.approx(timing.seconds / torch.seconds)
         assert "not measured" in row[5].method
     text = told(made[2], "run-times")
-    assert "on the fused engine was 6.0 times as fast as the torch GRU" in text
-    assert "on the reference engine took 2.0 times as long" in text
+    assert "on the fused backend was 6.0 times as fast as the torch GRU" in text
+    assert "on the reference backend took 2.0 times as long" in text
     assert "Published was a factor of 20.8, of a loop in Python against nn.GRU on a graphics card" in text
 
 
-def test_without_the_base_or_any_stretch_nothing_is_compared():
-    store, studies = homework(stretches=STRETCHES[:1])
-    writeup = build(studies, store)
-    assert table(writeup, "run-times", "of-homework-times").rows[0][6].text == MISSING
-    assert "published" not in told(writeup, "run-times").lower()
-    store, studies = homework(stretches=(), contrasts=())
-    writeup = build(studies, store)
-    assert "No stretch was timed." in told(writeup, "run-times")
-    assert "No choice was set against another." in told(writeup, "choices")
+def test_without_the_base_or_any_timing_nothing_is_compared():
+    store, studies = homework(timings=TIMINGS[:1])
+    report = build(studies, store)
+    assert table(report, "run-times", "of-homework-times").rows[0][6].text == MISSING
+    assert "published" not in told(report, "run-times").lower()
+    store, studies = homework(timings=(), ablations=())
+    report = build(studies, store)
+    assert "No model was timed alone." in told(report, "run-times")
+    assert "No choice was set against another." in told(report, "choices")
 
 
 def test_the_training_table_holds_every_setting(made):
     rows = {row[0]: row[1:] for row in table(made[2], "protocol", "of-homework-training").rows}
-    assert rows["readout"] == ("last",) * 3
+    assert rows["pooling"] == ("last",) * 3
     assert rows["ReLU before the last linear layer"] == ("no", "yes", "yes")
-    assert rows["engine"] == ("fused", "torch", "torch")
+    assert rows["backend"] == ("fused", "torch", "torch")
     assert [cell.text for cell in rows["parameter tensors"]] == ["6", "6", "10"]
     assert [cell.text for cell in rows["parameters"]] == ["120,802", "120,802", "241,602"]
     assert [cell.text for cell in rows["learning rate of Adam"]] == ["0.0001"] * 3
@@ -306,15 +306,15 @@ def test_the_training_table_holds_every_setting(made):
 def test_departures_from_the_protocol_are_named(made):
     assert "depart" not in told(made[2], "protocol")
     store, studies = homework(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
-    writeup = build(studies, store)
-    text = told(writeup, "protocol")
+    report = build(studies, store)
+    text = told(report, "protocol")
     assert "These runs depart from the homework’s protocol in what follows. " in text
     assert "Scratch GRU, epochs: 1 (homework: 5)" in text
     assert "Torch GRU, norm of the gradient: 1 (homework: not clipped)" in text
     assert "reset gate: before the product (homework: after the product)" in text
-    assert "by its protocol (but for the departures named below) on reviews" in told(writeup, "introduction")
-    assert "it was set to reset before the product, and so is another function" in told(writeup, "theory")
-    assert "by a protocol that departs from the homework’s" in said(writeup.summary[-1])
+    assert "by its protocol (but for the departures named below) on reviews" in told(report, "introduction")
+    assert "it was set to reset before the product, and so is another function" in told(report, "theory")
+    assert "by a protocol that departs from the homework’s" in said(report.summary[-1])
 
 
 def test_vectors_that_were_scaled_say_so(made):
@@ -340,9 +340,9 @@ def test_files_are_named_without_their_folders():
     store, studies = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
     data = replace(studies[0].summary.data, embedding="/home/someone/vectors.bin")
     store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=replace(studies[0].summary, data=data))
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert "are “vectors.bin”" in told(writeup, "theory")
-    rows = {row[0]: row[1:] for row in table(writeup, "protocol", "of-homework-training").rows}
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert "are “vectors.bin”" in told(report, "theory")
+    rows = {row[0]: row[1:] for row in table(report, "protocol", "of-homework-training").rows}
     assert rows["word vectors"] == ("vectors.bin",) * 3
 
 
@@ -353,15 +353,15 @@ def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_b
     assert f"answers {100 * linear:.1f} % of these test reviews rightly: " in text
     assert "the same weights take 12.0 times as long in the readable loop" in text
     caption = "".join(map(str, table(made[2], "choices", "of-homework-choices").caption))
-    assert "seeds a side, trained on the fused engine, and the difference" in caption
+    assert "seeds a side, trained on the fused backend, and the difference" in caption
 
 
 def test_losses_are_those_of_the_windows(made):
-    store, study, writeup = made
-    curve = section(writeup, "training-loss").curves[0]
+    store, study, report = made
+    curve = section(report, "training-loss").curves[0]
     runs = [run for run in study.confirms if run.model == "scratch"]
     assert [name for name, _ in curve.seeds] == [f"seed {run.seed}" for run in runs]
-    lowest = [min(loss for _, loss in store.metrics[run.run_id]["trace/loss"]) for run in runs]
+    lowest = [min(loss for _, loss in store.metrics[run.run_id]["loss/train_window"]) for run in runs]
     assert (curve.lowest.value, curve.lowest.low, curve.lowest.high) == (
         pytest.approx(np.mean(lowest)), min(lowest), max(lowest),
     )  # fmt: skip
@@ -373,9 +373,9 @@ def test_reviews_without_a_known_word_are_counted_and_scored(made):
     assert "Test reviews without a known word: 3. Read as one step of zeros" in text
     assert "7 of the training reviews, 3 of the test reviews have no known word at all" in told(made[2], "protocol")
     store, studies = homework(empty=0, wordless={"train": 0, "test": 0})
-    writeup = build(studies, store)
-    assert "No test review is without a known word" in told(writeup, "choices")
-    assert "Every review has at least one word with a vector." in told(writeup, "protocol")
+    report = build(studies, store)
+    assert "No test review is without a known word" in told(report, "choices")
+    assert "Every review has at least one word with a vector." in told(report, "protocol")
 
 
 @pytest.mark.parametrize(
@@ -388,11 +388,11 @@ def test_reviews_without_a_known_word_are_counted_and_scored(made):
 )
 def test_the_conclusion_follows_from_the_verdicts(skills, words):
     store, studies = homework(skills=skills, seeds=6)
-    writeup = build(studies, store)
-    conclusion = said(writeup.summary[-1])
-    assert conclusion in told(writeup, "discussion")
+    report = build(studies, store)
+    conclusion = said(report.summary[-1])
+    assert conclusion in told(report, "discussion")
     assert f"the claim that the bidirectional GRU is better {words}" in conclusion
-    for pair in writeup.comparisons:
+    for pair in report.comparisons:
         if "Bidirectional" in pair.sentence[0]:
             behind = pair.b == "Bidirectional GRU"
             other = pair.a if behind else pair.b
@@ -419,11 +419,11 @@ def test_two_studies_of_the_protocol_are_told_apart():
     store = FakeStore()
     add_homework(store, name="first")
     add_homework(store, name="second")
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    assert [said(sentence)[:25] for sentence in writeup.summary[-2:]] == ["In the runs of first, by ",
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert [said(sentence)[:25] for sentence in report.summary[-2:]] == ["In the runs of first, by ",
                                                                            "In the runs of second, by"]  # fmt: skip
-    assert table(writeup, "choices", "of-second-choices").about == "Choices of the protocol, second"
-    assert {"of-first.contrast.lr.difference", "of-second.contrast.lr.difference"} <= set(writeup.numbers())
+    assert table(report, "choices", "of-second-choices").about == "Choices of the protocol, second"
+    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
 
 def test_formulas_are_set_in_each_form(forms):
@@ -449,13 +449,13 @@ def test_running_text_becomes_a_sentence():
 
 @pytest.mark.service
 def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
-    store, study, writeup = made
+    store, study, report = made
     one = FakeStore(by_experiment={"reviews": [study]}, metrics=store.metrics, kept=store.kept)
-    render.write(writeup, tmp_path)
-    record.write(writeup, tmp_path)
+    render.write(report, tmp_path)
+    record.write(report, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    key = "of-homework.contrast.readout.difference"
-    number = writeup.numbers()[key]
+    key = "of-homework.ablation.pooling.difference"
+    number = report.numbers()[key]
     changed = page.replace(
         f'data-key="{key}" title="{escape(number.source)}">{number.text}<', f'data-key="{key}">+9.9<')
     assert changed != page
@@ -477,16 +477,16 @@ def test_numbers_of_the_story_rest_on_runs(made):
 
 def test_a_homework_under_way_tells_its_story_as_far_as_it_goes():
     store, (whole,) = homework()
-    params = {**whole.run.params, "protocol": "homework", "parts": "contrasts,stretches"}
-    study = replace(whole, run=replace(whole.run, params=params), summary=None, contrasts=())
+    params = {**whole.run.params, "protocol": "homework", "contents": "ablations,timings"}
+    study = replace(whole, run=replace(whole.run, params=params), summary=None, ablations=())
     store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
     store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
     store.by_experiment["movie-reviews"] = [study]
-    writeup = build([study], store)
-    assert "5 seeds of each model" in told(writeup, "introduction")
-    assert "The whole study has not come to its end." in told(writeup, "run-times")
-    assert "No choice was set against another." in told(writeup, "choices")
-    assert "the claim that the bidirectional GRU is better" in told(writeup, "discussion")
+    report = build([study], store)
+    assert "5 seeds of each model" in told(report, "introduction")
+    assert "The whole study has not come to its end." in told(report, "run-times")
+    assert "No choice was set against another." in told(report, "choices")
+    assert "the claim that the bidirectional GRU is better" in told(report, "discussion")
     assert "What do the networks add?" in "".join(
-        name for block in section(writeup, "discussion").blocks for name, _ in getattr(block, "items", ())
+        name for block in section(report, "discussion").blocks for name, _ in getattr(block, "items", ())
         if isinstance(name, str))  # fmt: skip

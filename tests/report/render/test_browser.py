@@ -1,6 +1,6 @@
 """In a browser the page stays inside its window, logs nothing, asks for nothing, and does what its script promises.
 
-In both colour schemes, on a phone's width and a desk's, on paper, and without its script.
+In both color schemes, on a phone's width and a desk's, on paper, and without its script.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     for name, make in CASES.items():
         store, studies = make()
-        writeup = build(studies, store, experiment=HOSTILE_NAMES[0] if name == "hostile" else "movie-reviews")
-        (folder / f"{name}.html").write_text(render.html(writeup), encoding="utf-8")
+        report = build(studies, store, experiment=HOSTILE_NAMES[0] if name == "hostile" else "movie-reviews")
+        (folder / f"{name}.html").write_text(render.html(report), encoding="utf-8")
     return folder
 
 
@@ -91,8 +91,8 @@ def axe(tmp_path_factory):
         return script.read().decode()
 
 
-def brightness(colour: str) -> float:
-    red, green, blue = (int(part) for part in re.findall(r"\d+", colour)[:3])
+def brightness(color: str) -> float:
+    red, green, blue = (int(part) for part in re.findall(r"\d+", color)[:3])
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -227,7 +227,7 @@ def test_a_series_is_switched_off_and_on(browser, pages):
 
 def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
     store, studies = three_models()
-    writeup = build(studies, store)
+    report = build(studies, store)
     browser.look()
     browser.open(pages / "three.html")
     read = f'{CURVES}.querySelector(".reading")'
@@ -244,12 +244,12 @@ def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
     browser.move(x, y)
     shown = browser.run(f"{read}.textContent")
     assert shown.startswith("validation loss at epoch 2")
-    for curve in writeup.curves:
+    for curve in report.curves:
         number = curve.epochs[1].validation_loss
         assert f"{curve.label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
     assert browser.run(f'{CURVES}.querySelectorAll(".wide .cursor circle").length') == 3
     browser.run(f'{CURVES}.querySelectorAll(".switches button")[0].click()')
-    assert writeup.curves[0].label not in browser.run(f"{read}.textContent")
+    assert report.curves[0].label not in browser.run(f"{read}.textContent")
     browser.run(f'{CURVES}.querySelector(".scroll").focus()')
     browser.press("ArrowRight", 39)
     assert browser.run(f"{read}.textContent").startswith("validation loss at epoch 3")

@@ -36,15 +36,15 @@ from tests.support.homework_study import homework
 @pytest.fixture(scope="module")
 def three():
     store, studies = three_models()
-    writeup = build(studies, store, experiment="movie-reviews")
-    return writeup, render.html(writeup), render.tex(writeup)
+    report = build(studies, store, experiment="movie-reviews")
+    return report, render.html(report), render.tex(report)
 
 
 @pytest.fixture(scope="module")
 def hostile():
     store, studies = hostile_studies()
-    writeup = build(studies, store, experiment=HOSTILE_NAMES[0])
-    return writeup, render.html(writeup), render.tex(writeup)
+    report = build(studies, store, experiment=HOSTILE_NAMES[0])
+    return report, render.html(report), render.tex(report)
 
 
 def html_numbers(page: str) -> dict[str, tuple[str, str]]:
@@ -68,10 +68,10 @@ def tex_numbers(files: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", ["three", "hostile"])
 def test_page_and_document_show_the_same_numbers(case, request):
-    writeup, page, files = request.getfixturevalue(case)
+    report, page, files = request.getfixturevalue(case)
     on_page, on_paper = html_numbers(page), tex_numbers(files)
     assert {key: text for key, (text, _) in on_page.items()} == on_paper
-    numbers = writeup.numbers()
+    numbers = report.numbers()
     assert set(numbers) <= set(on_page)
     for key, (text, value) in on_page.items():
         number = numbers.get(key)
@@ -83,9 +83,9 @@ def test_page_and_document_show_the_same_numbers(case, request):
 
 
 def test_a_number_is_told_apart_when_it_differs(three):
-    writeup, page, files = three
-    key = writeup.rows[0].accuracy.key
-    text = writeup.rows[0].accuracy.text
+    report, page, files = three
+    key = report.rows[0].accuracy.key
+    text = report.rows[0].accuracy.text
     tampered = {name: content.replace(rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}") for name, content in
                 files.items()}  # fmt: skip
     assert html_numbers(page)[key][0] != tex_numbers(tampered)[key]
@@ -99,15 +99,15 @@ def visible_text(page: str) -> str:
 
 
 def test_no_number_of_the_page_is_outside_the_write_up(three):
-    writeup, page, _ = three
+    report, page, _ = three
     text = visible_text(page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "more than 50",
              "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
              "which takes 5;", "takes 10", "(0 negative, 1 positive)",
-             writeup.period, *(dict(writeup.data[0].facts)["fingerprint"],),
-             *(dimension.range for search in writeup.searches for dimension in search.space),
-             *(str(link.seed) for row in writeup.rows for link in row.runs),
-             *(text for count in writeup.counts for reason in count.reasons for text in reason),
+             report.period, *(dict(report.data[0].facts)["fingerprint"],),
+             *(dimension.range for search in report.searches for dimension in search.space),
+             *(str(link.seed) for row in report.rows for link in row.runs),
+             *(text for count in report.counts for reason in count.reasons for text in reason),
              "seed 1005"]  # fmt: skip
     for word in known:
         text = text.replace(word, "")
@@ -139,9 +139,9 @@ def test_the_page_runs_its_own_script_and_no_other(hostile):
 
 @pytest.mark.parametrize("case", ["three", "hostile"])
 def test_each_figure_brings_its_values(case, request):
-    writeup, page, _ = request.getfixturevalue(case)
+    report, page, _ = request.getfixturevalue(case)
     figures = BeautifulSoup(page, "html.parser").find_all("figure")
-    drawn = pictures(writeup)
+    drawn = pictures(report)
     assert len(figures) == len(drawn)
     by_name = {figure.find("a", class_="values")["download"]: figure.find("a", class_="values") for figure in figures}
     for picture in drawn:
@@ -155,14 +155,14 @@ def test_each_figure_brings_its_values(case, request):
         assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
     rows = list(csv.DictReader(next(p for p in drawn if p.name == "accuracy").csv().splitlines()))
     means = [float(row["accuracy"]) for row in rows if row["what"] == "mean over seeds"]
-    assert means == [row.accuracy.value for row in writeup.rows]
+    assert means == [row.accuracy.value for row in report.rows]
 
 
 def test_what_a_script_reads_off_is_what_is_drawn(three):
-    writeup, page, _ = three
+    report, page, _ = three
     figure = next(f for f in BeautifulSoup(page, "html.parser").find_all("figure") if f.find(id=re.compile("^curves-")))
     live = json.loads(figure["data-live"])
-    assert [series["name"] for series in live["series"]] == [row.label for row in writeup.rows]
+    assert [series["name"] for series in live["series"]] == [row.label for row in report.rows]
     assert [panel["title"] for panel in live["panels"]] == [
         "training loss", "validation loss", "validation accuracy, %"
     ]  # fmt: skip
@@ -170,7 +170,7 @@ def test_what_a_script_reads_off_is_what_is_drawn(three):
     assert marked == {"0", "1", "2"}
     _, _, width, height = map(float, figure.svg["viewbox"].split())
     panel = live["panels"][1]
-    for line, curve in zip(panel["lines"], writeup.curves, strict=True):
+    for line, curve in zip(panel["lines"], report.curves, strict=True):
         assert line["mean"] == pytest.approx([epoch.validation_loss.value for epoch in curve.epochs], rel=1e-4)
         # The path of the curve goes through the place where its last value is said to be.
         left, top, right, bottom = panel["box"]
@@ -186,14 +186,14 @@ def test_what_a_script_reads_off_is_what_is_drawn(three):
 
 
 def test_length_and_reliability_are_drawn_from_their_tables(three):
-    writeup, _, _ = three
-    drawn = {picture.name: picture for picture in pictures(writeup)}
+    report, _, _ = three
+    drawn = {picture.name: picture for picture in pictures(report)}
     lengths = list(csv.DictReader(drawn["lengths-1"].csv().splitlines()))
-    table = writeup.length_tables[0]
+    table = report.length_tables[0]
     assert [float(row["accuracy"]) for row in lengths] == [n.value for part in table.bins for n in part.accuracy]
     assert table.bins[0].accuracy[1].text in drawn["lengths-1"].alternative
     (panel,) = drawn["reliability"].panels
-    for line, model in zip(panel.lines, writeup.reliability, strict=True):
+    for line, model in zip(panel.lines, report.reliability, strict=True):
         known = [part for part in model.bins if part.accuracy.value is not None and not part.few]
         assert line.x == tuple(100 * part.confidence.value for part in known)
         assert line.mean == tuple(100 * part.accuracy.value for part in known)
@@ -212,7 +212,7 @@ def test_many_models_have_small_axes_of_their_own():
 def test_curves_of_runs_without_validation():
     store, studies = three_models()
     for metrics in store.metrics.values():
-        del metrics["val/loss"], metrics["val/accuracy"]
+        del metrics["loss/val"], metrics["accuracy/val"]
     curves = next(p for p in pictures(build(studies, store)) if p.name == "curves")
     assert [panel.title for panel in curves.panels] == ["training loss"]
     assert "<svg" in curves.svg()
@@ -221,11 +221,11 @@ def test_curves_of_runs_without_validation():
 def test_runs_are_linked_where_there_is_a_server():
     store = FakeStore(url="http://127.0.0.1:5000")
     study = add_study(store, "torch", {"torch": 0.0})
-    writeup = build([study], store)
+    report = build([study], store)
     run_id = study.confirms[0].run_id
-    links = [a["href"] for a in BeautifulSoup(render.html(writeup), "html.parser").find_all("a")]
+    links = [a["href"] for a in BeautifulSoup(render.html(report), "html.parser").find_all("a")]
     assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in links
-    runs = render.tex(writeup)["tables/runs.tex"]
+    runs = render.tex(report)["tables/runs.tex"]
     assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in runs
 
 
@@ -236,14 +236,14 @@ WITHOUT_RUNS = r"^methods\.|^summary\.|^beside\.|^pair\..*\.margin$|baseline-.*\
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:5000"])
 def test_each_number_leads_to_its_runs(url, request):
     if url is None:
-        writeup, page, _ = request.getfixturevalue("three")
+        report, page, _ = request.getfixturevalue("three")
     else:
         store, studies = three_models(test_set=TestSet.draw(200), epochs=2, seeds=3)
         store.url = url
-        writeup = build(studies, store)
-        page = render.html(writeup)
+        report = build(studies, store)
+        page = render.html(report)
     soup = BeautifulSoup(page, "html.parser")
-    numbers = writeup.numbers()
+    numbers = report.numbers()
     for element in soup.find_all("data"):
         key = element["data-key"]
         if re.search(WITHOUT_RUNS, key):
@@ -445,7 +445,7 @@ def test_no_axis_of_shares_goes_beyond_them(style, right):
     for key, p in store.kept.items():
         store.kept[key] = replace(p, probability_N=np.where((p.label_N == 1) == right, 0.9, 0.1).astype(np.float32))
     for histories in store.metrics.values():
-        histories["val/accuracy"] = [(step, float(right)) for step, _ in histories["val/accuracy"]]
+        histories["accuracy/val"] = [(step, float(right)) for step, _ in histories["accuracy/val"]]
     drawn = {picture.name: picture for picture in pictures(build(studies, store))}
     for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "x" if style.narrow else "y"),
                         ("cost", "y"), ("curves", "y")):  # fmt: skip
@@ -493,8 +493,8 @@ def test_a_phone_is_told_where_its_own_drawing_lies(three):
 
 
 def test_figures_are_whole_and_keep_to_themselves(three):
-    writeup, _, _ = three
-    drawn = pictures(writeup)
+    report, _, _ = three
+    drawn = pictures(report)
     ids: list[str] = []
     for picture in drawn:
         svg = picture.svg()
@@ -503,7 +503,7 @@ def test_figures_are_whole_and_keep_to_themselves(three):
         assert root.get("viewBox")
         assert root.get("width") is None
         assert "var(--ink)" in svg
-        # No colour is left that would not follow the page's scheme.
+        # No color is left that would not follow the page's scheme.
         assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
         ids += re.findall(r'\bid="([^"]+)"', picture.for_page()[0])
         pdf = picture.pdf()
@@ -525,14 +525,14 @@ def test_figures_touch_no_global_state(three):
 
 
 def test_alternatives_hold_the_numbers(three):
-    writeup, _, _ = three
-    words = {picture.name: picture.alternative for picture in pictures(writeup)}
-    for row in writeup.rows:
+    report, _, _ = three
+    words = {picture.name: picture.alternative for picture in pictures(report)}
+    for row in report.rows:
         assert f"{row.label} {row.accuracy.text} ({row.accuracy.ends[0].text} to" in words["accuracy"]
         assert f"{row.label}: of label 0, {row.confusion[0].text} right" in words["confusion"]
-    for pair in writeup.comparisons:
+    for pair in report.comparisons:
         assert f"{pair.a} less {pair.b} {pair.difference.text}" in words["differences"]
-    assert writeup.category_tables[0].categories[1].accuracy[2].text in words["categories-1"]
+    assert report.category_tables[0].categories[1].accuracy[2].text in words["categories-1"]
 
 
 def test_many_models_and_categories():
@@ -540,8 +540,8 @@ def test_many_models_and_categories():
     test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
     for i in range(14):
         add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=test_set, seed=i)
-    writeup = build(store.by_experiment["movie-reviews"], store)
-    page, files = render.html(writeup), render.tex(writeup)
+    report = build(store.by_experiment["movie-reviews"], store)
+    page, files = render.html(report), render.tex(report)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
     assert "pairs of models is compared below" in visible_text(page)
     assert files["tables/categories.tex"].count(r"\begin{longtable}") == 5
@@ -558,8 +558,8 @@ def test_a_short_table_stays_on_one_page(three):
 def test_one_category_and_no_search():
     store = FakeStore()
     study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
-    writeup = build([study], store)
-    page, files = render.html(writeup), render.tex(writeup)
+    report = build([study], store)
+    page, files = render.html(report), render.tex(report)
     assert "Accuracy by category" not in page
     assert 'id="search"' not in page
     assert not {"tables/comparisons.tex", "tables/search.tex"} & set(files)
@@ -569,16 +569,16 @@ def test_one_category_and_no_search():
 def test_an_unfinished_study_renders():
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
-    writeup = build([study], store)
-    page, files = render.html(writeup), render.tex(writeup)
+    report = build([study], store)
+    page, files = render.html(report), render.tex(report)
     assert "has not come to its end" in page
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
 def test_write_replaces_whole_files(three, tmp_path):
-    writeup, page, files = three
+    report, page, files = three
     (tmp_path / "report.html").write_text("old")
-    written_files = render.write(writeup, tmp_path)
+    written_files = render.write(report, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written_files}
     assert {"report.html", "report.tex", "tables/evaluation.tex", "figures/accuracy.pdf",
             "figures/accuracy.csv"} <= names
@@ -616,7 +616,7 @@ def lamp_pictures(content: Lamps) -> list[Picture]:
 
 
 def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_path, monkeypatch):
-    writeup, _, _ = three
+    report, _, _ = three
     shutil.copytree(resource("templates"), tmp_path / "templates")
     for name, text in {
         "sections/lamps.html.j2": '{% from "parts.html.j2" import picture %}{{ picture(figures, "lamps") }}'
@@ -629,7 +629,7 @@ def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_pa
     for module in (render, markdown_module):
         monkeypatch.setattr(module, "resource", lambda name: tmp_path / name)
     lamps = Section("lamps", "Lamps", Lamps(Number("lamps.lit", 4, "count")), lamp_pictures, ("lamps",))
-    more = replace(writeup, sections=(*writeup.sections[:2], lamps, *writeup.sections[2:]))
+    more = replace(report, sections=(*report.sections[:2], lamps, *report.sections[2:]))
     assert more.numbers()["lamps.lit"].value == 4
     page, files = render.html(more), render.tex(more)
     soup = BeautifulSoup(page, "html.parser")
@@ -645,10 +645,10 @@ def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_pa
 
 def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on():
     store, studies = three_models()
-    writeup = build(studies, store, margin=0.03)
-    page, paper = render.html(writeup), render.tex(writeup)["tables/comparisons.tex"]
-    text = markdown_module.markdown(writeup)
-    found = [pair for pair in writeup.comparisons if pair.finding == "equivalent within the margin"]
+    report = build(studies, store, margin=0.03)
+    page, paper = render.html(report), render.tex(report)["tables/comparisons.tex"]
+    text = markdown_module.markdown(report)
+    found = [pair for pair in report.comparisons if pair.finding == "equivalent within the margin"]
     assert found
     for pair in found:
         low, high = pair.narrow.ends

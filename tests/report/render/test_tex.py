@@ -61,14 +61,14 @@ def all_right():
 )
 def test_it_compiles_cleanly(studies, tmp_path):
     store, logged = studies()
-    writeup = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
-    render.write(writeup, tmp_path)
+    report = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
+    render.write(report, tmp_path)
     log = compiled(tmp_path)
     assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
     shown = subprocess.run(
         ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.replace("\u2212", "-")
-    for row in writeup.rows:
+    for row in report.rows:
         assert row.accuracy.text in shown
     if studies is hostile_studies:
         assert "<script>alert(1)</script>" in re.sub(r"\s", "", shown)
@@ -77,9 +77,9 @@ def test_it_compiles_cleanly(studies, tmp_path):
 
 def test_tables_can_be_included_elsewhere(tmp_path):
     store, logged = three_models()
-    writeup = build(logged, store)
-    render.write(writeup, tmp_path)
-    inputs = "\n".join(rf"\input{{tables/{name}}}" for section in writeup.sections for name in section.tables)
+    report = build(logged, store)
+    render.write(report, tmp_path)
+    inputs = "\n".join(rf"\input{{tables/{name}}}" for section in report.sections for name in section.tables)
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
         "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"

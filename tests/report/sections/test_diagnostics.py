@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from gru_bench.report.build import build
 from gru_bench.report.evidence.groups import MODEL_NAMES
-from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, memory_picture, word_picture
+from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, recall_picture, word_picture
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
 from gru_bench.report.render import html_latex as render
@@ -24,9 +24,9 @@ from gru_bench.results.diagnostics import (
     Diagnostics,
     GateMap,
     GradientFlow,
-    MemoryCurve,
-    MemoryPoint,
     Neighbours,
+    RecallCurve,
+    RecallPoint,
 )
 from tests.report.render.test_renderings import html_numbers, tex_numbers, visible_text
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
@@ -40,7 +40,7 @@ def flow(
     norm = tuple((0.3 * rate ** np.arange(51)).tolist())
     found = GradientFlow(
         model=model, direction=direction, state=state, run_id=f"run{model}" if state == "trained" else "",
-        readout="final", reviews=96, steps_back=tuple(range(51)), norm=norm, low=tuple(0.5 * x for x in norm),
+        pooling="final", reviews=96, steps_back=tuple(range(51)), norm=norm, low=tuple(0.5 * x for x in norm),
         high=tuple(2 * x for x in norm), decay=rate, fitted=(5, 50))  # fmt: skip
     return replace(found, **changes)
 
@@ -70,15 +70,15 @@ def found_inside(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:
         (Neighbours("good", (("great", 0.81), ("fine", 0.7))), Neighbours(tokens[0], ((tokens[1], -0.25),))))
 
 
-def curve() -> MemoryCurve:
-    points = [MemoryPoint(model, k, (0, 1, 2), (mean, mean, mean), mean, mean - 0.05, min(1.0, mean + 0.05), 300)
+def curve() -> RecallCurve:
+    points = [RecallPoint(model, k, (0, 1, 2), (mean, mean, mean), mean, mean - 0.05, min(1.0, mean + 0.05), 300)
               for model, means in (("rnn", (1.0, 0.55, 0.51)), ("scratch", (1.0, 0.99, 0.53)))
               for k, mean in zip((5, 40, 80), means, strict=True)]  # fmt: skip
-    return MemoryCurve(tuple(points), "Satterthwaite t", {"model.hidden_size": "32"})
+    return RecallCurve(tuple(points), "Satterthwaite t", {"model.hidden_size": "32"})
 
 
 def written_up(
-    *names: str, diagnostics: Diagnostics | None = None, memory: MemoryCurve | None = None, raw: str = "",
+    *names: str, diagnostics: Diagnostics | None = None, recall: RecallCurve | None = None, raw: str = "",
 ):  # fmt: skip
     store = FakeStore()
     for name in names or ("homework",):
@@ -86,42 +86,42 @@ def written_up(
                           test_set=TestSet.draw(300, [""]))  # fmt: skip
         if diagnostics is not None or raw:
             store.artifacts[study.run.run_id, "diagnostics.json"] = raw or diagnostics.to_json()
-        if memory is not None:
-            store.artifacts[study.run.run_id, "memory.json"] = memory.to_json()
+        if recall is not None:
+            store.artifacts[study.run.run_id, "recall.json"] = recall.to_json()
     return build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews")
 
 
-def said(writeup) -> str:
+def said(report) -> str:
     """All sentences of the section, as plain text."""
-    (section,) = [section for section in writeup.sections if section.name == "insight"]
+    (section,) = [section for section in report.sections if section.name == "diagnostics"]
     one = section.content[0]
     return " ".join(
         "".join(part if isinstance(part, str) else part.text for part in sentence)
-        for sentences in (one.flow_sentences, one.gate_sentences, one.word_sentences, one.memory_sentences,
+        for sentences in (one.flow_sentences, one.gate_sentences, one.word_sentences, one.recall_sentences,
                           one.unreadable)
         for sentence in sentences).replace("\u00a0", " ")
 
 
 def section_of(page: str) -> BeautifulSoup:
-    return BeautifulSoup(page, "html.parser").find("section", {"aria-labelledby": "insight"})
+    return BeautifulSoup(page, "html.parser").find("section", {"aria-labelledby": "diagnostics"})
 
 
 @pytest.fixture(scope="module")
 def whole():
-    writeup = written_up(diagnostics=found_inside(), memory=curve())
-    return writeup, render.html(writeup), render.tex(writeup)
+    report = written_up(diagnostics=found_inside(), recall=curve())
+    return report, render.html(report), render.tex(report)
 
 
 def test_a_study_that_looked_nowhere_has_no_section() -> None:
-    writeup = written_up()
-    assert "insight" not in [section.name for section in writeup.sections]
+    report = written_up()
+    assert "diagnostics" not in [section.name for section in report.sections]
 
 
 def test_page_and_document_show_the_same_numbers(whole) -> None:
-    writeup, page, files = whole
+    report, page, files = whole
     on_page, on_paper = html_numbers(page), tex_numbers(files)
     assert {key: text for key, (text, _) in on_page.items()} == on_paper
-    numbers = writeup.numbers()
+    numbers = report.numbers()
     assert set(numbers) <= set(on_page)
     inside = {key for key in numbers if key.startswith("inside-homework.")}
     assert len(inside) > 60
@@ -137,7 +137,7 @@ def test_the_numbers_are_those_of_the_artifacts_with_their_runs(whole) -> None:
     assert numbers["inside-homework.flow-rnn-forward-trained.end"].value == pytest.approx(0.3 * 0.76**50)
     weights = found_inside().attributions[1].weight
     assert numbers["inside-homework.words-scratch-occlusion.3"].value == weights[2]
-    memory = numbers["inside-homework.memory-scratch-40"]
+    memory = numbers["inside-homework.recall-scratch-40"]
     assert (memory.value, memory.low, memory.high, memory.examples) == (0.99, 0.94, 1.0, 300)
     assert "Satterthwaite t" in memory.method
 
@@ -163,55 +163,55 @@ def test_the_words_say_what_the_numbers_are(whole) -> None:
     assert f"at “{TOKENS[int(update.argmin())]}”, word {update.argmin() + 1} of 8: {update.min():.3f}" in shown
 
 
-def test_readouts_that_take_every_state_or_one_are_explained() -> None:
-    every = Diagnostics((flow("scratch", 0.9, readout="meanmax", decay=None),), (), (), ())
+def test_poolings_that_take_every_state_or_one_are_explained() -> None:
+    every = Diagnostics((flow("scratch", 0.9, pooling="meanmax", decay=None),), (), (), ())
     shown = said(written_up(diagnostics=every))
-    assert "The readout meanmax takes every state" in shown
+    assert "The pooling meanmax takes every state" in shown
     assert "multiplies the norm" not in shown
-    once = flow("bidirectional", 0.9, direction="backward", readout="last", steps_back=(0,), norm=(0.3,), low=(0.2,),
+    once = flow("bidirectional", 0.9, direction="backward", pooling="last", steps_back=(0,), norm=(0.3,), low=(0.2,),
                 high=(0.4,), decay=None, fitted=(0, 0))
-    writeup = written_up(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), (), ()))
-    assert "the backward half is read after its first step" in said(writeup)
-    (picture,) = [picture for picture in pictures(writeup) if picture.name == "gradients"]
+    report = written_up(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), (), ()))
+    assert "the backward half is read after its first step" in said(report)
+    (picture,) = [picture for picture in pictures(report) if picture.name == "gradients"]
     assert "Bidirectional GRU, backward, trained: 0.3, and nothing before it" in picture.alternative
     assert picture.svg()
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "{}", json.dumps({"flows": [{"model": "x"}]})])
 def test_what_cannot_be_read_is_said(raw: str) -> None:
-    writeup = written_up(raw=raw)
-    assert said(writeup) == "The study homework holds a diagnostics.json that cannot be read; it is left out."
+    report = written_up(raw=raw)
+    assert said(report) == "The study homework holds a diagnostics.json that cannot be read; it is left out."
     if raw == "{":
-        assert "cannot be read" in render.tex(writeup)["report.tex"]
+        assert "cannot be read" in render.tex(report)["report.tex"]
 
 
 def test_several_studies_stand_apart() -> None:
-    writeup = written_up("one", "two", diagnostics=found_inside(), memory=curve())
-    names = [picture.name for picture in pictures(writeup)]
+    report = written_up("one", "two", diagnostics=found_inside(), recall=curve())
+    names = [picture.name for picture in pictures(report)]
     assert len(names) == len(set(names))
     assert {"gradients-inside-one", "gradients-inside-two", "memory-inside-two"} <= set(names)
-    assert set(writeup.numbers()) <= set(tex_numbers(render.tex(writeup)))
-    one, two = next(section.content for section in writeup.sections if section.name == "insight")
+    assert set(report.numbers()) <= set(tex_numbers(render.tex(report)))
+    one, two = next(section.content for section in report.sections if section.name == "diagnostics")
     assert (one.study, two.study) == ("one", "two")
-    assert {one.gradients, *one.gates, one.words, one.memory} <= set(names)
+    assert {one.gradients, *one.gates, one.words, one.recall} <= set(names)
 
 
 def test_hostile_words_are_shown_and_do_nothing() -> None:
-    writeup = written_up(diagnostics=found_inside(tuple(HOSTILE_NAMES[:2]) + TOKENS))
-    page, files = render.html(writeup), render.tex(writeup)
+    report = written_up(diagnostics=found_inside(tuple(HOSTILE_NAMES[:2]) + TOKENS))
+    page, files = render.html(report), render.tex(report)
     assert "<script>alert" not in page
     assert r"\input{/etc" not in "".join(files.values())
-    assert "<script" not in markdown(writeup)
+    assert "<script" not in markdown(report)
 
 
 def test_the_figures_hold_their_values_and_follow_the_page(whole) -> None:
     drawn = {picture.name: picture for picture in pictures(whole[0])}
-    expected = {"gradients", "gates-scratch", "gates-bidirectional", "words", "memory"}
+    expected = {"gradients", "gates-scratch", "gates-bidirectional", "words", "recall"}
     assert expected <= set(drawn)
     for name in expected:
         picture = drawn[name]
-        colours = set(re.findall(r"#[0-9a-f]{6}\b", picture.svg()))
-        assert not colours, (name, colours)  # all are variables of the page
+        colors = set(re.findall(r"#[0-9a-f]{6}\b", picture.svg()))
+        assert not colors, (name, colors)  # all are variables of the page
         assert picture.alternative
         rows = list(csv.reader(io.StringIO(picture.csv())))
         assert len({len(row) for row in rows}) == 1, name
@@ -224,11 +224,11 @@ def test_the_figures_hold_their_values_and_follow_the_page(whole) -> None:
     rows = list(csv.DictReader(io.StringIO(drawn["gates-bidirectional"].csv())))
     assert len(rows) == 2 * 2 * len(TOKENS)
     assert float(rows[2]["mean over units"]) == pytest.approx(np.mean(found_inside().gates[1].update[2]))
-    assert "55.0 % (50.0 to 60.0) over 40 steps" in drawn["memory"].alternative
+    assert "55.0 % (50.0 to 60.0) over 40 steps" in drawn["recall"].alternative
 
 
 def test_a_file_stands_alone() -> None:
-    for picture in (gradient_picture(found_inside().flows, MODEL_NAMES), memory_picture(curve(), MODEL_NAMES),
+    for picture in (gradient_picture(found_inside().flows, MODEL_NAMES), recall_picture(curve(), MODEL_NAMES),
                     gate_picture([gate_map("scratch", units=3)], MODEL_NAMES, "gates"),
                     word_picture([attribution("scratch", "occlusion", ("one",))], MODEL_NAMES)):
         assert picture.alone("png").startswith(b"\x89PNG")

@@ -32,12 +32,12 @@ def predictions(store, study):
 
 
 def test_lengths_hold_every_review_once_and_agree_with_the_predictions(three):
-    store, studies, writeup = three
-    (table,) = writeup.length_tables
+    store, studies, report = three
+    (table,) = report.length_tables
     ends = [(part.low.value, part.high.value) for part in table.bins]
     assert all(low == before + 1 for (_, before), (low, _) in pairwise(ends))
     assert sum(bin.examples.value for bin in table.bins) == 600
-    assert table.labels == tuple(row.label for row in writeup.rows)
+    assert table.labels == tuple(row.label for row in report.rows)
     for place, study in enumerate(studies):
         runs = predictions(store, study)
         right_RN = np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs])
@@ -68,25 +68,25 @@ def test_a_range_of_few_predictions_is_marked_and_not_drawn():
     for key, p in store.kept.items():
         sure_N = np.where(np.arange(200) < 7, 0.62, 0.97)
         store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
-    writeup = build([study], store)
-    (model,) = writeup.reliability
+    report = build([study], store)
+    (model,) = report.reliability
     assert [(bin.low.text, bin.few) for bin in model.bins] == [("60", True), ("90", False)]
-    drawn = next(picture for picture in pictures(writeup) if picture.name == "reliability")
+    drawn = next(picture for picture in pictures(report) if picture.name == "reliability")
     assert len(drawn.panels[0].lines[0].x) == 1
     assert "fewer than 30 predictions of a seed are left out" in drawn.caption
     assert len(drawn.table) == 3
-    assert "(few)" in render.html(writeup)
-    assert "(few)" in render.tex(writeup)["tables/reliability.tex"]
+    assert "(few)" in render.html(report)
+    assert "(few)" in render.tex(report)["tables/reliability.tex"]
 
 
 def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(three):
-    store, studies, writeup = three
-    row, model = writeup.rows[0], writeup.reliability[0]
+    store, studies, report = three
+    row, model = report.rows[0], report.reliability[0]
     errors = [metrics.expected_calibration_error(p.label_N, p.probability_N) for p in predictions(store, studies[0])]
     assert row.calibration.value == pytest.approx(np.mean(errors))
     by_table = sum(bin.share.value * abs(bin.accuracy.value - bin.confidence.value) for bin in model.bins)
     assert by_table != pytest.approx(row.calibration.value, abs=1e-4)
-    for text in (render.html(writeup), render.tex(writeup)["tables/reliability.tex"]):
+    for text in (render.html(report), render.tex(report)["tables/reliability.tex"]):
         assert "over ten ranges of each seed alone, then the mean over seeds" in text
         assert "is the calibration error above" not in text
 
@@ -100,8 +100,8 @@ def test_breaks_of_lines_in_a_review_are_not_shown():
 
 
 def test_reliability_adds_up_to_the_calibration_error(three):
-    store, studies, writeup = three
-    for study, model in zip(studies, writeup.reliability, strict=True):
+    store, studies, report = three
+    for study, model in zip(studies, report.reliability, strict=True):
         assert sum(bin.share.value for bin in model.bins) == pytest.approx(1)
         assert [bin.low.text for bin in model.bins] == ["50", "60", "70", "80", "90"]
         last = model.bins[-1]
@@ -115,8 +115,8 @@ def test_reliability_adds_up_to_the_calibration_error(three):
 
 
 def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
-    store, studies, writeup = three
-    (found,) = writeup.hard_reviews
+    store, studies, report = three
+    (found,) = report.hard_reviews
     by_model = [predictions(store, study) for study in studies]
     right_MN = np.stack([
         np.mean([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs], axis=0) for runs in by_model
@@ -132,13 +132,13 @@ def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
 
 
 def test_reviews_are_shortened_and_escaped_in_both_renderings(three):
-    _, _, writeup = three
-    (found,) = writeup.hard_reviews
+    _, _, report = three
+    (found,) = report.hard_reviews
     for review in (*found.disagreed, *found.failed):
         assert len(review.text) <= 200
         assert review.text.endswith(" …")
         assert "\x1b" not in review.text
-    page, files = render.html(writeup), render.tex(writeup)
+    page, files = render.html(report), render.tex(report)
     soup = BeautifulSoup(page, "html.parser")
     assert found.failed[0].text in [quote.get_text() for quote in soup.find_all("q")]
     assert soup.find("q").find("b") is None
@@ -148,9 +148,9 @@ def test_reviews_are_shortened_and_escaped_in_both_renderings(three):
 
 def test_without_texts_there_is_no_such_section():
     store, studies = three_models(test_set=TestSet.draw(200))
-    writeup = build(studies, store)
-    assert writeup.hard_reviews == ()
-    assert "Single reviews" not in render.html(writeup)
+    report = build(studies, store)
+    assert report.hard_reviews == ()
+    assert "Single reviews" not in render.html(report)
 
 
 def test_one_run_of_one_model(three):
@@ -194,10 +194,10 @@ def test_nothing_is_said_of_reviews_where_every_run_is_right(models):
     store = FakeStore()
     studies = [add_study(store, name, {name: 0.0}, seeds=2, test_set=TestSet.draw(31))
                for name in ("torch", "scratch")[:models]]  # fmt: skip
-    writeup = answered(store, studies, 0)
-    assert writeup.hard_reviews == ()
-    assert "Single reviews" not in render.html(writeup)
-    assert "no run answers" not in render.tex(writeup)["report.tex"]
+    report = answered(store, studies, 0)
+    assert report.hard_reviews == ()
+    assert "Single reviews" not in render.html(report)
+    assert "no run answers" not in render.tex(report)["report.tex"]
 
 
 def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(three):
@@ -208,12 +208,12 @@ def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(three)
         p = ours.kept[run_id, "test"]
         ours.kept[run_id, "test"] = replace(p, probability_N=p.label_N.astype(np.float32))
     ours.reviews = {studies[0].run.run_id: {}}
-    writeup = build(studies, ours)
-    (found,) = writeup.hard_reviews
+    report = build(studies, ours)
+    (found,) = report.hard_reviews
     assert found.disagreed
     assert (found.failed, found.failed_count) == ((), ())
-    assert "no run answers" not in render.tex(writeup)["report.tex"]
-    assert "answered wrongly by" not in render.html(writeup)
+    assert "no run answers" not in render.tex(report)["report.tex"]
+    assert "answered wrongly by" not in render.html(report)
 
 
 def with_lengths(categories_of):
@@ -227,12 +227,12 @@ def with_lengths(categories_of):
 
 
 def test_lengths_that_are_other_categories_say_so():
-    writeup = with_lengths(lambda place, tokens: "lines" if tokens == 10 or place < 20 else "essays & more")
-    (table,) = writeup.length_tables
+    report = with_lengths(lambda place, tokens: "lines" if tokens == 10 or place < 20 else "essays & more")
+    (table,) = report.length_tables
     assert said(table.caution) == (
         "Lengths and categories go together: of the reviews of 201 to 300 tokens 90.0 % are of essays & more, of "
         "those of 10 to 25 tokens 0.0 %. A difference between lengths may be one between categories.")
-    page, paper = render.html(writeup), render.tex(writeup)
+    page, paper = render.html(report), render.tex(report)
     for shown in (page, paper["report.tex"]):
         assert "A difference between lengths may be one between categories." in shown
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)

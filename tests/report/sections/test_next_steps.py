@@ -1,4 +1,4 @@
-"""The commands that a write-up names do what it says they do: new confirm sets, fresh, with the settings kept."""
+"""The commands that a report names do what it says they do: new confirm sets, fresh, with the settings kept."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def spec_of(command: str, monkeypatch):
 
 def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive, monkeypatch):
     store, studies = inconclusive
-    writeup = build(studies, store, margin=0.015)
-    (pair,) = writeup.comparisons
+    report = build(studies, store, margin=0.015)
+    (pair,) = report.comparisons
     assert pair.finding == "inconclusive"
     fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
-    *sweeps, report = writeup.settling
-    assert report == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
+    *sweeps, last = report.next_steps
+    assert last == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
     for command, study in zip(sweeps, studies[::-1], strict=True):
         spec = spec_of(command, monkeypatch)
         assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
@@ -68,11 +68,11 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
         original = load_study(study.run.name)
         assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
         config = spec.config(spec.models[0], {}, 0)
-        assert (config.training.lr, config.model.hidden_size, config.model.readout, config.model.dropout) == (
-            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.readout"], BEST["model.dropout"])  # fmt: skip
-    page, files = render.html(writeup), render.tex(writeup)
+        assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
+            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])  # fmt: skip
+    page, files = render.html(report), render.tex(report)
     commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
-    assert commands == list(writeup.settling)
+    assert commands == list(report.next_steps)
     assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
 
 
@@ -84,7 +84,7 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, mon
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")  # fmt: skip
-    commands = build([one, two], store, margin=0.015).settling
+    commands = build([one, two], store, margin=0.015).next_steps
     command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
     assert "secret" not in command
     assert "--timeout" not in command
@@ -95,31 +95,31 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, mon
 @pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
 def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
     store, (one, two) = inconclusive
-    writeup = build([typed(one, command), two], store, margin=0.015)
-    assert writeup.settling == ()
-    assert "A new confirm set of" in said(writeup.comparisons[0].sentence)
+    report = build([typed(one, command), two], store, margin=0.015)
+    assert report.next_steps == ()
+    assert "A new confirm set of" in said(report.comparisons[0].sentence)
 
 
 def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
     store, (one, two) = inconclusive
     again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
                     summary=replace(two.summary, name="torch-confirm-2", search_seed=1))  # fmt: skip
-    commands = build([one, again], store, margin=0.015).settling
+    commands = build([one, again], store, margin=0.015).next_steps
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Neither is one that another study has, although it is not written up here.
-    commands = build([one, two], store, margin=0.015, taken=["torch-confirm-2"]).settling
+    commands = build([one, two], store, margin=0.015, taken=["torch-confirm-2"]).next_steps
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
 def test_more_examples_are_named_where_no_number_of_seeds_would_do():
     store, studies = three_models(test_set=TestSet.draw(500))
-    writeup = build(studies, store)
-    pair = next(pair for pair in writeup.comparisons if pair.finding == "inconclusive")
+    report = build(studies, store)
+    pair = next(pair for pair in report.comparisons if pair.finding == "inconclusive")
     assert "takes more test examples" in said(pair.sentence)
     numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if not isinstance(n, str)}
     assert numbers["needed-examples"] > 500
     assert numbers["needed-examples"] % 100 == 0
-    assert writeup.settling == ()
+    assert report.next_steps == ()
 
 
 def one_study(bests, **options):
@@ -140,11 +140,11 @@ def study_file(tmp_path, monkeypatch):
 
 def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_file, monkeypatch):
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
-    writeup = build(studies, store, margin=0.015)
-    assert [pair.finding for pair in writeup.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
+    report = build(studies, store, margin=0.015)
+    assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
         "inconclusive"]  # fmt: skip
-    *commands, report = writeup.settling
-    assert report == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
+    *commands, last = report.next_steps
+    assert last == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
     seen = {}
     for command in commands:
         spec = spec_of(command, monkeypatch)
@@ -158,19 +158,19 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
 
 def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, monkeypatch):
     store, studies = one_study([{}, {}, {}])
-    command, report = build(studies, store, margin=0.015).settling
+    command, last = build(studies, store, margin=0.015).next_steps
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
-    assert report == "python -m gru_bench.report --study all-scratch-torch-confirm-2"
+    assert last == "python -m gru_bench.report --study all-scratch-torch-confirm-2"
 
 
 def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
     store, studies = one_study([{}, {}, {}], seeds=2)
-    writeup = build(studies, store)
-    command, _ = writeup.settling
+    report = build(studies, store)
+    command, _ = report.next_steps
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
-    assert said(writeup.summary[-1]) == (
+    assert said(report.summary[-1]) == (
         "Where seeds are too few for a verdict, train each model again, on 10 fresh seeds; the old runs are not to be "
         "counted with them."
     )
@@ -181,25 +181,25 @@ def test_one_size_serves_all_that_is_open():
     test_set = TestSet.draw(2000)
     for name, skill in (("scratch", 0.0), ("torch", 0.05), ("bidirectional", 0.0)):
         add_study(store, name, {name: skill}, test_set=test_set)
-    writeup = build(store.by_experiment["movie-reviews"], store, margin=0.015)
-    sizes = [n.value for pair in writeup.comparisons for n in pair.sentence
+    report = build(store.by_experiment["movie-reviews"], store, margin=0.015)
+    sizes = [n.value for pair in report.comparisons for n in pair.sentence
              if not isinstance(n, str) and n.key.endswith("fresh-seeds")]  # fmt: skip
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
-    assert len(writeup.settling) == 4
-    assert all(f"--confirm {sizes[0]:g} " in command for command in writeup.settling[:-1])
+    assert len(report.next_steps) == 4
+    assert all(f"--confirm {sizes[0]:g} " in command for command in report.next_steps[:-1])
 
 
 def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive):
     store, studies = inconclusive
     for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
         told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
-        assert build(told, store, margin=0.015).settling[-1].endswith(where)
+        assert build(told, store, margin=0.015).next_steps[-1].endswith(where)
 
 
 def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
     store, studies = inconclusive
-    program, *words = shlex.split(build(studies, store, margin=0.015).settling[-1].removeprefix("python -m "))
+    program, *words = shlex.split(build(studies, store, margin=0.015).next_steps[-1].removeprefix("python -m "))
     assert program == "gru_bench.report"
     seen = []
 
@@ -218,10 +218,10 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     monkeypatch.setattr(Picture, "pdf", lambda picture: b"%PDF")  # drawing takes long, and is not the question
     monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
     store, studies = inconclusive
-    writeup = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
+    report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
                     taken=[study.run.name for study in studies])  # fmt: skip
-    render.write(writeup, tmp_path)
-    record.write(writeup, tmp_path)
+    render.write(report, tmp_path)
+    record.write(report, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
 
@@ -253,17 +253,17 @@ def short_of_reviews():
 ])  # fmt: skip
 def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
     store, studies = short_of_reviews
-    writeup = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
-    text = said(writeup.comparisons[0].sentence)
+    report = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
+    text = said(report.comparisons[0].sentence)
     assert words in text
     assert ("gather" in text) == gathers
-    held = {name: value.value for name, value in writeup.data[0].facts if name == "reviews held back by data.limit"}
+    held = {name: value.value for name, value in report.data[0].facts if name == "reviews held back by data.limit"}
     assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
-    page, paper = render.html(writeup), render.tex(writeup)
-    for shown in (page, paper["report.tex"], markdown(writeup)):
+    page, paper = render.html(report), render.tex(report)
+    for shown in (page, paper["report.tex"], markdown(report)):
         assert "begin the studies anew with the reviews that data.limit held back" in shown
     shown = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
-    assert shown == list(writeup.lifting)
+    assert shown == list(report.lifting)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
 
 
@@ -273,10 +273,10 @@ def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken,
     studies = [limited(study, taken, available) for study in studies]
     studies = [replace(study, confirms=tuple(
         replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
-    writeup = build(studies, store, margin=0.012)
-    assert "data.limit" not in said(writeup.comparisons[0].sentence)
-    assert ". To get them, gather more labelled reviews" in said(writeup.comparisons[0].sentence)
-    assert writeup.lifting == ()
+    report = build(studies, store, margin=0.012)
+    assert "data.limit" not in said(report.comparisons[0].sentence)
+    assert ". To get them, gather more labelled reviews" in said(report.comparisons[0].sentence)
+    assert report.lifting == ()
 
 
 def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, monkeypatch, tmp_path):
@@ -287,20 +287,20 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
                                      "--tracking-uri sqlite:///x.db")  # fmt: skip
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
                                      "--tracking-uri sqlite:///x.db")  # fmt: skip
-    writeup = build([one, two], store, margin=0.012, taken=["torch-whole"])
-    *sweeps, report = writeup.lifting
+    report = build([one, two], store, margin=0.012, taken=["torch-whole"])
+    *sweeps, report = report.lifting
     assert report == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
                       "--tracking-uri sqlite:///x.db")  # fmt: skip
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]
     assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
     assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
-    seeds = {n.value for n in writeup.comparisons[0].sentence if getattr(n, "key", "").endswith("needed-seeds")}
+    seeds = {n.value for n in report.comparisons[0].sentence if getattr(n, "key", "").endswith("needed-seeds")}
     assert {torch.confirm, scratch.confirm} == seeds
 
 
 def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews):
     store, (one, two) = short_of_reviews
-    writeup = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
-    assert "lift it first, by --set data.limit=none" in said(writeup.comparisons[0].sentence)
-    assert writeup.lifting == ()
+    report = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
+    assert "lift it first, by --set data.limit=none" in said(report.comparisons[0].sentence)
+    assert report.lifting == ()

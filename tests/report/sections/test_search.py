@@ -36,16 +36,16 @@ def torch():
 def test_the_expected_best_of_random_trials(torch):
     store, study = torch
     values = list(np.random.default_rng(0).uniform(0.8, 0.9, 20))
-    writeup = build([with_trials(study, values)], store)
-    (best,) = writeup.expected_best
-    assert writeup.no_expected_best == ()
+    report = build([with_trials(study, values)], store)
+    (best,) = report.expected_best
+    assert report.no_expected_best == ()
     expected = {found.trials: found for found in statistics.expected_best(values)}
     assert [point.trials.value for point in best.points] == [1, 2, 3, 5, 8, 12, 16, 20]
     for point in best.points:
         found = expected[point.trials.value]
         assert (point.best.value, point.best.low, point.best.high) == (found.mean, found.low, found.high)
-    page, files = render.html(writeup), render.tex(writeup)
-    picture = next(picture for picture in pictures(writeup) if picture.name == "expected-best")
+    page, files = render.html(report), render.tex(report)
+    picture = next(picture for picture in pictures(report) if picture.name == "expected-best")
     (line,) = picture.panels[0].lines
     assert line.x == (1, 2, 3, 5, 8, 12, 16, 20)
     assert line.mean == tuple(100 * point.best.value for point in best.points)
@@ -55,12 +55,12 @@ def test_the_expected_best_of_random_trials(torch):
     assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
     assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
-    for text in (picture.caption, page, markdown(writeup), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
+    for text in (picture.caption, page, markdown(report), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
         assert "fresh random trials" in text
         assert "80 % interval of that expectation" in text
     last = best.points[-1]
     ends = ", ".join(end.text for end in last.best.ends)
-    assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(writeup)
+    assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(report)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
@@ -71,12 +71,12 @@ def test_the_expected_best_of_random_trials(torch):
 ])  # fmt: skip
 def test_no_expected_best_where_trials_were_not_independent(torch, sampler, states, reason):
     store, study = torch
-    writeup = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
-    assert writeup.expected_best == ()
-    assert "expected-best" not in {picture.name for picture in pictures(writeup)}
-    assert reason in all_said(writeup.no_expected_best)
-    assert reason in markdown(writeup)
-    assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(writeup.no_expected_best)
+    report = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
+    assert report.expected_best == ()
+    assert "expected-best" not in {picture.name for picture in pictures(report)}
+    assert reason in all_said(report.no_expected_best)
+    assert reason in markdown(report)
+    assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(report.no_expected_best)
 
 
 def test_settings_beside_the_homeworks(torch):
@@ -118,8 +118,8 @@ def importance_of(study, method):
 def test_the_method_of_importance_is_named_wherever_there_is_one(torch, methods, named):
     store, study = torch
     other = add_study(store, "other", {"torch": 0.0}, test_set=TestSet.draw(300))
-    writeup = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
-    for text in (render.html(writeup), render.tex(writeup)["tables/search.tex"].replace(r"\allowbreak{}", "")):
+    report = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
+    for text in (render.html(report), render.tex(report)["tables/search.tex"].replace(r"\allowbreak{}", "")):
         text = text.replace("{-}", "-").replace("{,}", ",")
         assert ("Importance is how far" in text) == bool(named)
         assert f"over all settings {named}." in text or not named
@@ -152,7 +152,7 @@ def space_of(study, name, range_, value):
     ("training.clip_norm", {"low": 1e-6, "high": 1.0, "log": True}, 1e-6, "low"),
     ("training.patience", {"low": 1, "high": 3}, 1, ""),
     ("training.epochs", {"low": 1, "high": 3}, 1, ""),
-    ("model.readout", {"choices": ["mean", "max"]}, "mean", ""),
+    ("model.pooling", {"choices": ["mean", "max"]}, "mean", ""),
     ("model.layers", {"choices": [1, 2, 3]}, 3, ""),
     ("embedding.trainable", {"choices": [False, True]}, True, ""),
     ("model.gone", {"low": 1, "high": 3}, 3, ""),
@@ -179,9 +179,9 @@ def test_several_ends_are_listed(torch):
 def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials, unstable):
     store, study = torch
     values = list(np.random.default_rng(0).uniform(0.8, 0.9, trials))
-    writeup = build([with_trials(study, values)], store)
-    page, paper = render.html(writeup), render.tex(writeup)
-    said_so = " ".join(said(search.importance_caution) for search in writeup.searches)
+    report = build([with_trials(study, values)], store)
+    page, paper = render.html(report), render.tex(report)
+    said_so = " ".join(said(search.importance_caution) for search in report.searches)
     assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
             ) == unstable  # fmt: skip
     for text in (page, paper["report.tex"]):

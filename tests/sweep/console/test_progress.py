@@ -9,32 +9,32 @@ import pytest
 from rich.console import Console
 
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.eta import Forecast, Running
+from gru_bench.sweep.console.eta import Eta, Running
 from gru_bench.sweep.console.progress import Display
 
 
 class TestForecast:
     def test_nothing_is_known_before_anything_has_run(self) -> None:
-        assert Forecast().seconds_left({"trial": 3}, [], 2) is None
-        assert Forecast().seconds_left({"trial": 3}, [Running("trial", 5.0, 0.0)], 2) is None
+        assert Eta().seconds_left({"trial": 3}, [], 2) is None
+        assert Eta().seconds_left({"trial": 3}, [Running("trial", 5.0, 0.0)], 2) is None
 
     def test_the_first_runs_tell_by_how_far_they_are(self) -> None:
         # 10 s for a quarter: 40 s a run; 30 s of this one and two more.
-        assert Forecast().seconds_left({"trial": 2}, [Running("trial", 10.0, 0.25)], 1) == pytest.approx(110)
+        assert Eta().seconds_left({"trial": 2}, [Running("trial", 10.0, 0.25)], 1) == pytest.approx(110)
 
     def test_ended_runs_teach(self) -> None:
-        forecast = Forecast()
+        eta = Eta()
         for seconds in (10.0, 20.0, 3.0):  # the last was pruned: some of those to come will be
-            forecast.add("trial", seconds)
-        assert forecast.seconds_left({"trial": 4}, [], 2) == pytest.approx(4 * 11 / 2)
-        assert forecast.seconds_left({"trial": 0, "confirm": 2}, [], 1) == pytest.approx(22)  # until one has ended
-        forecast.add("confirm", 30.0)
-        assert forecast.seconds_left({"trial": 1, "confirm": 2}, [], 1) == pytest.approx(11 + 60)
+            eta.add("trial", seconds)
+        assert eta.seconds_left({"trial": 4}, [], 2) == pytest.approx(4 * 11 / 2)
+        assert eta.seconds_left({"trial": 0, "confirm": 2}, [], 1) == pytest.approx(22)  # until one has ended
+        eta.add("confirm", 30.0)
+        assert eta.seconds_left({"trial": 1, "confirm": 2}, [], 1) == pytest.approx(11 + 60)
 
     def test_a_run_that_takes_longer_than_expected_is_about_to_end(self) -> None:
-        forecast = Forecast()
-        forecast.add("trial", 10.0)
-        assert forecast.seconds_left({"trial": 1}, [Running("trial", 25.0, 0.9)], 1) == pytest.approx(10)
+        eta = Eta()
+        eta.add("trial", 10.0)
+        assert eta.seconds_left({"trial": 1}, [Running("trial", 25.0, 0.9)], 1) == pytest.approx(10)
 
 
 def step(epoch: int, reviews: int) -> StepReport:
@@ -115,7 +115,7 @@ def test_a_long_silence_in_a_pipe_is_broken_by_how_long_it_will_take(monkeypatch
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_study_of_which_nothing_is_left_says_so(terminal: bool) -> None:
     display, text = shown(terminal)
-    display.begin({"trial": 0, "confirm": 0, "contrast": 0}, done=True)
+    display.begin({"trial": 0, "confirm": 0, "ablation": 0}, done=True)
     display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 0)
     display.end()
     said = text.getvalue()
@@ -132,10 +132,10 @@ def test_runs_of_other_processes_are_not_called_done() -> None:
 
 def test_what_is_left_to_do_is_counted() -> None:
     display, text = shown(terminal=False)
-    display.begin({"trial": 0, "confirm": 1, "contrast": 20})
+    display.begin({"trial": 0, "confirm": 1, "ablation": 20})
     display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 1)
     assert text.getvalue().splitlines() == [
-        "1 confirm run, 20 contrast runs to do",
+        "1 confirm run, 20 ablation runs to do",
         "torch: best of the search lr 0.001  validation accuracy 87.5 %; now 1 confirm run"]
 
 

@@ -23,7 +23,7 @@ from gru_bench.sweep.search import RETRIES, Search
 from gru_bench.sweep.sharing import leases as owners
 from gru_bench.sweep.sharing.claims import ATTEMPTS, Claims
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Presence, Watch
-from gru_bench.sweep.sharing.storage import lock_for, open_storage, told
+from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 
 TOTAL = 24
@@ -414,7 +414,7 @@ def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
 def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
     down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
     with (pytest.raises(RunError, match=r"'postgresql://host/studies' does not any more: .*refused") as told_as,
-          told("postgresql://me:secret@host/studies")):
+          wrapped_errors("postgresql://me:secret@host/studies")):
         raise down
     assert "the same command goes on" in str(told_as.value)
     assert "secret" not in str(told_as.value)

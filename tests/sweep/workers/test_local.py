@@ -94,11 +94,11 @@ class TestMemoryOfACard:
         pipe = Pipe()
         how = outcome(Job("job", Train(config)), pipe)
         assert isinstance(how, Finished)
-        assert how.outcome.config.training.parts == 2
+        assert how.outcome.config.training.micro_batches == 2
         assert max(sizes[-6:]) <= 16
         said = [message for message in pipe.said if isinstance(message, Again)]
         assert len(said) == 1
-        assert "ran out at a batch of 32 reviews; done again in 2 parts" in said[0].reason
+        assert "ran out at a batch of 32 reviews; done again in 2 micro-batches" in said[0].reason
         again = pipe.said.index(said[0])
         epochs = [message.record.epoch for message in pipe.said[again:] if hasattr(message, "record")]
         assert epochs == [1, 2]

@@ -1,0 +1,107 @@
+"""Every metric that is logged: its MLflow key, its label, unit and digits, and which way is better.
+
+MLflow sorts the groups of its charts by name, so the groups are named for the order in which a reader wants them:
+accuracy and loss by epoch, then the scores of the best checkpoint, then what a search did, sizes and times.
+A key stands in users' stores and does not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["share", "nats per review", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
+Split = Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a run or of a study."""
+
+    key: str
+    """In MLflow: `group/name`."""
+    label: str
+    """As texts and tables call it."""
+    unit: Unit
+    digits: int
+    """Decimals that are shown; of a share, those of its percentage."""
+    higher_is_better: bool | None = None
+    """None where neither way is better."""
+
+    def written(self, value: float) -> str:
+        """Return a value as a console line shows it, such as `88.6 %` or `0.2931`."""
+        return f"{100 * value:.{self.digits}f} %" if self.unit == "share" else f"{value:,.{self.digits}f}"
+
+
+ACCURACY_VAL = Metric("accuracy/val", "validation accuracy", "share", 1, True)
+LOSS_TRAIN = Metric("loss/train", "train loss", "nats per review", 4, False)
+LOSS_TRAIN_WINDOW = Metric("loss/train_window", "train loss by window", "nats per review", 4, False)
+LOSS_VAL = Metric("loss/val", "validation loss", "nats per review", 4, False)
+BEST_EPOCH = Metric("score/best_epoch", "epoch of the best checkpoint", "epoch", 0)
+PARAMETERS = Metric("size/parameters", "parameters", "count", 0)
+PARAMETER_TENSORS = Metric("size/parameter_tensors", "parameter tensors", "count", 0)
+PEAK_MEMORY = Metric("size/peak_memory_bytes", "peak memory", "bytes", 0, False)
+EPOCH_SECONDS = Metric("time/epoch_seconds", "training time of an epoch", "seconds", 1, False)
+EPOCH_TOKENS_PER_SECOND = Metric("time/epoch_tokens_per_second", "speed of an epoch", "tokens per second", 0, True)
+STUDY_SECONDS = Metric("time/study_seconds", "time of the study", "seconds", 1, False)
+TOKENS_PER_SECOND = Metric("time/tokens_per_second", "training speed", "tokens per second", 0, True)
+TRAIN_SECONDS = Metric("time/train_seconds", "training time", "seconds", 1, False)
+WINDOW_SECONDS = Metric("time/window_end_seconds", "time at a window's end", "seconds", 1)
+
+_SCORES: Mapping[str, Metric] = {
+    one.key: one for one in (
+        Metric("accuracy", "accuracy", "share", 1, True),
+        Metric("precision", "precision", "share", 1, True),
+        Metric("recall", "recall", "share", 1, True),
+        Metric("f1", "F1", "share", 1, True),
+        Metric("macro_f1", "macro F1", "share", 1, True),
+        Metric("roc_auc", "ROC area", "", 3, True),
+        Metric("average_precision", "average precision", "", 3, True),
+        Metric("loss", "log loss", "nats per review", 3, False),
+        Metric("calibration_error", "calibration error", "share", 1, False),
+        Metric("true_negative", "true negatives", "count", 0, True),
+        Metric("false_positive", "false positives", "count", 0, False),
+        Metric("false_negative", "false negatives", "count", 0, False),
+        Metric("true_positive", "true positives", "count", 0, True),
+    )
+}
+SCORE_NAMES = tuple(_SCORES)
+"""What `evaluation.metrics.scores` returns."""
+_SPLITS: Mapping[Split, str] = {"val": "validation", "test": "test"}
+SPLIT_NAMES: Mapping[str, Split] = {"validation": "val", "test": "test"}
+"""A split of a corpus -> its short name in a key."""
+
+
+def score(name: str, split: Split) -> Metric:
+    """Return the metric of a score that the best checkpoint reaches on a split.
+
+    Raises:
+        KeyError: for a score that is not in the table.
+    """
+    one = _SCORES[name]
+    return Metric(f"score/{split}_{name}", f"{_SPLITS[split]} {one.label}", one.unit, one.digits, one.higher_is_better)
+
+
+def trials_in(state: str) -> Metric:
+    """Return the metric that counts a study's trials in a state: complete, pruned or failed."""
+    return Metric(f"search/{state}", f"{state} trials", "count", 0)
+
+
+def best_trial(model: str) -> Metric:
+    """Return the metric of the objective of a model's best trial."""
+    return Metric(f"search/best_{model}", f"best trial of {model}", "share", 1, True)
+
+
+def importance(model: str, setting: str) -> Metric:
+    """Return the metric of the importance of a setting in the search of a model."""
+    return Metric(f"search/importance/{model}/{setting}", f"importance of {setting} for {model}", "share", 0)
+
+
+METRICS = (
+    ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, BEST_EPOCH,
+    *(score(name, split) for split in _SPLITS for name in SCORE_NAMES),
+    PARAMETERS, PARAMETER_TENSORS, PEAK_MEMORY,
+    EPOCH_SECONDS, EPOCH_TOKENS_PER_SECOND, STUDY_SECONDS, TOKENS_PER_SECOND, TRAIN_SECONDS, WINDOW_SECONDS,
+)
+"""All of them, but for those of a study whose keys name its models."""

@@ -1,0 +1,67 @@
+"""Stores of an earlier form are refused by name with what to do, and left as they are.
+
+`tests/support/earlier_form` holds what a small study left when metrics, settings and roles had other names: MLflow's
+database, the search's journal, and the study's archive.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, command
+
+EARLIER = ROOT / "tests" / "support" / "earlier_form"
+STUDY = """
+models = ["scratch"]
+trials = 1
+confirm = 1
+[embedding]
+name = "random"
+dimension = 4
+[model]
+hidden_size = 2
+[training]
+epochs = 1
+[space]
+training.lr = { low = 1e-3, high = 1e-2, log = true }
+"""
+
+
+def put(name: str) -> Path:
+    """Lay a store of the earlier form into the working directory."""
+    if name == "mlflow.db":
+        Path(name).write_bytes(gzip.decompress((EARLIER / f"{name}.gz").read_bytes()))
+    else:
+        Path(name).write_bytes((EARLIER / name).read_bytes())
+    return Path(name)
+
+
+@pytest.mark.parametrize(("store", "arguments", "said"), [
+    ("mlflow.db", ["-m", "gru_bench.report"],
+     ["must hold runs of this version", "was logged by an earlier one", "--tracking-uri and --storage"]),
+    ("mlflow.db", ["-m", "gru_bench.diagnose"], ["was logged by an earlier one"]),
+    ("mlflow.db", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
+     ["was logged by an earlier one", "begin anew"]),
+    ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
+     ["'earlier' was stored by an earlier one", "--study-name NAME"]),
+    ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
+     ["'earlier' was stored by an earlier one"]),
+    ("earlier.study", ["-m", "gru_bench.archive", "import", "earlier.study"],
+     ["must be of version 2, but is of version 1", "train the study anew"]),
+])
+def test_a_store_of_an_earlier_form_is_refused(
+    store: str, arguments: list[str], said: list[str], easy_csv: Path
+) -> None:
+    Path("earlier.toml").write_text(STUDY)
+    data = Path("small.csv")  # the experiment is called after it
+    data.write_bytes(easy_csv.read_bytes())
+    before = put(store).read_bytes()
+    done = command(*(word.replace("{easy}", str(data)) for word in arguments))
+    assert done.returncode in (1, 3), done.stdout + done.stderr
+    for words in said:
+        assert words in " ".join(done.stderr.split()), done.stdout + done.stderr
+    if store != "mlflow.db":
+        assert Path(store).read_bytes() == before
