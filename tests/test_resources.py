@@ -14,7 +14,7 @@ def test_this_checkout_is_found():
 
 @pytest.mark.parametrize(("name", "beside", "inside"), [
     ("templates", "templates", "_templates"), ("studies", "sweeps/studies", "_studies"),
-])  # fmt: skip
+])
 def test_the_checkout_wins_over_stale_copies(tmp_path, name, beside, inside):
     package = tmp_path / "gru_bench"
     (package / inside).mkdir(parents=True)

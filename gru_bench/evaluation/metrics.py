@@ -178,7 +178,7 @@ def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[
         for value_N in (confidence_N, right_N)
     )
     return [ConfidenceBin(float(edge_b[b]), float(edge_b[b + 1]), int(count_b[b]), float(mean_b[b]), float(share_b[b]))
-            for b in range(bins)]  # fmt: skip
+            for b in range(bins)]
 
 
 def accuracy_by_category(

@@ -603,7 +603,7 @@ _tiles: list[Any] = []
 def _tile(
     typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
     m: Any, n: Any, depth: Any, add: Any, tiles: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col.
 
     tiles: 0, or the address of others than those of the array's type.
@@ -814,7 +814,7 @@ def _multiply_by(
             _tile(
                 a, at + i * row, row, col, b, bt + first * lanes * depth, c, ct + i * crow + first * lanes, crow,
                 m, width, depth, add, tiles,
-            )  # fmt: skip
+            )
 
 
 @_jit()
@@ -908,7 +908,7 @@ def _task(i, worker, workers):
 def project(
     worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride,
     tiles, halves,
-):  # fmt: skip
+):
     """out[u, .] = W x_u + b of every distinct row, for both directions: (U, G), rows `stride` apart.
 
     The hidden biases of r and z are added here, and with reset before also that of n.
@@ -945,7 +945,7 @@ def project(
                     _turn(
                         weights[d].reshape(-1), (begin - d * outputs) * width, width, width, end - begin,
                         packed, to + begin - first * lanes, wide,
-                    )  # fmt: skip
+                    )
                 elif begin < end:
                     half = mine_halved + CHUNK * depth
                     for line in range(end - begin):
@@ -970,12 +970,12 @@ def project(
                 _multiply_by(
                     halves, mine_halved, depth, 1, some, packed, mine, depth, vectors, widest,
                     first_panel, last_panel, out, u * stride, stride, True, tiles,
-                )  # fmt: skip
+                )
             else:
                 _multiply(
                     rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
                     first_panel, last_panel, out, u * stride, stride, True,
-                )  # fmt: skip
+                )
 
 
 # --- The recurrence ------------------------------------------------------------------------------------
@@ -1065,7 +1065,7 @@ def _position(starts, b, s, direction):
 def _forward_group(
     x, stride, tokens, order, starts, places, first, count, direction, hidden, bias, before, keep, saved, out,
     width, widest, scratch, packed, packed_n, a, h, reset, c,
-):  # fmt: skip
+):
     """Run the sequences order[first : first + count] from their first step to their last."""
     lanes = lanes_of(x)
     vectors, few = _vectors((2 if before else 3) * hidden, lanes), _vectors(hidden, lanes)
@@ -1084,13 +1084,13 @@ def _forward_group(
             _multiply(
                 scratch, h, h_row, 1, active, scratch, packed, hidden, vectors, widest, 0, panels,
                 scratch, a, a_row, False,
-            )  # fmt: skip
+            )
         for half in range(2 if before else 1):
             if half == 1 and s > 0:
                 _multiply(
                     scratch, reset, h_row, 1, active, scratch, packed_n, hidden, few, widest, 0, few_panels,
                     scratch, c, h_row, False,
-                )  # fmt: skip
+                )
             for k in range(active):
                 b = order[first + k]
                 t = _position(starts, b, s, direction)
@@ -1118,7 +1118,7 @@ def recur(
     worker, workers, directions,
     x, stride, tokens, order, starts, places, end, weights, biases, before, keep, saved, out, width,
     group, scratch, size,
-):  # fmt: skip
+):
     """Run the recurrence over every sequence, direction 1 from each sequence's own last token.
 
     x: projected rows; tokens: row of each token; places (B,): the output row of each sequence's first token;
@@ -1152,7 +1152,7 @@ def recur(
                     _pack(
                         flat, 2 * hidden * hidden, 1, hidden, hidden, hidden, False, few, widest,
                         scratch, packed_n, hidden, 0,
-                    )  # fmt: skip
+                    )
                 ready = d
             for k in range(count):
                 b = order[first + k]
@@ -1161,7 +1161,7 @@ def recur(
             _forward_group(
                 x, stride, tokens, order, starts, places, first, count, d, hidden, biases[d], before, keep,
                 saved, out, width, widest, scratch, packed, packed_n, a, h, reset, c,
-            )  # fmt: skip
+            )
 
 
 # --- The pooling ---------------------------------------------------------------------------------------
@@ -1400,7 +1400,7 @@ def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums
     _multiply_by(
         scratch, a, 1, 3 * hidden, outputs, scratch, packed, depth, vectors, widest, 0, panels, sums, ct, crow, True,
         tiles,
-    )  # fmt: skip
+    )
     if before:
         if tiles:
             _pack_pairs(scratch, resets, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
@@ -1409,14 +1409,14 @@ def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums
         _multiply_by(
             scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, depth, vectors, widest, 0, panels,
             sums, ct + outputs * crow, crow, True, tiles,
-        )  # fmt: skip
+        )
 
 
 @njit(fastmath=_FAST)
 def _backward_group(
     grad, order, starts, places, first, count, direction, hidden, before, saved, out, width, widest,
     scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, tiles,
-):  # fmt: skip
+):
     """Run the gradient of `_forward_group`, from the last step to the first.
 
     Gradients and the states before them gather in `a`, `states` and `resets`, up to CHUNK tokens, until they are
@@ -1441,7 +1441,7 @@ def _backward_group(
                 _multiply(
                     scratch, a + held * a_row + 2 * hidden, a_row, 1, active, scratch, packed_n, hidden, few, widest,
                     0, panels, scratch, c, h_row, False,
-                )  # fmt: skip
+                )
             for k in range(active):
                 b = order[first + k]
                 t = _position(starts, b, s, direction)
@@ -1466,7 +1466,7 @@ def _backward_group(
             _multiply(
                 scratch, a + held * a_row, a_row, 1, active, scratch, packed, depth, few, widest, 0, panels,
                 scratch, dh, h_row, True,
-            )  # fmt: skip
+            )
         held += active
     _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
 
@@ -1481,7 +1481,7 @@ def backward_scratch(hidden: int, lanes: int, group: int) -> int:
 def recur_backward(
     worker, workers, directions,
     grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums, tiles,
-):  # fmt: skip
+):
     """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
 
     sums: for each worker and direction (3H, H + 1 rounded up to vectors), the gradient of the hidden weights
@@ -1518,13 +1518,13 @@ def recur_backward(
                     _pack(
                         flat, depth * hidden, hidden, 1, hidden, hidden, False, few, widest,
                         scratch, packed_n, hidden, 0,
-                    )  # fmt: skip
+                    )
                 ready = d
             _backward_group(
                 grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
                 scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
                 tiles,
-            )  # fmt: skip
+            )
 
 
 @njit
@@ -1554,7 +1554,7 @@ def weight_gradients(
     worker, workers, directions,
     saved, total, rows, count, inputs, first, members, sums, keep, gathered, products, scratch,
     size, tiles, input_weights, hidden_weights, input_biases, hidden_biases,
-):  # fmt: skip
+):
     """Sum up the gradients of the four parameters of each direction, once `recur_backward` has run.
 
     The gradients of the tokens of a row are added up first, in float32, into `gathered` (U, directions * 3H in the
@@ -1596,12 +1596,12 @@ def weight_gradients(
                             _multiply_by(
                                 scratch, buffer, 1, high - low, high - low, scratch, packed, pairs, vectors, widest,
                                 0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
-                            )  # fmt: skip
+                            )
                         else:
                             _multiply(
                                 gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
                                 0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                            )  # fmt: skip
+                            )
                     else:
                         row = high - low
                         _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
@@ -1610,7 +1610,7 @@ def weight_gradients(
                         _multiply_by(
                             scratch, buffer, 1, row, row, scratch, packed, pairs if tiles else depth, vectors, widest,
                             0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
-                        )  # fmt: skip
+                        )
     for d in range(directions):
         low = max(0, from_block - d * blocks) * TILE_ROWS
         high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
@@ -1662,20 +1662,20 @@ def row_gradients(worker, workers, directions, gathered, count, weights, scratch
                 _pack_pairs(
                     flat, 2 * hidden * inputs, inputs, hidden, inputs, False, vectors, widest,
                     scratch, packed, depth // 2, d * half,
-                )  # fmt: skip
+                )
                 _pack_pairs(
                     flat, 0, inputs, 2 * hidden, inputs, False, vectors, widest,
                     scratch, packed, depth // 2, d * half + hidden // 2,
-                )  # fmt: skip
+                )
                 continue
             _pack(
                 flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
                 scratch, packed, depth, d * outputs,
-            )  # fmt: skip
+            )
             _pack(
                 flat, 0, inputs, 1, 2 * hidden, inputs, False, vectors, widest,
                 scratch, packed, depth, d * outputs + hidden,
-            )  # fmt: skip
+            )
         for begin in range(low, high, CHUNK):
             some = min(CHUNK, high - begin)
             if paired:
@@ -1684,12 +1684,12 @@ def row_gradients(worker, workers, directions, gathered, count, weights, scratch
                 _multiply_by(
                     scratch, halves, depth // 2, 1, some, scratch, packed, depth // 2, vectors, widest, 0, panels,
                     scratch, buffer, crow, False, tiles,
-                )  # fmt: skip
+                )
             else:
                 _multiply(
                     gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
                     scratch, buffer, crow, False,
-                )  # fmt: skip
+                )
             for u in range(some):
                 _copy(scratch, buffer + u * crow, out, (begin + u) * inputs, inputs)
 

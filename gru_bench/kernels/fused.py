@@ -392,12 +392,12 @@ def _run_forward(
     _crew.run(
         workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
         bias, projected, stride, tiles, halves,
-    )  # fmt: skip
+    )
     _crew.run(
         workers, cpu.recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
         places, plan.steps if form == "padded" else 0, hidden_weights, hidden_biases, before, keep, saved,
         out, width, group, scratch, size,
-    )  # fmt: skip
+    )
     _pool.give(block)
     if reads_out:
         _crew.run(workers, cpu.pool, out, plan.starts, width, *_reading(form, width, hidden), flat)
@@ -442,22 +442,22 @@ def _run_backward(
         _crew.run(
             workers, cpu.pool_gradient, feature_grad, kept.out, plan.starts, width,
             *_reading(kept.form, width, hidden), kept.features, parts, output_grad,
-        )  # fmt: skip
+        )
     _crew.run(
         workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, kept.places, hidden_weights,
         kept.before, saved, kept.out, width, group, scratch, size, sums,
         kept.tiles,
-    )  # fmt: skip
+    )
     _crew.run(
         workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
         want_rows, gathered, products, input_scratch, input_size, kept.tiles, *_pairs(grads),
-    )  # fmt: skip
+    )
     if want_rows:
         row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
         _crew.run(
             workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
             row_grad.view(-1).numpy(), kept.tiles,
-        )  # fmt: skip
+        )
     _pool.give(block)
     return row_grad, grads
 

@@ -98,7 +98,7 @@ def report(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
         checkpoints=mcnemar, missing=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
         taken=choice.known,
-    )  # fmt: skip
+    )
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "report")
     try:

@@ -182,7 +182,7 @@ def build(
         methods=_methods(gathered, pairs, chosen),
         sections=tuple(section for section in sections if section is not None),
         source=Source(_address(tracking_uri), tuple(map(in_text, missing)), tuple(sorted(taken)), checkpoints),
-    )  # fmt: skip
+    )
 
 
 def _pairs(
@@ -206,7 +206,7 @@ def _pairs(
         design = Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None
         pairs.append((Pair(
             f"pair.{a.key}.{b.key}", a.label, b.label, difference, p, family, verdict(difference, p, margin), design,
-            a.ids + b.ids), a, b))  # fmt: skip
+            a.ids + b.ids), a, b))
     return pairs, tuple(apart)
 
 
@@ -231,7 +231,7 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
         sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
                          next_step_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
-    )  # fmt: skip
+    )
 
 
 def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
@@ -243,10 +243,10 @@ def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
         return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
-                "intervals are known to be somewhat too narrow.")  # fmt: skip
+                "intervals are known to be somewhat too narrow.")
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
         return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
-                "other: with so few seeds such intervals are known to be somewhat too narrow.")  # fmt: skip
+                "other: with so few seeds such intervals are known to be somewhat too narrow.")
     return ()
 
 
@@ -269,7 +269,7 @@ def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
     for name in (one, two):
         if name not in found:
             raise unknown("run", name, [run.run_id for group in groups for run in group.runs],
-                          "These are the confirm runs of this report.")  # fmt: skip
+                          "These are the confirm runs of this report.")
     (a, r), (b, s) = found[one], found[two]
     if a.runs[r] is b.runs[s]:
         raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
@@ -280,16 +280,16 @@ def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
     runs, size = (a.runs[r].run_id, b.runs[s].run_id), right_A_N.size
     alone = [Number(f"checkpoints.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
-             for side, count in zip(("first", "second"), only, strict=True)]  # fmt: skip
+             for side, count in zip(("first", "second"), only, strict=True)]
     p = Number("checkpoints.mcnemar", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
     names = [f"{group.label}, {plain(group.runs[place].name) or name} ({plain(name)})"
-             for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]  # fmt: skip
+             for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]
     return (
         f"Two trained models, by McNemar’s exact test: of the same test reviews {names[0]}, alone answers ", alone[0],
         f" rightly, and {names[1]}, alone ", alone[1], "; p ", "" if p.text.startswith("<") else "= ", p,
         ". This speaks of these two trained models, not of the procedures that trained them: other seeds may answer "
         "otherwise, and it is no part of the verdicts.",
-    )  # fmt: skip
+    )
 
 
 def _summary(
@@ -316,7 +316,7 @@ def _summary(
     if fresh is not None:
         few = (("Where seeds are too few for a verdict, train each model again, on ",
                 Number("summary.fresh", fresh, "count"),
-                " fresh seeds; the old runs are not to be counted with them."),)  # fmt: skip
+                " fresh seeds; the old runs are not to be counted with them."),)
     carried = evidence_level(rows) if len(rows) <= FEW else ()
     return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
@@ -344,7 +344,7 @@ def _methods(
         *_looks(groups),
         ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
          "another: where several are of one product or by one author, intervals are too narrow.",),
-    ]  # fmt: skip
+    ]
     if any(group.summary.trials if group.summary else group.parent.params.get("trials", "0") != "0"
            for group in groups):
         said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
@@ -354,7 +354,7 @@ def _methods(
         if family > 1:
             level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
-                          " pairs decides, at ", level, "; intervals are shown unadjusted.")  # fmt: skip
+                          " pairs decides, at ", level, "; intervals are shown unadjusted.")
         said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
     models = {group.model: group for group in groups}
     if "scratch" in models and "torch" in models:
@@ -364,7 +364,7 @@ def _methods(
              "computes.",) if reset == "before" else
             ("The scratch GRU and the torch GRU compute the same function, up to the ReLU before the linear layer "
              "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
-        )  # fmt: skip
+        )
     return tuple(said)
 
 
@@ -381,7 +381,7 @@ def _looks(groups: Sequence[Group]) -> list[Sentence]:
                          "study planned after a look at another’s result was shaped by these reviews, which its "
                          "intervals do not show.",))
     return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this report "
-                     "shows.",)]  # fmt: skip
+                     "shows.",)]
 
 
 def _address(uri: str) -> str:

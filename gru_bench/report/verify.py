@@ -78,7 +78,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         return [f"the experiment is gone: {error}"]
     chosen = {study["run"]: _written_up(study["run"], study["name"], here) for study in found["studies"]}
     told = [f"the run {run} of the study {study['name']} is gone" for study in found["studies"]
-            if chosen[run := study["run"]] is None]  # fmt: skip
+            if chosen[run := study["run"]] is None]
     studies = [one.study for one in chosen.values() if one is not None]
     held |= {run.run_id for study in studies for run in study.runs}
     told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
@@ -91,7 +91,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
             title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
             tracking_uri=found["tracking_uri"], taken=found["taken"],
             checkpoints=(found["checkpoints"][0], found["checkpoints"][1]) if found["checkpoints"] else None,
-        )  # fmt: skip
+        )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
     numbers = report.numbers()
@@ -150,7 +150,7 @@ def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Written
         return tuple(sorted(found, key=lambda run: (run.started, run.run_id)))
 
     study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
-                    ablations=renamed(copy.ablations))  # fmt: skip
+                    ablations=renamed(copy.ablations))
     return _WrittenUp(study, ids) if len(ids) == len(copy.runs) else None
 
 
@@ -190,7 +190,7 @@ def _links(folder: Path, uri: str) -> dict[str, str]:
     if not uri.startswith(("http://", "https://")) or not page.is_file():
         return {}
     found = re.finditer(re.escape(html.escape(uri.rstrip("/"))) + r"/#/experiments/\w{1,40}/runs/([0-9a-f]{32})\b",
-                        page.read_text(encoding="utf-8", errors="replace"))  # fmt: skip
+                        page.read_text(encoding="utf-8", errors="replace"))
     return {match[1]: html.unescape(match[0]) for match in found}
 
 
@@ -203,7 +203,7 @@ def unchecked(found: Mapping[str, Any]) -> str:
     if found["drawn_by"] == drawn_by():
         return ""
     return (f"the figures were drawn by {found['drawn_by']} and here is {drawn_by()}: the values behind them are "
-            "checked, but not their lines")  # fmt: skip
+            "checked, but not their lines")
 
 
 def _recorded(found: Mapping[str, Any], fresh: Mapping[str, dict[str, Any]]) -> list[str]:
@@ -246,7 +246,7 @@ def _values(folder: Path, drawn: Sequence[Picture]) -> list[str]:
     carried = {
         name: unquote(html.unescape(values)) for name, values in
         re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', text)
-    }  # fmt: skip
+    }
     told = []
     for picture in (picture for picture in drawn if picture.table):
         beside = folder / "figures" / f"{picture.name}.csv"
@@ -258,7 +258,7 @@ def _values(folder: Path, drawn: Sequence[Picture]) -> list[str]:
         if text:
             where = f"report.html: the values of the figure {picture.name}"
             told += _cells(where, carried[picture.name], picture.csv()) if picture.name in carried else [
-                f"{where} are missing"]  # fmt: skip
+                f"{where} are missing"]
     return told
 
 
@@ -268,12 +268,12 @@ def _cells(where: str, was: str, now: str) -> list[str]:
     told = []
     if [len(row) for row in old] != [len(row) for row in new]:
         return [f"{where}: {len(old)} lines of {len(old[0]) if old else 0} cells, but the runs give {len(new)} of "
-                f"{len(new[0])}"]  # fmt: skip
+                f"{len(new[0])}"]
     for line, (one, two) in enumerate(zip(old, new, strict=True), start=1):
         told += [
             f"{where}: {heading} in line {line} is {a or 'empty'}, but the runs give {b or 'nothing'}"
             for heading, a, b in zip(new[0], one, two, strict=True) if not _same_value(a, b)
-        ]  # fmt: skip
+        ]
     return told
 
 
@@ -290,7 +290,7 @@ def _drawings(folder: Path, drawn: Sequence[Picture], page: str) -> list[str]:
     if path.is_file():
         shown, right = (_svg_of(text) for text in (path.read_text(encoding="utf-8", errors="replace"), page))
         told += [f"report.html: the figure {name} is not what the numbers of the runs are drawn as"
-                 for name in right if name in shown and not _same_strokes(shown[name], right[name])]  # fmt: skip
+                 for name in right if name in shown and not _same_strokes(shown[name], right[name])]
     return told
 
 
@@ -299,7 +299,7 @@ def _svg_of(page: str) -> dict[str, str]:
     return {
         name: live + svg for live, name, svg in
         re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?((?:<svg\b.*?</svg>\s*)+)', page, re.DOTALL)
-    }  # fmt: skip
+    }
 
 
 def _same_strokes(was: str, now: str) -> bool:
@@ -323,7 +323,7 @@ def _same_drawing(was: bytes, now: bytes) -> bool:
     return frames[0] == frames[1] and len(strokes[0]) == len(strokes[1]) and all(
         len(one) == len(two) and all(a == b or _near(a, b) for a, b in zip(one, two, strict=True))
         for one, two in zip(*strokes, strict=True)
-    )  # fmt: skip
+    )
 
 
 def _unpacked(stream: bytes) -> bytes:
@@ -364,9 +364,9 @@ def _changed(was: Sequence[str], now: Sequence[str], line: int) -> str:
         pairs = [
             (" ".join(one[a:b]), " ".join(two[c:d]))
             for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes() if kind != "equal"
-        ]  # fmt: skip
+        ]
         shown = "; ".join(f"{_quoted(a or 'nothing')}, but the runs give {_quoted(b or 'nothing')}"
-                          for a, b in pairs[:SHOWN])  # fmt: skip
+                          for a, b in pairs[:SHOWN])
         more = " and more" if len(pairs) > SHOWN else ""
         if pairs:
             return f"line {line} has {shown}{more}, in {_quoted(was[0].strip())}"

@@ -1,4 +1,4 @@
-"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/promises.py."""
+"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/coverage.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def promises():
-    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "promises.py")
+    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "coverage.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["promises_benchmark"] = module
     spec.loader.exec_module(module)
@@ -81,7 +81,7 @@ SCORES = {
         lambda rng, size: np.where(rng.random(size) < 0.25, 0.5, 0.88), lambda n: 0.88 - 0.38 * 0.25**n),
     "good ones are rare": (
         lambda rng, size: np.where(rng.random(size) < 0.1, 0.9, 0.8), lambda n: 0.9 - 0.1 * 0.9**n),
-}  # fmt: skip
+}
 """Kind of search -> how scores of its trials are drawn, and the expected best of n."""
 
 

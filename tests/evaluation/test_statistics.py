@@ -294,7 +294,7 @@ def test_holm_leaves_what_was_not_tested():
 def test_effect_size_is_the_difference_in_deviations_over_seeds():
     rng = np.random.default_rng(0)
     steady_RN, shaky_RN = (rng.random((5, 4000)) < level_R[:, None] for level_R in (
-        np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))  # fmt: skip
+        np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))
     found = statistics.effect_size(steady_RN, shaky_RN)
     assert found == pytest.approx((steady_RN.mean() - shaky_RN.mean()) / statistics.seed_deviation(shaky_RN))
     assert statistics.effect_size(shaky_RN, steady_RN) == pytest.approx(-found)

@@ -74,7 +74,7 @@ def test_pairs_are_compared_by_the_headline_method(three):
         expected = statistics.accuracy_difference(by_name[a], by_name[b])
         assert (pair.difference.value, pair.difference.low, pair.difference.high) == (
             expected.estimate, expected.low, expected.high,
-        )  # fmt: skip
+        )
         assert pair.chance.value == statistics.chance_better(by_name[a], by_name[b])
         assert pair.effect.value == statistics.effect_size(by_name[a], by_name[b])
         p.append(expected.p)
@@ -212,7 +212,7 @@ def test_search_shows_promise_confirmation_and_test(three):
     assert "the best trial reached 87.2 % on validation; fresh seeds" in said(search.gap)
     assert {d.name: d.edge for d in search.space} == {
         "learning rate": "", "hidden size": "high", "pooling": "", "dropout": "",
-    }  # fmt: skip
+    }
     assert said(search.edges).startswith("The best value of hidden size lies at an end of the range searched; a")
     assert search.importance_method.startswith("PED-ANOVA")
 
@@ -271,7 +271,7 @@ def test_a_study_of_several_models_without_a_search():
     assert report.searches == ()
     assert [setting.name for setting in report.rows[0].settings] == [
         "learning rate", "hidden size", "layers", "pooling",
-    ]  # fmt: skip
+    ]
     assert report.budgets == ()
 
 
@@ -314,7 +314,7 @@ def test_the_order_of_examples_in_a_file_does_not_matter(three):
         shuffled.kept[key] = type(p)(
             p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
-        )  # fmt: skip
+        )
     again = build(studies, shuffled, experiment="movie-reviews")
     assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in report.comparisons]
 
@@ -392,7 +392,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
     whole = add_study(store, "homework", models)
     params = {**whole.run.params, "models": "scratch,torch,bidirectional",
-              "contents": "search,ablations,timings,diagnostics,recall"}  # fmt: skip
+              "contents": "search,ablations,timings,diagnostics,recall"}
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
     study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
     store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
@@ -402,7 +402,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
     assert "Bidirectional GRU has no complete confirm run and is left out." in text
     assert ("Not there yet of homework: what the search found, the ablations, the run times side by side, the look "
-            "inside the models, what the models remember.") in text  # fmt: skip
+            "inside the models, what the models remember.") in text
     assert "type the command of homework again" in text
     assert len(report.baselines) == 2
     assert len(report.data) == 1
@@ -446,7 +446,7 @@ def test_how_often_the_test_reviews_were_looked_at():
               "seeds to publish a claim, which takes 10."),
     ((9, 3), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
     ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
-])  # fmt: skip
+])
 def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
     store = FakeStore()
     for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
@@ -471,7 +471,7 @@ def spread_out(store, study, shares):
     ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "and has the fewer seeds: such intervals are known"),
     ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 5, ""),
     ((0.84,) * 5, (0.80, 0.83, 0.86, 0.89, 0.84, 0.85), ""),
-])  # fmt: skip
+])
 def test_intervals_known_to_be_too_narrow_say_so(one, two, words):
     store = FakeStore()
     for name, shares in (("scratch", one), ("torch", two)):
@@ -497,11 +497,11 @@ def with_margin(study, points):
     (("1.0", None), None, 0.01, "the studies had logged 1.0, and some had logged none."),
     ((None, None), None, 0.01, "chosen when this report was made: no study had logged one at its start."),
     (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
-])  # fmt: skip
+])
 def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
     store = FakeStore()
     studies = [with_margin(add_study(store, name, {name: 0.0}), points)
-               for name, points in zip(("scratch", "torch"), logged, strict=True)]  # fmt: skip
+               for name, points in zip(("scratch", "torch"), logged, strict=True)]
     report = build(studies, store, margin=asked)
     assert report.margin.value == value
     assert words in all_said(report.methods)
@@ -638,7 +638,7 @@ def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart():
 @given(
     st.floats(-0.1, 0.1), st.floats(1e-4, 0.05), st.integers(1, 20), st.floats(1, 6),
     st.sampled_from([0.005, 0.01, 0.02]),
-)  # fmt: skip
+)
 def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, margin):
     pair = pair_of(theta, deviation, seeds, factor, margin)
     text = said(verdict_sentence(pair))
@@ -735,7 +735,7 @@ def test_tuned_settings_are_shown_as_they_ran(three):
     shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in report.rows[0].settings}
     assert shown == {
         "learning rate": BEST["training.lr"], "hidden size": 250, "pooling": "meanmax", "dropout": 0.31,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -84,7 +84,7 @@ def test_a_study_under_way_shows_what_there_is(store):
         (None, ["newest", "elsewhere"], UsageError, "studies of one experiment, but newest, elsewhere lie in several"),
         (None, ["early"], RunError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_picked(store, experiment, studies, error, message):
     with pytest.raises(error, match=message):
         choose(store, experiment, studies)
@@ -199,7 +199,7 @@ def test_names_in_the_terminal_are_not_markup(command, capsys):
 
 def test_two_named_checkpoints_are_tested_and_labelled(store, command, capsys, tmp_path):
     a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
-            if study.run.name in ("newest", "oldest"))  # fmt: skip
+            if study.run.name in ("newest", "oldest"))
     assert command(store, "--out", "x", "--mcnemar", a, b) == 0
     right = [store.kept[run, "test"] for run in (a, b)]
     a_N, b_N = ((p.probability_N >= 0.5) == (p.label_N == 1) for p in right)

@@ -84,7 +84,7 @@ def test_every_number_is_recorded_with_what_it_rests_on(original):
     assert found["numbers"][accuracy.key] == {
         "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
-        "method": accuracy.method, "runs": list(accuracy.runs)}  # fmt: skip
+        "method": accuracy.method, "runs": list(accuracy.runs)}
     assert set(accuracy.runs) <= set(found["runs"])
     assert found["tracking_uri"] == "sqlite:///mlflow.db"
     assert [study["name"] for study in found["studies"]] == ["scratch", "torch", "bidirectional"]
@@ -93,7 +93,7 @@ def test_every_number_is_recorded_with_what_it_rests_on(original):
 @pytest.mark.parametrize(("uri", "shown"), [
     ("https://me:secret@host:5000/x", "https://host:5000/x"), ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
     ("postgresql://me:secret@host/runs", "postgresql://host/runs"), ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
-])  # fmt: skip
+])
 def test_no_password_is_recorded(original, uri, shown):
     store, _, _ = original
     report = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
@@ -125,7 +125,7 @@ def test_markdown_shows_the_numbers_of_the_page(original):
     ("<b>&", r"&lt;b\>&amp;"), ("a|b", r"a\|b"), ("# x", r"\# x"), ("- x", r"\- x"), ("1. x", r"1\. x"), ("1.5", "1.5"),
     ("@someone #12", r"&#64;someone \#12"), ("[x](y) `z` *a* _b_", r"\[x\](y) \`z\` \*a\* \_b\_"),
     ("http://x", "http&#58;//x"), ("-5 of", r"\-5 of"),
-])  # fmt: skip
+])
 def test_markdown_escapes(text, shown):
     assert escaped(text) == shown
 
@@ -160,7 +160,7 @@ def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
     (folder / "numbers.json").write_text(json.dumps(found))
     assert told(store, folder) == [
         f"numbers.json: {key} is missing, it is {report.rows[0].accuracy.text}",
-        "numbers.json: made-up is not among the numbers of the runs"]  # fmt: skip
+        "numbers.json: made-up is not among the numbers of the runs"]
 
 
 def test_a_margin_changed_afterwards(original, folder):
@@ -178,7 +178,7 @@ def test_a_number_changed_on_the_page(original, folder):
     assert told(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
     (folder / "report.html").write_text(page.replace(f'value="{report.rows[0].accuracy.value!r}"', 'value="0.5"'))
     assert told(store, folder) == [
-        f"report.html: {key} holds 0.5, but the runs give {report.rows[0].accuracy.value!r}"]  # fmt: skip
+        f"report.html: {key} holds 0.5, but the runs give {report.rows[0].accuracy.value!r}"]
 
 
 @pytest.mark.parametrize("name", ["report.tex", "tables/evaluation.tex"])
@@ -204,7 +204,7 @@ def test_a_verdict_turned_round(original, folder):
     lines = told(store, folder)
     assert [line.partition(": ")[0] for line in lines] == ["report.html", "report.md"]
     assert all("'worse', but the runs give 'better'" in line and re.search(r": line \d+ has ", line)
-               for line in lines)  # fmt: skip
+               for line in lines)
 
 
 def figure(report, name):
@@ -248,7 +248,7 @@ def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
     (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
     assert told(store, folder) == [
         "report.html: the values of the figure differences: difference in line 2 is 0.0099, but the runs give "
-        f"{value}"]  # fmt: skip
+        f"{value}"]
 
 
 def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
@@ -259,7 +259,7 @@ def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
     page = (folder / "report.html").read_text()
     (folder / "report.html").write_text(page.replace(figure(report, "accuracy").svg(), drawn.svg()))
     expected = ["figures/accuracy.pdf is not what the numbers of the runs are drawn as",
-                "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]  # fmt: skip
+                "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]
     assert told(store, folder) == expected
     # Where other versions draw otherwise, lines are not compared, and that is said.
     found = record.read(folder)
@@ -284,7 +284,7 @@ def test_rounding_of_another_machine_is_no_difference(original):
     _, folder, _ = original
     pdf = (folder / "figures" / "accuracy.pdf").read_bytes()
     stream = next(part for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
-                  if b" l\n" in zlib.decompress(part))  # fmt: skip
+                  if b" l\n" in zlib.decompress(part))
     strokes = zlib.decompress(stream)
     place = re.search(rb"\d+\.\d+(?= \d+\.\d+ l\n)", strokes)
     for shift, same in ((0.0001, True), (0.4, False)):
@@ -344,11 +344,11 @@ def imported(store, *earlier: int, name: str | None = None):
     ids = {run.run_id: moved(run, 7) for run in store.runs("movie-reviews")}
     studies = [replace(study, run=here(study.run), trials=tuple(map(here, study.trials)),
                        confirms=tuple(map(here, study.confirms)), ablations=tuple(map(here, study.ablations)))
-               for study in store.by_experiment["movie-reviews"]]  # fmt: skip
+               for study in store.by_experiment["movie-reviews"]]
     return replace(
         store, by_experiment={"movie-reviews": studies}, url=None,
         metrics={ids[run]: found for run, found in store.metrics.items()},
-        kept={(ids[run], split): found for (run, split), found in store.kept.items()})  # fmt: skip
+        kept={(ids[run], split): found for (run, split), found in store.kept.items()})
 
 
 @pytest.mark.parametrize("url", [None, "http://host:5000"])
@@ -358,9 +358,9 @@ def test_a_write_up_is_verified_against_imported_runs(original, tmp_path, url):
 
     store = replace(original[0], url=url, by_experiment={"movie-reviews": [
         replace(study, trials=ordered(study.trials), confirms=ordered(study.confirms))
-        for study in original[0].by_experiment["movie-reviews"]]})  # fmt: skip
+        for study in original[0].by_experiment["movie-reviews"]]})
     whole = build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews",
-                  tracking_uri=url or store.uri)  # fmt: skip
+                  tracking_uri=url or store.uri)
     render.write(whole, tmp_path)
     record.write(whole, tmp_path)
     assert (url or "http://host") in (tmp_path / "report.html").read_text() or url is None
@@ -402,7 +402,7 @@ def test_a_study_and_an_experiment_that_are_gone(original, folder):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "must be a record that a report left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
-])  # fmt: skip
+])
 def test_a_damaged_record(folder, text, message):
     (folder / "numbers.json").write_text(text)
     with pytest.raises(DataError, match=message):
@@ -429,7 +429,7 @@ def test_the_command(original, folder, monkeypatch, capsys):
 
 def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsys, empty_database):
     change(folder / "numbers.json", '"tracking_uri": "sqlite:///mlflow.db"',
-           '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')  # fmt: skip
+           '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')
     monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
     assert ended(app) == 1
     assert "the runs must be in /home/nobody/mlflow.db, but there is no such file" in capsys.readouterr().err
@@ -448,12 +448,12 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
     runs = []
     for seed in range(3):
         run = writer.start("reviews", f"torch {seed}", role="confirm", study="torch", model="torch", fingerprint="f",
-                           config=RunConfig(seed=seed), parent=parent.run_id)  # fmt: skip
+                           config=RunConfig(seed=seed), parent=parent.run_id)
         epoch = EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0)
         run.epoch(epoch)
         run.finish(RunResult(
             RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
-            {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}), with_model=False)  # fmt: skip
+            {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}), with_model=False)
         runs.append(run)
     writer.catch_up()
     store = gru_bench.tracking.Store(writer.uri, create=False)

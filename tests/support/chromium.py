@@ -68,7 +68,7 @@ class Chromium:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", media=media, features=[
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion},
-        ])  # fmt: skip
+        ])
 
     def open(self, page: Path, script: bool = True) -> None:
         """Load a page, with its script or without."""
@@ -133,7 +133,7 @@ def chromium(profile: Path) -> Iterator[Chromium]:
             "--hide-scrollbars", f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
         ],
         pass_fds=far, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     for end in (theirs_in, theirs_out, *far):
         os.close(end)
     try:

@@ -55,7 +55,7 @@ class FakeStore:
 
     def runs(self, experiment: str) -> list[LoggedRun]:
         return [run for study in self.studies(experiment)
-                for run in (study.run, *study.trials, *study.confirms, *study.ablations)]  # fmt: skip
+                for run in (study.run, *study.trials, *study.confirms, *study.ablations)]
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -125,7 +125,7 @@ def logged(run_id: str, **values: Any) -> LoggedRun:
     plain = LoggedRun(
         run_id=run_id, experiment_id="1", name=run_id, role="confirm", study="", model="", backend="fused",
         seed=None, status="FINISHED", complete=True, reason="", params={}, metrics={}, tags={}, started=START,
-    )  # fmt: skip
+    )
     return replace(plain, **values)
 
 
@@ -137,7 +137,7 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
         positive_share=0.503, categories=categories, repeats_removed=96, test_repeats_removed=0,
         vocabulary=104_231, embedding="corpus", embedding_dimension=300, covered_words=48_903,
         dropped_share=0.0213, max_length=400, cut_share=0.1187,
-    )  # fmt: skip
+    )
 
 
 def baselines(test: int) -> tuple[Baseline, ...]:
@@ -152,7 +152,7 @@ def add_study(
     test_set: TestSet | None = None, search: bool = True, purpose: str = "Which pooling and size suit the GRU best?",
     experiment: str = "movie-reviews", fingerprint: str = "3f6c90d2a41b", seed: int = 0, finished: bool = True,
     best: dict[str, Any] | None = None, trials: int = 16,
-) -> LoggedStudy:  # fmt: skip
+) -> LoggedStudy:
     """Add a study to the store: model -> skill (about 0.1 is two points of accuracy)."""
     test_set = test_set or TestSet.draw()
     rng = np.random.default_rng([seed, *name.encode()])
@@ -170,12 +170,12 @@ def add_study(
                 run_id, backend="torch" if model == "torch" else "fused", name=f"{model} seed {1000 + place}",
                 study=name, model=model, seed=1000 + place, tags=tags,
                 params=params | {"seed": str(1000 + place)}, started=START + 3600 * place,
-            )  # fmt: skip
+            )
             if place >= seeds:
                 run = replace(
                     run, complete=False, status="FAILED", reason="the loss is not finite in epoch 2",
                     tags=tags | {"gru_bench.state": "failed"},
-                )  # fmt: skip
+                )
                 confirms.append(run)
                 continue
             predictions = test_set.predictions(rng, lean_N, skill + 0.03 * rng.normal())
@@ -199,7 +199,7 @@ def add_study(
                 complete=state == "complete", status="FAILED" if state == "failed" else "FINISHED",
                 reason="" if state == "complete" else "worse than the median at epoch 1", params=params,
                 tags=tags | {"gru_bench.state": state},
-            ))  # fmt: skip
+            ))
             value = None if state == "failed" else 0.85 + 0.02 * rng.random()
             trial_summaries.append(TrialSummary(place, model, state, value, epochs, chosen))
     summary = StudySummary(
@@ -211,12 +211,12 @@ def add_study(
         importance={m: dict(zip(space, (0.61, 0.22, 0.12, 0.05), strict=True)) for m in models} if search else {},
         importance_method="PED-ANOVA over complete trials" if search else "",
         data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size), seconds=812.0,
-    )  # fmt: skip
+    )
     parent = logged(
         run_hash(name, "study"), name=name, role="study", study=name, complete=finished,
         tags=tags | {"mlflow.source.name": shlex.join(["run.py", "--study", name])},
         params={"confirm": str(seeds + failed), "margin": "1.0"},
-    )  # fmt: skip
+    )
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
     store.by_experiment.setdefault(experiment, []).append(study)
     return study
@@ -238,7 +238,7 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
     return {
         "loss/train": points(epoch, train), "loss/val": points(epoch, validation),
         "accuracy/val": points(epoch, accuracy), "loss/train_window": points(steps, trace),
-    }  # fmt: skip
+    }
 
 
 def _shares(size: int) -> np.ndarray:
@@ -271,5 +271,5 @@ def hostile_studies() -> tuple[FakeStore, list[LoggedStudy]]:
         add_study(
             store, name, {"scratch": 0.05 * place}, test_set=test_set, purpose=name, experiment=HOSTILE_NAMES[0],
             failed=1, seed=place,
-        )  # fmt: skip
+        )
     return store, store.by_experiment[HOSTILE_NAMES[0]]

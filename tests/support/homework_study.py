@@ -28,7 +28,7 @@ ABLATIONS = (
              {"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
     Ablation("lr", "Does a larger learning rate reach more in the same epochs?", "bidirectional", "fused",
              {"training.lr": 1e-4}, {"training.lr": 1e-3}, tuned=True),
-)  # fmt: skip
+)
 GAIN = {"usual": 0.0, "pooling": 0.25, "selection": 0.005, "lr": 0.2}
 """Skill of each side of the ablations."""
 TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
@@ -40,7 +40,7 @@ def add_homework(
     ablation_seeds: int = 5, settings: Mapping[str, Any] | None = None, empty: int = 3,
     timings: tuple[Timing, ...] = TIMINGS, ablations: tuple[Ablation, ...] = ABLATIONS,
     wordless: Mapping[str, int] | None = None, test_set: TestSet | None = None,
-) -> LoggedStudy:  # fmt: skip
+) -> LoggedStudy:
     """Add a study of the protocol: model -> skill; `empty` test reviews have no known word."""
     skills = skills or {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.16}
     test_set = test_set or TestSet.draw(800, ["books", "music"])
@@ -51,7 +51,7 @@ def add_homework(
         config = with_settings(RunConfig(), {
             **published.SETTINGS, "model.name": run.model, "model.relu": published.RELU[run.model],
             "model.backend": BACKENDS[run.model], "seed": run.seed, **(settings or {}),
-        })  # fmt: skip
+        })
         kept = store.kept[run.run_id, "test"]
         tokens_N = kept.tokens_N.copy()
         tokens_N[:empty] = 0
@@ -61,14 +61,14 @@ def add_homework(
             run, params={key: str(value) for key, value in flat(config).items()}, backend=BACKENDS[run.model],
             metrics={**run.metrics, "size/parameter_tensors": 10.0 if run.model == "bidirectional" else 6.0,
                      "size/parameters": 241_602.0 if run.model == "bidirectional" else 120_802.0},
-        ))  # fmt: skip
+        ))
     assert study.summary is not None
     summary = replace(
         study.summary, protocol="homework", timings=timings, ablations=ablations,
         ablation_seeds=tuple(range(5000, 5000 + ablation_seeds)),
         data=replace(study.summary.data, name="reviews", embedding="vectors.bin", max_length=None, cut_share=0.0,
                      validation=0, wordless={"train": 7, "test": empty} if wordless is None else wordless),
-    )  # fmt: skip
+    )
     validation, other_cut = (TestSet.draw(600, ["books", "music"], seed=seed) for seed in (9, 10))
     other_cut.id_N[:60] = validation.id_N[:60]
     runs = []
@@ -82,7 +82,7 @@ def add_homework(
                 run_id, name=f"{side} seed {seed}", role="ablation", study=name, model="bidirectional", seed=seed,
                 tags={"gru_bench.side": "usual" if side == "usual" else "other",
                       "gru_bench.ablation": ",".join(c.name for c in ablations) if side == "usual" else side},
-            ))  # fmt: skip
+            ))
     for ablation in ablations:
         for lr, accuracy in TRIED.items() if ablation.tuned else ():
             run_id = run_hash(name, "tuning", ablation.name, lr)
@@ -92,7 +92,7 @@ def add_homework(
                 model="bidirectional", seed=0, params={"training.lr": str(lr)},
                 metrics={"score/val_accuracy": accuracy},
                 tags={"gru_bench.side": "tuning", "gru_bench.ablation": ablation.name},
-            ))  # fmt: skip
+            ))
     made = replace(study, summary=summary, confirms=tuple(confirms), ablations=tuple(runs))
     studies = store.by_experiment["movie-reviews"]
     studies[studies.index(study)] = made

@@ -142,7 +142,7 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
         touches = any(
             shown(v, decimals) == shown(mark, decimals) and not math.isclose(v, mark, abs_tol=1e-12)
             for v in values for mark in landmarks
-        )  # fmt: skip
+        )
         if not touches:
             return decimals
     return 4

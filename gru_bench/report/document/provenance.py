@@ -37,7 +37,7 @@ def run_sets(report: Report) -> dict[tuple[str, ...], RunSet]:
     known = {run.run_id: run for run in report.runs}
     rows = {tuple(link.run_id for link in row.runs): row for row in report.rows}
     single = {(run_id,): RunSet(f"run-{slug(run_id)}", row.label, _named((run_id,), known), has_table=True)
-              for ids, row in rows.items() for run_id in ids}  # fmt: skip
+              for ids, row in rows.items() for run_id in ids}
     found = single | {
         ids: RunSet(f"runs-of-{row.key}", row.label, _named(ids, known), has_table=True) for ids, row in rows.items()
     }

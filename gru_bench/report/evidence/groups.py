@@ -187,7 +187,7 @@ def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
         Number(f"{key}.planned", planned, "count", (study.run.run_id,)), " seeds for each model and now has ",
         Number(f"{key}.now", now, "count", (study.run.run_id,)), ". Where seeds are added after a look at the "
         "result, its intervals are too narrow and its verdicts too bold; a new confirm set has neither fault.",
-    )]  # fmt: skip
+    )]
 
 
 def _planned(study: LoggedStudy) -> int | None:
@@ -221,19 +221,19 @@ def _chosen(
         count = Number(f"{key}.lost-seeds", len(lost), "count", gone)
         names = ", ".join("unknown" if seed is None else str(seed) for seed in lost)
         said.append((f"{label}: ", count, *_runs_are(lost), f" not complete (seed{'s' * (len(lost) > 1)} {names}); "
-                     "the numbers rest on the others."))  # fmt: skip
+                     "the numbers rest on the others."))
     planned = set(study.summary.confirm_seeds) if study.summary else set()
     absent = sorted(planned - set(kept) - set(lost))
     if absent and kept:
         count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
         said.append((f"{label}: ", count, " planned seeds without a run: "
-                     f"{', '.join(map(str, absent))}."))  # fmt: skip
+                     f"{', '.join(map(str, absent))}."))
     asked = _planned(study)
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
         own = (study.run.run_id,)
         said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
                      Number(f"{key}.planned-seeds", asked, "count", own), " planned confirm seeds "
-                     f"{'has' if left == 1 else 'have'} no complete run yet."))  # fmt: skip
+                     f"{'has' if left == 1 else 'have'} no complete run yet."))
     return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said
 
 
@@ -258,7 +258,7 @@ def scored(
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
         predictions = Predictions(*(getattr(predictions, name)[order_N] for name in (
-            "example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N")))  # fmt: skip
+            "example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N")))
         if read and not _same_examples(read[0], predictions):
             said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
@@ -266,7 +266,7 @@ def scored(
         right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
         if logged is not None and abs(logged - right) > 1e-6:
             said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} is not the one its "
-                         "predictions give; the predictions are used.",))  # fmt: skip
+                         "predictions give; the predictions are used.",))
         usable.append(run)
         read.append(predictions)
     if not read:
@@ -276,7 +276,7 @@ def scored(
         key, label, name, model, study.run, study.summary, study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]),
-    ), said  # fmt: skip
+    ), said
 
 
 def free_name(name: str, taken: set[str]) -> str:

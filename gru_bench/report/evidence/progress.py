@@ -16,9 +16,9 @@ from gru_bench.tracking.reader import damaged
 T = TypeVar("T")
 
 PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
-            "__main__.py": "python -m gru_bench.sweep"}  # fmt: skip
+            "__main__.py": "python -m gru_bench.sweep"}
 PARTS = {"search": "what the search found", "ablations": "the ablations", "timings": "the run times side by side",
-         "diagnostics": "the look inside the models", "recall": "what the models remember"}  # fmt: skip
+         "diagnostics": "the look inside the models", "recall": "what the models remember"}
 """Part of a study -> what is missing without it."""
 LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
 """Parts that a report shows from their artifacts, before the study has come to its end."""
@@ -73,7 +73,7 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Texts) -> list[Senten
             said.append((f"Not there yet of {name}: {', '.join(parts)}.",))
         if (words := typed(study.run)) is not None:
             said.append((f"Before anything else, type the command of {name} again, which goes on where it was left: "
-                         f"{words[0]} {shlex.join(words[1:])}",))  # fmt: skip
+                         f"{words[0]} {shlex.join(words[1:])}",))
         else:
             said.append((f"Before anything else, type the command of {name} again: it goes on where it was left.",))
     return said
@@ -106,4 +106,4 @@ def _absent(study: LoggedStudy, store: Texts) -> list[str]:
     return absent + [
         words for part, words in PARTS.items() if part in planned.split(",")
         and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)
-    ]  # fmt: skip
+    ]

@@ -38,7 +38,7 @@ def confusion_picture(rows: Sequence[Row]) -> Picture:
         [("model", "label", "predicted", "mean count", "standard deviation"), *(
             (row.label, *divmod(cell, 2), number.value, row.confusion_spread[cell].value)
             for row in rows for cell, number in enumerate(row.confusion))],
-    )  # fmt: skip
+    )
 
 
 def category_picture(table: CategoryTable) -> Picture:
@@ -53,7 +53,7 @@ def category_picture(table: CategoryTable) -> Picture:
             for category in table.categories
             for label, number in zip(table.labels, category.accuracy, strict=True))],
         of_models(table.labels),
-    )  # fmt: skip
+    )
 
 
 def length_picture(table: LengthTable) -> Picture:
@@ -67,7 +67,7 @@ def length_picture(table: LengthTable) -> Picture:
             (part.low.value, part.high.value, part.examples.value, label, *value_and_ends(number))
             for part in table.bins for label, number in zip(table.labels, part.accuracy, strict=True))],
         of_models(table.labels),
-    )  # fmt: skip
+    )
 
 
 def _confusion(shown: Sequence[Row], style: Style) -> Figure:
@@ -125,10 +125,10 @@ def _lengths(table: LengthTable, style: Style) -> Figure:
                 axes.plot([x, x], [100 * number.low, 100 * number.high], color=color, linewidth=1.8, gid=gid)
         known = [(x, 100 * number.value) for x, number in points if number.value is not None]
         axes.plot(*zip(*known, strict=True), color=color, linewidth=0.8, marker=MARKERS[place % len(MARKERS)],
-                  markersize=5, label=short(label, 30, 1), gid=gid)  # fmt: skip
+                  markersize=5, label=short(label, 30, 1), gid=gid)
     axes.set_xticks(range(len(table.bins)), [
         f"{part.low.text}–{part.high.text}\n({part.examples.text})" for part in table.bins
-    ])  # fmt: skip
+    ])
     axes.tick_params(axis="x", length=0)
     axes.margins(x=0.04)
     share_axis(axes, "y")
@@ -178,7 +178,7 @@ def _category_words(table: CategoryTable) -> str:
             for label, number in zip(table.labels, category.accuracy, strict=True)
         )
         for category in table.categories
-    ]  # fmt: skip
+    ]
     return "Test accuracy by category. " + "; ".join(parts) + "."
 
 
@@ -189,5 +189,5 @@ def _length_words(table: LengthTable) -> str:
             for label, number in zip(table.labels, part.accuracy, strict=True)
         )
         for part in table.bins
-    ]  # fmt: skip
+    ]
     return "Test accuracy by length. " + "; ".join(parts) + "."

@@ -59,7 +59,7 @@ def learning_picture(curves: Sequence[Curve]) -> Picture:
             f"{curve.label}, loss" if count else curve.label: [
                 _train_line(curve, 0), _epoch_line(curve, 1, lambda epoch: epoch.validation_loss)]
             for count, curve in enumerate(shown, start=1)
-        }  # fmt: skip
+        }
         places = []
         caption = f"Training loss (line) and validation loss (dashed), in nats per review, by epoch: {loss}"
     panels = tuple(
@@ -75,7 +75,7 @@ def learning_picture(curves: Sequence[Curve]) -> Picture:
     return Picture(
         "curves", caption, _curve_words(curves),
         lambda style: _curves(panels, [curve.label for curve in shown], places, style), rows, series, panels,
-    )  # fmt: skip
+    )
 
 
 def _train_line(curve: Curve, series: int) -> Line:
@@ -108,7 +108,7 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
     columns = min(1 if style.narrow and len(panels) <= 3 else 2 if style.narrow else 3, len(panels))
     rows = -(-len(panels) // columns)
     figure, grid = new_figure(style, (0.9 if places else 0.6) + 2.1 * rows, columns, rows, sharex=True,
-                           sharey="none" if places else "all")  # fmt: skip
+                           sharey="none" if places else "all")
     for number, axes in enumerate(grid.flat):
         if number >= len(panels):
             axes.set_visible(False)
@@ -130,14 +130,14 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
         first: Axes = grid[0, 0]
         handles = [Line2D([], [], color=style.faint, label="training"),
                    Line2D([], [], color=style.faint, linestyle=(0, (3, 2)), marker="o", markersize=3.5,
-                                    label="validation")]  # fmt: skip
+                                    label="validation")]
         first.legend(handles=handles, frameon=False, fontsize=style.size - 1, handlelength=2.2, loc="upper right")
     elif len(places) > 1:
         handles = [Line2D([], [], color=style.color(p), marker=MARKERS[p % len(MARKERS)], markersize=4.5,
                                     label=short(label, 30, 1)) for p, label in zip(places, labels, strict=True)]
         columns = 1 if style.narrow else min(3, len(places))
         legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False,
-                               fontsize=style.size - 0.5, handletextpad=0.5)  # fmt: skip
+                               fontsize=style.size - 0.5, handletextpad=0.5)
         legend.set_gid("series-names")
     return figure
 
@@ -151,7 +151,7 @@ def reliability_picture(models: Sequence[Reliability]) -> Picture:
                 100 * (part.accuracy.value if end is None else end) for end in (None, *_ends(part.accuracy))))
             for part in _dense(model)
             if part.confidence.value is not None and part.accuracy.value is not None
-        ]  # fmt: skip
+        ]
         x, mean, low, high = zip(*points, strict=True)
         lines.append(Line(place, x, mean, low, high))
     panel = Panel("accuracy, %", tuple(lines), 1, "confidence, %,")
@@ -169,7 +169,7 @@ def reliability_picture(models: Sequence[Reliability]) -> Picture:
              *value_and_ends(part.accuracy))
             for model in models for part in model.bins)],
         of_models([model.label for model in models]), (panel,),
-    )  # fmt: skip
+    )
 
 
 def _dense(model: Reliability) -> list[Confidence]:
@@ -202,7 +202,7 @@ def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
     lines = []
     for place, model in enumerate(found[:OVERLAID]):
         points = [(point.trials.value or 0, *(100 * (end or 0) for end in value_and_ends(point.best)))
-                  for point in model.points]  # fmt: skip
+                  for point in model.points]
         x, mean, low, high = zip(*points, strict=True)
         lines.append(Line(place, x, mean, low, high))
     panel = Panel("expected best, %", tuple(lines), 1, "trials")
@@ -218,7 +218,7 @@ def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
             (model.label, point.trials.value, *value_and_ends(point.best)) for model in found
             for point in model.points)],
         of_models(labels[:OVERLAID]), (panel,),
-    )  # fmt: skip
+    )
 
 
 def _budget(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
@@ -245,7 +245,7 @@ def _curve_words(curves: Sequence[Curve]) -> str:
             for name, start, end in (("training", first.train_loss, last.train_loss),
                                      ("validation", first.validation_loss, last.validation_loss))
             if start.value is not None or end.value is not None
-        ]  # fmt: skip
+        ]
         parts.append(f"{curve.label}: {', '.join(losses)} over {last.epoch.text} epochs")
     return "Loss by epoch. " + "; ".join(parts) + "."
 
@@ -257,7 +257,7 @@ def _reliability_words(models: Sequence[Reliability]) -> str:
             for part in _dense(model) if part.accuracy.value is not None
         )
         for model in models
-    ]  # fmt: skip
+    ]
     return "Accuracy by confidence. " + "; ".join(parts) + "."
 
 

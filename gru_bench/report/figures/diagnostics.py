@@ -61,7 +61,7 @@ def gradient_picture(flows: Sequence[GradientFlow], names: Mapping[str, str], ke
             for flow in flows
             for values in zip(flow.steps_back, flow.norm, flow.low, flow.high, strict=True))],
         of_models(labels),
-    )  # fmt: skip
+    )
 
 
 def _flow_words(flow: GradientFlow, names: Mapping[str, str]) -> str:
@@ -79,7 +79,7 @@ def _gradients(
     states = [state for state in STATES if any(flow.state == state for flow in flows)]
     across, down = (1, len(states)) if style.narrow else (len(states), 1)
     figure, grid = new_figure(style, 3.3 * (1 if not style.narrow else 0.8 * down) + 0.2 * -(-len(labels) // 3), across,
-                              down, sharey=True)  # fmt: skip
+                              down, sharey=True)
     named: set[str] = set()
     for axes, state in zip(grid.flat, states, strict=True):
         for flow in flows:
@@ -93,7 +93,7 @@ def _gradients(
             axes.fill_between(flow.steps_back, flow.low, flow.high, color=color, alpha=0.15, linewidth=0, gid=gid)
             axes.plot(flow.steps_back, flow.norm, color=color, marker=MARKERS[place % len(MARKERS)], markersize=4.2,
                       markevery=every if len(flow.norm) > 1 else None, gid=gid,
-                      label=None if label in named else short(label, 32, 1))  # fmt: skip
+                      label=None if label in named else short(label, 32, 1))
             named.add(label)
         axes.set_yscale("log")
         axes.set_title(STATES[state], loc="left", color=style.faint)
@@ -147,7 +147,7 @@ def gate_picture(maps: Sequence[GateMap], names: Mapping[str, str], key: str) ->
          *((found.direction, title.partition(",")[0], place, plain(token), gate_TH[place].mean(), *band_TN[place])
            for found in maps for title, gate_TH in _gates(found, False) for band_TN in [_bands(gate_TH)]
            for place, token in enumerate(found.tokens))],
-    )  # fmt: skip
+    )
 
 
 def _gates(found: GateMap, both: bool) -> list[tuple[str, NDArray[np.float64]]]:
@@ -180,7 +180,7 @@ def _gate_figure(maps: Sequence[GateMap], style: Style) -> Figure:
         axes.set_title(title, loc="left", color=style.faint)
     last: Axes = grid.flat[-1]
     last.set_xticks(np.arange(len(tokens)) + 0.5, [short(plain(token), 14, 1) for token in tokens], rotation=60,
-                    ha="right", rotation_mode="anchor")  # fmt: skip
+                    ha="right", rotation_mode="anchor")
     return figure
 
 
@@ -193,7 +193,7 @@ def _cells(value_XY: NDArray[np.float64], color: str) -> list[PathPatch]:
                                       for x, y in np.argwhere(shade_XY == shade).tolist())),
             facecolor=color, edgecolor="none", linewidth=0, alpha=shade / SHADES, antialiased=False)
         for shade in np.unique(shade_XY).tolist() if shade
-    ]  # fmt: skip
+    ]
 
 
 def _scale(axes: Axes, color: str, style: Style) -> None:
@@ -207,7 +207,7 @@ def _scale(axes: Axes, color: str, style: Style) -> None:
         spine.set_color(style.grid)
     for x, ha, text in ((-0.04, "right", "0"), (1.04, "left", "1")):
         key.text(x, 0.5, text, transform=key.transAxes, ha=ha, va="center", fontsize=style.size - 1.5,
-                 color=style.faint)  # fmt: skip
+                 color=style.faint)
 
 
 # ---------------------------------------------------------------- words
@@ -226,7 +226,7 @@ def word_picture(attributions: Sequence[Attribution], names: Mapping[str, str], 
             (names.get(found.model, found.model), found.method, place, plain(token), weight)
             for found in attributions
             for place, (token, weight) in enumerate(zip(found.tokens, found.weight, strict=True)))],
-    )  # fmt: skip
+    )
 
 
 def _word_words(model: str, attributions: Sequence[Attribution], names: Mapping[str, str]) -> str:
@@ -252,16 +252,16 @@ def _words(
             for positive in (True, False):
                 inside = (weight >= 0) == positive
                 axes.barh(y[inside], weight[inside], 0.62, color=style.color(0 if positive else 1), alpha=0.75,
-                          linewidth=0)  # fmt: skip
+                          linewidth=0)
         if METHODS[1] in by_method:
             axes.plot(by_method[METHODS[1]], y, "D", color=style.ink, markersize=3, markerfacecolor="none",
-                      markeredgewidth=0.8)  # fmt: skip
+                      markeredgewidth=0.8)
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         probability = next(found.probability for found in attributions if found.model == model)
         name = short(names.get(model, plain(model)), *((14, 2) if style.narrow else (22, 1)))
         where = "label 1 on these words" if style is SCREEN else "1"
         axes.set_title(f"{name}\n{written(probability, 'percent')} % for {where}",
-                       loc="left", color=style.faint)  # fmt: skip
+                       loc="left", color=style.faint)
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         percent_axis_few(axes)
@@ -282,11 +282,11 @@ def _name_methods(figure: Figure, attributions: Sequence[Attribution], style: St
         METHODS[0]: [Patch(color=style.color(0), alpha=0.75, label="for label 1, by occlusion"),
                      Patch(color=style.color(1), alpha=0.75, label="for label 0, by occlusion")],
         METHODS[1]: [Line2D([], [], marker="D", linestyle="none", color=style.ink, markersize=3,
-                            markerfacecolor="none", markeredgewidth=0.8, label=METHODS[1])]}  # fmt: skip
+                            markerfacecolor="none", markeredgewidth=0.8, label=METHODS[1])]}
     drawn = {found.method for found in attributions}
     figure.legend(handles=[mark for method in METHODS if method in drawn for mark in marks[method]],
                   title="How far each word moves the decision", title_fontsize=style.size + 1, alignment="left",
-                  loc="outside upper left", ncols=3, frameon=False, fontsize=style.size - 0.5)  # fmt: skip
+                  loc="outside upper left", ncols=3, frameon=False, fontsize=style.size - 0.5)
 
 
 def percent_axis_few(axes: Axes) -> None:
@@ -316,7 +316,7 @@ def recall_picture(curve: RecallCurve, names: Mapping[str, str], key: str = "rec
         [("model", "steps", "what", "accuracy", "low", "high"), *(
             row for point in curve.points for row in _recall_rows(point.model, names, curve, point.k))],
         of_models(labels),
-    )  # fmt: skip
+    )
 
 
 def _recall_rows(model: str, names: Mapping[str, str], curve: RecallCurve, k: int) -> list[tuple[Cell, ...]]:
@@ -339,9 +339,9 @@ def _recall(curve: RecallCurve, models: Sequence[str], labels: Sequence[str], st
         for at, point in zip(x, points, strict=True):
             axes.plot([at, at], [100 * point.low, 100 * point.high], color=color, linewidth=1.8, gid=gid)
             axes.plot([at + 0.06] * len(point.accuracy), [100 * value for value in point.accuracy], "_",
-                      color=color, markersize=6, alpha=0.8, gid=gid)  # fmt: skip
+                      color=color, markersize=6, alpha=0.8, gid=gid)
         axes.plot(x, [100 * point.mean for point in points], color=color, marker=MARKERS[place % len(MARKERS)],
-                  markersize=5.5, label=short(label, 30, 1), gid=gid)  # fmt: skip
+                  markersize=5.5, label=short(label, 30, 1), gid=gid)
     axes.axhline(50, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
     axes.set_xticks(range(len(steps)), [str(k) for k in steps])
     axes.margins(x=0.05)

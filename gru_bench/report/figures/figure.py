@@ -72,7 +72,7 @@ class Picture:
         wide, figure = self._drawn(PAGE)
         found, drawn = [wide], {"panels": [
             _values(panel) | _placed(axes) for panel, axes in zip(self.panels, figure.axes, strict=False)
-        ], "cut": _legend(figure)}  # fmt: skip
+        ], "cut": _legend(figure)}
         if self.table:
             narrow, figure = self._drawn(NARROW)
             found.append(narrow)
@@ -144,7 +144,7 @@ def _placed(axes: Axes) -> dict[str, Any]:
     return {
         "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
         "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
-    }  # fmt: skip
+    }
 
 
 def _legend(figure: Figure) -> float:
@@ -163,7 +163,7 @@ def _values(panel: Panel) -> dict[str, Any]:
             }}
             for line in panel.lines
         ],
-    }  # fmt: skip
+    }
 
 
 def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:

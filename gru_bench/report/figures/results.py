@@ -74,7 +74,7 @@ def _difference_picture(report: Report) -> Picture:
         lambda style: _differences(report, style),
         [("pair", "difference", "low", "high"), *(
             (f"{pair.a} less {pair.b}", *value_and_ends(pair.difference)) for pair in report.comparisons)],
-    )  # fmt: skip
+    )
 
 
 def _cost_picture(report: Report) -> Picture:
@@ -85,7 +85,7 @@ def _cost_picture(report: Report) -> Picture:
         _cost_words(report), lambda style: _cost(report, style),
         [("model", "backend", "training seconds", "accuracy", "low", "high"), *(
             (row.label, row.backend, row.train_seconds.value, *value_and_ends(row.accuracy)) for row in report.rows)],
-    )  # fmt: skip
+    )
 
 
 def _accuracy_table(report: Report) -> list[tuple[Cell, ...]]:
@@ -101,7 +101,7 @@ def _baselines_near(report: Report) -> list[BaselineRow]:
     """Return the baselines that are drawn: beside the majority class, far below, models could not be told apart."""
     lowest = min(run.accuracy.value or 1 for row in report.rows[:LINES] for run in row.runs)
     return [baseline for baseline in report.baselines
-            if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]  # fmt: skip
+            if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]
 
 
 def _accuracy(report: Report, style: Style) -> Figure:
@@ -115,7 +115,7 @@ def _accuracy(report: Report, style: Style) -> Figure:
     drawn = _baselines_near(report)
     for baseline in drawn:
         axes.axvline(100 * (baseline.accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
-                     zorder=0)  # fmt: skip
+                     zorder=0)
     axes.margins(x=0.06)
     share_axis(axes, "x")
     left, right = axes.get_xlim()
@@ -128,7 +128,7 @@ def _accuracy(report: Report, style: Style) -> Figure:
             xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
             ha="left" if share < 0.3 else "right" if share > 0.7 else "center", color=style.faint,
             fontsize=style.size - 1,
-        )  # fmt: skip
+        )
     names_axis(axes, [short(row.label, 40, 1) if style.narrow else short(row.label) for row in rows], style)
     axes.set_xlabel("test accuracy, %")
     return figure
@@ -146,7 +146,7 @@ def _differences(report: Report, style: Style) -> Figure:
     names_axis(axes, [
         f"{short(p.a, 19, 1)} less {short(p.b, 19, 1)}" if style.narrow else
         f"{short(p.a, 32, 1)}\nless {short(p.b, 32, 1)}" for p in pairs
-    ], style)  # fmt: skip
+    ], style)
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * margin), max(right, 1.3 * margin))
     percent_axis(axes.xaxis)
@@ -191,10 +191,10 @@ def _cost(report: Report, style: Style) -> Figure:
         axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=color, markersize=6.5, label=name, linestyle="none")
         if beside:
             axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
-                          fontsize=style.size - 1)  # fmt: skip
+                          fontsize=style.size - 1)
     if not beside:
         figure.legend(loc="outside upper left" if style.narrow else "outside right upper", frameon=False,
-                      fontsize=style.size - 1, handletextpad=0.3)  # fmt: skip
+                      fontsize=style.size - 1, handletextpad=0.3)
     seconds = np.array([row.train_seconds.value for row in rows], float)
     axes.set_xscale("log")
     # Room for names to the right of their marks.

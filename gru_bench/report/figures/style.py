@@ -86,12 +86,12 @@ _COMMON: dict[str, Any] = {
 PAGE = Style(
     width=6.9, size=9.5, ink="#010203", faint="#020304", grid="#030405", colors=tuple(list(_VARIABLES)[3:]),
     settings={"svg.fonttype": "none", "font.family": ["DejaVu Sans"]},
-)  # fmt: skip
+)
 NARROW = replace(PAGE, width=3.4, narrow=True)
 PAPER = Style(
     width=4.8, size=8, ink="#000000", faint="#555555", grid="#dddddd", colors=COLORS,
     settings={"pdf.fonttype": 42, "font.family": ["STIXGeneral", "DejaVu Sans"]},
-)  # fmt: skip
+)
 
 SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colors=COLORS, settings={
     "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
@@ -108,7 +108,7 @@ def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
         "axes.edgecolor": style.faint, "grid.color": style.grid, "font.size": style.size,
         "axes.labelsize": style.size, "axes.titlesize": style.size, "xtick.labelsize": style.size - 0.5,
         "ytick.labelsize": style.size - 0.5,
-    }  # fmt: skip
+    }
     settings = sns.axes_style("ticks") | _COMMON | colors | style.settings | more
     with rc_context(settings), warnings.catch_warnings():
         # A name may hold letters that no font at hand has; they are drawn as boxes.
@@ -135,7 +135,7 @@ def for_page(svg: str, name: str, kind: str) -> str:
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
     return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1),
-                  count=1)  # fmt: skip
+                  count=1)
 
 
 def short(text: str, width: int = 24, lines: int = 2) -> str:
@@ -179,7 +179,7 @@ def interval_marks(
     value = 100 * (number.value or 0)
     if number.low is not None and number.high is not None:
         axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.color(place), linewidth=2.2,
-                  solid_capstyle="round", gid=gid)  # fmt: skip
+                  solid_capstyle="round", gid=gid)
     axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.color(place), markersize=6.5, gid=gid)
     if label:
         axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
@@ -191,7 +191,7 @@ def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float =
         axes.set_yticks([])
         for place, label in enumerate(labels):
             axes.annotate(label, (0, place - 0.5), (0, -1), xycoords=("axes fraction", "data"),
-                          textcoords="offset points", ha="left", va="top", fontsize=style.size - 0.5)  # fmt: skip
+                          textcoords="offset points", ha="left", va="top", fontsize=style.size - 0.5)
         axes.set_ylim(len(labels) - 0.5, -0.5)
     else:
         axes.set_yticks(range(len(labels)), labels)
@@ -210,12 +210,12 @@ def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) ->
         line.x, line.mean, color=color, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
         linewidth=1.1 if line.dense else 1.4, marker=MARKERS[place % len(MARKERS)],
         markersize=3.6 if line.dense else 4.2, markevery=every,
-    )  # fmt: skip
+    )
 
 
 def name_series(figure: Figure, series: int, style: Style) -> None:
     """Put the names of the series above the axes, where there is more than one."""
     if series > 1:
         legend = figure.legend(loc="outside upper left", ncols=1 if style.narrow else min(3, series), frameon=False,
-                               fontsize=style.size - 0.5, handletextpad=0.4)  # fmt: skip
+                               fontsize=style.size - 0.5, handletextpad=0.4)
         legend.set_gid("series-names")

@@ -93,7 +93,7 @@ def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides
             key, _phrase(ablation.other), _phrase(ablation.usual), found, p, family, verdict(found, p, margin),
             Design.of(other.correct_RN, usual.correct_RN) if min(found.seeds) > 1 else None, other.ids + usual.ids))
         for (ablation, key, usual, other), found, p in zip(read, differences, adjusted, strict=True)
-    ], gaps  # fmt: skip
+    ], gaps
 
 
 def _side(
@@ -141,7 +141,7 @@ def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
         tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
                _accuracy(side.other), side.pair.theta, side.pair.p, _finding(side.pair))
               for side in sides),
-    )  # fmt: skip
+    )
 
 
 def _finding(pair: Pair) -> str:
@@ -178,7 +178,7 @@ def _tuning(one: Reproduction, store: Store, ablation: Ablation, judges: Group |
         reached.append((
             f"{words}: ", Number(
                 f"{key}.{len(choosing)}", whole[-1].metrics.get(score("accuracy", "val").key), "percent",
-                (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))  # fmt: skip
+                (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))
     gone: Sentence = (f" No result from {', '.join(lost)}.",) if lost else ()
     end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
     if ablation.other != ablation.usual:
@@ -239,7 +239,7 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
     ids = tuple(run for group in groups for run in group.ids)
     means = "share of all ways to take one seed a model, ties shared"
     other = Number(f"{one.key}.one-seed.other", 1 - first[winner], "percent", ids, groups[0].example_N.size, means,
-                   decimals=0)  # fmt: skip
+                   decimals=0)
     title = one.titled("One seed of each model")
     return [
         Table(
@@ -257,7 +257,7 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
             " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them another "
             f"model than {groups[winner].label}, which has the highest mean, comes out first on these test reviews.",
         )),)),
-    ]  # fmt: skip
+    ]
 
 
 def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:

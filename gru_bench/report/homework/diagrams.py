@@ -35,7 +35,7 @@ WIDER = 9.0
 """Of that of one minus, which holds two signs."""
 LETTERS: dict[str, Any] = {
     "svg.fonttype": "path", "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "text.parse_math": True,
-}  # fmt: skip
+}
 
 Point = tuple[float, float]
 Vector = NDArray[np.float64]
@@ -64,7 +64,7 @@ class Sheet:
         return self.axes.text(
             x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
             color=self.style.faint if faint else self.color(color),
-        )  # fmt: skip
+        )
 
     def box(
         self, x: float, y: float, width: float, height: float, words: str = "", below: str = "", *,
@@ -78,7 +78,7 @@ class Sheet:
                 place, width, height, shape, facecolor=self.color(color), alpha=strength, linewidth=0))
         self.axes.add_patch(FancyBboxPatch(
             place, width, height, shape, facecolor="none", linewidth=1.0,
-            edgecolor=self.style.faint if color is None else self.color(color)))  # fmt: skip
+            edgecolor=self.style.faint if color is None else self.color(color)))
         if below:
             self.text(x, y + 0.21 * height, words, size)
             self.text(x, y - 0.21 * height, below, SMALL)
@@ -95,10 +95,10 @@ class Sheet:
         arm = RADIUS * 0.55
         turned = arm / np.sqrt(2)
         strokes = {"times": (((-turned, -turned), (turned, turned)), ((-turned, turned), (turned, -turned))),
-                   "plus": (((-arm, 0), (arm, 0)), ((0, -arm), (0, arm)))}[sign]  # fmt: skip
+                   "plus": (((-arm, 0), (arm, 0)), ((0, -arm), (0, arm)))}[sign]
         for (x0, y0), (x1, y1) in strokes:
             self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=self.style.ink, linewidth=1.0,
-                           solid_capstyle="round")  # fmt: skip
+                           solid_capstyle="round")
 
     def dot(self, x: float, y: float, color: int | None = None) -> None:
         """Mark where a wire divides."""
@@ -122,7 +122,7 @@ class Sheet:
         codes.append(Path.LINETO)
         self.axes.add_patch(PathPatch(
             Path(vertices, codes), facecolor="none", edgecolor=hue, linewidth=width, capstyle="butt",
-            joinstyle="round"))  # fmt: skip
+            joinstyle="round"))
         if arrow:
             side = np.array((-head[1], head[0]))
             back = tip - 5.5 * head
@@ -134,12 +134,12 @@ class Sheet:
         between = ((start[0] + end[0]) / 2, start[1] + 0.2 * abs(end[0] - start[0]))
         self.axes.add_patch(PathPatch(
             Path([start, between, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3]), facecolor="none",
-            edgecolor=self.color(color), linewidth=0.9, capstyle="round"))  # fmt: skip
+            edgecolor=self.color(color), linewidth=0.9, capstyle="round"))
 
     def mark(self, x: float, y: float, shape: str) -> None:
         """Draw a small filled circle or diamond, to be explained beside."""
         self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=self.style.ink,
-                       markersize=7 if shape == "circle" else 6, markeredgewidth=0)  # fmt: skip
+                       markersize=7 if shape == "circle" else 6, markeredgewidth=0)
 
     def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], color: int) -> None:
         """Draw a vector as a column of squares; `filled` shades each, from 0 to 1."""
@@ -149,7 +149,7 @@ class Sheet:
                 self.axes.add_patch(Rectangle(
                     corner, side, side, facecolor=self.color(color) if fill else "none",
                     alpha=0.85 * share if fill else 1, edgecolor="none" if fill else self.color(color),
-                    linewidth=0 if fill else 0.8))  # fmt: skip
+                    linewidth=0 if fill else 0.8))
 
     def patch(self, corners: Sequence[Point], color: int) -> None:
         """Draw a tinted shape with straight sides."""
@@ -181,7 +181,7 @@ def _word2vec(style: Style) -> Figure:
         left += width + gap
         if abs(place - focus) <= reach:
             sheet.box(middles[-1], line, width, 19, word, color=GATE if place == focus else STATE,
-                      strength=0.3 if place == focus else 0.14)  # fmt: skip
+                      strength=0.3 if place == focus else 0.14)
         else:
             sheet.text(middles[-1], line + 0.3, word, faint=True)
     for end in (middles[focus + shift] for shift in (-2, -1, 1, 2)):
@@ -378,7 +378,7 @@ WORD2VEC = Picture(
         deeply, low for the other words.
     """),
     _word2vec, (), letters=LETTERS,
-)  # fmt: skip
+)
 NETWORKS = Picture(
     "networks",
     _text("""
@@ -392,7 +392,7 @@ NETWORKS = Picture(
         which the output y is read; at every step the token x of that step enters from below by the same W.
     """),
     _networks, (), letters=LETTERS,
-)  # fmt: skip
+)
 GRU = Picture(
     "gru-cell",
     _text("""
@@ -409,7 +409,7 @@ GRU = Picture(
         the token's linear layer W in under a tanh, which gives the candidate n.
     """),
     _gru, (), letters=LETTERS,
-)  # fmt: skip
+)
 POOLINGS = Picture(
     "poolings",
     _text("""
@@ -425,7 +425,7 @@ POOLINGS = Picture(
         forward state at T and the backward state at 1, each of which has read T tokens.
     """),
     _poolings, (), letters=LETTERS,
-)  # fmt: skip
+)
 CHUNKS = Picture(
     "chunks",
     _text("""
@@ -440,5 +440,5 @@ CHUNKS = Picture(
         chunks of 3H by 1, which go to the same three.
     """),
     _chunks, (), letters=LETTERS,
-)  # fmt: skip
+)
 DIAGRAMS = {diagram.name: diagram for diagram in (WORD2VEC, NETWORKS, GRU, POOLINGS, CHUNKS)}

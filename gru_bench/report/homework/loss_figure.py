@@ -27,7 +27,7 @@ def loss_picture(curves: Sequence[LossCurve]) -> Picture:
         [("model", "seed", "iteration", "loss"),
          *((curve.label, name, *point) for curve in curves for name, points in curve.seeds for point in points)],
         panels=tuple(Panel(curve.label, (_mean(curve),), 3, "iteration") for curve in shown),
-    )  # fmt: skip
+    )
 
 
 def _mean(curve: LossCurve) -> Line:

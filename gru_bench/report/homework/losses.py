@@ -45,7 +45,7 @@ def loss_section(studies: Sequence[Reproduction], evidence: Evidence) -> tuple[S
     if not curves:
         return ()
     return (Section("training-loss", "Training loss", LossBlocks(_blocks(curves), curves), pictures=_pictures,
-                    template="blocks"),)  # fmt: skip
+                    template="blocks"),)
 
 
 def _pictures(content: LossBlocks) -> list[Picture]:
@@ -58,7 +58,7 @@ def _curves(one: Reproduction, evidence: Evidence) -> list[LossCurve]:
     found = []
     for group in one.groups.values():
         runs = [(run.seed, points) for run in group.runs
-                if (points := evidence.histories.get(run.run_id, {}).get(LOSS_TRAIN_WINDOW.key))]  # fmt: skip
+                if (points := evidence.histories.get(run.run_id, {}).get(LOSS_TRAIN_WINDOW.key))]
         window = as_number(group.runs[0].params.get("training.log_every"))
         if not runs or not window:
             continue
@@ -72,7 +72,7 @@ def _curves(one: Reproduction, evidence: Evidence) -> list[LossCurve]:
             group.over_runs("loss.last", [points[-1][1] for _, points in runs], "score"),
             group.over_runs("loss.lowest", [loss for _, loss in lowest], "score"),
             group.over_runs("loss.lowest-at", [float(step) for step, _ in lowest], "count"),
-        ))  # fmt: skip
+        ))
     return found
 
 
@@ -91,4 +91,4 @@ def _blocks(curves: Sequence[LossCurve]) -> tuple[Block, ...]:
             tuple((curve.label, curve.window, curve.first, curve.last, curve.lowest, curve.lowest_at)
                   for curve in curves),
         ),
-    )  # fmt: skip
+    )

@@ -49,7 +49,7 @@ IN_WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "data.max_length": {"None": "all"},
     "data.limit": {"None": "all"},
-}  # fmt: skip
+}
 """Values that are no numbers."""
 SPLITS: Mapping[str, str] = {"train": "training"}
 OTHER_VECTORS: Mapping[str, str] = {
@@ -79,7 +79,7 @@ def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
         """)),
         *(_training_table(one) for one in studies),
         *(Paragraph(said) for one in studies if (said := departures(one))),
-    )  # fmt: skip
+    )
 
 
 def departures(one: Reproduction) -> Sentence:
@@ -104,7 +104,7 @@ def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
         yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
     if data.embedding_dimension != published.DIMENSION:
         yield ("a vector has ", one.number("departs.dimension", data.embedding_dimension, "count"),
-               f" numbers (homework: {published.DIMENSION})")  # fmt: skip
+               f" numbers (homework: {published.DIMENSION})")
 
 
 def in_words(name: str, value: object) -> str:
@@ -129,9 +129,9 @@ def _wordless(one: Reproduction) -> Sentence:
         (one.number(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
          f" of the {SPLITS.get(split, plain(split))} reviews")
         for split, size in counts.items()
-    ]  # fmt: skip
+    ]
     return (*joined(parts, ", "), " have no known word at all; each is read as one step of zeros and stays in every "
-            "count.")  # fmt: skip
+            "count.")
 
 
 def _training_table(one: Reproduction) -> Table:
@@ -139,7 +139,7 @@ def _training_table(one: Reproduction) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (label, *(_setting(group, name) for group in groups))
         for name, label in NAMES.items() if any(name in group.runs[0].params for group in groups)
-    ]  # fmt: skip
+    ]
     rows += [
         ("initial weights, of a state of H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
         ("backend", *(backends(group) for group in groups)),
@@ -150,7 +150,7 @@ def _training_table(one: Reproduction) -> Table:
     return Table(
         f"{one.key}-training", title, (f"{title}, setting by setting.",),
         (Column("Setting", 5.2), *(Column(model_name(model), 3.2) for model in one.groups)), tuple(rows),
-    )  # fmt: skip
+    )
 
 
 def _setting(group: Group, name: str) -> Cell:

@@ -50,7 +50,7 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
             found.append((study, groups, data))
     taken: set[str] = set()
     return tuple(_reproduction(study, groups, data, study_baselines(study, evidence.store), len(found) > 1, taken)
-                 for study, groups, data in found)  # fmt: skip
+                 for study, groups, data in found)
 
 
 def _protocol(study: LoggedStudy) -> str:
@@ -60,14 +60,14 @@ def _protocol(study: LoggedStudy) -> str:
 def _reproduction(
     study: LoggedStudy, groups: Mapping[str, Group], data: DataSummary, baselines: tuple[Baseline, ...],
     several: bool, taken: set[str],
-) -> Reproduction:  # fmt: skip
+) -> Reproduction:
     summary, own = study.summary, study.run.study or study.run.name
     begun = Reproduction(free_name(f"of-{slug(own)}", taken), plain(own) if several else "", study, groups, data,
-                         baselines, max(len(group.runs) for group in groups.values()))  # fmt: skip
+                         baselines, max(len(group.runs) for group in groups.values()))
     if summary is None:
         return begun
     return replace(begun, seeds=len(summary.confirm_seeds), ablations=summary.ablations, timings=summary.timings,
-                   seconds=summary.seconds)  # fmt: skip
+                   seconds=summary.seconds)
 
 
 def model_name(model: str) -> str:

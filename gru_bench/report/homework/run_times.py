@@ -38,7 +38,7 @@ def _timings(one: Reproduction) -> list[Block]:
         return [Paragraph((f"{one.titled('No model was timed alone')}.",))]
     taken: set[str] = set()
     keyed = [(timing, free_name(f"{slug(timing.model)}-{slug(timing.backend)}", taken))
-             for timing in one.timings]  # fmt: skip
+             for timing in one.timings]
     base = next((timing for timing, _ in keyed if (timing.model, timing.backend) == BASE), None)
     title = one.titled("Timing benchmark")
     blocks: list[Block] = [Table(
@@ -48,11 +48,11 @@ def _timings(one: Reproduction) -> list[Block]:
         (Column("Model", 3.3), Column("Backend", 1.9), Column("Threads"), Column("Iterations timed"), Column("ms each"),
          Column("Whole run, s"), Column("Ratio")),
         tuple(_row(one, timing, key, base) for timing, key in keyed),
-    )]  # fmt: skip
+    )]
     said: list[Sentence] = [
         _compared(one, timing, key, base)
         for timing, key in keyed if base is not None and timing.model == "scratch"
-    ]  # fmt: skip
+    ]
     if said:
         factor = published.SECONDS["scratch"] / published.SECONDS["torch"]
         blocks.append(Paragraph((
@@ -60,7 +60,7 @@ def _timings(one: Reproduction) -> list[Block]:
             Number("published.slower", factor, "tenth", method=published.LABEL),
             ", of a loop in Python against nn.GRU on a graphics card: the factor belongs to the backends, not to the "
             "model.",
-        )))  # fmt: skip
+        )))
     return blocks
 
 
@@ -70,9 +70,9 @@ def _compared(one: Reproduction, timing: Timing, key: str, base: Timing) -> Sent
     faster = _seconds_each(base) / _seconds_each(timing)
     if faster < 1:
         return (f"{start}took ", _ratio(one, timing, key, base),
-                " times as long as the torch GRU on nn.GRU’s own.")  # fmt: skip
+                " times as long as the torch GRU on nn.GRU’s own.")
     return (f"{start}was ", one.number(f"timing.{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
-            " times as fast as the torch GRU on nn.GRU’s own.")  # fmt: skip
+            " times as fast as the torch GRU on nn.GRU’s own.")
 
 
 def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tuple[Cell, ...]:
@@ -87,7 +87,7 @@ def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tu
         number("milliseconds", 1000 * each, "amount", "of one iteration"),
         number("whole", each * timing.protocol_iterations, "amount", "worked out from the timing, not measured"),
         _ratio(one, timing, key, base),
-    )  # fmt: skip
+    )
 
 
 def _ratio(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> Number:

@@ -72,7 +72,7 @@ def conclusions(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
 
 def _section(name: str, title: str, blocks: tuple[Block, ...], *diagrams: str) -> Section:
     return Section(name, title, Blocks(blocks), pictures=partial(_diagrams, diagrams) if diagrams else None,
-                   template="blocks")  # fmt: skip
+                   template="blocks")
 
 
 def _diagrams(names: Sequence[str], _content: Blocks) -> list[Picture]:
@@ -93,7 +93,7 @@ def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
             one.number("introduction.seeds", one.seeds, "count"), " seeds of each model",
         )
         for one in studies
-    ]  # fmt: skip
+    ]
     return (
         Paragraph(prose("""
             Is a review full of praise, or a complaint? A course’s homework has three recurrent networks tell the two
@@ -110,14 +110,14 @@ def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
             ", so that its question can be answered with an interval. What was published for it stands in the "
             "discussion as context beside what these runs reached.",
         )),
-    )  # fmt: skip
+    )
 
 
 def _theory(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
     return (
         *theory.word_vectors(joined([_vectors(one) for one in studies])), *theory.recurrence(),
         *theory.gated_unit(_reset(studies)), *theory.both_ways(),
-    )  # fmt: skip
+    )
 
 
 def _vectors(one: Reproduction) -> Sentence:
@@ -135,13 +135,13 @@ def _vectors(one: Reproduction) -> Sentence:
         *scaled, "; ",
         one.number("theory.dropped", data.dropped_share, "percent", "tokens without a vector"),
         f"{NBSP}% of all tokens have none and are left out.",
-    )  # fmt: skip
+    )
 
 
 def _reset(studies: Sequence[Reproduction]) -> Sentence:
     """Say where the scratch models of these runs reset."""
     places = {one.groups["scratch"].runs[0].params.get("model.reset", "after") for one in studies
-              if "scratch" in one.groups}  # fmt: skip
+              if "scratch" in one.groups}
     match sorted(places):
         case ["after"]:
             return ("In these runs it resets after the product.",)
@@ -172,7 +172,7 @@ def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
             percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
         )),
         Heading("Is bidirectional better?", "claim"),
-    ]  # fmt: skip
+    ]
     for one in studies:
         learnt = tuple(filter(None, (_against_linear(one), _against_loop(one))))
         verdicts, conclusion = _claim(one, comparisons)
@@ -193,13 +193,13 @@ def _beside_published(one: Reproduction) -> Table:
             f"{group.label}, these runs", backends(group),
             group.estimate("accuracy", accuracy_interval(group.correct_RN)),
             group.over_runs("train-seconds", seconds, "amount"),
-        ))  # fmt: skip
+        ))
         if model in published.ACCURACY:
             context.append((
                 f"{model_name(model)}, published", "graphics card",
                 Number(f"published.{model}.accuracy", published.ACCURACY[model], "percent", method=published.LABEL),
                 Number(f"published.{model}.seconds", published.SECONDS[model], "count", method=published.LABEL),
-            ))  # fmt: skip
+            ))
     title = one.titled("These runs and what was published")
     return Table(
         f"{one.key}-published", title,
@@ -208,13 +208,13 @@ def _beside_published(one: Reproduction) -> Table:
          "where they were timed alone.",),
         (Column("Model", 4.6), Column("Ran on", 2.6), Column("Accuracy, %"), Column("Training, s")),
         tuple(rows), tuple(context),
-    )  # fmt: skip
+    )
 
 
 def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
     """Say how the models stand beside the linear baseline on the same test reviews."""
     linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
-                 key=lambda baseline: baseline.test_accuracy, default=None)  # fmt: skip
+                 key=lambda baseline: baseline.test_accuracy, default=None)
     if linear is None:
         return None
     above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
@@ -223,20 +223,20 @@ def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
     return "What do the networks add?", (
         f"{plain(linear.name)}, which counts words and knows no order, answers ", reached, f"{NBSP}% of these test "
         "reviews rightly: ", beside.get(len(above), f"fewer than {' and '.join(above)} on average"), ".",
-    )  # fmt: skip
+    )
 
 
 def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
     """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
     scratch = {timing.backend: timing.seconds / timing.iterations for timing in one.timings
-               if timing.model == "scratch"}  # fmt: skip
+               if timing.model == "scratch"}
     if not {"fused", "reference"} <= scratch.keys():
         return None
     factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed timings")
     return "Is a GRU from scratch slow?", (
         "Not for being written from scratch: the same weights take ", factor, " times as long in the readable loop as "
         "in the compiled kernel, and give the same result.",
-    )  # fmt: skip
+    )
 
 
 def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Sentence, Sentence]:
@@ -254,12 +254,12 @@ def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Senten
             becomes.setdefault(BECOMES[pair.finding][pair.key == behind], []).append(group.label)
     if bidirectional is None or not said:
         return (), (f"{one.name or 'The study'} has no bidirectional model beside another on the same test reviews, "
-                    "and so does not speak of the claim.",)  # fmt: skip
+                    "and so does not speak of the claim.",)
     parts = "; it ".join(f"{words} against {' and '.join(labels)}" for words, labels in becomes.items())
     where = f"In the runs of {one.name}" if one.name else "In these runs"
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
     start = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}"
     if bidirectional.runs[0].params.get("model.pooling") == "last":
         return joined(said), (f"{start}; it speaks of the pooling “last”, by which the backward half hands on a state "
-                              "of one word.",)  # fmt: skip
+                              "of one word.",)
     return joined(said), (f"{start}.",)

@@ -57,7 +57,7 @@ def word_vectors(vectors: Sentence) -> tuple[Block, ...]:
             round and predicts the focus word from the mean of its context.
         """)),
         Paragraph(vectors),
-    )  # fmt: skip
+    )
 
 
 def recurrence() -> tuple[Block, ...]:
@@ -83,7 +83,7 @@ def recurrence() -> tuple[Block, ...]:
             words have to do with the answer can hardly be learned. Where they lengthen it, the gradient explodes
             (Bengio et al. 1994). This is the difficulty that gates were made for.
         """)),
-    )  # fmt: skip
+    )
 
 
 def gated_unit(ours: Sentence) -> tuple[Block, ...]:
@@ -129,7 +129,7 @@ def gated_unit(ours: Sentence) -> tuple[Block, ...]:
                 that only the PyTorch models have before the last layer, and speed.
             """), " ", *ours)),
         )),
-    )  # fmt: skip
+    )
 
 
 def both_ways() -> tuple[Block, ...]:
@@ -185,4 +185,4 @@ REFERENCES = (
         Schuster, Paliwal (1997). Bidirectional recurrent neural networks. IEEE Transactions on Signal Processing 45
         (11).
     """)),
-)  # fmt: skip
+)

@@ -55,7 +55,7 @@ def html(report: Report, drawn: Sequence[Picture] | None = None) -> str:
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(report))),
-    )  # fmt: skip
+    )
     environment.filters["batch_columns"] = _batches
     environment.filters["slug"] = slug
     environment.filters["unlinked"] = partial(_html, sets={})
@@ -77,7 +77,7 @@ def _on_page(picture: Picture) -> dict[str, str]:
     return {
         "svg": Markup(svg), "live": live if picture.series or picture.panels else "", "caption": picture.caption,
         "alternative": picture.alternative, "csv": quote(picture.csv(), safe=",:;/()") if picture.table else "",
-    }  # fmt: skip
+    }
 
 
 def tex(report: Report, drawn: Sequence[Picture] | None = None) -> dict[str, str]:
@@ -87,7 +87,7 @@ def tex(report: Report, drawn: Sequence[Picture] | None = None) -> dict[str, str
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
         comment_start_string="<#", comment_end_string="#>", trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, finalize=_tex,
-    )  # fmt: skip
+    )
     environment.filters["batch_columns"] = _batches
     environment.filters["key"] = _tex_key
     environment.filters["math"] = Tex
@@ -98,7 +98,7 @@ def tex(report: Report, drawn: Sequence[Picture] | None = None) -> dict[str, str
     files = {
         f"tables/{name}.tex": environment.get_template(f"tables/{name}.tex.j2").render(w=report, section=section)
         for section in report.sections for name in section.tables
-    }  # fmt: skip
+    }
     files["report.tex"] = environment.get_template("report.tex.j2").render(w=report, figures=shown)
     return files
 
@@ -197,10 +197,10 @@ _TEX = {
         ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
          "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta",
          "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"], strict=True)
-}  # fmt: skip
+}
 # What T1-encoded fonts print: the letters of Latin-1, and of Latin Extended-A those that TeX builds or has.
 _LATIN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿ"
-                   "ĂăĄąĆćČčĎďĐđĘęĚěĞğİıĹĺĽľŁłŃńŇňŐőŒœŔŕŘřŚśŞşŠšŢţŤťŮůŰűŸŹźŻżŽž")  # fmt: skip
+                   "ĂăĄąĆćČčĎďĐđĘęĚěĞğİıĹĺĽľŁłŃńŇňŐőŒœŔŕŘřŚśŞşŠšŢţŤťŮůŰűŸŹźŻżŽž")
 
 
 def _tex_character(character: str) -> str:

@@ -18,7 +18,7 @@ def markdown(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
-    )  # fmt: skip
+    )
     environment.filters["interval"] = _interval
     environment.filters["run"] = _run
     environment.filters["math"] = Markup

@@ -32,7 +32,7 @@ def write(report: Report, folder: Path) -> list[Path]:
 def data_files(report: Report) -> dict[str, str]:
     """Return the report as data and as Markdown, by file name."""
     return {NAME: json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            "report.md": markdown(report)}  # fmt: skip
+            "report.md": markdown(report)}
 
 
 def record(report: Report) -> dict[str, Any]:

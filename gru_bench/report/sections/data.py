@@ -30,7 +30,7 @@ def known_runs(studies: Sequence[LoggedStudy], store: Store) -> tuple[KnownRun, 
     return tuple(
         KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
         for study in studies for run in (study.run, *study.trials, *study.confirms, *study.ablations)
-    )  # fmt: skip
+    )
 
 
 def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, ...]:
@@ -71,7 +71,7 @@ def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, 
             ("tokens kept of a review, from its start", length),
             ("reviews cut to that length, %", share("cut", data.cut_share)),
             ("fingerprint", plain(data.fingerprint)),
-        ]  # fmt: skip
+        ]
         taken: set[str] = set()
         categories = tuple(
             (plain(name) or UNCATEGORISED, count(f"category.{free_name(slug(name, 'none'), taken)}", size))

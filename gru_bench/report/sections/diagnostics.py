@@ -111,13 +111,13 @@ def diagnostics_section(evidence: Evidence) -> Section | None:
     holding = [
         (study, texts) for study in evidence.studies
         if any(texts := [evidence.store.text(study.run.run_id, name) for name in (DIAGNOSTICS, RECALL)])
-    ]  # fmt: skip
+    ]
     if not holding:
         return None
     taken: set[str] = set()
     return Section(NAME, "Inside the models", tuple(
         _inside(study, *texts, several=len(holding) > 1, taken=taken) for study, texts in holding), _pictures,
-        ("gradients", "words", "neighbours", "recall"))  # fmt: skip
+        ("gradients", "words", "neighbours", "recall"))
 
 
 def _pictures(content: Sequence[Inside]) -> list[Picture]:
@@ -129,7 +129,7 @@ def _pictures(content: Sequence[Inside]) -> list[Picture]:
             if one.gradients:
                 found.append(gradient_picture(one.diagnostics.flows, MODEL_NAMES, one.gradients))
             found += [gate_picture(maps, MODEL_NAMES, name)
-                      for name, maps in zip(one.gates, gates_by_model(one.diagnostics.gates), strict=True)]  # fmt: skip
+                      for name, maps in zip(one.gates, gates_by_model(one.diagnostics.gates), strict=True)]
             if one.words:
                 found.append(word_picture(one.diagnostics.attributions, MODEL_NAMES, one.words))
         if one.curve is not None:
@@ -178,7 +178,7 @@ def _inside(
         unreadable=(*lost, *also_lost),
         diagnostics=diagnostics,
         curve=curve,
-    )  # fmt: skip
+    )
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, tuple[Sentence, ...]]:
@@ -220,14 +220,14 @@ def _flow_row(key: str, flow: GradientFlow) -> FlowRow:
     return FlowRow(
         _flow_name(flow), STATES[flow.state], _flow_number(key, flow, "reviews", flow.reviews),
         _flow_number(key, flow, "start", flow.norm[0], mean), _flow_number(key, flow, "steps", flow.steps_back[-1]),
-        _flow_number(key, flow, "end", flow.norm[-1], mean), _decay(key, flow))  # fmt: skip
+        _flow_number(key, flow, "end", flow.norm[-1], mean), _decay(key, flow))
 
 
 def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, ...]:
     said: list[Sentence] = []
     for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
         rates: list[Sentence] = [(f"{_flow_name(flow)} ", _decay(key, flow))
-                                 for flow in flows if flow.state == state and flow.decay is not None]  # fmt: skip
+                                 for flow in flows if flow.state == state and flow.decay is not None]
         if rates:
             said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
     said += _lessons(key, flows)
@@ -238,25 +238,25 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, 
             "norms ", Number(f"{key}.fitted-{place}.first", first, "count"), " to ",
             Number(f"{key}.fitted-{place}.last", last, "count"), " steps back; the steps nearer to the end are left "
             "out.",
-        ))  # fmt: skip
+        ))
     if any(len(flow.norm) == 1 for flow in flows):
         said.append(("With the pooling “last” the backward half is read after its first step: it has met one word, and "
-                     "no gradient reaches any other of its states.",))  # fmt: skip
+                     "no gradient reaches any other of its states.",))
     every = sorted({flow.pooling for flow in flows if flow.pooling in EVERY_STEP})
     if every:
         said.append((f"The pooling {' and '.join(every)} takes every state, so that each gets a gradient directly: "
-                     "what is drawn need not fall, and no factor is fitted.",))  # fmt: skip
+                     "what is drawn need not fall, and no factor is fitted.",))
     said += dict.fromkeys(
         (f"{_flow_name(flow)} is no run of the study: it was trained for this comparison alone ({flow.trained_how}).",)
         for flow in flows if flow.trained_how
-    )  # fmt: skip
+    )
     return tuple(said)
 
 
 def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
     """Say for each model read forward how much of a gradient is left at the far end, before and after training."""
     left = {(flow.model, flow.state): flow for flow in flows
-            if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}  # fmt: skip
+            if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}
     for model in dict.fromkeys(model for model, _ in left):
         before, after = left.get((model, "initial")), left.get((model, "trained"))
         if before is None or after is None:
@@ -266,7 +266,7 @@ def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
             f"{_name(model)}: ", _flow_number(key, after, "steps", after.steps_back[-1]), " steps back ",
             *_left(key, before, shares[0]), " of the gradient is left before training and ",
             *_left(key, after, shares[1]), " in the trained model", _learnt(model, *shares), ".",
-        )  # fmt: skip
+        )
 
 
 def _left(key: str, flow: GradientFlow, share: float) -> Sentence:
@@ -282,7 +282,7 @@ def _learnt(model: str, before: float, after: float) -> str:
     if model == "rnn":
         return ": its weights have grown until more gets through"
     return (": gates as they are drawn let go of a state within a few words; training teaches them to hold it, and the "
-            "gradient goes where the state goes")  # fmt: skip
+            "gradient goes where the state goes")
 
 
 # ---------------------------------------------------------------- gates and words
@@ -293,7 +293,7 @@ def _whose_words(found: Diagnostics) -> tuple[Sentence, ...]:
     if not found.gates or not found.review:
         return ()
     return ((f"The words are those of a {plain(found.review)} review, in its order; words without a vector are left "
-             "out.",),)  # fmt: skip
+             "out.",),)
 
 
 def _gate_sentence(key: str, found: GateMap) -> Sentence:
@@ -316,13 +316,13 @@ def _gate_sentence(key: str, found: GateMap) -> Sentence:
         f"at “{plain(found.tokens[least])}”, word ", Number(f"{part}.place", least + 1, "count"), " of ",
         Number(f"{part}.words", len(found.tokens), "count"), ": ",
         Number(f"{part}.lowest", update_T[least], "score", runs, None, "mean over units at this word"), ".",
-    )  # fmt: skip
+    )
 
 
 def _weight(key: str, found: Attribution, place: int) -> Number:
     return Number(
         f"{key}.words-{slug(found.model)}-{slug(found.method)}.{place + 1}", found.weight[place], "signed",
-        (found.run_id,) if found.run_id else (), None, found.method)  # fmt: skip
+        (found.run_id,) if found.run_id else (), None, found.method)
 
 
 def _word_rows(key: str, attributions: Sequence[Attribution]) -> tuple[WordRow, ...]:
@@ -332,7 +332,7 @@ def _word_rows(key: str, attributions: Sequence[Attribution]) -> tuple[WordRow, 
     tokens = attributions[0].tokens
     same = [found for found in attributions if found.tokens == tokens]
     return tuple(WordRow(plain(token), tuple(_weight(key, found, place) for found in same))
-                 for place, token in enumerate(tokens))  # fmt: skip
+                 for place, token in enumerate(tokens))
 
 
 def _word_sentence(key: str, found: Attribution) -> Sentence:
@@ -347,14 +347,14 @@ def _word_sentence(key: str, found: Attribution) -> Sentence:
     if found.weight[least] < 0:
         parts.append((f"most for label 0 “{plain(found.tokens[least])}” (", _weight(key, found, least), ")"))
     return (f"{_name(found.model)} gives label 1 ", probability, f"{NBSP}%; by {found.method} ",
-            *(joined(parts, ", ") if parts else ("no word moves it",)), ".")  # fmt: skip
+            *(joined(parts, ", ") if parts else ("no word moves it",)), ".")
 
 
 def _neighbour_row(key: str, found: Neighbours) -> NeighbourRow:
     part = f"{key}.near-{slug(found.word, 'word')}"
     return NeighbourRow(plain(found.word), tuple(
         (plain(word), Number(f"{part}.{place}", cosine, "score", (), None, "cosine"))
-        for place, (word, cosine) in enumerate(found.nearest[:SHOWN_NEIGHBOURS], start=1)))  # fmt: skip
+        for place, (word, cosine) in enumerate(found.nearest[:SHOWN_NEIGHBOURS], start=1)))
 
 
 # ---------------------------------------------------------------- recall task
@@ -366,7 +366,7 @@ def _models(curve: RecallCurve | None) -> list[str]:
 
 def _recall_number(key: str, curve: RecallCurve, point: RecallPoint) -> Number:
     return Number(f"{key}.recall-{slug(point.model)}-{point.k}", point.mean, "percent", (), point.test_size,
-                  f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", point.low, point.high)  # fmt: skip
+                  f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", point.low, point.high)
 
 
 def _recall_rows(key: str, curve: RecallCurve) -> tuple[RecallRow, ...]:
@@ -377,7 +377,7 @@ def _recall_rows(key: str, curve: RecallCurve) -> tuple[RecallRow, ...]:
             _recall_number(key, curve, by_place[model, k]) if (model, k) in by_place else missing
             for model in _models(curve)))
         for k in sorted({point.k for point in curve.points})
-    )  # fmt: skip
+    )
 
 
 def _recall_sentences(key: str, curve: RecallCurve) -> tuple[Sentence, ...]:
@@ -398,4 +398,4 @@ def _recall_sentences(key: str, curve: RecallCurve) -> tuple[Sentence, ...]:
     return (
         ("The models are furthest apart over ", steps, " steps: ", *joined(parts, ", "), "."),
         (f"Common to all points: {common}; seeds of each: ", seeds, "."),
-    )  # fmt: skip
+    )

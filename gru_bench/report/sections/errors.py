@@ -62,7 +62,7 @@ def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
                 plain(str(name)) or UNCATEGORISED,
                 Number(f"{key}.{part}.examples", size, "count", members[0].ids, size, "in this category"),
                 tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
-            ))  # fmt: skip
+            ))
         tables.append(CategoryTable(key, tuple(group.label for group in members), tuple(categories)))
     return tuple(tables)
 
@@ -87,7 +87,7 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
                 Number(f"{part}.longest", high, "count", members[0].ids, size, "most tokens of this range"),
                 Number(f"{part}.examples", size, "count", members[0].ids, size, "of these lengths"),
                 tuple(group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members),
-            ))  # fmt: skip
+            ))
         if len(bins) > 1:
             labels = tuple(group.label for group in members)
             tables.append(LengthTable(key, labels, tuple(bins), _mixed(members[0], key, place_N, bins)))
@@ -105,7 +105,7 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[Len
     """
     names, category_N = np.unique(first.category_N, return_inverse=True)
     counts_BC = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
-                          for place in np.unique(place_N)])  # fmt: skip
+                          for place in np.unique(place_N)])
     large = np.flatnonzero(counts_BC.sum(axis=1) >= LEAST_MIXED)
     if large.size < 2:
         return ()
@@ -117,7 +117,7 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[Len
     def part(end: str, row: int) -> tuple[Number, LengthBin]:
         size = int(counts_BC[large[row]].sum())
         share = Number(f"{key}.mixed-{end}", float(share_BC[row, category]), "percent", first.ids, size,
-                       "share of this category")  # fmt: skip
+                       "share of this category")
         return share, bins[large[row]]
 
     (most, here), (least, there) = (
@@ -126,7 +126,7 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[Len
         "Lengths and categories go together: of the reviews of ", here.low, " to ", here.high, " tokens ", most,
         f"{NBSP}% are of {plain(str(names[category])) or UNCATEGORISED}, of those of ", there.low, " to ", there.high,
         " tokens ", least, f"{NBSP}%. A difference between lengths may be one between categories.",
-    )  # fmt: skip
+    )
 
 
 def reliability(group: Group) -> Reliability:
@@ -148,7 +148,7 @@ def reliability(group: Group) -> Reliability:
             confidence=group.over_runs(f"{part}.confidence", [found.confidence for found in some], "percent"),
             accuracy=group.over_runs(f"{part}.accuracy", [found.accuracy for found in some], "percent"),
             few=sum(r.examples for r in ranges) < LEAST * len(ranges),
-        ))  # fmt: skip
+        ))
     return Reliability(group.key, group.label, tuple(bins))
 
 
@@ -160,7 +160,7 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
     found: list[HardReviews] = []
     for members in families(groups):
         texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
-                      if (texts := store.texts(run, "test")) is not None), None)  # fmt: skip
+                      if (texts := store.texts(run, "test")) is not None), None)
         if texts is None:
             continue
         right_MN = np.stack([group.correct_RN.mean(0) for group in members])
@@ -180,7 +180,7 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
             tuple(_review(texts, members, right_MN, int(place), f"{key}.failed-{rank}", False)
                   for rank, place in enumerate(failed, start=1)),
             _failed(members, wrong_N.size, key) if wrong_N.size else (),
-        ))  # fmt: skip
+        ))
     return tuple(found)
 
 
@@ -193,7 +193,7 @@ def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
         Number(f"{key}.failed", count, "count", ids, size, f"wrong in {runs}"), " of the ",
         Number(f"{key}.all", size, "count", ids, size, "test reviews"),
         f" test reviews {'is' if count == 1 else 'are'} answered wrongly by {runs}.",
-    )  # fmt: skip
+    )
 
 
 def _review(
@@ -207,7 +207,7 @@ def _review(
         Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"),
         " tokens read",
         f", {category}" if category else "",
-    ]  # fmt: skip
+    ]
     if apart:
         shown = (int(right_MN[:, place].argmax()), int(right_MN[:, place].argmin()))
         verbs = (": answered rightly by ", ", but only by ")

@@ -40,7 +40,7 @@ def row_of(group: Group, store: Store) -> Row:
     counts_R4 = np.array([
         [scores[name] for name in ("true_negative", "false_positive", "false_negative", "true_positive")]
         for scores in scores_R
-    ])  # fmt: skip
+    ])
     seeds = len(group.runs)
 
     def of_seeds(name: str, key: str, kind: Kind) -> Number:
@@ -102,7 +102,7 @@ def row_of(group: Group, store: Store) -> Row:
                 "one run"))
             for place, (run, right_N) in enumerate(zip(group.runs, correct_RN, strict=True), start=1)
         ),
-    )  # fmt: skip
+    )
 
 
 def caution(group: Group) -> Sentence:
@@ -132,7 +132,7 @@ def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
             Number(f"few-reviews-{place}", size, "count", runs, size), ", each of them ",
             Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review"),
             " points of accuracy. Intervals are wide, and only large differences can be told from chance.",
-        ))  # fmt: skip
+        ))
     return tuple(said)
 
 
@@ -178,7 +178,7 @@ def baseline_rows(studies: Sequence[LoggedStudy], store: Store) -> tuple[Baselin
             Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, examples, "one deterministic fit"),
             Number(f"{key}.f1", baseline.test_f1, "percent", runs, examples, "one deterministic fit"),
             Number(f"{key}.seconds", baseline.seconds, "amount", runs, examples, "one fit, timed"),
-        ))  # fmt: skip
+        ))
     return tuple(rows)
 
 

@@ -31,12 +31,12 @@ def learning_curve(group: Group, histories: Histories) -> Curve:
             train_loss=averaged("train-loss", LOSS_TRAIN),
             validation_loss=averaged("validation-loss", LOSS_VAL),
             validation_accuracy=averaged("validation-accuracy", ACCURACY_VAL),
-        ))  # fmt: skip
+        ))
     best = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
     return Curve(
         group.key, group.label, tuple(epochs), _window_losses(group, by_run),
         group.number("best-epoch", float(np.mean(best)) if best else None, "tenth", "mean over seeds"),
-    )  # fmt: skip
+    )
 
 
 def _window_losses(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> WindowLosses | None:
@@ -57,4 +57,4 @@ def _window_losses(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[in
     return WindowLosses(
         tuple(step / iterations for step in full), tuple(float(np.mean(values[step])) for step in full),
         tuple(min(values[step]) for step in full), tuple(max(values[step]) for step in full),
-    )  # fmt: skip
+    )

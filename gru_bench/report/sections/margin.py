@@ -35,13 +35,13 @@ class Margin:
         """Return when it was chosen, as the rest of a sentence about it."""
         if self.beforehand:
             return (" points, fixed beforehand: the study logged it at its start." if len(self.logged) == 1 else
-                    " points, fixed beforehand: each study logged it at its start.",)  # fmt: skip
+                    " points, fixed beforehand: each study logged it at its start.",)
         start: Sentence = (" points, chosen when this report was made: ",)
         known = sorted({one for one in self.logged if one is not None})
         if not known:
             return (*start, "no study had logged one at its start.")
         shown = [Number(f"methods.margin-logged-{place}", one, "percent", method="logged at a study's start")
-                 for place, one in enumerate(known, start=1)]  # fmt: skip
+                 for place, one in enumerate(known, start=1)]
         listed: list[str | Number] = [part for one in shown for part in (" and ", one)][1:]
         missing = ", and some had logged none" if None in self.logged else ""
         return (*start, "at their start the studies had logged ", *listed, f"{missing}.")

@@ -47,7 +47,7 @@ def next_step_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Col
         (group.parent.run_id, group.model): group
         for pair, *both in compared if fresh_seeds(pair) is not None and all(map(_typed_by, both))
         for group in both
-    }  # fmt: skip
+    }
     sets: dict[str, str] = {}
     for together in _alike(list(wanted.values())):
         name, command = _confirm_command(together, fresh, {*taken, *sets})
@@ -165,7 +165,7 @@ def _confirm_command(groups: Sequence[Group], fresh: int, taken: Collection[str]
     name = f"{base}-confirm-{number}"
     # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
     new = [*chosen, "--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
-           "--trials", "0"]  # fmt: skip
+           "--trials", "0"]
     fixed = [word for key, value in _tuned(groups[0]).items() for word in ("--set", f"{key}={_written(value)}")]
     return name, f"{typed[0]} {shlex.join([*typed[1:], *new, *fixed])}"
 

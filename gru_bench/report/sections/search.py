@@ -50,7 +50,7 @@ PRUNERS = {"median": "median pruner", "wilcoxon": "Wilcoxon pruner", "none": "no
 def searches_of(evidence: Evidence, rows: Sequence[Row]) -> tuple[Search, ...]:
     """Return what the search of each model found, and what was left of it on fresh seeds."""
     return tuple(_search(group, row, evidence.histories) for group, row in zip(evidence.groups, rows, strict=True)
-                 if group.summary is not None and group.summary.best.get(group.model))  # fmt: skip
+                 if group.summary is not None and group.summary.best.get(group.model))
 
 
 def _search(group: Group, row: Row, histories: Histories) -> Search:
@@ -69,7 +69,7 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
             group.number(f"{part}.importance", importance.get(name), "percent", plain(summary.importance_method),
                          decimals=0),
             _edge(name, range_, best[name]),
-        ))  # fmt: skip
+        ))
     at_best = [value for run in group.runs if (value := _best_accuracy(run, histories)) is not None]
     best_value, own = summary.best_value.get(group.model), (group.parent.run_id,)
     best_number = Number(f"{group.key}.search.best", best_value, "percent", own, method="best trial, on validation")
@@ -79,13 +79,13 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
         fall = group.number("search.fall", confirmed.value - best_value, "points", "confirmed less best trial")
         gap = (f"{group.label}: the best trial reached ", best_number, f"{NBSP}% on validation; fresh seeds of the "
                "same configuration reach ", confirmed, f"{NBSP}% there (", fall, " points) and ", row.accuracy,
-               f"{NBSP}% on test.")  # fmt: skip
+               f"{NBSP}% on test.")
     edges = [d.name for d in space if d.edge]
     edge: Sentence = ()
     if edges:
         one = len(edges) == 1
         edge = (f"The best value{'s' * (not one)} of {listed(edges)} lie{'s' * one} at an end of the "
-                f"range{'s' * (not one)} searched; a wider range may hold a better one.",)  # fmt: skip
+                f"range{'s' * (not one)} searched; a wider range may hold a better one.",)
     return Search(
         key=group.key,
         label=group.label,
@@ -115,7 +115,7 @@ def _unstable(group: Group, trials: Sequence[TrialSummary]) -> Sentence:
             Number(f"{group.key}.search.complete", complete, "count", own), " completed trials, which is ",
             Number(f"{group.key}.search.best-tenth", math.ceil(BEST_SHARE * complete), "count", own,
                    method="a tenth of the completed trials, rounded up"),
-            ", with all of them; below about 20 completed trials such shares are unstable.")  # fmt: skip
+            ", with all of them; below about 20 completed trials such shares are unstable.")
 
 
 def _best_accuracy(run: LoggedRun, histories: Histories) -> float | None:
@@ -168,9 +168,9 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
             f"{name} had ", *_trials_each(summary, key, own), " of up to ",
             Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
             Number(f"{key}.settings", len(summary.space), "count", own), " settings",
-        ))  # fmt: skip
+        ))
     return ("The searches were not given the same budget, and a difference may come from that: ",
-            *joined(parts, "; "), ".")  # fmt: skip
+            *joined(parts, "; "), ".")
 
 
 def _uneven(summaries: Sequence[StudySummary]) -> bool:
@@ -183,7 +183,7 @@ def _uneven(summaries: Sequence[StudySummary]) -> bool:
 def _finished(summary: StudySummary) -> dict[str, int]:
     """Return model -> its trials that ended, whole or pruned: the number asked for may have been lowered later."""
     return {model: sum(trial.model == model and trial.state in ("complete", "pruned") for trial in summary.trials)
-            for model in summary.models}  # fmt: skip
+            for model in summary.models}
 
 
 def _trials_each(summary: StudySummary, key: str, runs: tuple[str, ...]) -> Sentence:
@@ -212,7 +212,7 @@ def expected_best(group: Group) -> ExpectedBest | None:
                 Number(f"{part}.trials", found.trials, "count", (group.parent.run_id,)),
                 Number(part, found.mean, "percent", (group.parent.run_id,), len(scores), BEST_METHOD,
                        found.low, found.high),
-            ))  # fmt: skip
+            ))
     return ExpectedBest(group.key, group.label, tuple(points))
 
 
@@ -226,13 +226,13 @@ def no_expected_best(groups: Sequence[Group]) -> tuple[Sentence, ...]:
         (f"{', '.join(labels)}: what fewer trials would have reached is not shown. It can be computed for random "
          f"trials that all ran to their end, but {reason}; a search with --sampler random gives it.",)
         for reason, labels in by_reason.items()
-    )  # fmt: skip
+    )
 
 
 def _scores(group: Group) -> list[float]:
     assert group.summary is not None
     return [trial.value for trial in group.summary.trials
-            if trial.model == group.model and trial.state == "complete" and trial.value is not None]  # fmt: skip
+            if trial.model == group.model and trial.state == "complete" and trial.value is not None]
 
 
 def _refusal(group: Group) -> str:

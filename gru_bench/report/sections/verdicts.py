@@ -66,7 +66,7 @@ class Pair:
             f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
             ends.low if ends else None, ends.high if ends else None,
             decimals_for(shown, (0.0, margin, -margin)),
-        )  # fmt: skip
+        )
 
     @property
     def theta(self) -> Number:
@@ -101,7 +101,7 @@ class Pair:
         return plain_points(
             f"{self.key}.detectable", value, self.runs, self.difference.examples,
             DETECTED,
-        )  # fmt: skip
+        )
 
 
 def plain_points(
@@ -124,17 +124,17 @@ def verdict_sentence(pair: Pair) -> Sentence:
             return (
                 f"{pair.a} is {better} than {pair.b} by more than ", pair.margin, " points: ",
                 *_size(theta), *test, ".",
-            )  # fmt: skip
+            )
         case Finding.NEGLIGIBLE:
             return (
                 f"{pair.a} is {better} than {pair.b}, but by a negligible amount: ", *_size(theta), *test,
                 "; the 90\u00a0% interval, ", *_ends(narrow), ", lies within ±", pair.margin, " points.",
-            )  # fmt: skip
+            )
         case Finding.EQUIVALENT:
             return (
                 f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
                 " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies inside.",
-            )  # fmt: skip
+            )
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE:
@@ -189,7 +189,7 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
     return (
         "A new confirm set of ", count, " fresh seeds for each model, without the old runs, would detect a true "
         "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
-    )  # fmt: skip
+    )
 
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
@@ -198,7 +198,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     enough = needed(pair)
     if enough is None:
         start = (*start, "than 50 seeds for each model, however many the test examples: from seed to seed these models "
-                 "vary too much.")  # fmt: skip
+                 "vary too much.")
         return start if limit is None else (*start, *_lift_first(pair, limit), "; on all of them they may vary less.")
     floor = plain_points(
         f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
@@ -206,7 +206,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
         start = (*start, "test examples (on these, more than 50 seeds for each model)")
     else:
         start = (*start, "test examples (on these, no number of seeds is enough: even very many detect no less than ",
-                 floor, " points)")  # fmt: skip
+                 floor, " points)")
     start = (
         *start, "; about ", Number(
             f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
@@ -215,7 +215,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
             f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
             "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
         " seeds for each model.",
-    )  # fmt: skip
+    )
     if limit is None:
         return (*start, f" To get them, {MORE_EXAMPLES}")
     if limit.whole is None:
@@ -226,7 +226,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
         Number(f"{pair.key}.unlimited-examples", then, "count", pair.runs, examples, "test reviews to be expected "
                "without the limit: those at hand, times all reviews over those let in"),
         " are then for the test, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
-    )  # fmt: skip
+    )
 
 
 def _lift_first(pair: Pair, limit: Limit) -> Sentence:
@@ -267,10 +267,10 @@ def _inconclusive(pair: Pair) -> Sentence:
                   Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
                          method="fewest test reviews that show equivalence where no answer differs"),
                   " test reviews, and here are ",
-                  Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")  # fmt: skip
+                  Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")
     return (
         f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach, *unable,
-    )  # fmt: skip
+    )
 
 
 def _too_few(pair: Pair) -> Sentence:
@@ -282,7 +282,7 @@ def _too_few(pair: Pair) -> Sentence:
             return (
                 *start, " seed: between these very runs the difference is ", *_size(pair.theta),
                 ", over test examples only.",
-            )  # fmt: skip
+            )
         case EvidenceLevel.ESTIMATE:
             return (*start, " seeds: an estimate only, ", pair.theta, " points.")
         case _:

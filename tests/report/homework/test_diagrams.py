@@ -27,7 +27,7 @@ def drawn(name):
         figure.set_dpi(72)
         renderer = FigureCanvasAgg(figure).get_renderer()
         found = [(label.get_text(), label.get_size(), label.get_window_extent(renderer))
-                 for label in figure.findobj(Text) if label.get_text()]  # fmt: skip
+                 for label in figure.findobj(Text) if label.get_text()]
     return figure, found
 
 
@@ -87,7 +87,7 @@ def test_a_page_gives_the_colors_and_no_font_is_needed(diagram):
     assert "font" not in svg
     assert set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)) <= {
         "none", "var(--ink)", "var(--faint)", "var(--grid)", "var(--series-1)", "var(--series-2)", "var(--series-3)",
-    }  # fmt: skip
+    }
     assert all(name.startswith(f"{diagram.name}-") for name in re.findall(r'\bid="([^"]+)"', svg))
     assert set(re.findall(r'href="#([^"]+)"', svg)) <= set(re.findall(r'\bid="([^"]+)"', svg))
 

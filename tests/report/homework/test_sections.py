@@ -106,7 +106,7 @@ def test_what_was_published_is_marked_and_never_mixed_with_ours(made):
         "published.bidirectional.accuracy": "85.3", "published.scratch.seconds": "8,075",
         "published.torch.seconds": "388", "published.bidirectional.seconds": "476", "published.reviews": "3,560",
         "published.others-lowest": "82.7", "published.others-highest": "87.7", "published.slower": "20.8",
-    }  # fmt: skip
+    }
 
 
 def test_published_rows_stand_apart_on_the_page(forms):
@@ -127,9 +127,9 @@ def test_ablations_are_paired_differences_on_validation(made):
         assert (before.value, after.value) == (usual.mean(), other.mean())
         assert (difference.value, difference.low, difference.high) == (
             expected.estimate, expected.low, expected.high,
-        )  # fmt: skip
+        )
         assert set(difference.runs) == {run.run_id for side in ("usual", "other")
-                                        for run in study.side(ablation.name, side)}  # fmt: skip
+                                        for run in study.side(ablation.name, side)}
         p.append(expected.p)
     assert [row[4].value for row in rows] == statistics.holm(p)
     text = told(report, "choices")
@@ -193,7 +193,7 @@ def test_candidates_that_read_alike_are_all_shown():
 
 def test_a_choice_that_costs_is_called_worse():
     store, studies = homework(ablations=(replace(ABLATIONS[0], usual={"model.pooling": "final"},
-                                                 other={"model.pooling": "last"}),))  # fmt: skip
+                                                 other={"model.pooling": "last"}),))
     (study,) = studies
     swap = {"usual": "other", "other": "usual"}
     study = replace(study, ablations=tuple(
@@ -213,7 +213,7 @@ def test_a_ablation_whose_tuning_found_nothing_better_has_one_side():
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
-                                              (3, "from 3 seeds (5 are the least)")])  # fmt: skip
+                                              (3, "from 3 seeds (5 are the least)")])
 def test_ablations_of_few_seeds_say_less(seeds, words):
     store, studies = homework(ablation_seeds=seeds)
     report = build(studies, store)
@@ -364,7 +364,7 @@ def test_losses_are_those_of_the_windows(made):
     lowest = [min(loss for _, loss in store.metrics[run.run_id]["loss/train_window"]) for run in runs]
     assert (curve.lowest.value, curve.lowest.low, curve.lowest.high) == (
         pytest.approx(np.mean(lowest)), min(lowest), max(lowest),
-    )  # fmt: skip
+    )
     assert curve.window.value == 800
 
 
@@ -402,7 +402,7 @@ def test_the_conclusion_follows_from_the_verdicts(skills, words):
 def test_every_finding_has_its_word():
     assert set(BECOMES) == {finding.value for finding in Finding}
     assert all(becomes == "stays open" for finding in (Finding.INCONCLUSIVE, Finding.TOO_FEW_SEEDS)
-               for becomes in BECOMES[finding.value])  # fmt: skip
+               for becomes in BECOMES[finding.value])
 
 
 def test_few_seeds_leave_the_claim_open():
@@ -421,7 +421,7 @@ def test_two_studies_of_the_protocol_are_told_apart():
     add_homework(store, name="second")
     report = build(store.by_experiment["movie-reviews"], store)
     assert [said(sentence)[:25] for sentence in report.summary[-2:]] == ["In the runs of first, by ",
-                                                                           "In the runs of second, by"]  # fmt: skip
+                                                                           "In the runs of second, by"]
     assert table(report, "choices", "of-second-choices").about == "Choices of the protocol, second"
     assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
@@ -433,7 +433,7 @@ def test_formulas_are_set_in_each_form(forms):
         assert "\\" not in formula.get_text()
         ElementTree.fromstring(str(formula))
     assert len(soup.find_all("math")) == len(re.findall(r"\$[^$]+\$", text.replace("$$", "$"))) + 2 * len(
-        soup.select(".equations .left")) - len(soup.select(".equations .left"))  # fmt: skip
+        soup.select(".equations .left")) - len(soup.select(".equations .left"))
     document = files["report.tex"]
     for formula in (r"\odot n_t", r"\tag{4}", r"\operatorname{diag}(z_t)", r"\(W_{hn}\)"):
         assert formula in document
@@ -466,7 +466,7 @@ def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
     assert found == [
         f"report.html: {key} is +9.9, but the runs give {number.text}",
         "report.html: the figure gru-cell is not what the numbers of the runs are drawn as",
-    ]  # fmt: skip
+    ]
 
 
 def test_numbers_of_the_story_rest_on_runs(made):
@@ -489,4 +489,4 @@ def test_a_homework_under_way_tells_its_story_as_far_as_it_goes():
     assert "the claim that the bidirectional GRU is better" in told(report, "discussion")
     assert "What do the networks add?" in "".join(
         name for block in section(report, "discussion").blocks for name, _ in getattr(block, "items", ())
-        if isinstance(name, str))  # fmt: skip
+        if isinstance(name, str))

@@ -182,7 +182,7 @@ def test_the_head_of_a_column_sorts_by_keyboard(browser, pages):
 def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pages):
     page = (pages / "three.html").read_text(encoding="utf-8")
     rows = "".join(f'<tr><th scope="row">{n}</th><td><data value="{v}">{v}</data></td></tr>'
-                   for n, v in (("run 10", "2.0"), ("run 9", ""), ("Run 1", "-10.0")))  # fmt: skip
+                   for n, v in (("run 10", "2.0"), ("run 9", ""), ("Run 1", "-10.0")))
     table = f'<table id="mine"><thead><tr><th>Name</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
     (tmp_path / "page.html").write_text(page.replace("</main>", f"{table}</main>"), encoding="utf-8")
     browser.look()
@@ -198,7 +198,7 @@ def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pag
     assert seen == [
         ["Run 1", "run 9", "run 10"], ["run 10", "run 9", "Run 1"],
         ["Run 1", "run 10", "run 9"], ["run 10", "Run 1", "run 9"],
-    ]  # fmt: skip
+    ]
 
 
 CURVES = 'document.querySelector("svg [id^=curves-]").closest("figure")'
@@ -298,7 +298,7 @@ def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
     assert cut == []
     (tmp_path / "page.pdf").write_bytes(browser.paper())
     shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
-                           check=True).stdout  # fmt: skip
+                           check=True).stdout
     assert "Point at a curve" not in shown
     assert "CSV" not in shown
     # What is folded on the screen is open on paper.
@@ -315,7 +315,7 @@ def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
     browser.open(tmp_path / "page.html")
     (tmp_path / "page.pdf").write_bytes(browser.paper())
     shown = subprocess.run(["pdftotext", "-layout", "page.pdf", "-"], cwd=tmp_path, capture_output=True, text=True,
-                           check=True).stdout  # fmt: skip
+                           check=True).stdout
     sheets = [sheet for sheet in shown.split("\f") if re.search(r"line \d+", sheet)]
     assert len(sheets) > 2
     assert all("Headword" in sheet for sheet in sheets)
@@ -347,7 +347,7 @@ def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser, pages):
     browser.look()
     browser.open(pages / "three.html")
     stops = browser.run("[...document.querySelectorAll('table')].map(table => "
-                        "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")  # fmt: skip
+                        "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")
     assert set(stops) == {0, 1}
 
     def here():

@@ -65,7 +65,7 @@ def test_latexmk_is_preferred_and_may_run_no_other_program(bin_folder, report):
 
 def test_pdflatex_runs_until_references_settle(bin_folder, report):
     program(bin_folder, "pdflatex", f"touch report.pdf; [ $(wc -l < '{bin_folder}/calls') -lt 3 ] && "
-            "echo 'Table widths have changed. Rerun LaTeX.' > report.log || echo fine > report.log")  # fmt: skip
+            "echo 'Table widths have changed. Rerun LaTeX.' > report.log || echo fine > report.log")
     pdf(report)
     assert len(calls(bin_folder)) == 3
     assert all("-no-shell-escape" in call for call in calls(bin_folder))

@@ -87,7 +87,7 @@ def test_a_number_is_told_apart_when_it_differs(three):
     key = report.rows[0].accuracy.key
     text = report.rows[0].accuracy.text
     tampered = {name: content.replace(rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}") for name, content in
-                files.items()}  # fmt: skip
+                files.items()}
     assert html_numbers(page)[key][0] != tex_numbers(tampered)[key]
 
 
@@ -108,7 +108,7 @@ def test_no_number_of_the_page_is_outside_the_write_up(three):
              *(dimension.range for search in report.searches for dimension in search.space),
              *(str(link.seed) for row in report.rows for link in row.runs),
              *(text for count in report.counts for reason in count.reasons for text in reason),
-             "seed 1005"]  # fmt: skip
+             "seed 1005"]
     for word in known:
         text = text.replace(word, "")
     assert re.findall(r"[^\s]*\d[^\s]*", text) == []
@@ -165,7 +165,7 @@ def test_what_a_script_reads_off_is_what_is_drawn(three):
     assert [series["name"] for series in live["series"]] == [row.label for row in report.rows]
     assert [panel["title"] for panel in live["panels"]] == [
         "training loss", "validation loss", "validation accuracy, %"
-    ]  # fmt: skip
+    ]
     marked = {element["data-series"] for element in figure.find_all(attrs={"data-series": True})}
     assert marked == {"0", "1", "2"}
     _, _, width, height = map(float, figure.svg["viewbox"].split())
@@ -354,7 +354,7 @@ def test_latex_leaves_no_special_character_bare(text):
     known = (r"\\(?:textbackslash|textasciicircum|textasciitilde|textbar|textquotedbl|textquotesingle|textasciigrave|"
              r"allowbreak|textendash|textemdash|textquotedblleft|textquotedblright|textquoteleft|textquoteright|dots|"
              r"textperiodcentered|textdegree|texteuro|guillemotleft|guillemotright)\{\}|\\codepoint\{[0-9A-F]+\}|"
-             r"\\ensuremath\{(?:\\[A-Za-z]+|[-<>])\}|\\[{}$&#_%]|\{[-,?!*\[\]]\}")  # fmt: skip
+             r"\\ensuremath\{(?:\\[A-Za-z]+|[-<>])\}|\\[{}$&#_%]|\{[-,?!*\[\]]\}")
     rest = re.sub(known, "", escaped)
     assert not set(rest) & set("\\{}$&#^_%\"'`<>|[]*")
     assert "~" not in rest.replace("~", "", text.count("\u00a0"))
@@ -402,7 +402,7 @@ def test_captions_speak_of_what_is_there_alone():
     curves = [replace(curve, epochs=tuple(
         replace(epoch, validation_loss=replace(epoch.validation_loss, value=None),
                 validation_accuracy=replace(epoch.validation_accuracy, value=None)) for epoch in curve.epochs))
-        for curve in two.curves]  # fmt: skip
+        for curve in two.curves]
     drawn = next(picture for picture in pictures(replace(two, curves=tuple(curves))) if picture.name == "curves")
     assert drawn.caption.startswith("Training loss, in nats per review, by epoch")
     assert "validation" not in drawn.caption + drawn.alternative
@@ -448,7 +448,7 @@ def test_no_axis_of_shares_goes_beyond_them(style, right):
         histories["accuracy/val"] = [(step, float(right)) for step, _ in histories["accuracy/val"]]
     drawn = {picture.name: picture for picture in pictures(build(studies, store))}
     for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "x" if style.narrow else "y"),
-                        ("cost", "y"), ("curves", "y")):  # fmt: skip
+                        ("cost", "y"), ("curves", "y")):
         with drawing(style, {}):
             axes = drawn[name].draw(style).axes[-1]
         low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
@@ -459,7 +459,7 @@ def test_no_axis_of_shares_goes_beyond_them(style, right):
 def test_the_names_of_lengths_have_room_on_a_phone(three):
     picture = next(picture for picture in pictures(three[0]) if picture.name == "lengths-1")
     names = [f"{part.low.text} to {part.high.text} tokens  ({part.examples.text})"
-             for part in three[0].length_tables[0].bins]  # fmt: skip
+             for part in three[0].length_tables[0].bins]
     with drawing(NARROW, {}):
         figure = picture.draw(NARROW)
         figure.canvas.draw()
@@ -624,7 +624,7 @@ def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_pa
         "sections/lamps.tex.j2": "\\drawn{lamps}{<< figures.lamps.caption >>}\n\\input{tables/lamps}\n",
         "sections/lamps.md.j2": "{{ section.content.lit }} lamps\n",
         "tables/lamps.tex.j2": "<< section.content.lit >> lamps\n",
-    }.items():  # fmt: skip
+    }.items():
         (tmp_path / "templates" / name).write_text(text)
     for module in (render, markdown_module):
         monkeypatch.setattr(module, "resource", lambda name: tmp_path / name)
@@ -634,7 +634,7 @@ def test_a_section_brings_its_numbers_figures_tables_and_templates(three, tmp_pa
     page, files = render.html(more), render.tex(more)
     soup = BeautifulSoup(page, "html.parser")
     assert [heading.get_text() for heading in soup.find_all("h2")][1:5] == [
-        "Evaluation", "Comparisons", "Lamps", "Learning"]  # fmt: skip
+        "Evaluation", "Comparisons", "Lamps", "Learning"]
     assert soup.find("a", href="#lamps").get_text() == "Lamps"
     assert html_numbers(page)["lamps.lit"] == ("4", "4.0")
     assert soup.find("a", download="lamps.csv")

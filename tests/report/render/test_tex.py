@@ -28,7 +28,7 @@ def compiled(folder: Path, name: str = "report") -> str:
         done = subprocess.run(
             ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"],
             cwd=folder, capture_output=True, check=False, timeout=120,
-        )  # fmt: skip
+        )
         log = (folder / f"{name}.log").read_text(encoding="latin1")
         assert done.returncode == 0, re.findall(r"^!.*\n.*\n.*", log, re.MULTILINE)
     return log

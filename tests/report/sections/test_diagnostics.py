@@ -41,7 +41,7 @@ def flow(
     found = GradientFlow(
         model=model, direction=direction, state=state, run_id=f"run{model}" if state == "trained" else "",
         pooling="final", reviews=96, steps_back=tuple(range(51)), norm=norm, low=tuple(0.5 * x for x in norm),
-        high=tuple(2 * x for x in norm), decay=rate, fitted=(5, 50))  # fmt: skip
+        high=tuple(2 * x for x in norm), decay=rate, fitted=(5, 50))
     return replace(found, **changes)
 
 
@@ -73,17 +73,17 @@ def found_inside(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:
 def curve() -> RecallCurve:
     points = [RecallPoint(model, k, (0, 1, 2), (mean, mean, mean), mean, mean - 0.05, min(1.0, mean + 0.05), 300)
               for model, means in (("rnn", (1.0, 0.55, 0.51)), ("scratch", (1.0, 0.99, 0.53)))
-              for k, mean in zip((5, 40, 80), means, strict=True)]  # fmt: skip
+              for k, mean in zip((5, 40, 80), means, strict=True)]
     return RecallCurve(tuple(points), "Satterthwaite t", {"model.hidden_size": "32"})
 
 
 def written_up(
     *names: str, diagnostics: Diagnostics | None = None, recall: RecallCurve | None = None, raw: str = "",
-):  # fmt: skip
+):
     store = FakeStore()
     for name in names or ("homework",):
         study = add_study(store, name, {"scratch": 0.0, "bidirectional": 0.1}, search=False,
-                          test_set=TestSet.draw(300, [""]))  # fmt: skip
+                          test_set=TestSet.draw(300, [""]))
         if diagnostics is not None or raw:
             store.artifacts[study.run.run_id, "diagnostics.json"] = raw or diagnostics.to_json()
         if recall is not None:

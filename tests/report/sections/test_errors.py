@@ -120,7 +120,7 @@ def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
     by_model = [predictions(store, study) for study in studies]
     right_MN = np.stack([
         np.mean([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs], axis=0) for runs in by_model
-    ])  # fmt: skip
+    ])
     assert found.failed_count[0].value == (right_MN.max(0) == 0).sum() > 0
     best, worst = (part for part in found.disagreed[0].said if isinstance(part, Number) and "tokens" not in part.key)
     assert best.value - worst.value == pytest.approx(np.ptp(right_MN, axis=0).max())
@@ -180,11 +180,11 @@ def answered(store, studies, wrong):
     (2, 1, 1, "1 of the 31 test reviews is answered wrongly by every run of every model."),
     (1, 2, 2, "2 of the 31 test reviews are answered wrongly by every run."),
     (1, 1, 1, "1 of the 31 test reviews is answered wrongly by the one run."),
-])  # fmt: skip
+])
 def test_reviews_that_no_run_gets_right_are_counted_in_plain_words(models, seeds, wrong, words):
     store = FakeStore()
     studies = [add_study(store, name, {name: 0.0}, seeds=seeds, test_set=TestSet.draw(31))
-               for name in ("torch", "scratch")[:models]]  # fmt: skip
+               for name in ("torch", "scratch")[:models]]
     (found,) = answered(store, studies, wrong).hard_reviews
     assert said(found.failed_count) == words
 
@@ -193,7 +193,7 @@ def test_reviews_that_no_run_gets_right_are_counted_in_plain_words(models, seeds
 def test_nothing_is_said_of_reviews_where_every_run_is_right(models):
     store = FakeStore()
     studies = [add_study(store, name, {name: 0.0}, seeds=2, test_set=TestSet.draw(31))
-               for name in ("torch", "scratch")[:models]]  # fmt: skip
+               for name in ("torch", "scratch")[:models]]
     report = answered(store, studies, 0)
     assert report.hard_reviews == ()
     assert "Single reviews" not in render.html(report)
@@ -252,5 +252,5 @@ def test_a_range_of_a_few_reviews_is_no_sign_of_mixed_lengths():
     for key, p in store.kept.items():
         few_N = np.arange(len(p)) < 9
         store.kept[key] = replace(p, tokens_N=np.where(few_N, 300, 10).astype(np.int32),
-                                  category_N=np.where(few_N, "essays", "lines"))  # fmt: skip
+                                  category_N=np.where(few_N, "essays", "lines"))
     assert build(studies, store).length_tables[0].caution == ()

@@ -69,7 +69,7 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
         assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
         config = spec.config(spec.models[0], {}, 0)
         assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
-            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])  # fmt: skip
+            BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
     page, files = render.html(report), render.tex(report)
     commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
     assert commands == list(report.next_steps)
@@ -83,7 +83,7 @@ def typed(study, command):
 def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, monkeypatch):
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
-                     "--set model.layers=2 --tracking-uri http://me:secret@host:5000")  # fmt: skip
+                     "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
     commands = build([one, two], store, margin=0.015).next_steps
     command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
     assert "secret" not in command
@@ -103,7 +103,7 @@ def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
 def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
     store, (one, two) = inconclusive
     again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
-                    summary=replace(two.summary, name="torch-confirm-2", search_seed=1))  # fmt: skip
+                    summary=replace(two.summary, name="torch-confirm-2", search_seed=1))
     commands = build([one, again], store, margin=0.015).next_steps
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Neither is one that another study has, although it is not written up here.
@@ -142,7 +142,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
     report = build(studies, store, margin=0.015)
     assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
-        "inconclusive"]  # fmt: skip
+        "inconclusive"]
     *commands, last = report.next_steps
     assert last == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
     seen = {}
@@ -153,7 +153,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
         assert (spec.name, spec.trials) == (f"all-{model}-confirm-2", 0)
         assert not set(spec.confirm_seeds) & set(studies[0].summary.confirm_seeds)
     assert {model: (config.training.lr, config.model.layers) for model, config in seen.items()} == {
-        "scratch": (0.001, 1), "torch": (0.002, 2)}  # fmt: skip
+        "scratch": (0.001, 1), "torch": (0.002, 2)}
 
 
 def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, monkeypatch):
@@ -183,7 +183,7 @@ def test_one_size_serves_all_that_is_open():
         add_study(store, name, {name: skill}, test_set=test_set)
     report = build(store.by_experiment["movie-reviews"], store, margin=0.015)
     sizes = [n.value for pair in report.comparisons for n in pair.sentence
-             if not isinstance(n, str) and n.key.endswith("fresh-seeds")]  # fmt: skip
+             if not isinstance(n, str) and n.key.endswith("fresh-seeds")]
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
     assert len(report.next_steps) == 4
@@ -219,7 +219,7 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
     store, studies = inconclusive
     report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
-                    taken=[study.run.name for study in studies])  # fmt: skip
+                    taken=[study.run.name for study in studies])
     render.write(report, tmp_path)
     record.write(report, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
@@ -230,7 +230,7 @@ def limited(study, limit=100, available=None, command=None):
     """The same study, begun with data.limit, and the reviews that its data is known to hold."""
     runs = tuple(replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)
     data = replace(study.summary.data, train=limit * 8 // 10, validation=limit // 10, test=limit // 10,
-                   available=available)  # fmt: skip
+                   available=available)
     study = replace(study, confirms=runs, summary=replace(study.summary, data=data))
     return study if command is None else typed(study, command)
 
@@ -250,7 +250,7 @@ def short_of_reviews():
     (10_000, "data.limit let in 5,000 of the 10,000 reviews of the data: lift it first, by --set data.limit=none "
              "under another --study-name. About 1,000 are then for the test, which is not enough: gather", True),
     (900_000, "About 90,000 are then for the test, which is enough.", False),
-])  # fmt: skip
+])
 def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
     store, studies = short_of_reviews
     report = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
@@ -284,13 +284,13 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
     monkeypatch.chdir(tmp_path)
     store, (one, two) = short_of_reviews
     one = limited(one, 5000, command="run.py --study 'my study.toml' --study-name scratch --epochs 2 "
-                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+                                     "--tracking-uri sqlite:///x.db")
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
-                                     "--tracking-uri sqlite:///x.db")  # fmt: skip
+                                     "--tracking-uri sqlite:///x.db")
     report = build([one, two], store, margin=0.012, taken=["torch-whole"])
     *sweeps, report = report.lifting
     assert report == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
-                      "--tracking-uri sqlite:///x.db")  # fmt: skip
+                      "--tracking-uri sqlite:///x.db")
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]
     assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)

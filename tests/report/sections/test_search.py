@@ -23,7 +23,7 @@ from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 def with_trials(study, values, sampler="random", states=None):
     states = states or ["complete"] * len(values)
     trials = tuple(TrialSummary(n, "torch", state, value, 3, BEST)
-                   for n, (value, state) in enumerate(zip(values, states, strict=True)))  # fmt: skip
+                   for n, (value, state) in enumerate(zip(values, states, strict=True)))
     return replace(study, summary=replace(study.summary, trials=trials, sampler=sampler))
 
 
@@ -51,7 +51,7 @@ def test_the_expected_best_of_random_trials(torch):
     assert line.mean == tuple(100 * point.best.value for point in best.points)
     assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
     assert [row[2:] for row in picture.table[1:]] == [
-        (point.best.value, point.best.low, point.best.high) for point in best.points]  # fmt: skip
+        (point.best.value, point.best.low, point.best.high) for point in best.points]
     assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
     assert BeautifulSoup(page, "html.parser").find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
@@ -68,7 +68,7 @@ def test_the_expected_best_of_random_trials(torch):
     ("tpe", ["complete"] * 3, "but TPE chose each trial by those before it"),
     ("random", ["complete", "pruned", "complete"], "but some trials were pruned"),
     ("random", ["complete", "failed", "complete"], "but some trials failed"),
-])  # fmt: skip
+])
 def test_no_expected_best_where_trials_were_not_independent(torch, sampler, states, reason):
     store, study = torch
     report = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
@@ -90,7 +90,7 @@ def test_settings_beside_the_homeworks(torch):
     assert table.labels == ("Torch GRU",)
     assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
         "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
-        "epochs": (4, 5)}  # fmt: skip
+        "epochs": (4, 5)}
     assert len(table.settings) == len(HOMEWORK)
 
 
@@ -156,7 +156,7 @@ def space_of(study, name, range_, value):
     ("model.layers", {"choices": [1, 2, 3]}, 3, ""),
     ("embedding.trainable", {"choices": [False, True]}, True, ""),
     ("model.gone", {"low": 1, "high": 3}, 3, ""),
-])  # fmt: skip
+])
 def test_an_end_that_the_setting_cannot_pass_is_no_edge(torch, name, range_, value, edge):
     store, study = torch
     (search,) = build([space_of(study, name, range_, value)], store).searches
@@ -167,12 +167,12 @@ def test_an_end_that_the_setting_cannot_pass_is_no_edge(torch, name, range_, val
 def test_several_ends_are_listed(torch):
     store, study = torch
     ranges = {"model.layers": {"low": 1, "high": 3}, "model.hidden_size": {"low": 8, "high": 16},
-              "training.batch_size": {"low": 16, "high": 64}}  # fmt: skip
+              "training.batch_size": {"low": 16, "high": 64}}
     best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
     wide = replace(study, summary=replace(study.summary, space=ranges, best={"torch": best}))
     assert said(build([wide], store).searches[0].edges) == (
         "The best values of layers, hidden size and batch size lie at an end of the ranges searched; a wider range "
-        "may hold a better one.")  # fmt: skip
+        "may hold a better one.")
 
 
 @pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
@@ -183,7 +183,7 @@ def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials
     page, paper = render.html(report), render.tex(report)
     said_so = " ".join(said(search.importance_caution) for search in report.searches)
     assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
-            ) == unstable  # fmt: skip
+            ) == unstable
     for text in (page, paper["report.tex"]):
         assert ("such shares are unstable" in text) == unstable
     for text in (page, paper["tables/search.tex"]):

@@ -65,7 +65,7 @@ def fill(database: Path, runs: int) -> None:
             config = with_settings(RunConfig(), {**BEST, "model.name": model, "seed": 0 if trial else 10_000 + seed})
             writer = store.start(
                 EXPERIMENT, f"{model} {seed}", role="trial" if trial else "confirm", study=model, model=model,
-                config=config, fingerprint="f", parent=parent.run_id)  # fmt: skip
+                config=config, fingerprint="f", parent=parent.run_id)
             result = made_up(config, label_N, ease_N + skill, rng)
             for record in result.epochs:
                 writer.epoch(record)
@@ -87,27 +87,27 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
         np.array([f"{i:06d}" for i in range(REVIEWS)]), label_N,
         np.where(label_N == 1, right_N, 1 - right_N).astype(np.float32),
         np.where(np.arange(REVIEWS) % 4, "imdb", "rotten_tomatoes"), rng.integers(5, 400, REVIEWS, np.int32),
-        np.zeros(REVIEWS, np.int32))  # fmt: skip
+        np.zeros(REVIEWS, np.int32))
     epochs = tuple(
         EpochRecord(e, 0.6 / e, 0.5 / e + 0.1, 0.8 + 0.02 * e, 30.0, 50_000.0) for e in range(1, EPOCHS + 1))
     trace = tuple(
         WindowLoss(10 * i, 1 + i * EPOCHS // (TRACE + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, TRACE + 1))
     return RunResult(
         config, "fused", "cpu", epochs, trace, EPOCHS, 120_802, 6, 90.0, 900_000_000,
-        {"validation": predictions, "test": predictions}, {})  # fmt: skip
+        {"validation": predictions, "test": predictions}, {})
 
 
 def summary(model: str, trials: int) -> StudySummary:
     """Return what a sweep leaves behind."""
     data = DataSummary(
         EXPERIMENT, "f", 26_000, 3_300, REVIEWS, 0.5, {"imdb": 24_000, "rotten_tomatoes": 8_000}, 96, 0, 100_000,
-        "corpus", 300, 49_000, 0.02, 400, 0.1)  # fmt: skip
+        "corpus", 300, 49_000, 0.02, 400, 0.1)
     tried = tuple(TrialSummary(n, model, "complete", 0.8 + 1e-5 * n, EPOCHS, BEST) for n in range(trials))
     return StudySummary(
         model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", trials, EPOCHS, 0,
         tuple(range(10_000, 10_000 + SEEDS)), tried, {model: BEST}, {model: 0.87},
         {model: dict(zip(SPACE, (0.6, 0.3, 0.1), strict=True))}, "PED-ANOVA", data,
-        (Baseline("TF-IDF + logistic regression", 0.87, 0.87, 0.87, REVIEWS, 9.0),), 900.0)  # fmt: skip
+        (Baseline("TF-IDF + logistic regression", 0.87, 0.87, 0.87, REVIEWS, 9.0),), 900.0)
 
 
 def copies(database: Path, run_id: str, count: int) -> None:
@@ -174,7 +174,7 @@ def main() -> None:
             begin = time.perf_counter()
             process = subprocess.Popen(
                 [sys.executable, "-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{database}", "--out",
-                 f"{temporary}/command"], stdout=subprocess.DEVNULL)  # fmt: skip
+                 f"{temporary}/command"], stdout=subprocess.DEVNULL)
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:

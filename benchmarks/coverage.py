@@ -1,8 +1,8 @@
 """Do the intervals and tests of a report keep their promises? Simulated runs with a known truth, through our code.
 
-    python benchmarks/promises.py                        300 repetitions of each size, a few seconds
-    python benchmarks/promises.py --repetitions 10000    the whole promise, some minutes
-    python benchmarks/promises.py --few --repetitions 4000    the same where test reviews are few, or few are wrong
+    python benchmarks/coverage.py                        300 repetitions of each size, a few seconds
+    python benchmarks/coverage.py --repetitions 10000    the whole promise, some minutes
+    python benchmarks/coverage.py --few --repetitions 4000    the same where test reviews are few, or few are wrong
 
 Two models of equal accuracy are drawn again and again, each with R seeds on N test examples. A run answers example i
 rightly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
@@ -104,7 +104,7 @@ def repeated(truth: Truth, seeds: int, examples: int, repetitions: int, rng: np.
         sums += (
             one.low <= 0 <= one.high, one.p is not None and one.p < ALPHA, alone.low <= ACCURACY <= alone.high,
             any(p is not None and p < ALPHA for p in adjusted), (one.high - one.low) / 2,
-        )  # fmt: skip
+        )
     return sums
 
 
@@ -174,7 +174,7 @@ def main() -> None:
             jobs = [(truth, seeds, examples, size, s) for size, s in zip(sizes, sequences, strict=True)]
             held, found, alone, family, half = sum(pool.imap_unordered(_chunk, jobs)) / options.repetitions
             print(f"{seeds:5}{examples:10,}{100 * held:18.1f}{100 * found:20.1f}{100 * alone:17.1f}{100 * family:17.1f}"
-                  f"{100 * half:13.2f}", flush=True)  # fmt: skip
+                  f"{100 * half:13.2f}", flush=True)
     print(f"took {time.perf_counter() - begin:.0f} s")
 
 
