@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +13,6 @@ import numpy as np
 import pytest
 
 from tests.support.servers import MlflowServer, mlflow_server, postgres
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples in each run: a test that fails once fails again.
 hypothesis.settings.register_profile("same", derandomize=True, database=None)
@@ -66,12 +62,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_client(f"sqlite:///{path}", path)
     return path
-
-
-def command(*arguments: str, timeout: float = 240, **kwargs: object) -> subprocess.CompletedProcess[str]:
-    """Run a module or script of ours in a process of its own."""
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
-                          **kwargs)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gru_bench.sweep.spec import known_studies
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 
 README = (ROOT / "README.md").read_text()
 

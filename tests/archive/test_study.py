@@ -44,7 +44,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import export as tracking
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 from tests.support.fake_store import TestSet
 from tests.tracking.test_store import result, summary
 

@@ -21,7 +21,7 @@ from gru_bench.diagnose import compute as diagnostics
 from gru_bench.results.diagnostics import RecallCurve, RecallPoint
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
-from tests.conftest import command
+from tests.support.commands import command
 
 
 @pytest.fixture(scope="module")

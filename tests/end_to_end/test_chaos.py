@@ -24,7 +24,7 @@ import pytest
 
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 
 SCRIPT = str(ROOT / "sweeps" / "run.py")
 TRIALS, CONFIRM, MORE = 12, 3, 4

@@ -29,7 +29,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 from tests.tracking.test_store import summary
 
 QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 
 EARLIER = ROOT / "tests" / "support" / "earlier_form"
 STUDY = """

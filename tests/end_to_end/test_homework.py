@@ -20,7 +20,7 @@ from gru_bench.sweep.sharing.claims import CLAIM
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 
 MODELS = ("scratch", "torch", "bidirectional")
 TRAIN, TEST = 70, 520

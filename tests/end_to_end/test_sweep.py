@@ -25,7 +25,7 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
-from tests.conftest import ROOT, command
+from tests.support.commands import ROOT, command
 
 STUDY = """
 purpose = "Which learning rate?"

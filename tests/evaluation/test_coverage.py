@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from gru_bench.errors import RunError
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store, client, waiting
 from gru_bench.tracking import reader as reading
-from tests.conftest import ROOT, command
 from tests.end_to_end.test_sweep import STUDY, sweep
+from tests.support.commands import ROOT, command
 from tests.support.servers import MlflowServer, mlflow_server
 from tests.tracking.test_store import result
 

@@ -24,7 +24,7 @@ from gru_bench.tracking import LoggedRun, Store, queue, sync, waiting
 from gru_bench.tracking.client import is_away
 from gru_bench.tracking.queue import Beginning, Operation, WriteQueue, left
 from gru_bench.tracking.sync import Sync, sync_all
-from tests.conftest import command
+from tests.support.commands import command
 from tests.tracking.test_store import predictions, result
 
 NOBODY = "http://127.0.0.1:9"

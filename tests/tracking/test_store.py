@@ -31,7 +31,7 @@ from gru_bench.results.runs import (
 from gru_bench.tracking import Reader, Store
 from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
 from gru_bench.tracking.reader import _local_path
-from tests.conftest import command
+from tests.support.commands import command
 from tests.support.fake_store import logged
 
 
