@@ -18,14 +18,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING, Number, decimals_for, plain, slug, written
 from gru_bench.report.sections.verdicts import Limit, Pair, next_step_sentence, verdict_sentence
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, logged, three_models
-
-
-def said(sentence) -> str:
-    return "".join(part if isinstance(part, str) else part.text for part in sentence).replace("\u00a0", " ")
-
-
-def all_said(sentences) -> str:
-    return "\n".join(said(sentence) for sentence in sentences)
+from tests.support.renderings import all_said, said
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,9 @@ from gru_bench.report.homework.sections import BECOMES
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from gru_bench.report.render.markdown import markdown
-from tests.report.render.test_renderings import html_numbers, tex_numbers
-from tests.report.test_build import said
 from tests.support.fake_store import FakeStore, three_models
 from tests.support.homework_study import ABLATIONS, TIMINGS, add_homework, homework
+from tests.support.renderings import html_numbers, said, tex_numbers
 
 OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "choices", "discussion")
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from gru_bench.report.build import build
-from gru_bench.report.document.numbers import MISSING, Number, written
+from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.section import Section
 from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.results import _log_ticks, pictures
@@ -31,6 +31,7 @@ from gru_bench.report.render import markdown as markdown_module
 from gru_bench.resources import resource
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
 from tests.support.homework_study import homework
+from tests.support.renderings import html_numbers, tex_numbers, visible_text
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +46,6 @@ def hostile():
     store, studies = hostile_studies()
     report = build(studies, store, experiment=HOSTILE_NAMES[0])
     return report, render.html(report), render.tex(report)
-
-
-def html_numbers(page: str) -> dict[str, tuple[str, str]]:
-    """Return key -> (text, value); a key shown twice must read the same."""
-    found: dict[str, tuple[str, str]] = {}
-    for element in BeautifulSoup(page, "html.parser").find_all("data"):
-        shown = (element.get_text(), element["value"])
-        assert found.setdefault(element["data-key"], shown) == shown
-    return found
-
-
-def tex_numbers(files: dict[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in files.values():
-        for key, shown in re.findall(r"\\val\{([a-z0-9.-]+)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}", text):
-            plain = shown.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<")
-            plain = plain.replace(r"\textemdash{}", MISSING).replace("{,}", ",").replace(r"\allowbreak{}", "")
-            assert found.setdefault(key, plain) == plain
-    return found
 
 
 @pytest.mark.parametrize("case", ["three", "hostile"])
@@ -89,13 +71,6 @@ def test_a_number_is_told_apart_when_it_differs(three):
     tampered = {name: content.replace(rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}") for name, content in
                 files.items()}
     assert html_numbers(page)[key][0] != tex_numbers(tampered)[key]
-
-
-def visible_text(page: str) -> str:
-    soup = BeautifulSoup(page, "html.parser")
-    for element in soup.find_all(["style", "svg", "data", "code", "title", "script"]):
-        element.decompose()
-    return soup.get_text(" ")
 
 
 def test_no_number_of_the_page_is_outside_the_write_up(three):

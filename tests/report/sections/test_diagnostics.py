@@ -28,8 +28,8 @@ from gru_bench.results.diagnostics import (
     RecallCurve,
     RecallPoint,
 )
-from tests.report.render.test_renderings import html_numbers, tex_numbers, visible_text
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
+from tests.support.renderings import html_numbers, tex_numbers, visible_text
 
 TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")
 
@@ -189,7 +189,7 @@ def test_several_studies_stand_apart() -> None:
     report = written_up("one", "two", diagnostics=found_inside(), recall=curve())
     names = [picture.name for picture in pictures(report)]
     assert len(names) == len(set(names))
-    assert {"gradients-inside-one", "gradients-inside-two", "memory-inside-two"} <= set(names)
+    assert {"gradients-inside-one", "gradients-inside-two", "recall-inside-two"} <= set(names)
     assert set(report.numbers()) <= set(tex_numbers(render.tex(report)))
     one, two = next(section.content for section in report.sections if section.name == "diagnostics")
     assert (one.study, two.study) == ("one", "two")

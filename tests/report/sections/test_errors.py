@@ -14,9 +14,8 @@ from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
-from tests.report.render.test_renderings import html_numbers, tex_numbers
-from tests.report.test_build import said
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import html_numbers, said, tex_numbers
 
 
 @pytest.fixture(scope="module")

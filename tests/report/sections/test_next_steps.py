@@ -20,9 +20,8 @@ from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from gru_bench.report.render.markdown import markdown
 from gru_bench.sweep.spec import load_study
-from tests.report.render.test_renderings import html_numbers, tex_numbers
-from tests.report.test_build import said
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import html_numbers, said, tex_numbers
 
 
 @pytest.fixture
@@ -288,9 +287,9 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
                                      "--tracking-uri sqlite:///x.db")
     report = build([one, two], store, margin=0.012, taken=["torch-whole"])
-    *sweeps, report = report.lifting
-    assert report == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
-                      "--tracking-uri sqlite:///x.db")
+    *sweeps, last = report.lifting
+    assert last == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
+                    "--tracking-uri sqlite:///x.db")
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]
     assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)

@@ -15,9 +15,8 @@ from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.sections.search import HOMEWORK
 from gru_bench.results.runs import TrialSummary
-from tests.report.render.test_renderings import html_numbers, tex_numbers
-from tests.report.test_build import all_said, said
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
+from tests.support.renderings import all_said, html_numbers, said, tex_numbers
 
 
 def with_trials(study, values, sampler="random", states=None):

@@ -1,0 +1,51 @@
+"""Readers of a report: the numbers and words that its sentences, its page and its document show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from bs4 import BeautifulSoup
+
+from gru_bench.report.document.numbers import MISSING, Math, Number
+
+
+def said(sentence: Iterable[str | Number | Math]) -> str:
+    """Return a sentence as plain text, with its numbers as they are shown."""
+    return "".join(part if isinstance(part, str) else part.text for part in sentence).replace("\u00a0", " ")
+
+
+def all_said(sentences: Iterable[Iterable[str | Number | Math]]) -> str:
+    """Return sentences as plain text, one a line."""
+    return "\n".join(said(sentence) for sentence in sentences)
+
+
+def html_numbers(page: str) -> dict[str, tuple[str, str]]:
+    """Return key -> (text, value) of the numbers on a page; a key shown twice must read the same."""
+    found: dict[str, tuple[str, str]] = {}
+    for element in BeautifulSoup(page, "html.parser").find_all("data"):
+        shown = (element.get_text(), str(element["value"]))
+        assert found.setdefault(str(element["data-key"]), shown) == shown
+    return found
+
+
+def tex_numbers(files: Mapping[str, str]) -> dict[str, str]:
+    r"""Return key -> text of the numbers in a LaTeX document's files; a key shown twice must read the same.
+
+    A number stands there as `\val{key}{text}`. Its text is returned as the page shows it.
+    """
+    found: dict[str, str] = {}
+    for text in files.values():
+        for key, shown in re.findall(r"\\val\{([a-z0-9.-]+)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}", text):
+            plain = shown.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<")
+            plain = plain.replace(r"\textemdash{}", MISSING).replace("{,}", ",").replace(r"\allowbreak{}", "")
+            assert found.setdefault(key, plain) == plain
+    return found
+
+
+def visible_text(page: str) -> str:
+    """Return what a page says beside its numbers, its code and its figures."""
+    soup = BeautifulSoup(page, "html.parser")
+    for element in soup.find_all(["style", "svg", "data", "code", "title", "script"]):
+        element.decompose()
+    return soup.get_text(" ")
