@@ -321,8 +321,8 @@ def test_texts_and_tokens_do_not_mix(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of recall:k=50, "
-                     r"movie-reviews\. Or give the path of a file: CSV"),
+    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of "
+                     r"movie-reviews, recall:k=50\. Or give the path of a file: CSV"),
     ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
     ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
     ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),

@@ -52,13 +52,13 @@ def test_names(name: str, task: RecallTask, canonical: str) -> None:
 @pytest.mark.parametrize(("name", "message"), [
     ("recall:50", r"must look like recall:k=50,n=2000 and be among k \(50\), n \(5000\), .*, but got '50'"),
     ("recall:j=5", r"must look like .*, but got 'j=5'"),
-    ("recall:k=", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '' in"),
-    ("recall:k=0", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '0'"),
-    ("recall:k=-3", r"k of memory data must be a whole number of at least 1 and at most 100,000, but got '-3'"),
-    ("recall:n=10", r"n of memory data must be a whole number of at least 100 and at most 10,000,000, but got '10'"),
-    ("recall:vocabulary=1", r"vocabulary of memory data must be a whole number of at least 2 and at most 1,000,000"),
-    ("recall:n=100000000000", r"n of memory data must be .* at most 10,000,000, but got '100000000000'"),
-    ("recall:seed=" + "9" * 150, r"seed of memory data must be .*, but got '9{99}\.\.\. \(150 characters\) in "),
+    ("recall:k=", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '' in"),
+    ("recall:k=0", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '0'"),
+    ("recall:k=-3", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '-3'"),
+    ("recall:n=10", r"n of recall data must be a whole number of at least 100 and at most 10,000,000, but got '10'"),
+    ("recall:vocabulary=1", r"vocabulary of recall data must be a whole number of at least 2 and at most 1,000,000"),
+    ("recall:n=100000000000", r"n of recall data must be .* at most 10,000,000, but got '100000000000'"),
+    ("recall:seed=" + "9" * 150, r"seed of recall data must be .*, but got '9{99}\.\.\. \(150 characters\) in "),
     ("recall:n=1000000,k=1000", r"at most 100,000,000 tokens, but 1,000,000 sequences of up to 1,011 may have"),
     ("recall:k=2,k=3", r"must be given once, but k is given twice in 'recall:k=2,k=3'"),
     ("recall:k=1,extra=0", r"twice as many possible .* k=1, extra=0 and vocabulary=10 give about 20 for n=5000"),
@@ -83,8 +83,8 @@ def test_as_a_corpus() -> None:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"test_name": "other.csv"}, r"data.test_name must be left out for memory data"),
-    ({"category_column": "kind"}, r"data.category_column must be left out for memory data"),
+    ({"test_name": "other.csv"}, r"data.test_name must be left out for recall data"),
+    ({"category_column": "kind"}, r"data.category_column must be left out for recall data"),
     ({"max_length": 60}, r"data.max_length must be at least the 61 tokens of .* recall:k=50, .*: "
                          r"--set data.max_length=61"),
 ])

@@ -143,7 +143,7 @@ def test_a_real_review_is_read_by_its_number(
     code, out, _ = ended(["--run", chosen, "--review", "4"], store, monkeypatch, capsys)
     assert code == 0
     assert (folder / "words-review-3.csv").read_bytes() == before
-    assert f"wrote {Path('insight') / chosen[:8] / 'words-review-4'}.png, .svg and .csv" in out
+    assert f"wrote {Path('diagnostics') / chosen[:8] / 'words-review-4'}.png, .svg and .csv" in out
 
 
 def test_words_beyond_the_longest_that_is_read_are_counted(
@@ -239,10 +239,11 @@ def test_a_store_without_runs_is_told(
     assert "some run must have kept its weights, but none of the 0 runs in" in err
 
 
-def test_memory_is_measured_and_drawn(tmp_path: Path) -> None:
+def test_recall_is_measured_and_drawn(tmp_path: Path) -> None:
     """In a process of its own, with the one it starts; on little data, which a small module stands for."""
     (tmp_path / "small.py").write_text(
-        "from gru_bench import diagnose, diagnostics\n"
+        "import gru_bench.diagnose.__main__ as diagnose\n"
+        "from gru_bench.diagnose import compute as diagnostics\n"
         "if __name__ == '__main__':\n"
         "    diagnostics.recall_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
         "        **diagnostics.RECALL_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
@@ -251,7 +252,7 @@ def test_memory_is_measured_and_drawn(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     folder = tmp_path / "diagnostics" / "recall"
-    assert sorted(path.name for path in folder.iterdir()) == ["memory.csv", "recall.json", "memory.png", "memory.svg"]
+    assert sorted(path.name for path in folder.iterdir()) == ["recall.csv", "recall.json", "recall.png", "recall.svg"]
     curve = RecallCurve.from_json((folder / "recall.json").read_text())
     assert [(point.model, point.k) for point in curve.points] == [
         ("rnn", 1), ("rnn", 3), ("scratch", 1), ("scratch", 3)]

@@ -145,7 +145,7 @@ class TestWhole:
         assert study.summary is not None
         assert study_data(early, store) == study.summary.data
         assert study_baselines(early, store) == study.summary.baselines
-        assert (study.run.params["margin"], study.run.params["parts"]) == ("1.0", "search")
+        assert (study.run.params["margin"], study.run.params["contents"]) == ("1.0", "search")
 
     def test_workers_split_the_cores(self, swept: Path) -> None:
         share = max(1, len(os.sched_getaffinity(0)) // 2)

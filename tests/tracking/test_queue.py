@@ -23,6 +23,7 @@ from gru_bench.errors import RunError
 from gru_bench.tracking import LoggedRun, Store, queue, sync, waiting
 from gru_bench.tracking.client import is_away
 from gru_bench.tracking.queue import Beginning, Operation, WriteQueue, left
+from gru_bench.tracking.reader import FORMAT, FORMAT_TAG
 from gru_bench.tracking.sync import Sync, sync_all
 from tests.support.commands import command
 from tests.tracking.test_store import predictions, result
@@ -55,8 +56,8 @@ def points(database: Path, run: LoggedRun) -> int:
 def operations() -> list[Operation]:
     return [
         Operation("local-1", 1, Beginning("reviews", None), params={"a": "1"},
-                  tags={"gru_bench.role": "study", "mlflow.runName": "s"}),
-        Operation("local-2", 2, Beginning("reviews", "local-1"), tags={"gru_bench.role": "trial"}),
+                  tags={"gru_bench.role": "study", FORMAT_TAG: FORMAT, "mlflow.runName": "s"}),
+        Operation("local-2", 2, Beginning("reviews", "local-1"), tags={"gru_bench.role": "trial", FORMAT_TAG: FORMAT}),
         Operation("local-2", 3, metrics=(("loss/train", 0.5, 1), ("loss/train", float("nan"), 2))),
         Operation("local-1", 4, dataset=("reviews", "f" * 64)),
         Operation("local-2", 5, metrics=(("loss/val", 0.25, 1),), tags={"gru_bench.complete": "true"},
