@@ -65,6 +65,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def database(empty_database: Path) -> Path:
+    """An empty store in the working directory."""
+    return Path(shutil.copy(empty_database, Path.cwd()))
+
+
+@pytest.fixture
 def tracking_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[MlflowServer]:
     """MLflow's tracking server, without runs; for tests marked `service`."""
     folder = tmp_path_factory.mktemp("server")

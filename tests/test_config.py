@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.data.recall_task import parsed_task
-from gru_bench.errors import GruBenchError
+from gru_bench.errors import GruBenchError, UsageError
 from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
@@ -21,10 +21,16 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, known_studies, load_study
 
 SETTINGS = sorted(flat(RunConfig()))
+
+
 SECONDS = 6.0
+
+
 TYPED = ["0", "-1", "0.3", "1e30", "-1e308", "nan", "inf", "", "none", "true", str(2**32), str(2**63), "7" * 70,
          "9" * 5_000, "[" * 5_000, "[[[[", "{}", "\0", "x" * 5_000, "x" * 300, "~nobody-at-all/x",
          "recall:n=100000000000"]
+
+
 RANGES = [
     "{ low = 1, high = 3 }", "{ low = 1, high = 3, step = 5 }", "{ low = 1, high = 3, step = 0 }",
     "{ low = 0.1, high = 3 }", "{ low = 1, high = 3, step = -1 }",
@@ -34,15 +40,21 @@ RANGES = [
     "{ low = -1e308, high = 1e308 }", "{ low = nan, high = inf }", "{ choices = [0.1, 0.1, 0.1] }", "{ choices = [] }",
     "{ choices = [1, 1.0, true, '1'] }", "{ choices = [1, 2] }", "{ choices = [[1]] }", "{ choices = ['x'], low = 1 }",
 ]
+
+
 VALUES = [*RANGES, "0", "-1", "1", "0.3", "1e30", "nan", "inf", '""', '"none"', str(2**63), "7" * 70, "9" * 5_000,
           "true", "[" * 5_000, "[[[[]]]]", "[]", "{}", '"\\u0000"', '"' + "x" * 5_000 + '"', "1979-05-27",
           '["torch", "torch"]', str([*range(2_000)]), "{ a = { b = { c = 1 } } }"]
+
+
 FILE_KEYS = [
     *KEYS, "trails", "base", "own", "memory.steps", "memory.seeds", "memory.sequences", "timings.iterations",
     "timings.backends", "ablations.model", "ablations.seeds", "ablations.settings", "ablations.other",
     "ablations.other.x.settings", "ablations.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
     *(f"ablations.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
 ]
+
+
 STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.pooling = { choices = ["last", "mean"] }',
            *((resource("studies") / f"{name}.toml").read_text() for name in known_studies())]
 
@@ -117,3 +129,15 @@ def _search_to_its_end(spec, tmp_path: Path) -> None:
             search.complete(trial[0], 0.5)
     assert search.counted == 6 or search.exhausted
     assert all(trial.state != optuna.trial.TrialState.WAITING for trial in search.study.trials)
+
+
+class TestSettings:
+    def test_values_are_recognised(self) -> None:
+        assert parsed_settings(["a=1", "b=1e-3", "c=true", "d=none", "e=text", "f=a=b", "g=-1"]) == {
+            "a": 1, "b": 1e-3, "c": True, "d": None, "e": "text", "f": "a=b", "g": -1}
+
+    def test_settings_replace_and_are_checked(self) -> None:
+        config = with_settings(RunConfig(), {"training.clip_norm": None, "seed": 5})
+        assert (config.training.clip_norm, config.seed) == (None, 5)
+        with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
+            with_settings(RunConfig(), {"training.batch_size": 1.5})

@@ -1,17 +1,13 @@
-"""Reviews -> tokens, splits and ids: the rules hold, no review moves, the cache is whole or absent."""
+"""Reviews -> tokens, splits and ids: the rules hold, and no review moves."""
 
 from __future__ import annotations
 
-import csv
-import errno
 import gzip
 import hashlib
 import json
-import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gru_bench.data.cache as cache_module
 import gru_bench.data.corpus as corpus_module
 from gru_bench.config import DataConfig
-from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus, tokenize
-from gru_bench.errors import DataError, RunError, UsageError
-
-
-def reviews(count: int, first: int = 0) -> list[tuple[str, int]]:
-    """Return distinct texts of 4 to 13 words, with labels that alternate."""
-    return [(f"Review {n} is " + " ".join(f"word{(n * k) % 17}" for k in range(1, 2 + n % 10)), n % 2)
-            for n in range(first, first + count)]
-
-
-def write(path: Path, rows, header=("text", "label")) -> str:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    return str(path)
-
-
-def load(name: str, cache: Path, **settings) -> Corpus:
-    return load_corpus(DataConfig(name=name, **settings), cache)
+from gru_bench.errors import DataError, UsageError
+from tests.support.reviews import load, reviews, write
 
 
 def splits_of(corpus: Corpus) -> dict[str, str]:
@@ -405,181 +382,6 @@ def test_the_default_data_is_found_and_split(tmp_path):
     assert 0.4 < corpus.train.label_N.mean() < 0.6
 
 
-# ---------------------------------------------------------------- the cache
-
-
-def folders(cache: Path) -> list[str]:
-    return sorted(path.name for path in (cache / "corpus").iterdir())
-
-
-def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch):
-    name = write(tmp_path / "a.csv", reviews(60))
-    first = load(name, tmp_path / "cache")
-    monkeypatch.setattr(corpus_module, "read_rows", lambda *_: pytest.fail("read again"))
-    second = load(name, tmp_path / "cache")
-    assert (second.fingerprint, second.words, second.folder) == (first.fingerprint, first.words, first.folder)
-    assert isinstance(second.train.ids, np.memmap) or second.train.ids.nbytes < 4096
-    assert folders(tmp_path / "cache") == [first.folder.name]
-
-
-def test_changed_content_and_settings_are_built_anew(tmp_path):
-    name = write(tmp_path / "a.csv", reviews(60))
-    first = load(name, tmp_path / "cache")
-    write(tmp_path / "a.csv", reviews(61))
-    assert load(name, tmp_path / "cache").fingerprint != first.fingerprint
-    assert load(name, tmp_path / "cache", split_seed=7).folder != first.folder
-    assert len(folders(tmp_path / "cache")) == 3
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "missing", "manifest", "empty manifest", "text cut"])
-def test_a_damaged_cache_is_built_anew(tmp_path, damage):
-    name = write(tmp_path / "a.csv", reviews(60))
-    whole = load(name, tmp_path / "cache")
-    ids, expected = whole.folder / "train.ids.npy", np.array(whole.train.ids)
-    if damage == "cut":
-        ids.write_bytes(ids.read_bytes()[:-8])
-    elif damage == "flip":
-        content = bytearray(ids.read_bytes())
-        content[-3] ^= 255
-        ids.write_bytes(content)
-    elif damage == "missing":
-        ids.unlink()
-    elif damage == "text cut":
-        (whole.folder / "test.texts.bin").write_bytes(b"")
-    else:
-        (whole.folder / "manifest.json").write_text("{" if damage == "manifest" else "[]")
-    again = load(name, tmp_path / "cache")
-    assert again.fingerprint == whole.fingerprint
-    assert np.array_equal(again.train.ids, expected)
-    assert again.texts("test") == [text for text, _ in reviews(60) if text in set(again.texts("test"))]
-    assert folders(tmp_path / "cache") == [whole.folder.name]
-
-
-def test_processes_that_build_at_once_agree(tmp_path):
-    name = write(tmp_path / "a.csv", reviews(3000))
-    program = ("import sys; from pathlib import Path; from gru_bench.config import DataConfig;"
-               "from gru_bench.data.corpus import load_corpus;"
-               "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
-               "print(c.fingerprint, int(c.train.ids.sum()))")
-    processes = [subprocess.Popen([sys.executable, "-c", program, name, str(tmp_path / "cache")],
-                                  stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    assert len(set(said)) == 1
-    assert len(folders(tmp_path / "cache")) == 1
-
-
-def test_the_first_to_finish_wins(tmp_path):
-    def build_slowly(begun: Path) -> None:
-        # Meanwhile another process finishes the same folder.
-        cached_folder(tmp_path, "kind", "key", lambda other: (other / "x").write_text("first") and None)
-        (begun / "x").write_text("second")
-
-    folder = cached_folder(tmp_path, "kind", "key", build_slowly)
-    assert (folder / "x").read_text() == "first"
-    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
-
-
-def test_a_failed_build_leaves_nothing(tmp_path):
-    def fail(begun: Path) -> None:
-        (begun / "x").write_text("half")
-        raise DataError("no")
-
-    with pytest.raises(DataError, match=r"^no$"):
-        cached_folder(tmp_path, "kind", "key", fail)
-    assert list((tmp_path / "kind").iterdir()) == []
-
-
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
-    for name, age in ((".old.1.begun", 90_000), (".new.1.begun", 60)):
-        (tmp_path / "kind" / name).mkdir(parents=True)
-        os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)
-    cached_folder(tmp_path, "kind", "key", lambda begun: (begun / "x").write_text("x") and None)
-    assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == [".new.1.begun", "key"]
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
-                                   OSError("262144 requested and 4096 written")])
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, error):
-    name = write(tmp_path / "a.csv", reviews(60))
-
-    def full(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(RunError, match=r"the cache must be writable, but .*corpus is not: "
-                                       r"(No space left on device|262144 requested and 4096 written)\. Free some "
-                                       r"space there, or set GRU_BENCH_CACHE to a folder on another disk"):
-        load(name, tmp_path / "cache")
-    assert folders(tmp_path / "cache") == []
-
-
-def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path):
-    name = write(tmp_path / "a.csv", reviews(3000))
-    program = ("import resource, sys; from pathlib import Path; from gru_bench.config import DataConfig;"
-               "from gru_bench.data.corpus import load_corpus; from gru_bench.errors import RunError\n"
-               "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
-               "try: load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]))\n"
-               "except RunError as error: print(error)")
-    done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "cache")], capture_output=True,
-                          text=True, check=True)
-    assert "the cache must be writable" in done.stdout
-    assert folders(tmp_path / "cache") == []
-
-
-def test_a_cache_that_is_no_folder_is_told(tmp_path):
-    name = write(tmp_path / "a.csv", reviews(60))
-    (tmp_path / "cache").write_text("a file")
-    with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
-        load(name, tmp_path / "cache")
-
-
-def test_the_digest_of_a_large_file_is_remembered_until_it_changes(tmp_path, monkeypatch):
-    path = tmp_path / "large"
-    path.write_bytes(b"one")
-    plain = content_digest(path, tmp_path / "cache")
-    assert plain == hashlib.sha256(b"one").hexdigest()
-    assert not (tmp_path / "cache").exists()
-
-    monkeypatch.setattr(cache_module, "_LARGE", 1)
-    # Just written: it might be written again within the resolution of the clock.
-    assert content_digest(path, tmp_path / "cache") == plain
-    assert not (tmp_path / "cache").exists()
-    os.utime(path, (time.time() - 60,) * 2)
-    assert content_digest(path, tmp_path / "cache") == plain
-    with monkeypatch.context() as patched:
-        patched.setattr(cache_module, "digest", lambda _: pytest.fail("read again"))
-        assert content_digest(path, tmp_path / "cache") == plain
-    path.write_bytes(b"two")
-    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
-    os.utime(path, (time.time() - 30,) * 2)
-    next((tmp_path / "cache" / "digests").iterdir()).write_text("damaged")
-    assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
-    assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
-
-
-def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "mine"))
-    assert default_cache() == tmp_path / "mine"
-    assert load_corpus(DataConfig(name=write(tmp_path / "a.csv", reviews(60)))).folder.is_relative_to(
-        tmp_path / "mine" / "corpus")
-    monkeypatch.delenv("GRU_BENCH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_cache() == tmp_path / "xdg" / "gru-bench"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert default_cache() == Path.home() / ".cache" / "gru-bench"
-
-
-def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path, monkeypatch):
-    for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
-        monkeypatch.setenv(variable, "~no-such-user/x")
-        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be a path that can be read, but "
-                                             rf"'~no-such-user/x' is not \("):
-            default_cache()
-
-
 def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path):
     name = write(tmp_path / "a.csv", reviews(60))
     program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"
@@ -603,3 +405,12 @@ def test_data_are_named_by_what_can_be_shown(tmp_path, easy_csv):
     path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
     path.write_bytes(easy_csv.read_bytes())
     assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"
+
+
+def test_a_character_of_too_large_a_number_is_none():
+    assert tokenize("a &#" + "1" * 5000 + "; b &#65;") == ["a", "b", "a"]
+
+
+def test_letters_under_very_many_marks_are_read_soon():
+    marks = "\u0300\u0316" * 200_000  # in order, the latter come first: sorting them takes the square of their number
+    assert tokenize(f"a na\u00efve e{marks} b") == ["a", "na\u00efve", "\u00e8", "b"]

@@ -14,6 +14,8 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,11 +23,14 @@ from hypothesis import strategies as st
 import gru_bench.data.embeddings as embeddings_module
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import GENSIM_DATA, load_vectors
+from gru_bench.data.embeddings import GENSIM_DATA, _from_file, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
+from tests.support.files import write
 
 REVIEWS = [(f"the {['good', 'fine', 'dull', 'poor'][n % 4]} film number {n} is {['long', 'short'][n % 3 > 0]}", n % 2)
            for n in range(120)]
+
+
 TABLE = {"the": [1, 2, 3], "zebra": [7, 7, 7], "film": [0.5, -0.25, 1e-3], "is": [-1, 0, 4], "The": [9, 9, 9]}
 
 
@@ -321,8 +326,6 @@ def test_a_min_count_that_leaves_no_word_is_told(corpus, cache):
 
 
 def glove_package(folder: Path, monkeypatch, table: np.ndarray, words: list[str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     (folder / "data").mkdir(parents=True, exist_ok=True)
     np.save(folder / "data" / "glove_6B_50d_emb.npy", table)
@@ -465,3 +468,39 @@ def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path, corpus, cach
     tracemalloc.stop()
     # Three blocks of 4 MiB at most: the last, the next, and both joined without what was used.
     assert peak < 13e6 < size
+
+
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize(("content", "message"), [
+    (b"the " + b"1" * 10**6, "must have rows of at most 100,000 characters, but one of them has more"),
+    (b"the 1\n" + b"film " + b"1" * 10**6, "must have rows of at most 100,000 characters"),
+    (b"the 1\n" + b"b 1\n" * 10**5, "must not unpack to more than"),
+    (b"100000 1\n" + b"b 1\n" * 10**5, "must not unpack to more than"),
+    (b"100000 1\n" + b"b \x01\0\0\0" * 10**5, "must not unpack to more than"),
+], ids=range(5))
+def test_vectors_that_unpack_to_more_are_refused(tmp_path, content, message):
+    path = write(tmp_path / "v.gz", content)
+    with pytest.raises(DataError, match=message):
+        _from_file(path, ["the"], lambda _: None)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"1 99999999999999999999\na 1\n", "must hold vectors of 1 to 100,000 numbers, but its first line is '1 999999"),
+    (b"1 999999999999\na \0\0\0\0", "must hold vectors of 1 to 100,000 numbers"),
+    (b"1 " + b"9" * 5000 + b"\na 1\n", "must hold vectors of 1 to 100,000 numbers, but its first line is '1 9999"),
+    (b"9" * 5000 + b" 1\na 1\n", "must hold vectors of 1 to 100,000 numbers"),
+    (b"a " + b"1 " * 100_000 + b"1\n", "must hold vectors of 1 to 100,000 numbers, but line 1 has 100,001"),
+    (b"a 1\0 2\n", r"line 1 holds something else \(a NUL\)"),
+    (b"a 1 " + b"2" * 1000 + b"\n", r"line 1 holds something else \(a number of 1,000 characters\)"),
+    (b"a x 2\nb 1 2\n", r"line 1 holds something else \("),
+], ids=range(8))
+def test_vectors_that_lie_about_their_size_are_told(tmp_path, content, message):
+    with pytest.raises(DataError, match=message) as refusal:
+        _from_file(write(tmp_path / "v.txt", content), ["a"], lambda _: None)
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_number_beyond_float32_is_an_infinity_without_a_warning(tmp_path):
+    # A warning would be an error here; what is infinite is refused when the table is built.
+    rows = _from_file(write(tmp_path / "v.txt", b"a 1e39 2\n"), ["a"], lambda _: None)
+    assert rows[0].tolist() == [np.inf, 2]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import collections
+import csv
 import gzip
 import io
 import json
-import os
 import pickle
-import tarfile
+import struct
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.data.pickles import Unpickler
-from gru_bench.data.readers import Columns, kind_of, read_rows
-from gru_bench.errors import DataError, UsageError
+from gru_bench.config import DataConfig, EmbeddingConfig
+from gru_bench.data.corpus import load_corpus
+from gru_bench.data.embeddings import _from_file, load_vectors
+from gru_bench.data.readers import Columns, kind_of, named_path, read_rows
+from gru_bench.errors import DataError, GruBenchError, UsageError
+from tests.support.files import gzipped, write
 
 ROWS = [
     ("I liked it, truly", 1, "books"),
@@ -27,8 +31,9 @@ ROWS = [
     ("NA", 0, "films"),
     ("na\u00efve \u4f60\u597d", 1, "books"),
 ]
+
+
 COLUMNS = Columns(category="kind")
-PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
 
 
 def write_csv(path: Path, rows=ROWS, separator: str = ",", encoding: str = "utf-8") -> Path:
@@ -53,11 +58,6 @@ def write_parquet(path: Path, rows=ROWS, **columns) -> Path:
 
     text, label, kind = (list(column) for column in zip(*rows, strict=True))
     pq.write_table(pa.table({"text": text, "label": label, "kind": kind} | columns), path)
-    return path
-
-
-def gzipped(path: Path, content: bytes) -> Path:
-    path.write_bytes(gzip.compress(content))
     return path
 
 
@@ -223,133 +223,211 @@ def test_any_text_comes_back_as_it_was_written(tmp_path_factory, rows):
         assert read.label_N.tolist() == [label for _, label, _ in rows]
 
 
-# ---------------------------------------------------------------- pickles
-
-PAIR = [{"books": [["a", "fine", "read"], ["good"]], "films": [["bravo"]]}, {"books": [["dull"], []]},
-        ["a", "bravo"]]
+ALL = Columns(category="kind", split="part")
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("zipped", [True, False])
-def test_the_homework_pickle_becomes_rows(tmp_path, protocol, zipped):
-    path = tmp_path / ("a.tar.gz" if zipped else "a.pkl")
-    content = pickle.dumps(PAIR, protocol)
-    path.write_bytes(gzip.compress(content) if zipped else content)
-    rows = read_rows(path, Columns())
-    assert rows.tokens_N == [["a", "fine", "read"], ["good"], ["bravo"], ["dull"], []]
-    assert rows.text_N == ["a fine read", "good", "bravo", "dull", ""]
-    assert rows.label_N.tolist() == [1, 1, 1, 0, 0]
-    assert rows.category_N == ["books", "books", "films", "books", "books"]
+@pytest.mark.parametrize("rows", [
+    [{"text": "a", "label": "x" * 10**6}], [{"text": ["x" * 10**6], "label": 1}], [{f"k{n}": n for n in range(50_000)}],
+    [{"x" * 10**6: 1}], [{"text": "a", "label": 1, "kind": "k", "part": "x" * 10**6}],
+    [{"text": "a", "label": [[[1]]]}],
+], ids=["label", "text", "keys", "key", "split", "nested"])
+def test_a_message_is_short_whatever_the_file_holds(tmp_path, rows):
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    with pytest.raises(GruBenchError) as refusal:
+        read_rows(path, ALL if "part" in rows[0] else Columns())
+    assert len(str(refusal.value)) < 1000
+    assert "\n" not in str(refusal.value)
 
 
-def test_text_that_python_2_wrote_as_bytes_is_read_as_latin1(tmp_path):
-    # `[{"b": [["caf\xe9"]]}, {"b": [["x"]]}, []]` as Python 2 pickles it at protocol 0: byte strings.
-    content = (b"(lp0\n(dp1\nS'b'\np2\n(lp3\n(lp4\nS'caf\\xe9'\np5\naassa"
-               b"(dp6\ng2\n(lp7\n(lp8\nS'x'\np9\naassa(lp10\na.")
-    content = content.replace(b"aassa", b"aasa")
-    rows = read_rows(gzipped(tmp_path / "a.tar.gz", content), Columns())
-    assert rows.tokens_N == [["caf\u00e9"], ["x"]]
-    # The same by the opcode SHORT_BINSTRING, at protocol 2.
-    content = (b"\x80\x02]q\x00(}q\x01U\x01b]q\x02]q\x03U\x04caf\xe9aas}q\x04U\x01b]q\x05]q\x06U\x01xaas]e.")
-    rows = read_rows(gzipped(tmp_path / "b.tar.gz", content), Columns())
-    assert rows.tokens_N == [["caf\u00e9"], ["x"]]
+def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path):
+    path = write(tmp_path / "a.csv", b",".join(b"c%d" % n for n in range(500)) + b",texts\n")
+    with pytest.raises(UsageError, match=r"unknown text column 'text'\. Did you mean 'texts'\? .* a\.csv has 461 more"):
+        read_rows(path, Columns())
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_sets_strings_and_numbers_are_built(protocol):
-    value = [{"a": (1, 2.5, None, True, 10**30)}, [], "x"]
-    assert Unpickler(io.BytesIO(pickle.dumps(value, protocol))).load() == value
-    vocabulary = {"a", "b"}
-    assert Unpickler(io.BytesIO(pickle.dumps(vocabulary, protocol, fix_imports=False))).load() == vocabulary
+def test_objects_without_anything_lack_the_columns(tmp_path):
+    with pytest.raises(UsageError, match="unknown text column 'text'"):
+        read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
 
 
-class Harmful:
-    """Pickled as a call of `function`."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-def calls(folder: Path):
-    ran = str(folder / "ran")
-    yield Harmful(os.mkdir, ran), f"{os.mkdir.__module__}.mkdir"
-    yield Harmful(os.system, f"mkdir {ran}"), f"{os.system.__module__}.system"
-    yield Harmful(exec, f"import os; os.mkdir({ran!r})"), "builtins.exec"
-    yield Harmful(eval, f"__import__('os').mkdir({ran!r})"), "builtins.eval"
-    yield Harmful(getattr, "x", "upper"), "builtins.getattr"
-    yield Path("x"), "pathlib"
-    yield collections.OrderedDict(a=1), "collections.OrderedDict"
-    yield np.zeros(2), "numpy"
+def test_names_from_a_file_steer_no_screen(tmp_path):
+    path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
+    with pytest.raises(UsageError, match=r"one of \\u202ec, \\x1b\]0;x, a\\nb, label\."):
+        read_rows(path, Columns())
+    path = write(tmp_path / "a.pkl", b"cos\x1b[2J\nsystem\n.")
+    with pytest.raises(DataError, match=r"names os\\x1b\[2J\.system, which"):
+        read_rows(path, Columns())
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path, protocol):
-    for harmful, name in calls(tmp_path):
-        content = pickle.dumps([{"books": [[harmful]]}, {}, []], protocol, fix_imports=False)
-        path = gzipped(tmp_path / "a.tar.gz", content)
-        with pytest.raises(DataError, match=rf"a\.tar\.gz: {PLAIN}, but it names {name}.*do not trust this file"):
-            read_rows(path, Columns())
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+def test_half_a_character_becomes_a_replacement_character(tmp_path):
+    rows = [{"text": "cut off \ud83d", "label": 1, "kind": "\udc00 k", "part": "train"},
+            {"text": "a whole \U0001f600", "label": 0, "kind": "k", "part": "test"}]
+    read = read_rows(write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode()), ALL)
+    assert read.text_N == ["cut off \ufffd", "a whole \U0001f600"]
+    assert read.category_N == ["\ufffd k", "k"]
+
+    value = [{"c\ud83d": [["cut", "off\ud83d"]]}, {"c": [["na\u00efve"]]}, []]
+    read = read_rows(write(tmp_path / "a.tar.gz", pickle.dumps(value, 2)), Columns())
+    assert read.tokens_N == [["cut", "off\ufffd"], ["na\u00efve"]]
+    assert read.text_N == ["cut off\ufffd", "na\u00efve"]
+    assert read.category_N == ["c\ufffd", "c"]
 
 
-@pytest.mark.parametrize("content", [
-    b"cos\nsystem\n(S'mkdir ran'\ntR.",
-    b"(S'mkdir ran'\nios\nsystem\n.",
-    b"\x80\x02cnt\nsystem\n(X\x09\x00\x00\x00mkdir rantR.",
-    b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x09mkdir ran\x85R.",
-    b"\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR.",
-    b"(c__builtin__\nset\nocos\nsystem\n.",
+def test_a_corpus_of_half_characters_can_be_written(tmp_path):
+    rows = [{"text": f"{n} \ud83d", "label": n % 2, "kind": "\ud83d"} for n in range(60)]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    corpus = load_corpus(DataConfig(name=str(path), category_column="kind"), tmp_path)
+    for split in (corpus.train, corpus.test):
+        assert {category.encode() for category in split.category_N.tolist()} == {b"\xef\xbf\xbd"}
+    assert all(text.encode().endswith(b" \xef\xbf\xbd") for text in corpus.texts("train"))
+
+
+@pytest.mark.parametrize(("kind", "value"), [
+    (pa.timestamp("s"), 2**53), (pa.timestamp("us"), 2**62), (pa.timestamp("us", "UTC"), 2**62),
+    (pa.timestamp("us", "Nowhere/X"), 0), (pa.duration("s"), 2**53), (pa.date32(), 2**31 - 1), (pa.time64("us"), 2**62),
 ])
-def test_hand_written_calls_are_refused(tmp_path, monkeypatch, content):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"{PLAIN}, but it names \w+\.(system|eval), which"):
-        read_rows(gzipped(tmp_path / "a.pkl.gz", content), Columns())
-    assert not (tmp_path / "ran").exists()
+def test_dates_and_times_beyond_those_of_python_are_told(tmp_path, kind, value):
+    path = tmp_path / "a.parquet"
+    written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
+    pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
+    with pytest.raises(DataError, match=r"must hold values that Python can express, but one of rows 1 to 1 holds a "
+                                        r"\w+.* that it cannot \(.*\): remove or replace it"):
+        read_rows(path, ALL)
 
 
-def test_references_outside_the_pickle_are_refused(tmp_path):
-    with pytest.raises(DataError, match=rf"{PLAIN}, but it refers to an outside object: do"):
-        read_rows(gzipped(tmp_path / "a.pkl.gz", b"Psecret\n."), Columns())
-    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read as one"):
-        read_rows(gzipped(tmp_path / "b.pkl.gz", b"\x80\x02\x82\x07."), Columns())
-
-
-@pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00"])
-def test_what_is_no_pickle_is_told(tmp_path, content):
-    path = gzipped(tmp_path / "a.pkl.gz", content)
-    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read|must be whole"):
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(pa.table([["a"], ["b"], [1]], names=["text", "text", "label"]), path)
+    else:
+        path.write_text("text,text,label\na,b,1\n".replace(",", "," if name == "a.csv" else "\t"))
+    with pytest.raises(DataError, match=rf"{name} must have one column 'text', but it has 2 of that name: rename"):
         read_rows(path, Columns())
 
 
-def test_a_tar_archive_is_told_apart(tmp_path):
-    path = tmp_path / "a.tar.gz"
-    (tmp_path / "inside.pkl").write_bytes(pickle.dumps(PAIR))
-    with tarfile.open(path, "w:gz") as archive:
-        archive.add(tmp_path / "inside.pkl", "inside.pkl")
-    with pytest.raises(DataError, match=r"must be a gzipped pickle, but it is a tar archive: unpack it"):
-        read_rows(path, Columns())
-
-
-@pytest.mark.parametrize(("content", "found"), [
-    ({}, r"it holds one dict"),
-    ([{}, {}], r"it holds one list of 2"),
-    ([[], {}, []], r"its positive half is a list"),
-    ([{}, "x", []], r"its negative half is a str"),
-    ([{"a": "words"}, {}, []], r"positive category 'a' maps to a str"),
-    ([{1: []}, {}, []], r"positive category 1 maps to a list"),
-    ([{"a": [["x"], "a text"]}, {}, []], r"review 2 of positive category 'a' is not a list of texts"),
-    ([{}, {"a": [["x", 3]]}, []], r"review 1 of negative category 'a' is not a list of texts"),
+@pytest.mark.parametrize(("name", "first", "message"), [
+    ("a.csv", "text;label", r"CSV file must be separated by commas, but .* looks separated by ';' \(its first line is "
+                            r"'text;label'\): save it again with commas"),
+    ("a.csv", "review;stars", r"looks separated by ';'"),
+    ("a.csv", "text\tlabel", r"looks separated by '\\t' .*: rename it to \.tsv"),
+    ("a.tsv", "text,label", r"TSV file must be separated by tabs, but .* separated by ',' .*: rename it to \.csv"),
+    ("a.csv", "text|label", r"looks separated by '\|' .*: save it again with commas"),
 ])
-def test_a_pickle_of_another_structure_is_told(tmp_path, content, found):
-    path = gzipped(tmp_path / "a.tar.gz", pickle.dumps(content, 2))
-    with pytest.raises(DataError, match=rf"must hold \[positive, negative, vocabulary\], .*, but {found}"):
+def test_another_separator_is_told(tmp_path, name, first, message):
+    path = tmp_path / name
+    path.write_text(f"{first}\n")
+    with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 
 
-def test_a_pickle_without_reviews_is_told(tmp_path):
-    path = gzipped(tmp_path / "a.tar.gz", pickle.dumps([{"a": []}, {}, []], 2))
-    with pytest.raises(DataError, match=r"must hold reviews, but both of its halves are empty"):
-        read_rows(path, Columns())
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("a.xlsx", r"open it and save it as CSV \(UTF-8\)"), ("a.ods", "open it and save it as CSV"),
+    ("a.json", r"write one object on each line, and name it \.jsonl"), ("a.zip", "unpack it, and name the file inside"),
+    ("a.csv.xz", "unpack it, and name the file inside"), ("a.txt", "convert it, or rename it where it is one of these"),
+])
+def test_what_to_do_with_another_kind_of_file(tmp_path, name, remedy):
+    path = write(tmp_path / name, b"x")
+    with pytest.raises(UsageError, match=rf"a data file must be CSV .*, but got '{name}': {remedy}"):
+        load_corpus(DataConfig(name=str(path)))
+
+
+def test_a_spreadsheet_that_was_renamed_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"a\.csv must be text, but it is a ZIP archive, as spreadsheets are"):
+        read_rows(write(tmp_path / "a.csv", b"PK\x03\x04\x14\x00\x06\x00"), Columns())
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("https://example.org/a.csv", r"must be a file on this machine, but 'https://example\.org/a\.csv' is an address: "
+                                  r"download it first, and name the file"),
+    ("s3://bucket/a.parquet", "is an address"),
+    ("caf\udce9.csv", r"must be a path that can be read, but 'caf\\udce9\.csv' is not"),
+    (".", r"is a folder: name a file in it"),
+], ids=range(4))
+def test_what_is_no_path_is_a_usage_error(easy_csv, name, message):
+    corpus = load_corpus(DataConfig(name=str(easy_csv)))
+    for load in (lambda: load_corpus(DataConfig(name=name)),
+                 lambda: load_corpus(DataConfig(name=str(easy_csv), test_name=name)),
+                 lambda: load_vectors(EmbeddingConfig(name=name), corpus)):
+        with pytest.raises(UsageError, match=message) as refusal:
+            load()
+        assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("~no-such-user/a.csv", r"^the data must be a path that can be read, but '~no-such-user/a\.csv' is not \("),
+    ("x" * 5000 + ".csv", r"but 'x{99}\.\.\. \(5,004 characters\) is not \(File name too long\)"),
+], ids=range(2))
+def test_what_no_file_can_be_called_is_a_usage_error(name, message):
+    with pytest.raises(UsageError, match=message):
+        named_path(name, "the data")
+
+
+def seeds() -> dict[str, bytes]:
+    """A small valid file of each kind."""
+    rows = [("a fine film", 1, "books", "train"), ('dull, "very"', 0, "films", "test"), ("na\u00efve", 1, "", "val")]
+    names = ["text", "label", "kind", "part"]
+    made = {}
+    for ending, separator in (("csv", ","), ("tsv", "\t")):
+        table = io.StringIO()
+        csv.writer(table, delimiter=separator).writerows([names, *rows])
+        made[f"a.{ending}"] = table.getvalue().encode()
+    made["a.jsonl"] = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows).encode()
+    table = io.BytesIO()
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), table)
+    made["a.parquet"] = table.getvalue()
+    value = [{"c": [["a", "b"], ["c"]]}, {"c": [["d", "na\u00efve"]], "k": []}, ["a", "b"]]
+    made |= {f"{protocol}.pkl": pickle.dumps(value, protocol) for protocol in (0, 2, 4)}
+    made["v.txt"] = b"a 1 2\nna\xc3\xafve 0.5 -1e-3\nb c 1 2\n"
+    made["w.txt"] = b"2 2\na 1 2\nb 3 4\n"
+    made["v.bin"] = b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<2f", 3, 4) + b"\n"
+    return made
+
+
+SEEDS = seeds()
+
+
+ODD = [b"\0", b"\xff" * 4, b"\n", b'"', b"\\ud83d", b"9" * 50, b"[" * 2000, b"\x85", b"2\x86" * 40, b"r\0\0\0\x08",
+       b"Q", b"p99999999\n", b"\x8a\xff", b"nan", b"1e39", b"R", b"t", b"u", b"cos\nsystem\n"]
+
+
+CHANGES = st.lists(st.tuples(
+    st.sampled_from(["flip", "cut", "drop", "insert", "repeat", "set"]), st.floats(0, 1, exclude_max=True),
+    st.integers(0, 255), st.sampled_from(ODD)), min_size=1, max_size=4)
+
+
+def changed(content: bytes, changes: list[tuple[str, float, int, bytes]]) -> bytes:
+    for change, share, number, odd in changes:
+        at = int(share * len(content))
+        before, after = content[:at], content[at:]
+        content = {
+            "flip": before + bytes([after[0] ^ 1 << number % 8]) + after[1:] if after else before,
+            "cut": before, "drop": before + after[number % 20 + 1:], "insert": before + odd + after,
+            "repeat": before + after[:number] * 3 + after, "set": before + odd + after[len(odd):],
+        }[change]
+    return content
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(SEEDS)), CHANGES, st.sampled_from(["", "inside", "outside"]))
+def test_a_changed_file_is_read_or_told_in_one_line(tmp_path_factory, name, changes, zipped):
+    content = changed(SEEDS[name], changes)
+    if zipped and not name.endswith(".parquet"):
+        name, content = f"{name}.gz", gzip.compress(content)
+        if zipped == "outside":
+            content = changed(gzip.compress(SEEDS[name.removesuffix(".gz")]), changes)
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(content)
+    try:
+        if name.startswith(("v", "w")):
+            _from_file(path, ["a", "b", "na\u00efve"], lambda _: None)
+        else:
+            rows = read_rows(path, Columns() if ".pkl" in name else ALL)
+            assert len(rows) == len(rows.label_N) == len(rows.category_N) > 0
+            for text in (*rows.text_N, *rows.category_N):
+                text.encode()
+        message = ""
+    except GruBenchError as error:
+        message = str(error)
+    assert len(message) < 1000
+    assert "\n" not in message

@@ -1,36 +1,29 @@
-"""What is typed: help teaches quickly; each mistake gets one message and an exit code, and leaves nothing behind."""
+"""The commands as users type them: what they print and log, and how they refuse."""
 
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
 import os
 import pickle
 import re
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.table import Table
-from rich.text import Text
 
 from gru_bench import cli
-from gru_bench.config import RunConfig, parsed_settings, with_settings
 from gru_bench.data.corpus import load_corpus
-from gru_bench.errors import DataError, UsageError
-from gru_bench.report.render import record
+from gru_bench.errors import UsageError
 from gru_bench.results.runs import EpochRecord
-from gru_bench.sweep.__main__ import _need_windows, _show
+from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
-from tests.support.commands import ROOT, command
-from tests.tracking.test_store import summary
+from tests.support.commands import ROOT, command, run
 
 QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]
 
@@ -45,13 +38,6 @@ def reviews_file(path: Path, rows: list[tuple[object, object]], header: tuple[st
 
 def good_rows(count: int = 120) -> list[tuple[object, object]]:
     return [(f"some {'good' if n % 2 else 'bad'} words number{n}", n % 2) for n in range(count)]
-
-
-def run(app: object, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
-    code = cli.ended(app)
-    return code, capsys.readouterr().err
 
 
 def statuses(directory: Path) -> set[str]:
@@ -321,125 +307,3 @@ def test_ablations_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None
     spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train)})
     with pytest.raises(UsageError, match=r"training\.log_every must be at most \d+, the iterations of an epoch"):
         _need_windows(spec, corpus)
-
-
-class TestSettings:
-    def test_values_are_recognised(self) -> None:
-        assert parsed_settings(["a=1", "b=1e-3", "c=true", "d=none", "e=text", "f=a=b", "g=-1"]) == {
-            "a": 1, "b": 1e-3, "c": True, "d": None, "e": "text", "f": "a=b", "g": -1}
-
-    def test_settings_replace_and_are_checked(self) -> None:
-        config = with_settings(RunConfig(), {"training.clip_norm": None, "seed": 5})
-        assert (config.training.clip_norm, config.seed) == (None, 5)
-        with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
-            with_settings(RunConfig(), {"training.batch_size": 1.5})
-
-
-def test_no_password_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    urls = ["postgresql://gru:se%3Acret@head:5432/gru", "--tracking-uri=http://me:secret@head:5000", "a:b@c", "--x=1"]
-    monkeypatch.setattr(sys, "argv", ["/bin/run.py", "--storage", *urls])
-    assert cli.command_line() == (
-        "run.py --storage postgresql://gru@head:5432/gru --tracking-uri=http://me@head:5000 a:b@c --x=1")
-
-
-HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\u2066c\r\ud83d\u2028d"
-SHOWN = r"a\x1b]0;owned\x1b[2J\x9b31m\u202eb\u2066c\ud83d\u2028d"  # rich drops what rings the bell or goes back
-
-
-def test_what_comes_from_files_is_not_obeyed_by_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = Table("name")
-    table.add_row(Text(HOSTILE))
-    console = cli.out()
-    console.print(HOSTILE, markup=False)
-    console.print(table)
-    with console.status(HOSTILE):
-        pass
-    printed = capsys.readouterr().out
-    assert printed.startswith(f"{SHOWN}\n")
-    assert printed.count(r"a\x1b]0;owned\x1b[") == 2  # a table crops what has become longer
-    assert all(character == "\n" or character.isprintable() for character in printed)
-    application = cli.app()
-
-    @application.command()
-    def fail() -> None:
-        raise DataError(f"é ✓ no column {HOSTILE}")
-
-    code, said = run(application, [], monkeypatch, capsys)
-    assert (code, said) == (1, f"error: é ✓ no column {SHOWN}\n")
-
-
-def test_colors_of_our_own_are_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    cli.out().print("[red]warm[/red]")
-    assert capsys.readouterr().out == "\x1b[31mwarm\x1b[0m\n"
-
-
-def test_a_long_complaint_is_shortened_in_its_middle(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    application = cli.app()
-
-    @application.command()
-    def fail() -> None:
-        raise DataError(f"labels must be 0 or 1, but got {'x' * 20_000_000}: change them")
-
-    code, said = run(application, [], monkeypatch, capsys)
-    assert code == 1
-    assert said.startswith("error: labels must be 0 or 1, but got xxx")
-    assert "xxx ... (19,998,044 characters left out) ... xxx" in said
-    assert said.endswith("xxx: change them\n")
-    assert len(said) < 2100
-
-
-@pytest.mark.parametrize(("code", "message"), [
-    (errno.EROFS, "this command must be able to read and write /x/mlflow.db.lock, but may not (Read-only"),
-    (errno.EACCES, "this command must be able to read and write /x/mlflow.db.lock, but may not (Permission"),
-    (errno.ENOSPC, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
-    (errno.EDQUOT, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
-])
-def test_a_failing_folder_is_told(
-    code: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    application = cli.app()
-
-    @application.command()
-    def fail() -> None:
-        raise OSError(code, os.strerror(code), "/x/mlflow.db.lock")
-
-    ended, said = run(application, [], monkeypatch, capsys)
-    assert ended == 1
-    assert said.startswith(f"error: {message}")
-
-
-def test_another_failure_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    application = cli.app()
-
-    @application.command()
-    def fail() -> None:
-        raise OSError(errno.EBADF, "Bad file descriptor")
-
-    monkeypatch.setattr(sys, "argv", ["gru-bench"])
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        cli.ended(application)
-
-
-def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Done:
-        told = frozenset[str]()
-        seconds = 1.0
-        spec = load_study("smoke")
-
-        def confirmed(self) -> dict[str, object]:
-            return {}
-
-        def left(self) -> tuple[str, ...]:
-            return ()
-
-    _show(cli.out(), Done(), replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
-    printed = capsys.readouterr().out
-    assert "  python -m gru_bench.report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
-    assert "  mlflow ui --backend-store-uri 'sqlite:///a b.db'\n" in printed
-    with pytest.raises(UsageError, match=r"write one first \(python -m gru_bench\.report --out '.*a; touch b'\)"):
-        record.read(tmp_path / "a; touch b")

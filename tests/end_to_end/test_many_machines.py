@@ -15,9 +15,9 @@ import pytest
 from gru_bench.errors import UsageError
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
-from tests.end_to_end.test_sweep import STUDY
 from tests.support.commands import ROOT, command
 from tests.support.servers import MlflowServer
+from tests.support.sweeps import STUDY
 
 TRIALS, SEEDS = 6, (10_000, 10_001)
 

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -24,56 +23,9 @@ from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import Store
 from tests.support.commands import ROOT, command
-
-STUDY = """
-purpose = "Which learning rate?"
-models = ["torch"]
-trials = 3
-confirm = 2
-[embedding]
-dimension = 12
-[model]
-hidden_size = 8
-[training]
-epochs = 2
-batch_size = 16
-log_every = 5
-[space]
-training.lr = { low = 1e-3, high = 1e-1, log = true }
-"""
-
-
-SCRIPT = str(ROOT / "sweeps" / "run.py")
-
-
-def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    (directory / "quick.toml").write_text(STUDY)
-    return command(SCRIPT, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
-
-
-def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:
-    """Start a sweep and return its process once it has printed a line that holds `until`."""
-    (directory / "quick.toml").write_text(STUDY)
-    process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(csv), *options],
-        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert any(until in line for line in process.stdout)
-    return process
-
-
-def asked(search: Search) -> tuple[int, dict[str, object]]:
-    trial = search.ask()
-    assert trial is not None
-    return trial
-
-
-def only_study(directory: Path) -> LoggedStudy:
-    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
-    (study,) = store.studies("easy")
-    return study
+from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep
 
 
 @pytest.fixture(scope="module")
@@ -470,48 +422,3 @@ class TestEndsBadly:
         assert len(states) == 4
         assert states.count("failed") == 1
         assert not any(run.status == "RUNNING" for run in study.trials)
-
-    def test_a_half_written_journal_is_mended(self, tmp_path: Path) -> None:
-        (tmp_path / "quick.toml").write_text(STUDY)
-        spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
-        search = Search(spec, "torch", open_storage(str(path)), "data")
-        number, _ = asked(search)
-        search.complete(number, 0.5)
-        with path.open("ab") as file:
-            file.write(b'{"op_code": 4, "worker')
-        again = Search(spec, "torch", open_storage(str(path)), "data")
-        again.complete(asked(again)[0], 0.7)
-        final = Search(spec, "torch", open_storage(str(path)), "data")
-        assert final.best() is not None
-        assert [trial.value for trial in final.trials()] == [0.5, 0.7]
-
-
-def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
-    (tmp_path / "quick.toml").write_text(STUDY)
-    spec = load_study(str(tmp_path / "quick.toml"), trials=4)
-    proposed = []
-    for _ in range(4):
-        search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
-        number, settings = asked(search)
-        search.complete(number, 0.5)
-        proposed.append(settings["training.lr"])
-    assert len(set(proposed)) == 4
-
-
-def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
-    (tmp_path / "quick.toml").write_text(STUDY)
-    spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
-    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.search import Search;"
-            "from gru_bench.sweep.sharing.storage import open_storage;"
-            f"import os; Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
-    assert command("-c", code, cwd=tmp_path).returncode == 9
-    before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
-    assert [trial.state.name for trial in before] == ["RUNNING"]
-    search = Search(spec, "torch", open_storage(path), "data")
-    (orphan,) = search.orphans()
-    search.give_up(orphan, "its process ended without a word")
-    number, settings = asked(search)
-    assert settings == before[0].params
-    assert search.trials()[0].state == "failed"
-    assert search.trials()[0].reason == "its process ended without a word"
-    assert number == 1

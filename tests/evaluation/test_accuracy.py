@@ -1,46 +1,24 @@
-"""What a console says of an accuracy: its interval, what guessing reaches, and the closing tables of a sweep."""
+"""An accuracy is shown with its interval and with what guessing reaches."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
 import pytest
-from rich.console import Console
-from rich.table import Table
 
 from gru_bench.evaluation.accuracy import Accuracy, percent
 from gru_bench.evaluation.statistics import wilson_interval
-from gru_bench.results.runs import Predictions, TrialSummary
-from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed
-from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.summary import confirmed
-from tests.support.fake_store import FakeStore, add_study
-
-
-def run(right: int, positive: int = 50, examples: int = 100) -> Predictions:
-    """Predictions of which so many are right."""
-    label_N = (np.arange(examples) < positive).astype(np.int8)
-    hit_N = np.arange(examples) < right
-    return Predictions(
-        np.arange(examples).astype(np.str_), label_N, np.where(hit_N == (label_N == 1), 0.9, 0.1).astype(np.float32),
-        np.full(examples, ""), np.ones(examples, np.int32), np.zeros(examples, np.int32))
+from tests.support.runs import answered
 
 
 class TestAccuracy:
     def test_interval_and_guessing(self) -> None:
-        found = Accuracy.of([run(58, positive=42)])
+        found = Accuracy.of([answered(58, positive=42)])
         low, high = wilson_interval(58, 100)
         assert (found.share, found.low, found.high, found.guessing) == (0.58, low, high, pytest.approx(0.58))
         assert str(found) == (f"58.0 % (95 % interval {100 * low:.1f} to {percent(high)}) on 100 reviews; always "
                               "guessing their commoner label reaches 58.0 %")
 
     def test_the_mean_over_runs(self) -> None:
-        assert Accuracy.of([run(70), run(80)]).share == 0.75
+        assert Accuracy.of([answered(70), answered(80)]).share == 0.75
 
     @pytest.mark.parametrize(("right", "positive", "guessing"), [
         (60, 50, False),  # 50.2 % and more
@@ -50,74 +28,4 @@ class TestAccuracy:
         (100, 50, False),
     ])
     def test_what_cannot_be_told_from_guessing(self, right: int, positive: int, guessing: bool) -> None:
-        assert Accuracy.of([run(right, positive)]).is_guessing is guessing
-
-
-def test_the_smoke_study_says_what_its_accuracies_are_worth() -> None:
-    assert "the accuracies mean nothing" in load_study("smoke").purpose
-
-
-def shown(table: Table, width: int = 200) -> list[list[str]]:
-    text = io.StringIO()
-    Console(file=text, width=width).print(table)
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in text.getvalue().splitlines()
-            if line.startswith("│")]
-
-
-class TestClosing:
-    summary = add_study(FakeStore(), "pair", {"scratch": 0.0, "bidirectional": 0.2}).summary
-
-    def test_the_best_trials_of_each_model(self) -> None:
-        assert self.summary is not None
-        trials = [*(TrialSummary(n, "scratch", "complete", 0.9 + n / 100, 2, {"training.lr": 0.1}) for n in range(5)),
-                  TrialSummary(0, "bidirectional", "failed", None, 1, {}, "no [recall]"),
-                  TrialSummary(1, "bidirectional", "pruned", 0.99, 1, {}),
-                  TrialSummary(2, "bidirectional", "complete", 0.6, 2, {}),
-                  TrialSummary(3, "bidirectional", "complete", 0.6, 2, {})]
-        table = _best_trials(replace(self.summary, trials=tuple(trials)))
-        assert str(table.title) == "best trials of each model, of 8 finished trials; 1 failed or were broken off"
-        assert [(row[0], row[1], row[3]) for row in shown(table)] == [
-            ("scratch", "4", "94.0 %"), ("scratch", "3", "93.0 %"), ("scratch", "2", "92.0 %"),
-            ("bidirectional", "2", "60.0 %"), ("bidirectional", "3", "60.0 %"), ("bidirectional", "1", "99.0 %")]
-
-    def test_what_is_left_is_said(self) -> None:
-        def state(counted: int, failed: int) -> SimpleNamespace:
-            return SimpleNamespace(search=SimpleNamespace(counted=counted, exhausted=False), failed=["run"] * failed)
-
-        def left(*states: SimpleNamespace) -> list[str]:
-            sweep: Any = SimpleNamespace(planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
-            return list(Sweep.left(sweep))
-
-        assert left(state(3, 0), state(4, 0)) == []
-        assert left(state(3, 0), state(1, 0)) == ["--timeout ended the search before all trials were begun"]
-        assert left(state(3, 1), state(3, 1)) == ["2 runs after the search failed"]
-
-    def test_seeds_and_intervals(self) -> None:
-        assert self.summary is not None
-        found = {"one": confirmed([run(80)]), "two": confirmed([run(70), run(80)]),
-                 "three": confirmed([run(70), run(80), run(84)])}
-        rows = {row[0]: row[1:] for row in shown(_confirmed(found, self.summary))}
-        assert rows["one"][0] == "80.0 %"
-        assert rows["one"][1].endswith("% (reviews alone)")
-        assert rows["one"][2:4] == ["1", ""]
-        assert rows["two"][:3] == ["75.0 %", "2 seeds: no interval", "2: 70.0 to 80.0 %"]
-        assert rows["three"][2] == "3: 70.0 to 84.0 %"
-        low, high = found["three"].estimate.low, found["three"].estimate.high
-        assert rows["three"][1] == f"{100 * low:.1f} to {percent(high)}"
-        assert rows["three"][3] == f"{100 * (found['three'].deviation or 0):.2f} points"
-        assert rows["majority class (baseline)"][0] == "50.1 %"
-
-    def test_a_narrow_terminal_cuts_no_model(self) -> None:
-        assert self.summary is not None
-        rows = shown(_confirmed({"bidirectional": confirmed([run(70), run(80)])}, self.summary), width=80)
-        assert rows[0][0] == "bidirectional"
-
-    def test_accuracies_that_mean_nothing_are_named(self) -> None:
-        assert self.summary is not None
-        found = {"scratch": confirmed([run(55), run(50)]), "bidirectional": confirmed([run(90)])}
-        said = " ".join(_cautions(found, self.summary, 600))
-        assert "on 100 test reviews always answering the commoner label is right for 50.0 %" in said
-        assert f"(scratch {found['scratch'].accuracy.interval})" in said
-        assert "Train on more than 16,384 reviews (--limit, now 600, leaves the others out)" in said
-        assert "--limit" not in " ".join(_cautions(found, self.summary, None))
-        assert not list(_cautions({"bidirectional": found["bidirectional"]}, self.summary, 600))
+        assert Accuracy.of([answered(right, positive)]).is_guessing is guessing

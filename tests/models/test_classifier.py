@@ -1,4 +1,4 @@
-"""The recurrence on every backend against torch.nn.GRU run on each sequence alone, in float64."""
+"""Classifiers: size, first weights, pooling, dropout and backends."""
 
 from __future__ import annotations
 
@@ -8,165 +8,13 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from gru_bench.config import ModelConfig
 from gru_bench.errors import UsageError
-from gru_bench.models.classifier import build_model, choose_backend, fallback, pool, run_gru, run_rnn, torch_gru
-from gru_bench.models.gru import GRU, reference_gru
-from gru_bench.models.rnn import RNN
-
-TOLERANCE = 1e-10
-"""Float64 has 1e-16; 10 steps of sums over 20 terms lose two digits or three, never six."""
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def sequences(lengths: list[int], width: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Padded inputs whose padding is large, so that any leak shows."""
-    x_BTE = torch.randn(len(lengths), max(lengths), width, dtype=torch.float64, generator=generator(seed))
-    length_B = torch.tensor(lengths)
-    x_BTE[torch.arange(max(lengths)) >= length_B[:, None]] = 100.0
-    return x_BTE, length_B
-
-
-def alone(gru: nn.GRU, x_BTE: Tensor, length_B: Tensor) -> Tensor:
-    """torch.nn.GRU on each sequence by itself: no padding, no packing."""
-    outputs = [gru(x_BTE[b:b + 1, :n])[0][0] for b, n in enumerate(length_B.tolist())]
-    return nn.utils.rnn.pad_sequence(outputs, batch_first=True)
-
-
-def gradients(output: Tensor, wrt: list[Tensor]) -> list[Tensor]:
-    weight = torch.randn(output.shape, dtype=output.dtype, generator=generator(9))
-    return list(torch.autograd.grad((output * weight).sum(), wrt))
-
-
-LENGTHS = [[1], [1, 1], [7], [3, 7, 1, 5], [2, 2, 9]]
-
-
-@pytest.mark.parametrize("lengths", LENGTHS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("layers", [1, 2, 3])
-class TestSameAsTorch:
-    """Outputs and every gradient, with the weights loaded from nn.GRU and back."""
-
-    def test_scratch(self, layers: int, bidirectional: bool, lengths: list[int]) -> None:
-        theirs = nn.GRU(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
-        ours = GRU(5, 4, layers, bidirectional=bidirectional, generator=generator()).double()
-        ours.load_state_dict(theirs.state_dict())
-        x_BTE, length_B = sequences(lengths)
-        x_BTE.requires_grad_()
-        expected, got = alone(theirs, x_BTE, length_B), ours(x_BTE, length_B)
-        torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
-        expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
-        for mine, wanted in zip(gradients(got, [x_BTE, *ours.parameters()]), expected_gradients, strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
-
-    def test_weights_load_back(self, layers: int, bidirectional: bool, lengths: list[int]) -> None:
-        ours = GRU(5, 4, layers, bidirectional=bidirectional, generator=generator()).double()
-        theirs = nn.GRU(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
-        theirs.load_state_dict(ours.state_dict())
-        assert list(ours.state_dict()) == list(theirs.state_dict())
-        x_BTE, length_B = sequences(lengths)
-        torch.testing.assert_close(ours(x_BTE, length_B), alone(theirs, x_BTE, length_B), rtol=0, atol=TOLERANCE)
-
-    def test_torch_kernels_unpacked(self, layers: int, bidirectional: bool, lengths: list[int]) -> None:
-        gru = nn.GRU(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
-        x_BTE, length_B = sequences(lengths)
-        x_BTE.requires_grad_()
-        got = torch_gru(x_BTE, length_B, list(gru.parameters()), bidirectional=bidirectional)
-        packed = nn.utils.rnn.pack_padded_sequence(x_BTE, length_B, batch_first=True, enforce_sorted=False)
-        expected = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
-        torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
-        expected_gradients = gradients(expected, [x_BTE, *gru.parameters()])
-        for mine, wanted in zip(gradients(got, [x_BTE, *gru.parameters()]), expected_gradients, strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("lengths", LENGTHS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("backend", ["reference", "torch"])
-def test_the_vanilla_rnn_is_that_of_torch(backend: str, layers: int, bidirectional: bool, lengths: list[int]) -> None:
-    """Outputs and every gradient, with the weights loaded from nn.RNN and back."""
-    theirs = nn.RNN(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
-    ours = RNN(5, 4, layers, bidirectional=bidirectional, generator=generator()).double()
-    theirs.load_state_dict(ours.state_dict())
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    x_BTE, length_B = sequences(lengths)
-    x_BTE.requires_grad_()
-    expected, got = alone(theirs, x_BTE, length_B), run_rnn(ours, x_BTE, length_B, backend=backend)
-    torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
-    expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
-    for mine, wanted in zip(gradients(got, [x_BTE, *ours.parameters()]), expected_gradients, strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
-
-
-def test_the_vanilla_rnn_by_hand() -> None:
-    rnn = RNN(1, 1, generator=generator()).double()
-    rnn.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in {
-        "weight_ih_l0": [[0.5]], "weight_hh_l0": [[-0.7]], "bias_ih_l0": [0.1], "bias_hh_l0": [0.2]}.items()})
-    h = math.tanh(-0.7 * math.tanh(0.5 + 0.1 + 0.2) + 0.5 * -2 + 0.1 + 0.2)
-    got = rnn(torch.tensor([[[1.0], [-2.0]]], dtype=torch.float64), torch.tensor([2]))
-    assert got[0, 1, 0].item() == pytest.approx(h, abs=1e-15)
-
-
-def test_the_vanilla_rnn_as_a_classifier() -> None:
-    model = build_model(ModelConfig(name="rnn"), 300, generator())
-    assert sum(p.numel() for p in model.parameters()) == 100 * 300 + 100 * 100 + 2 * 100 + 202
-    assert choose_backend(ModelConfig(name="rnn"), torch.device("cpu")) == "torch"
-    with pytest.raises(UsageError, match=r"model.backend must be able to run here, but got 'fused': it computes gates"):
-        choose_backend(ModelConfig(name="rnn", backend="fused"), torch.device("cpu"))
-    with pytest.raises(UsageError, match=r"model.reset must be left at 'after' for the model 'rnn', which has"):
-        build_model(ModelConfig(name="rnn", reset="before"), 300, generator())
-    rows_UE, index_BT, length_B = torch.randn(4, 300), torch.tensor([[1, 2, 3], [2, 0, 0]]), torch.tensor([3, 1])
-    one, other = (model(rows_UE, index_BT, length_B, backend=backend) for backend in ("reference", "torch"))
-    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="must run on the backend 'reference' or 'torch'"):
-        model(rows_UE, index_BT, length_B, backend="fused")
-
-
-def test_reset_before_the_product_by_hand() -> None:
-    gru = GRU(1, 1, reset="before", generator=generator()).double()
-    values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
-              "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
-    gru.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
-    h = 0.0
-    for x in (1.0, -2.0):
-        r = 1 / (1 + math.exp(-(0.5 * x + 0.1 + 0.2 * h)))
-        z = 1 / (1 + math.exp(-(-0.3 * x + 0.7 * h + 0.3)))
-        n = math.tanh(0.8 * x - 0.2 + -0.4 * (r * h) + 0.05)
-        h = z * h + (1 - z) * n
-    got = gru(torch.tensor([[[1.0], [-2.0]]], dtype=torch.float64), torch.tensor([2]))
-    assert got[0, 1, 0].item() == pytest.approx(h, abs=1e-14)
-
-
-def test_the_two_resets_differ() -> None:
-    x_BTE, length_B = sequences([6])
-    weights = GRU(5, 4, generator=generator()).double().weights()
-    after = reference_gru(x_BTE, length_B, weights, bidirectional=False, reset="after")
-    before = reference_gru(x_BTE, length_B, weights, bidirectional=False, reset="before")
-    assert (after - before).abs().max() > 1e-3
-
-
-@settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5), bidirectional=st.booleans(),
-       reset=st.sampled_from(["after", "before"]), seed=st.integers(0, 99))
-def test_padding_and_order_change_nothing(
-    lengths: list[int], bidirectional: bool, reset: str, seed: int
-) -> None:
-    x_BTE, length_B = sequences(lengths, seed=seed)
-    weights = GRU(5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double().weights()
-    together = reference_gru(x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset)
-    for b, n in enumerate(lengths):
-        single = reference_gru(
-            x_BTE[b:b + 1, :n], length_B[b:b + 1], weights, bidirectional=bidirectional, reset=reset)
-        torch.testing.assert_close(together[b:b + 1, :n], single, rtol=0, atol=TOLERANCE)
-        assert not together[b, n:].any()
+from gru_bench.models.classifier import build_model, choose_backend, fallback, pool, run_gru
+from gru_bench.models.gru import GRU
+from tests.support.sequences import generator
 
 
 class TestClassifier:

@@ -1,4 +1,4 @@
-"""Runs one of our modules or scripts in a process of its own."""
+"""Runs a command of ours, in a process of its own or in this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
+import typer
+
+from gru_bench import cli
+from gru_bench.cli import ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -15,3 +21,17 @@ def command(*arguments: str, timeout: float = 240, cwd: Path | None = None,
     """The finished process of `python ARGUMENTS`, with what it printed."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
                           cwd=cwd, env=env)
+
+
+def typed(app: typer.Typer, *words: str) -> int:
+    """Run a command in this process; return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gru-bench", *words])
+        return ended(app)
+
+
+def run(app: object, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
+    code = cli.ended(app)
+    return code, capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.results.runs import Predictions, StudySummary
+from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import Display
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
@@ -26,8 +26,9 @@ from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
-from tests.sweep.test_runner import Actors, Says
-from tests.tracking.test_store import result
+from tests.support.runs import result
+from tests.support.studies import HOMEWORK, study_file
+from tests.support.workers import Actors, Says
 
 STUDY = """
 models = ["torch"]
@@ -47,8 +48,13 @@ settings = { model.hidden_size = 7 }
 question = "How fast?"
 tune = { training.lr = [1e-3, 1e-2] }
 """
+
+
 RIGHT: Mapping[float, int] = {1e-4: 5, 1e-3: 8, 1e-2: 6}
+
+
 NAN = Failed("run", "the loss is not finite")
+pytestmark = pytest.mark.usefixtures("database")
 
 
 def scored(right: int) -> Predictions:
@@ -95,11 +101,6 @@ class Study:
         """What is in the store."""
         (study,) = Store(create=False).studies("e")
         return study
-
-
-@pytest.fixture(autouse=True)
-def _database(empty_database: Path) -> None:
-    shutil.copy(empty_database, Path.cwd())
 
 
 def test_the_best_of_those_tried_once_is_the_other_side(easy_csv: Path) -> None:
@@ -298,3 +299,58 @@ def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:
     study(command="run.py --confirm 3")
     study(command="run.py --confirm 1")
     assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
+
+
+class TestAblations:
+    def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
+        pooling, size = ablations_of(spec, {}, {})
+        assert (pooling.name, pooling.usual, pooling.other) == (
+            "pooling", {"model.pooling": "final"}, {"model.pooling": "last"})
+        assert (size.usual, size.other, size.model, size.backend) == (
+            {"model.hidden_size": 12}, {"model.hidden_size": 7}, "torch", "torch")
+
+    def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
+        assert [ablation.name for ablation in ablations_of(spec, {}, {})] == ["pooling"]
+        assert [ablation.name for ablation in ablations_of(spec, {"model.pooling": "last"}, {})] == []
+
+    def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
+        runs = ablation_runs(spec, {"training.lr": 0.25}, {})
+        assert [(run.name, run.config.seed) for run in runs] == [
+            (name, seed) for seed in (55_000, 55_001, 55_002) for name in ("usual", "pooling", "size")]
+        assert runs[0].ablations == ("pooling", "size")
+        assert not {run.config.seed for run in runs} & set(spec.confirm_seeds)
+        other = load_study(study_file(tmp_path, HOMEWORK), seed=5, confirm=5_000)
+        assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
+        assert all(run.config.data.validation_share == 0.2 and run.config.training.lr == 0.25 for run in runs)
+
+    def test_what_is_to_be_tuned_tries_each_value_and_the_studys_own(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }",
+                                 "tune = { model.hidden_size = [7, 100], model.layers = [1, 2] }")
+        spec = load_study(study_file(tmp_path, tuned), seed=4)
+        runs = tuning_runs(spec, {"training.lr": 0.25})["size"]
+        assert [(run.candidate["model.hidden_size"], run.candidate["model.layers"]) for run in runs] == [
+            (100, 1), (7, 1), (7, 2), (100, 2)]
+        for run in runs:
+            config = run.config
+            assert (config.model.hidden_size, config.model.layers) == tuple(run.candidate.values())
+            assert (config.seed, config.training.lr, config.data.validation_share) == (4, 0.25, 0.2)
+            assert config.data.split_seed == 0  # another cut of the same file would hold test reviews
+        assert len({run.name for run in runs}) == 4
+
+    def test_with_test_reviews_of_their_own_it_is_tuned_on_another_cut(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned), settings={"data.test_name": "test.csv"})
+        assert {run.config.data.split_seed for run in tuning_runs(spec, {})["size"]} == {1}
+        assert {run.config.data.split_seed for run in ablation_runs(spec, {}, {})} == {0}
+
+    def test_the_other_side_comes_once_it_is_found(self, tmp_path: Path) -> None:
+        tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
+        spec = load_study(study_file(tmp_path, tuned))
+        before = ablation_runs(spec, {}, {})
+        assert {run.name: run.ablations for run in before} == {"usual": ("pooling", "size"), "pooling": ("pooling",)}
+        after = ablation_runs(spec, {}, {"size": {"model.hidden_size": 7}})
+        assert [run for run in after if run.name != "size 7"] == before
+        assert {run.config.model.hidden_size for run in after if run.name == "size 7"} == {7}

@@ -1,22 +1,177 @@
-"""A search: no configuration twice, small spaces to their end."""
+"""Trials are proposed once, in several processes too, and a changed study is refused in words."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
 from gru_bench.errors import ChangedStudyError, RunError, UsageError
-from gru_bench.sweep.search import Search, read_trials
+from gru_bench.sweep.search import RETRIES, Search, read_trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.space import size, untried
-from gru_bench.sweep.spec import Range, load_study, point
+from gru_bench.sweep.spec import Range, load_study
+from tests.support.commands import command
+from tests.support.searches import TOTAL, asked, search_in, spec_in
+from tests.support.sweeps import STUDY
 
-SMALL = {"a": CategoricalDistribution(["x", "y", None]), "b": IntDistribution(2, 8, step=3),
-         "c": FloatDistribution(0.1, 0.4, step=0.1)}
+
+def work(directory: Path, url: str | None, deaths: Sequence[Any], dies: int | None, death: Any) -> None:
+    """Ask and complete until all is done; the process whose `dies` is set ends without a word after as many trials.
+
+    The others wait after a few of their own for all deaths, so that they leave enough to do.
+    """
+    os.chdir(directory)
+    search = Search(load_study("shared.toml"), "torch", open_storage(url), "data")
+    done = 0
+    while True:
+        for orphan in search.orphans():
+            with search.lock:
+                if orphan in search.orphans():
+                    search.give_up(orphan, "died")
+        trial = search.ask()
+        if trial is None:
+            if not search.running:
+                return
+            time.sleep(0.01)
+            continue
+        if done == dies:
+            death.set()
+            os._exit(9)
+        if dies is None and done == 4:
+            assert all(other.wait(60) for other in deaths)
+        search.report(trial[0], 1, 0.5)
+        search.complete(trial[0], 0.5)
+        done += 1
+
+
+def contend(directory: Path, url: str | None) -> list[optuna.trial.FrozenTrial]:
+    """Let four processes work on one study, of which two die on the way; return its trials."""
+    spec_in(directory)
+    context = multiprocessing.get_context("spawn")
+    deaths = [context.Event(), context.Event()]
+    roles = [(None, None), (None, None), (1, deaths[0]), (2, deaths[1])]
+    processes = [context.Process(target=work, args=(directory, url, deaths, *role)) for role in roles]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 9, 9]
+    return optuna.load_study(study_name="shared/torch", storage=open_storage(url)).trials
+
+
+def check_contended(trials: list[optuna.trial.FrozenTrial]) -> None:
+    states = [trial.state for trial in trials]
+    assert states.count(TrialState.COMPLETE) == TOTAL
+    assert states.count(TrialState.FAIL) == 2
+    assert len(states) == TOTAL + 2
+    broken = [trial for trial in trials if trial.state == TrialState.FAIL]
+    retried = {trial.user_attrs["retry_of"]: trial for trial in trials if "retry_of" in trial.user_attrs}
+    assert {trial.number: trial.params for trial in broken} == {of: trial.params for of, trial in retried.items()}
+
+
+class TestExactlyN:
+    def test_four_processes_on_a_journal_two_of_which_die(self, tmp_path: Path) -> None:
+        check_contended(contend(tmp_path, None))
+
+    @pytest.mark.service
+    def test_four_processes_on_postgresql_two_of_which_die(self, tmp_path: Path, postgres_url: str) -> None:
+        check_contended(contend(tmp_path, postgres_url))
+
+    @pytest.mark.service
+    def test_four_processes_on_sqlite_two_of_which_die(self, tmp_path: Path) -> None:
+        check_contended(contend(tmp_path, f"sqlite:///{tmp_path / 'optuna.db'}"))
+
+    def test_nothing_is_asked_beyond_the_total(self, tmp_path: Path) -> None:
+        search, other = search_in(tmp_path), search_in(tmp_path)
+        for n in range(TOTAL):
+            assert (search, other)[n % 2].ask() is not None
+        assert search.ask() is None
+        assert other.ask() is None
+        search.fail(0, "not finite")  # tried, so it counts
+        assert other.ask() is None
+        search.give_up(2, "killed")
+        again = other.ask()
+        assert again is not None
+        assert again[1] == search.study.trials[2].params
+        assert search.ask() is None
+
+
+class TestBrokenOff:
+    def test_a_configuration_is_queued_again_three_times(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        tried = []
+        for _ in range(RETRIES + 1):
+            number, settings = search.ask()
+            tried.append(settings)
+            again = search.give_up(number, "killed")
+        assert not again
+        assert tried == [tried[0]] * 4
+        assert [trial.state for trial in search.trials()] == ["failed"] * 4
+        assert search.counted == 1
+        assert search.ask()[1] != tried[0]
+
+    def test_an_interrupted_trial_is_not_blamed(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        for _ in range(RETRIES + 3):
+            assert search.give_up(search.ask()[0], "interrupted", fault=False)
+        assert search.counted == 0
+
+    def test_a_try_that_got_further_than_all_before_is_not_counted(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        for epochs in (1, 2, 3):
+            number, _ = search.ask()
+            for epoch in range(1, epochs + 1):
+                search.report(number, epoch, 0.5)
+            assert search.give_up(number, "killed")
+        # It stays where it is: a try that ended earlier does not set it back.
+        for epochs, again in ((3, True), (1, True), (3, True), (2, False)):
+            number, _ = search.ask()
+            for epoch in range(1, epochs + 1):
+                search.report(number, epoch, 0.5)
+            assert search.give_up(number, "killed") is again
+        assert search.counted == 1
+
+    def test_given_up_twice_it_is_queued_once(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        number, settings = search.ask()
+        # The process that gave it up died between queueing it again and ending it.
+        search.study.enqueue_trial(settings, user_attrs={"retry_of": number, "attempt": 2})
+        search.give_up(number, "killed")
+        assert [trial.state for trial in search.study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+    def test_a_process_that_died_while_asking_leaves_no_owner(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        search.study.ask()
+        (orphan,) = search.orphans()
+        search.give_up(orphan, "died")
+        assert not search.running
+        assert search.counted == 0
+
+    def test_what_was_recorded_but_not_told_is_adopted(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        for state, ended in (("complete", TrialState.COMPLETE), ("pruned", TrialState.PRUNED)):
+            number, _ = search.ask()
+            search.report(number, 1, 0.7)
+            search.report(number, 2, 0.8)
+            search.adopt(number, state)
+            assert (search.study.trials[number].state, search.study.trials[number].value) == (ended, 0.8)
+
+    def test_a_trial_given_to_another_is_no_longer_ours(self, tmp_path: Path) -> None:
+        search, other = search_in(tmp_path), search_in(tmp_path)
+        number, _ = search.ask()
+        other.give_up(number, "seemed dead")
+        assert search.report(number, 1, 0.5) == "taken"
+        assert not search.complete(number, 0.5)
+        assert not search.prune(number)
+        assert search.study.trials[number].state == TrialState.FAIL
 
 
 def search_over(directory: Path, space: str, trials: int, **changes: object) -> Search:
@@ -30,45 +185,6 @@ epochs = 2
 """)
     spec = load_study(str(directory / "small.toml"), **changes)
     return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), "data")
-
-
-class TestSpace:
-    def test_size(self) -> None:
-        assert size(SMALL) == 3 * 3 * 4
-        assert size({**SMALL, "d": FloatDistribution(0.0, 1.0)}) == float("inf")
-
-    def test_equal_choices_are_one_point(self) -> None:
-        assert size({"a": CategoricalDistribution([0.1, 0.1, 0.30000000000000004, 0.3])}) == 2
-
-    def test_a_large_space_is_counted_and_searched_without_listing_it(self) -> None:
-        space = {"a": IntDistribution(1, 10**15), "b": FloatDistribution(0.0, 1.0, step=2.0**-20)}
-        assert size(space) == 10**15 * (2**20 + 1)
-        first = {"a": 1, "b": 0.0}
-        assert untried(space, [point(first)], np.random.default_rng(0), lambda: first) == {"a": 1, "b": 2.0**-20}
-
-    def test_the_last_point_of_a_large_space_is_found(self) -> None:
-        space = {"a": CategoricalDistribution(["x", "y"]), "b": IntDistribution(1, 10_000)}
-        tried = [point({"a": a, "b": b}) for a in "xy" for b in range(1, 10_001) if (a, b) != ("y", 777)]
-        found = untried(space, tried, np.random.default_rng(0), lambda: {"a": "x", "b": 1})
-        assert found == {"a": "y", "b": 777}
-        assert untried(space, [*tried, point(found)], np.random.default_rng(0), lambda: {"a": "x", "b": 1}) is None
-
-    def test_rounding_does_not_tell_points_apart(self) -> None:
-        assert point({"c": 0.1 + 2 * 0.1, "a": 1}) == point({"a": 1, "c": 0.3})
-        assert point({"c": 0.3}) != point({"c": 0.30001})
-
-    def test_untried_points_of_a_small_space_are_each_found(self) -> None:
-        tried: list = []
-        generator = np.random.default_rng(0)
-        while (found := untried(SMALL, tried, generator, dict)) is not None:
-            assert point(found) not in tried
-            tried.append(point(found))
-        assert len(tried) == 36
-
-    def test_points_of_a_large_space_are_drawn(self) -> None:
-        large = {"d": FloatDistribution(0.0, 1.0)}
-        draws = iter([{"d": 0.5}, {"d": 0.5}, {"d": 0.25}])
-        assert untried(large, [point({"d": 0.5})], np.random.default_rng(0), lambda: next(draws)) == {"d": 0.25}
 
 
 class TestDuplicates:
@@ -217,3 +333,50 @@ class TestSeveralSeeds:
         spec = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=4, seed=9_998).spec
         assert spec.search_seeds == (9_998, 9_999, 0, 1)
         assert min(spec.confirm_seeds) > 9_999
+
+
+class TestEndsBadly:
+    def test_a_half_written_journal_is_mended(self, tmp_path: Path) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY)
+        spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
+        search = Search(spec, "torch", open_storage(str(path)), "data")
+        number, _ = asked(search)
+        search.complete(number, 0.5)
+        with path.open("ab") as file:
+            file.write(b'{"op_code": 4, "worker')
+        again = Search(spec, "torch", open_storage(str(path)), "data")
+        again.complete(asked(again)[0], 0.7)
+        final = Search(spec, "torch", open_storage(str(path)), "data")
+        assert final.best() is not None
+        assert [trial.value for trial in final.trials()] == [0.5, 0.7]
+
+
+def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec = load_study(str(tmp_path / "quick.toml"), trials=4)
+    proposed = []
+    for _ in range(4):
+        search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
+        number, settings = asked(search)
+        search.complete(number, 0.5)
+        proposed.append(settings["training.lr"])
+    assert len(set(proposed)) == 4
+
+
+def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").write_text(STUDY)
+    spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
+    code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.search import Search;"
+            "from gru_bench.sweep.sharing.storage import open_storage;"
+            f"import os; Search(load_study('quick.toml'), 'torch', open_storage({path!r}), 'data').ask(); os._exit(9)")
+    assert command("-c", code, cwd=tmp_path).returncode == 9
+    before = optuna.load_study(study_name="quick/torch", storage=open_storage(path)).trials
+    assert [trial.state.name for trial in before] == ["RUNNING"]
+    search = Search(spec, "torch", open_storage(path), "data")
+    (orphan,) = search.orphans()
+    search.give_up(orphan, "its process ended without a word")
+    number, settings = asked(search)
+    assert settings == before[0].params
+    assert search.trials()[0].state == "failed"
+    assert search.trials()[0].reason == "its process ended without a word"
+    assert number == 1

@@ -1,33 +1,152 @@
-"""Tracking over http, with a real MLflow server."""
+"""A tracking store is opened or refused in a sentence, and histories are read from a server in bulk."""
 
 from __future__ import annotations
 
-import json
-import os
+import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import optuna
 import pytest
+import requests
 
-from gru_bench.errors import RunError
-from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import LoggedStudy, Store, client, waiting
+from gru_bench.errors import RunError, UsageError
+from gru_bench.tracking import Store, client
 from gru_bench.tracking import reader as reading
-from tests.end_to_end.test_sweep import STUDY, sweep
-from tests.support.commands import ROOT, command
-from tests.support.servers import MlflowServer, mlflow_server
-from tests.tracking.test_store import result
-
-pytestmark = pytest.mark.service
+from gru_bench.tracking.client import is_away
+from tests.support.commands import command
+from tests.support.runs import result
+from tests.support.servers import MlflowServer
 
 
+def test_concurrent_first_use_leaves_a_whole_store(tmp_path: Path) -> None:
+    code = ("from gru_bench.tracking import Store\n"
+            "Store().start('reviews', 'r', role='single').kill('done')\n")
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 3
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_new_file_is_prepared_when_something_is_written(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'new.db'}") as store:
+        assert store.experiments() == []
+        with pytest.raises(UsageError, match="unknown experiment 'reviews'"):
+            store.runs("reviews")
+        assert not (tmp_path / "new.db").exists()
+        writer = store.start("reviews", "r", role="single")
+        writer.kill("done")
+        assert store.experiments() == ["reviews"]
+        assert writer.is_made
+        assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
+
+
+def test_a_file_whose_making_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    code = ("from gru_bench.tracking import Store\n"
+            "Store().start('reviews', 'r', role='single').kill('done')\n")
+    dies = ("import os, mlflow.store.db.utils as utils\n"
+            "utils._upgrade_db = lambda backend: os._exit(9)\n")
+    assert command("-c", dies + code, cwd=tmp_path).returncode == 9
+    assert not (tmp_path / "mlflow.db").exists()
+    done = command("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 2
+    assert not (tmp_path / "mlflow.db.new").exists()
+
+
+class TestWhatGoesWrong:
+    def test_a_server_that_does_not_answer(self) -> None:
+        with pytest.raises(RunError, match=r"the tracking store must answer, but 'http://127\.0\.0\.1:9' does not"):
+            Store("http://127.0.0.1:9", create=False)
+
+    def test_a_uri_of_no_kind(self) -> None:
+        with pytest.raises((UsageError, RunError), match=r"'nonsense://x'"):
+            Store("nonsense://x")
+
+    def test_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="must name a file in a folder that exists"):
+            Store(f"sqlite:///{tmp_path}/absent/runs.db")
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "runs.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+        with pytest.raises((RunError, UsageError), match=r"runs\.db"):
+            Store(f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def test_reading_a_database_of_something_else(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "runs.db") as connection:
+            connection.execute("CREATE TABLE runs (name TEXT)")
+        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*' cannot be read \(no such"):
+            Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)
+
+
+@pytest.mark.parametrize("uri", [
+    "mlflow.db", "sqlite", "sqlite:x.db", "sqlite://", "sqlite:///", "sqlite+pysqlite:///x.db", "http://", "http://:5000",
+    "http://[::1", "https:///x"])
+def test_what_is_no_tracking_uri_is_told_before_mlflow_tries_it(uri: str) -> None:
+    with pytest.raises(UsageError, match=f"--tracking-uri must be a file such as .*, but got {re.escape(repr(uri))}"):
+        Store(uri)
+
+
+def test_a_folder_is_no_tracking_store(tmp_path: Path) -> None:
+    for create in (True, False):
+        with pytest.raises(UsageError, match=rf"must name a file, but .* is a folder: try sqlite:///{tmp_path}/mlflow"):
+            Store(f"sqlite:///{tmp_path}", create=create)
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 99, b"SQLite format 3\0" + bytes(4000)])
+def test_a_damaged_database_is_told_as_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mlflow.db").write_bytes(content)
+    for create in (True, False):
+        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*mlflow\.db' cannot be read \(.*\): "
+                                           "put back a copy of it, move it away to begin a new one"):
+            Store(create=create)
+    assert (tmp_path / "mlflow.db").read_bytes() == content
+
+
+def test_what_a_removed_database_has_left_does_not_get_into_a_new_one(tmp_path: Path, empty_database: Path) -> None:
+    database, log = tmp_path / "mlflow.db", tmp_path / "mlflow.db-wal"
+    shutil.copy(empty_database, database)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE lost (name TEXT)")
+        connection.commit()
+        left = log.read_bytes()
+        database.unlink()
+    log.write_bytes(left)
+    with Store() as store:
+        store.start("reviews", "r", role="single").kill("")
+        assert [run.name for run in store.runs("reviews")] == ["r"]
+        assert not store._rows("SELECT name FROM sqlite_master WHERE name = 'lost'")
+    assert (tmp_path / "mlflow.db.lost-wal").read_bytes() == left
+
+
+def test_a_database_is_read_where_nothing_can_be_written(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    # SQLite opens no database of this kind without the files beside it, which it cannot make in such a folder.
+    connect = sqlite3.connect
+
+    def in_read_only_folder(database: str, **more: Any) -> sqlite3.Connection:
+        return connect(database if "immutable" in database else "file:/no/such?mode=ro", **more)
+
+    monkeypatch.setattr("gru_bench.tracking.client.sqlite3.connect", in_read_only_folder)
+    with pytest.raises(RunError, match="unable to open database file"):
+        Store(create=False)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert Store(create=False).experiments() == []
+    (tmp_path / "mlflow.db-wal").write_bytes(b"changes")
+    with pytest.raises(RunError, match=rf"without what mlflow\.db-wal holds, .*, but {tmp_path} is read-only: copy"):
+        Store(create=False)
+
+
+@pytest.mark.service
 @pytest.mark.timeout(600)
 def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few requests whatever the number of runs; the same points as one request for each run and metric."""
@@ -65,6 +184,7 @@ def test_histories_of_many_runs(tracking_server: MlflowServer, monkeypatch: pyte
     assert repr(store.histories(ids, metrics)) == repr(slow)
 
 
+@pytest.mark.service
 def test_a_server_without_the_route(tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tracking_server.uri)
     writer = store.start("reviews", "r", role="single")
@@ -76,126 +196,12 @@ def test_a_server_without_the_route(tracking_server: MlflowServer, monkeypatch: 
         store.predictions(writer.run_id, "test")
 
 
-def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
-    for known in (0, 1):
-        storage = open_storage(postgres_url)
-        study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
-        assert len(study.trials) == known
-        study.enqueue_trial({"x": 1.0})
-        storage.backend.dispose()
-
-
-def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
-    """A sweep in a process of its own, whose lines can be read as they come."""
-    Path("quick.toml").write_text(STUDY)
-    return subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv),
-         "--tracking-uri", uri, *options],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-
-
-def until(process: subprocess.Popen[str], *signs: str) -> list[str]:
-    """Read the lines of a process up to the one that holds the last sign, in this order."""
-    assert process.stdout is not None
-    lines, left = [], list(signs)
-    for line in process.stdout:
-        lines.append(line)
-        if left and left[0] in line:
-            left.pop(0)
-        if not left:
-            return lines
-    raise AssertionError(f"{left[0]!r} was not said in:\n{''.join(lines)}")
-
-
-def end(process: subprocess.Popen[str]) -> str:
-    """Wait for a process and return the rest of what it says."""
-    assert process.stdout is not None
-    with process.stdout:
-        said = process.stdout.read()
-    process.wait()
-    return said
-
-
-def logged(server: MlflowServer) -> LoggedStudy:
-    """The only study, once it is checked: nothing twice, nothing left, and Optuna says the same."""
-    with closing(sqlite3.connect(server.database)) as connection:
-        counts = connection.execute("SELECT COUNT(*) FROM metrics GROUP BY run_uuid, key, step").fetchall()
-    assert set(counts) == {(1,)}
-    (study,) = Store(server.uri, create=False).studies("easy")
-    runs = [study.run, *study.trials, *study.confirms]
-    assert {run.status for run in runs} == {"FINISHED"}
-    assert [run.complete for run in (study.run, *study.confirms)] == [True] * 3
-    search = optuna.load_study(study_name="quick/torch", storage=open_storage(None))
-    noted = {trial.user_attrs["run_id"]: trial for trial in search.trials}
-    assert len(noted) == len(study.trials) == 3
-    for run in study.trials:
-        (trial,) = (noted[name] for name in run.ids if name in noted)
-        assert run.tags["gru_bench.state"] == trial.state.name.lower()
-    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
-    assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
-    assert waiting(Path.cwd()) == []
-    return study
-
-
-def written_up(uri: str, folder: str) -> dict[str, object]:
-    done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads((Path(folder) / "numbers.json").read_text()))
-
-
-@pytest.mark.timeout(600)
-def test_a_server_that_goes_away_in_the_middle_costs_nothing(tracking_server: MlflowServer, easy_csv: Path) -> None:
-    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
-    until(process, "epoch 1")
-    tracking_server.stop()
-    until(process, "epoch 2", "epoch 1", "epoch 2")
-    tracking_server.start()
-    rest = end(process)
-    assert process.returncode == 0, rest
-    assert "confirmed on fresh seeds" in rest
-    logged(tracking_server)
-    assert written_up(tracking_server.uri, "out")["runs"]
-
-
-@pytest.mark.timeout(600)
-def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: MlflowServer, easy_csv: Path) -> None:
-    tracking_server.stop()
-    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
-    until(process, "does not answer", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
-    process.send_signal(signal.SIGINT)
-    rest = end(process)
-    assert process.returncode == 130
-    assert "the next start in this directory feeds them, and so does python -m gru_bench.tracking" in rest
-
-    again = begun(easy_csv, tracking_server.uri)
-    until(again, f"waiting for {tracking_server.uri}, whose runs are needed to go on")
-    again.send_signal(signal.SIGINT)
-    end(again)
-    assert again.returncode == 130
-
-    done = command("-m", "gru_bench.tracking")
-    assert done.returncode == 1
-    assert "start its server and run this again" in done.stderr
-    tracking_server.start()
-    done = command("-m", "gru_bench.tracking")
-    assert done.returncode == 0, done.stderr
-    study = logged(tracking_server)
-    whole = begun(easy_csv, tracking_server.uri)
-    rest = end(whole)
-    assert whole.returncode == 0, rest
-    (same,) = Store(tracking_server.uri, create=False).studies("easy")
-    assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
-
-
-@pytest.mark.timeout(600)
-def test_a_write_up_through_a_server_is_that_of_its_file(
-    tmp_path: Path, easy_csv: Path, empty_database: Path
-) -> None:
-    shutil.copy(empty_database, tmp_path)
-    done = sweep(tmp_path, easy_csv, "--workers", "2")
-    assert done.returncode == 0, done.stderr
-    with mlflow_server(tmp_path, tmp_path / empty_database.name) as server:
-        through = written_up(server.uri, "through")
-    direct = written_up(f"sqlite:///{tmp_path / empty_database.name}", "direct")
-    assert through.pop("tracking_uri") != direct.pop("tracking_uri")
-    assert through == direct
+@pytest.mark.parametrize("error", [
+    requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
+    requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
+def test_a_server_that_dies_in_the_midst_of_an_answer_is_away(error: Exception) -> None:
+    told = RunError("the tracking store must do what it is asked")
+    told.__cause__ = RuntimeError(f"API request failed with exception {error}")
+    told.__cause__.__context__ = error  # as MLflow wraps it
+    assert is_away(told)
+    assert not is_away(RunError("the tracking store will not"))

@@ -10,45 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batching import Batch, micro_batches_of
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
-from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import no_bf16
-from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
+from gru_bench.results.runs import EpochRecord
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
-from gru_bench.train.optimizer import Optimizer, RowAdam
-
-
-@pytest.fixture(scope="module")
-def config(easy_csv: Path) -> RunConfig:
-    return with_settings(RunConfig(), {
-        "data.name": str(easy_csv), "data.category_column": "kind", "embedding.dimension": 12, "model.name": "scratch",
-        "model.hidden_size": 10, "training.batch_size": 16, "training.epochs": 3, "training.lr": 0.02,
-        "training.log_every": 5, "training.threads": 1})
-
-
-@pytest.fixture(scope="module")
-def corpus(config: RunConfig) -> Corpus:
-    return load_corpus(config.data)
-
-
-@pytest.fixture(scope="module")
-def vectors(config: RunConfig, corpus: Corpus) -> Vectors:
-    return load_vectors(config.embedding, corpus)
-
-
-def windows(result: RunResult) -> list[tuple[int, float]]:
-    return [(point.iteration, point.loss) for point in result.window_losses]
-
-
-def losses(result: RunResult) -> list[tuple[float, float | None, float | None]]:
-    return [(e.train_loss, e.validation_loss, e.validation_accuracy) for e in result.epochs]
+from gru_bench.train.optimizer import Optimizer
+from tests.support.runs import losses
 
 
 @pytest.mark.parametrize("model", ["scratch", "torch", "bidirectional"])
@@ -83,64 +56,6 @@ class TestRepeats:
         config = with_settings(config, {**settings, "training.epochs": 1})
         one, two = train(config, corpus, vectors), train(with_settings(config, {"seed": 1}), corpus, vectors)
         assert losses(one) != losses(two)
-
-    def test_goes_on_from_a_checkpoint_as_if_never_cut_off(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
-    ) -> None:
-        config = with_settings(config, settings)
-        whole = train(config, corpus, vectors)
-        checkpoint = tmp_path / "run.pt"
-        epochs = []
-
-        def cut_off(record: EpochRecord) -> None:
-            epochs.append(record)
-            if record.epoch == 2:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
-        assert checkpoint.exists()
-        replayed: list[EpochRecord] = []
-        goes_on: list[int | None] = []
-
-        def on_resume(epoch: int | None) -> None:
-            assert not replayed
-            goes_on.append(epoch)
-
-        resumed = train(config, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
-        assert goes_on == [3]
-        assert losses(resumed) == losses(whole)
-        assert replayed[:2] == epochs
-        assert windows(resumed) == windows(whole)
-        for name, weights in whole.weights.items():
-            np.testing.assert_array_equal(weights, resumed.weights[name])
-        assert not checkpoint.exists()
-
-    def test_goes_on_within_an_epoch(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})
-        whole = train(config, corpus, vectors)
-        cut_at = next(place for place, point in enumerate(whole.window_losses) if point.epoch == 2) + 2
-        assert whole.window_losses[cut_at].epoch == 2
-        told: list[WindowLoss] = []
-
-        def cut_off(point: WindowLoss) -> None:
-            if len(told) == cut_at:
-                raise KeyboardInterrupt
-            told.append(point)
-
-        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-        checkpoint = tmp_path / "run.pt"
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
-        resumed = train(config, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
-        assert losses(resumed) == losses(whole)
-        assert windows(resumed) == windows(whole)
-        assert told == list(resumed.window_losses)  # each once
-        for name, weights in whole.weights.items():
-            np.testing.assert_array_equal(weights, resumed.weights[name])
 
 
 def test_bfloat16_learns_as_much_and_repeats(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
@@ -348,119 +263,12 @@ class TestWhatGoesWrong:
         loop.check(with_settings(config, {"training.log_every": iterations}), corpus, vectors)
         loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus, vectors)
 
-    def test_checkpoint_of_another_run(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
-    ) -> None:
-        checkpoint = tmp_path / "run.pt"
-
-        def cut_off(_: EpochRecord) -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
-        with pytest.raises(RunError, match="was written with other settings or data"):
-            train(with_settings(config, {"seed": 5}), corpus, vectors, checkpoint=checkpoint)
-        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-        with pytest.raises(RunError, match=r"a checkpoint must be whole, but .* cannot be read"):
-            train(config, corpus, vectors, checkpoint=checkpoint)
-
     def test_empty_training_split(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         empty = replace(corpus.train, ids=corpus.train.ids[:0], offsets_N1=corpus.train.offsets_N1[:1],
                         label_N=corpus.train.label_N[:0], example_id_N=corpus.train.example_id_N[:0],
                         category_N=corpus.train.category_N[:0])
         with pytest.raises(DataError, match="must hold at least one review"):
             train(config, replace(corpus, train=empty), vectors)
-
-
-class TestOptimizer:
-    def test_same_bits_as_torch_and_after_its_state_was_stored(self) -> None:
-        generator = torch.Generator().manual_seed(1)
-        ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
-        theirs.load_state_dict(ours.state_dict())
-        optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
-        adam = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, fused=True)
-        for step in range(6):
-            for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-                mine.grad = torch.randn(mine.shape, generator=generator)
-                other.grad = mine.grad.clone()
-            nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
-            optimizer.step(torch.tensor([0]), torch.zeros(1, 5))
-            adam.step()
-            assert all(torch.equal(mine, other) for mine, other
-                       in zip(ours.parameters(), theirs.parameters(), strict=True))
-            assert all(parameter.grad is None for parameter in ours.parameters())
-            if step == 2:
-                stored = optimizer.state_dict()
-                optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
-                optimizer.load_state_dict(stored)
-
-    def test_a_new_rate_counts_from_the_next_step(self) -> None:
-        model = nn.Linear(1, 1, bias=False)
-        optimizer = Optimizer(model, None, lr=0.01, betas=(0.9, 0.999), clip_norm=None)
-        before = model.weight.item()
-        optimizer.set_rate(0.5)
-        model.weight.grad = torch.ones(1, 1)
-        optimizer.step(torch.tensor([0]), torch.zeros(1, 1))
-        assert before - model.weight.item() == pytest.approx(0.5, rel=1e-5)
-
-    @pytest.mark.parametrize("fused", [False, True])
-    def test_rows_as_dense_adam_when_each_batch_holds_all(self, fused: bool) -> None:
-        generator = torch.Generator().manual_seed(1)
-        table = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-        table[0] = 0
-        dense = nn.Parameter(table.clone())
-        adam = torch.optim.Adam([dense], lr=0.01, betas=(0.9, 0.99))
-        rows = RowAdam(table, lr=0.01, betas=(0.9, 0.99), fused=fused)
-        rows.steps_V = rows.steps_V.double()
-        for _ in range(5):
-            gradient = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-            gradient[0] = 0
-            dense.grad = gradient.clone()
-            adam.step()
-            rows.step(torch.arange(4), gradient)
-        torch.testing.assert_close(table, dense.detach(), rtol=0, atol=1e-12)
-
-    @pytest.mark.parametrize("fused", [False, True])
-    def test_an_absent_row_rests_and_padding_stays_zero(self, fused: bool) -> None:
-        table = torch.ones(3, 2)
-        table[0] = 0
-        rows = RowAdam(table, lr=0.1, betas=(0.9, 0.999), fused=fused)
-        rows.step(torch.tensor([0, 1]), torch.ones(2, 2))
-        assert table.tolist() == [[0, 0], pytest.approx([0.9, 0.9], abs=1e-6), [1, 1]]
-        rows.step(torch.tensor([2]), torch.ones(1, 2))
-        # A word's first step is as long as any other's, however late it comes.
-        assert table[2].tolist() == pytest.approx([0.9, 0.9], abs=1e-6)
-
-    @pytest.mark.parametrize("threads", [1, 2])
-    @pytest.mark.parametrize("width", [1, 16, 300])
-    def test_the_kernel_moves_rows_as_torch_does(
-        self, width: int, threads: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
-        monkeypatch.setattr(kernels, "_threads", threads)
-        generator = torch.Generator().manual_seed(3)
-        table = torch.randn(60, width, generator=generator)
-        table[0] = 0
-        plain, fused = (RowAdam(table.clone(), lr=0.01, betas=(0.9, 0.999), fused=fused) for fused in (False, True))
-        for size in (20, 1, 60, 33):
-            distinct = torch.randperm(60, generator=generator)[:size].sort().values
-            gradient = torch.randn(size, width, generator=generator)
-            for rows in (plain, fused):
-                rows.step(distinct, gradient)
-        torch.testing.assert_close(fused.table_VE, plain.table_VE, rtol=0, atol=1e-6)
-        for name in ("first_VE", "second_VE", "steps_V"):
-            torch.testing.assert_close(getattr(fused, name), getattr(plain, name), rtol=1e-5, atol=1e-7)
-
-    def test_clips_weights_and_rows_by_one_norm(self) -> None:
-        model = nn.Linear(2, 1, bias=False)
-        table = torch.ones(2, 2)
-        rows = table[torch.tensor([1])].requires_grad_()
-        optimizer = Optimizer(model, table, lr=1e-3, betas=(0.0, 0.0), clip_norm=1.0)
-        model.weight.grad, rows.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
-        optimizer.step(torch.tensor([1]), rows)
-        # Without decay the first moment is the gradient.
-        torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
-        torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
 
 
 def test_trained_vectors_are_kept_with_the_weights(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:

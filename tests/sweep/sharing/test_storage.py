@@ -8,14 +8,17 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import optuna
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _agree
 from gru_bench.sweep.search import Search, read_trials
-from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
+from tests.support.searches import search_in
 
 STUDY = """
 models = ["torch"]
@@ -23,6 +26,8 @@ trials = 9
 [space]
 training.lr = { low = 1e-4, high = 1e-1, log = true }
 """
+
+
 NO_ENTRIES = [b"garbage", b"[1]", b"{}", b"null", b"\xff\xfe\x00", b'{"op_code":"x","worker_id":"y"}', b"[" * 5000]
 
 
@@ -216,3 +221,28 @@ def test_whatever_is_damaged_is_mended_or_refused_and_never_made_worse(spec: Stu
             append(spec)
         values(spec)
     assert min(counts.values()) > 20
+
+
+def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
+    search = search_in(tmp_path)
+    search.ask()
+    with (tmp_path / "optuna.journal").open("ab") as file:
+        file.write(b'{"op_code": 4, "worker')
+    search.complete(0, 0.5)
+    assert [trial.value for trial in search_in(tmp_path).trials()] == [0.5]
+
+
+def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
+    down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
+    with (pytest.raises(RunError, match=r"'postgresql://host/studies' does not any more: .*refused") as told_as,
+          wrapped_errors("postgresql://me:secret@host/studies")):
+        raise down
+    assert "the same command goes on" in str(told_as.value)
+    assert "secret" not in str(told_as.value)
+
+
+def test_a_storage_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"must be a database URL such as .*, but got 'somewhere'"):
+        open_storage("somewhere")
+    with pytest.raises(UsageError, match="must be a database URL"):
+        lock_for(optuna.storages.InMemoryStorage(), "study")

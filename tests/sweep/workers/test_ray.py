@@ -14,8 +14,8 @@ import pytest
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.workers.ray import Cluster, Node, Share, shared_out
-from tests.end_to_end.test_sweep import STUDY, only_study
 from tests.support.commands import ROOT, command
+from tests.support.sweeps import STUDY, only_study
 
 TWO, CARD = Node(cpus=2, gpus=0), Node(cpus=8, gpus=1)
 

@@ -1,0 +1,340 @@
+"""An archive or a store with something odd or damaged in it is refused by name, or read without it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gru_bench.archive.container import pack
+from gru_bench.archive.study import _read, export_study
+from gru_bench.errors import DataError, RunError
+from gru_bench.report.__main__ import app as report_app
+from gru_bench.report.__main__ import choose
+from gru_bench.report.build import build
+from gru_bench.tracking import Store
+from gru_bench.tracking import export as tracking
+from tests.support.archives import changed, exported, imported, only, stores
+from tests.support.commands import typed
+
+
+def files(far: Path) -> tuple[Path, set[str]]:
+    folder = far / "quick.files"
+    return folder, {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def leaves(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(leaves(part) for part in inner)
+
+
+def replaced(value: Any, place: int, junk: Any) -> tuple[Any, int]:
+    """Return `value` with its part number `place` replaced."""
+    if place == 0:
+        return junk, -1
+    place -= 1
+    if isinstance(value, dict | list):
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
+        for key, part in items:
+            part, place = replaced(part, place, junk)
+            value[key] = part
+            if place < 0:
+                return value, -1
+    return value, place
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), name=st.sampled_from(["runs.json", "searches.json"]),
+       junk=st.none() | st.integers() | st.floats() | st.text(max_size=4) | st.just([]) | st.just({"a": {}}))
+def test_a_record_of_another_form_is_refused_or_means_something(
+    far: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str, junk: Any
+) -> None:
+    source, members = files(far)
+    folder = tmp_path_factory.mktemp("odd")
+    for part in ("runs.json", "searches.json", "metrics.parquet"):
+        shutil.copy(source / part, folder)
+    content = json.loads((source / name).read_text())
+    place = data.draw(st.integers(0, leaves(content) - 1))
+    (folder / name).write_text(json.dumps(replaced(content, place, junk)[0]))
+    with suppress(DataError):  # a text in place of another is a study of its own
+        _read(folder, members)
+
+
+@pytest.mark.parametrize(("change", "text"), [
+    (lambda found: found["runs"].append(found["runs"][1]), "no run, or one twice"),
+    (lambda found: found["runs"].clear(), "no run, or one twice"),
+    (lambda found: found["runs"].reverse(), "not a study and its own"),
+    (lambda found: found["runs"][2]["tags"].update({"mlflow.parentRunId": "0" * 32}), "not a study and its own"),
+    (lambda found: found["metrics"].clear(), "name metrics that it has"),
+    (lambda found: found["runs"][0].update({"status": "DONE"}), r"runs\.0\.status has not"),
+    (lambda found: found["runs"].pop(), "belongs to none of its runs"),
+])
+def test_what_is_wrong_with_a_record_is_named(
+    far: Path, tmp_path: Path, change: Callable[[Any], object], text: str
+) -> None:
+    source, members = files(far)
+    shutil.copytree(source, tmp_path / "files")
+    content = json.loads((source / "runs.json").read_text())
+    change(content)
+    (tmp_path / "files" / "runs.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=text):
+        _read(tmp_path / "files", members)
+
+
+def test_the_limits_of_an_archive_can_be_raised(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, members = files(far)
+    monkeypatch.setattr("gru_bench.archive.study.MOST_VALUES", 10)
+    with pytest.raises(DataError, match=r"at most 10 values, but holds more than that: .*GRU_BENCH_LIMITS=10 in the "):
+        _read(source, members)
+    monkeypatch.setenv("GRU_BENCH_LIMITS", "100000")
+    assert _read(source, members)[2] > 10
+
+
+def test_a_table_is_read_a_piece_at_a_time(far: Path, tmp_path: Path) -> None:
+    source, members = files(far)
+    shutil.copytree(source, tmp_path / "files")
+    table = pq.read_table(source / "metrics.parquet")
+    with pytest.raises(DataError, match=f"at most {len(table) - 1} values, but holds more than that: "):
+        _read(tmp_path / "files", members, len(table) - 1)
+    assert _read(tmp_path / "files", members, len(table))[2] == len(table)
+    pq.write_table(table.set_column(2, "value", pa.array(["x"] * len(table))), tmp_path / "files" / "metrics.parquet")
+    with pytest.raises(DataError, match="must be the table that was exported"):
+        _read(tmp_path / "files", members)
+    (tmp_path / "files" / "metrics.parquet").write_bytes(b"PAR1nothing")
+    with pytest.raises(DataError, match="must be the table that was exported"):
+        _read(tmp_path / "files", members)
+
+
+SECRET = "a key that is nobody's business"
+
+
+def secret(directory: Path) -> Path:
+    """A folder that no archive has to do with."""
+    (directory / "secret").mkdir()
+    (directory / "secret" / "id_rsa").write_text(SECRET)
+    return directory / "secret"
+
+
+def nothing_came_in(directory: Path) -> bool:
+    store, storage = stores(directory)
+    return not optuna.get_all_study_names(storage) and not store._client.search_runs(
+        [found.experiment_id for found in store._client.search_experiments()])
+
+
+@pytest.mark.parametrize("run_id", ["SECRET", "../../secret", "..", ".", "", "/", "a/b", "x\0", "f" * 300, "F" * 32,
+                                    "0" * 31])
+def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: str) -> None:
+    lie = str(secret(near)) if run_id == "SECRET" else run_id
+    folder = near / "changed"
+    shutil.copytree(far / "quick.files", folder)
+    content = json.loads((folder / "runs.json").read_text())
+    shutil.rmtree(folder / "artifacts" / content["runs"][1]["run_id"])
+    content["runs"][1]["run_id"] = lie
+    (folder / "runs.json").write_text(json.dumps(content))
+    pack(near / "changed.zip", folder, {})
+    with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id has not"):
+        imported(near / "changed.zip", near)
+    assert nothing_came_in(near)
+    assert SECRET not in "".join(path.read_text() for path in near.rglob("mlartifacts/**/id_rsa"))
+    with pytest.raises(DataError, match="must lie in its own folder"):
+        tracking.inside(near / "files", "../secret")
+
+
+@pytest.mark.parametrize(("name", "change", "text"), [
+    ("runs.json", lambda found: found["runs"][5]["tags"].update({"gru_bench.seed": "zzz"}),
+     r"runs\.5 has not .*its tag gru_bench\.seed must not be 'zzz'"),
+    ("runs.json", lambda found: found["runs"][0].update(started=10**18), r"runs\.0\.started has not"),
+    ("runs.json", lambda found: found["runs"][0].update(started=-1), r"runs\.0\.started has not"),
+    ("runs.json", lambda found: found["runs"][0].update(ended=10**18), r"runs\.0\.ended has not"),
+    ("runs.json", lambda found: found["runs"][2]["tags"].update({"../x": "y"}), r"runs\.2\.tags"),
+    ("runs.json", lambda found: found["runs"][2]["params"].update({"x": "y\0"}), r"runs\.2\.params\.x has not"),
+    ("runs.json", lambda found: found.update(study="a\x1b[2J"), "study has not .*none of them a control character"),
+    ("runs.json", lambda found: found.update(experiment=" "), "experiment has not"),
+    ("runs.json", lambda found: found["metrics"].append("/etc/passwd"), "MLflow takes no such name"),
+    ("searches.json", lambda found: found["searches"][0].update(model="a/b"), r"searches\.0\.model has not"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0]["system"].update(fixed_params="x"),
+     "trial 0 of torch: fixed_params"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0]["user"].update(retry_of=[1]),
+     "trial 0 of torch: retry_of"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][1]["user"].update(retry_of=1),
+     "trial 1 of torch: it follows a trial that is not before it"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0].update(ended="0001-01-01T00:00:00"),
+     "between the years 1971 and 9998"),
+    ("searches.json", lambda found: found["searches"][0]["trials"][0].update(started="2025-01-01T00:00:00+01:00"),
+     "without a zone"),
+    ("searches.json", lambda found: found["searches"][0]["user"].update({"start 1": {}}), "'start 1' of torch: owner"),
+    ("searches.json", lambda found: found["searches"][0]["user"].update({"claim confirm 1": {"state": "x"}}),
+     "'claim confirm 1' of torch: "),
+    ("searches.json", lambda found: found["searches"][0]["user"].update(identity="x"), "the search of torch: identity"),
+    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data={}),
+     r"the search of torch: identity\.data"),
+    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data="def"),
+     "runs and searches of different data"),
+])
+def test_a_field_of_another_form_is_refused_by_name(
+    far: Path, near: Path, name: str, change: Callable[[dict[str, Any]], object], text: str
+) -> None:
+    with pytest.raises(DataError, match=text):
+        imported(changed(far, near, change, name), near)
+    assert nothing_came_in(near)
+
+
+ODD: list[Any] = [None, True, 0, -1, 2**63, 10**18, -10**17, 10**40, 1.5, 1e308, float("nan"), "", " ", "..", "/",
+                  "../..", "x\0y", "\x1b[2J", "\u202eabc", "zzz", "9" * 5000, "A" * 300, "0" * 32, "1", "true",
+                  "RUNNING", "0001-01-01T00:00:00", "9999-12-31T23:59:59", [], {}, [1], [[]], {"a": 1},
+                  {"fixed_params": "x"}]
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of all parts of a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, part in inner for place in fields(part, (*path, key)))]
+
+
+def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
+    """Return an archive, sealed, in which a field of one of its files is another."""
+    folder = directory / "mutated"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(far / "quick.files", folder)
+    names = ["runs.json", "searches.json", *sorted(
+        path.relative_to(folder).as_posix() for path in (folder / "artifacts").rglob("*.json"))]
+    path = folder / chance.choices(names, [6, 6, *[1] * (len(names) - 2)])[0]
+    content = json.loads(path.read_text())
+    kinds: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for place in fields(content)[1:]:  # a kind of field first: there are many of some
+        kinds.setdefault(tuple("*" if isinstance(key, int) else key for key in place), []).append(place)
+    *above, last = chance.choice(kinds[chance.choice(sorted(kinds))])
+    holder = content
+    for key in above:
+        holder = holder[key]
+    if chance.random() < 0.8:
+        holder[last] = chance.choice(ODD)
+    else:
+        del holder[last]
+    path.write_text(json.dumps(content))
+    pack(directory / "mutated.zip", folder, {})
+    return directory / "mutated.zip"
+
+
+def test_archives_with_a_field_changed_are_refused_or_can_be_read(far: Path, near: Path) -> None:
+    """Whatever comes in, a report of every study can be made, or says in a sentence why not."""
+    outside = secret(near)
+    came_in, refused = set(), []
+    for number in range(25):
+        file = mutated(far, near, random.Random(f"archives {number}"))
+        try:
+            came_in.add(imported(file, near, f"study {number}").study)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 8
+    assert max(map(len, refused)) < 1000
+    assert len(came_in) > 4
+    store = Store(f"sqlite:///{near / 'mlflow.db'}", create=False)
+    held = {study.run.study for place in store.experiments() for study in store.studies(place)}
+    assert held == came_in
+    assert not store.odd
+    for name in came_in:
+        with suppress(RunError):
+            choice = choose(store, None, [name])
+            build(choice.studies, store, experiment=choice.experiment)
+    assert [path.name for path in outside.iterdir()] == ["id_rsa"]
+    assert not list(near.rglob("mlartifacts/**/id_rsa"))
+
+
+def table(rows: int, *, step: int = 1, run: list[int] | None = None) -> pa.Table:
+    return pa.table({
+        "run": pa.array(run or [0] * rows, pa.int32()), "key": pa.array([0] * rows, pa.int32()),
+        "value": pa.array([0.5] * rows, pa.float64()), "step": pa.array([step] * rows, pa.int64()),
+        "timestamp": pa.array([1] * rows, pa.int64())})
+
+
+@pytest.mark.parametrize(("values", "text"), [
+    (table(3, run=[1, 0, 0]), "must name runs in their order"),
+    (table(3, run=[0, 9, 9]), "name runs that it has, in their order"),
+    (table(3, step=2**62), "have a step from"),
+])
+def test_values_of_metrics_stand_in_the_order_of_runs(far: Path, tmp_path: Path, values: pa.Table, text: str) -> None:
+    shutil.copytree(far / "quick.files", tmp_path / "files")
+    pq.write_table(values, tmp_path / "files" / "metrics.parquet")
+    with pytest.raises(DataError, match=text):
+        _read(tmp_path / "files", files(far)[1])
+
+
+def test_millions_of_values_in_a_small_file_are_refused_at_once(far: Path, tmp_path: Path) -> None:
+    shutil.copytree(far / "quick.files", tmp_path / "files")
+    path = tmp_path / "files" / "metrics.parquet"
+    schema, piece = table(1).schema, table(1_000_000)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for _ in range(3):
+            writer.write_table(piece)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DataError, match="at most 2,000,000 values, but holds more than that"):
+        _read(tmp_path / "files", files(far)[1])
+
+
+def artifact(directory: Path, run_id: str, path: str) -> Path:
+    folder = stores(directory)[0]._local_artifacts(run_id)
+    assert folder is not None
+    return folder / path
+
+
+def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -> None:
+    store, _ = stores(own)
+    run = only(own).confirms[1]
+    path = artifact(own, run.run_id, "predictions/test.parquet")
+    kept = path.read_bytes()
+    for content in (b"PAR1 nothing", b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        state = "has no predictions/test" if content is None else (
+            "must hold predictions/test.parquet as it was logged, but it cannot be read")
+        (own / "out").mkdir()
+        with pytest.raises(RunError, match=f"the run {run.run_id} {state}"):
+            export_study(*stores(own), "quick", own / "out", experiment=None, texts=True)
+        shutil.rmtree(own / "out")
+        with pytest.raises(RunError, match=f"the run {run.run_id} must hold "):
+            store.predictions(run.run_id, "test")
+        found = build([only(own)], store, experiment="easy")
+        assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.missing)
+        assert found.rows[0].seeds.value == 2
+    path.write_bytes(kept)
+    study = artifact(own, only(own).run.run_id, "study.json")
+    for text in ("{", "[1]", '{"name": 1}', "\xff"):
+        study.write_text(text, encoding="latin-1")
+        for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
+                      lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
+                      lambda: exported(own, own / "damaged.zip")):
+            with pytest.raises(RunError, match=r"the run [0-9a-f]{32} must hold study\.json as it was logged, but it "
+                                               "cannot be read .*start its study again"):
+                doing()
+        shutil.rmtree(own / "damaged.files")
+
+
+def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, _ = stores(own)
+    odd, late = only(own).confirms[:2]
+    store._client.set_tag(odd.run_id, "gru_bench.seed", "zzz")
+    store._client.set_tag(late.run_id, "gru_bench.seed", "9" * 5000)
+    store = Store(f"sqlite:///{own / 'mlflow.db'}", create=False)
+    (study,) = store.studies("easy")
+    assert len(study.confirms) == 1
+    assert store.odd == {run_id: f"the run {run_id} is left out: its tag gru_bench.seed must be a whole number, but is "
+                                 f"{shown!r}" for run_id, shown in ((odd.run_id, "zzz"), (late.run_id, "9" * 40))}
+    with sqlite3.connect(own / "mlflow.db") as database:
+        database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, study.confirms[0].run_id))
+    database.close()
+    assert typed(report_app, "--out", str(own / "page")) == 1
+    shown = capsys.readouterr()
+    assert f"the run {study.confirms[0].run_id} is left out: its start must lie between the years" in shown.out
+    assert "needs a study with a complete confirm run" in shown.err

@@ -1,0 +1,67 @@
+"""The studies that come with the repository can be read, and their reports verified."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gru_bench.report import verify
+from gru_bench.report.__main__ import app as report_app
+from gru_bench.report.build import build
+from gru_bench.report.render import record
+from tests.support.archives import imported, stores
+from tests.support.commands import ROOT, typed
+
+EXAMPLE = ROOT / "reports" / "example"
+
+
+@pytest.mark.parametrize(("name", "experiment", "models"), [
+    ("homework", "sentiment_dataset_train_amazon14", {"scratch", "torch", "bidirectional"}),
+    ("bidirectional", "movie-reviews", {"bidirectional"}),
+])
+def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str], near: Path) -> None:
+    """Studies that come with the repository: no reviews, and every run that is complete can be read."""
+    imported(EXAMPLE / f"{name}.study", near)
+    store, _ = stores(near)
+    (study,) = store.studies(experiment)
+    done = [run for run in study.confirms if run.complete]
+    assert {run.model for run in done} == models
+    for run in done:
+        found = store.predictions(run.run_id, "test")
+        right = np.mean((found.probability_N > 0.5) == found.label_N)
+        assert right == pytest.approx(run.metrics["score/test_accuracy"])
+    assert store.texts(study.run.run_id, "test") is None
+
+
+@pytest.mark.parametrize(("example", "studies"), [
+    pytest.param("homework", ["homework"], marks=pytest.mark.service),  # its figures take ten seconds
+    ("tuned", ["bidirectional", "torch", "scratch"])])
+def test_an_example_is_verified_by_the_commands_of_readme(
+    example: str, studies: list[str], near: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in studies:
+        imported(EXAMPLE / f"{name}.study", near)
+    assert typed(report_app, "--verify", str(EXAMPLE / example)) == 0, capsys.readouterr().out
+    assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", capsys.readouterr().out)
+    for readme in (ROOT / "README.md", ROOT / "reports" / "README.md"):
+        for command_line in (*(f"archive import $E/{name}.study" for name in studies), f"report --verify $E/{example}"):
+            assert f"python -m gru_bench.{command_line}" in readme.read_text()
+
+
+def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:
+    imported(EXAMPLE / "homework.study", near)
+    (study,) = stores(near)[0].studies("sentiment_dataset_train_amazon14")
+    kept = json.loads((EXAMPLE / "homework" / "numbers.json").read_text(encoding="utf-8"))
+    found = verify._written_up(kept["studies"][0]["run"], "homework", [study])
+    assert found is not None
+    view: Any = verify._AsWrittenUp(stores(near)[0], found.ids, {})
+    ours = record.record(build([found.study], view, experiment=kept["experiment"], taken=kept["taken"]))
+    assert ours["numbers"].keys() == kept["numbers"].keys()
+    for part in ("text", "runs"):
+        assert {key: number[part] for key, number in ours["numbers"].items()} == {
+            key: number[part] for key, number in kept["numbers"].items()}

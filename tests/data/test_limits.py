@@ -1,0 +1,140 @@
+"""Reading takes memory as the size of a file explains, and no more."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gru_bench.config import DataConfig
+from gru_bench.data import limits
+from gru_bench.data.corpus import load_corpus
+from gru_bench.data.readers import Columns, read_rows
+from gru_bench.errors import DataError, UsageError
+from tests.support.files import write
+
+ALL = Columns(category="kind", split="part")
+
+
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("a.csv.gz", b"text,label\n\"" + b"a" * 10**6, "the one that begins at line 2 has more"),
+    ("a.csv.gz", b"text,label\nb,1\n\"" + b"aaaaaaaaa\n" * 15_000, "the one that begins at line 3 has more"),
+    ("a.csv.gz", b"text,label\n" + b'"aaaaaa\n",' * 15_000, "the one that begins at line 2 has more"),
+    ("a.csv.gz", b"text," * 10**5, "the one that begins at line 1 has more"),
+    ("a.tsv.gz", b"text\tlabel\n" + b"a\t1\n" * 10**5, "must not unpack to more than"),
+    ("a.csv.gz", b"text,label\n" + b"\n" * 10**5, "must not unpack to more than"),
+    ("a.jsonl.gz", b'{"text": "' + b"a" * 10**6, "the one that begins at line 1 has more"),
+    ("a.jsonl.gz", b'{"text": "a", "label": 1}\n' * 10**5, "must not unpack to more than"),
+    ("a.jsonl.gz", b"\n" * 10**5, "must not unpack to more than"),
+    ("a.pkl.gz", bytes(10**7), "must not unpack to more than"),
+], ids=range(10))
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10 in the environment allows ten times as much"):
+        read_rows(path, Columns())
+
+
+@pytest.mark.usefixtures("low")
+def test_parquet_that_unpacks_to_more_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+
+    def refused(message: str, **columns) -> None:
+        pq.write_table(pa.table(columns), path, compression="zstd")
+        assert path.stat().st_size < 20_000
+        with pytest.raises(DataError, match=message):
+            read_rows(path, Columns())
+
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * 50_000])
+    refused(r"must not unpack to more than", text=texts, label=[1] * 1000)
+    refused(r"must not unpack to more than", text=["x"] * 50_000, label=[1] * 50_000)
+    refused(r"must have rows of at most 100,000 characters, but one of rows 1 to 2 ", text=["x" * 10**6, "b"],
+            label=[0, 1])
+    refused(r"column 'label' of .* must hold single values, but it holds list<", text=["x"], label=[[1] * 1000])
+
+
+def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("gru_bench.data.readers._PARQUET_LIST", 50)
+    nested = pa.int8()
+    for _ in range(60):
+        nested = pa.struct([("a", nested)])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "label": [1], "x": pa.nulls(1, nested)}), path)
+    with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups of rows, but it has"):
+        read_rows(path, Columns())
+    for groups, refused in ((50, False), (51, True)):
+        pq.write_table(pa.table({"text": ["a"] * groups, "label": [1] * groups}), path, row_group_size=1)
+        if refused:
+            with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups"):
+                read_rows(path, Columns())
+        else:
+            assert len(read_rows(path, Columns())) == groups
+
+
+def test_categories_are_counted_by_the_longest(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MEMORY", 2_000_000)
+    path = tmp_path / "a.csv"
+    rows = [f"t{n},1,k,train" for n in range(1000)]
+    path.write_text("\n".join(["text,label,kind,part", *rows, f"t,1,{'k' * 5000},test"]))
+    with pytest.raises(DataError, match="must not unpack to more than"):
+        read_rows(path, ALL)
+
+
+def test_what_does_not_fit_into_memory_is_told(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    path = write(tmp_path / "a.jsonl", b'{"text": "a", "label": 1}\n')
+    with monkeypatch.context() as patch:
+        patch.setattr("gru_bench.data.readers.json.loads", full)
+        with pytest.raises(DataError, match=r"a\.jsonl must fit into the memory of this machine, but it does not"):
+            read_rows(path, Columns())
+    monkeypatch.setattr("gru_bench.data.corpus._split", full)
+    write(path, b'{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl must fit into the memory of this machine"):
+        load_corpus(DataConfig(name=str(path)))
+
+
+def ordinary(count: int) -> list[tuple[str, int]]:
+    """Reviews of about 1,000 characters."""
+    generator = random.Random(3)
+    words = ["".join(generator.choices("etaoinshrdlu", k=generator.randint(2, 9))) for _ in range(5000)]
+    return [(" ".join(generator.choices(words, k=155)), n % 2) for n in range(count)]
+
+
+def test_ten_million_ordinary_reviews_pass(tmp_path, monkeypatch):
+    """What a file may take grows with its size: what holds for 300 reviews without 250 MB at first holds for any."""
+    monkeypatch.setattr(limits, "MEMORY", 0)
+    monkeypatch.setattr(limits, "GROWTH", 30)  # of the 100 that are allowed
+    rows = ordinary(300)
+    table = io.StringIO()
+    csv.writer(table).writerows([("text", "label"), *rows])
+    lines = "\n".join(json.dumps({"text": text, "label": label}) for text, label in rows)
+    halves = [{"c": [text.split() for text, label in rows if label == wanted]} for wanted in (1, 0)]
+    paths = [write(tmp_path / name, content) for name, content in {
+        "a.csv": table.getvalue().encode(), "a.csv.gz": table.getvalue().encode(),
+        "a.jsonl": lines.encode(), "a.jsonl.gz": lines.encode(),
+        "a.pkl": pickle.dumps([*halves, []], 2), "a.tar.gz": pickle.dumps([*halves, []], 2)}.items()]
+    pq.write_table(pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]}),
+                   tmp_path / "a.parquet", compression="zstd")
+    for path in (*paths, tmp_path / "a.parquet"):
+        assert len(read_rows(path, Columns())) == 300, path
+
+
+def test_the_limits_can_be_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "ROW", 1000)
+    path = write(tmp_path / "a.csv", b"text,label\n" + b"a" * 2000 + b",1\n")
+    with pytest.raises(DataError, match="rows of at most 1,000 characters"):
+        read_rows(path, Columns())
+    monkeypatch.setenv("GRU_BENCH_LIMITS", "10")
+    assert len(read_rows(path, Columns())) == 1
+    for value in ("0", "x", "nan", "1e300", "-1"):
+        monkeypatch.setenv("GRU_BENCH_LIMITS", value)
+        with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS must be a number from 1 to .*, but got '{value}'"):
+            read_rows(path, Columns())

@@ -1,0 +1,241 @@
+"""Pickles of reviews are read, and whatever could run code or take for ever is refused."""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.data import limits
+from gru_bench.data.limits import Budget
+from gru_bench.data.pickles import Unpickler, unpickled
+from gru_bench.data.readers import Columns, read_rows
+from gru_bench.errors import DataError
+from tests.support.files import gzipped, write
+
+PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
+
+
+PAIR = [{"books": [["a", "fine", "read"], ["good"]], "films": [["bravo"]]}, {"books": [["dull"], []]},
+        ["a", "bravo"]]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_homework_pickle_becomes_rows(tmp_path, protocol, zipped):
+    path = tmp_path / ("a.tar.gz" if zipped else "a.pkl")
+    content = pickle.dumps(PAIR, protocol)
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    rows = read_rows(path, Columns())
+    assert rows.tokens_N == [["a", "fine", "read"], ["good"], ["bravo"], ["dull"], []]
+    assert rows.text_N == ["a fine read", "good", "bravo", "dull", ""]
+    assert rows.label_N.tolist() == [1, 1, 1, 0, 0]
+    assert rows.category_N == ["books", "books", "films", "books", "books"]
+
+
+def test_text_that_python_2_wrote_as_bytes_is_read_as_latin1(tmp_path):
+    # `[{"b": [["caf\xe9"]]}, {"b": [["x"]]}, []]` as Python 2 pickles it at protocol 0: byte strings.
+    content = (b"(lp0\n(dp1\nS'b'\np2\n(lp3\n(lp4\nS'caf\\xe9'\np5\naassa"
+               b"(dp6\ng2\n(lp7\n(lp8\nS'x'\np9\naassa(lp10\na.")
+    content = content.replace(b"aassa", b"aasa")
+    rows = read_rows(gzipped(tmp_path / "a.tar.gz", content), Columns())
+    assert rows.tokens_N == [["caf\u00e9"], ["x"]]
+    # The same by the opcode SHORT_BINSTRING, at protocol 2.
+    content = (b"\x80\x02]q\x00(}q\x01U\x01b]q\x02]q\x03U\x04caf\xe9aas}q\x04U\x01b]q\x05]q\x06U\x01xaas]e.")
+    rows = read_rows(gzipped(tmp_path / "b.tar.gz", content), Columns())
+    assert rows.tokens_N == [["caf\u00e9"], ["x"]]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_sets_strings_and_numbers_are_built(protocol):
+    value = [{"a": (1, 2.5, None, True, 10**30)}, [], "x"]
+    assert Unpickler(io.BytesIO(pickle.dumps(value, protocol))).load() == value
+    vocabulary = {"a", "b"}
+    assert Unpickler(io.BytesIO(pickle.dumps(vocabulary, protocol, fix_imports=False))).load() == vocabulary
+
+
+class Harmful:
+    """Pickled as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def calls(folder: Path):
+    ran = str(folder / "ran")
+    yield Harmful(os.mkdir, ran), f"{os.mkdir.__module__}.mkdir"
+    yield Harmful(os.system, f"mkdir {ran}"), f"{os.system.__module__}.system"
+    yield Harmful(exec, f"import os; os.mkdir({ran!r})"), "builtins.exec"
+    yield Harmful(eval, f"__import__('os').mkdir({ran!r})"), "builtins.eval"
+    yield Harmful(getattr, "x", "upper"), "builtins.getattr"
+    yield Path("x"), "pathlib"
+    yield collections.OrderedDict(a=1), "collections.OrderedDict"
+    yield np.zeros(2), "numpy"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path, protocol):
+    for harmful, name in calls(tmp_path):
+        content = pickle.dumps([{"books": [[harmful]]}, {}, []], protocol, fix_imports=False)
+        path = gzipped(tmp_path / "a.tar.gz", content)
+        with pytest.raises(DataError, match=rf"a\.tar\.gz: {PLAIN}, but it names {name}.*do not trust this file"):
+            read_rows(path, Columns())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize("content", [
+    b"cos\nsystem\n(S'mkdir ran'\ntR.",
+    b"(S'mkdir ran'\nios\nsystem\n.",
+    b"\x80\x02cnt\nsystem\n(X\x09\x00\x00\x00mkdir rantR.",
+    b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x09mkdir ran\x85R.",
+    b"\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR.",
+    b"(c__builtin__\nset\nocos\nsystem\n.",
+])
+def test_hand_written_calls_are_refused(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"{PLAIN}, but it names \w+\.(system|eval), which"):
+        read_rows(gzipped(tmp_path / "a.pkl.gz", content), Columns())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_references_outside_the_pickle_are_refused(tmp_path):
+    with pytest.raises(DataError, match=rf"{PLAIN}, but it refers to an outside object: do"):
+        read_rows(gzipped(tmp_path / "a.pkl.gz", b"Psecret\n."), Columns())
+    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read as one"):
+        read_rows(gzipped(tmp_path / "b.pkl.gz", b"\x80\x02\x82\x07."), Columns())
+
+
+@pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00"])
+def test_what_is_no_pickle_is_told(tmp_path, content):
+    path = gzipped(tmp_path / "a.pkl.gz", content)
+    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read|must be whole"):
+        read_rows(path, Columns())
+
+
+def test_a_tar_archive_is_told_apart(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    (tmp_path / "inside.pkl").write_bytes(pickle.dumps(PAIR))
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tmp_path / "inside.pkl", "inside.pkl")
+    with pytest.raises(DataError, match=r"must be a gzipped pickle, but it is a tar archive: unpack it"):
+        read_rows(path, Columns())
+
+
+@pytest.mark.parametrize(("content", "found"), [
+    ({}, r"it holds one dict"),
+    ([{}, {}], r"it holds one list of 2"),
+    ([[], {}, []], r"its positive half is a list"),
+    ([{}, "x", []], r"its negative half is a str"),
+    ([{"a": "words"}, {}, []], r"positive category 'a' maps to a str"),
+    ([{1: []}, {}, []], r"positive category 1 maps to a list"),
+    ([{"a": [["x"], "a text"]}, {}, []], r"review 2 of positive category 'a' is not a list of texts"),
+    ([{}, {"a": [["x", 3]]}, []], r"review 1 of negative category 'a' is not a list of texts"),
+])
+def test_a_pickle_of_another_structure_is_told(tmp_path, content, found):
+    path = gzipped(tmp_path / "a.tar.gz", pickle.dumps(content, 2))
+    with pytest.raises(DataError, match=rf"must hold \[positive, negative, vocabulary\], .*, but {found}"):
+        read_rows(path, Columns())
+
+
+def test_a_pickle_without_reviews_is_told(tmp_path):
+    path = gzipped(tmp_path / "a.tar.gz", pickle.dumps([{"a": []}, {}, []], 2))
+    with pytest.raises(DataError, match=r"must hold reviews, but both of its halves are empty"):
+        read_rows(path, Columns())
+
+
+KEY = b"\x80\x02]}q\x00"
+
+
+NESTED = b")" + b"2\x86" * 60
+"""()  -> ((), ()) -> ...: its hash takes 2**60 steps."""
+
+
+@pytest.mark.parametrize(("content", "found"), [
+    (KEY + NESTED + b"K\x01se.", "a tuple"),
+    (KEY + b")" + b"\x85" * 1_000_000 + b"K\x01se.", "a tuple"),
+    (KEY + b"(" * 60 + b"t" * 60 + b"K\x01se.", "a tuple"),
+    (b"\x80\x02" + NESTED + b"Q.", "a tuple"),
+    (b"\x80\x02\x8f(" + NESTED + b"\x90.", "a tuple"),
+    (b"\x80\x02]r\x00\x00\x00\x1f.", "a memo that is not filled in order"),
+    (b"]p520093696\n.", "a memo that is not filled in order"),
+    (b"]p520093696\0\n.", "a memo that is not filled in order"),
+    (b"]p-1\n.", "a memo that is not filled in order"),
+    (b"\x80\x02]\x8a\x64" + b"\x01" * 100 + b"a.", "a number of more than 8 bytes"),
+    (b"\x80\x02]\x8b\x00\x01\x00\x00" + b"\x01" * 256 + b"a.", "a number of more than 8 bytes"),
+    (b"]L" + b"9" * 5000 + b"L\na.", "a number of more than 8 bytes"),
+    (b"]I" + b"9" * 5000 + b"\na.", "a number of more than 8 bytes"),
+    (b"\x80\x02]}b.", "the state of an object"),
+], ids=range(14))
+def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followed(tmp_path, content, found):
+    path = write(tmp_path / "a.pkl", content)
+    with pytest.raises(DataError, match=rf"a\.pkl: {PLAIN}, but it holds {found}: do not trust this file") as refusal:
+        read_rows(path, Columns())
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_set_of_a_tuple_is_refused(tmp_path):
+    # ("a",) -> (("a",),) -> ...: each is handed to `set`, and the last is a key whose hash overflows the stack.
+    content = b"\x80\x02c__builtin__\nset\nq\x00X\x01\0\0\0a\x85q\x01R0" + b"h\0h\x01\x85q\x01R0" * 1000 + b"}h\x01Ns."
+    with pytest.raises(DataError, match=rf"{PLAIN}, but it makes a set of a str: do not trust this file"):
+        read_rows(write(tmp_path / "a.pkl", content), Columns())
+
+
+@pytest.mark.parametrize("content", [
+    b"]p520093696", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\x00\x00].", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x00x.",
+    b"\x80\x05\x96\x00\x00\x00\x00\x40\x00\x00\x00x.", b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x02", b"]" * 1000,
+], ids=range(7))
+def test_a_length_beyond_the_end_makes_no_room(tmp_path, content):
+    with pytest.raises(DataError, match=r"cannot be read as one|must be whole gzip data"):
+        read_rows(write(tmp_path / "a.pkl", content), Columns())
+
+
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize("content", [
+    b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".",
+    b"\x80\x04" + b"\x8f" * 10_000 + b".",
+    # `set` of one list of 1,000 texts, a thousand times.
+    b"\x80\x02](X\x01\0\0\0a" + b"2" * 999 + b"eq\x02c__builtin__\nset\nq\x03" + b"h\x03h\x02\x85R0" * 1000 + b".",
+], ids=["lists", "sets", "set"])
+def test_more_instructions_than_memory_are_refused(tmp_path, content):
+    with pytest.raises(DataError, match=r"must not unpack to more than 2 MB"):
+        read_rows(write(tmp_path / "a.pkl.gz", content), Columns())
+
+
+@pytest.mark.usefixtures("low")
+def test_a_review_that_is_named_many_times_is_counted_each_time(tmp_path):
+    review = ["a"] * 1000
+    path = write(tmp_path / "a.pkl.gz", pickle.dumps([{"c": [review] * 2000}, {}, []], 2))
+    assert path.stat().st_size < 1000
+    with pytest.raises(DataError, match=r"a\.pkl\.gz must not unpack to more than 2 MB \(250 MB, or 100 times its "
+                                        r"size\), but it does: .*GRU_BENCH_LIMITS=10"):
+        read_rows(path, Columns())
+    token = "b" * 1000
+    with pytest.raises(DataError, match=r"rows of at most 100,000 characters, but review 1 of positive category 'c' "):
+        read_rows(write(path, pickle.dumps([{"c": [[token] * 200]}, {}, []], 2)), Columns())
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_sets_and_small_numbers_are_no_danger(tmp_path, protocol):
+    value = [{"c": [["a", "b"]]}, {"c": [["c"]]}, [{"a", "b"}, frozenset("ab"), 2**62, 0.5]]
+    content = pickle.dumps(value, protocol, fix_imports=False)
+    assert unpickled(content, Budget(write(tmp_path / "a.pkl", content))) == value
+
+
+def test_the_walk_costs_what_it_says(tmp_path):
+    content = pickle.dumps([{"c": [["a", "b"]]}, {"c": [["c"]]}, []], 2)
+    path = write(tmp_path / "a.pkl", content)
+    budget = Budget(path)
+    unpickled(content, budget)
+    import pickletools
+
+    assert limits.MEMORY - budget.left == 64 * sum(1 for _ in pickletools.genops(content))

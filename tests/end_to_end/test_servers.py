@@ -1,0 +1,149 @@
+"""Sweeps and reports on servers of MLflow and PostgreSQL, and on servers that go away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import LoggedStudy, Store, waiting
+from tests.support.commands import ROOT, command
+from tests.support.servers import MlflowServer, mlflow_server
+from tests.support.sweeps import STUDY, sweep
+
+pytestmark = pytest.mark.service
+
+
+def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
+    for known in (0, 1):
+        storage = open_storage(postgres_url)
+        study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+        assert len(study.trials) == known
+        study.enqueue_trial({"x": 1.0})
+        storage.backend.dispose()
+
+
+def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
+    """A sweep in a process of its own, whose lines can be read as they come."""
+    Path("quick.toml").write_text(STUDY)
+    return subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv),
+         "--tracking-uri", uri, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def until(process: subprocess.Popen[str], *signs: str) -> list[str]:
+    """Read the lines of a process up to the one that holds the last sign, in this order."""
+    assert process.stdout is not None
+    lines, left = [], list(signs)
+    for line in process.stdout:
+        lines.append(line)
+        if left and left[0] in line:
+            left.pop(0)
+        if not left:
+            return lines
+    raise AssertionError(f"{left[0]!r} was not said in:\n{''.join(lines)}")
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Wait for a process and return the rest of what it says."""
+    assert process.stdout is not None
+    with process.stdout:
+        said = process.stdout.read()
+    process.wait()
+    return said
+
+
+def logged(server: MlflowServer) -> LoggedStudy:
+    """The only study, once it is checked: nothing twice, nothing left, and Optuna says the same."""
+    with closing(sqlite3.connect(server.database)) as connection:
+        counts = connection.execute("SELECT COUNT(*) FROM metrics GROUP BY run_uuid, key, step").fetchall()
+    assert set(counts) == {(1,)}
+    (study,) = Store(server.uri, create=False).studies("easy")
+    runs = [study.run, *study.trials, *study.confirms]
+    assert {run.status for run in runs} == {"FINISHED"}
+    assert [run.complete for run in (study.run, *study.confirms)] == [True] * 3
+    search = optuna.load_study(study_name="quick/torch", storage=open_storage(None))
+    noted = {trial.user_attrs["run_id"]: trial for trial in search.trials}
+    assert len(noted) == len(study.trials) == 3
+    for run in study.trials:
+        (trial,) = (noted[name] for name in run.ids if name in noted)
+        assert run.tags["gru_bench.state"] == trial.state.name.lower()
+    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
+    assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
+    assert waiting(Path.cwd()) == []
+    return study
+
+
+def written_up(uri: str, folder: str) -> dict[str, object]:
+    done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads((Path(folder) / "numbers.json").read_text()))
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_goes_away_in_the_middle_costs_nothing(tracking_server: MlflowServer, easy_csv: Path) -> None:
+    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
+    until(process, "epoch 1")
+    tracking_server.stop()
+    until(process, "epoch 2", "epoch 1", "epoch 2")
+    tracking_server.start()
+    rest = end(process)
+    assert process.returncode == 0, rest
+    assert "confirmed on fresh seeds" in rest
+    logged(tracking_server)
+    assert written_up(tracking_server.uri, "out")["runs"]
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: MlflowServer, easy_csv: Path) -> None:
+    tracking_server.stop()
+    process = begun(easy_csv, tracking_server.uri, "--workers", "1")
+    until(process, "does not answer", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
+    process.send_signal(signal.SIGINT)
+    rest = end(process)
+    assert process.returncode == 130
+    assert "the next start in this directory feeds them, and so does python -m gru_bench.tracking" in rest
+
+    again = begun(easy_csv, tracking_server.uri)
+    until(again, f"waiting for {tracking_server.uri}, whose runs are needed to go on")
+    again.send_signal(signal.SIGINT)
+    end(again)
+    assert again.returncode == 130
+
+    done = command("-m", "gru_bench.tracking")
+    assert done.returncode == 1
+    assert "start its server and run this again" in done.stderr
+    tracking_server.start()
+    done = command("-m", "gru_bench.tracking")
+    assert done.returncode == 0, done.stderr
+    study = logged(tracking_server)
+    whole = begun(easy_csv, tracking_server.uri)
+    rest = end(whole)
+    assert whole.returncode == 0, rest
+    (same,) = Store(tracking_server.uri, create=False).studies("easy")
+    assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
+
+
+@pytest.mark.timeout(600)
+def test_a_write_up_through_a_server_is_that_of_its_file(
+    tmp_path: Path, easy_csv: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    done = sweep(tmp_path, easy_csv, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    with mlflow_server(tmp_path, tmp_path / empty_database.name) as server:
+        through = written_up(server.uri, "through")
+    direct = written_up(f"sqlite:///{tmp_path / empty_database.name}", "direct")
+    assert through.pop("tracking_uri") != direct.pop("tracking_uri")
+    assert through == direct

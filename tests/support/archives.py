@@ -1,0 +1,148 @@
+"""A study as a sweep logs it, and its way through an archive into other stores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from gru_bench.archive.container import pack, unpack
+from gru_bench.archive.study import Carried, export_study, import_study
+from gru_bench.config import RunConfig
+from gru_bench.report.build import build
+from gru_bench.report.render import record
+from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
+from gru_bench.results.runs import EpochRecord
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import LoggedStudy, Store
+from tests.support.fake_store import TestSet
+from tests.support.runs import result, summary
+
+IDENTITY = {"data": "abc", "objective": "accuracy"}
+
+
+START = {"owner": "a machine 7 99", "lease": 3, "seconds": 1.5, "searching": True, "ended": False}
+
+
+RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+         "model.pooling": optuna.distributions.CategoricalDistribution(["mean", None])}
+
+
+INSIDE = Diagnostics(
+    (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
+    (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6),),
+    (Neighbours("good", (("great", 0.8),)),), "validation")
+
+
+def fill(directory: Path) -> None:
+    """Log a study as a sweep does: a trial of each state, three confirm runs, and what hangs on them."""
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}")
+    search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
+                                 direction="maximize")
+    search.set_user_attr("format", 2)
+    search.set_user_attr("identity", IDENTITY)
+    search.set_user_attr("start 1", START)
+    for seed, state in ((10_000, "done"), (10_003, "running")):
+        search.set_user_attr(f"claim confirm {seed}", {"state": state, "owner": "a machine 7 99", "start": 1,
+                                                       "attempt": 1})
+    parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
+                         command="run.py --study quick")
+    parent.params({"study": "quick", "confirm": 3})
+    parent.dataset("easy", "abc")
+
+    def begin(role: str, label: str, seed: int) -> Any:
+        return store.start("easy", f"quick: torch {label}", role=role, study="quick", model="torch", fingerprint="abc",
+                           config=RunConfig(seed=seed), parent=parent.run_id)
+
+    search.enqueue_trial({"training.lr": 1e-3, "model.pooling": None}, user_attrs={"attempt": 2})
+    for number, state in enumerate(("COMPLETE", "PRUNED", "FAIL", "RUNNING")):
+        trial, writer = search.ask(RANGE), begin("trial", f"trial {number}", 0)
+        trial.set_user_attr("run_id", writer.run_id)
+        trial.set_user_attr("owner", "a machine 7 99")
+        trial.report([0.1 + 0.2, float("nan")][number % 2], 1)
+        writer.epoch(EpochRecord(1, 1 / 3, 0.6, 0.7, 2.0, 100.0))
+        match state:
+            case "COMPLETE":
+                search.tell(trial, 0.1 + 0.2)
+                writer.finish(result(), with_model=False)
+            case "PRUNED":
+                search.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                writer.prune("below the median")
+            case "FAIL":
+                search.tell(trial, state=optuna.trial.TrialState.FAIL)
+                writer.metrics({"loss/train": float("nan")}, step=2)
+                writer.fail("the loss is not finite")
+    search.enqueue_trial({"training.lr": 2e-3, "model.pooling": "mean"})
+    test_set, rng = TestSet.draw(120), np.random.default_rng(3)
+    for seed in (10_000, 10_001, 10_002):
+        writer = begin("confirm", f"seed {seed}", seed)
+        lean_N = 0.3 * rng.normal(size=120)
+        writer.epoch(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
+        writer.finish(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)}), with_model=True)
+        search.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
+    parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
+    parent.text(DIAGNOSTICS, INSIDE.to_json())
+    parent.text("study.json", replace(summary(), name="quick").to_json())
+    parent.complete()
+    store.close()
+
+
+def stores(directory: Path) -> tuple[Store, optuna.storages.BaseStorage]:
+    return Store(f"sqlite:///{directory / 'mlflow.db'}"), open_storage(str(directory / "optuna.journal"))
+
+
+def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool = True) -> Carried:
+    folder = file.with_suffix(".files")
+    folder.mkdir()
+    carried = export_study(*stores(directory), study, folder, experiment=None, texts=texts)
+    pack(file, folder, carried.about())
+    return carried
+
+
+def imported(file: Path, directory: Path, study: str | None = None) -> Carried:
+    folder = directory / f"files {len(list(directory.iterdir()))}"
+    folder.mkdir()
+    manifest = unpack(file, folder)
+    return import_study(folder, manifest.sizes, manifest.content, *stores(directory), study)
+
+
+def only(directory: Path) -> LoggedStudy:
+    (study,) = stores(directory)[0].studies("easy")
+    return study
+
+
+def searched(directory: Path, name: str = "quick/torch") -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=stores(directory)[1])
+
+
+def numbers(directory: Path) -> dict[str, Any]:
+    """What numbers.json of a report holds, with runs named by their labels."""
+    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    study = only(directory)
+    label = {run.run_id: run.name for run in (study.run, *study.trials, *study.confirms)}
+    found = record.record(build([study], store, experiment="easy", tracking_uri="here"))
+    assert len(found["numbers"]) > 20
+    renamed = json.dumps(found)
+    for run_id, name in label.items():
+        renamed = renamed.replace(run_id, name)
+    told = json.loads(renamed)
+    for number in (told, *told["numbers"].values()):
+        number["runs"].sort()  # by their labels: an order by ids means nothing here
+    return told
+
+
+def changed(far: Path, directory: Path, change: Callable[[dict[str, Any]], object], name: str = "runs.json") -> Path:
+    """Return an archive, sealed, whose JSON is another."""
+    folder = directory / "changed"
+    shutil.copytree(far / "quick.files", folder)
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    pack(directory / "changed.zip", folder, {})
+    return directory / "changed.zip"

@@ -1,0 +1,47 @@
+"""A search on a storage in a folder, for tests of what several processes share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import StudySpec, load_study
+
+TOTAL = 24
+
+
+STUDY = f"""
+models = ["torch"]
+trials = {TOTAL}
+[training]
+epochs = 2
+[space]
+training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
+"""
+
+
+def spec_in(directory: Path) -> StudySpec:
+    (directory / "shared.toml").write_text(STUDY)
+    return load_study(str(directory / "shared.toml"))
+
+
+def search_in(directory: Path) -> Search:
+    return Search(spec_in(directory), "torch", open_storage(str(directory / "optuna.journal")), "data")
+
+
+class Notes:
+    """What keeps records, in memory."""
+
+    def __init__(self) -> None:
+        self.user_attrs: dict[str, Any] = {}
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        self.user_attrs[key] = value
+
+
+def asked(search: Search) -> tuple[int, dict[str, object]]:
+    trial = search.ask()
+    assert trial is not None
+    return trial

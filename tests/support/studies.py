@@ -1,0 +1,34 @@
+"""A study file, and the settings of a small study with ablations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def study_file(tmp_path: Path, text: str) -> str:
+    (tmp_path / "mine.toml").write_text(text)
+    return str(tmp_path / "mine.toml")
+
+
+HOMEWORK = """
+models = ["scratch", "torch"]
+[data]
+max_length = "none"
+[model]
+backend = "auto"
+[model.torch]
+backend = "torch"
+relu = true
+[training.scratch]
+lr = 0.5
+[ablations]
+model = "torch"
+seeds = 3
+settings = { data.validation_share = 0.2 }
+[ablations.other.pooling]
+question = "Which state?"
+settings = { model.pooling = "last" }
+[ablations.other.size]
+question = "How wide?"
+settings = { model.hidden_size = 7 }
+"""

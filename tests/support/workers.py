@@ -1,0 +1,119 @@
+"""Workers that train nothing and only say how their runs end, and a sweep with them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from optuna.storages import BaseStorage
+from rich.console import Console
+
+from gru_bench.config import RunConfig
+from gru_bench.data.corpus import load_corpus
+from gru_bench.data.embeddings import load_vectors
+from gru_bench.results.runs import EpochRecord, StudySummary
+from gru_bench.sweep.console.progress import Display
+from gru_bench.sweep.runner import BASELINES, Sweep
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.workers.local import EpochDone, Failed, Finished, Job, Message
+from gru_bench.sweep.workers.tasks import Train
+from gru_bench.tracking import Store
+from tests.support.runs import result
+
+STUDY = """
+models = ["torch"]
+trials = 5
+confirm = 0
+[embedding]
+name = "random"
+dimension = 4
+[training]
+epochs = 3
+[space]
+training.lr = { low = 1e-4, high = 1e-1, log = true }
+"""
+
+
+EPOCH = EpochDone(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
+
+
+KILLED = Failed("worker", "its worker process ended by signal 9")
+
+
+NAN = Failed("run", "the loss is not finite")
+
+
+Says = Callable[[RunConfig], Sequence[Message]]
+
+
+class Actors:
+    """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
+
+    def __init__(self, says: Says) -> None:
+        self._says = says
+        self._said: deque[tuple[Job, Message]] = deque()
+
+    @property
+    def idle(self) -> bool:
+        return not self._said
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._said)
+
+    def submit(self, job: Job) -> None:
+        says: Sequence[Message] = [Finished(())]
+        if isinstance(job.task, Train):
+            says = self._says(job.task.config)
+        else:
+            assert job.key in ("check", BASELINES)
+        self._said.extend((job, message) for message in says)
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        del job, go_on
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        del timeout
+        while self._said:
+            job, message = self._said[0]
+            yield job, message
+            self._said.popleft()
+
+
+def swept(
+    csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
+    uri: str | None = None,
+) -> StudySummary:
+    """Conduct that study in the working directory."""
+    Path("study.toml").write_text(STUDY)
+    spec = load_study("study.toml", settings={"data.name": str(csv)})
+    corpus = load_corpus(spec.base.data)
+    store, storage = Store(uri), storage or open_storage(None)
+    with store:
+        return Sweep(
+            spec, corpus, load_vectors(spec.base.embedding, corpus), store,
+            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says), experiment=corpus.name,
+            command="run.py", threads=1, timeout=None, texts=texts,
+            display=Display(console or Console(quiet=True))).run()
+
+
+class Script:
+    """What is said of the first trial, of the second, and so on; of each of its tries the same."""
+
+    def __init__(self, *by_trial: Sequence[Message]) -> None:
+        self._by_trial = by_trial
+        self.tries: Counter[float] = Counter()
+
+    def __call__(self, config: RunConfig) -> Sequence[Message]:
+        self.tries[config.training.lr] += 1
+        return self._by_trial[list(self.tries).index(config.training.lr)]
+
+
+def states(summary: StudySummary) -> Mapping[str, int]:
+    return Counter(trial.state for trial in summary.trials)
+
+
+WELL = (EPOCH, Finished(result()))

@@ -1,0 +1,50 @@
+"""Asked to end, a process ends: at once when asked twice, and soon in any case."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gru_bench.sweep.console.interrupt import GRACE_SECONDS
+
+
+class TestInterrupt:
+    CODE = """
+import signal, sys, time
+from gru_bench.sweep.console import interrupt
+interrupt.GRACE_SECONDS = float(sys.argv[1])
+with interrupt.Interrupt() as asked:
+    print("ready", flush=True)
+    while not asked.asked:
+        time.sleep(0.01)
+print("asked", flush=True)
+time.sleep(60)  # a store that does not close
+"""
+
+    def begun(self, grace: float) -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-c", self.CODE, str(grace)], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+    def test_asked_twice_it_ends_at_once(self, kind: signal.Signals) -> None:
+        process = self.begun(3600)
+        process.send_signal(kind)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(kind)
+        _, complaint = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "the same command goes on from here" in complaint
+
+    def test_an_end_that_takes_too_long_is_cut_short(self) -> None:
+        assert GRACE_SECONDS < 5
+        process = self.begun(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130

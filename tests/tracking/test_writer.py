@@ -1,0 +1,83 @@
+"""What a run logs arrives whole, and a run that broke off is never taken for a complete one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.config import RunConfig, flat
+from gru_bench.errors import RunError
+from gru_bench.tracking import Store
+from tests.support.runs import predictions, result, summary
+
+
+def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
+    parent = store.start("reviews", "s", role="study", study="s")
+    writer = store.start("reviews", "s: torch", role="confirm", study="s", model="torch", config=RunConfig(seed=3),
+                         fingerprint="abc", parent=parent.run_id)
+    whole = result()
+    for record in whole.epochs:
+        writer.epoch(record)
+    writer.finish(whole, with_model=True)
+    parent.text("study.json", summary().to_json())
+    parent.complete()
+
+    (study,) = store.studies("reviews")
+    assert study.summary == summary()
+    (run,) = study.confirms
+    assert (run.role, run.model, run.backend, run.seed, run.status, run.complete) == (
+        "confirm", "torch", "fused", 3, "FINISHED", True)
+    assert run.params == {key: str(value) for key, value in flat(RunConfig(seed=3)).items()}
+    assert run.metrics["time/train_seconds"] == 4.5
+    assert run.metrics["time/tokens_per_second"] == 200.0
+    assert run.metrics["score/test_accuracy"] == run.metrics["score/val_accuracy"] == 0.5
+    assert run.tags["gru_bench.data_fingerprint"] == "abc"
+    history = store.histories([run.run_id], ["loss/val", "loss/train_window", "absent"])
+    assert history == {run.run_id: {"loss/val": [(1, 0.6), (2, 0.65)], "loss/train_window": [(10, 0.69), (20, 0.66)]}}
+    read, wanted = store.predictions(run.run_id, "test"), predictions()
+    for name in ("example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
+        assert getattr(read, name).dtype.kind == getattr(wanted, name).dtype.kind
+
+
+@pytest.mark.parametrize(("end", "state", "status"), [
+    ("prune", "pruned", "FINISHED"), ("fail", "failed", "FAILED"), ("kill", "killed", "KILLED")])
+def test_a_run_that_broke_off_is_not_complete(store: Store, end: str, state: str, status: str) -> None:
+    writer = store.start("reviews", "r", role="trial", config=RunConfig())
+    getattr(writer, end)("the reason")
+    (run,) = store.runs("reviews")
+    assert (run.complete, run.status, run.reason, run.tags["gru_bench.state"]) == (False, status, "the reason", state)
+
+
+def test_artifacts_stay_where_the_store_is(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = store.start("reviews", "r", role="single", config=RunConfig())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    writer.finish(result(), with_model=True, texts={"test": ["a", "b", "c", "d"]})
+    store.catch_up()
+    files = {str(path.relative_to(tmp_path / "mlartifacts" / writer.run_id / "artifacts"))
+             for path in (tmp_path / "mlartifacts" / writer.run_id).rglob("*") if path.is_file()}
+    assert files == {"predictions/test.parquet", "predictions/validation.parquet", "texts/test.parquet",
+                     "model/weights.safetensors", "model/config.json"}
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+class TestWhatGoesWrong:
+    def test_a_store_that_fails_under_way(self, store: Store) -> None:
+        writer = store.start("reviews", "r", role="single")
+        with sqlite3.connect(store.database) as connection:
+            connection.execute("DROP TABLE latest_metrics")
+        writer.metrics({"loss/train": 1.0})
+        with pytest.raises(RunError, match=r"the tracking store must do what it is asked, but .* fails to log_batch"):
+            store.catch_up()
+        with pytest.raises(RunError, match="fails to log_batch"):
+            writer.metrics({"loss/train": 0.5})
+
+    def test_a_deleted_experiment(self, store: Store) -> None:
+        identity = store.experiment("reviews")
+        store._client.delete_experiment(identity)
+        with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
+            store.experiment("reviews")

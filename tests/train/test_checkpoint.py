@@ -1,0 +1,98 @@
+"""A run that was cut off goes on from its checkpoint as if it never had been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.corpus import Corpus
+from gru_bench.data.embeddings import Vectors
+from gru_bench.errors import RunError
+from gru_bench.results.runs import EpochRecord, WindowLoss
+from gru_bench.train import loop
+from gru_bench.train.loop import train
+from tests.support.runs import losses, windows
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3},
+    {"embedding.trainable": True, "training.schedule": "linear"}])
+class TestRepeats:
+    def test_goes_on_from_a_checkpoint_as_if_never_cut_off(
+        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        config = with_settings(config, settings)
+        whole = train(config, corpus, vectors)
+        checkpoint = tmp_path / "run.pt"
+        epochs = []
+
+        def cut_off(record: EpochRecord) -> None:
+            epochs.append(record)
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
+        assert checkpoint.exists()
+        replayed: list[EpochRecord] = []
+        goes_on: list[int | None] = []
+
+        def on_resume(epoch: int | None) -> None:
+            assert not replayed
+            goes_on.append(epoch)
+
+        resumed = train(config, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
+        assert goes_on == [3]
+        assert losses(resumed) == losses(whole)
+        assert replayed[:2] == epochs
+        assert windows(resumed) == windows(whole)
+        for name, weights in whole.weights.items():
+            np.testing.assert_array_equal(weights, resumed.weights[name])
+        assert not checkpoint.exists()
+
+    def test_goes_on_within_an_epoch(
+        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})
+        whole = train(config, corpus, vectors)
+        cut_at = next(place for place, point in enumerate(whole.window_losses) if point.epoch == 2) + 2
+        assert whole.window_losses[cut_at].epoch == 2
+        told: list[WindowLoss] = []
+
+        def cut_off(point: WindowLoss) -> None:
+            if len(told) == cut_at:
+                raise KeyboardInterrupt
+            told.append(point)
+
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        checkpoint = tmp_path / "run.pt"
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
+        resumed = train(config, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
+        assert losses(resumed) == losses(whole)
+        assert windows(resumed) == windows(whole)
+        assert told == list(resumed.window_losses)  # each once
+        for name, weights in whole.weights.items():
+            np.testing.assert_array_equal(weights, resumed.weights[name])
+
+
+class TestWhatGoesWrong:
+    def test_checkpoint_of_another_run(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        checkpoint = tmp_path / "run.pt"
+
+        def cut_off(_: EpochRecord) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
+        with pytest.raises(RunError, match="was written with other settings or data"):
+            train(with_settings(config, {"seed": 5}), corpus, vectors, checkpoint=checkpoint)
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+        with pytest.raises(RunError, match=r"a checkpoint must be whole, but .* cannot be read"):
+            train(config, corpus, vectors, checkpoint=checkpoint)
