@@ -1,13 +1,113 @@
-"""Which module may load what: each is imported in a process of its own."""
+"""Who may import whom: packages one way, each library behind its own modules, and what loading a module brings along."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.support.commands import ROOT
+
+ORDER = ("errors", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models", "tracking", "train",
+         "report", "diagnose", "sweep", "archive", "__main__")
+"""Packages and the files beside them: each imports only those before it."""
+MOST_MODULES = 14
+"""Of a folder: few enough to see at a glance."""
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "mlflow": ("tracking.client", "tracking.sync", "tracking.export"),
+    "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
+    "ray": ("sweep.workers.ray",),
+    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks"),
+    "numba": ("kernels.",),
+    "gensim": ("data.embeddings",),
+    "sklearn": ("evaluation.baseline",),
+    "scipy": ("evaluation.",),
+    "matplotlib": ("report.figures.", "report.homework."),
+    "seaborn": ("report.figures.",),
+    "jinja2": ("report.render.",),
+    "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
+              "archive.__main__", "tracking.__main__"),
+}
+"""Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "seaborn", "matplotlib", "pandas", "numba", "scipy", "ray"}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below gru_bench -> file."""
+    names = {}
+    for path in sorted((ROOT / "gru_bench").rglob("*.py")):
+        parts = path.relative_to(ROOT / "gru_bench").with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+MODULES = modules()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every name that a module imports anywhere in its code, but for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from imported(node)
+
+
+def imports(path: Path) -> set[str]:
+    return set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+
+
+def ours(module: str) -> set[str]:
+    """The modules of ours that one imports: of `from x import y` the module y where it is one, else x."""
+    found = set()
+    for name in IMPORTS[module]:
+        if name.startswith("gru_bench."):
+            inner = name.removeprefix("gru_bench.")
+            found.add(inner if inner in MODULES else inner.rpartition(".")[0])
+    return found - {module, ""}
+
+
+def test_packages_import_one_way() -> None:
+    upward = [f"{module} imports {other}" for module in MODULES if module for other in ours(module)
+              if ORDER.index(other.partition(".")[0]) > ORDER.index(module.partition(".")[0])]
+    assert not upward
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    reached = {module: ours(module) for module in MODULES}
+    for _ in MODULES:
+        reached = {module: others.union(*(reached[other] for other in others)) for module, others in reached.items()}
+    assert [module for module, others in reached.items() if module in others] == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_stays_behind_its_modules(library: str) -> None:
+    users = {module for module, names in IMPORTS.items() if any(name.partition(".")[0] == library for name in names)}
+    assert users
+    assert not {user for user in users if not any(
+        user == place or (place.endswith(".") and user.startswith(place)) for place in LIBRARIES[library])}
+
+
+def test_folders_can_be_seen_at_a_glance() -> None:
+    folders = {path.parent for path in MODULES.values()}
+    assert not {folder: count for folder in folders if (count := len(list(folder.glob("*.py")))) > MOST_MODULES}
+
+
+def test_no_test_imports_another_test() -> None:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert not {name for name in imports(path) if any(part.startswith("test_") for part in name.split(".")[:-1])}, path
 
 
 def loaded(code: str) -> set[str]:
@@ -20,26 +120,27 @@ def loaded(code: str) -> set[str]:
     ("gru_bench", set()),
     ("gru_bench.config", set()),
     ("gru_bench.results.runs", set()),
+    ("gru_bench.results.diagnostics", set()),
+    ("gru_bench.results.logged_metrics", set()),
     ("gru_bench.evaluation.metrics", set()),
+    ("gru_bench.evaluation.statistics", {"scipy"}),
     ("gru_bench.tracking", set()),
     ("gru_bench.data.corpus", set()),
     ("gru_bench.data.embeddings", set()),
     ("gru_bench.data.batching", set()),
-    ("gru_bench.evaluation.statistics", {"scipy"}),
+    ("gru_bench.data.recall_task", set()),
     ("gru_bench.sweep.spec", set()),
     ("gru_bench.sweep.workers.local", set()),
     ("gru_bench.sweep.workers.ray", set()),
     ("gru_bench.sweep.console.progress", set()),
     ("gru_bench.report.build", {"scipy"}),
+    ("gru_bench.report.sections.diagnostics", {"scipy"}),
     ("gru_bench.train.__main__", set()),
     ("gru_bench.sweep.__main__", set()),
     ("gru_bench.report.__main__", set()),
     ("gru_bench.archive.__main__", set()),
     ("gru_bench.archive.container", set()),
-    ("gru_bench.diagnose", set()),
-    ("gru_bench.results.diagnostics", set()),
-    ("gru_bench.data.recall_task", set()),
-    ("gru_bench.report.sections.diagnostics", {"scipy"}),
+    ("gru_bench.diagnose.__main__", set()),
 ])
 def test_loads_only(module: str, allowed: set[str]) -> None:
     assert loaded(f"import {module}") & HEAVY <= allowed
@@ -57,6 +158,6 @@ def test_the_search_knows_no_torch_and_no_tracking() -> None:
     assert not loaded("import gru_bench.sweep.search") & {"mlflow", "torch"}
 
 
-def test_the_write_up_reads_through_tracking_alone() -> None:
+def test_the_report_reads_through_tracking_alone() -> None:
     got = loaded("import gru_bench.report.render.html_latex, gru_bench.report.figures.results")
     assert not got & {"torch", "optuna", "gensim", "mlflow"}

@@ -231,14 +231,12 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     Raises:
         UsageError: where the study began otherwise, with the command that begins another.
     """
-    import optuna
-
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import searched
-    from gru_bench.sweep.search import Search, read_trials
+    from gru_bench.sweep.search import Search, read_trials, search_names
 
     # Those that exist first: where one is refused, none is begun.
-    there = optuna.get_all_study_names(storage)
+    there = search_names(storage)
     order = sorted(spec.models, key=lambda model: f"{spec.name}/{model}" not in there)
     try:
         found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}

@@ -378,6 +378,11 @@ class Recorded:
     retry_of: int | None
 
 
+def search_names(storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the names of all searches that a storage holds: `STUDY/MODEL`."""
+    return optuna.get_all_study_names(storage)
+
+
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
     """Find out whether a study was stored in the form that this version reads.
 
