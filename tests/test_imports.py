@@ -1,4 +1,4 @@
-"""Who may import whom: packages one way, each library behind its own modules, and what loading a module brings along."""
+"""Who may import whom: packages one way, each library behind its own modules, and what loading a module brings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.commands import ROOT
 
-ORDER = ("errors", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models", "tracking", "train",
-         "report", "diagnose", "sweep", "archive", "__main__")
+ORDER = ("errors", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models", "tracking",
+         "train", "report", "diagnose", "sweep", "archive", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
@@ -107,7 +107,8 @@ def test_folders_can_be_seen_at_a_glance() -> None:
 
 def test_no_test_imports_another_test() -> None:
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        assert not {name for name in imports(path) if any(part.startswith("test_") for part in name.split(".")[:-1])}, path
+        tests = {name for name in imports(path) if any(part.startswith("test_") for part in name.split(".")[:-1])}
+        assert not tests, path
 
 
 def loaded(code: str) -> set[str]:
