@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One cache for the session, so that what a test builds the next finds; never the user's."""
     os.environ["GRU_BENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 

@@ -18,7 +18,7 @@ from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.spec import KEYS, known_studies, load_study
+from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
 
 SETTINGS = sorted(flat(RunConfig()))
 
@@ -118,7 +118,7 @@ def test_a_study_file_is_refused_in_sentences_or_its_search_ends(
         _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random", "seeds_per_trial": 1}), tmp_path)
 
 
-def _search_to_its_end(spec, tmp_path: Path) -> None:
+def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
     journal = tmp_path / "wild.journal"
     journal.unlink(missing_ok=True)
     with warnings.catch_warnings():

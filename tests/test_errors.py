@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gru_bench.errors import shown
@@ -11,5 +13,5 @@ from gru_bench.errors import shown
     ("x" * 1000, "'" + "x" * 99 + "... (1,000 characters)"), ("a", "'a'"), (None, "None"), (2.5, "2.5"), (True, "True"),
     (-3, "-3"), (10**5000, "a value of type int"), ([1], "[1]"), ("\ud83d", r"'\ud83d'"), ("a\nb", r"'a\nb'"),
 ], ids=range(10))
-def test_values_are_shown_in_short(value, text):
+def test_values_are_shown_in_short(value: Any, text: str) -> None:
     assert shown(value) == text

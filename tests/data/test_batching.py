@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +47,9 @@ ragged = st.lists(st.lists(st.integers(0, WORDS - 1), max_size=15), min_size=1, 
 
 
 @given(ragged, st.lists(st.booleans(), min_size=WORDS, max_size=WORDS), st.none() | st.integers(1, 8))
-def test_encoding_equals_a_loop_over_reviews(reviews, known, max_length):
+def test_encoding_equals_a_loop_over_reviews(
+    reviews: list[list[int]], known: list[bool], max_length: int | None
+) -> None:
     vectors = vectors_of(known)
     encoded = encode(split_of(reviews), vectors, max_length)
     assert len(encoded) == len(reviews)
@@ -60,7 +64,7 @@ def test_encoding_equals_a_loop_over_reviews(reviews, known, max_length):
     assert encoded.label_N.tolist() == [n % 2 for n in range(len(reviews))]
 
 
-def test_a_split_without_examples_is_encoded():
+def test_a_split_without_examples_is_encoded() -> None:
     encoded = encode(split_of([]), vectors_of([True] * WORDS), 5)
     assert len(encoded) == len(encoded.rows) == 0
     assert list(batches(encoded, 4, generator=None, bucket=True)) == []
@@ -69,7 +73,9 @@ def test_a_split_without_examples_is_encoded():
 
 @settings(deadline=None)
 @given(ragged, st.integers(1, 7), st.booleans(), st.booleans(), st.booleans(), st.none() | st.integers(0, 5))
-def test_batches_hold_what_a_loop_would_pad(reviews, batch_size, bucket, equal_lengths, drop_last, seed):
+def test_batches_hold_what_a_loop_would_pad(
+    reviews: list[list[int]], batch_size: int, bucket: bool, equal_lengths: bool, drop_last: bool, seed: int | None
+) -> None:
     encoded = encode(split_of(reviews), vectors_of([word % 3 > 0 for word in range(WORDS)]), 9)
     generator = None if seed is None else np.random.default_rng(seed)
     seen = []
@@ -97,7 +103,7 @@ def test_batches_hold_what_a_loop_would_pad(reviews, batch_size, bucket, equal_l
         assert dropped == 0
 
 
-def test_without_a_generator_the_longest_comes_first():
+def test_without_a_generator_the_longest_comes_first() -> None:
     encoded = some_encoded()
     lengths = np.concatenate([batch.length_B for batch in batches(encoded, 32, generator=None, bucket=False)])
     assert (np.diff(lengths) <= 0).all()
@@ -105,7 +111,7 @@ def test_without_a_generator_the_longest_comes_first():
 
 @settings(deadline=None)
 @given(ragged, st.integers(1, 40))
-def test_scoring_fills_batches_up_to_so_many_tokens(reviews, tokens):
+def test_scoring_fills_batches_up_to_so_many_tokens(reviews: list[list[int]], tokens: int) -> None:
     encoded = encode(split_of(reviews), vectors_of([True] * WORDS), None)
     plan = scoring_plan(encoded, tokens)
     length_N = np.diff(encoded.offsets_N1)
@@ -117,16 +123,16 @@ def test_scoring_fills_batches_up_to_so_many_tokens(reviews, tokens):
         assert following is None or (len(batch) + 1) * longest > tokens
 
 
-def test_scoring_nothing_takes_no_batch():
+def test_scoring_nothing_takes_no_batch() -> None:
     assert scoring_plan(encode(split_of([]), vectors_of([True] * WORDS), None), 9) == []
 
 
-def examples(encoded: Encoded, generator: np.random.Generator, **settings) -> list[list[int]]:
+def examples(encoded: Encoded, generator: np.random.Generator, **settings: Any) -> list[list[int]]:
     return [batch.tolist() for batch in batch_plan(encoded, 16, generator=generator, **settings)]
 
 
 @pytest.mark.parametrize("settings", [{"bucket": True}, {"bucket": False}, {"bucket": True, "equal_lengths": True}])
-def test_the_generator_alone_decides_the_order(settings):
+def test_the_generator_alone_decides_the_order(settings: dict[str, bool]) -> None:
     encoded = some_encoded()
     first, again, other = (examples(encoded, np.random.default_rng(seed), **settings) for seed in (1, 1, 2))
     assert first == again != other
@@ -135,7 +141,7 @@ def test_the_generator_alone_decides_the_order(settings):
     assert examples(encoded, generator, **settings) != first
 
 
-def test_buckets_pad_little_and_differ_between_epochs():
+def test_buckets_pad_little_and_differ_between_epochs() -> None:
     encoded = some_encoded(3000)
     padded = {}
     for bucket in (True, False):
@@ -153,12 +159,12 @@ def test_buckets_pad_little_and_differ_between_epochs():
     assert abs(np.corrcoef(lengths[:-1], lengths[1:])[0, 1]) < 0.3
 
 
-def test_the_last_batch_stays_where_it_is_the_only_one():
+def test_the_last_batch_stays_where_it_is_the_only_one() -> None:
     encoded = some_encoded(5)
     assert len(batch_plan(encoded, 64, generator=np.random.default_rng(0), bucket=True, drop_last=True)) == 1
 
 
-def test_the_generator_is_used_up_before_the_first_batch():
+def test_the_generator_is_used_up_before_the_first_batch() -> None:
     encoded, generator = some_encoded(), np.random.default_rng(3)
     ahead = batches(encoded, 16, generator=generator, bucket=True)
     state = generator.bit_generator.state
@@ -174,17 +180,17 @@ def threads() -> list[threading.Thread]:
 
 
 @pytest.mark.parametrize("depth", [1, 3, 100])
-def test_prefetching_changes_nothing(depth):
+def test_prefetching_changes_nothing(depth: int) -> None:
     assert list(prefetched(iter(range(50)), depth)) == list(range(50))
     assert list(prefetched(iter([None, None]), depth)) == [None, None]
     assert list(prefetched(iter(()), depth)) == []
     assert threads() == []
 
 
-def test_prefetching_prepares_ahead_but_no_further_than_told():
+def test_prefetching_prepares_ahead_but_no_further_than_told() -> None:
     made = []
 
-    def items():
+    def items() -> Iterator[int]:
         for n in range(100):
             made.append(n)
             yield n
@@ -201,8 +207,8 @@ def test_prefetching_prepares_ahead_but_no_further_than_told():
     assert threads() == []
 
 
-def test_what_an_iterator_raises_comes_in_its_place():
-    def items():
+def test_what_an_iterator_raises_comes_in_its_place() -> None:
+    def items() -> Iterator[int]:
         yield 1
         yield 2
         raise ValueError("the third is missing")
@@ -214,7 +220,7 @@ def test_what_an_iterator_raises_comes_in_its_place():
     assert threads() == []
 
 
-def test_a_consumer_may_stop_early():
+def test_a_consumer_may_stop_early() -> None:
     for ahead in (prefetched(itertools.count(), 3) for _ in range(20)):
         assert next(ahead) == 0
         ahead.close()

@@ -26,7 +26,7 @@ def folders(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "corpus").iterdir())
 
 
-def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch):
+def test_a_second_start_reads_nothing_but_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     first = load(name, tmp_path / "cache")
     monkeypatch.setattr(corpus_module, "read_rows", lambda *_: pytest.fail("read again"))
@@ -36,7 +36,7 @@ def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch):
     assert folders(tmp_path / "cache") == [first.folder.name]
 
 
-def test_changed_content_and_settings_are_built_anew(tmp_path):
+def test_changed_content_and_settings_are_built_anew(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     first = load(name, tmp_path / "cache")
     write(tmp_path / "a.csv", reviews(61))
@@ -46,7 +46,7 @@ def test_changed_content_and_settings_are_built_anew(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "missing", "manifest", "empty manifest", "text cut"])
-def test_a_damaged_cache_is_built_anew(tmp_path, damage):
+def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     whole = load(name, tmp_path / "cache")
     ids, expected = whole.folder / "train.ids.npy", np.array(whole.train.ids)
@@ -69,7 +69,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path, damage):
     assert folders(tmp_path / "cache") == [whole.folder.name]
 
 
-def test_processes_that_build_at_once_agree(tmp_path):
+def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(3000))
     program = ("import sys; from pathlib import Path; from gru_bench.config import DataConfig;"
                "from gru_bench.data.corpus import load_corpus;"
@@ -83,7 +83,7 @@ def test_processes_that_build_at_once_agree(tmp_path):
     assert len(folders(tmp_path / "cache")) == 1
 
 
-def test_the_first_to_finish_wins(tmp_path):
+def test_the_first_to_finish_wins(tmp_path: Path) -> None:
     def build_slowly(begun: Path) -> None:
         # Meanwhile another process finishes the same folder.
         cached_folder(tmp_path, "kind", "key", lambda other: (other / "x").write_text("first") and None)
@@ -94,7 +94,7 @@ def test_the_first_to_finish_wins(tmp_path):
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
 
 
-def test_a_failed_build_leaves_nothing(tmp_path):
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     def fail(begun: Path) -> None:
         (begun / "x").write_text("half")
         raise DataError("no")
@@ -104,7 +104,7 @@ def test_a_failed_build_leaves_nothing(tmp_path):
     assert list((tmp_path / "kind").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
     for name, age in ((".old.1.begun", 90_000), (".new.1.begun", 60)):
         (tmp_path / "kind" / name).mkdir(parents=True)
         os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)
@@ -114,7 +114,9 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
                                    OSError("262144 requested and 4096 written")])
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, error):
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
 
     def full(*_: object) -> None:
@@ -128,7 +130,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, error):
     assert folders(tmp_path / "cache") == []
 
 
-def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path):
+def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(3000))
     program = ("import resource, sys; from pathlib import Path; from gru_bench.config import DataConfig;"
                "from gru_bench.data.corpus import load_corpus; from gru_bench.errors import RunError\n"
@@ -141,14 +143,16 @@ def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path):
     assert folders(tmp_path / "cache") == []
 
 
-def test_a_cache_that_is_no_folder_is_told(tmp_path):
+def test_a_cache_that_is_no_folder_is_told(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
         load(name, tmp_path / "cache")
 
 
-def test_the_digest_of_a_large_file_is_remembered_until_it_changes(tmp_path, monkeypatch):
+def test_the_digest_of_a_large_file_is_remembered_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "large"
     path.write_bytes(b"one")
     plain = content_digest(path, tmp_path / "cache")
@@ -172,7 +176,7 @@ def test_the_digest_of_a_large_file_is_remembered_until_it_changes(tmp_path, mon
     assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
 
 
-def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
+def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "mine"))
     assert default_cache() == tmp_path / "mine"
     assert load_corpus(DataConfig(name=write(tmp_path / "a.csv", reviews(60)))).folder.is_relative_to(
@@ -185,7 +189,7 @@ def test_the_place_of_the_cache_can_be_chosen(tmp_path, monkeypatch):
     assert default_cache() == Path.home() / ".cache" / "gru-bench"
 
 
-def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path, monkeypatch):
+def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
         monkeypatch.setenv(variable, "~no-such-user/x")

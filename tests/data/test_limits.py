@@ -7,6 +7,8 @@ import io
 import json
 import pickle
 import random
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,17 +37,19 @@ ALL = Columns(category="kind", split="part")
     ("a.jsonl.gz", b"\n" * 10**5, "must not unpack to more than"),
     ("a.pkl.gz", bytes(10**7), "must not unpack to more than"),
 ], ids=range(10))
-def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, name, content, message):
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     path = write(tmp_path / name, content)
     with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10 in the environment allows ten times as much"):
         read_rows(path, Columns())
 
 
 @pytest.mark.usefixtures("low")
-def test_parquet_that_unpacks_to_more_is_refused(tmp_path):
+def test_parquet_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
 
-    def refused(message: str, **columns) -> None:
+    def refused(message: str, **columns: Any) -> None:
         pq.write_table(pa.table(columns), path, compression="zstd")
         assert path.stat().st_size < 20_000
         with pytest.raises(DataError, match=message):
@@ -59,7 +63,9 @@ def test_parquet_that_unpacks_to_more_is_refused(tmp_path):
     refused(r"column 'label' of .* must hold single values, but it holds list<", text=["x"], label=[[1] * 1000])
 
 
-def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(tmp_path, monkeypatch):
+def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gru_bench.data.readers._PARQUET_LIST", 50)
     nested = pa.int8()
     for _ in range(60):
@@ -77,7 +83,7 @@ def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_
             assert len(read_rows(path, Columns())) == groups
 
 
-def test_categories_are_counted_by_the_longest(tmp_path, monkeypatch):
+def test_categories_are_counted_by_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MEMORY", 2_000_000)
     path = tmp_path / "a.csv"
     rows = [f"t{n},1,k,train" for n in range(1000)]
@@ -86,7 +92,7 @@ def test_categories_are_counted_by_the_longest(tmp_path, monkeypatch):
         read_rows(path, ALL)
 
 
-def test_what_does_not_fit_into_memory_is_told(tmp_path, monkeypatch):
+def test_what_does_not_fit_into_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MemoryError
 
@@ -108,7 +114,7 @@ def ordinary(count: int) -> list[tuple[str, int]]:
     return [(" ".join(generator.choices(words, k=155)), n % 2) for n in range(count)]
 
 
-def test_ten_million_ordinary_reviews_pass(tmp_path, monkeypatch):
+def test_ten_million_ordinary_reviews_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a file may take grows with its size: what holds for 300 reviews without 250 MB at first holds for any."""
     monkeypatch.setattr(limits, "MEMORY", 0)
     monkeypatch.setattr(limits, "GROWTH", 30)  # of the 100 that are allowed
@@ -127,7 +133,7 @@ def test_ten_million_ordinary_reviews_pass(tmp_path, monkeypatch):
         assert len(read_rows(path, Columns())) == 300, path
 
 
-def test_the_limits_can_be_raised(tmp_path, monkeypatch):
+def test_the_limits_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ROW", 1000)
     path = write(tmp_path / "a.csv", b"text,label\n" + b"a" * 2000 + b",1\n")
     with pytest.raises(DataError, match="rows of at most 1,000 characters"):

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ PAIR = [{"books": [["a", "fine", "read"], ["good"]], "films": [["bravo"]]}, {"bo
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("zipped", [True, False])
-def test_the_homework_pickle_becomes_rows(tmp_path, protocol, zipped):
+def test_the_homework_pickle_becomes_rows(tmp_path: Path, protocol: int, zipped: bool) -> None:
     path = tmp_path / ("a.tar.gz" if zipped else "a.pkl")
     content = pickle.dumps(PAIR, protocol)
     path.write_bytes(gzip.compress(content) if zipped else content)
@@ -40,7 +41,7 @@ def test_the_homework_pickle_becomes_rows(tmp_path, protocol, zipped):
     assert rows.category_N == ["books", "books", "films", "books", "books"]
 
 
-def test_text_that_python_2_wrote_as_bytes_is_read_as_latin1(tmp_path):
+def test_text_that_python_2_wrote_as_bytes_is_read_as_latin1(tmp_path: Path) -> None:
     # `[{"b": [["caf\xe9"]]}, {"b": [["x"]]}, []]` as Python 2 pickles it at protocol 0: byte strings.
     content = (b"(lp0\n(dp1\nS'b'\np2\n(lp3\n(lp4\nS'caf\\xe9'\np5\naassa"
                b"(dp6\ng2\n(lp7\n(lp8\nS'x'\np9\naassa(lp10\na.")
@@ -54,7 +55,7 @@ def test_text_that_python_2_wrote_as_bytes_is_read_as_latin1(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_sets_strings_and_numbers_are_built(protocol):
+def test_sets_strings_and_numbers_are_built(protocol: int) -> None:
     value = [{"a": (1, 2.5, None, True, 10**30)}, [], "x"]
     assert Unpickler(io.BytesIO(pickle.dumps(value, protocol))).load() == value
     vocabulary = {"a", "b"}
@@ -64,14 +65,14 @@ def test_sets_strings_and_numbers_are_built(protocol):
 class Harmful:
     """Pickled as a call of `function`."""
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.call = function, arguments
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return self.call
 
 
-def calls(folder: Path):
+def calls(folder: Path) -> Iterator[tuple[object, str]]:
     ran = str(folder / "ran")
     yield Harmful(os.mkdir, ran), f"{os.mkdir.__module__}.mkdir"
     yield Harmful(os.system, f"mkdir {ran}"), f"{os.system.__module__}.system"
@@ -84,7 +85,7 @@ def calls(folder: Path):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path, protocol):
+def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path: Path, protocol: int) -> None:
     for harmful, name in calls(tmp_path):
         content = pickle.dumps([{"books": [[harmful]]}, {}, []], protocol, fix_imports=False)
         path = gzipped(tmp_path / "a.tar.gz", content)
@@ -101,14 +102,14 @@ def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path, protoco
     b"\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR.",
     b"(c__builtin__\nset\nocos\nsystem\n.",
 ])
-def test_hand_written_calls_are_refused(tmp_path, monkeypatch, content):
+def test_hand_written_calls_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=rf"{PLAIN}, but it names \w+\.(system|eval), which"):
         read_rows(gzipped(tmp_path / "a.pkl.gz", content), Columns())
     assert not (tmp_path / "ran").exists()
 
 
-def test_references_outside_the_pickle_are_refused(tmp_path):
+def test_references_outside_the_pickle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"{PLAIN}, but it refers to an outside object: do"):
         read_rows(gzipped(tmp_path / "a.pkl.gz", b"Psecret\n."), Columns())
     with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read as one"):
@@ -116,13 +117,13 @@ def test_references_outside_the_pickle_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00"])
-def test_what_is_no_pickle_is_told(tmp_path, content):
+def test_what_is_no_pickle_is_told(tmp_path: Path, content: bytes) -> None:
     path = gzipped(tmp_path / "a.pkl.gz", content)
     with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read|must be whole"):
         read_rows(path, Columns())
 
 
-def test_a_tar_archive_is_told_apart(tmp_path):
+def test_a_tar_archive_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     (tmp_path / "inside.pkl").write_bytes(pickle.dumps(PAIR))
     with tarfile.open(path, "w:gz") as archive:
@@ -141,13 +142,13 @@ def test_a_tar_archive_is_told_apart(tmp_path):
     ([{"a": [["x"], "a text"]}, {}, []], r"review 2 of positive category 'a' is not a list of texts"),
     ([{}, {"a": [["x", 3]]}, []], r"review 1 of negative category 'a' is not a list of texts"),
 ])
-def test_a_pickle_of_another_structure_is_told(tmp_path, content, found):
+def test_a_pickle_of_another_structure_is_told(tmp_path: Path, content: object, found: str) -> None:
     path = gzipped(tmp_path / "a.tar.gz", pickle.dumps(content, 2))
     with pytest.raises(DataError, match=rf"must hold \[positive, negative, vocabulary\], .*, but {found}"):
         read_rows(path, Columns())
 
 
-def test_a_pickle_without_reviews_is_told(tmp_path):
+def test_a_pickle_without_reviews_is_told(tmp_path: Path) -> None:
     path = gzipped(tmp_path / "a.tar.gz", pickle.dumps([{"a": []}, {}, []], 2))
     with pytest.raises(DataError, match=r"must hold reviews, but both of its halves are empty"):
         read_rows(path, Columns())
@@ -176,14 +177,16 @@ NESTED = b")" + b"2\x86" * 60
     (b"]I" + b"9" * 5000 + b"\na.", "a number of more than 8 bytes"),
     (b"\x80\x02]}b.", "the state of an object"),
 ], ids=range(14))
-def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followed(tmp_path, content, found):
+def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followed(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
     path = write(tmp_path / "a.pkl", content)
     with pytest.raises(DataError, match=rf"a\.pkl: {PLAIN}, but it holds {found}: do not trust this file") as refusal:
         read_rows(path, Columns())
     assert len(str(refusal.value)) < 300
 
 
-def test_a_set_of_a_tuple_is_refused(tmp_path):
+def test_a_set_of_a_tuple_is_refused(tmp_path: Path) -> None:
     # ("a",) -> (("a",),) -> ...: each is handed to `set`, and the last is a key whose hash overflows the stack.
     content = b"\x80\x02c__builtin__\nset\nq\x00X\x01\0\0\0a\x85q\x01R0" + b"h\0h\x01\x85q\x01R0" * 1000 + b"}h\x01Ns."
     with pytest.raises(DataError, match=rf"{PLAIN}, but it makes a set of a str: do not trust this file"):
@@ -194,7 +197,7 @@ def test_a_set_of_a_tuple_is_refused(tmp_path):
     b"]p520093696", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\x00\x00].", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x00x.",
     b"\x80\x05\x96\x00\x00\x00\x00\x40\x00\x00\x00x.", b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x02", b"]" * 1000,
 ], ids=range(7))
-def test_a_length_beyond_the_end_makes_no_room(tmp_path, content):
+def test_a_length_beyond_the_end_makes_no_room(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"cannot be read as one|must be whole gzip data"):
         read_rows(write(tmp_path / "a.pkl", content), Columns())
 
@@ -206,13 +209,13 @@ def test_a_length_beyond_the_end_makes_no_room(tmp_path, content):
     # `set` of one list of 1,000 texts, a thousand times.
     b"\x80\x02](X\x01\0\0\0a" + b"2" * 999 + b"eq\x02c__builtin__\nset\nq\x03" + b"h\x03h\x02\x85R0" * 1000 + b".",
 ], ids=["lists", "sets", "set"])
-def test_more_instructions_than_memory_are_refused(tmp_path, content):
+def test_more_instructions_than_memory_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"must not unpack to more than 2 MB"):
         read_rows(write(tmp_path / "a.pkl.gz", content), Columns())
 
 
 @pytest.mark.usefixtures("low")
-def test_a_review_that_is_named_many_times_is_counted_each_time(tmp_path):
+def test_a_review_that_is_named_many_times_is_counted_each_time(tmp_path: Path) -> None:
     review = ["a"] * 1000
     path = write(tmp_path / "a.pkl.gz", pickle.dumps([{"c": [review] * 2000}, {}, []], 2))
     assert path.stat().st_size < 1000
@@ -225,13 +228,13 @@ def test_a_review_that_is_named_many_times_is_counted_each_time(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_sets_and_small_numbers_are_no_danger(tmp_path, protocol):
+def test_sets_and_small_numbers_are_no_danger(tmp_path: Path, protocol: int) -> None:
     value = [{"c": [["a", "b"]]}, {"c": [["c"]]}, [{"a", "b"}, frozenset("ab"), 2**62, 0.5]]
     content = pickle.dumps(value, protocol, fix_imports=False)
     assert unpickled(content, Budget(write(tmp_path / "a.pkl", content))) == value
 
 
-def test_the_walk_costs_what_it_says(tmp_path):
+def test_the_walk_costs_what_it_says(tmp_path: Path) -> None:
     content = pickle.dumps([{"c": [["a", "b"]]}, {"c": [["c"]]}, []], 2)
     path = write(tmp_path / "a.pkl", content)
     budget = Budget(path)

@@ -8,7 +8,9 @@ import io
 import json
 import pickle
 import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import _from_file, load_vectors
-from gru_bench.data.readers import Columns, kind_of, named_path, read_rows
+from gru_bench.data.readers import Columns, Rows, kind_of, named_path, read_rows
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from tests.support.files import gzipped, write
 
@@ -33,10 +35,11 @@ ROWS = [
 ]
 
 
+Row = tuple[str, int, str]
 COLUMNS = Columns(category="kind")
 
 
-def write_csv(path: Path, rows=ROWS, separator: str = ",", encoding: str = "utf-8") -> Path:
+def write_csv(path: Path, rows: Iterable[Row] = ROWS, separator: str = ",", encoding: str = "utf-8") -> Path:
     import csv
 
     with path.open("w", newline="", encoding=encoding) as file:
@@ -46,13 +49,13 @@ def write_csv(path: Path, rows=ROWS, separator: str = ",", encoding: str = "utf-
     return path
 
 
-def write_json_lines(path: Path, rows=ROWS) -> Path:
+def write_json_lines(path: Path, rows: Iterable[Row] = ROWS) -> Path:
     lines = [json.dumps({"text": text, "label": label, "kind": kind}) for text, label, kind in rows]
     path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
     return path
 
 
-def write_parquet(path: Path, rows=ROWS, **columns) -> Path:
+def write_parquet(path: Path, rows: Iterable[Row] = ROWS, **columns: Any) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,7 +64,7 @@ def write_parquet(path: Path, rows=ROWS, **columns) -> Path:
     return path
 
 
-def check_rows(rows) -> None:
+def check_rows(rows: Rows) -> None:
     assert rows.text_N == [text for text, _, _ in ROWS]
     assert rows.label_N.tolist() == [label for _, label, _ in ROWS]
     assert rows.label_N.dtype == np.int8
@@ -74,21 +77,21 @@ def check_rows(rows) -> None:
 # ---------------------------------------------------------------- tables
 
 
-def test_every_kind_of_table_holds_the_same_rows(tmp_path):
+def test_every_kind_of_table_holds_the_same_rows(tmp_path: Path) -> None:
     check_rows(read_rows(write_csv(tmp_path / "a.csv"), COLUMNS))
     check_rows(read_rows(write_csv(tmp_path / "a.tsv", separator="\t"), COLUMNS))
     check_rows(read_rows(write_json_lines(tmp_path / "a.jsonl"), COLUMNS))
     check_rows(read_rows(write_parquet(tmp_path / "a.parquet"), COLUMNS))
 
 
-def test_a_gzipped_table_and_one_with_a_byte_order_mark_are_read(tmp_path):
+def test_a_gzipped_table_and_one_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     plain = write_csv(tmp_path / "a.csv").read_bytes()
     check_rows(read_rows(gzipped(tmp_path / "b.csv.gz", plain), COLUMNS))
     check_rows(read_rows(write_csv(tmp_path / "c.csv", encoding="utf-8-sig"), COLUMNS))
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, "1", " 1 ", "1.0", "true", "True"])
-def test_a_label_of_any_type_may_be_one(tmp_path, value):
+def test_a_label_of_any_type_may_be_one(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": value}) + "\n"
                     + json.dumps({"text": "bad", "label": 0}) + "\n")
@@ -97,7 +100,7 @@ def test_a_label_of_any_type_may_be_one(tmp_path, value):
 
 @pytest.mark.parametrize(("value", "shown"), [
     (2, "2"), ("pos", "'pos'"), (0.5, "0.5"), (None, "None"), ("", "''"), ([1], r"\[1\]"), (-1, "-1")])
-def test_any_other_label_is_shown_with_its_row(tmp_path, value, shown):
+def test_any_other_label_is_shown_with_its_row(tmp_path: Path, value: Any, shown: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": 1}) + "\n"
                     + json.dumps({"text": "bad", "label": value}) + "\n")
@@ -106,13 +109,13 @@ def test_any_other_label_is_shown_with_its_row(tmp_path, value, shown):
         read_rows(path, Columns())
 
 
-def test_many_wrong_labels_are_counted_and_the_first_shown(tmp_path):
+def test_many_wrong_labels_are_counted_and_the_first_shown(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [(f"text {n}", n, "") for n in range(10)])
     with pytest.raises(DataError, match=r"but 8 rows \(3, 4, 5, 6, 7, \.\.\.\) hold '2', '3', '4', '5', '6', \.\.\."):
         read_rows(path, Columns())
 
 
-def test_a_split_column_takes_the_usual_names(tmp_path):
+def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label,part\na,1,Train\nb,0,dev\nc,1,TEST\nd,0,valid\n")
     assert read_rows(path, Columns(split="part")).split_N == ["train", "validation", "test", "validation"]
@@ -129,7 +132,9 @@ def test_a_split_column_takes_the_usual_names(tmp_path):
     (Columns(category="k"), r"unknown category column 'k': .*--category-column"),
     (Columns(split="part"), r"unknown split column 'part': .*data\.split_column"),
 ])
-def test_an_unknown_column_lists_the_known(tmp_path, write, columns, message):
+def test_an_unknown_column_lists_the_known(
+    tmp_path: Path, write: Callable[[Path], Path], columns: Columns, message: str
+) -> None:
     ending = {write_csv: "csv", write_json_lines: "jsonl", write_parquet: "parquet"}[write]
     path = write(tmp_path / f"a.{ending}")
     with pytest.raises(UsageError, match=message):
@@ -147,7 +152,7 @@ def test_an_unknown_column_lists_the_known(tmp_path, write, columns, message):
     ("text,label\ngood,1\n,0\n  ,1\n", r"must have a text in column 'text', but it is missing in 2 rows \(2, 3\)"),
     ("text,label\ngood,1\n\nbad,\n", r"labels in column 'label' .* row 2 holds ''"),
 ])
-def test_a_damaged_csv_is_told(tmp_path, content, message):
+def test_a_damaged_csv_is_told(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
@@ -162,28 +167,28 @@ def test_a_damaged_csv_is_told(tmp_path, content, message):
     ('{"text": "a", "label": 1}\n{"label": 1}\n', r"must have a text in column 'text', but it is missing in row 2"),
     ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"must hold texts, but row 2 holds 7: name"),
 ])
-def test_damaged_json_lines_are_told(tmp_path, content, message):
+def test_damaged_json_lines_are_told(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 
 
-def test_a_damaged_parquet_file_is_told(tmp_path):
+def test_a_damaged_parquet_file_is_told(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"must be a Parquet file, but it is cut off or damaged"):
         read_rows(path, Columns())
 
 
-def test_text_that_is_not_utf8_is_told(tmp_path):
+def test_text_that_is_not_utf8_is_told(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [("caf\u00e9", 1, "x")], encoding="latin1")
     with pytest.raises(DataError, match=r"must be UTF-8 text, but byte 0xe9 is not: save it as UTF-8"):
         read_rows(path, Columns())
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz", "a.tar.gz"])
-def test_gzip_that_is_cut_off_or_changed_is_told(tmp_path, name):
+def test_gzip_that_is_cut_off_or_changed_is_told(tmp_path: Path, name: str) -> None:
     whole = gzip.compress(pickle.dumps([{"x": [[str(n) for n in range(5000)]]}, {}, []], 2))
     path = tmp_path / name
     path.write_bytes(whole[:len(whole) // 2])
@@ -195,7 +200,7 @@ def test_gzip_that_is_cut_off_or_changed_is_told(tmp_path, name):
         read_rows(path, Columns())
 
 
-def test_a_path_that_is_no_file_is_a_usage_error(tmp_path):
+def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must be a file, but .*none\.csv does not exist: check the path"):
         read_rows(tmp_path / "none.csv", Columns())
     with pytest.raises(UsageError, match=r"must be a file, but .* is a folder"):
@@ -205,7 +210,7 @@ def test_a_path_that_is_no_file_is_a_usage_error(tmp_path):
         read_rows(tmp_path / "a.xlsx", Columns())
 
 
-def test_the_ending_tells_the_kind():
+def test_the_ending_tells_the_kind() -> None:
     kinds = {"A.CSV": ".csv", "a.csv.gz": ".csv", "a.tsv": ".tsv", "a.jsonl.gz": ".jsonl", "a.ndjson": ".ndjson",
              "a.parquet": ".parquet", "a.tar.gz": "pickle", "a.pkl": "pickle", "a.pickle.gz": "pickle"}
     assert {name: kind_of(Path(name)) for name in kinds} == kinds
@@ -214,7 +219,7 @@ def test_the_ending_tells_the_kind():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip),
                           st.integers(0, 1), st.just("k")), min_size=1))
-def test_any_text_comes_back_as_it_was_written(tmp_path_factory, rows):
+def test_any_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
     folder = tmp_path_factory.mktemp("any")
     for path in (write_csv(folder / "a.csv", rows), write_json_lines(folder / "a.jsonl", rows),
                  write_csv(folder / "a.tsv", rows, separator="\t")):
@@ -231,7 +236,7 @@ ALL = Columns(category="kind", split="part")
     [{"x" * 10**6: 1}], [{"text": "a", "label": 1, "kind": "k", "part": "x" * 10**6}],
     [{"text": "a", "label": [[[1]]]}],
 ], ids=["label", "text", "keys", "key", "split", "nested"])
-def test_a_message_is_short_whatever_the_file_holds(tmp_path, rows):
+def test_a_message_is_short_whatever_the_file_holds(tmp_path: Path, rows: list[dict[str, object]]) -> None:
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
     with pytest.raises(GruBenchError) as refusal:
         read_rows(path, ALL if "part" in rows[0] else Columns())
@@ -239,18 +244,18 @@ def test_a_message_is_short_whatever_the_file_holds(tmp_path, rows):
     assert "\n" not in str(refusal.value)
 
 
-def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path):
+def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b",".join(b"c%d" % n for n in range(500)) + b",texts\n")
     with pytest.raises(UsageError, match=r"unknown text column 'text'\. Did you mean 'texts'\? .* a\.csv has 461 more"):
         read_rows(path, Columns())
 
 
-def test_objects_without_anything_lack_the_columns(tmp_path):
+def test_objects_without_anything_lack_the_columns(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown text column 'text'"):
         read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
 
 
-def test_names_from_a_file_steer_no_screen(tmp_path):
+def test_names_from_a_file_steer_no_screen(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
     with pytest.raises(UsageError, match=r"one of \\u202ec, \\x1b\]0;x, a\\nb, label\."):
         read_rows(path, Columns())
@@ -259,7 +264,7 @@ def test_names_from_a_file_steer_no_screen(tmp_path):
         read_rows(path, Columns())
 
 
-def test_half_a_character_becomes_a_replacement_character(tmp_path):
+def test_half_a_character_becomes_a_replacement_character(tmp_path: Path) -> None:
     rows = [{"text": "cut off \ud83d", "label": 1, "kind": "\udc00 k", "part": "train"},
             {"text": "a whole \U0001f600", "label": 0, "kind": "k", "part": "test"}]
     read = read_rows(write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode()), ALL)
@@ -273,7 +278,7 @@ def test_half_a_character_becomes_a_replacement_character(tmp_path):
     assert read.category_N == ["c\ufffd", "c"]
 
 
-def test_a_corpus_of_half_characters_can_be_written(tmp_path):
+def test_a_corpus_of_half_characters_can_be_written(tmp_path: Path) -> None:
     rows = [{"text": f"{n} \ud83d", "label": n % 2, "kind": "\ud83d"} for n in range(60)]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
     corpus = load_corpus(DataConfig(name=str(path), category_column="kind"), tmp_path)
@@ -286,7 +291,7 @@ def test_a_corpus_of_half_characters_can_be_written(tmp_path):
     (pa.timestamp("s"), 2**53), (pa.timestamp("us"), 2**62), (pa.timestamp("us", "UTC"), 2**62),
     (pa.timestamp("us", "Nowhere/X"), 0), (pa.duration("s"), 2**53), (pa.date32(), 2**31 - 1), (pa.time64("us"), 2**62),
 ])
-def test_dates_and_times_beyond_those_of_python_are_told(tmp_path, kind, value):
+def test_dates_and_times_beyond_those_of_python_are_told(tmp_path: Path, kind: pa.DataType, value: Any) -> None:
     path = tmp_path / "a.parquet"
     written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
     pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
@@ -296,7 +301,7 @@ def test_dates_and_times_beyond_those_of_python_are_told(tmp_path, kind, value):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet"])
-def test_two_columns_of_one_name_are_refused(tmp_path, name):
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.parquet":
         pq.write_table(pa.table([["a"], ["b"], [1]], names=["text", "text", "label"]), path)
@@ -314,7 +319,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path, name):
     ("a.tsv", "text,label", r"TSV file must be separated by tabs, but .* separated by ',' .*: rename it to \.csv"),
     ("a.csv", "text|label", r"looks separated by '\|' .*: save it again with commas"),
 ])
-def test_another_separator_is_told(tmp_path, name, first, message):
+def test_another_separator_is_told(tmp_path: Path, name: str, first: str, message: str) -> None:
     path = tmp_path / name
     path.write_text(f"{first}\n")
     with pytest.raises(DataError, match=message):
@@ -326,13 +331,13 @@ def test_another_separator_is_told(tmp_path, name, first, message):
     ("a.json", r"write one object on each line, and name it \.jsonl"), ("a.zip", "unpack it, and name the file inside"),
     ("a.csv.xz", "unpack it, and name the file inside"), ("a.txt", "convert it, or rename it where it is one of these"),
 ])
-def test_what_to_do_with_another_kind_of_file(tmp_path, name, remedy):
+def test_what_to_do_with_another_kind_of_file(tmp_path: Path, name: str, remedy: str) -> None:
     path = write(tmp_path / name, b"x")
     with pytest.raises(UsageError, match=rf"a data file must be CSV .*, but got '{name}': {remedy}"):
         load_corpus(DataConfig(name=str(path)))
 
 
-def test_a_spreadsheet_that_was_renamed_is_told(tmp_path):
+def test_a_spreadsheet_that_was_renamed_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.csv must be text, but it is a ZIP archive, as spreadsheets are"):
         read_rows(write(tmp_path / "a.csv", b"PK\x03\x04\x14\x00\x06\x00"), Columns())
 
@@ -344,7 +349,7 @@ def test_a_spreadsheet_that_was_renamed_is_told(tmp_path):
     ("caf\udce9.csv", r"must be a path that can be read, but 'caf\\udce9\.csv' is not"),
     (".", r"is a folder: name a file in it"),
 ], ids=range(4))
-def test_what_is_no_path_is_a_usage_error(easy_csv, name, message):
+def test_what_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
     for load in (lambda: load_corpus(DataConfig(name=name)),
                  lambda: load_corpus(DataConfig(name=str(easy_csv), test_name=name)),
@@ -358,7 +363,7 @@ def test_what_is_no_path_is_a_usage_error(easy_csv, name, message):
     ("~no-such-user/a.csv", r"^the data must be a path that can be read, but '~no-such-user/a\.csv' is not \("),
     ("x" * 5000 + ".csv", r"but 'x{99}\.\.\. \(5,004 characters\) is not \(File name too long\)"),
 ], ids=range(2))
-def test_what_no_file_can_be_called_is_a_usage_error(name, message):
+def test_what_no_file_can_be_called_is_a_usage_error(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         named_path(name, "the data")
 
@@ -396,7 +401,10 @@ CHANGES = st.lists(st.tuples(
     st.integers(0, 255), st.sampled_from(ODD)), min_size=1, max_size=4)
 
 
-def changed(content: bytes, changes: list[tuple[str, float, int, bytes]]) -> bytes:
+Change = tuple[str, float, int, bytes]
+
+
+def changed(content: bytes, changes: list[Change]) -> bytes:
     for change, share, number, odd in changes:
         at = int(share * len(content))
         before, after = content[:at], content[at:]
@@ -410,7 +418,9 @@ def changed(content: bytes, changes: list[tuple[str, float, int, bytes]]) -> byt
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(SEEDS)), CHANGES, st.sampled_from(["", "inside", "outside"]))
-def test_a_changed_file_is_read_or_told_in_one_line(tmp_path_factory, name, changes, zipped):
+def test_a_changed_file_is_read_or_told_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[Change], zipped: str
+) -> None:
     content = changed(SEEDS[name], changes)
     if zipped and not name.endswith(".parquet"):
         name, content = f"{name}.gz", gzip.compress(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from itertools import combinations
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.support.commands import ROOT
 
 
 @pytest.fixture(scope="module")
-def promises():
+def promises() -> ModuleType:
     spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "coverage.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["promises_benchmark"] = module
@@ -21,7 +22,7 @@ def promises():
     return module
 
 
-def test_the_simulation_is_the_one_described(promises):
+def test_the_simulation_is_the_one_described(promises: ModuleType) -> None:
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     rng = np.random.default_rng(0)
     drawn = [truth.draw(2, 40, 4000, rng) for _ in range(8)]
@@ -36,14 +37,14 @@ def test_the_simulation_is_the_one_described(promises):
     assert np.mean(deviations) == pytest.approx(0.005, abs=0.0008)
 
 
-def coverage_deviation(correct_RN):
+def coverage_deviation(correct_RN: np.ndarray) -> float:
     from gru_bench.evaluation.statistics import seed_deviation
 
     return seed_deviation(correct_RN)
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (5, 500), (10, 500)])
-def test_intervals_hold_the_truth(promises, seeds, examples):
+def test_intervals_hold_the_truth(promises: ModuleType, seeds: int, examples: int) -> None:
     repetitions = 500
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     sums = promises.repeated(truth, seeds, examples, repetitions, np.random.default_rng(seeds))
@@ -59,14 +60,16 @@ def test_intervals_hold_the_truth(promises, seeds, examples):
     ("seeds", "examples", "accuracy"),
     [(10, 31, 1.0), (3, 20, 0.99), (10, 31, 0.96), (5, 50, 0.98), (3, 100, 0.9), (10, 200, 0.5), (10, 500, 0.93)],
 )
-def test_intervals_hold_the_truth_where_few_reviews_decide(promises, seeds, examples, accuracy):
+def test_intervals_hold_the_truth_where_few_reviews_decide(
+    promises: ModuleType, seeds: int, examples: int, accuracy: float
+) -> None:
     repetitions = 300
     held = promises.few_held(seeds, examples, accuracy, repetitions, np.random.default_rng([seeds, examples]))
     # Promised are 94 %; the standard error of a share of 95 % is 1.3 points here.
     assert (held / repetitions > 0.91).all()
 
 
-def test_another_seed_gives_other_draws(promises):
+def test_another_seed_gives_other_draws(promises: ModuleType) -> None:
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first == again).all()
@@ -87,7 +90,7 @@ SCORES = {
 
 @pytest.mark.parametrize("kind", SCORES)
 @pytest.mark.parametrize("trials", [5, 8, 20])
-def test_the_interval_of_the_expected_best_holds_it(kind, trials):
+def test_the_interval_of_the_expected_best_holds_it(kind: str, trials: int) -> None:
     from gru_bench.evaluation.statistics import expected_best
 
     draw, truth = SCORES[kind]

@@ -13,9 +13,11 @@ from sklearn import metrics as peer
 
 from gru_bench.evaluation import metrics
 
+Case = tuple[np.ndarray, np.ndarray]
+
 
 @st.composite
-def predictions(draw):
+def predictions(draw: st.DrawFn) -> Case:
     size = draw(st.integers(2, 60))
     label_N = draw(hnp.arrays(np.int8, size, elements=st.integers(0, 1)))
     # A coarse grid makes ties, among them the threshold itself.
@@ -24,7 +26,7 @@ def predictions(draw):
 
 
 @given(predictions())
-def test_scores_agree_with_scikit_learn(case):
+def test_scores_agree_with_scikit_learn(case: Case) -> None:
     label_N, probability_N = case
     hit_N = probability_N >= 0.5
     ours = metrics.scores(label_N, probability_N)
@@ -53,7 +55,7 @@ def test_scores_agree_with_scikit_learn(case):
     assert counts.total == label_N.size
 
 
-def test_a_score_without_meaning_is_left_out():
+def test_a_score_without_meaning_is_left_out() -> None:
     ones = metrics.scores(np.ones(3, int), np.array([0.2, 0.6, 0.9]))
     assert "roc_auc" not in ones
     assert "average_precision" in ones
@@ -63,12 +65,12 @@ def test_a_score_without_meaning_is_left_out():
     assert zeros["recall"] == 0.0
 
 
-def test_log_loss_of_a_confident_mistake_is_large_and_finite():
+def test_log_loss_of_a_confident_mistake_is_large_and_finite() -> None:
     loss = metrics.log_loss(np.array([1, 0]), np.array([0.0, 0.0], np.float32))
     assert loss == pytest.approx(-np.log(2.0**-23) / 2, rel=1e-6)
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_by_hand() -> None:
     # Two confident rights and one confident wrong share a bin: |2/3 - 0.95| of 3 examples in 4.
     label_N = np.array([1, 1, 0, 0])
     probability_N = np.array([0.95, 0.95, 0.95, 0.3])
@@ -77,11 +79,11 @@ def test_calibration_error_by_hand():
 
 
 @given(predictions(), st.integers(1, 20))
-def test_calibration_error_is_a_share(case, bins):
+def test_calibration_error_is_a_share(case: Case, bins: int) -> None:
     assert 0 <= metrics.expected_calibration_error(*case, bins=bins) <= 1
 
 
-def test_accuracy_by_category_counts_each_example_once():
+def test_accuracy_by_category_counts_each_example_once() -> None:
     found = metrics.accuracy_by_category(
         np.array([1, 0, 1, 1]), np.array([0.9, 0.9, 0.1, 0.8]), np.array(["b", "a", "b", "b"])
     )
@@ -98,14 +100,14 @@ def test_accuracy_by_category_counts_each_example_once():
         ([0, 1], [0.5, float("nan")], "between 0 and 1, but got"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(label, probability, message):
+def test_what_cannot_be_scored_is_refused(label: list[float], probability: list[float], message: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
             metrics.scores(np.array(label, int), np.array(probability, float))
 
 
-def test_reliability_by_hand():
+def test_reliability_by_hand() -> None:
     label_N = np.array([1, 0, 1, 1, 0])
     probability_N = np.array([0.95, 0.9, 0.55, 0.3, 0.05])
     low, high = metrics.reliability(label_N, probability_N, bins=2)
@@ -118,6 +120,6 @@ def test_reliability_by_hand():
     assert metrics.expected_calibration_error(label_N, probability_N, bins=2) == pytest.approx(expected)
 
 
-def test_an_empty_bin_says_its_middle():
+def test_an_empty_bin_says_its_middle() -> None:
     first, *_ = metrics.reliability(np.array([1]), np.array([1.0]), bins=5)
     assert (first.examples, first.confidence, first.accuracy) == (0, pytest.approx(0.55), pytest.approx(0.55))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations, pairwise
+from random import Random
 
 import numpy as np
 import pytest
@@ -61,7 +63,7 @@ def closed(found: statistics.Estimate) -> statistics.Estimate:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden_difference(name):
+def test_golden_difference(name: str) -> None:
     a_RN, b_RN, expected = GOLDEN[name]
     found = closed(accuracy_difference(a_RN, b_RN))
     values = (found.estimate, found.variance, found.df, found.low, found.high, found.p)
@@ -70,7 +72,7 @@ def test_golden_difference(name):
     assert found.examples == a_RN.shape[1]
 
 
-def test_golden_parts():
+def test_golden_parts() -> None:
     a_RN, b_RN, _ = GOLDEN["plain"]
     assert statistics.raw_deviation(a_RN) ** 2 == pytest.approx(1 / 25, **TIGHT)
     assert statistics.raw_deviation(b_RN) ** 2 == pytest.approx(4 / 75, **TIGHT)
@@ -82,21 +84,21 @@ def test_golden_parts():
     assert statistics.seed_deviation(b_RN) == 0.0
 
 
-def test_golden_other_confidence():
+def test_golden_other_confidence() -> None:
     a_RN, b_RN, _ = GOLDEN["no seed variance left"]
     inner = accuracy_difference(a_RN, b_RN).at(0.90)
     assert (closed(inner).low, closed(inner).high) == pytest.approx((0.0188850751, 0.4811149249), **TIGHT)
     assert inner == accuracy_difference(a_RN, b_RN, confidence=0.90)
 
 
-def test_golden_of_two_hundred_examples_needs_no_leaning():
+def test_golden_of_two_hundred_examples_needs_no_leaning() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     for found in (accuracy_difference(a_RN, b_RN), accuracy_interval(a_RN)):
         assert found.few is None
         assert found.method == statistics.METHOD_BOTH
 
 
-def test_golden_single_model():
+def test_golden_single_model() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     assert list(a_RN.sum(1)) == [186, 172, 158, 179, 165]
     assert list(b_RN.sum(1)) == [179, 166, 152, 173, 158]
@@ -107,23 +109,26 @@ def test_golden_single_model():
     assert found.p is None
 
 
-def test_golden_holm_and_mcnemar():
+def test_golden_holm_and_mcnemar() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06], **TIGHT)
     assert statistics.mcnemar(12, 3) == pytest.approx(0.03515625, **TIGHT)
 
 
+Pair = tuple[np.ndarray, np.ndarray]
+
+
 @st.composite
-def pair_of_matrices(draw):
+def pair_of_matrices(draw: st.DrawFn) -> Pair:
     examples = draw(st.integers(2, 12))
 
-    def matrix():
+    def matrix() -> st.SearchStrategy[np.ndarray]:
         return hnp.arrays(np.bool_, (draw(st.integers(1, 5)), examples))
 
     return draw(matrix()), draw(matrix())
 
 
 @given(pair_of_matrices())
-def test_swapping_the_models_mirrors_the_difference(pair):
+def test_swapping_the_models_mirrors_the_difference(pair: Pair) -> None:
     there, back = accuracy_difference(*pair), accuracy_difference(*pair[::-1])
     assert back.estimate == -there.estimate
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
@@ -132,7 +137,7 @@ def test_swapping_the_models_mirrors_the_difference(pair):
 
 
 @given(pair_of_matrices())
-def test_bounds(pair):
+def test_bounds(pair: Pair) -> None:
     difference = accuracy_difference(*pair)
     assert -1 <= difference.low <= difference.estimate <= difference.high <= 1
     assert difference.variance >= 0
@@ -147,14 +152,14 @@ def test_bounds(pair):
 
 
 @given(pair_of_matrices())
-def test_p_and_interval_agree(pair):
+def test_p_and_interval_agree(pair: Pair) -> None:
     found = accuracy_difference(*pair)
     if abs(found.p - 0.05) > 1e-9:
         assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
 @given(pair_of_matrices(), st.randoms(use_true_random=False))
-def test_order_of_seeds_and_examples_does_not_matter(pair, random):
+def test_order_of_seeds_and_examples_does_not_matter(pair: Pair, random: Random) -> None:
     a_RN, b_RN = pair
     column_N = list(range(a_RN.shape[1]))
     row_R = list(range(len(a_RN)))
@@ -169,7 +174,7 @@ def test_order_of_seeds_and_examples_does_not_matter(pair, random):
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6)))
-def test_a_model_against_itself(matrix):
+def test_a_model_against_itself(matrix: np.ndarray) -> None:
     found = accuracy_difference(matrix, matrix)
     assert found.estimate == 0.0
     assert found.p == 1.0
@@ -177,7 +182,7 @@ def test_a_model_against_itself(matrix):
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(10, 31), (3, 20), (1, 500)])
-def test_all_answers_right_is_wilsons_interval_with_t(seeds, examples):
+def test_all_answers_right_is_wilsons_interval_with_t(seeds: int, examples: int) -> None:
     found = accuracy_interval(np.ones((seeds, examples)))
     t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
     low = (examples + z**2 / 2 - t * z / 2) / (examples + z**2)
@@ -188,7 +193,7 @@ def test_all_answers_right_is_wilsons_interval_with_t(seeds, examples):
     assert statistics.METHOD_FEW in found.method
 
 
-def test_one_run_with_few_wrong_answers_is_wilsons_interval_with_t():
+def test_one_run_with_few_wrong_answers_is_wilsons_interval_with_t() -> None:
     right_RN = np.ones((1, 60), int)
     right_RN[0, :4] = 0
     found = accuracy_interval(right_RN)
@@ -200,7 +205,7 @@ def test_one_run_with_few_wrong_answers_is_wilsons_interval_with_t():
 
 
 @pytest.mark.parametrize("examples", [31, 100, 500])
-def test_models_that_never_differ_have_tangos_interval_with_t(examples):
+def test_models_that_never_differ_have_tangos_interval_with_t(examples: int) -> None:
     right_RN = np.ones((10, examples), int)
     found = accuracy_difference(right_RN, right_RN)
     t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
@@ -210,7 +215,7 @@ def test_models_that_never_differ_have_tangos_interval_with_t(examples):
     assert verdict.finding is (Finding.EQUIVALENT if examples == 500 else Finding.INCONCLUSIVE)
 
 
-def test_models_that_always_differ_are_tested_all_the_same():
+def test_models_that_always_differ_are_tested_all_the_same() -> None:
     right, wrong = np.ones((5, 4), int), np.zeros((5, 4), int)
     apart = accuracy_difference(right, wrong)
     assert (apart.estimate, apart.high) == (1.0, 1.0)
@@ -223,7 +228,7 @@ def test_models_that_always_differ_are_tested_all_the_same():
 
 
 @given(st.integers(3, 9), st.integers(2, 300))
-def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(discordant, concordant):
+def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(discordant: int, concordant: int) -> None:
     # One run each, all differences on one side: McNemar's exact test knows nothing of the concordant ones.
     a_RN = np.ones((1, discordant + concordant), int)
     b_RN = a_RN.copy()
@@ -231,7 +236,7 @@ def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(disco
     assert accuracy_difference(a_RN, b_RN).p > 0.6 * statistics.mcnemar(discordant, 0)
 
 
-def test_leaning_begins_without_a_jump():
+def test_leaning_begins_without_a_jump() -> None:
     # One more review answered wrongly at a time: no end moves by more than some reviews are worth.
     right_N = np.ones(2000, int)
     ends = []
@@ -245,7 +250,7 @@ def test_leaning_begins_without_a_jump():
 
 
 @pytest.mark.parametrize("margin", [0.005, 0.01, 0.03])
-def test_examples_that_can_show_equivalence(margin):
+def test_examples_that_can_show_equivalence(margin: float) -> None:
     least = statistics.examples_for_equivalence(margin)
     assert statistics.can_show_equivalence(least, margin)
     assert not statistics.can_show_equivalence(least - 1, margin)
@@ -254,7 +259,7 @@ def test_examples_that_can_show_equivalence(margin):
     assert accuracy_difference(same_RN, same_RN, confidence=0.9).high >= margin
 
 
-def test_one_seed_has_an_interval_over_examples_only():
+def test_one_seed_has_an_interval_over_examples_only() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     a_RN, b_RN = np.tile(a_RN, (1, 5)), np.tile(b_RN, (1, 5))
     alone = accuracy_interval(a_RN[:1])
@@ -268,7 +273,7 @@ def test_one_seed_has_an_interval_over_examples_only():
     assert accuracy_difference(a_RN[:1], b_RN).method == statistics.METHOD_EXAMPLES
 
 
-def test_clusters_of_one_change_nothing_and_real_ones_widen():
+def test_clusters_of_one_change_nothing_and_real_ones_widen() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     plain = accuracy_difference(a_RN, b_RN)
     ones = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(200))
@@ -280,18 +285,18 @@ def test_clusters_of_one_change_nothing_and_real_ones_widen():
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))
-def test_holm_is_between_plain_and_bonferroni_and_keeps_order(p):
+def test_holm_is_between_plain_and_bonferroni_and_keeps_order(p: list[float]) -> None:
     adjusted = holm(p)
     for plain, value in zip(p, adjusted, strict=True):
         assert plain <= value <= min(1.0, len(p) * plain) or value == pytest.approx(plain)
     assert [adjusted[i] for i in np.argsort(p, kind="stable")] == sorted(adjusted)
 
 
-def test_holm_leaves_what_was_not_tested():
+def test_holm_leaves_what_was_not_tested() -> None:
     assert holm([None, 0.02, 0.03]) == [None, 0.04, 0.04]
 
 
-def test_effect_size_is_the_difference_in_deviations_over_seeds():
+def test_effect_size_is_the_difference_in_deviations_over_seeds() -> None:
     rng = np.random.default_rng(0)
     steady_RN, shaky_RN = (rng.random((5, 4000)) < level_R[:, None] for level_R in (
         np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))
@@ -304,7 +309,7 @@ def test_effect_size_is_the_difference_in_deviations_over_seeds():
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
-def test_mcnemar_is_a_two_sided_binomial_test(b, c):
+def test_mcnemar_is_a_two_sided_binomial_test(b: int, c: int) -> None:
     expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
     assert statistics.mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
 
@@ -313,7 +318,7 @@ def test_mcnemar_is_a_two_sided_binomial_test(b, c):
     ("examples", "seeds", "points"),
     [(500, 5, 2.9), (500, 10, 2.5), (2000, 5, 1.7), (2000, 10, 1.4), (5500, 5, 1.3), (5500, 10, 1.0)],
 )
-def test_detectable_difference_of_common_designs(examples, seeds, points):
+def test_detectable_difference_of_common_designs(examples: int, seeds: int, points: float) -> None:
     # Seed deviation 0.5 points, seeds of a model disagree on 7 % of examples, models on 10 %. The published
     # guide has one decimal and does not name its degrees of freedom: hence a tenth of a point of room.
     design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
@@ -321,7 +326,7 @@ def test_detectable_difference_of_common_designs(examples, seeds, points):
     assert design.detectable_floor(examples) == pytest.approx(2.8 * np.sqrt(0.03 / examples), rel=2e-3)
 
 
-def test_design_is_measured_by_counting_pairs():
+def test_design_is_measured_by_counting_pairs() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     design = Design.of(a_RN, b_RN)
     within = np.mean([(a_RN[s] != a_RN[t]).mean() for s in range(5) for t in range(s)])
@@ -331,7 +336,7 @@ def test_design_is_measured_by_counting_pairs():
     assert design.seed_variance[0] == pytest.approx(statistics.seed_deviation(a_RN) ** 2)
 
 
-def test_more_seeds_detect_less_until_examples_are_the_limit():
+def test_more_seeds_detect_less_until_examples_are_the_limit() -> None:
     design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
     values = [design.detectable((r, r), 2000) for r in (5, 10, 50, 10_000)]
     assert values == sorted(values, reverse=True)
@@ -365,7 +370,7 @@ def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate
         (0.03, 0.008, 1, Finding.TOO_FEW_SEEDS, 0),
     ],
 )
-def test_verdicts(theta, deviation, seeds, finding, favours):
+def test_verdicts(theta: float, deviation: float, seeds: int, finding: Finding, favours: int) -> None:
     difference = made(theta, deviation, seeds)
     found = statistics.verdict(difference, difference.p)
     assert (found.finding, found.favours) == (finding, favours)
@@ -374,7 +379,9 @@ def test_verdicts(theta, deviation, seeds, finding, favours):
 @given(
     st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05)
 )
-def test_no_verdict_contradicts_its_numbers(theta, deviation, seeds, factor, margin):
+def test_no_verdict_contradicts_its_numbers(
+    theta: float, deviation: float, seeds: int, factor: float, margin: float
+) -> None:
     difference = made(theta, deviation, seeds)
     adjusted = min(1.0, factor * difference.p)
     found = statistics.verdict(difference, adjusted, margin)
@@ -402,12 +409,14 @@ def test_no_verdict_contradicts_its_numbers(theta, deviation, seeds, factor, mar
         (10, True, True),
     ],
 )
-def test_what_a_number_of_seeds_can_carry(seeds, interval, verdict):
+def test_what_a_number_of_seeds_can_carry(seeds: int, interval: bool, verdict: bool) -> None:
     level = EvidenceLevel.of(seeds)
     assert (level.has_interval, level.has_verdict) == (interval, verdict)
 
 
-def probit_runs(rng, seeds, examples=800, churn=0.35, seed_effect=0.02):
+def probit_runs(
+    rng: np.random.Generator, seeds: int, examples: int = 800, churn: float = 0.35, seed_effect: float = 0.02
+) -> np.ndarray:
     ease_N = rng.normal(1.2, 1.0, examples)
     latent_RN = (
         ease_N + churn * rng.normal(size=(seeds, examples)) + seed_effect * rng.normal(size=(seeds, 1))
@@ -416,7 +425,7 @@ def probit_runs(rng, seeds, examples=800, churn=0.35, seed_effect=0.02):
 
 
 @pytest.mark.parametrize("positive", [0, 3, 400])
-def test_f1_has_a_width_where_every_run_answers_alike(positive):
+def test_f1_has_a_width_where_every_run_answers_alike(positive: int) -> None:
     label_N = (np.arange(800) < positive).astype(int)
     found = statistics.f1_interval(np.tile(label_N == 1, (5, 1)), label_N, np.random.default_rng(0))
     assert found.estimate == (1.0 if positive else 0.0)
@@ -426,7 +435,7 @@ def test_f1_has_a_width_where_every_run_answers_alike(positive):
         assert found.low <= positive / (positive + stats.norm.ppf(0.975) ** 2) + 1e-6
 
 
-def test_f1_interval_is_seeded_and_its_seed_matters():
+def test_f1_interval_is_seeded_and_its_seed_matters() -> None:
     rng = np.random.default_rng(0)
     label_N = rng.integers(0, 2, 800)
     right_RN = probit_runs(rng, 5)
@@ -442,14 +451,14 @@ def test_f1_interval_is_seeded_and_its_seed_matters():
     assert 0.7 < (first.high - first.low) / (closed.high - closed.low) < 1.5
 
 
-def test_mean_interval_is_students():
+def test_mean_interval_is_students() -> None:
     x = [3.0, 4.0, 8.0, 9.0]
     low, high = stats.t.interval(0.95, 3, loc=np.mean(x), scale=stats.sem(x))
     assert statistics.mean_interval(x) == pytest.approx((low, high), **TIGHT)
     assert statistics.mean_interval(x[:2]) is None
 
 
-def test_interval_covers_the_true_difference():
+def test_interval_covers_the_true_difference() -> None:
     # Two equal procedures, new examples and new seeds each time: 95 % of intervals should hold 0. With 400
     # repetitions the count has a standard deviation of 1.1 points.
     rng = np.random.default_rng(5)
@@ -489,13 +498,13 @@ def test_interval_covers_the_true_difference():
         (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds, but have 1 and 2"),
     ],
 )
-def test_refusals(call, message):
+def test_refusals(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
 
-def test_expected_best_agrees_with_all_subsets():
+def test_expected_best_agrees_with_all_subsets() -> None:
     value_B = [0.81, 0.85, 0.80, 0.85, 0.88, 0.79]
     for n, found in enumerate(statistics.expected_best(value_B), start=1):
         best = [max(some) for some in combinations(value_B, n)]
@@ -503,7 +512,7 @@ def test_expected_best_agrees_with_all_subsets():
         assert found.mean == pytest.approx(np.mean(best), abs=1e-12)
 
 
-def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score():
+def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score() -> None:
     value_B, n = [0.2, 0.5, 0.5, 0.9], 3
     found = statistics.expected_best(value_B)[n - 1]
     # F is one of 0, 1/4, 3/4 and 1 of four scores between these; its limits are those of a binomial share.
@@ -513,7 +522,7 @@ def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score():
     assert found.high == pytest.approx(1 - sum(s * i.low**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
 
 
-def test_expected_best_ends_at_the_mean_and_at_the_best():
+def test_expected_best_ends_at_the_mean_and_at_the_best() -> None:
     value_B = np.random.default_rng(0).beta(30, 4, size=400)
     found = statistics.expected_best(value_B)
     assert found[0].mean == pytest.approx(value_B.mean())
@@ -522,13 +531,13 @@ def test_expected_best_ends_at_the_mean_and_at_the_best():
     assert all(one.low < one.mean < one.high for one in found)
 
 
-def test_more_trials_do_not_make_the_best_of_all_of_them_certain():
+def test_more_trials_do_not_make_the_best_of_all_of_them_certain() -> None:
     (*_, last) = statistics.expected_best([0.86, 0.87, 0.88])
     assert last.low < 0.88 - 0.01
     assert last.high > 0.88 + 0.01
 
 
-def test_expected_best_of_nothing():
+def test_expected_best_of_nothing() -> None:
     with pytest.raises(ValueError, match="needs at least 1 score, but got 0"):
         statistics.expected_best([])
     with pytest.raises(ValueError, match="confidence must be between 0 and 1, but got 1"):
@@ -537,7 +546,7 @@ def test_expected_best_of_nothing():
         statistics.expected_best([0.5, 88])
 
 
-def test_examples_for_are_the_fewest_that_do():
+def test_examples_for_are_the_fewest_that_do() -> None:
     design = Design((0.002**2, 0.002**2), (0.07, 0.07), 0.10)
     needed = design.examples_for(0.01, 10)
     assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)

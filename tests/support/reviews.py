@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import Corpus, load_corpus
@@ -15,7 +17,7 @@ def reviews(count: int, first: int = 0) -> list[tuple[str, int]]:
             for n in range(first, first + count)]
 
 
-def write(path: Path, rows, header=("text", "label")) -> str:
+def write(path: Path, rows: Iterable[Iterable[object]], header: Iterable[str] = ("text", "label")) -> str:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -23,5 +25,5 @@ def write(path: Path, rows, header=("text", "label")) -> str:
     return str(path)
 
 
-def load(name: str, cache: Path, **settings) -> Corpus:
+def load(name: str, cache: Path, **settings: Any) -> Corpus:
     return load_corpus(DataConfig(name=name, **settings), cache)
