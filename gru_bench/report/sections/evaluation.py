@@ -47,8 +47,8 @@ def row_of(group: Group, store: Store) -> Row:
         values = [scores[key] for scores in scores_R if key in scores]
         return group.over_runs(name, values, kind)
 
-    def logged(name: str, metric: Metric, scale: float = 1.0) -> Number:
-        values = [scale * run.metrics[metric.key] for run in group.runs if metric.key in run.metrics]
+    def logged(name: str, metric: Metric, per: float = 1.0) -> Number:
+        values = [run.metrics[metric.key] / per for run in group.runs if metric.key in run.metrics]
         return group.over_runs(name, values, KINDS[metric.unit])
 
     cells = ("true-negative", "false-positive", "false-negative", "true-positive")
@@ -84,7 +84,7 @@ def row_of(group: Group, store: Store) -> Row:
         parameters=logged("parameters", PARAMETERS),
         train_seconds=logged("train-seconds", TRAIN_SECONDS),
         tokens_per_second=logged("tokens-per-second", TOKENS_PER_SECOND),
-        peak_memory=logged("peak-memory", PEAK_MEMORY, 1e-6),
+        peak_memory=logged("peak-memory", PEAK_MEMORY, per=1e6),
         confusion=_four([
             group.number(f"confusion.{cell}", counts_R4[:, i].mean(), "count", "mean over seeds")
             for i, cell in enumerate(cells)
