@@ -337,7 +337,8 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     from rich.table import Table
 
     from gru_bench.report.evidence.groups import MODEL_NAMES
-    from gru_bench.report.figures.diagnostics import STATES, flow_label
+    from gru_bench.report.figures.diagnostics import flow_label
+    from gru_bench.results.diagnostics import STATES
 
     rates = [flow for flow in flows if flow.decay is not None]
     table = Table("model", "weights", "norm at the end", "steps back", "norm there",

@@ -33,6 +33,7 @@ from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.models import gru, rnn
 from gru_bench.models.classifier import Classifier
 from gru_bench.results.diagnostics import (
+    EVERY_STEP,
     Attribution,
     Diagnostics,
     Direction,
@@ -63,8 +64,6 @@ WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
 """Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
-EVERY_STEP = ("mean", "max", "meanmax")
-"""Poolings that every state reaches directly."""
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,

@@ -96,8 +96,8 @@ def report(
         console.print(remark, markup=False)
     whole = report.build(
         choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
-        checkpoints=mcnemar, missing=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
-        taken=choice.known,
+        mcnemar_runs=mcnemar, cautions=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
+        known_studies=choice.known,
     )
     name = "-".join(study) if study else choice.experiment
     folder = out or Path("reports") / slug(name, "report")
@@ -122,7 +122,7 @@ def in_short(whole: Report) -> list[str]:
     """Return what a page says first, as lines for a terminal."""
     from gru_bench.report.document.numbers import NBSP, in_text
 
-    care = [*whole.missing, *([whole.budgets] if whole.budgets else [])]
+    care = [*whole.cautions, *([whole.budgets] if whole.budgets else [])]
     lines = [f"- {in_text(sentence)}" for sentence in (*whole.summary, *whole.below_baseline)]
     lines += ["to be read with care:"] * bool(care) + [f"- {in_text(sentence)}" for sentence in care]
     return [line.replace(NBSP, " ") for line in lines]

@@ -38,11 +38,13 @@ from gru_bench.report.document.report import (
     Row,
     Source,
 )
-from gru_bench.report.document.section import Evidence, Section
-from gru_bench.report.evidence.groups import Group, Store, families, gather
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.groups import Evidence, Group, families, gather
 from gru_bench.report.evidence.progress import unfinished, what_is_missing
-from gru_bench.report.homework.reproductions import reproductions
+from gru_bench.report.evidence.store import Store
+from gru_bench.report.homework.protocol import reproductions
 from gru_bench.report.homework.sections import closing, conclusions, findings, opening
+from gru_bench.report.homework.settings import homework_settings
 from gru_bench.report.sections.data import data_views, known_runs, run_counts, study_view
 from gru_bench.report.sections.diagnostics import diagnostics_section
 from gru_bench.report.sections.errors import category_tables, hard_reviews, length_tables, reliability
@@ -57,9 +59,8 @@ from gru_bench.report.sections.evaluation import (
 )
 from gru_bench.report.sections.learning import learning_curve
 from gru_bench.report.sections.margin import Margin, margin_of
-from gru_bench.report.sections.next_steps import fresh_for_all, held_back, lifting_commands, next_step_commands
+from gru_bench.report.sections.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.sections.search import (
-    beside_homework,
     expected_best,
     no_expected_best,
     searches_of,
@@ -82,10 +83,10 @@ def build(
     experiment: str = "",
     title: str = "",
     margin: float | None = None,
-    checkpoints: tuple[str, str] | None = None,
-    missing: Sequence[Sentence] = (),
+    mcnemar_runs: tuple[str, str] | None = None,
+    cautions: Sequence[Sentence] = (),
     tracking_uri: str = "",
-    taken: Collection[str] = (),
+    known_studies: Collection[str] = (),
 ) -> Report:
     """Compute a report of `studies`.
 
@@ -96,17 +97,17 @@ def build(
         title: of the report; by default made from the names of the studies.
         margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
             that the studies logged at their start, where they agree.
-        checkpoints: the ids of two confirm runs that McNemar's test is to compare.
-        missing: what is known to be missing already.
+        mcnemar_runs: the ids of two confirm runs that McNemar's test is to compare.
+        cautions: what is known to be missing already.
         tracking_uri: where the store is, for the record.
-        taken: names of other studies, which a new one must not have.
+        known_studies: names of other studies, which a new one must not have.
 
     Raises:
         RunError: where no study has a complete confirm run.
-        UsageError: for checkpoints that are no confirm runs shown here, or were scored on different test reviews.
+        UsageError: for McNemar runs that are no confirm runs shown here, or were scored on different test reviews.
     """
     gathered, gaps = gather(studies, store)
-    gaps = [*missing, *gaps, *what_is_missing(studies, store)]
+    gaps = [*cautions, *gaps, *what_is_missing(studies, store)]
     if not gathered:
         raise RunError(
             "a report needs a study with a complete confirm run, but there is none: "
@@ -126,14 +127,14 @@ def build(
     under_way = {study.run.run_id for study in studies if unfinished(study)}
     done = [compared for compared in pairs if not {group.parent.run_id for group in compared[1:]} & under_way]
     fresh = fresh_for_all([pair for pair, _, _ in done])
-    names = {*taken, *(group.study for group in gathered)}
+    names = {*known_studies, *(group.study for group in gathered)}
     comparisons = tuple(_comparison(*compared, fresh, compared in done) for compared in pairs)
     too_few = any(pair.verdict.finding is Finding.TOO_FEW_SEEDS for pair, _, _ in done)
     searches = searches_of(evidence, rows)
     baselines = baseline_rows(studies, store)
     data = data_views(studies, store)
     reproduced = reproductions(evidence)
-    tested = () if checkpoints is None else _named_checkpoints(gathered, *checkpoints)
+    tested = () if mcnemar_runs is None else _mcnemar_of_runs(gathered, *mcnemar_runs)
     sections = (
         *opening(reproduced),
         Section("evaluation", "Evaluation", tables=("evaluation", "scores", "cost")),
@@ -144,7 +145,7 @@ def build(
         *findings(reproduced, evidence, chosen.value),
         diagnostics_section(evidence),
         *closing(reproduced, comparisons),
-        Section("search", "Search", tables=("search", "expected-best", "beside")) if searches else None,
+        Section("search", "Search", tables=("search", "expected-best", "homework-settings")) if searches else None,
         Section("data", "Data", tables=("data",)) if data else None,
         Section("methods", "Methods"),
         Section("runs", "Runs", tables=("runs", "epochs"), appendix=True),
@@ -156,16 +157,16 @@ def build(
                         for run in (study.run, *study.trials, *study.confirms, *study.ablations)]),
         studies=tuple(study_view(study, store) for study in studies),
         summary=(*_summary(rows, comparisons, fresh if too_few else None), *conclusions(reproduced, comparisons)),
-        missing=tuple(gaps),
+        cautions=tuple(gaps),
         rows=rows,
         baselines=baselines,
         below_baseline=below_baseline(rows, baselines),
         margin=chosen.number,
         comparisons=comparisons,
-        lifting=lifting_commands(done, names),
-        next_steps=next_step_commands(done, names),
+        remove_limit_commands=remove_limit_commands(done, names),
+        next_step_commands=next_step_commands(done, names),
         not_compared=not_compared,
-        checkpoints=tested,
+        mcnemar=tested,
         curves=tuple(learning_curve(group, evidence.histories) for group in evidence.groups),
         category_tables=category_tables(gathered),
         length_tables=length_tables(gathered),
@@ -174,14 +175,15 @@ def build(
         searches=searches,
         expected_best=tuple(found for group in gathered if (found := expected_best(group)) is not None),
         no_expected_best=no_expected_best(gathered),
-        beside_homework=beside_homework(gathered) if reproduced else None,
+        homework_settings=homework_settings(gathered) if reproduced else None,
         budgets=unequal_budgets(studies),
         data=data,
         counts=run_counts(studies),
         runs=known_runs(studies, store),
         methods=_methods(gathered, pairs, chosen),
         sections=tuple(section for section in sections if section is not None),
-        source=Source(_address(tracking_uri), tuple(map(in_text, missing)), tuple(sorted(taken)), checkpoints),
+        source=Source(_address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)),
+                      mcnemar_runs),
     )
 
 
@@ -230,7 +232,7 @@ def _comparison(pair: Pair, a: Group, b: Group, fresh: int | None, done: bool) -
         finding=pair.verdict.finding.value,
         narrow=pair.narrow if pair.verdict.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE) else None,
         sentence=joined([verdict_sentence(pair), weak_spot(pair, a, b),
-                         next_step_sentence(pair, fresh, held_back(a)) if done else (), _checkpoints(pair, a, b)]),
+                         next_step_sentence(pair, fresh, held_back(a)) if done else (), _mcnemar_of_pair(pair, a, b)]),
     )
 
 
@@ -250,7 +252,7 @@ def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     return ()
 
 
-def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
+def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
     """Return McNemar's test where each model has one run: it speaks of these two alone."""
     if max(pair.difference.seeds) > 1:
         return ()
@@ -262,7 +264,7 @@ def _checkpoints(pair: Pair, a: Group, b: Group) -> Sentence:
     return (f"For these two trained models alone ({names}), {sign}", number, " by McNemar's exact test.")
 
 
-def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
+def _mcnemar_of_runs(groups: Sequence[Group], one: str, two: str) -> Sentence:
     """Return McNemar's test of two named runs: it speaks of these two trained models, not of how they were trained."""
     found: dict[str, tuple[Group, int]] = {
         name: (group, place) for group in groups for place, run in enumerate(group.runs) for name in run.ids}
@@ -279,9 +281,9 @@ def _named_checkpoints(groups: Sequence[Group], one: str, two: str) -> Sentence:
     right_A_N, right_B_N = a.correct_RN[r], b.correct_RN[s]
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
     runs, size = (a.runs[r].run_id, b.runs[s].run_id), right_A_N.size
-    alone = [Number(f"checkpoints.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
+    alone = [Number(f"mcnemar.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
              for side, count in zip(("first", "second"), only, strict=True)]
-    p = Number("checkpoints.mcnemar", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
+    p = Number("mcnemar.p", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
     names = [f"{group.label}, {plain(group.runs[place].name) or name} ({plain(name)})"
              for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]
     return (

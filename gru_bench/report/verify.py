@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
-from gru_bench.report.evidence import groups as confirmed
+from gru_bench.report.evidence import store as evidence
 from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
@@ -43,7 +43,7 @@ INVISIBLE = 0.002
 """Points (1/72 inch) by which another machine's rounding may move a stroke."""
 
 
-class Shown(NamedTuple):
+class ShownNumber(NamedTuple):
     """A number as a file shows it."""
 
     text: str
@@ -51,7 +51,7 @@ class Shown(NamedTuple):
     """As the page holds it for programs; empty where a file holds none."""
 
 
-class Store(confirmed.Store, Protocol):
+class Store(evidence.Store, Protocol):
     """What a check reads."""
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
@@ -76,7 +76,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         held = {run.run_id for run in store.runs(found["experiment"])}
     except UsageError as error:
         return [f"the experiment is gone: {error}"]
-    chosen = {study["run"]: _written_up(study["run"], study["name"], here) for study in found["studies"]}
+    chosen = {study["run"]: _reported_study(study["run"], study["name"], here) for study in found["studies"]}
     told = [f"the run {run} of the study {study['name']} is gone" for study in found["studies"]
             if chosen[run := study["run"]] is None]
     studies = [one.study for one in chosen.values() if one is not None]
@@ -84,13 +84,13 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
     told += [study.damaged for study in studies if study.damaged]
     ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
-    view = _AsWrittenUp(store, ids, _links(folder, found["tracking_uri"]))
+    view = _StoreWithReportIds(store, ids, _links(folder, found["tracking_uri"]))
     try:
         report = build(
             studies, view, experiment=found["experiment"],
-            title=found["title"], margin=found["margin"], missing=[(text,) for text in found["said_before"]],
-            tracking_uri=found["tracking_uri"], taken=found["taken"],
-            checkpoints=(found["checkpoints"][0], found["checkpoints"][1]) if found["checkpoints"] else None,
+            title=found["title"], margin=found["margin"], cautions=[(text,) for text in found["cautions_before"]],
+            tracking_uri=found["tracking_uri"], known_studies=found["known_studies"],
+            mcnemar_runs=(found["mcnemar_runs"][0], found["mcnemar_runs"][1]) if found["mcnemar_runs"] else None,
         )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
@@ -112,7 +112,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     return told
 
 
-class _WrittenUp(NamedTuple):
+class _ReportedStudy(NamedTuple):
     """A study under the ids that a report knows its runs by."""
 
     study: LoggedStudy
@@ -120,7 +120,7 @@ class _WrittenUp(NamedTuple):
     """Id in the report -> id in the store, of runs that have two."""
 
 
-def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _WrittenUp | None:
+def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _ReportedStudy | None:
     """Return the study that a report means: itself, or else an import of it; None where there is neither.
 
     An imported run has an id of its own and remembers those it had before, one for each store on its way.
@@ -132,7 +132,7 @@ def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Written
     """
     for study in here:
         if study.run.run_id == run_id:
-            return _WrittenUp(study, {})
+            return _ReportedStudy(study, {})
     copies = [study for study in here if run_id in study.run.earlier_ids]
     if not copies:
         return None
@@ -151,13 +151,13 @@ def _written_up(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Written
 
     study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
                     ablations=renamed(copy.ablations))
-    return _WrittenUp(study, ids) if len(ids) == len(copy.runs) else None
+    return _ReportedStudy(study, ids) if len(ids) == len(copy.runs) else None
 
 
-class _AsWrittenUp:
+class _StoreWithReportIds:
     """A store whose runs go by the ids, and have the pages, that a report knows."""
 
-    def __init__(self, store: confirmed.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
+    def __init__(self, store: evidence.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
         self._store, self._ids, self._links = store, ids, links
 
     def histories(
@@ -223,7 +223,9 @@ def _recorded(found: Mapping[str, Any], fresh: Mapping[str, dict[str, Any]]) -> 
     return told
 
 
-def _rendered(name: str, was: Mapping[str, Sequence[Shown]], now: Mapping[str, Sequence[Shown]]) -> list[str]:
+def _rendered(
+    name: str, was: Mapping[str, Sequence[ShownNumber]], now: Mapping[str, Sequence[ShownNumber]]
+) -> list[str]:
     """Compare the numbers that a file shows; one that is shown twice must be right each time."""
     told = [f"{name}: {key} is missing, it is {now[key][0].text}" for key in now if key not in was]
     for key, all_shown in was.items():
@@ -384,23 +386,23 @@ def _quoted(text: str) -> str:
     return f"'{plain}'"
 
 
-def _on_page(page: str) -> dict[str, list[Shown]]:
+def _on_page(page: str) -> dict[str, list[ShownNumber]]:
     """Return key -> each time the page shows it."""
-    found: dict[str, list[Shown]] = {}
+    found: dict[str, list[ShownNumber]] = {}
     for attributes, text in re.findall(r"<data\b([^>]*)>(.*?)</data>", page, re.DOTALL):
         named = dict(re.findall(r'([a-z-]+)="([^"]*)"', attributes))
-        shown = Shown(html.unescape(re.sub("<[^>]*>", "", text)), named.get("value", ""))
+        shown = ShownNumber(html.unescape(re.sub("<[^>]*>", "", text)), named.get("value", ""))
         found.setdefault(named.get("data-key", "a number without a key"), []).append(shown)
     return found
 
 
-def _on_paper(text: str) -> dict[str, list[Shown]]:
+def _on_paper(text: str) -> dict[str, list[ShownNumber]]:
     """Return key -> each time the LaTeX source shows it."""
-    found: dict[str, list[Shown]] = {}
+    found: dict[str, list[ShownNumber]] = {}
     inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"
     for key, tex in re.findall(r"\\val\{([a-z0-9.-]+)\}\{" + inner + r"\}", text):
         plain = tex.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<").replace(r"\textemdash{}", "—")
-        found.setdefault(key, []).append(Shown(re.sub(r"\{([,-])\}", r"\1", plain), ""))
+        found.setdefault(key, []).append(ShownNumber(re.sub(r"\{([,-])\}", r"\1", plain), ""))
     return found
 
 

@@ -20,6 +20,10 @@ Direction = Literal["forward", "backward"]
 
 DIAGNOSTICS = "diagnostics.json"
 RECALL = "recall.json"
+STATES: Mapping[State, str] = {"initial": "before training", "trained": "trained"}
+"""What the weights of a gradient flow are called in tables."""
+EVERY_STEP = ("mean", "max", "meanmax")
+"""Poolings whose gradient reaches the state of every step directly."""
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,7 @@ def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -
         with pytest.raises(RunError, match=f"the run {run.run_id} must hold "):
             store.predictions(run.run_id, "test")
         found = build([only(own)], store, experiment="easy")
-        assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.missing)
+        assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.cautions)
         assert found.rows[0].seeds.value == 2
     path.write_bytes(kept)
     study = artifact(own, only(own).run.run_id, "study.json")

@@ -148,7 +148,7 @@ def test_many_pairs_are_tallied_first():
 
 def test_failed_seeds_are_named_and_counted(three):
     _, _, report = three
-    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(report.missing)
+    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(report.cautions)
     counts = {(count.study, count.stage): count for count in report.counts}
     torch = counts["torch", "confirm"]
     assert [n.value for n in (torch.complete, torch.pruned, torch.failed, torch.other)] == [5, 0, 1, 0]
@@ -318,7 +318,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named():
     store.kept[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
     report = build([study], store)
     assert report.rows[0].seeds.value == 4
-    assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.missing)
+    assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.cautions)
 
 
 def test_a_run_without_predictions_is_left_out_and_named():
@@ -327,14 +327,14 @@ def test_a_run_without_predictions_is_left_out_and_named():
     del store.kept[bare, "test"]
     report = build([study], store)
     assert report.rows[0].seeds.value == 4
-    assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.missing)
+    assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.cautions)
 
 
 def test_a_logged_accuracy_that_the_predictions_contradict_is_said():
     store, (study, *_) = three_models()
     liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
     report = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
-    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.missing)
+    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.cautions)
 
 
 def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
@@ -345,7 +345,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
     )
     report = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
     assert report.rows[0].seeds.value == 3
-    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.missing)
+    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.cautions)
 
 
 def test_a_seed_run_twice_counts_once_and_the_newer_stands():
@@ -362,7 +362,7 @@ def test_a_seed_run_twice_counts_once_and_the_newer_stands():
 def test_planned_seeds_without_a_run_are_named():
     store, (study, *_) = three_models()
     report = build([replace(study, confirms=study.confirms[:3])], store)
-    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(report.missing)
+    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(report.cautions)
 
 
 def test_an_unfinished_study_shows_what_there_is():
@@ -370,7 +370,7 @@ def test_an_unfinished_study_shows_what_there_is():
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     report = build([study], store)
     assert len(report.rows) == 1
-    text = all_said(report.missing)
+    text = all_said(report.cautions)
     assert "The study torch has not come to its end: what follows is what there is." in text
     assert "Not there yet of torch: the baselines, the facts of its data, what its search found" in text
     assert text.endswith("type the command of torch again, which goes on where it was left: python sweeps/run.py "
@@ -391,7 +391,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
     store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
     report = build([study], store)
-    text = all_said(report.missing)
+    text = all_said(report.cautions)
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
     assert "Bidirectional GRU has no complete confirm run and is left out." in text
     assert ("Not there yet of homework: what the search found, the ablations, the run times side by side, the look "
@@ -401,15 +401,15 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     assert len(report.data) == 1
     assert report.curves[0].window_losses is not None
     # No new seeds are called for before the planned ones are there.
-    assert report.next_steps == ()
+    assert report.next_step_commands == ()
     assert "new confirm set" not in all_said([*report.summary, *(pair.sentence for pair in report.comparisons)])
 
 
 def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
     store, (study, *_) = three_models(seeds=3)
     short = replace(study, confirms=study.confirms[:2])
-    assert "type the command of scratch again" in all_said(build([short], store).missing)
-    assert "again" not in all_said(build([study], store).missing)
+    assert "type the command of scratch again" in all_said(build([short], store).cautions)
+    assert "again" not in all_said(build([study], store).cautions)
 
 
 def test_nothing_to_show():
@@ -498,7 +498,7 @@ def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, a
     report = build(studies, store, margin=asked)
     assert report.margin.value == value
     assert words in all_said(report.methods)
-    assert ("was not fixed before the runs" in all_said(report.missing)) == ("beforehand" not in words)
+    assert ("was not fixed before the runs" in all_said(report.cautions)) == ("beforehand" not in words)
 
 
 def test_missing_metrics_are_dashes_and_never_zero():
@@ -522,7 +522,7 @@ def test_missing_metrics_are_dashes_and_never_zero():
 def test_few_seeds_say_less(seeds, caution, verdict):
     store, studies = three_models(seeds=seeds)
     report = build(studies, store)
-    assert caution in all_said(report.missing)
+    assert caution in all_said(report.cautions)
     assert ("intervals" in said(report.summary[0])) == (seeds != 2)
     for pair in report.comparisons:
         assert verdict in said(pair.sentence)
@@ -546,13 +546,13 @@ def test_all_reviews_answered_rightly_are_no_certainty_and_no_equivalence():
         assert pair.finding == Finding.INCONCLUSIVE.value
         assert "Equivalence within 1.0 points could not have been shown: it takes at least 269" in said(pair.sentence)
         assert "difference of 0.0 points" not in said(pair.sentence)
-    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(report.missing)
+    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(report.cautions)
 
 
 @pytest.mark.parametrize("size", [199, 200])
 def test_few_test_reviews_are_said_up_to_two_hundred(size):
     store, studies = three_models(test_set=TestSet.draw(size))
-    assert ("The test reviews are few: 199" in all_said(build(studies, store).missing)) == (size == 199)
+    assert ("The test reviews are few: 199" in all_said(build(studies, store).cautions)) == (size == 199)
 
 
 def test_the_seeds_stand_beside_their_deviation(three):

@@ -205,9 +205,9 @@ def test_two_named_checkpoints_are_tested_and_labelled(store, command, capsys, t
     a_N, b_N = ((p.probability_N >= 0.5) == (p.label_N == 1) for p in right)
     found = json.loads((tmp_path / "x" / "numbers.json").read_text())
     only = int((a_N & ~b_N).sum()), int((b_N & ~a_N).sum())
-    assert found["checkpoints"] == [a, b]
-    assert [found["numbers"][f"checkpoints.only-{side}"]["value"] for side in ("first", "second")] == list(only)
-    assert found["numbers"]["checkpoints.mcnemar"]["value"] == statistics.mcnemar(*only)
+    assert found["mcnemar_runs"] == [a, b]
+    assert [found["numbers"][f"mcnemar.only-{side}"]["value"] for side in ("first", "second")] == list(only)
+    assert found["numbers"]["mcnemar.p"]["value"] == statistics.mcnemar(*only)
     for name in ("report.html", "report.md", "report.tex"):
         assert "not of the procedures that trained them" in (tmp_path / "x" / name).read_text()
     capsys.readouterr()

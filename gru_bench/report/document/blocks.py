@@ -41,10 +41,10 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
-class Points:
+class Bullets:
     """A list; a point may begin with a few words that stand out."""
 
-    kind: ClassVar[str] = "points"
+    kind: ClassVar[str] = "bullets"
     items: tuple[tuple[str, Sentence], ...]
 
 
@@ -70,10 +70,10 @@ class Equations:
 
 
 @dataclass(frozen=True)
-class Shown:
+class FigureReference:
     """One of the section's figures."""
 
-    kind: ClassVar[str] = "shown"
+    kind: ClassVar[str] = "figure"
     name: str
 
 
@@ -101,7 +101,7 @@ class Table:
     """Rows that stand apart because they are not from these runs."""
 
 
-Block = Heading | Paragraph | Points | Equations | Shown | Table
+Block = Heading | Paragraph | Bullets | Equations | FigureReference | Table
 
 
 @dataclass(frozen=True)

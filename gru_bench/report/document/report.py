@@ -137,6 +137,21 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class LossCurve:
+    """The training loss of a model, averaged over windows of iterations."""
+
+    label: str
+    window: Number
+    """Iterations a loss is averaged over."""
+    seeds: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+    """Each seed's name, and its iterations and losses in nats per review."""
+    first: Number
+    last: Number
+    lowest: Number
+    lowest_at: Number
+
+
+@dataclass(frozen=True)
 class Category:
     """Accuracy on one category, by row."""
 
@@ -234,7 +249,7 @@ class ExpectedBest:
 
 
 @dataclass(frozen=True)
-class Beside:
+class SettingComparison:
     """A setting of the homework beside that of each tuned row."""
 
     name: str
@@ -243,11 +258,11 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class BesideTable:
+class HomeworkSettings:
     """The homework's settings beside those of the tuned rows."""
 
     labels: tuple[str, ...]
-    settings: tuple[Beside, ...]
+    settings: tuple[SettingComparison, ...]
 
 
 @dataclass(frozen=True)
@@ -328,11 +343,11 @@ class Source:
 
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
-    said_before: tuple[str, ...]
+    cautions_before: tuple[str, ...]
     """What was known to be missing before the studies were read."""
-    taken: tuple[str, ...]
+    known_studies: tuple[str, ...]
     """Names of studies that a new one must not have."""
-    checkpoints: tuple[str, str] | None
+    mcnemar_runs: tuple[str, str] | None
     """Two runs that were to be compared."""
 
 
@@ -346,19 +361,19 @@ class Report:
     """The days on which the runs began."""
     studies: tuple[StudyView, ...]
     summary: tuple[Sentence, ...]
-    missing: tuple[Sentence, ...]
+    cautions: tuple[Sentence, ...]
     rows: tuple[Row, ...]
     baselines: tuple[BaselineRow, ...]
     below_baseline: tuple[Sentence, ...]
     margin: Number
     """The largest difference of no practical weight."""
     comparisons: tuple[Comparison, ...]
-    lifting: tuple[str, ...]
+    remove_limit_commands: tuple[str, ...]
     """What to type for the reviews that a limit holds back from open comparisons."""
-    next_steps: tuple[str, ...]
+    next_step_commands: tuple[str, ...]
     """What to type for the new confirm sets that the sentences of open comparisons name."""
     not_compared: tuple[Sentence, ...]
-    checkpoints: Sentence
+    mcnemar: Sentence
     """McNemar's test of two named runs; empty where none was asked for."""
     curves: tuple[Curve, ...]
     category_tables: tuple[CategoryTable, ...]
@@ -368,7 +383,7 @@ class Report:
     searches: tuple[Search, ...]
     expected_best: tuple[ExpectedBest, ...]
     no_expected_best: tuple[Sentence, ...]
-    beside_homework: BesideTable | None
+    homework_settings: HomeworkSettings | None
     budgets: Sentence
     data: tuple[DataView, ...]
     counts: tuple[RunCounts, ...]

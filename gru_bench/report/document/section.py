@@ -7,31 +7,12 @@ of its own from the `Evidence`, in one line of `report.build`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.report.evidence.groups import Group, Store
-from gru_bench.tracking import LoggedStudy
-
 if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
-
-Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
-"""Run -> metric -> (step, value)."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the numbers of a section may come from."""
-
-    studies: Sequence[LoggedStudy]
-    groups: Sequence[Group]
-    """The confirm runs of each model of each study, with their predictions."""
-    store: Store
-    histories: Histories
-    """The curves of the groups' runs."""
-
 
 @dataclass(frozen=True)
 class Section:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval
 from gru_bench.report.document.numbers import Kind, Number, Sentence, plain, slug
 from gru_bench.report.evidence.progress import study_data
+from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, score
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -29,30 +30,8 @@ MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": 
                "rnn": "Vanilla RNN"}
 
 
-class Store(Protocol):
-    """What a report reads besides the studies themselves."""
-
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run -> metric -> (step, value), in order of steps, for all runs in one read."""
-        ...
-
-    def predictions(self, run_id: str, split: str) -> Predictions:
-        """Return a run's predictions; RunError where it logged none."""
-        ...
-
-    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
-        """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
-        ...
-
-    def text(self, run_id: str, path: str) -> str | None:
-        """Return a text that a run holds as an artifact; None where it was not logged."""
-        ...
-
-    def run_url(self, run: LoggedRun) -> str | None:
-        """Return the page of a run, where there is one."""
-        ...
+Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
+"""Run -> metric -> (step, value)."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +99,18 @@ class Group:
             return Number(key, float(correct_RN.mean()), "percent", self.ids, size, "mean over seeds")
         method = f"95 % interval: {found.method}"
         return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the numbers of a section may come from."""
+
+    studies: Sequence[LoggedStudy]
+    groups: Sequence[Group]
+    """The confirm runs of each model of each study, with their predictions."""
+    store: Store
+    histories: Histories
+    """The curves of the groups' runs."""
 
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from gru_bench.report.document.numbers import Sentence, plain
+from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -24,29 +25,21 @@ LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
 """Parts that a report shows from their artifacts, before the study has come to its end."""
 
 
-class Texts(Protocol):
-    """Where the artifacts of runs are."""
-
-    def text(self, run_id: str, path: str) -> str | None:
-        """Return a text that a run holds as an artifact; None where it was not logged."""
-        ...
-
-
-def study_data(study: LoggedStudy, store: Texts) -> DataSummary | None:
+def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
     """Return what data a study sees, as soon as its run holds that."""
     if study.summary is not None:
         return study.summary.data
     return _parsed(study, store, DATA, data_of)
 
 
-def study_baselines(study: LoggedStudy, store: Texts) -> tuple[Baseline, ...]:
+def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     """Return the baselines of a study, as soon as its run holds them."""
     if study.summary is not None:
         return study.summary.baselines
     return _parsed(study, store, BASELINES, baselines_of) or ()
 
 
-def _parsed(study: LoggedStudy, store: Texts, path: str, parse: Callable[[str], T]) -> T | None:
+def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
     text = store.text(study.run.run_id, path)
     try:
         return None if text is None else parse(text)
@@ -64,7 +57,7 @@ def unfinished(study: LoggedStudy) -> bool:
     )
 
 
-def what_is_missing(studies: Sequence[LoggedStudy], store: Texts) -> list[Sentence]:
+def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Sentence]:
     """Return, for each study that is not done, the parts that are missing and the command that goes on with it."""
     said: list[Sentence] = []
     for study in filter(unfinished, studies):
@@ -95,7 +88,7 @@ def typed(run: LoggedRun) -> list[str] | None:
     return shown if all(plain(word) == word for word in shown) else None
 
 
-def _absent(study: LoggedStudy, store: Texts) -> list[str]:
+def _absent(study: LoggedStudy, store: Store) -> list[str]:
     """Return what a study that has not ended will show and does not show yet."""
     planned = study.run.params.get("contents")
     absent = [] if study_baselines(study, store) else ["the baselines"]

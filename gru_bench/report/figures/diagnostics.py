@@ -30,12 +30,11 @@ from gru_bench.report.figures.style import (
     share_axis,
     short,
 )
-from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
+from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow, RecallCurve
 
 BANDS = 10
 """Lines of a gate's map: each the mean of a tenth of the units."""
 SHADES = 25
-STATES = {"initial": "before training", "trained": "trained"}
 METHODS = ("occlusion", "gradient times input")
 
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from gru_bench.errors import RunError
 from gru_bench.evaluation.statistics import Design, accuracy_difference, accuracy_interval, holm, verdict
-from gru_bench.report.document.blocks import Block, Column, Paragraph, Points, Table, prose
+from gru_bench.report.document.blocks import Block, Bullets, Column, Paragraph, Table, prose
 from gru_bench.report.document.numbers import NBSP, Number, Sentence, plain, slug
-from gru_bench.report.evidence.groups import Group, Store, free_name, scored
-from gru_bench.report.homework.protocol import NAMES, in_words
-from gru_bench.report.homework.reproductions import Reproduction, model_name
+from gru_bench.report.evidence.groups import Group, free_name, scored
+from gru_bench.report.evidence.store import Store
+from gru_bench.report.homework.protocol import NAMES, Reproduction, in_words, model_name
 from gru_bench.report.sections.search import as_number, setting_name
 from gru_bench.report.sections.verdicts import Pair, joined, verdict_sentence
 from gru_bench.results.logged_metrics import score
@@ -47,7 +47,7 @@ class Sides:
     """Other less usual."""
 
 
-def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tuple[Block, ...]:
+def ablation_blocks(studies: Sequence[Reproduction], store: Store, margin: float) -> tuple[Block, ...]:
     """Return what the ablations of each study say, and what its seeds and its reviews without a known word say."""
     blocks: list[Block] = [Paragraph(prose("""
         Some choices of the protocol are open to doubt. Each was set against another on reviews cut from the training
@@ -59,7 +59,7 @@ def choices(studies: Sequence[Reproduction], store: Store, margin: float) -> tup
             blocks.append(_ablation_table(one, sides))
         answers = tuple((plain(side.ablation.question), _begun(verdict_sentence(side.pair))) for side in sides)
         if points := (*answers, *_tuning_points(one, store, sides)):
-            blocks.append(Points(points))
+            blocks.append(Bullets(points))
         if not one.ablations:
             blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
         blocks += [Paragraph(gap) for gap in gaps]
@@ -132,7 +132,7 @@ def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
     favoured: Sentence = (" Where the weights are kept by validation, the reviews that judge are those that chose, "
                           "which favours that side.",) if selects else ()
     return Table(
-        f"{one.key}-choices", title,
+        f"{one.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds a side{ran}, and the "
          "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
          "Holm’s procedure.", *favoured),
@@ -252,7 +252,7 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
                    group.number("one-seed.first", share, "percent", means, decimals=0))
                   for group, share in zip(groups, first, strict=True)),
         ),
-        Points((("One seed, or several?", (
+        Bullets((("One seed, or several?", (
             "There are ", one.number("one-seed.draws", draws, "count", "ways to take one seed a model"),
             " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them another "
             f"model than {groups[winner].label}, which has the highest mean, comes out first on these test reviews.",
@@ -292,4 +292,4 @@ def _wordless_blocks(one: Reproduction) -> list[Block]:
         said = ("Test reviews without a known word: ", count, ". Read as one step of zeros, they are answered rightly "
                 "by ", *joined(parts, ", "), " on average over seeds. Left out, they would be missing from every "
                 "count.")
-    return [Points((("Reviews with no known word.", said),))]
+    return [Bullets((("Reviews with no known word.", said),))]

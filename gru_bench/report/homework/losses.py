@@ -6,30 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gru_bench.report.document.blocks import Block, Blocks, Column, Paragraph, Shown, Table, prose
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.section import Evidence, Section
-from gru_bench.report.homework.reproductions import Reproduction
+from gru_bench.report.document.blocks import Block, Blocks, Column, FigureReference, Paragraph, Table, prose
+from gru_bench.report.document.report import LossCurve
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.groups import Evidence
+from gru_bench.report.homework.protocol import Reproduction
 from gru_bench.report.sections.search import as_number
 from gru_bench.results.logged_metrics import LOSS_TRAIN_WINDOW
 
 if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
-
-
-@dataclass(frozen=True)
-class LossCurve:
-    """The training loss of a model, averaged over windows of iterations."""
-
-    label: str
-    window: Number
-    """Iterations a loss is averaged over."""
-    seeds: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
-    """Each seed's name, and its iterations and losses in nats per review."""
-    first: Number
-    last: Number
-    lowest: Number
-    lowest_at: Number
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ def loss_section(studies: Sequence[Reproduction], evidence: Evidence) -> tuple[S
 
 
 def _pictures(content: LossBlocks) -> list[Picture]:
-    from gru_bench.report.homework.loss_figure import loss_picture
+    from gru_bench.report.figures.losses import loss_picture
 
     return [loss_picture(content.curves)]
 
@@ -82,7 +68,7 @@ def _blocks(curves: Sequence[LossCurve]) -> tuple[Block, ...]:
             The loss of one review is a noisy thing; averaged over a window of iterations it shows how a model learns.
             The homework keeps the weights of the window with the lowest mean.
         """)),
-        Shown("training-loss"),
+        FigureReference("training-loss"),
         Table(
             "training-loss", "Training loss by model",
             ("Training loss in nats per review, means over seeds with the lowest and the highest in brackets.",),

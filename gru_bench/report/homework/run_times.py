@@ -8,7 +8,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Tab
 from gru_bench.report.document.numbers import NBSP, Kind, Number, Sentence, plain, slug
 from gru_bench.report.evidence.groups import free_name
 from gru_bench.report.homework import published
-from gru_bench.report.homework.reproductions import Reproduction, model_name
+from gru_bench.report.homework.protocol import Reproduction, model_name
 from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.runs import Timing
 

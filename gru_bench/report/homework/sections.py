@@ -10,15 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gru_bench.evaluation.statistics import Finding, accuracy_interval
-from gru_bench.report.document.blocks import Block, Blocks, Cell, Column, Heading, Paragraph, Points, Table, prose
+from gru_bench.report.document.blocks import Block, Blocks, Bullets, Cell, Column, Heading, Paragraph, Table, prose
 from gru_bench.report.document.numbers import NBSP, Number, Sentence, file_name, plain
 from gru_bench.report.document.report import Comparison
-from gru_bench.report.document.section import Evidence, Section
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.groups import Evidence
 from gru_bench.report.homework import published, theory
-from gru_bench.report.homework.ablations import choices
+from gru_bench.report.homework.ablations import ablation_blocks
 from gru_bench.report.homework.losses import loss_section
-from gru_bench.report.homework.protocol import departures, method
-from gru_bench.report.homework.reproductions import Reproduction, backends, model_name
+from gru_bench.report.homework.protocol import Reproduction, backends, departures, method, model_name
 from gru_bench.report.homework.run_times import run_times
 from gru_bench.report.sections.search import as_number
 from gru_bench.report.sections.verdicts import joined
@@ -56,7 +56,7 @@ def findings(studies: Sequence[Reproduction], evidence: Evidence, margin: float)
     return (
         *loss_section(studies, evidence),
         _section("run-times", "Run times", run_times(studies)),
-        _section("choices", "What the protocol’s choices cost", choices(studies, evidence.store, margin)),
+        _section("ablations", "Ablations", ablation_blocks(studies, evidence.store, margin)),
     )
 
 
@@ -180,8 +180,8 @@ def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
             blocks.append(Paragraph(verdicts))
         blocks.append(Paragraph(conclusion, lead="Conclusion."))
         if learnt:
-            blocks.append(Points(learnt))
-    return (*blocks, Heading("References", "references"), Points(theory.REFERENCES))
+            blocks.append(Bullets(learnt))
+    return (*blocks, Heading("References", "references"), Bullets(theory.REFERENCES))
 
 
 def _beside_published(one: Reproduction) -> Table:

@@ -6,7 +6,16 @@ arguments.
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import Block, Equation, Equations, Heading, Paragraph, Points, Shown, prose
+from gru_bench.report.document.blocks import (
+    Block,
+    Bullets,
+    Equation,
+    Equations,
+    FigureReference,
+    Heading,
+    Paragraph,
+    prose,
+)
 from gru_bench.report.document.numbers import Sentence
 
 CELL = (
@@ -41,7 +50,7 @@ def word_vectors(vectors: Sentence) -> tuple[Block, ...]:
             such vectors from text alone, by a task that needs no labels: given a focus word, predict the context words
             that stand within a window around it.
         """)),
-        Shown("word-vectors"),
+        FigureReference("word-vectors"),
         Paragraph(prose("""
             The focus word enters as a one-hot vector, which is 0 but for one place. Times the first linear layer $W_1$
             it selects one row, $v_w$: the layer is a table with a vector for each of the $V$ words. The second linear
@@ -70,7 +79,7 @@ def recurrence() -> tuple[Block, ...]:
             it has read, made from the new word and the state before:
         """)),
         Equations("A plain recurrent network", (PLAIN,)),
-        Shown("networks"),
+        FigureReference("networks"),
         Paragraph(prose("""
             Unrolled in time it is a feed-forward network again, as deep as the review is long, with the same weights in
             every layer, and it is trained like one. What the last state owes to an earlier one is a product with a
@@ -96,7 +105,7 @@ def gated_unit(ours: Sentence) -> tuple[Block, ...]:
             element:
         """)),
         Equations("The four equations of the GRU", CELL),
-        Shown("gru-cell"),
+        FigureReference("gru-cell"),
         Paragraph(prose("""
             The update gate $z_t$ divides the new state between the old one and a candidate $n_t$; the reset gate $r_t$
             says how much of the old state the candidate may use. What this does to the gradient can be read off (4):
@@ -110,7 +119,7 @@ def gated_unit(ours: Sentence) -> tuple[Block, ...]:
         """)),
         Paragraph(("The homework’s report writes two of the four otherwise:",)),
         Equations("Two equations as the homework writes them", WRITTEN),
-        Points((
+        Bullets((
             ("The sign of z.", prose(r"""
                 Cho et al. and PyTorch let $z_t$ weigh the old state, as in (4); the homework’s equation 4 has the two
                 weights the other way round, as in (4a). As $1 - \sigma(a) = \sigma(-a)$, this is the same family of
@@ -141,7 +150,7 @@ def both_ways() -> tuple[Block, ...]:
             reads the review from its first word to its last, the other from its last word to its first, and at each
             word their states stand side by side. It matters which of these states the classifier is given.
         """)),
-        Shown("poolings"),
+        FigureReference("poolings"),
         Paragraph(prose("""
             The homework takes the output at the last word. There the forward half has read the whole review, but the
             backward half has read one word. So the model that is to profit from reading both ways hardly can: but for
@@ -160,7 +169,7 @@ def scratch_unit() -> tuple[Block, ...]:
             rows, for $r_t$, $z_t$ and $n_t$. The word vectors of a review are all known beforehand, so that their
             product is made once for all of them; only the product with the state has to wait for the step before.
         """)),
-        Shown("chunks"),
+        FigureReference("chunks"),
         Paragraph(prose("""
             The readable reference does just this, in a loop over the words. The fused backend computes the same
             recurrence in one compiled kernel with a gradient of its own, and is tested against the reference.

@@ -46,9 +46,9 @@ def record(report: Report) -> dict[str, Any]:
         "experiment": report.experiment,
         "tracking_uri": report.source.tracking_uri,
         "margin": report.margin.value,
-        "said_before": list(report.source.said_before),
-        "taken": list(report.source.taken),
-        "checkpoints": list(report.source.checkpoints or ()),
+        "cautions_before": list(report.source.cautions_before),
+        "known_studies": list(report.source.known_studies),
+        "mcnemar_runs": list(report.source.mcnemar_runs or ()),
         "studies": [{"name": study.name, "run": study.run_id} for study in report.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
@@ -88,16 +88,16 @@ def read(folder: Path) -> dict[str, Any]:
                          f"(python -m gru_bench.report --out {shlex.quote(str(folder))})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "said_before": list,
-                 "taken": list, "studies": list, "runs": list, "numbers": dict, "drawn_by": str}
+        kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
+                 "known_studies": list, "studies": list, "runs": list, "numbers": dict, "drawn_by": str}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
         if not all(isinstance(study["run"], str) for study in found["studies"]):
             raise ValueError("a study's run is no text")
-        named = found.setdefault("checkpoints", [])
+        named = found.setdefault("mcnemar_runs", [])
         if not (isinstance(named, list) and len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
-            raise ValueError(f"checkpoints is {named!r}")
+            raise ValueError(f"mcnemar_runs is {named!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from gru_bench.report.document.numbers import Number, file_name, plain, slug
 from gru_bench.report.document.report import DataView, KnownRun, RunCounts, StudyView
-from gru_bench.report.evidence.groups import Store, free_name
+from gru_bench.report.evidence.groups import free_name
 from gru_bench.report.evidence.progress import study_data
+from gru_bench.report.evidence.store import Store
 from gru_bench.report.sections.errors import UNCATEGORISED
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gru_bench.report.document.numbers import NBSP, Kind, Number, Sentence, plain, slug
-from gru_bench.report.document.section import Evidence, Section
-from gru_bench.report.evidence.groups import MODEL_NAMES, free_name
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.groups import MODEL_NAMES, Evidence, free_name
 from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.diagnostics import (
     DIAGNOSTICS,
+    EVERY_STEP,
     RECALL,
+    STATES,
     Attribution,
     Diagnostics,
     GateMap,
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from gru_bench.report.figures.figure import Picture
 
 NAME = "diagnostics"
-EVERY_STEP = ("mean", "max", "meanmax")
-"""Poolings that every state reaches directly."""
-STATES = {"initial": "before training", "trained": "trained"}
 SHOWN_NEIGHBOURS = 6
 LEAST_SHARE = 0.001
 """Of a gradient, below which no digits are shown."""
@@ -80,7 +79,7 @@ class RecallRow:
 
 
 @dataclass(frozen=True)
-class Inside:
+class StudyDiagnostics:
     """What one study found inside its models."""
 
     key: str
@@ -115,12 +114,12 @@ def diagnostics_section(evidence: Evidence) -> Section | None:
     if not holding:
         return None
     taken: set[str] = set()
-    return Section(NAME, "Inside the models", tuple(
-        _inside(study, *texts, several=len(holding) > 1, taken=taken) for study, texts in holding), _pictures,
-        ("gradients", "words", "neighbours", "recall"))
+    content = tuple(_study_diagnostics(study, *texts, several=len(holding) > 1, taken=taken)
+                    for study, texts in holding)
+    return Section(NAME, "Diagnostics", content, _pictures, ("gradients", "words", "neighbours", "recall"))
 
 
-def _pictures(content: Sequence[Inside]) -> list[Picture]:
+def _pictures(content: Sequence[StudyDiagnostics]) -> list[Picture]:
     from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, recall_picture, word_picture
 
     found = []
@@ -145,11 +144,11 @@ def gates_by_model(gates: Sequence[GateMap]) -> list[list[GateMap]]:
     return list(by_model.values())
 
 
-def _inside(
+def _study_diagnostics(
     study: LoggedStudy, diagnostics_text: str | None, recall_text: str | None, *, several: bool, taken: set[str]
-) -> Inside:
+) -> StudyDiagnostics:
     name = plain(study.run.study or study.run.name)
-    key = free_name(f"inside-{slug(name, 'study')}", taken)
+    key = free_name(f"diagnostics-{slug(name, 'study')}", taken)
     diagnostics, lost = _read(Diagnostics, diagnostics_text, DIAGNOSTICS, name)
     curve, also_lost = _read(RecallCurve, recall_text, RECALL, name)
     found = diagnostics or Diagnostics((), (), (), ())
@@ -158,7 +157,7 @@ def _inside(
         return f"{kind}-{key}" if several else kind
 
     heads = tuple(f"{_name(one.model)}, {one.method}" for one in found.attributions)
-    return Inside(
+    return StudyDiagnostics(
         key=key,
         study=name if several else "",
         gradients=figure("gradients") if found.flows else "",

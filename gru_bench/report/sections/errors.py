@@ -24,7 +24,8 @@ from gru_bench.report.document.report import (
     Reliability,
     Review,
 )
-from gru_bench.report.evidence.groups import Group, Store, families, free_name
+from gru_bench.report.evidence.groups import Group, families, free_name
+from gru_bench.report.evidence.store import Store
 
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""

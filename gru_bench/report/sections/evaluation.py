@@ -15,8 +15,9 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import EvidenceLevel, accuracy_interval, f1_interval, seed_deviation
 from gru_bench.report.document.numbers import KINDS, NBSP, Kind, Number, Sentence, listed, plain, slug
 from gru_bench.report.document.report import BaselineRow, Row, RunLink, Setting
-from gru_bench.report.evidence.groups import Group, Store, families, fingerprint, free_name
+from gru_bench.report.evidence.groups import Group, families, fingerprint, free_name
 from gru_bench.report.evidence.progress import study_baselines
+from gru_bench.report.evidence.store import Store
 from gru_bench.report.sections.search import setting, setting_name
 from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, Metric

@@ -8,8 +8,7 @@ import numpy as np
 
 from gru_bench.report.document.numbers import KINDS, Number
 from gru_bench.report.document.report import Curve, Epoch, WindowLosses
-from gru_bench.report.document.section import Histories
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import Group, Histories
 from gru_bench.report.sections.search import as_number
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
 

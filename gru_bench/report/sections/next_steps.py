@@ -67,7 +67,7 @@ def held_back(group: Group) -> Limit | None:
     return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
 
 
-def lifting_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+def remove_limit_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
     """Return the commands that begin studies anew without their limit, where a comparison takes more test reviews.
 
     Each is the study's own command, with no fewer seeds than would do, and with another name.
@@ -88,12 +88,12 @@ def lifting_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Colle
             seeds[study] = max(seeds.get(study, 0), enough[1] if enough else 0)
     begun: dict[str, str] = {}
     for study, group in wanted.items():
-        name, command = _lifting_command(group, seeds[study], {*taken, *begun})
+        name, command = _remove_limit_command(group, seeds[study], {*taken, *begun})
         begun[name] = command
     return _with_report(begun, list(wanted.values()))
 
 
-def _lifting_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
+def _remove_limit_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
     """Return the name of a study on all reviews, and the command that begins it."""
     assert group.summary is not None
     more = seeds > len(group.summary.confirm_seeds)

@@ -12,10 +12,8 @@ from gru_bench.config import may_be
 from gru_bench.evaluation.statistics import BEST_METHOD
 from gru_bench.evaluation.statistics import expected_best as best_of
 from gru_bench.report.document.numbers import NBSP, Number, Sentence, listed, plain, slug
-from gru_bench.report.document.report import Beside, BesideTable, BestOfTrials, Dimension, ExpectedBest, Row, Search
-from gru_bench.report.document.section import Evidence, Histories
-from gru_bench.report.evidence.groups import MODEL_NAMES, Group, fingerprint, free_name
-from gru_bench.report.homework import published
+from gru_bench.report.document.report import BestOfTrials, Dimension, ExpectedBest, Row, Search
+from gru_bench.report.evidence.groups import MODEL_NAMES, Evidence, Group, Histories, fingerprint, free_name
 from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, score
 from gru_bench.results.runs import StudySummary, TrialSummary
@@ -32,11 +30,6 @@ SETTING_NAMES = {
     "embedding.name": "word vectors",
     "embedding.trainable": "trained vectors",
 }
-HOMEWORK: Mapping[str, float] = {
-    name: float(str(published.SETTINGS[name]))
-    for name in ("model.hidden_size", "model.layers", "training.lr", "training.batch_size", "training.epochs")
-}
-"""The settings of the homework from which the comparison of these models started, as far as they are tuned."""
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, and the whole search besides."""
 STABLE_TRIALS = 20
@@ -244,19 +237,6 @@ def _refusal(group: Group) -> str:
     if "pruned" in states:
         return "some trials were pruned"
     return "some trials failed" if "failed" in states else ""
-
-
-def beside_homework(groups: Sequence[Group]) -> BesideTable | None:
-    """Return the settings of tuned models beside the homework's that stands with them; None where none was tuned."""
-    tuned = [group for group in groups if group.summary is not None and group.summary.best.get(group.model)]
-    settings = []
-    for name, theirs in HOMEWORK.items():
-        part = f"beside.{slug(name)}"
-        ours = [setting(group, part, group.runs[0].params.get(name, "")) for group in tuned]
-        if any(ours):
-            homework = Number(f"{part}.homework", theirs, "setting", method="the homework's setting")
-            settings.append(Beside(setting_name(name), homework, tuple(ours)))
-    return BesideTable(tuple(group.label for group in tuned), tuple(settings)) if settings else None
 
 
 def setting(group: Group, key: str, value: object) -> Number | str:

@@ -28,7 +28,7 @@ from tests.support.fake_store import FakeStore, three_models
 from tests.support.homework_study import ABLATIONS, TIMINGS, add_homework, homework
 from tests.support.renderings import html_numbers, said, tex_numbers
 
-OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "choices", "discussion")
+OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "ablations", "discussion")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_published_rows_stand_apart_on_the_page(forms):
 
 def test_ablations_are_paired_differences_on_validation(made):
     store, study, report = made
-    rows = table(report, "choices", "of-homework-choices").rows
+    rows = table(report, "ablations", "of-homework-ablations").rows
     p = []
     for ablation, row in zip(ABLATIONS, rows, strict=True):
         usual, other = (correct(store, study.side(ablation.name, side), "validation") for side in ("usual", "other"))
@@ -131,7 +131,7 @@ def test_ablations_are_paired_differences_on_validation(made):
                                         for run in study.side(ablation.name, side)}
         p.append(expected.p)
     assert [row[4].value for row in rows] == statistics.holm(p)
-    text = told(report, "choices")
+    text = told(report, "ablations")
     assert "The pooling “final” is better than the pooling “last” by more than 1.0 points: +" in text
     assert "Keeping the best epoch on validation and keeping the lowest training loss are equivalent within 1.0" in text
     assert "The learning rate 0.001 is better than the learning rate 0.0001" in text
@@ -148,9 +148,9 @@ def test_no_test_review_enters_a_ablation(made):
 
 def test_what_was_tried_before_a_tuned_ablation_is_said(made):
     _, study, report = made
-    said = told(report, "choices")
+    said = told(report, "ablations")
     assert "How the learning rate was tuned." in [
-        name for block in section(report, "choices").blocks for name, _ in getattr(block, "items", ())]
+        name for block in section(report, "ablations").blocks for name, _ in getattr(block, "items", ())]
     assert ("Tried once each, with one seed, and the validation accuracy they reached: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is what the protocol is "
             "compared with above. It was chosen on another cut of the training file: 10.0 % of the reviews that judge "
@@ -165,19 +165,19 @@ def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said():
     (first, *_), (judge, *_) = study.side("lr", "tuning"), study.side("lr", "usual")
     kept = store.kept[first.run_id, "validation"]
     store.kept[first.run_id, "validation"] = store.kept[judge.run_id, "validation"]
-    said = told(build([study], store), "choices")
+    said = told(build([study], store), "ablations")
     assert "It was chosen by the reviews that judge it here, which favours it." in said
     store.kept[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
-    said = told(build([study], store), "choices")
+    said = told(build([study], store), "ablations")
     assert "None of the reviews that judge it here is among those it was chosen by." in said
     del store.kept[first.run_id, "validation"]
-    assert "Which reviews it was chosen by is not known" in told(build([study], store), "choices")
+    assert "Which reviews it was chosen by is not known" in told(build([study], store), "ablations")
 
 
 def test_a_candidate_without_a_result_is_named():
     store, (study,) = homework()
     broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.ablations)
-    said = told(build([replace(study, ablations=broken)], store), "choices")
+    said = told(build([replace(study, ablations=broken)], store), "ablations")
     assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
 
 
@@ -186,7 +186,7 @@ def test_candidates_that_read_alike_are_all_shown():
     alike = {"0.0003": "0.0010004"}
     runs = tuple(replace(run, params={name: alike.get(value, value) for name, value in run.params.items()})
                  for run in study.ablations)
-    said = told(build([replace(study, ablations=runs)], store), "choices")
+    said = told(build([replace(study, ablations=runs)], store), "ablations")
     assert "0.0001: 70.0 %; 0.001: 74.0 %; 0.001: 72.0 %. The best" in said
 
 
@@ -198,15 +198,16 @@ def test_a_choice_that_costs_is_called_worse():
     study = replace(study, ablations=tuple(
         replace(run, tags={**run.tags, "gru_bench.side": swap[run.tags["gru_bench.side"]]}) for run in study.ablations))
     report = build([study], store)
-    (row,) = table(report, "choices", "of-homework-choices").rows
+    (row,) = table(report, "ablations", "of-homework-ablations").rows
     assert row[5] == "worse by more than the margin"
     assert row[3].value < 0
-    assert "The pooling “last” is worse than the pooling “final” by more than 1.0 points: −" in told(report, "choices")
+    words = told(report, "ablations")
+    assert "The pooling “last” is worse than the pooling “final” by more than 1.0 points: −" in words
 
 
 def test_a_ablation_whose_tuning_found_nothing_better_has_one_side():
     store, studies = homework(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),))
-    said = told(build(studies, store), "choices")
+    said = told(build(studies, store), "ablations")
     assert "Nothing did better than the protocol’s own, so there is nothing to compare it with." in said
     assert "complete run" not in said
 
@@ -216,11 +217,11 @@ def test_a_ablation_whose_tuning_found_nothing_better_has_one_side():
 def test_ablations_of_few_seeds_say_less(seeds, words):
     store, studies = homework(ablation_seeds=seeds)
     report = build(studies, store)
-    row = table(report, "choices", "of-homework-choices").rows[0]
+    row = table(report, "ablations", "of-homework-ablations").rows[0]
     assert (row[3].low is None) == (seeds == 2)
     assert row[4].text == MISSING
     assert row[5] == Finding.TOO_FEW_SEEDS.value
-    assert words in told(report, "choices")
+    assert words in told(report, "ablations")
 
 
 def test_runs_of_ablations_are_counted_among_all_runs(made):
@@ -233,10 +234,10 @@ def test_a_ablation_without_runs_or_with_lost_ones_is_said(made):
     store, study, _ = made
     lost = list(study.side("lr", "other"))
     kept = tuple(run for run in study.ablations if run not in lost)
-    text = told(build([replace(study, ablations=kept)], store), "choices")
+    text = told(build([replace(study, ablations=kept)], store), "ablations")
     assert "Does a larger learning rate reach more in the same epochs? Not every side has a complete run" in text
     broken = tuple(replace(run, complete=False) if run is lost[0] else run for run in study.ablations)
-    text = told(build([replace(study, ablations=broken)], store), "choices")
+    text = told(build([replace(study, ablations=broken)], store), "ablations")
     assert "epochs? Runs that did not end well and are left out: 1." in text
 
 
@@ -246,7 +247,7 @@ def test_sides_scored_on_different_reviews_are_not_compared(made):
     for run in study.side("pooling", "other"):
         kept = other.kept[run.run_id, "validation"]
         other.kept[run.run_id, "validation"] = replace(kept, example_id_N=np.char.add(kept.example_id_N, "x"))
-    text = told(build([study], other), "choices")
+    text = told(build([study], other), "ablations")
     assert "Its two sides were scored on different reviews, and are not compared." in text
 
 
@@ -256,13 +257,13 @@ def test_how_often_one_seed_each_would_name_another_winner():
     assert chance_first(right) == pytest.approx([4 / 8, (2 + 2 / 2) / 8, (2 / 2) / 8])
     store, studies = homework(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
     report = build(studies, store)
-    rows = table(report, "choices", "of-homework-one-seed").rows
+    rows = table(report, "ablations", "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
     other = report.numbers()["of-homework.one-seed.other"]
     best = max(range(3), key=lambda place: rows[place][2].value)
     assert other.value == pytest.approx(1 - rows[best][3].value)
     assert other.value > 0.05
-    assert f"In {other.text} % of them another model than {rows[best][0]}" in told(report, "choices")
+    assert f"In {other.text} % of them another model than {rows[best][0]}" in told(report, "ablations")
 
 
 def test_run_times_are_worked_out_from_the_timings_and_say_so(made):
@@ -287,7 +288,7 @@ def test_without_the_base_or_any_timing_nothing_is_compared():
     store, studies = homework(timings=(), ablations=())
     report = build(studies, store)
     assert "No model was timed alone." in told(report, "run-times")
-    assert "No choice was set against another." in told(report, "choices")
+    assert "No choice was set against another." in told(report, "ablations")
 
 
 def test_the_training_table_holds_every_setting(made):
@@ -351,7 +352,7 @@ def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_b
     linear = max(baseline.test_accuracy for baseline in study.summary.baselines)
     assert f"answers {100 * linear:.1f} % of these test reviews rightly: " in text
     assert "the same weights take 12.0 times as long in the readable loop" in text
-    caption = "".join(map(str, table(made[2], "choices", "of-homework-choices").caption))
+    caption = "".join(map(str, table(made[2], "ablations", "of-homework-ablations").caption))
     assert "seeds a side, trained on the fused backend, and the difference" in caption
 
 
@@ -368,12 +369,12 @@ def test_losses_are_those_of_the_windows(made):
 
 
 def test_reviews_without_a_known_word_are_counted_and_scored(made):
-    text = told(made[2], "choices")
+    text = told(made[2], "ablations")
     assert "Test reviews without a known word: 3. Read as one step of zeros" in text
     assert "7 of the training reviews, 3 of the test reviews have no known word at all" in told(made[2], "protocol")
     store, studies = homework(empty=0, wordless={"train": 0, "test": 0})
     report = build(studies, store)
-    assert "No test review is without a known word" in told(report, "choices")
+    assert "No test review is without a known word" in told(report, "ablations")
     assert "Every review has at least one word with a vector." in told(report, "protocol")
 
 
@@ -421,7 +422,7 @@ def test_two_studies_of_the_protocol_are_told_apart():
     report = build(store.by_experiment["movie-reviews"], store)
     assert [said(sentence)[:25] for sentence in report.summary[-2:]] == ["In the runs of first, by ",
                                                                            "In the runs of second, by"]
-    assert table(report, "choices", "of-second-choices").about == "Choices of the protocol, second"
+    assert table(report, "ablations", "of-second-ablations").about == "Choices of the protocol, second"
     assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
 
@@ -484,7 +485,7 @@ def test_a_homework_under_way_tells_its_story_as_far_as_it_goes():
     report = build([study], store)
     assert "5 seeds of each model" in told(report, "introduction")
     assert "The whole study has not come to its end." in told(report, "run-times")
-    assert "No choice was set against another." in told(report, "choices")
+    assert "No choice was set against another." in told(report, "ablations")
     assert "the claim that the bidirectional GRU is better" in told(report, "discussion")
     assert "What do the networks add?" in "".join(
         name for block in section(report, "discussion").blocks for name, _ in getattr(block, "items", ())

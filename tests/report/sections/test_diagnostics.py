@@ -123,7 +123,7 @@ def test_page_and_document_show_the_same_numbers(whole) -> None:
     assert {key: text for key, (text, _) in on_page.items()} == on_paper
     numbers = report.numbers()
     assert set(numbers) <= set(on_page)
-    inside = {key for key in numbers if key.startswith("inside-homework.")}
+    inside = {key for key in numbers if key.startswith("diagnostics-homework.")}
     assert len(inside) > 60
     for key in inside:
         assert on_page[key][0] == numbers[key].text
@@ -131,13 +131,13 @@ def test_page_and_document_show_the_same_numbers(whole) -> None:
 
 def test_the_numbers_are_those_of_the_artifacts_with_their_runs(whole) -> None:
     numbers = whole[0].numbers()
-    decay = numbers["inside-homework.flow-scratch-forward-trained.decay"]
+    decay = numbers["diagnostics-homework.flow-scratch-forward-trained.decay"]
     assert (decay.text, decay.runs, decay.examples) == ("0.920", ("runscratch",), 96)
-    assert numbers["inside-homework.flow-scratch-forward-initial.decay"].runs == ()
-    assert numbers["inside-homework.flow-rnn-forward-trained.end"].value == pytest.approx(0.3 * 0.76**50)
+    assert numbers["diagnostics-homework.flow-scratch-forward-initial.decay"].runs == ()
+    assert numbers["diagnostics-homework.flow-rnn-forward-trained.end"].value == pytest.approx(0.3 * 0.76**50)
     weights = found_inside().attributions[1].weight
-    assert numbers["inside-homework.words-scratch-occlusion.3"].value == weights[2]
-    memory = numbers["inside-homework.recall-scratch-40"]
+    assert numbers["diagnostics-homework.words-scratch-occlusion.3"].value == weights[2]
+    memory = numbers["diagnostics-homework.recall-scratch-40"]
     assert (memory.value, memory.low, memory.high, memory.examples) == (0.99, 0.94, 1.0, 300)
     assert "Satterthwaite t" in memory.method
 
@@ -189,7 +189,7 @@ def test_several_studies_stand_apart() -> None:
     report = written_up("one", "two", diagnostics=found_inside(), recall=curve())
     names = [picture.name for picture in pictures(report)]
     assert len(names) == len(set(names))
-    assert {"gradients-inside-one", "gradients-inside-two", "recall-inside-two"} <= set(names)
+    assert {"gradients-diagnostics-one", "gradients-diagnostics-two", "recall-diagnostics-two"} <= set(names)
     assert set(report.numbers()) <= set(tex_numbers(render.tex(report)))
     one, two = next(section.content for section in report.sections if section.name == "diagnostics")
     assert (one.study, two.study) == ("one", "two")

@@ -58,7 +58,7 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
     (pair,) = report.comparisons
     assert pair.finding == "inconclusive"
     fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
-    *sweeps, last = report.next_steps
+    *sweeps, last = report.next_step_commands
     assert last == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
     for command, study in zip(sweeps, studies[::-1], strict=True):
         spec = spec_of(command, monkeypatch)
@@ -71,7 +71,7 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
     page, files = render.html(report), render.tex(report)
     commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
-    assert commands == list(report.next_steps)
+    assert commands == list(report.next_step_commands)
     assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
 
 
@@ -83,7 +83,7 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, mon
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
-    commands = build([one, two], store, margin=0.015).next_steps
+    commands = build([one, two], store, margin=0.015).next_step_commands
     command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
     assert "secret" not in command
     assert "--timeout" not in command
@@ -95,7 +95,7 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, mon
 def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
     store, (one, two) = inconclusive
     report = build([typed(one, command), two], store, margin=0.015)
-    assert report.next_steps == ()
+    assert report.next_step_commands == ()
     assert "A new confirm set of" in said(report.comparisons[0].sentence)
 
 
@@ -103,10 +103,10 @@ def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
     store, (one, two) = inconclusive
     again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
                     summary=replace(two.summary, name="torch-confirm-2", search_seed=1))
-    commands = build([one, again], store, margin=0.015).next_steps
+    commands = build([one, again], store, margin=0.015).next_step_commands
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Neither is one that another study has, although it is not written up here.
-    commands = build([one, two], store, margin=0.015, taken=["torch-confirm-2"]).next_steps
+    commands = build([one, two], store, margin=0.015, known_studies=["torch-confirm-2"]).next_step_commands
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
@@ -118,7 +118,7 @@ def test_more_examples_are_named_where_no_number_of_seeds_would_do():
     numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if not isinstance(n, str)}
     assert numbers["needed-examples"] > 500
     assert numbers["needed-examples"] % 100 == 0
-    assert report.next_steps == ()
+    assert report.next_step_commands == ()
 
 
 def one_study(bests, **options):
@@ -142,7 +142,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
     report = build(studies, store, margin=0.015)
     assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
         "inconclusive"]
-    *commands, last = report.next_steps
+    *commands, last = report.next_step_commands
     assert last == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
     seen = {}
     for command in commands:
@@ -157,7 +157,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
 
 def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, monkeypatch):
     store, studies = one_study([{}, {}, {}])
-    command, last = build(studies, store, margin=0.015).next_steps
+    command, last = build(studies, store, margin=0.015).next_step_commands
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
     assert last == "python -m gru_bench.report --study all-scratch-torch-confirm-2"
@@ -166,7 +166,7 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, 
 def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
     store, studies = one_study([{}, {}, {}], seeds=2)
     report = build(studies, store)
-    command, _ = report.next_steps
+    command, _ = report.next_step_commands
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
     assert said(report.summary[-1]) == (
@@ -185,20 +185,20 @@ def test_one_size_serves_all_that_is_open():
              if not isinstance(n, str) and n.key.endswith("fresh-seeds")]
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
-    assert len(report.next_steps) == 4
-    assert all(f"--confirm {sizes[0]:g} " in command for command in report.next_steps[:-1])
+    assert len(report.next_step_commands) == 4
+    assert all(f"--confirm {sizes[0]:g} " in command for command in report.next_step_commands[:-1])
 
 
 def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive):
     store, studies = inconclusive
     for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
         told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
-        assert build(told, store, margin=0.015).next_steps[-1].endswith(where)
+        assert build(told, store, margin=0.015).next_step_commands[-1].endswith(where)
 
 
 def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
     store, studies = inconclusive
-    program, *words = shlex.split(build(studies, store, margin=0.015).next_steps[-1].removeprefix("python -m "))
+    program, *words = shlex.split(build(studies, store, margin=0.015).next_step_commands[-1].removeprefix("python -m "))
     assert program == "gru_bench.report"
     seen = []
 
@@ -218,7 +218,7 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
     store, studies = inconclusive
     report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
-                    taken=[study.run.name for study in studies])
+                    known_studies=[study.run.name for study in studies])
     render.write(report, tmp_path)
     record.write(report, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
@@ -262,7 +262,7 @@ def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, availab
     for shown in (page, paper["report.tex"], markdown(report)):
         assert "begin the studies anew with the reviews that data.limit held back" in shown
     shown = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
-    assert shown == list(report.lifting)
+    assert shown == list(report.remove_limit_commands)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
 
 
@@ -275,7 +275,7 @@ def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken,
     report = build(studies, store, margin=0.012)
     assert "data.limit" not in said(report.comparisons[0].sentence)
     assert ". To get them, gather more labelled reviews" in said(report.comparisons[0].sentence)
-    assert report.lifting == ()
+    assert report.remove_limit_commands == ()
 
 
 def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, monkeypatch, tmp_path):
@@ -286,8 +286,8 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
                                      "--tracking-uri sqlite:///x.db")
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
                                      "--tracking-uri sqlite:///x.db")
-    report = build([one, two], store, margin=0.012, taken=["torch-whole"])
-    *sweeps, last = report.lifting
+    report = build([one, two], store, margin=0.012, known_studies=["torch-whole"])
+    *sweeps, last = report.remove_limit_commands
     assert last == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
                     "--tracking-uri sqlite:///x.db")
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
@@ -302,4 +302,4 @@ def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews):
     store, (one, two) = short_of_reviews
     report = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
     assert "lift it first, by --set data.limit=none" in said(report.comparisons[0].sentence)
-    assert report.lifting == ()
+    assert report.remove_limit_commands == ()

@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
 from gru_bench.report.figures.results import pictures
+from gru_bench.report.homework.settings import HOMEWORK
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
-from gru_bench.report.sections.search import HOMEWORK
 from gru_bench.results.runs import TrialSummary
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 from tests.support.renderings import all_said, html_numbers, said, tex_numbers
@@ -81,11 +81,11 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
 def test_settings_beside_the_homeworks(torch):
     store, study = torch
     alone = build([study], store)
-    assert alone.beside_homework is None
+    assert alone.homework_settings is None
     assert "the homework" not in render.html(alone)
     own = add_study(store, "homework", {"scratch": 0.0}, search=False, test_set=TestSet.draw(300))
     own = replace(own, summary=replace(own.summary, protocol="homework"))
-    table = build([study, own], store).beside_homework
+    table = build([study, own], store).homework_settings
     assert table.labels == ("Torch GRU",)
     assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
         "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
@@ -95,9 +95,9 @@ def test_settings_beside_the_homeworks(torch):
 
 def test_a_confirm_set_that_has_grown_is_disclosed(torch):
     store, study = torch
-    assert "extended" not in all_said(build([study], store).missing)
+    assert "extended" not in all_said(build([study], store).cautions)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    text = all_said(build([grown], store).missing)
+    text = all_said(build([grown], store).cautions)
     assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
 
 

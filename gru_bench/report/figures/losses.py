@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from gru_bench.report.document.report import LossCurve
 from gru_bench.report.figures.figure import Panel, Picture
 from gru_bench.report.figures.style import PANELS, Line, Style, new_figure, short
-from gru_bench.report.homework.losses import LossCurve
 
 
 def loss_picture(curves: Sequence[LossCurve]) -> Picture:

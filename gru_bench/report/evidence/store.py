@@ -1,0 +1,35 @@
+"""What a report reads from a tracking store besides the studies themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gru_bench.results.runs import Predictions
+from gru_bench.tracking import LoggedRun
+
+
+class Store(Protocol):
+    """What a report reads besides the studies themselves."""
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return run -> metric -> (step, value), in order of steps, for all runs in one read."""
+        ...
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return a run's predictions; RunError where it logged none."""
+        ...
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
+        ...
+
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run holds as an artifact; None where it was not logged."""
+        ...
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run, where there is one."""
+        ...
