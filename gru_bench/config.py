@@ -57,13 +57,23 @@ def _steers(character: str) -> bool:
 
 
 def _file_name(text: str) -> str:
+    """Return the name of a file or of a column, or a path without `~`.
+
+    Raises:
+        ValueError: for a text that no file system takes.
+    """
     parts = text.encode("utf-8", "surrogatepass").split(b"/")
     if len(text) > LONGEST_PATH or max(map(len, parts)) > LONGEST_NAME or "\0" in text:
         raise ValueError(f"must be a name of at most {LONGEST_NAME} bytes, or a path of such names, without NUL")
     return text
 
 
-def _a_path(text: str) -> str:
+def path_name(text: str) -> str:
+    """Return the path of a file, or the name of a data set or of word vectors.
+
+    Raises:
+        ValueError: for a text that no file system takes, or a home folder (`~name`) that does not exist.
+    """
     if text.startswith("~"):
         try:
             Path(text).expanduser()
@@ -79,7 +89,7 @@ Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """Above 0, and within what a float of 32 bits holds."""
 Name = Annotated[str, AfterValidator(_file_name)]
-File = Annotated[str, AfterValidator(_a_path)]
+File = Annotated[str, AfterValidator(path_name)]
 """Or the name of a data set or of word vectors."""
 MOST_WEIGHTS = 2**29
 """Layers times the square of their width: a GRU of so many has weights of 13 GB."""

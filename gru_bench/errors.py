@@ -59,19 +59,21 @@ def unknown(
     return UsageError(f"unknown {kind} {shown(name)}{guess} must be one of {', '.join(names)}.{tail}")
 
 
-def shown(value: object, quote: str = "'") -> str:
-    """Return a value as an error shows it: of a long one the beginning, and how long it is.
+def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:
+    """Return a value as an error message shows it: a long value is cut, and its length is added.
 
     Args:
-        value: any.
-        quote: around text; none for a name that stands by itself.
+        value: Any value.
+        quote: Quotation mark around text. "" shows a text without quotes and escapes control characters in it.
+        most: Number of characters that are shown.
     """
     if isinstance(value, (list, dict)) and len(value) > LONGEST_SHOWN:
         return f"a {'list' if isinstance(value, list) else 'table'} of {len(value):,} entries"
     text = value if isinstance(value, str) and not quote else _repr(value)
-    if len(text) <= LONGEST_SHOWN:
+    text = text if text.isprintable() else repr(text[:most + 1])[1:-1]
+    if len(text) <= most:
         return text
-    return f"{text[:LONGEST_SHOWN]}... ({len(value if isinstance(value, str) else text):,} characters)"
+    return f"{text[:most]}... ({len(value if isinstance(value, str) else text):,} characters)"
 
 
 def _repr(value: object) -> str:
@@ -79,9 +81,3 @@ def _repr(value: object) -> str:
         return repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or what is nested too deep
         return f"a value of type {type(value).__name__}"
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """Return a text from outside as an error shows it: at most `most` characters, none that steers a screen."""
-    cut = text if len(text) <= most else f"{text[:most - 3]}..."
-    return cut if cut.isprintable() else repr(cut)[1:-1]

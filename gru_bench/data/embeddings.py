@@ -31,7 +31,7 @@ from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.limits import ROW_COST, Budget, in_memory
 from gru_bench.data.readers import named_path, opened, reading
-from gru_bench.errors import DataError, RunError, UsageError, shortened, shown, unknown
+from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
 """Part of every cache key: to be raised when training or the files of a folder change."""
@@ -383,7 +383,7 @@ def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimen
             rows[place] = _numbers(numbers)
         except ValueError as error:
             raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"something else ({shortened(str(error))})") from error
+                            f"something else ({shown(str(error), '')})") from error
     if count is not None and found != count:
         raise DataError(f"{path} must hold the {count} words its first line says, but it holds {found}: "
                         f"{'it is cut off; ' if found < count else ''}fetch or write it again")

@@ -24,7 +24,7 @@ from struct import error as StructError
 from typing import Any, BinaryIO
 
 from gru_bench.data.limits import Budget
-from gru_bench.errors import DataError, shortened
+from gru_bench.errors import DataError, shown
 
 _PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
 _INSTRUCTION = 64
@@ -61,7 +61,7 @@ class Unpickler(pickle.Unpickler):
         """
         if module in ("builtins", "__builtin__") and name in ("set", "frozenset"):
             return self._set if name == "set" else self._frozenset
-        raise DataError(f"{_PLAIN}, but it names {shortened(f'{module}.{name}')}, which reading it would import or "
+        raise DataError(f"{_PLAIN}, but it names {shown(f'{module}.{name}', '')}, which reading it would import or "
                         "call: do not trust this file")
 
     def persistent_load(self, pid: Any) -> Any:

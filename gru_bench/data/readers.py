@@ -30,9 +30,10 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import path_name
 from gru_bench.data.limits import ROW_COST, Budget, in_memory
 from gru_bench.data.pickles import unpickled
-from gru_bench.errors import DataError, UsageError, shortened, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
@@ -157,14 +158,18 @@ def named_path(name: str, what: str) -> Path:
         raise UsageError(f"{what} must be a file on this machine, but {shown(name)} is an address: download it first, "
                          "and name the file")
     try:
-        path = Path(name).expanduser()
+        name.encode()
+        path = Path(path_name(name)).expanduser()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} must be a path that can be written as UTF-8, but got {shown(name)}: rename the "
+                         "file") from error
+    except ValueError as error:
+        raise UsageError(f"{what} {error}, but got {shown(name)}: check the path") from error
+    try:
         path.exists()
-        str(path).encode()
-    except (OSError, ValueError, RuntimeError) as error:
-        # Too long, a NUL, a folder that may not be entered, `~` and an unknown user, no UTF-8.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not ({shortened(reason)}): "
-                         "check it") from error
+    except OSError as error:  # such as a folder that may not be entered
+        raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not "
+                         f"({shown(error.strerror or str(error), '')}): check the path") from error
     return path
 
 
@@ -202,7 +207,7 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} must be UTF-8 text, but byte {error.object[error.start]:#04x} is not: "
                         "save it as UTF-8") from error
     except OSError as error:
-        raise DataError(f"{path} must be readable, but: {shortened(error.strerror or str(error), 200)}") from error
+        raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
 
 
 def _refuse_zip(path: Path, binary: BinaryIO) -> None:
@@ -262,7 +267,7 @@ def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | No
     places: list[int | None] = []
     for role, name in _roles(columns):
         if name is not None and name not in known:
-            listed = [shortened(other) for other in known[:1000]]
+            listed = [shown(other, '') for other in known[:1000]]
             near = get_close_matches(name, listed, n=1)
             option = "data.split_column with --set" if role == "split" else f"--{role}-column"
             more = len(known) - _SHOWN_NAMES
@@ -356,7 +361,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
             kind = schema.field(name).type
             if pa.types.is_nested(kind):
                 raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
-                                f"{shortened(str(kind))}: name another column")
+                                f"{shown(str(kind), '')}: name another column")
         # As a dictionary, a text that is written once and used a million times takes its size once.
         with pq.ParquetFile(path, read_dictionary=wanted, thrift_container_size_limit=_PARQUET_LIST) as file:
             _spare(file.metadata, set(wanted), budget)
@@ -376,7 +381,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
         if "Exceeded size limit" in str(error):
             raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but it "
                             "has more: write it with fewer columns or larger groups") from error
-        words = shortened((str(error).splitlines() or [""])[0], 200)
+        words = shown((str(error).splitlines() or [""])[0], '', 200)
         raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
                         "write or copy it again") from error
 
@@ -414,7 +419,7 @@ def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
     except Exception as error:
         # Dates and times beyond those of Python, in many ways.
         raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
-                        f"that it cannot ({shortened(str(error))}): remove or replace it") from error
+                        f"that it cannot ({shown(str(error), '')}): remove or replace it") from error
 
 
 @dataclass
@@ -533,7 +538,7 @@ def _pickled(path: Path, budget: Budget) -> Rows:
     except Exception as error:
         # A damaged pickle makes the unpickler raise nearly anything, from IndexError to AttributeError.
         raise DataError(f"{path} must be a pickle of reviews, but it cannot be read as one "
-                        f"({type(error).__name__}: {shortened(str(error), 200)}): fetch or copy it again") from error
+                        f"({type(error).__name__}: {shown(str(error), '', 200)}): fetch or copy it again") from error
     del encoded
     if not isinstance(content, list | tuple) or len(content) != 3:
         size = f" of {len(content)}" if isinstance(content, list | tuple) else ""

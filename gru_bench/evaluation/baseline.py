@@ -17,10 +17,9 @@ import numpy as np
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.evaluation.metrics import scores
-from gru_bench.results.runs import Baseline
+from gru_bench.results.runs import BASELINES, Baseline
 
 INVERSE_REGULARISATION = (1.0, 4.0, 16.0)
-FILE = "baselines.json"
 SMALLEST_COUNT = 2
 """Reviews a word or pair must stand in to become a feature."""
 
@@ -29,10 +28,10 @@ def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
     """Return the baselines of a corpus, measured once for its data and split."""
     def measure(folder: Path) -> None:
         measured = [asdict(baseline) for baseline in (_majority(corpus), _linear(corpus))]
-        (folder / FILE).write_text(json.dumps(measured), encoding="utf-8")
+        (folder / BASELINES).write_text(json.dumps(measured), encoding="utf-8")
 
     folder = cached_folder(default_cache(), "baselines", corpus.fingerprint, measure)
-    return tuple(Baseline(**values) for values in json.loads((folder / FILE).read_text(encoding="utf-8")))
+    return tuple(Baseline(**values) for values in json.loads((folder / BASELINES).read_text(encoding="utf-8")))
 
 
 def _majority(corpus: Corpus) -> Baseline:

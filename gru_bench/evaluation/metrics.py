@@ -181,19 +181,6 @@ def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[
             for b in range(bins)]
 
 
-def accuracy_by_category(
-    label_N: Labels, probability_N: Floats, category_N: NDArray[np.str_]
-) -> dict[str, tuple[float, int]]:
-    """Return category -> (accuracy, number of examples), in the order of the names."""
-    right_N = correct(label_N, probability_N)
-    if len(category_N) != right_N.size:
-        raise ValueError(f"category_N must have {right_N.size} entries, but has {len(category_N)}")
-    name_K, place_N = np.unique(category_N, return_inverse=True)
-    count_K = np.bincount(place_N)
-    right_K = np.bincount(place_N, right_N)
-    return {str(n): (float(r / c), int(c)) for n, r, c in zip(name_K, right_K, count_K, strict=True)}
-
-
 _SCORES: Mapping[str, Callable[[Labels, Floats], float | None]] = {
     "loss": log_loss,
     "roc_auc": roc_auc,

@@ -263,12 +263,6 @@ def seed_deviation(correct_RN: Correct) -> float | None:
     return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
 
-def raw_deviation(correct_RN: Correct) -> float | None:
-    """Return the standard deviation of accuracy over seeds as it is seen, noise of the test set included."""
-    part = _Part.of(correct_RN)
-    return None if part.seeds < 2 else float(np.sqrt(part.s2))
-
-
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """Return p adjusted by Holm's (1979) step-down procedure, in the order given.
 
@@ -524,15 +518,6 @@ def f1_interval(
         few = Few(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
         method += METHOD_FEW
     return replace(like, estimate=estimate, variance=variance, method=method, few=few).at(confidence)
-
-
-def mean_interval(value_R: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Return Student's t interval of a mean over runs (times, losses); None for fewer than three runs."""
-    x_R = np.asarray(value_R, np.float64)
-    if x_R.size < 3:
-        return None
-    half = special.stdtrit(x_R.size - 1, (1 + confidence) / 2) * x_R.std(ddof=1) / np.sqrt(x_R.size)
-    return float(x_R.mean() - half), float(x_R.mean() + half)
 
 
 BEST_METHOD = (

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
 
-POOLINGS = get_args(Pooling)
+_POOLING_ARGUMENTS: Mapping[str, Callable[[int, int], tuple[int, bool, bool]]] = {
+    "last": lambda width, hidden: (width, False, False),
+    "final": lambda width, hidden: (hidden, False, False),
+    "mean": lambda width, hidden: (0, True, False),
+    "max": lambda width, hidden: (0, False, True),
+    "meanmax": lambda width, hidden: (0, True, True),
+}
+"""Pooling -> what `cpu.pool` is told of it, from D and H: how many columns it takes of a sequence's last token (the
+remaining ones it takes of the first), and whether it takes the mean and the maximum over the tokens."""
+POOLINGS = tuple(_POOLING_ARGUMENTS)
 Form = Literal["padded", "tokens"] | Pooling
 """What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a pooling makes of it."""
 
@@ -301,28 +310,28 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any, rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, *weights: Tensor
     ) -> Tensor:
-        result, kept = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
+        result, forward = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
         if keep:
             ctx.save_for_backward(rows_UE, result, *weights)  # the result too, so that nobody writes over it unseen
-            ctx.kept = kept
+            ctx.forward_pass = forward
         else:
-            kept.give_back()
+            forward.give_back()
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows_UE, _, *weights = ctx.saved_tensors
-        kept: _Kept = ctx.kept
-        if kept.block is None:  # a second pass over a graph that was kept: the first wrote over what forward had saved
-            _, kept = _run_forward(rows_UE, kept.plan, kept.form, kept.before, True, kept.tiles, weights)
-        row_grad, grads = _run_backward(grad.contiguous(), rows_UE, kept, ctx.needs_input_grad[0], weights)
-        kept.give_back()
+        forward: _Saved = ctx.forward_pass
+        if forward.block is None:  # a second backward pass: the first one wrote over the saved values
+            _, forward = _run_forward(rows_UE, forward.plan, forward.form, forward.before, True, forward.tiles, weights)
+        row_grad, grads = _run_backward(grad.contiguous(), rows_UE, forward, ctx.needs_input_grad[0], weights)
+        forward.give_back()
         return (row_grad, None, None, None, None, None, *grads)
 
 
 @dataclass
-class _Kept:
+class _Saved:
     """What a layer's gradient needs of its forward pass.
 
     inputs: the rows, flat, and the pairs of input and hidden weights; places (B,): the output row of each sequence's
@@ -355,7 +364,7 @@ def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
 
 def _run_forward(
     rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
-) -> tuple[Tensor, _Kept]:
+) -> tuple[Tensor, _Saved]:
     """Return what a layer makes of its rows and, if `keep`, what its gradient needs."""
     from gru_bench.kernels import cpu
 
@@ -371,23 +380,23 @@ def _run_forward(
     stride = -(-total // lanes) * lanes
     width = directions * hidden
     size = cpu.forward_scratch(hidden, lanes, group)
-    reads_out = form not in ("padded", "tokens")
+    pooling = None if form in ("padded", "tokens") else _pooling_arguments(form, width, hidden)
     half = (cpu.CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
     block, (projected, packed, bias, scratch, halves) = _pool.take(
         dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
         workers * half)
-    kept_block, (saved, out) = _pool.take(
-        dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if reads_out else 1)
+    saved_block, (saved, out) = _pool.take(
+        dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if pooling else 1)
     places = plan.starts[:-1]
     if form == "padded":
         places = np.arange(plan.sequences) * plan.steps
         result = torch.empty(plan.sequences, plan.steps, width, dtype=rows_UE.dtype)
-    elif form == "tokens":
+    elif pooling is None:
         result = torch.empty(plan.count, width, dtype=rows_UE.dtype)
     else:
-        result = torch.empty(plan.sequences, width * (2 if form == "meanmax" else 1), dtype=rows_UE.dtype)
+        result = torch.empty(plan.sequences, width * sum(map(bool, pooling)), dtype=rows_UE.dtype)
     flat = result.view(-1).numpy()
-    if not reads_out:
+    if pooling is None:
         out = flat
     _crew.run(
         workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
@@ -399,26 +408,32 @@ def _run_forward(
         out, width, group, scratch, size,
     )
     _pool.give(block)
-    if reads_out:
-        _crew.run(workers, cpu.pool, out, plan.starts, width, *_reading(form, width, hidden), flat)
+    if pooling is not None:
+        _crew.run(workers, cpu.pool, out, plan.starts, width, *pooling, flat)
     arrays = rows, input_weights, hidden_weights
-    return result, _Kept(plan, form, before, tiles, arrays, places, out, saved, flat if reads_out else None, kept_block)
+    features = None if pooling is None else flat
+    return result, _Saved(plan, form, before, tiles, arrays, places, out, saved, features, saved_block)
 
 
-def _reading(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
-    """Return how the kernel reads out: columns of the last token's row, then whether mean and largest are wanted."""
-    last = {"last": width, "final": hidden}.get(pooling, 0)
-    return last, pooling in ("mean", "meanmax"), pooling in ("max", "meanmax")
+def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
+    """Return the arguments of a pooling for `cpu.pool` and `cpu.pool_gradient`, from D and H.
+
+    Raises:
+        ValueError: for a pooling that the kernel does not have: it would leave the features unwritten.
+    """
+    if pooling not in _POOLING_ARGUMENTS:
+        raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
+    return _POOLING_ARGUMENTS[pooling](width, hidden)
 
 
 def _run_backward(
-    grad: Tensor, rows_UE: Tensor, kept: _Kept, want_rows: bool, weights: Sequence[Tensor]
+    grad: Tensor, rows_UE: Tensor, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
 ) -> tuple[Tensor | None, list[Tensor]]:
-    """Return the gradient of the rows, if wanted, and of the parameters; `kept.saved` is written over."""
+    """Return the gradient of the rows, if wanted, and of the parameters; `forward.saved` is written over."""
     from gru_bench.kernels import cpu
 
-    plan, saved = kept.plan, kept.saved
-    rows, input_weights, hidden_weights = kept.inputs
+    plan, saved = forward.plan, forward.saved
+    rows, input_weights, hidden_weights = forward.inputs
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     dtype, inputs = rows.dtype, rows_UE.shape[1]
     lanes = cpu.VECTOR_BYTES // dtype.itemsize
@@ -428,35 +443,35 @@ def _run_backward(
     size = cpu.backward_scratch(hidden, lanes, group)
     input_size = cpu.input_scratch(hidden * directions, inputs, lanes)
     row_size = cpu.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
-    reads_out = kept.features is not None
+    pools = forward.features is not None
     block, (scratch, sums, products, input_scratch, row_space, parts, gathered) = _pool.take(
         dtype, workers * size, workers * total * (-(-(hidden + 1) // lanes) * lanes),
         total * (-(-(inputs + 1) // lanes) * lanes), workers * input_size, workers * row_size, workers * 2 * width,
-        max(plan.count * width if reads_out else 1, plan.rows * total if want_rows else 1))
+        max(plan.count * width if pools else 1, plan.rows * total if want_rows else 1))
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
     first, members = plan.members()
     row_grad = None
     output_grad = grad.view(-1).numpy()
-    if reads_out:
+    if pools:
         feature_grad, output_grad = output_grad, gathered  # which is needed for its own end only after this one's
         _crew.run(
-            workers, cpu.pool_gradient, feature_grad, kept.out, plan.starts, width,
-            *_reading(kept.form, width, hidden), kept.features, parts, output_grad,
+            workers, cpu.pool_gradient, feature_grad, forward.out, plan.starts, width,
+            *_pooling_arguments(forward.form, width, hidden), forward.features, parts, output_grad,
         )
     _crew.run(
-        workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, kept.places, hidden_weights,
-        kept.before, saved, kept.out, width, group, scratch, size, sums,
-        kept.tiles,
+        workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places, hidden_weights,
+        forward.before, saved, forward.out, width, group, scratch, size, sums,
+        forward.tiles,
     )
     _crew.run(
         workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
-        want_rows, gathered, products, input_scratch, input_size, kept.tiles, *_pairs(grads),
+        want_rows, gathered, products, input_scratch, input_size, forward.tiles, *_pairs(grads),
     )
     if want_rows:
         row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
         _crew.run(
             workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
-            row_grad.view(-1).numpy(), kept.tiles,
+            row_grad.view(-1).numpy(), forward.tiles,
         )
     _pool.give(block)
     return row_grad, grads

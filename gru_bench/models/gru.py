@@ -32,7 +32,6 @@ Cell = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """W x + b for all rows of `weight_ih`, the state (B x H), weight_hh and bias_hh -> the next state (B x H)."""
 
 
-
 def gates(
     input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor, reset: Reset
 ) -> tuple[Tensor, Tensor, Tensor]:

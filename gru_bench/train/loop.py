@@ -100,6 +100,7 @@ def train(
         Pruned: passed on from `on_epoch`.
     """
     run = _Run(config, corpus, vectors, on_step, on_window)
+    _prepare_process(config, run.device, run.backend)
     identity = _identity(config, corpus)
 
     def save() -> None:
@@ -130,13 +131,22 @@ def train(
 
 
 def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    """Find out whether a run can be trained on this machine, without training it.
+    """Find out whether a run can be trained on this machine, without training it and without changing the process.
 
     Raises:
         UsageError: for a device, backend or selection that cannot be had.
         DataError: for a corpus without training reviews.
     """
     _Run(config, corpus, vectors, None, None)
+
+
+def _prepare_process(config: RunConfig, device: torch.device, backend: Backend) -> None:
+    """Set what holds for the whole process while a run trains: threads, a warning, and the count of peak memory."""
+    use_threads(config.training.threads, backend)
+    if device.type == "cuda":
+        # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def use_threads(count: int | None, backend: Backend) -> None:
@@ -214,10 +224,6 @@ class _Run:
         self.config, self.on_step, self.on_window = config, on_step, on_window
         training = config.training
         self.device = choose_device(training.device)
-        if self.device.type == "cuda":
-            # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
-            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-            torch.cuda.reset_peak_memory_stats(self.device)
         self.backend = choose_backend(config.model, self.device)
         if training.bf16 and self.device.type != "cuda":
             reason = f"the backend {self.backend!r} knows it on a card only."
@@ -226,7 +232,6 @@ class _Run:
             if reason:
                 raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got "
                                  f"true on {self.device.type}: {reason} Leave it out")
-        use_threads(training.threads, self.backend)
         self.model = untrained(config, vectors.dimension).to(self.device)
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
         self.table_VE = table_VE

@@ -346,7 +346,7 @@ def test_a_spreadsheet_that_was_renamed_is_told(tmp_path: Path) -> None:
     ("https://example.org/a.csv", r"must be a file on this machine, but 'https://example\.org/a\.csv' is an address: "
                                   r"download it first, and name the file"),
     ("s3://bucket/a.parquet", "is an address"),
-    ("caf\udce9.csv", r"must be a path that can be read, but 'caf\\udce9\.csv' is not"),
+    ("caf\udce9.csv", r"must be a path that can be written as UTF-8, but got 'caf\\udce9\.csv': rename the file"),
     (".", r"is a folder: name a file in it"),
 ], ids=range(4))
 def test_what_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:
@@ -360,8 +360,10 @@ def test_what_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: st
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("~no-such-user/a.csv", r"^the data must be a path that can be read, but '~no-such-user/a\.csv' is not \("),
-    ("x" * 5000 + ".csv", r"but 'x{99}\.\.\. \(5,004 characters\) is not \(File name too long\)"),
+    ("~no-such-user/a.csv", r"^the data must be in a home folder that exists, but got '~no-such-user/a\.csv': check "
+                            r"the path"),
+    ("x" * 5000 + ".csv", r"^the data must be a name of at most 255 bytes, .*, but got 'x{99}\.\.\. "
+                          r"\(5,004 characters\): check the path"),
 ], ids=range(2))
 def test_what_no_file_can_be_called_is_a_usage_error(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

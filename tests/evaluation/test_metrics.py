@@ -83,13 +83,6 @@ def test_calibration_error_is_a_share(case: Case, bins: int) -> None:
     assert 0 <= metrics.expected_calibration_error(*case, bins=bins) <= 1
 
 
-def test_accuracy_by_category_counts_each_example_once() -> None:
-    found = metrics.accuracy_by_category(
-        np.array([1, 0, 1, 1]), np.array([0.9, 0.9, 0.1, 0.8]), np.array(["b", "a", "b", "b"])
-    )
-    assert found == {"a": (0.0, 1), "b": (pytest.approx(2 / 3), 3)}
-
-
 @pytest.mark.parametrize(
     ("label", "probability", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
@@ -111,6 +112,14 @@ def test_repeats_bit_for_bit(threads: int, reset: Reset) -> None:
 
 
 POOLINGS: tuple[Pooling, ...] = ("last", "final", "mean", "max", "meanmax")
+
+
+def test_the_kernel_has_every_pooling_and_refuses_any_other() -> None:
+    assert set(kernels.POOLINGS) == set(get_args(Pooling)) == set(POOLINGS)
+    batch = make_batch(2, 3, 1, 4, 5)
+    plan = kernels._Plan(batch.index_BT, batch.lengths_B, 1)
+    with pytest.raises(ValueError, match=r"pooling must be one of 'last', .*, but got 'first'"):
+        kernels._run_forward(batch.rows_UE, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
 
 
 def check_pooling(batch: Batch, pooling: Pooling) -> None:

@@ -263,6 +263,12 @@ class TestWhatGoesWrong:
         loop.check(with_settings(config, {"training.log_every": iterations}), corpus, vectors)
         loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus, vectors)
 
+    def test_a_check_changes_nothing_in_the_process(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(loop, "use_threads", lambda *_: pytest.fail("threads are set"))
+        loop.check(config, corpus, vectors)
+
     def test_empty_training_split(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         empty = replace(corpus.train, ids=corpus.train.ids[:0], offsets_N1=corpus.train.offsets_N1[:1],
                         label_N=corpus.train.label_N[:0], example_id_N=corpus.train.example_id_N[:0],
