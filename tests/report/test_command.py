@@ -201,7 +201,7 @@ def test_two_named_checkpoints_are_tested_and_labelled(store, command, capsys, t
     a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
             if study.run.name in ("newest", "oldest"))
     assert command(store, "--out", "x", "--mcnemar", a, b) == 0
-    right = [store.kept[run, "test"] for run in (a, b)]
+    right = [store.predicted[run, "test"] for run in (a, b)]
     a_N, b_N = ((p.probability_N >= 0.5) == (p.label_N == 1) for p in right)
     found = json.loads((tmp_path / "x" / "numbers.json").read_text())
     only = int((a_N & ~b_N).sum()), int((b_N & ~a_N).sum())

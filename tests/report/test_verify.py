@@ -1,4 +1,4 @@
-"""A report as data and as Markdown says what the page says, and a check finds whatever was changed since."""
+"""The check of a report finds whatever was changed since it was made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 import gru_bench.tracking
 from gru_bench.cli import ended
 from gru_bench.config import RunConfig
-from gru_bench.errors import DataError, UsageError
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
@@ -24,9 +23,8 @@ from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
-from gru_bench.report.render.markdown import escaped, markdown
 from gru_bench.results.runs import EpochRecord, RunResult
-from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, three_models
+from tests.support.fake_store import TestSet
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,24 +47,7 @@ def drawn_once():
         yield
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    """A store, and the folder of its report."""
-    store, studies = three_models(test_set=TestSet.draw(400))
-    folder = tmp_path_factory.mktemp("original")
-    report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
-    render.write(report, folder)
-    record.write(report, folder)
-    return store, folder, report
-
-
-@pytest.fixture
-def folder(original, tmp_path):
-    """A copy to tamper with."""
-    return Path(shutil.copytree(original[1], tmp_path / "copy"))
-
-
-def told(store, folder: Path) -> list[str]:
+def differences(store, folder: Path) -> list[str]:
     return verify.differences(folder, record.read(folder), store)
 
 
@@ -76,79 +57,16 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_every_number_is_recorded_with_what_it_rests_on(original):
-    _, folder, report = original
-    found = json.loads((folder / "numbers.json").read_text())
-    assert set(found["numbers"]) == set(report.numbers())
-    accuracy = report.rows[0].accuracy
-    assert found["numbers"][accuracy.key] == {
-        "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
-        "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
-        "method": accuracy.method, "runs": list(accuracy.runs)}
-    assert set(accuracy.runs) <= set(found["runs"])
-    assert found["tracking_uri"] == "sqlite:///mlflow.db"
-    assert [study["name"] for study in found["studies"]] == ["scratch", "torch", "bidirectional"]
-
-
-@pytest.mark.parametrize(("uri", "shown"), [
-    ("https://me:secret@host:5000/x", "https://host:5000/x"), ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-    ("postgresql://me:secret@host/runs", "postgresql://host/runs"), ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
-])
-def test_no_password_is_recorded(original, uri, shown):
-    store, _, _ = original
-    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
-    assert record.record(report)["tracking_uri"] == shown
-    assert "secret" not in json.dumps(record.record(report))
-
-
-def test_a_file_below_the_working_directory_is_named_from_there(original, tmp_path):
-    store, _, _ = original
-    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
-    assert record.record(report)["tracking_uri"] == "sqlite:///below/runs.db"
-
-
-def test_markdown_shows_the_numbers_of_the_page(original):
-    _, folder, report = original
-    text = (folder / "report.md").read_text()
-    for row in report.rows:
-        low, high = row.accuracy.ends
-        assert f"| {row.accuracy.text} [{low.text}, {high.text}] |" in text
-        assert all(f"`{link.run_id}`" in text for link in row.runs)
-    for pair in report.comparisons:
-        assert "".join(p if isinstance(p, str) else p.text for p in pair.sentence).replace("<", "&lt;") in text
-    for line in text.splitlines():
-        if line.startswith("|"):
-            assert line.endswith("|")
-
-
-@pytest.mark.parametrize(("text", "shown"), [
-    ("<b>&", r"&lt;b\>&amp;"), ("a|b", r"a\|b"), ("# x", r"\# x"), ("- x", r"\- x"), ("1. x", r"1\. x"), ("1.5", "1.5"),
-    ("@someone #12", r"&#64;someone \#12"), ("[x](y) `z` *a* _b_", r"\[x\](y) \`z\` \*a\* \_b\_"),
-    ("http://x", "http&#58;//x"), ("-5 of", r"\-5 of"),
-])
-def test_markdown_escapes(text, shown):
-    assert escaped(text) == shown
-
-
-def test_no_name_becomes_markdown():
-    store, studies = hostile_studies()
-    text = markdown(build(studies, store, experiment=HOSTILE_NAMES[0]))
-    assert not re.search(r"(?<!\\)[<`](?![0-9a-f]{32}|]|http://127)", text.replace("](<", "").replace("`](", ""))
-    rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} <= {3, 4, 6, 7, 8, 9}
-    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
-
-
-def test_an_untouched_write_up_is_verified(original):
+def test_an_untouched_report_is_verified(original):
     store, folder, _ = original
-    assert told(store, folder) == []
+    assert differences(store, folder) == []
 
 
 def test_a_number_changed_in_the_record(original, folder):
     store, _, report = original
     number = report.rows[0].accuracy
     change(folder / "numbers.json", f'"value": {number.value!r}', '"value": 0.99')
-    (line,) = told(store, folder)
+    (line,) = differences(store, folder)
     assert line == f"numbers.json: {number.key} has value 0.99, but the runs give {number.value!r}"
 
 
@@ -158,7 +76,7 @@ def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
     found = json.loads((folder / "numbers.json").read_text())
     found["numbers"]["made-up"] = found["numbers"].pop(key)
     (folder / "numbers.json").write_text(json.dumps(found))
-    assert told(store, folder) == [
+    assert differences(store, folder) == [
         f"numbers.json: {key} is missing, it is {report.rows[0].accuracy.text}",
         "numbers.json: made-up is not among the numbers of the runs"]
 
@@ -166,7 +84,7 @@ def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
 def test_a_margin_changed_afterwards(original, folder):
     store, _, _ = original
     change(folder / "numbers.json", '"margin": 0.01', '"margin": 0.05')
-    assert any("methods.margin" in line for line in told(store, folder))
+    assert any("methods.margin" in line for line in differences(store, folder))
 
 
 def test_a_number_changed_on_the_page(original, folder):
@@ -175,9 +93,9 @@ def test_a_number_changed_on_the_page(original, folder):
     page = (folder / "report.html").read_text()
     other = re.sub(rf'(data-key="{re.escape(key)}"[^>]*>){text}<', r"\g<1>99.9<", page, count=1)
     (folder / "report.html").write_text(other)
-    assert told(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
+    assert differences(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
     (folder / "report.html").write_text(page.replace(f'value="{report.rows[0].accuracy.value!r}"', 'value="0.5"'))
-    assert told(store, folder) == [
+    assert differences(store, folder) == [
         f"report.html: {key} holds 0.5, but the runs give {report.rows[0].accuracy.value!r}"]
 
 
@@ -186,7 +104,7 @@ def test_a_number_changed_in_the_document(original, folder, name):
     store, _, report = original
     key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
     change(folder / name, rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}")
-    assert told(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
+    assert differences(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
 
 
 def test_a_number_taken_off_the_page(original, folder):
@@ -194,14 +112,14 @@ def test_a_number_taken_off_the_page(original, folder):
     key = report.rows[1].roc_auc.key
     page = (folder / "report.html").read_text()
     (folder / "report.html").write_text(re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page))
-    assert told(store, folder) == [f"report.html: {key} is missing, it is {report.rows[1].roc_auc.text}"]
+    assert differences(store, folder) == [f"report.html: {key} is missing, it is {report.rows[1].roc_auc.text}"]
 
 
 def test_a_verdict_turned_round(original, folder):
     store, _, _ = original
     for name, line in (("report.html", "Bidirectional GRU is better than"), ("report.md", "is better than")):
         change(folder / name, line, line.replace("better", "worse"))
-    lines = told(store, folder)
+    lines = differences(store, folder)
     assert [line.partition(": ")[0] for line in lines] == ["report.html", "report.md"]
     assert all("'worse', but the runs give 'better'" in line and re.search(r": line \d+ has ", line)
                for line in lines)
@@ -223,21 +141,22 @@ def test_a_digit_changed_in_the_values_behind_a_figure(original, folder):
         if re.search(r"\d\.\d{12,}\D*$", line):  # its last digit is below what rounding may do
             other = re.sub(r"(\d\.\d\d)(\d)(?=\d*\D*$)", lambda m: m[1] + str((int(m[2]) + 5) % 10), line)
         path.write_bytes("\r\n".join([head, other, *rest, ""]).encode())
-        (told_line,) = told(store, folder)
+        (told_line,) = differences(store, folder)
         assert told_line.startswith(f"figures/{name}.csv: ")
         assert "in line 2 is" in told_line
         path.write_bytes(kept)
     change(folder / "figures" / "accuracy.csv", repr(value), "0.99")
-    assert f"figures/accuracy.csv: accuracy in line 8 is 0.99, but the runs give {value!r}" in told(store, folder)
+    expected = f"figures/accuracy.csv: accuracy in line 8 is 0.99, but the runs give {value!r}"
+    assert expected in differences(store, folder)
 
 
 def test_lines_taken_from_the_values_behind_a_figure(original, folder):
     store, _, _ = original
     path = folder / "figures" / "accuracy.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]))
-    assert told(store, folder) == ["figures/accuracy.csv: 20 lines of 5 cells, but the runs give 21 of 5"]
+    assert differences(store, folder) == ["figures/accuracy.csv: 20 lines of 5 cells, but the runs give 21 of 5"]
     path.unlink()
-    assert told(store, folder) == ["figures/accuracy.csv is missing"]
+    assert differences(store, folder) == ["figures/accuracy.csv is missing"]
 
 
 def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
@@ -246,7 +165,7 @@ def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
     page = (folder / "report.html").read_text()
     brought = re.search(r'download="differences.csv" href="([^"]*)"', page)[1]
     (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
-    assert told(store, folder) == [
+    assert differences(store, folder) == [
         "report.html: the values of the figure differences: difference in line 2 is 0.0099, but the runs give "
         f"{value}"]
 
@@ -260,12 +179,12 @@ def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
     (folder / "report.html").write_text(page.replace(figure(report, "accuracy").svg(), drawn.svg()))
     expected = ["figures/accuracy.pdf is not what the numbers of the runs are drawn as",
                 "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]
-    assert told(store, folder) == expected
+    assert differences(store, folder) == expected
     # Where other versions draw otherwise, lines are not compared, and that is said.
     found = record.read(folder)
     assert verify.unchecked(found) == ""
     monkeypatch.setattr(verify, "drawn_by", lambda: "matplotlib 9.9")
-    assert told(store, folder) == []
+    assert differences(store, folder) == []
     assert re.match(r"the figures were drawn by matplotlib \d.* and here is matplotlib 9\.9: ", verify.unchecked(found))
 
 
@@ -274,7 +193,7 @@ def test_a_figure_for_paper_that_is_damaged_or_missing(original, folder):
     path = folder / "figures" / "cost.pdf"
     path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/CropBox "))
     (folder / "figures" / "curves.pdf").unlink()
-    assert told(store, folder) == [
+    assert differences(store, folder) == [
         "figures/curves.pdf is missing",
         "figures/cost.pdf is not what the numbers of the runs are drawn as",
     ]
@@ -295,7 +214,7 @@ def test_rounding_of_another_machine_is_no_difference(original):
 def test_a_drawing_added_to_the_page(original, folder):
     store, _, _ = original
     change(folder / "report.html", "<section", "<svg></svg><section")
-    (line,) = told(store, folder)
+    (line,) = differences(store, folder)
     assert re.match(r"report\.html: line \d+ has '<svg/><section', but the runs give '<section', in ", line)
 
 
@@ -307,16 +226,16 @@ def test_a_number_changed_in_the_markdown_is_named_with_its_line(original, folde
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
     path.write_text("\n".join(lines) + "\n")
-    (line,) = told(store, folder)
+    (line,) = differences(store, folder)
     assert line.startswith(f"report.md: line {place + 1} has '99.9', but the runs give '{shown}', in '| ")
     path.write_text("\n".join([*lines[:place], *lines[place + 1:]]) + "\n")
-    assert told(store, folder)[0].startswith(f"report.md: before line {place + 1} is missing '| ")
+    assert differences(store, folder)[0].startswith(f"report.md: before line {place + 1} is missing '| ")
 
 
 def test_a_missing_file(original, folder):
     store, _, _ = original
     (folder / "report.tex").unlink()
-    assert told(store, folder) == ["report.tex is missing"]
+    assert differences(store, folder) == ["report.tex is missing"]
 
 
 def test_a_run_that_is_gone(original, folder):
@@ -325,7 +244,7 @@ def test_a_run_that_is_gone(original, folder):
     gone = study.confirms[2].run_id
     less = replace(study, confirms=tuple(run for run in study.confirms if run.run_id != gone))
     poorer = replace(store, by_experiment={"movie-reviews": [less, *others]})
-    lines = told(poorer, folder)
+    lines = differences(poorer, folder)
     assert lines[0] == f"the run {gone} is gone"
     assert any(line.startswith("numbers.json: scratch-scratch.accuracy has value") for line in lines)
     assert any(line.startswith("report.html: scratch-scratch.seeds is 5, but the runs give 4") for line in lines)
@@ -348,11 +267,11 @@ def imported(store, *earlier: int, name: str | None = None):
     return replace(
         store, by_experiment={"movie-reviews": studies}, url=None,
         metrics={ids[run]: found for run, found in store.metrics.items()},
-        kept={(ids[run], split): found for (run, split), found in store.kept.items()})
+        predicted={(ids[run], split): found for (run, split), found in store.predicted.items()})
 
 
 @pytest.mark.parametrize("url", [None, "http://host:5000"])
-def test_a_write_up_is_verified_against_imported_runs(original, tmp_path, url):
+def test_a_report_is_verified_against_imported_runs(original, tmp_path, url):
     def ordered(runs):  # as a database gives them
         return tuple(sorted(runs, key=lambda run: (run.started, run.run_id)))
 
@@ -364,17 +283,18 @@ def test_a_write_up_is_verified_against_imported_runs(original, tmp_path, url):
     render.write(whole, tmp_path)
     record.write(whole, tmp_path)
     assert (url or "http://host") in (tmp_path / "report.html").read_text() or url is None
-    assert told(imported(store, -1), tmp_path) == []
-    assert told(imported(store, -1, 2, 3), tmp_path) == []  # through two more stores
-    elsewhere = told(imported(store, 2), tmp_path)
+    assert differences(imported(store, -1), tmp_path) == []
+    assert differences(imported(store, -1, 2, 3), tmp_path) == []  # through two more stores
+    elsewhere = differences(imported(store, 2), tmp_path)
     assert elsewhere[0] == f"the run {whole.studies[0].run_id} of the study scratch is gone"
     assert any("scratch is gone" in line or "torch is gone" in line for line in elsewhere)
     both = imported(store, -1)
     both.by_experiment["movie-reviews"] = [*both.by_experiment["movie-reviews"], *store.by_experiment["movie-reviews"]]
-    both = replace(both, url=url, metrics={**both.metrics, **store.metrics}, kept={**both.kept, **store.kept})
-    assert told(both, tmp_path) == []  # the runs themselves are there beside their copies
+    both = replace(both, url=url, metrics={**both.metrics, **store.metrics},
+                   predicted={**both.predicted, **store.predicted})
+    assert differences(both, tmp_path) == []  # the runs themselves are there beside their copies
     change(tmp_path / "numbers.json", f'"value": {whole.rows[0].accuracy.value!r}', '"value": 0.99')
-    assert len(told(imported(store, -1), tmp_path)) == 1
+    assert len(differences(imported(store, -1), tmp_path)) == 1
 
 
 def test_two_runs_that_claim_one_earlier_id_are_no_copy(original, folder):
@@ -382,7 +302,7 @@ def test_two_runs_that_claim_one_earlier_id_are_no_copy(original, folder):
     study, *others = store.by_experiment["movie-reviews"]
     twin = tuple(replace(run, tags=study.confirms[0].tags) for run in study.confirms)
     store.by_experiment["movie-reviews"] = [replace(study, confirms=twin), *others]
-    assert "of the study scratch is gone" in told(store, folder)[0]
+    assert "of the study scratch is gone" in differences(store, folder)[0]
 
 
 def test_what_differs_is_shown_in_plain_characters():
@@ -394,24 +314,10 @@ def test_what_differs_is_shown_in_plain_characters():
 def test_a_study_and_an_experiment_that_are_gone(original, folder):
     store, _, _ = original
     study, *others = store.by_experiment["movie-reviews"]
-    lines = told(replace(store, by_experiment={"movie-reviews": others}), folder)
+    lines = differences(replace(store, by_experiment={"movie-reviews": others}), folder)
     assert lines[0] == f"the run {study.run.run_id} of the study scratch is gone"
-    assert told(replace(store, by_experiment={"other": [study]}), folder)[0].startswith("the experiment is gone")
-    assert "cannot be computed again" in told(replace(store, by_experiment={"movie-reviews": []}), folder)[-1]
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    ("{", "must be a record that a report left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
-])
-def test_a_damaged_record(folder, text, message):
-    (folder / "numbers.json").write_text(text)
-    with pytest.raises(DataError, match=message):
-        record.read(folder)
-
-
-def test_a_folder_without_a_write_up(tmp_path):
-    with pytest.raises(UsageError, match="--verify must name the folder of a report, but there is no"):
-        record.read(tmp_path)
+    assert differences(replace(store, by_experiment={"other": [study]}), folder)[0].startswith("the experiment is gone")
+    assert "cannot be computed again" in differences(replace(store, by_experiment={"movie-reviews": []}), folder)[-1]
 
 
 def test_the_command(original, folder, monkeypatch, capsys):
@@ -461,8 +367,8 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
     render.write(report, folder)
     record.write(report, folder)
-    assert told(store, folder) == []
+    assert differences(store, folder) == []
     writer._client.delete_run(runs[1].run_id)
-    lines = told(store, folder)
+    lines = differences(store, folder)
     assert lines[0] == f"the run {runs[1].run_id} is gone"
     assert any(line.startswith("report.html: torch-torch.seeds is 3, but the runs give 2") for line in lines)

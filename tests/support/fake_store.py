@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, flat, with_settings
@@ -34,7 +35,7 @@ class FakeStore:
 
     by_experiment: dict[str, list[LoggedStudy]] = field(default_factory=dict)
     metrics: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
-    kept: dict[tuple[str, str], Predictions] = field(default_factory=dict)
+    predicted: dict[tuple[str, str], Predictions] = field(default_factory=dict)
     url: str | None = None
     reviews: dict[str, dict[str, str]] = field(default_factory=dict)
     """Study run -> example id -> text of a test review."""
@@ -68,9 +69,9 @@ class FakeStore:
 
     def predictions(self, run_id: str, split: str) -> Predictions:
         self.reads.append(run_id)
-        if (run_id, split) not in self.kept:
+        if (run_id, split) not in self.predicted:
             raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but has none")
-        return self.kept[run_id, split]
+        return self.predicted[run_id, split]
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         return self.reviews.get(run_id) if split == "test" else None
@@ -80,6 +81,12 @@ class FakeStore:
 
     def run_url(self, run: LoggedRun) -> str | None:
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
+
+
+def correct(store: FakeStore, runs: Sequence[LoggedRun], split: str = "test") -> NDArray[np.bool_]:
+    """Return whether each complete run answers each example rightly: R runs x N examples."""
+    read = [store.predicted[run.run_id, split] for run in runs if run.complete]
+    return np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in read])
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def add_study(
                 continue
             predictions = test_set.predictions(rng, lean_N, skill + 0.03 * rng.normal())
             found = scores(predictions.label_N, predictions.probability_N)
-            store.kept[run_id, "test"] = predictions
+            store.predicted[run_id, "test"] = predictions
             store.metrics[run_id] = histories(rng, skill, epochs)
             metrics = {f"score/test_{key}": value for key, value in found.items()} | {
                 "time/train_seconds": {"scratch": 61.0, "torch": 204.0}.get(model, 117.0) + rng.normal(),
@@ -226,7 +233,7 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
     """Return curves that fall, and from the third epoch on over-fit."""
     iterations = -(-16_384 // 64)
     steps = np.arange(32, iterations * epochs + 1, 32)
-    trace = 0.18 + 0.5 * np.exp(-steps / 260) - 0.05 * skill + 0.012 * rng.normal(size=steps.size)
+    window_losses = 0.18 + 0.5 * np.exp(-steps / 260) - 0.05 * skill + 0.012 * rng.normal(size=steps.size)
     epoch = np.arange(1, epochs + 1)
     train = 0.2 + 0.4 * np.exp(-epoch / 1.2) + 0.006 * rng.normal(size=epochs)
     validation = 0.33 + 0.11 * np.exp(-epoch) + 0.012 * np.maximum(0, epoch - 2) + 0.006 * rng.normal(size=epochs)
@@ -237,7 +244,7 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
 
     return {
         "loss/train": points(epoch, train), "loss/val": points(epoch, validation),
-        "accuracy/val": points(epoch, accuracy), "loss/train_window": points(steps, trace),
+        "accuracy/val": points(epoch, accuracy), "loss/train_window": points(steps, window_losses),
     }
 
 

@@ -52,10 +52,10 @@ def add_homework(
             **published.SETTINGS, "model.name": run.model, "model.relu": published.RELU[run.model],
             "model.backend": BACKENDS[run.model], "seed": run.seed, **(settings or {}),
         })
-        kept = store.kept[run.run_id, "test"]
+        kept = store.predicted[run.run_id, "test"]
         tokens_N = kept.tokens_N.copy()
         tokens_N[:empty] = 0
-        store.kept[run.run_id, "test"] = replace(kept, tokens_N=tokens_N)
+        store.predicted[run.run_id, "test"] = replace(kept, tokens_N=tokens_N)
         store.metrics[run.run_id]["loss/train_window"] = _window_losses(run.seed or 0, skills[run.model])
         confirms.append(replace(
             run, params={key: str(value) for key, value in flat(config).items()}, backend=BACKENDS[run.model],
@@ -77,7 +77,7 @@ def add_homework(
             rng = np.random.default_rng([seed, *side.encode()])
             run_id = run_hash(name, "ablation", side, seed)
             lean_N = 0.3 * np.random.default_rng(8).normal(size=validation.id_N.size)
-            store.kept[run_id, "validation"] = validation.predictions(rng, lean_N, skill + 0.02 * rng.normal())
+            store.predicted[run_id, "validation"] = validation.predictions(rng, lean_N, skill + 0.02 * rng.normal())
             runs.append(logged(
                 run_id, name=f"{side} seed {seed}", role="ablation", study=name, model="bidirectional", seed=seed,
                 tags={"gru_bench.side": "usual" if side == "usual" else "other",
@@ -86,7 +86,7 @@ def add_homework(
     for ablation in ablations:
         for lr, accuracy in TRIED.items() if ablation.tuned else ():
             run_id = run_hash(name, "tuning", ablation.name, lr)
-            store.kept[run_id, "validation"] = other_cut.predictions(np.random.default_rng(0), np.zeros(600), 0.0)
+            store.predicted[run_id, "validation"] = other_cut.predictions(np.random.default_rng(0), np.zeros(600), 0.0)
             runs.append(logged(
                 run_id, name=f"lr {lr}", role="ablation", study=name,
                 model="bidirectional", seed=0, params={"training.lr": str(lr)},

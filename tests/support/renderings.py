@@ -1,13 +1,53 @@
-"""Readers of a report: the numbers and words that its sentences, its page and its document show."""
+"""Readers of a report: the numbers and words that its sections, its sentences, its page and its document show."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from bs4 import BeautifulSoup
 
+from gru_bench.report.document.blocks import Table
 from gru_bench.report.document.numbers import MISSING, Math, Number
+from gru_bench.report.document.report import Report
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import FakeStore
+
+
+class Built(NamedTuple):
+    """A report with the store and the studies that it was computed from."""
+
+    store: FakeStore
+    studies: list[LoggedStudy]
+    report: Report
+
+
+class Rendered(NamedTuple):
+    """A report with its page and the files of its LaTeX document: path -> content."""
+
+    report: Report
+    page: str
+    files: dict[str, str]
+
+
+def content_of(report: Report, name: str) -> Any:
+    """Return the content of a section."""
+    return next(section for section in report.sections if section.name == name).content
+
+
+def table_of(report: Report, name: str, key: str) -> Table:
+    """Return the table of a section that has this key."""
+    return next(block for block in content_of(report, name).blocks if isinstance(block, Table) and block.key == key)
+
+
+def words_of(report: Report, name: str) -> str:
+    """Return all the words of a section that is made of blocks."""
+    parts = []
+    for block in content_of(report, name).blocks:
+        for text in [getattr(block, "text", ()), *(text for _, text in getattr(block, "items", ()))]:
+            parts.append(text if isinstance(text, str) else said(text))
+    return "\n".join(parts)
 
 
 def said(sentence: Iterable[str | Number | Math]) -> str:

@@ -19,7 +19,7 @@ from tests.support.renderings import html_numbers, said, tex_numbers
 
 
 @pytest.fixture(scope="module")
-def three():
+def with_texts():
     store, studies = three_models(test_set=TestSet.draw(600))
     texts = {example: f"<b>review {example}</b> \x1b[31m & 100 % " + "long " * 80 for example in TestSet.draw(600).id_N}
     store.reviews = {studies[1].run.run_id: texts}
@@ -27,11 +27,11 @@ def three():
 
 
 def predictions(store, study):
-    return [store.kept[run.run_id, "test"] for run in study.confirms if run.complete]
+    return [store.predicted[run.run_id, "test"] for run in study.confirms if run.complete]
 
 
-def test_lengths_hold_every_review_once_and_agree_with_the_predictions(three):
-    store, studies, report = three
+def test_lengths_hold_every_review_once_and_agree_with_the_predictions(with_texts):
+    store, studies, report = with_texts
     (table,) = report.length_tables
     ends = [(part.low.value, part.high.value) for part in table.bins]
     assert all(low == before + 1 for (_, before), (low, _) in pairwise(ends))
@@ -49,24 +49,24 @@ def test_lengths_hold_every_review_once_and_agree_with_the_predictions(three):
 
 def test_reviews_of_one_length_make_no_table():
     store, (study, *_) = three_models(test_set=TestSet.draw(200))
-    for key, p in store.kept.items():
-        store.kept[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
+    for key, p in store.predicted.items():
+        store.predicted[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
     assert build([study], store).length_tables == ()
 
 
 def test_a_range_of_confidence_without_a_prediction_is_left_out():
     store, (study, *_) = three_models(test_set=TestSet.draw(200))
-    for key, p in store.kept.items():
-        store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32))
+    for key, p in store.predicted.items():
+        store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32))
     (model,) = build([study], store).reliability
     assert [(bin.low.text, bin.high.text) for bin in model.bins] == [("50", "60"), ("60", "70")]
 
 
 def test_a_range_of_few_predictions_is_marked_and_not_drawn():
     store, (study, *_) = three_models(test_set=TestSet.draw(200))
-    for key, p in store.kept.items():
+    for key, p in store.predicted.items():
         sure_N = np.where(np.arange(200) < 7, 0.62, 0.97)
-        store.kept[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
+        store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
     report = build([study], store)
     (model,) = report.reliability
     assert [(bin.low.text, bin.few) for bin in model.bins] == [("60", True), ("90", False)]
@@ -78,8 +78,8 @@ def test_a_range_of_few_predictions_is_marked_and_not_drawn():
     assert "(few)" in render.tex(report)["tables/reliability.tex"]
 
 
-def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(three):
-    store, studies, report = three
+def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(with_texts):
+    store, studies, report = with_texts
     row, model = report.rows[0], report.reliability[0]
     errors = [metrics.expected_calibration_error(p.label_N, p.probability_N) for p in predictions(store, studies[0])]
     assert row.calibration.value == pytest.approx(np.mean(errors))
@@ -92,14 +92,14 @@ def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(three):
 
 def test_breaks_of_lines_in_a_review_are_not_shown():
     store, (study, *_) = three_models(test_set=TestSet.draw(300))
-    ids = store.kept[study.confirms[0].run_id, "test"].example_id_N
+    ids = store.predicted[study.confirms[0].run_id, "test"].example_id_N
     store.reviews[study.run.run_id] = {str(name): "It was.<br /><br />Not.<br>Good." for name in ids}
     (found,) = build([study], store).hard_reviews
     assert {review.text for review in found.failed} == {"It was. Not. Good."}
 
 
-def test_reliability_adds_up_to_the_calibration_error(three):
-    store, studies, report = three
+def test_reliability_adds_up_to_the_calibration_error(with_texts):
+    store, studies, report = with_texts
     for study, model in zip(studies, report.reliability, strict=True):
         assert sum(bin.share.value for bin in model.bins) == pytest.approx(1)
         assert [bin.low.text for bin in model.bins] == ["50", "60", "70", "80", "90"]
@@ -113,8 +113,8 @@ def test_reliability_adds_up_to_the_calibration_error(three):
         assert (last.accuracy.low, last.accuracy.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
 
 
-def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
-    store, studies, report = three
+def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(with_texts):
+    store, studies, report = with_texts
     (found,) = report.hard_reviews
     by_model = [predictions(store, study) for study in studies]
     right_MN = np.stack([
@@ -130,8 +130,8 @@ def test_the_reviews_that_set_models_apart_and_those_no_run_gets_right(three):
     assert ids[0] == by_model[0][0].example_id_N[surest]
 
 
-def test_reviews_are_shortened_and_escaped_in_both_renderings(three):
-    _, _, report = three
+def test_reviews_are_shortened_and_escaped_in_both_renderings(with_texts):
+    _, _, report = with_texts
     (found,) = report.hard_reviews
     for review in (*found.disagreed, *found.failed):
         assert len(review.text) <= 200
@@ -152,7 +152,7 @@ def test_without_texts_there_is_no_such_section():
     assert "Single reviews" not in render.html(report)
 
 
-def test_one_run_of_one_model(three):
+def test_one_run_of_one_model(with_texts):
     store = FakeStore()
     study = add_study(store, "alone", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(200))
     store.reviews = {study.run.run_id: {}}
@@ -166,10 +166,10 @@ def answered(store, studies, wrong):
     """Let every run answer all but the first reviews rightly, and make their texts known."""
     for study in studies:
         for run in study.confirms:
-            p = store.kept[run.run_id, "test"]
+            p = store.predicted[run.run_id, "test"]
             right_N = np.arange(len(p)) >= wrong
             probability_N = np.where(right_N == (p.label_N == 1), 0.9, 0.1).astype(np.float32)
-            store.kept[run.run_id, "test"] = replace(p, probability_N=probability_N)
+            store.predicted[run.run_id, "test"] = replace(p, probability_N=probability_N)
     store.reviews = {studies[0].run.run_id: {}}
     return build(studies, store)
 
@@ -199,13 +199,13 @@ def test_nothing_is_said_of_reviews_where_every_run_is_right(models):
     assert "no run answers" not in render.tex(report)["report.tex"]
 
 
-def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(three):
-    store, studies, _ = three
-    ours = FakeStore(by_experiment=store.by_experiment, metrics=store.metrics, kept=dict(store.kept))
+def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(with_texts):
+    store, studies, _ = with_texts
+    ours = FakeStore(by_experiment=store.by_experiment, metrics=store.metrics, predicted=dict(store.predicted))
     right = [run.run_id for run in studies[0].confirms]
     for run_id in right:
-        p = ours.kept[run_id, "test"]
-        ours.kept[run_id, "test"] = replace(p, probability_N=p.label_N.astype(np.float32))
+        p = ours.predicted[run_id, "test"]
+        ours.predicted[run_id, "test"] = replace(p, probability_N=p.label_N.astype(np.float32))
     ours.reviews = {studies[0].run.run_id: {}}
     report = build(studies, ours)
     (found,) = report.hard_reviews
@@ -218,10 +218,10 @@ def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(three)
 def with_lengths(categories_of):
     """Studies whose test reviews have 10 or 300 tokens, and categories by length."""
     store, studies = three_models(test_set=TestSet.draw(200))
-    for key, p in store.kept.items():
+    for key, p in store.predicted.items():
         tokens_N = np.where(np.arange(len(p)) % 2 == 0, 10, 300).astype(np.int32)
         category_N = np.array([categories_of(place, tokens) for place, tokens in enumerate(tokens_N)])
-        store.kept[key] = replace(p, tokens_N=tokens_N, category_N=category_N)
+        store.predicted[key] = replace(p, tokens_N=tokens_N, category_N=category_N)
     return build(studies, store)
 
 
@@ -248,8 +248,18 @@ def test_lengths_that_hold_all_categories_say_nothing(categories_of):
 
 def test_a_range_of_a_few_reviews_is_no_sign_of_mixed_lengths():
     store, studies = three_models(test_set=TestSet.draw(200))
-    for key, p in store.kept.items():
+    for key, p in store.predicted.items():
         few_N = np.arange(len(p)) < 9
-        store.kept[key] = replace(p, tokens_N=np.where(few_N, 300, 10).astype(np.int32),
+        store.predicted[key] = replace(p, tokens_N=np.where(few_N, 300, 10).astype(np.int32),
                                   category_N=np.where(few_N, "essays", "lines"))
     assert build(studies, store).length_tables[0].caution == ()
+
+
+def test_categories_add_up(built):
+    _, _, report = built
+    (table,) = report.category_tables
+    assert [category.name for category in table.categories] == ["imdb", "rotten_tomatoes"]
+    assert sum(category.examples.value for category in table.categories) == 2000
+    for place, row in enumerate(report.rows):
+        whole = sum(c.examples.value * c.accuracy[place].value for c in table.categories) / 2000
+        assert whole == pytest.approx(row.accuracy.value)

@@ -11,11 +11,10 @@ from bs4 import BeautifulSoup
 from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
 from gru_bench.report.figures.results import pictures
-from gru_bench.report.homework.settings import HOMEWORK
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 from gru_bench.results.runs import TrialSummary
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, three_models
 from tests.support.renderings import all_said, html_numbers, said, tex_numbers
 
 
@@ -76,29 +75,6 @@ def test_no_expected_best_where_trials_were_not_independent(torch, sampler, stat
     assert reason in all_said(report.no_expected_best)
     assert reason in markdown(report)
     assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(report.no_expected_best)
-
-
-def test_settings_beside_the_homeworks(torch):
-    store, study = torch
-    alone = build([study], store)
-    assert alone.homework_settings is None
-    assert "the homework" not in render.html(alone)
-    own = add_study(store, "homework", {"scratch": 0.0}, search=False, test_set=TestSet.draw(300))
-    own = replace(own, summary=replace(own.summary, protocol="homework"))
-    table = build([study, own], store).homework_settings
-    assert table.labels == ("Torch GRU",)
-    assert {row.name: (row.ours[0].value, row.homework.value) for row in table.settings} == {
-        "hidden size": (250, 100), "layers": (1, 1), "learning rate": (0.00137, 0.0001), "batch size": (64, 1),
-        "epochs": (4, 5)}
-    assert len(table.settings) == len(HOMEWORK)
-
-
-def test_a_confirm_set_that_has_grown_is_disclosed(torch):
-    store, study = torch
-    assert "extended" not in all_said(build([study], store).cautions)
-    grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    text = all_said(build([grown], store).cautions)
-    assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text
 
 
 def importance_of(study, method):
@@ -188,3 +164,76 @@ def test_importance_says_what_it_compares_and_where_it_is_unstable(torch, trials
     for text in (page, paper["tables/search.tex"]):
         assert "how far the best tenth of the completed trials differ in a setting from all" in text
         assert "a setting explains" not in text
+
+
+def test_search_shows_promise_confirmation_and_test(built):
+    _, studies, report = built
+    search = report.searches[0]
+    runs = studies[0].confirms
+    assert search.best.value == 0.872
+    assert search.confirmed.value == pytest.approx(np.mean([run.metrics["score/val_accuracy"] for run in runs]))
+    assert search.test == report.rows[0].accuracy
+    assert "the best trial reached 87.2 % on validation; fresh seeds" in said(search.gap)
+    assert {d.name: d.edge for d in search.space} == {
+        "learning rate": "", "hidden size": "high", "pooling": "", "dropout": "",
+    }
+    assert said(search.edges).startswith("The best value of hidden size lies at an end of the range searched; a")
+    assert search.importance_method.startswith("PED-ANOVA")
+
+
+def test_validation_of_the_best_epoch_is_found_in_the_history_too():
+    store, (study, *_) = three_models()
+    bare = [replace(run, metrics={key: value for key, value in run.metrics.items() if key != "score/val_accuracy"})
+            for run in study.confirms]
+    search = build([replace(study, confirms=tuple(bare))], store).searches[0]
+    expected = np.mean([dict(store.metrics[run.run_id]["accuracy/val"])[3] for run in bare])
+    assert search.confirmed.value == pytest.approx(expected)
+
+
+def test_unequal_budgets_are_said():
+    store = FakeStore()
+    add_study(store, "scratch", {"scratch": 0.0}, trials=16)
+    add_study(store, "torch", {"torch": 0.0}, trials=16)
+    studies = store.by_experiment["movie-reviews"]
+    assert build(studies, store).budgets == ()
+    add_study(store, "bidirectional", {"bidirectional": 0.1}, trials=40)
+    text = said(build(store.by_experiment["movie-reviews"], store).budgets)
+    assert "were not given the same budget" in text
+    # Of forty, as many failed as in the other studies of sixteen.
+    assert "bidirectional had 32 finished trials of up to 4 epochs over 4 settings" in text
+
+
+def test_budgets_are_the_trials_that_finished_whatever_was_typed_last():
+    store = FakeStore()
+    one = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, trials=5)
+    two = add_study(store, "two", {"bidirectional": 0.1}, trials=5)
+    lowered = replace(one, summary=replace(one.summary, trials_asked=0))
+    # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
+    report = build([lowered, two], store)
+    assert report.budgets == ()
+    assert "Search trials saw training and validation reviews only" in all_said(report.methods)
+    three = add_study(store, "three", {"rnn": 0.0}, trials=16)
+    text = said(build([lowered, two, three], store).budgets)
+    assert "one had 4 finished trials for each model of up to 4 epochs over 4 settings" in text
+    assert "two had 4 finished trials of up to 4 epochs" in text
+    assert "three had 13 finished trials of up to 4 epochs" in text
+    fewer = tuple(trial for trial in one.summary.trials if trial.model == "scratch" or trial.number == 0)
+    uneven = replace(one, summary=replace(one.summary, trials=fewer))
+    assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(build([uneven], store).budgets)
+    fixed = add_study(store, "fixed", {"rnn": 0.0}, search=False)
+    assert said(build([two, fixed], store).budgets).endswith("settings; fixed had no search.")
+    # Models on other data are not compared.
+    there = add_study(store, "there", {"torch": 0.0}, trials=16, fingerprint="other", test_set=TestSet.draw(seed=1))
+    assert build([two, there], store).budgets == ()
+
+
+def test_a_study_of_several_models_without_a_search():
+    store = FakeStore()
+    study = add_study(store, "homework", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.1}, search=False)
+    report = build([study], store)
+    assert len(report.rows) == 3
+    assert report.searches == ()
+    assert [setting.name for setting in report.rows[0].settings] == [
+        "learning rate", "hidden size", "layers", "pooling",
+    ]
+    assert report.budgets == ()

@@ -1,0 +1,70 @@
+"""Reports that several test modules read: each is made once in a process. No test may change them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
+from gru_bench.report.render import html_latex as render
+from gru_bench.report.render import record
+from tests.support.diagnostics import report_of, some_diagnostics, some_recall
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, hostile_studies, three_models
+from tests.support.renderings import Built, Rendered
+
+
+@pytest.fixture(scope="session")
+def built() -> Built:
+    """A report of three studies, one model each, with its store."""
+    store, studies = three_models()
+    return Built(store, studies, build(studies, store, experiment="movie-reviews"))
+
+
+@pytest.fixture(scope="session")
+def three(built: Built) -> Rendered:
+    """The same report, rendered."""
+    return Rendered(built.report, render.html(built.report), render.tex(built.report))
+
+
+@pytest.fixture(scope="session")
+def hostile() -> Rendered:
+    """A rendered report of studies whose names are as bad as names can be."""
+    store, studies = hostile_studies()
+    report = build(studies, store, experiment=HOSTILE_NAMES[0])
+    return Rendered(report, render.html(report), render.tex(report))
+
+
+@pytest.fixture(scope="session")
+def diagnosed() -> Rendered:
+    """A rendered report of a study that logged diagnostics and a recall curve."""
+    report = report_of(diagnostics=some_diagnostics(), recall=some_recall())
+    return Rendered(report, render.html(report), render.tex(report))
+
+
+class Written(NamedTuple):
+    """A store, and the folder of the report that was written from it."""
+
+    store: FakeStore
+    folder: Path
+    report: Report
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """A report in a folder, with its record."""
+    store, studies = three_models(test_set=TestSet.draw(400))
+    folder = tmp_path_factory.mktemp("original")
+    report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
+    render.write(report, folder)
+    record.write(report, folder)
+    return Written(store, folder, report)
+
+
+@pytest.fixture
+def folder(original: Written, tmp_path: Path) -> Path:
+    """A copy of that folder, to tamper with."""
+    return Path(shutil.copytree(original.folder, tmp_path / "copy"))

@@ -1,0 +1,61 @@
+"""Every number leads to the runs that it was computed from."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+
+from gru_bench.report.build import build
+from gru_bench.report.render import html_latex as render
+from tests.support.fake_store import (
+    TestSet,
+    three_models,
+)
+from tests.support.homework_study import homework
+
+WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^pair\..*\.margin$|baseline-.*\.seconds$"
+"""Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
+
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:5000"])
+def test_each_number_leads_to_its_runs(url, request):
+    if url is None:
+        report, page, _ = request.getfixturevalue("three")
+    else:
+        store, studies = three_models(test_set=TestSet.draw(200), epochs=2, seeds=3)
+        store.url = url
+        report = build(studies, store)
+        page = render.html(report)
+    soup = BeautifulSoup(page, "html.parser")
+    numbers = report.numbers()
+    for element in soup.find_all("data"):
+        key = element["data-key"]
+        if re.search(WITHOUT_RUNS, key):
+            continue
+        if key.endswith((".low", ".high", ".spread")):
+            # Beside the number that leads on, in the same cell or sentence.
+            assert element.find_parent(["td", "li", "p"]).find("a", class_="n")
+            continue
+        runs = numbers[key].runs
+        if numbers[key].value == 0 and not runs:
+            continue  # none of these
+        assert runs, key
+        if element.find_parent("a", class_="n") is None:
+            # In the list of runs, beside its run.
+            assert element.find_parent("tr").find("code").get_text() == runs[0]
+            continue
+        place = soup.find(id=element.find_parent("a", class_="n")["href"][1:])
+        place = place if place.name in ("li", "tr") else place.find_next("table")
+        told = place.find_all("a") if url else place.find_all("code")
+        assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
+
+
+def test_runs_behind_numbers_are_listed_once(tmp_path):
+    store, studies = homework()
+    page = BeautifulSoup(render.html(build(studies, store)), "html.parser")
+    listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
+    assert len(listed) > 3
+    assert len(set(listed)) == len(listed)

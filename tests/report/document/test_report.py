@@ -1,0 +1,22 @@
+"""Every number of a report says what it rests on."""
+
+from __future__ import annotations
+
+
+def test_every_number_says_what_it_rests_on(built):
+    _, _, report = built
+    numbers = report.numbers()
+    assert len(numbers) > 200
+    for key, number in numbers.items():
+        assert key == number.key
+        assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        assert number.method or number.kind == "count", key
+        # What follows from test reviews says from how many.
+        if key.startswith(("categories-", "lengths-", "reviews-", "pair.")) and not key.endswith(".margin"):
+            assert number.examples, key
+        if number.kind == "count" and key.startswith(("categories-", "lengths-", "reviews-", "pair.")):
+            assert number.method, key
+        if number.low is not None:
+            assert number.low <= number.value <= number.high
+            assert number.method
+            assert number.runs

@@ -1,0 +1,117 @@
+"""Which confirm runs belong together, which are left out, and which models can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gru_bench.report.build import build
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import all_said
+
+
+def test_two_studies_of_one_model_are_told_apart():
+    store = FakeStore()
+    add_study(store, "small", {"torch": 0.0})
+    add_study(store, "large", {"torch": 0.1})
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert [row.label for row in report.rows] == ["Torch GRU (small)", "Torch GRU (large)"]
+    assert len(report.comparisons) == 1
+
+
+def test_other_data_is_not_compared():
+    store = FakeStore()
+    add_study(store, "here", {"torch": 0.0})
+    add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert report.comparisons == ()
+    assert "not compared: their data or its split differ" in all_said(report.not_compared)
+    assert len(report.data) == 2
+    assert len(report.category_tables) == 2
+    # A baseline is context for its own data alone.
+    assert {baseline.fingerprint for baseline in report.baselines} == {"3f6c90d2a41b", "other"}
+
+
+def test_the_same_data_with_other_test_examples_is_not_compared():
+    store = FakeStore()
+    add_study(store, "here", {"torch": 0.0})
+    add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1))
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert "not compared: their test examples differ" in all_said(report.not_compared)
+
+
+def test_the_order_of_examples_in_a_file_does_not_matter(built):
+    store, studies, report = built
+    shuffled = FakeStore(metrics=store.metrics)
+    rng = np.random.default_rng(0)
+    for key, p in store.predicted.items():
+        order_N = rng.permutation(len(p))
+        shuffled.predicted[key] = type(p)(
+            p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
+            p.tokens_N[order_N], p.dropped_N[order_N],
+        )
+    again = build(studies, shuffled, experiment="movie-reviews")
+    assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in report.comparisons]
+
+
+def test_a_run_scored_on_other_examples_is_left_out_and_named():
+    store, (study, *_) = three_models()
+    odd = study.confirms[2].run_id
+    store.predicted[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
+    report = build([study], store)
+    assert report.rows[0].seeds.value == 4
+    assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.cautions)
+
+
+def test_a_run_without_predictions_is_left_out_and_named():
+    store, (study, *_) = three_models()
+    bare = study.confirms[0].run_id
+    del store.predicted[bare, "test"]
+    report = build([study], store)
+    assert report.rows[0].seeds.value == 4
+    assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.cautions)
+
+
+def test_a_logged_accuracy_that_the_predictions_contradict_is_said():
+    store, (study, *_) = three_models()
+    liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
+    report = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
+    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.cautions)
+
+
+def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
+    store, (study, *_) = three_models()
+    old = tuple(
+        replace(run, params={**run.params, "training.lr": "0.5"}, started=run.started - 1e6)
+        for run in study.confirms[:2]
+    )
+    report = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
+    assert report.rows[0].seeds.value == 3
+    assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.cautions)
+
+
+def test_a_seed_run_twice_counts_once_and_the_newer_stands():
+    store, (study, *_) = three_models()
+    again = replace(study.confirms[0], run_id="again", started=study.confirms[0].started + 1e6)
+    store.predicted["again", "test"] = store.predicted[study.confirms[1].run_id, "test"]
+    store.metrics["again"] = store.metrics[study.confirms[1].run_id]
+    report = build([replace(study, confirms=(*study.confirms, again))], store)
+    assert report.rows[0].seeds.value == 5
+    assert "again" in report.rows[0].accuracy.runs
+    assert study.confirms[0].run_id not in report.rows[0].accuracy.runs
+
+
+def test_planned_seeds_without_a_run_are_named():
+    store, (study, *_) = three_models()
+    report = build([replace(study, confirms=study.confirms[:3])], store)
+    assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(report.cautions)
+
+
+def test_a_confirm_set_that_has_grown_is_disclosed():
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(300))
+    assert "extended" not in all_said(build([study], store).cautions)
+    grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
+    text = all_said(build([grown], store).cautions)
+    assert "The confirm set of torch was extended: the study began with 3 seeds for each model and now has 5." in text

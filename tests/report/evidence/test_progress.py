@@ -1,0 +1,57 @@
+"""What an unfinished study still lacks, and the command that goes on with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from gru_bench.report.build import build
+from tests.support.fake_store import FakeStore, add_study, three_models
+from tests.support.renderings import all_said
+
+
+def test_an_unfinished_study_shows_what_there_is():
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, finished=False)
+    report = build([study], store)
+    assert len(report.rows) == 1
+    text = all_said(report.cautions)
+    assert "The study torch has not come to its end: what follows is what there is." in text
+    assert "Not there yet of torch: the baselines, the facts of its data, what its search found" in text
+    assert text.endswith("type the command of torch again, which goes on where it was left: python sweeps/run.py "
+                         "--study torch")
+    assert report.data == ()
+    assert report.baselines == ()
+    assert report.curves[0].window_losses is None  # the iterations of an epoch are not known
+
+
+def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first():
+    store = FakeStore()
+    models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
+    whole = add_study(store, "homework", models)
+    params = {**whole.run.params, "models": "scratch,torch,bidirectional",
+              "contents": "search,ablations,timings,diagnostics,recall"}
+    kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
+    study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
+    report = build([study], store)
+    text = all_said(report.cautions)
+    assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
+    assert "Bidirectional GRU has no complete confirm run and is left out." in text
+    assert ("Not there yet of homework: what the search found, the ablations, the run times side by side, the look "
+            "inside the models, what the models remember.") in text
+    assert "type the command of homework again" in text
+    assert len(report.baselines) == 2
+    assert len(report.data) == 1
+    assert report.curves[0].window_losses is not None
+    # No new seeds are called for before the planned ones are there.
+    assert report.next_step_commands == ()
+    assert "new confirm set" not in all_said([*report.summary, *(pair.sentence for pair in report.comparisons)])
+
+
+def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
+    store, (study, *_) = three_models(seeds=3)
+    short = replace(study, confirms=study.confirms[:2])
+    assert "type the command of scratch again" in all_said(build([short], store).cautions)
+    assert "again" not in all_said(build([study], store).cautions)

@@ -1,0 +1,74 @@
+"""The learning curves: their panels, and what a script reads off them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+
+from gru_bench.report.build import build
+from gru_bench.report.figures.results import pictures
+from tests.support.fake_store import (
+    FakeStore,
+    TestSet,
+    add_study,
+    three_models,
+)
+
+
+def test_what_a_script_reads_off_is_what_is_drawn(three):
+    report, page, _ = three
+    figure = next(f for f in BeautifulSoup(page, "html.parser").find_all("figure") if f.find(id=re.compile("^curves-")))
+    live = json.loads(figure["data-live"])
+    assert [series["name"] for series in live["series"]] == [row.label for row in report.rows]
+    assert [panel["title"] for panel in live["panels"]] == [
+        "training loss", "validation loss", "validation accuracy, %"
+    ]
+    marked = {element["data-series"] for element in figure.find_all(attrs={"data-series": True})}
+    assert marked == {"0", "1", "2"}
+    _, _, width, height = map(float, figure.svg["viewbox"].split())
+    panel = live["panels"][1]
+    for line, curve in zip(panel["lines"], report.curves, strict=True):
+        assert line["mean"] == pytest.approx([epoch.validation_loss.value for epoch in curve.epochs], rel=1e-4)
+        # The path of the curve goes through the place where its last value is said to be.
+        left, top, right, bottom = panel["box"]
+        x = width * (left + (right - left) * (line["x"][-1] - panel["xlim"][0]) / (panel["xlim"][1] - panel["xlim"][0]))
+        share = (line["mean"][-1] - panel["ylim"][0]) / (panel["ylim"][1] - panel["ylim"][0])
+        y = height * (bottom - (bottom - top) * share)
+        paths = [
+            [float(n) for n in re.findall(r"-?[\d.]+", path["d"])][-2:]
+            for group in figure.find_all(attrs={"data-series": str(line["series"])})
+            for path in group.find_all("path", recursive=False)
+        ]
+        assert any(path == pytest.approx([x, y], abs=0.5) for path in paths)
+
+
+def test_many_models_have_small_axes_of_their_own():
+    store = FakeStore()
+    for i in range(8):
+        add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=TestSet.draw(200), search=i > 0, seed=i)
+    curves = next(p for p in pictures(build(store.by_experiment["movie-reviews"], store)) if p.name == "curves")
+    assert [series.name for series in curves.series] == ["training", "validation"]
+    assert len(curves.panels) == 8
+
+
+def test_curves_of_runs_without_validation():
+    store, studies = three_models()
+    for metrics in store.metrics.values():
+        del metrics["loss/val"], metrics["accuracy/val"]
+    curves = next(p for p in pictures(build(studies, store)) if p.name == "curves")
+    assert [panel.title for panel in curves.panels] == ["training loss"]
+    assert "<svg" in curves.svg()
+
+
+def test_a_phone_is_told_where_its_own_drawing_lies(three):
+    curves = next(picture for picture in pictures(three[0]) if picture.name == "curves")
+    svgs, live = curves.for_page()
+    assert re.findall(r'<svg class="(\w+)"', svgs) == ["wide", "narrow"]
+    narrow = json.loads(live)["narrow"]
+    # Under one another, and under the names, which a script cuts off.
+    tops = [panel["box"][1] for panel in narrow["panels"]]
+    assert 0 < narrow["cut"] < tops[0] < tops[1] < tops[2]
+    assert len({panel["box"][0] for panel in narrow["panels"]}) == 1

@@ -1,0 +1,58 @@
+"""The settings of the protocol are shown, and departures from it are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gru_bench.report.build import build
+from tests.support.homework_study import homework
+from tests.support.renderings import said, table_of, words_of
+
+
+def test_the_training_table_holds_every_setting(made):
+    rows = {row[0]: row[1:] for row in table_of(made[2], "protocol", "of-homework-training").rows}
+    assert rows["pooling"] == ("last",) * 3
+    assert rows["ReLU before the last linear layer"] == ("no", "yes", "yes")
+    assert rows["backend"] == ("fused", "torch", "torch")
+    assert [cell.text for cell in rows["parameter tensors"]] == ["6", "6", "10"]
+    assert [cell.text for cell in rows["parameters"]] == ["120,802", "120,802", "241,602"]
+    assert [cell.text for cell in rows["learning rate of Adam"]] == ["0.0001"] * 3
+    assert rows["norm of the gradient"] == ("not clipped",) * 3
+    assert rows["weights kept: those of"] == ("the lowest training loss",) * 3
+
+
+def test_departures_from_the_protocol_are_named(made):
+    assert "depart" not in words_of(made[2], "protocol")
+    store, studies = homework(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
+    report = build(studies, store)
+    text = words_of(report, "protocol")
+    assert "These runs depart from the homework’s protocol in what follows. " in text
+    assert "Scratch GRU, epochs: 1 (homework: 5)" in text
+    assert "Torch GRU, norm of the gradient: 1 (homework: not clipped)" in text
+    assert "reset gate: before the product (homework: after the product)" in text
+    assert "by its protocol (but for the departures named below) on reviews" in words_of(report, "introduction")
+    assert "it was set to reset before the product, and so is another function" in words_of(report, "theory")
+    assert "by a protocol that departs from the homework’s" in said(report.summary[-1])
+
+
+@pytest.mark.parametrize(("embedding", "dimension", "said"), [
+    ("corpus", 300, "the word vectors are trained on the training reviews (homework: word2vec of a news corpus)"),
+    ("vectors.bin", 50, "a vector has 50 numbers (homework: 300)"),
+])
+def test_other_vectors_are_a_departure(embedding, dimension, said):
+    store, studies = homework()
+    data = replace(studies[0].summary.data, embedding=embedding, embedding_dimension=dimension)
+    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=replace(studies[0].summary, data=data))
+    assert said in words_of(build(store.by_experiment["movie-reviews"], store), "protocol")
+
+
+def test_files_are_named_without_their_folders():
+    store, studies = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
+    data = replace(studies[0].summary.data, embedding="/home/someone/vectors.bin")
+    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=replace(studies[0].summary, data=data))
+    report = build(store.by_experiment["movie-reviews"], store)
+    assert "are “vectors.bin”" in words_of(report, "theory")
+    rows = {row[0]: row[1:] for row in table_of(report, "protocol", "of-homework-training").rows}
+    assert rows["word vectors"] == ("vectors.bin",) * 3

@@ -1,0 +1,43 @@
+"""A report as Markdown shows the numbers of the page and escapes whatever a name holds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gru_bench.report.build import build
+from gru_bench.report.render.markdown import escaped, markdown
+from tests.support.fake_store import HOSTILE_NAMES, hostile_studies
+
+
+def test_markdown_shows_the_numbers_of_the_page(original):
+    _, folder, report = original
+    text = (folder / "report.md").read_text()
+    for row in report.rows:
+        low, high = row.accuracy.ends
+        assert f"| {row.accuracy.text} [{low.text}, {high.text}] |" in text
+        assert all(f"`{link.run_id}`" in text for link in row.runs)
+    for pair in report.comparisons:
+        assert "".join(p if isinstance(p, str) else p.text for p in pair.sentence).replace("<", "&lt;") in text
+    for line in text.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|")
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("<b>&", r"&lt;b\>&amp;"), ("a|b", r"a\|b"), ("# x", r"\# x"), ("- x", r"\- x"), ("1. x", r"1\. x"), ("1.5", "1.5"),
+    ("@someone #12", r"&#64;someone \#12"), ("[x](y) `z` *a* _b_", r"\[x\](y) \`z\` \*a\* \_b\_"),
+    ("http://x", "http&#58;//x"), ("-5 of", r"\-5 of"),
+])
+def test_markdown_escapes(text, shown):
+    assert escaped(text) == shown
+
+
+def test_no_name_becomes_markdown():
+    store, studies = hostile_studies()
+    text = markdown(build(studies, store, experiment=HOSTILE_NAMES[0]))
+    assert not re.search(r"(?<!\\)[<`](?![0-9a-f]{32}|]|http://127)", text.replace("](<", "").replace("`](", ""))
+    rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} <= {3, 4, 6, 7, 8, 9}
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)

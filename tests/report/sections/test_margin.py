@@ -1,0 +1,36 @@
+"""The margin is the one that the studies logged, or is said to be chosen afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gru_bench.report.build import build
+from tests.support.fake_store import FakeStore, add_study
+from tests.support.renderings import all_said
+
+
+def with_margin(study, points):
+    params = {key: value for key, value in study.run.params.items() if key != "margin"}
+    return replace(study, run=replace(study.run, params=params if points is None else {**params, "margin": points}))
+
+
+@pytest.mark.parametrize(("logged", "asked", "value", "words"), [
+    (("2.0", "2.0"), None, 0.02, "2.0 points, fixed beforehand: each study logged it at its start."),
+    (("2.0", "2.0"), 0.02, 0.02, "2.0 points, fixed beforehand"),
+    (("2.0", "2.0"), 0.01, 0.01, "1.0 points, chosen when this report was made: at their start the studies had "
+                                 "logged 2.0."),
+    (("1.0", "2.0"), None, 0.01, "the studies had logged 1.0 and 2.0."),
+    (("1.0", None), None, 0.01, "the studies had logged 1.0, and some had logged none."),
+    ((None, None), None, 0.01, "chosen when this report was made: no study had logged one at its start."),
+    (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
+])
+def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
+    store = FakeStore()
+    studies = [with_margin(add_study(store, name, {name: 0.0}), points)
+               for name, points in zip(("scratch", "torch"), logged, strict=True)]
+    report = build(studies, store, margin=asked)
+    assert report.margin.value == value
+    assert words in all_said(report.methods)
+    assert ("was not fixed before the runs" in all_said(report.cautions)) == ("beforehand" not in words)

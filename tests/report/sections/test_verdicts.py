@@ -1,0 +1,108 @@
+"""The sentences about pairs of models agree with their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gru_bench.evaluation import statistics
+from gru_bench.evaluation.statistics import Design, Estimate
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.sections.verdicts import Limit, Pair, next_step_sentence, verdict_sentence
+from tests.support.renderings import said
+
+
+def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pair:
+    estimate = Estimate(
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
+    ).at(0.95)
+    p = min(1.0, factor * estimate.p) if seeds >= 5 else None
+    design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
+    found = statistics.verdict(estimate, p, margin)
+    return Pair("pair.a.b", "Alpha", "Beta", estimate, p, family, found, design, ("r",))
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        (pair_of(0.02, 0.008), "Alpha is better than Beta: +2.0 points (95 % interval +0.4 to +3.6), p = 0.017"),
+        (pair_of(-0.02, 0.008), "Alpha is worse than Beta: −2.0 points"),
+        (pair_of(0.03, 0.008), "Alpha is better than Beta by more than 1.0 points: +3.0 points"),
+        (pair_of(0.005, 0.002), "Alpha is better than Beta, but by a negligible amount: +0.5 points"),
+        (pair_of(0.001, 0.002), "Alpha and Beta are equivalent within 1.0 points: the 90 % interval"),
+        (pair_of(0.01, 0.008), "Inconclusive: Alpha against Beta, +1.0"),
+    ],
+)
+def test_verdicts_in_words(pair, words):
+    assert words in said(verdict_sentence(pair))
+
+
+def test_inconclusive_names_what_would_settle_it():
+    pair = pair_of(0.01, 0.008)
+    text = said(verdict_sentence(pair)) + " " + said(next_step_sentence(pair))
+    assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
+    assert "takes more test examples (on these, no number of seeds is enough: even very many detect no less" in text
+    # Where very many seeds would do, nothing is said of their limit.
+    few = pair_of(0.01, 0.03, margin=0.012)
+    few = replace(few, design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31))
+    assert "test examples (on these, more than 50 seeds for each model); about" in said(next_step_sentence(few))
+    assert "--test-data FILE" in said(next_step_sentence(few))
+    # Where no number of test examples would do, none is asked for.
+    apart = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
+    assert said(next_step_sentence(apart)) == (
+        "To detect 1.2 points with a chance of 80 % takes more than 50 seeds for each model, however many the test "
+        "examples: from seed to seed these models vary too much.")
+    assert said(next_step_sentence(apart, limit=Limit(500, 9000))).endswith(
+        "too much. data.limit let in 500 of the 9,000 reviews of the data: lift it first, by --set data.limit=none "
+        "under another --study-name; on all of them they may vary less.")
+    wide = pair_of(0.01, 0.03, margin=0.02)
+    told = said(next_step_sentence(wide))
+    assert "A new confirm set of 20 fresh seeds for each model, without the old runs, would" in told
+    assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
+    assert next_step_sentence(pair_of(0.03, 0.008)) == ()
+
+
+def test_an_interval_without_zero_that_holm_does_not_grant_is_explained():
+    pair = pair_of(0.02, 0.009, factor=3)
+    text = said(verdict_sentence(pair))
+    assert text.startswith("Inconclusive")
+    assert "Taken alone the interval leaves out 0, but among 3 pairs one such finding may be chance." in text
+
+
+def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart():
+    # The lower end is 0.003 points: with one decimal it would look like 0.
+    text = said(verdict_sentence(pair_of(0.0162, 0.0080)))
+    assert "(95 % interval +0.003 to +3.237)" in text
+
+
+@given(
+    st.floats(-0.1, 0.1), st.floats(1e-4, 0.05), st.integers(1, 20), st.floats(1, 6),
+    st.sampled_from([0.005, 0.01, 0.02]),
+)
+def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, margin):
+    pair = pair_of(theta, deviation, seeds, factor, margin)
+    text = said(verdict_sentence(pair))
+    assert "no difference" not in text
+    numbers = {n.key.removeprefix("pair.a.b."): n for n in verdict_sentence(pair) if isinstance(n, Number)}
+
+    def shown(key):
+        return float(numbers[key].text.replace("−", "-").replace("< ", ""))
+
+    if " than Beta" in text:
+        assert text.startswith(f"Alpha is {'better' if theta > 0 else 'worse'} than Beta")
+        assert (shown("difference") > 0) == (theta > 0)
+        assert shown("p") < 0.05
+        assert shown("difference.low") * shown("difference.high") > 0
+    if "by more than" in text:
+        assert min(abs(shown("difference.low")), abs(shown("difference.high"))) > shown("margin")
+    if "equivalent" in text or "negligible" in text:
+        assert -shown("margin") < shown("difference-90.low") <= shown("difference-90.high") < shown("margin")
+    if text.startswith("Inconclusive"):
+        assert shown("p") >= 0.05
+        inside = shown("difference.low") <= 0 <= shown("difference.high")
+        assert inside == ("Taken alone" not in text)
+    if seeds < 5:
+        assert text.startswith("No verdict")

@@ -1,0 +1,93 @@
+"""Builders of diagnostics and recall curves, and of reports on studies that logged them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
+from gru_bench.results.diagnostics import (
+    Attribution,
+    Diagnostics,
+    GateMap,
+    GradientFlow,
+    Neighbours,
+    RecallCurve,
+    RecallPoint,
+)
+from tests.support.fake_store import FakeStore, TestSet, add_study
+
+TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")
+
+
+def flow(
+    model: str, rate: float, state: str = "trained", direction: str = "forward", **changes: Any
+) -> GradientFlow:
+    """Return a flow of gradients that falls by `rate` with each step back."""
+    norm = tuple((0.3 * rate ** np.arange(51)).tolist())
+    found = GradientFlow(
+        model=model, direction=direction, state=state, run_id=f"run{model}" if state == "trained" else "",
+        pooling="final", reviews=96, steps_back=tuple(range(51)), norm=norm, low=tuple(0.5 * x for x in norm),
+        high=tuple(2 * x for x in norm), decay=rate, fitted=(5, 50))
+    return replace(found, **changes)
+
+
+def gate_map(model: str, direction: str = "forward", tokens: tuple[str, ...] = TOKENS, units: int = 23) -> GateMap:
+    """Return drawn gates of a model on the tokens."""
+    rng = np.random.default_rng(len(model) + len(direction))
+    update, reset = rng.random((2, len(tokens), units)).round(4).tolist()
+    return GateMap(model, direction, f"run{model}", tokens, tuple(map(tuple, update)), tuple(map(tuple, reset)))
+
+
+def attribution(model: str, method: str, tokens: tuple[str, ...] = TOKENS) -> Attribution:
+    """Return drawn weights of the tokens in a decision of a model."""
+    weight = np.random.default_rng(len(model) + len(method)).normal(size=len(tokens)).round(3)
+    return Attribution(model, f"run{model}", method, tokens, tuple(weight.tolist()), 0.8)
+
+
+def some_diagnostics(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:
+    """Return diagnostics of three models, one of them bidirectional."""
+    flows = [flow("rnn", 0.57, "initial"), flow("rnn", 0.76, trained_how="one epoch"),
+             flow("scratch", 0.64, "initial"), flow("scratch", 0.92),
+             flow("bidirectional", 0.63, "initial"), flow("bidirectional", 0.6, "initial", "backward"),
+             flow("bidirectional", 0.95), flow("bidirectional", 0.9, direction="backward")]
+    return Diagnostics(
+        tuple(flows),
+        (gate_map("scratch", tokens=tokens), gate_map("bidirectional", tokens=tokens),
+         gate_map("bidirectional", "backward", tokens)),
+        tuple(attribution(model, method, tokens) for model in ("scratch", "bidirectional")
+              for method in ("gradient times input", "occlusion")),
+        (Neighbours("good", (("great", 0.81), ("fine", 0.7))), Neighbours(tokens[0], ((tokens[1], -0.25),))))
+
+
+def some_recall() -> RecallCurve:
+    """Return a recall curve of two models at three distances."""
+    points = [RecallPoint(model, k, (0, 1, 2), (mean, mean, mean), mean, mean - 0.05, min(1.0, mean + 0.05), 300)
+              for model, means in (("rnn", (1.0, 0.55, 0.51)), ("scratch", (1.0, 0.99, 0.53)))
+              for k, mean in zip((5, 40, 80), means, strict=True)]
+    return RecallCurve(tuple(points), "Satterthwaite t", {"model.hidden_size": "32"})
+
+
+def report_of(
+    *names: str, diagnostics: Diagnostics | None = None, recall: RecallCurve | None = None, raw: str = "",
+) -> Report:
+    """Return a report of studies whose own runs hold these artifacts.
+
+    Args:
+        names: Names of the studies.
+        diagnostics: What each study logged as diagnostics.json.
+        recall: What each study logged as recall.json.
+        raw: A text that stands in diagnostics.json instead.
+    """
+    store = FakeStore()
+    for name in names or ("homework",):
+        study = add_study(store, name, {"scratch": 0.0, "bidirectional": 0.1}, search=False,
+                          test_set=TestSet.draw(300, [""]))
+        if diagnostics is not None or raw:
+            store.artifacts[study.run.run_id, "diagnostics.json"] = raw or diagnostics.to_json()
+        if recall is not None:
+            store.artifacts[study.run.run_id, "recall.json"] = recall.to_json()
+    return build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews")
