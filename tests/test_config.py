@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -48,7 +50,7 @@ VALUES = [*RANGES, "0", "-1", "1", "0.3", "1e30", "nan", "inf", '""', '"none"', 
 
 
 FILE_KEYS = [
-    *KEYS, "trails", "base", "own", "memory.steps", "memory.seeds", "memory.sequences", "timings.iterations",
+    *KEYS, "trails", "base", "own", "recall.steps", "recall.seeds", "recall.sequences", "timings.iterations",
     "timings.backends", "ablations.model", "ablations.seeds", "ablations.settings", "ablations.other",
     "ablations.other.x.settings", "ablations.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
     *(f"ablations.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
@@ -73,7 +75,7 @@ def test_a_setting_that_no_machine_could_meet_is_refused() -> None:
     assert taken == {"training.lr", "training.clip_norm"}  # such a step fails a run, which ends
 
 
-def _refused(values: dict[str, object]) -> str:
+def _refused(values: Mapping[str, Any]) -> str:
     try:
         with_settings(RunConfig(), values)
     except GruBenchError as error:

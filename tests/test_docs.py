@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 def listed() -> set[str]:
     """The paths of the tree, built from its indentation."""
     block = next(block for block in README.split("```") if "pyproject.toml" in block and "sweeps/" in block)
-    paths, parents = set(), []
+    paths, parents = set(), list[str]()
     for line in filter(str.strip, block.splitlines()):
         depth = (len(line) - len(line.lstrip())) // 4
         name = line.split()[0]

@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -51,7 +52,7 @@ def refusal(content: bytes, place: Path) -> str:
     return str(caught.value)
 
 
-def crafted(members: list[tuple[str, bytes]], manifest: dict | None = None, **kind: object) -> bytes:
+def crafted(members: list[tuple[str, bytes]], manifest: dict[str, Any] | None = None, **kind: Any) -> bytes:
     """Return a zip file of these members and a manifest that fits them, unless another is given."""
     from hashlib import sha256
 

@@ -24,6 +24,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import IDENTITY, INSIDE, START, exported, imported, numbers, only, searched, stores
+from tests.support.values import present
 
 
 def test_the_write_up_has_the_same_numbers(far: Path, near: Path) -> None:
@@ -81,7 +82,8 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
                 run.run_id, key)] for store, run in ((there, one), (here, two))]
             assert points[0] == points[1]
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-                 for store, run in ((there, one), (here, two)) for root in [store._local_artifacts(run.run_id)]]
+                 for store, run in ((there, one), (here, two))
+                 for root in [present(store._local_artifacts(run.run_id))]]
         assert files[0] == files[1]
         changed = {"gru_bench.archive", "gru_bench.earlier_ids", "gru_bench.run", "mlflow.parentRunId",
                    "gru_bench.state", "gru_bench.reason"}
@@ -89,7 +91,7 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}
     assert parents == {None, only(near).run.run_id}
-    (entry,) = here._client.get_run(only(near).run.run_id).inputs.dataset_inputs
+    (entry,) = present(here._client.get_run(only(near).run.run_id).inputs).dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) == ("easy", "abc", "training")
     attributes = searched(near).user_attrs
     for run in only(far).confirms:
@@ -109,7 +111,7 @@ def test_what_is_here_already_is_recognised(far: Path, near: Path) -> None:
     assert (other.study, other.already) == ("other", False)
     studies = {study.run.study: study for study in stores(near)[0].studies("easy")}
     assert set(studies) == {"quick", "other"}
-    assert studies["other"].summary == replace(studies["quick"].summary, name="other")
+    assert studies["other"].summary == replace(present(studies["quick"].summary), name="other")
     assert {run.name for run in studies["other"].confirms} == {
         f"other: torch seed {seed}" for seed in (10_000, 10_001, 10_002)}
     assert studies["other"].run.params["study"] == studies["other"].run.name == "other"
@@ -168,7 +170,9 @@ def test_an_import_that_breaks_off_leaves_nothing(
         elif fails == "add_trial":
             patch.setattr(optuna.Study, "add_trial", broken(optuna.Study.add_trial))
         else:
-            patch.setattr(type(store._client._client), fails, broken(getattr(type(store._client._client), fails)))
+            client: Any = store._client
+            inner = type(client._client)
+            patch.setattr(inner, fails, broken(getattr(inner, fails)))
         if how == "is killed":  # nobody cleans up
             patch.setattr("gru_bench.archive.study.searching.remove_searches", lambda *_: None)
             patch.setattr("gru_bench.archive.study.tracking.remove_import", lambda *_: None)
@@ -214,7 +218,7 @@ def test_a_write_up_finds_its_runs_in_imports_and_in_imports_of_imports(far: Pat
         found = verify._written_up(study.run.run_id, "quick", here)
         assert found is not None
         assert recorded(near, ids=found.ids, study=found.study) == recorded(where, study=study)
-    assert verify._written_up(second.run.run_id, "quick", here).ids == {}  # itself, not its copies
+    assert present(verify._written_up(second.run.run_id, "quick", here)).ids == {}  # itself, not its copies
     assert verify._written_up("0" * 32, "quick", here) is None
 
 

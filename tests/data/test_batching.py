@@ -117,7 +117,7 @@ def test_scoring_fills_batches_up_to_so_many_tokens(reviews: list[list[int]], to
     length_N = np.diff(encoded.offsets_N1)
     assert sorted(np.concatenate(plan).tolist()) == list(range(len(reviews)))
     assert (np.diff(length_N[np.concatenate(plan)]) <= 0).all()
-    for batch, following in itertools.pairwise([*plan, None]):
+    for batch, following in zip(plan, [*plan[1:], None], strict=True):
         longest = length_N[batch].max()
         assert len(batch) == 1 or len(batch) * longest <= tokens
         assert following is None or (len(batch) + 1) * longest > tokens
@@ -195,7 +195,7 @@ def test_prefetching_prepares_ahead_but_no_further_than_told() -> None:
             made.append(n)
             yield n
 
-    ahead = prefetched(items(), 4)
+    ahead: Any = prefetched(items(), 4)  # a generator, which can be closed
     assert next(ahead) == 0
     deadline = time.monotonic() + 5
     while len(made) < 6 and time.monotonic() < deadline:
@@ -221,7 +221,8 @@ def test_what_an_iterator_raises_comes_in_its_place() -> None:
 
 
 def test_a_consumer_may_stop_early() -> None:
-    for ahead in (prefetched(itertools.count(), 3) for _ in range(20)):
+    for _ in range(20):
+        ahead: Any = prefetched(itertools.count(), 3)
         assert next(ahead) == 0
         ahead.close()
     for number in prefetched(itertools.count(), 3):

@@ -84,9 +84,12 @@ def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
 
 
 def test_the_first_to_finish_wins(tmp_path: Path) -> None:
+    def build_at_once(begun: Path) -> None:
+        (begun / "x").write_text("first")
+
     def build_slowly(begun: Path) -> None:
         # Meanwhile another process finishes the same folder.
-        cached_folder(tmp_path, "kind", "key", lambda other: (other / "x").write_text("first") and None)
+        cached_folder(tmp_path, "kind", "key", build_at_once)
         (begun / "x").write_text("second")
 
     folder = cached_folder(tmp_path, "kind", "key", build_slowly)
@@ -108,7 +111,11 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> No
     for name, age in ((".old.1.begun", 90_000), (".new.1.begun", 60)):
         (tmp_path / "kind" / name).mkdir(parents=True)
         os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)
-    cached_folder(tmp_path, "kind", "key", lambda begun: (begun / "x").write_text("x") and None)
+
+    def build(begun: Path) -> None:
+        (begun / "x").write_text("x")
+
+    cached_folder(tmp_path, "kind", "key", build)
     assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == [".new.1.begun", "key"]
 
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ REVIEWS = [(f"the {['good', 'fine', 'dull', 'poor'][n % 4]} film number {n} is {
            for n in range(120)]
 
 
-TABLE = {"the": [1, 2, 3], "zebra": [7, 7, 7], "film": [0.5, -0.25, 1e-3], "is": [-1, 0, 4], "The": [9, 9, 9]}
+TABLE: dict[str, Sequence[float]] = {
+    "the": [1, 2, 3], "zebra": [7, 7, 7], "film": [0.5, -0.25, 1e-3], "is": [-1, 0, 4], "The": [9, 9, 9],
+}
 
 
 @pytest.fixture
@@ -57,10 +59,11 @@ def load(name: str | Path, corpus: Corpus, cache: Path, **settings: Any) -> Vect
 
 
 def vector_of(vectors: Vectors, corpus: Corpus, word: str) -> np.ndarray:
-    return vectors.table_VE[vectors.row_of_word[corpus.words.index(word)]]
+    vector_E: np.ndarray = vectors.table_VE[vectors.row_of_word[corpus.words.index(word)]]
+    return vector_E
 
 
-def write_text(path: Path, table: Mapping[str, list[float]] = TABLE, header: bool = True, end: str = "\n") -> Path:
+def write_text(path: Path, table: Mapping[str, Sequence[float]] = TABLE, header: bool = True, end: str = "\n") -> Path:
     lines = [f"{len(table)} 3"] if header else []
     lines += [" ".join([word, *map(str, numbers)]) for word, numbers in table.items()]
     content = (end.join(lines) + end).encode()
@@ -69,7 +72,7 @@ def write_text(path: Path, table: Mapping[str, list[float]] = TABLE, header: boo
 
 
 def binary(
-    table: Mapping[str, list[float]] = TABLE, count: int | None = None, dimension: int = 3, end: bytes = b"\n"
+    table: Mapping[str, Sequence[float]] = TABLE, count: int | None = None, dimension: int = 3, end: bytes = b"\n"
 ) -> bytes:
     rows = b"".join(word.encode() + b" " + np.array(numbers, "<f4").tobytes() + end
                     for word, numbers in table.items())
@@ -136,7 +139,7 @@ def test_gensim_reads_the_same_from_what_it_wrote(tmp_path: Path, corpus: Corpus
     st.lists(st.floats(-100, 100, width=32), min_size=3, max_size=3), min_size=1, max_size=30),
     block=st.integers(13, 90))
 def test_any_table_is_read_whatever_the_block(
-    tmp_path_factory: pytest.TempPathFactory, table: Mapping[str, list[float]], block: int
+    tmp_path_factory: pytest.TempPathFactory, table: dict[str, Sequence[float]], block: int
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     path = write_binary(folder / "v.bin", table=table | {"the": [1, 2, 3]})

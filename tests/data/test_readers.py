@@ -135,7 +135,7 @@ def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
 def test_an_unknown_column_lists_the_known(
     tmp_path: Path, write: Callable[[Path], Path], columns: Columns, message: str
 ) -> None:
-    ending = {write_csv: "csv", write_json_lines: "jsonl", write_parquet: "parquet"}[write]
+    ending = {"write_csv": "csv", "write_json_lines": "jsonl", "write_parquet": "parquet"}[write.__name__]
     path = write(tmp_path / f"a.{ending}")
     with pytest.raises(UsageError, match=message):
         read_rows(path, columns)
@@ -380,10 +380,10 @@ def seeds() -> dict[str, bytes]:
         csv.writer(table, delimiter=separator).writerows([names, *rows])
         made[f"a.{ending}"] = table.getvalue().encode()
     made["a.jsonl"] = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows).encode()
-    table = io.BytesIO()
-    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), table)
-    made["a.parquet"] = table.getvalue()
-    value = [{"c": [["a", "b"], ["c"]]}, {"c": [["d", "na\u00efve"]], "k": []}, ["a", "b"]]
+    parquet = io.BytesIO()
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), parquet)
+    made["a.parquet"] = parquet.getvalue()
+    value: Any = [{"c": [["a", "b"], ["c"]]}, {"c": [["d", "na\u00efve"]], "k": []}, ["a", "b"]]
     made |= {f"{protocol}.pkl": pickle.dumps(value, protocol) for protocol in (0, 2, 4)}
     made["v.txt"] = b"a 1 2\nna\xc3\xafve 0.5 -1e-3\nb c 1 2\n"
     made["w.txt"] = b"2 2\na 1 2\nb 3 4\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_as_a_corpus() -> None:
     ({"max_length": 60}, r"data.max_length must be at least the 61 tokens of .* recall:k=50, .*: "
                          r"--set data.max_length=61"),
 ])
-def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:
+def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_corpus(DataConfig(name="recall:k=50", **settings))
 

@@ -22,6 +22,7 @@ from gru_bench.results.diagnostics import RecallCurve, RecallPoint
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
 from tests.support.commands import command
+from tests.support.values import present
 
 
 @pytest.fixture(scope="module")
@@ -277,4 +278,4 @@ def test_memory_is_kept_beside_a_study(
     code, out, _ = ended(["--recall", "--study", "homework"], tmp_path, monkeypatch, capsys)
     assert code == 0
     assert "kept beside the study homework" in out
-    assert RecallCurve.from_json(store.text(parent.run_id, "recall.json")) == curve
+    assert RecallCurve.from_json(present(store.text(parent.run_id, "recall.json"))) == curve

@@ -25,6 +25,7 @@ import pytest
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
 from tests.support.commands import ROOT, command
+from tests.support.values import present
 
 SCRIPT = str(ROOT / "sweeps" / "run.py")
 TRIALS, CONFIRM, MORE = 12, 3, 4
@@ -203,7 +204,7 @@ class Chaos:
         ends = Counter(run.tags["gru_bench.state"] for run in study.trials)
         assert (ends["complete"], ends["pruned"]) == (states["COMPLETE"], states["PRUNED"])
         whole = [run.seed for run in study.confirms if run.complete]
-        assert sorted(whole) == list(study.summary.confirm_seeds), self.log()
+        assert sorted(map(present, whole)) == list(study.summary.confirm_seeds), self.log()
 
         redone, trained = self._epochs(store, [run.run_id for run in (*study.trials, *study.confirms)],
                                        {run.run_id: (run.tags["gru_bench.settings"], run.seed) for run in runs[1:]})

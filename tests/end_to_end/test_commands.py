@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -240,7 +241,7 @@ def test_a_full_disk_is_told_and_the_run_closed(
 
     shutil.copy(empty_database, tmp_path)
 
-    def full(state: object, file: object) -> None:
+    def full(state: object, file: BinaryIO) -> None:
         file.write(b"half of it")
         raise OSError(28, "No space left on device")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.service
 
 def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
     for known in (0, 1):
-        storage = open_storage(postgres_url)
+        storage: Any = open_storage(postgres_url)
         study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
         assert len(study.trials) == known
         study.enqueue_trial({"x": 1.0})

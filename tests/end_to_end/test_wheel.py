@@ -52,7 +52,8 @@ def test_a_sweep_and_its_write_up_anywhere(scripts: Path, tmp_path: Path) -> Non
     where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
                            capture_output=True, text=True, check=True).stdout
     assert str(scripts.parent) in where
-    for command in ([scripts / "gru-bench-sweep", "--study", "smoke"], [scripts / "python", "-m", "gru_bench.report"]):
+    for command in ([str(scripts / "gru-bench-sweep"), "--study", "smoke"],
+                    [str(scripts / "python"), "-m", "gru_bench.report"]):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("reports/*/report.html"))) == len(list(tmp_path.glob("reports/*/report.tex"))) == 1

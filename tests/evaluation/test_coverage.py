@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from itertools import combinations
 from types import ModuleType
 
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 
 from tests.support.commands import ROOT
+from tests.support.values import present
 
 
 @pytest.fixture(scope="module")
 def promises() -> ModuleType:
     spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "coverage.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["promises_benchmark"] = module
     spec.loader.exec_module(module)
@@ -40,7 +44,7 @@ def test_the_simulation_is_the_one_described(promises: ModuleType) -> None:
 def coverage_deviation(correct_RN: np.ndarray) -> float:
     from gru_bench.evaluation.statistics import seed_deviation
 
-    return seed_deviation(correct_RN)
+    return present(seed_deviation(correct_RN))
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (5, 500), (10, 500)])
@@ -76,7 +80,7 @@ def test_another_seed_gives_other_draws(promises: ModuleType) -> None:
     assert (first != other).any()
 
 
-SCORES = {
+SCORES: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], Callable[[int], float]]] = {
     "even": (lambda rng, size: rng.uniform(0.8, 0.9, size), lambda n: 0.8 + 0.1 * n / (n + 1)),
     "close to a ceiling": (
         lambda rng, size: np.maximum(0, 0.88 - rng.exponential(0.015, size)), lambda n: 0.88 - 0.015 / n),
@@ -97,6 +101,6 @@ def test_the_interval_of_the_expected_best_holds_it(kind: str, trials: int) -> N
     rng, repetitions = np.random.default_rng(trials), 400
     held = np.zeros(trials)
     for _ in range(repetitions):
-        held += [one.low <= truth(one.trials) <= one.high for one in expected_best(draw(rng, trials))]
+        held += [one.low <= truth(one.trials) <= one.high for one in expected_best(draw(rng, trials).tolist())]
     # Promised are 80 %; of all the trials, too, where a range over subsets of them has no width.
     assert held.min() / repetitions >= 0.8

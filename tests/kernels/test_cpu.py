@@ -219,7 +219,8 @@ class TestBFloat16:
         The worst observed is 0.013; 2^-5 = 0.031 allows for that and refuses a product that is wrong.
         """
         inputs, directions = batch.rows_UE.shape[1], 2 if batch.bidirectional else 1
-        batch = make_batch(*batch.index_BT.shape, len(batch.rows_UE), inputs, batch.hidden, layers, directions == 2)
+        sequences, steps = batch.index_BT.shape
+        batch = make_batch(sequences, steps, len(batch.rows_UE), inputs, batch.hidden, layers, directions == 2)
         expected = (by_torch if reset == "after" else by_loop)(batch)
         rows, weights, grad = batch.to(torch.float32)
         output = fused_gru(

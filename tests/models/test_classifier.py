@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gru_bench.config import ModelConfig
+from gru_bench.config import Backend, ModelConfig, ModelName, Pooling
 from gru_bench.errors import UsageError
 from gru_bench.models.classifier import build_model, choose_backend, fallback, pool, run_gru
 from gru_bench.models.gru import GRU
@@ -20,12 +20,12 @@ from tests.support.sequences import generator
 class TestClassifier:
     @pytest.mark.parametrize(("name", "tensors", "parameters"), [
         ("scratch", 6, 120_802), ("torch", 6, 120_802), ("bidirectional", 10, 241_602)])
-    def test_size_of_the_homework(self, name: str, tensors: int, parameters: int) -> None:
+    def test_size_of_the_homework(self, name: ModelName, tensors: int, parameters: int) -> None:
         model = build_model(ModelConfig(name=name), 300, generator())
         assert [len(list(model.parameters())), sum(p.numel() for p in model.parameters())] == [tensors, parameters]
 
     @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
-    def test_initial_weights(self, name: str) -> None:
+    def test_initial_weights(self, name: ModelName) -> None:
         model = build_model(ModelConfig(name=name, hidden_size=25), 10, generator())
         values = torch.cat([p.flatten() for p in model.parameters()])
         assert values.abs().max() <= 0.2
@@ -43,7 +43,7 @@ class TestClassifier:
     @pytest.mark.parametrize("pooling", ["last", "final", "mean", "max", "meanmax"])
     @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
     @pytest.mark.parametrize("backend", ["reference", "torch", "fused"])
-    def test_padding_never_changes_a_prediction(self, name: str, pooling: str, backend: str) -> None:
+    def test_padding_never_changes_a_prediction(self, name: ModelName, pooling: Pooling, backend: Backend) -> None:
         config = ModelConfig(name=name, pooling=pooling, hidden_size=6, layers=2)
         model = build_model(config, 5, generator()).eval()
         rows_UE = torch.randn(4, 5, generator=generator(2))
@@ -60,7 +60,8 @@ class TestClassifier:
         batch = torch.randn(3, 5), torch.tensor([[0, 1, 2]]), torch.tensor([3])
 
         def run(seed: int) -> Tensor:
-            return model(*batch, backend="reference", generator=generator(seed))
+            log_BC: Tensor = model(*batch, backend="reference", generator=generator(seed))
+            return log_BC
 
         assert torch.equal(run(1), run(1))
         assert not torch.equal(run(1), run(2))
@@ -71,7 +72,7 @@ class TestClassifier:
 def test_poolings_by_hand() -> None:
     output_BTD = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [0.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0], [-5.0, -1.0]]])
     length_B = torch.tensor([2, 3])
-    expected = {
+    expected: dict[Pooling, list[list[float]]] = {
         "last": [[3, 30], [-5, -1]], "final": [[3, 10], [-5, -2]], "mean": [[2, 20], [-3, -7 / 3]],
         "max": [[3, 30], [-1, -1]], "meanmax": [[2, 20, 3, 30], [-3, -7 / 3, -1, -1]],
     }

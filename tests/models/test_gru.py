@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from gru_bench.config import Reset
 from gru_bench.models.classifier import torch_gru
 from gru_bench.models.gru import GRU, reference_gru
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
@@ -81,7 +82,7 @@ def test_the_two_resets_differ() -> None:
 @given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5), bidirectional=st.booleans(),
        reset=st.sampled_from(["after", "before"]), seed=st.integers(0, 99))
 def test_padding_and_order_change_nothing(
-    lengths: list[int], bidirectional: bool, reset: str, seed: int
+    lengths: list[int], bidirectional: bool, reset: Reset, seed: int
 ) -> None:
     x_BTE, length_B = sequences(lengths, seed=seed)
     weights = GRU(5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double().weights()

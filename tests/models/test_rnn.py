@@ -10,7 +10,7 @@ from torch import nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.errors import UsageError
-from gru_bench.models.classifier import build_model, choose_backend, run_rnn
+from gru_bench.models.classifier import Backend, build_model, choose_backend, run_rnn
 from gru_bench.models.rnn import RNN
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
 
@@ -19,7 +19,9 @@ from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradie
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("backend", ["reference", "torch"])
-def test_the_vanilla_rnn_is_that_of_torch(backend: str, layers: int, bidirectional: bool, lengths: list[int]) -> None:
+def test_the_vanilla_rnn_is_that_of_torch(
+    backend: Backend, layers: int, bidirectional: bool, lengths: list[int]
+) -> None:
     """Outputs and every gradient, with the weights loaded from nn.RNN and back."""
     theirs = nn.RNN(5, 4, layers, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
     ours = RNN(5, 4, layers, bidirectional=bidirectional, generator=generator()).double()

@@ -131,7 +131,7 @@ def numbers(directory: Path) -> dict[str, Any]:
     renamed = json.dumps(found)
     for run_id, name in label.items():
         renamed = renamed.replace(run_id, name)
-    told = json.loads(renamed)
+    told: dict[str, Any] = json.loads(renamed)
     for number in (told, *told["numbers"].values()):
         number["runs"].sort()  # by their labels: an order by ids means nothing here
     return told

@@ -61,7 +61,8 @@ def make_batch(
     def uniform(*shape: int) -> Tensor:
         # Whatever float32 can hold exactly: both precisions then compute the same function.
         bound = 1 / hidden**0.5
-        return (torch.rand(*shape, generator=draw) * 2 * bound - bound).double()
+        drawn: Tensor = torch.rand(*shape, generator=draw) * 2 * bound - bound
+        return drawn.double()
 
     weights: list[Tensor] = []
     for layer in range(layers):

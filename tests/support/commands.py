@@ -30,7 +30,7 @@ def typed(app: typer.Typer, *words: str) -> int:
         return ended(app)
 
 
-def run(app: object, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def run(app: typer.Typer, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ) -> tuple[int, str]:
     monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
     code = cli.ended(app)

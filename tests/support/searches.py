@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gru_bench.config import Scalar
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
@@ -41,7 +42,8 @@ class Notes:
         self.user_attrs[key] = value
 
 
-def asked(search: Search) -> tuple[int, dict[str, object]]:
+def asked(search: Search) -> tuple[int, dict[str, Scalar]]:
+    """The trial that a search proposes, which must propose one."""
     trial = search.ask()
     assert trial is not None
     return trial

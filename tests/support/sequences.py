@@ -21,9 +21,9 @@ def sequences(lengths: list[int], width: int = 5, seed: int = 1) -> tuple[Tensor
     return x_BTE, length_B
 
 
-def alone(gru: nn.GRU, x_BTE: Tensor, length_B: Tensor) -> Tensor:
-    """torch.nn.GRU on each sequence by itself: no padding, no packing."""
-    outputs = [gru(x_BTE[b:b + 1, :n])[0][0] for b, n in enumerate(length_B.tolist())]
+def alone(network: nn.GRU | nn.RNN, x_BTE: Tensor, length_B: Tensor) -> Tensor:
+    """torch's network on each sequence by itself: no padding, no packing."""
+    outputs = [network(x_BTE[b:b + 1, :n])[0][0] for b, n in enumerate(length_B.tolist())]
     return nn.utils.rnn.pad_sequence(outputs, batch_first=True)
 
 

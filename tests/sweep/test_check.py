@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,13 +31,14 @@ training.lr = { low = 1e-3, high = 1e-1, log = true }
     return load_study(str(tmp_path / "s.toml"))
 
 
-def run(role: str, name: str, state: str = "complete", status: str = "FINISHED", **more: object) -> LoggedRun:
+def run(role: str, name: str, state: str = "complete", status: str = "FINISHED", **more: Any) -> LoggedRun:
     tags = {"gru_bench.state": state, "gru_bench.trial": name if role == "trial" else "",
             "gru_bench.settings": digest(BEST)}
-    values = {"run_id": f"id-{role}-{name}-{state}", "experiment_id": "1", "name": f"{role} {name}", "role": role,
-              "study": "s", "model": "torch", "backend": "torch", "seed": int(name) if role == "confirm" else 0,
-              "status": status, "complete": state == "complete", "reason": "", "params": {}, "metrics": {},
-              "tags": tags, "started": 0.0}
+    values: dict[str, Any] = {
+        "run_id": f"id-{role}-{name}-{state}", "experiment_id": "1", "name": f"{role} {name}", "role": role,
+        "study": "s", "model": "torch", "backend": "torch", "seed": int(name) if role == "confirm" else 0,
+        "status": status, "complete": state == "complete", "reason": "", "params": {}, "metrics": {},
+        "tags": tags, "started": 0.0}
     return LoggedRun(**{**values, **more})
 
 

@@ -103,7 +103,8 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
         def left(self) -> tuple[str, ...]:
             return ()
 
-    _show(cli.out(), Done(), replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
+    sweep: Any = Done()
+    _show(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
     printed = capsys.readouterr().out
     assert "  python -m gru_bench.report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
     assert "  mlflow ui --backend-store-uri 'sqlite:///a b.db'\n" in printed

@@ -20,8 +20,13 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage, asked = open_storage("optuna.journal"), []
-    monkeypatch.setattr("gru_bench.sweep.runner.stages", lambda *_, texts: asked.append(texts) or [])
+    storage, asked = open_storage("optuna.journal"), list[bool]()
+
+    def noted(*_: object, texts: bool) -> list[object]:
+        asked.append(texts)
+        return []
+
+    monkeypatch.setattr("gru_bench.sweep.runner.stages", noted)
     swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage)
     printed = io.StringIO()
     swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200))

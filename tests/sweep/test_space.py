@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from gru_bench.config import Scalar
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import point
 
@@ -23,7 +26,7 @@ class TestSpace:
     def test_a_large_space_is_counted_and_searched_without_listing_it(self) -> None:
         space = {"a": IntDistribution(1, 10**15), "b": FloatDistribution(0.0, 1.0, step=2.0**-20)}
         assert size(space) == 10**15 * (2**20 + 1)
-        first = {"a": 1, "b": 0.0}
+        first: dict[str, Scalar] = {"a": 1, "b": 0.0}
         assert untried(space, [point(first)], np.random.default_rng(0), lambda: first) == {"a": 1, "b": 2.0**-20}
 
     def test_the_last_point_of_a_large_space_is_found(self) -> None:
@@ -38,7 +41,7 @@ class TestSpace:
         assert point({"c": 0.3}) != point({"c": 0.30001})
 
     def test_untried_points_of_a_small_space_are_each_found(self) -> None:
-        tried: list = []
+        tried: list[tuple[tuple[str, str], ...]] = []
         generator = np.random.default_rng(0)
         while (found := untried(SMALL, tried, generator, dict)) is not None:
             assert point(found) not in tried
@@ -47,5 +50,5 @@ class TestSpace:
 
     def test_points_of_a_large_space_are_drawn(self) -> None:
         large = {"d": FloatDistribution(0.0, 1.0)}
-        draws = iter([{"d": 0.5}, {"d": 0.5}, {"d": 0.25}])
+        draws: Iterator[dict[str, Scalar]] = iter([{"d": 0.5}, {"d": 0.5}, {"d": 0.25}])
         assert untried(large, [point({"d": 0.5})], np.random.default_rng(0), lambda: next(draws)) == {"d": 0.25}

@@ -9,6 +9,7 @@ import pytest
 from gru_bench.errors import DataError, UsageError
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 from tests.support.studies import HOMEWORK, study_file
+from tests.support.values import present
 
 GOOD = """
 purpose = "test"
@@ -48,7 +49,7 @@ def test_some_models_of_a_study() -> None:
     assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
     assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
     torch = load_study("homework", models=["torch"])
-    assert (torch.models, list(torch.own), torch.ablations, list(torch.timings.backends)) == (
+    assert (torch.models, list(torch.own), torch.ablations, list(present(torch.timings).backends)) == (
         ["torch"], ["torch"], None, ["torch"])
     with pytest.raises(UsageError, match=r"unknown model 'torch': it must be one of bidirectional, scratch\. These"):
         load_study("smoke", models=["torch"])

@@ -134,7 +134,9 @@ def test_a_database_is_read_where_nothing_can_be_written(
     connect = sqlite3.connect
 
     def in_read_only_folder(database: str, **more: Any) -> sqlite3.Connection:
-        return connect(database if "immutable" in database else "file:/no/such?mode=ro", **more)
+        path = database if "immutable" in database else "file:/no/such?mode=ro"
+        connection: sqlite3.Connection = connect(path, **more)
+        return connection
 
     monkeypatch.setattr("gru_bench.tracking.client.sqlite3.connect", in_read_only_folder)
     with pytest.raises(RunError, match="unable to open database file"):

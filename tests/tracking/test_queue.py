@@ -13,6 +13,7 @@ import pytest
 from gru_bench.errors import RunError
 from gru_bench.tracking import queue, waiting
 from gru_bench.tracking.queue import Operation, WriteQueue, left
+from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
 
 
@@ -28,7 +29,7 @@ class TestOnDisk:
         assert left(root()) == []  # its owner lives
         assert [str(found) for found in waiting(Path.cwd())] == [
             f"2 writes of 2 runs wait in .gru-bench/queue for {NOBODY}"]
-        own._lock.release()
+        present(own._lock).release()
         (found,) = left(root())
         read = [Operation.from_json(line) for _, line in found.pending()]
         assert [(operation.run, operation.status) for operation in read] == [
@@ -44,7 +45,7 @@ class TestOnDisk:
         log = own.folder / "operations.jsonl"
         whole = log.read_bytes()
         log.write_bytes(whole + operations()[3].to_json().encode()[:-7])
-        own._lock.release()
+        present(own._lock).release()
         (found,) = left(root())
         assert log.read_bytes().startswith(whole)
         found.append(operations()[4])
@@ -81,7 +82,7 @@ class TestOnDisk:
         other = WriteQueue.begin(before, f"sqlite:///{tmp_path}/elsewhere.db")
         for one in (own, other):
             one.append(operations()[0])
-            one._lock.release()
+            present(one._lock).release()
         (tmp_path / "before").rename(tmp_path / "after")
         assert {found.uri for found in left(tmp_path / "after" / queue.FOLDER)} == {
             f"sqlite:///{tmp_path}/after/mlflow.db", f"sqlite:///{tmp_path}/elsewhere.db"}
@@ -91,7 +92,7 @@ class TestOnDisk:
         """There the lock may not be seen."""
         own = WriteQueue.begin(root(), NOBODY)
         own.append(operations()[0])
-        own._lock.release()
+        present(own._lock).release()
         owner = own.folder / "owner.json"
         owner.write_text(json.dumps(json.loads(owner.read_text()) | {"host": "elsewhere"}))
         assert left(root()) == []

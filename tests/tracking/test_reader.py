@@ -17,6 +17,7 @@ from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, n
 from gru_bench.tracking.reader import _local_path
 from tests.support.fake_store import logged
 from tests.support.runs import result, summary
+from tests.support.values import present
 
 
 def test_histories_agree_with_mlflow_itself(store: Store) -> None:
@@ -74,12 +75,12 @@ def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
 def test_a_file_is_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
     store.start("reviews", "r", role="single").fail("no reason")
     store.close()
-    before = sorted(path.name for path in store.database.parent.iterdir())
+    before = sorted(path.name for path in present(store.database).parent.iterdir())
     code = ("import sys\nfrom gru_bench.tracking import Store\n"
             f"store = Store({store.uri!r}, create=False)\nassert len(store.runs(store.experiments()[0])) == 1\n"
             "assert 'mlflow' not in sys.modules\n")
     subprocess.run([sys.executable, "-c", code], check=True)
-    after = {path.name for path in store.database.parent.iterdir()}
+    after = {path.name for path in present(store.database).parent.iterdir()}
     assert after - set(before) <= {"runs.db-wal", "runs.db-shm"}
 
 

@@ -23,6 +23,7 @@ from gru_bench.tracking.queue import Operation, WriteQueue, left
 from gru_bench.tracking.sync import Sync, sync_all
 from tests.support.commands import command
 from tests.support.runs import predictions, result
+from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
 
 
@@ -67,7 +68,7 @@ class TestFedOnce:
                 sync.catch_up()
             sync._queues.clear()
             sync.stop(5)
-        own._lock.release()
+        present(own._lock).release()
 
         store = Store(uri)
         assert store.catch_up()
@@ -80,7 +81,8 @@ class TestFedOnce:
             "[(1, 0.5), (2, nan)]")
         assert store._rows("SELECT COUNT(*) FROM runs, inputs WHERE run_uuid = destination_id") == [(1,)]
         store.close()
-        assert waiting(Path.cwd()) == left(root()) == []
+        assert waiting(Path.cwd()) == []
+        assert left(root()) == []
 
     def test_what_a_killed_process_left_is_fed_by_the_next_of_any_kind(self, database: Path) -> None:
         code = ("import os, signal\nfrom gru_bench.tracking import Store, sync\n"
@@ -105,12 +107,12 @@ class TestFedOnce:
         for operation in operations()[:3]:
             own.append(operation)
         last = operations()[1]
-        own.append(Operation("local-3", 4, last.beginning, tags=last.tags | {"mlflow.runName": "ended elsewhere"}))
+        own.append(Operation("local-3", 4, last.beginning, tags={**last.tags, "mlflow.runName": "ended elsewhere"}))
         sync = Sync(own.uri)
         sync.add(own)
         assert sync.catch_up()
         own.append(Operation("local-3", 5, tags={"gru_bench.reason": "all is well"}, status="FINISHED"))
-        own._lock.release()
+        present(own._lock).release()
         store = Store()
         assert store.catch_up()
         runs = {run.name: run for run in store.runs("reviews")}
@@ -127,7 +129,7 @@ class TestFedOnce:
                               status="FINISHED"))
         store.writer(parent.run_id).complete()
         assert store.catch_up()
-        late._lock.release()
+        present(late._lock).release()
         store.adopt()
         assert store.catch_up()
         child, study = (found for found in store.runs("reviews") if found.name in (run.name, "s"))
@@ -140,7 +142,7 @@ class TestFedOnce:
         other = Path(shutil.copy(empty_database, Path.cwd() / "other.db"))
         own = WriteQueue.begin(root(), f"sqlite:///{other}")
         own.append(operations()[0])
-        own._lock.release()
+        present(own._lock).release()
         with Store() as store:
             assert store.experiments() == []
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
@@ -149,7 +151,7 @@ class TestFedOnce:
         own = WriteQueue.begin(root(), f"sqlite:///{database}")
         for operation in operations():
             own.append(operation)
-        own._lock.release()
+        present(own._lock).release()
         done = command("-m", "gru_bench.tracking")
         assert done.returncode == 0, done.stderr
         assert f"6 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by" in done.stdout
@@ -163,8 +165,8 @@ class TestRefused:
         store = Store()
         writer = store.start("reviews", "r", role="single")
         writer.params({"a": 1})
-        store._own.append(Operation(writer._run, 1, params={"a": "2"}))
-        store._own.append(Operation(writer._run, 2, metrics=(("loss/train", 0.5, 1),)))
+        present(store._own).append(Operation(writer._run, 1, params={"a": "2"}))
+        present(store._own).append(Operation(writer._run, 2, metrics=(("loss/train", 0.5, 1),)))
         with pytest.raises(RunError, match=r"fails to log_batch: .*Changing param values is not allowed"):
             store.catch_up()
         store.close()
@@ -172,13 +174,14 @@ class TestRefused:
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (aside,) = root().glob("*.refused")
         assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text()
-        assert left(root()) == waiting(Path.cwd()) == []
+        assert left(root()) == []
+        assert waiting(Path.cwd()) == []
 
     def test_a_later_start_is_told_and_not_held_up(self, database: Path) -> None:
         own = WriteQueue.begin(root(), f"sqlite:///{database}")
         own.append(Operation("f" * 32, 1, metrics=(("a", 1.0, 1),)))
         own.append(operations()[0])
-        own._lock.release()
+        present(own._lock).release()
         lines = list(sync_all(Path.cwd()))
         assert lines[:2] == [
             f"2 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by an earlier start",

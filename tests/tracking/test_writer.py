@@ -12,6 +12,7 @@ from gru_bench.config import RunConfig, flat
 from gru_bench.errors import RunError
 from gru_bench.tracking import Store
 from tests.support.runs import predictions, result, summary
+from tests.support.values import present
 
 
 def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
@@ -68,7 +69,7 @@ def test_artifacts_stay_where_the_store_is(store: Store, tmp_path: Path, monkeyp
 class TestWhatGoesWrong:
     def test_a_store_that_fails_under_way(self, store: Store) -> None:
         writer = store.start("reviews", "r", role="single")
-        with sqlite3.connect(store.database) as connection:
+        with sqlite3.connect(present(store.database)) as connection:
             connection.execute("DROP TABLE latest_metrics")
         writer.metrics({"loss/train": 1.0})
         with pytest.raises(RunError, match=r"the tracking store must do what it is asked, but .* fails to log_batch"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gru_bench.config import RunConfig, with_settings
+from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError
@@ -22,7 +22,7 @@ from tests.support.runs import losses, windows
     {"embedding.trainable": True, "training.schedule": "linear"}])
 class TestRepeats:
     def test_goes_on_from_a_checkpoint_as_if_never_cut_off(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
     ) -> None:
         config = with_settings(config, settings)
         whole = train(config, corpus, vectors)
@@ -54,7 +54,7 @@ class TestRepeats:
         assert not checkpoint.exists()
 
     def test_goes_on_within_an_epoch(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
+        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch
     ) -> None:
         config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})

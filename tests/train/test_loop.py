@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gru_bench.config import RunConfig, with_settings
+from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Batch, micro_batches_of
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
@@ -41,7 +42,7 @@ def test_learns(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors)
     {"embedding.trainable": True, "training.schedule": "linear"}])
 class TestRepeats:
     def test_same_seed_same_bits(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors
+        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         config = with_settings(config, {**settings, "training.epochs": 2})
         one, two = train(config, corpus, vectors), train(config, corpus, vectors)
@@ -51,7 +52,7 @@ class TestRepeats:
             np.testing.assert_array_equal(weights, two.weights[name])
 
     def test_another_seed_is_another_run(
-        self, settings: dict, config: RunConfig, corpus: Corpus, vectors: Vectors
+        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         config = with_settings(config, {**settings, "training.epochs": 1})
         one, two = train(config, corpus, vectors), train(with_settings(config, {"seed": 1}), corpus, vectors)
@@ -119,7 +120,8 @@ def test_the_test_split_stays_closed(config: RunConfig, corpus: Corpus, vectors:
         def __getattr__(self, name: str) -> object:
             raise AssertionError(f"a run that is not to be scored on test read its {name}")
 
-    result = train(with_settings(config, {"training.epochs": 1}), replace(corpus, test=Closed()), vectors)
+    closed: Any = Closed()
+    result = train(with_settings(config, {"training.epochs": 1}), replace(corpus, test=closed), vectors)
     assert set(result.predictions) == {"validation"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gru_bench.sweep.sharing import leases as owners
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Presence, Watch
-from tests.support.searches import Notes, search_in
+from tests.support.searches import Notes, asked, search_in
 
 
 class TestLiveness:
@@ -65,7 +65,7 @@ class TestLiveness:
             elsewhere.setattr(owners, "machine", lambda: "elsewhere/1")
             owners._named.cache_clear()
             there = search_in(tmp_path)
-            number, settings = there.ask()
+            number, settings = asked(there)
             assert there.claims.take("confirm x 1")
         owners._named.cache_clear()
         now = 0.0
@@ -81,7 +81,7 @@ class TestLiveness:
         assert (here.orphans(), here.orphaned_claims()) == ([number], ["confirm x 1"])
         assert not here.presence.others()
         here.give_up(number, "its machine is gone")
-        assert here.ask()[1] == settings
+        assert asked(here)[1] == settings
         assert here.claims.release("confirm x 1", fault=True)
         assert here.claims.take("confirm x 1")
         assert there.report(number, 1, 0.5) == "taken"

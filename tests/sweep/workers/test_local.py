@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.results.runs import EpochRecord
+from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.sweep.workers.local import Again, Failed, Finished, Job, Pool, outcome
-from gru_bench.sweep.workers.tasks import Check, Listener, Train
+from gru_bench.sweep.workers.tasks import Check, Listener, Material, Train
 from gru_bench.train import loop
 
 
@@ -30,11 +31,18 @@ class Pipe:
         return True
 
 
-def raising(error: Exception) -> Callable[[Listener], object]:
-    def task(_: Listener) -> object:
-        raise error
+@dataclass(frozen=True)
+class Raising:
+    """A task that fails."""
 
-    return task
+    error: Exception
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        return ()
+
+    def __call__(self, listener: Listener, /) -> object:
+        raise self.error
 
 
 @pytest.mark.parametrize(("error", "kind", "reason"), [
@@ -48,7 +56,7 @@ def raising(error: Exception) -> Callable[[Listener], object]:
     (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "no space is left on the disk of /x"),
 ])
 def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
-    how = outcome(Job("job", raising(error)), Pipe())
+    how = outcome(Job("job", Raising(error)), Pipe())
     assert isinstance(how, Failed)
     assert how.kind == kind
     assert reason in how.reason
@@ -57,7 +65,7 @@ def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "broken"), KeyError("x")])
 def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
     with pytest.raises(type(error)):
-        outcome(Job("job", raising(error)), Pipe())
+        outcome(Job("job", Raising(error)), Pipe())
 
 
 def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
@@ -81,9 +89,9 @@ class TestMemoryOfACard:
     def test_a_run_that_does_not_fit_is_done_again_in_parts(
         self, config: RunConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real, sizes = loop._Run._backward, []
+        real, sizes = loop._Run._backward, list[int]()
 
-        def backward(run: loop._Run, batch: loop._DeviceBatch, *rest: object) -> torch.Tensor:
+        def backward(run: loop._Run, batch: loop._DeviceBatch, *rest: Any) -> torch.Tensor:
             sizes.append(len(batch.label_B))
             # The card holds 16 reviews, but for the first epoch, when they are short.
             if len(batch.label_B) > 16 and run.progress.epochs:
@@ -94,7 +102,9 @@ class TestMemoryOfACard:
         pipe = Pipe()
         how = outcome(Job("job", Train(config)), pipe)
         assert isinstance(how, Finished)
-        assert how.outcome.config.training.micro_batches == 2
+        result = how.outcome
+        assert isinstance(result, RunResult)
+        assert result.config.training.micro_batches == 2
         assert max(sizes[-6:]) <= 16
         said = [message for message in pipe.said if isinstance(message, Again)]
         assert len(said) == 1
@@ -110,6 +120,7 @@ class TestMemoryOfACard:
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
         how = outcome(Job("job", Train(config)), pipe)
+        assert isinstance(how, Failed)
         assert how == Failed("run", how.reason)
         assert "memory ran out" in how.reason
         assert len([message for message in pipe.said if isinstance(message, Again)]) == 1
@@ -141,7 +152,6 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gru_bench.sweep.workers.tasks import corpus_of, vectors_of
-    from gru_bench.train import checkpoint
 
     save = torch.save
 
@@ -149,14 +159,14 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(checkpoint.torch, "save", full if record.epoch == 1 else save)
+        monkeypatch.setattr(torch, "save", full if record.epoch == 1 else save)
 
     corpus = corpus_of(config.data)
     vectors = vectors_of(config.embedding, config.data)
     with pytest.raises(MachineError, match="no space is left on that disk; free some"):
         loop.train(config, corpus, vectors, fill, checkpoint=tmp_path / "run.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-    monkeypatch.setattr(checkpoint.torch, "save", save)
+    monkeypatch.setattr(torch, "save", save)
     records: list[EpochRecord] = []
     resumed = loop.train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
     whole = loop.train(config, corpus, vectors)

@@ -87,8 +87,9 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     from ray.cluster_utils import Cluster as Nodes
 
-    node = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
-    nodes = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    node: dict[str, Any] = {
+        "num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+    nodes: Any = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
         nodes.lost = nodes.add_node(**node)
         yield nodes
