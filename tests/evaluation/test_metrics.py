@@ -114,6 +114,11 @@ def test_reliability_by_hand() -> None:
     assert metrics.expected_calibration_error(label_N, probability_N, bins=2) == pytest.approx(expected)
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    low, high = metrics.reliability(np.array([1, 0]), np.array([0.75, 0.25]), bins=2)
+    assert (low.high, low.examples, high.examples) == (0.75, 2, 0)
+
+
 def test_an_empty_bin_says_its_middle() -> None:
     first, *_ = metrics.reliability(np.array([1]), np.array([1.0]), bins=5)
     assert first.examples == 0

@@ -362,6 +362,9 @@ def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate
     [
         (0.02, 0.008, 10, Finding.BETTER, 1),
         (-0.02, 0.008, 5, Finding.BETTER, -1),
+        # Here the 90 % interval lies beyond the margin, and the 95 % interval, which decides, does not.
+        (0.025, 0.008, 10, Finding.BETTER, 1),
+        (-0.025, 0.008, 10, Finding.BETTER, -1),
         (0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, 1),
         (-0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, -1),
         (0.005, 0.002, 10, Finding.NEGLIGIBLE, 1),

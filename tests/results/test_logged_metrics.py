@@ -1,0 +1,50 @@
+"""The table of logged metrics is complete, and its keys sort as a reader of MLflow's charts wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gru_bench.evaluation.metrics import scores
+from gru_bench.results.logged_metrics import METRICS, SCORE_NAMES, best_trial, importance, score, trials_in
+from gru_bench.tracking.queue import Operation
+from gru_bench.tracking.writer import RunWriter
+from tests.support.runs import result
+
+KEYS = [metric.key for metric in METRICS]
+
+
+def test_keys_are_unique() -> None:
+    assert len(set(KEYS)) == len(KEYS)
+
+
+def test_charts_open_on_accuracy_and_loss() -> None:
+    """MLflow shows groups of charts by name, and what has no group before them."""
+    of_a_study = [trials_in("complete"), best_trial("scratch"), importance("scratch", "training.lr")]
+    keys = sorted([*KEYS, *(metric.key for metric in of_a_study)])
+    assert all(key.count("/") >= 1 for key in keys)
+    groups = list(dict.fromkeys(key.partition("/")[0] for key in keys))
+    assert groups[:2] == ["accuracy", "loss"]
+    assert groups == ["accuracy", "loss", "score", "search", "size", "time"]
+
+
+def test_the_table_holds_the_scores_that_are_computed() -> None:
+    found = scores(np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6]))
+    assert sorted(found) == sorted(SCORE_NAMES)
+    assert {score(name, split).key for name in SCORE_NAMES for split in ("val", "test")} <= set(KEYS)
+
+
+def test_every_key_that_a_run_logs_is_in_the_table() -> None:
+    logged: list[str] = []
+
+    def write(operation: Operation, files: Mapping[str, bytes]) -> None:
+        del files
+        logged.extend(key for key, _, _ in operation.metrics)
+
+    writer, whole = RunWriter(write, "local-1", {}), result()
+    for record in whole.epochs:
+        writer.epoch(record)
+    writer.finish(whole, with_model=True)
+    assert set(logged) <= set(KEYS)
+    assert set(KEYS) - set(logged) == {"time/study_seconds"}  # of a study
