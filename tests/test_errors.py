@@ -17,7 +17,7 @@ def test_values_are_shown_in_short(value: Any, text: str) -> None:
     assert shown(value) == text
 
 
-def test_a_name_without_quotes_is_cut_and_cannot_steer_a_screen():
+def test_a_name_without_quotes_is_cut_and_cannot_steer_a_screen() -> None:
     assert shown("plain", "") == "plain"
     assert shown("a\x1b[2Jb\n", "") == r"a\x1b[2Jb\n"
     assert shown("x" * 300, "", 200) == "x" * 200 + "... (300 characters)"

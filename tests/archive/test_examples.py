@@ -57,9 +57,9 @@ def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:
     imported(EXAMPLE / "homework.study", near)
     (study,) = stores(near)[0].studies("sentiment_dataset_train_amazon14")
     kept = json.loads((EXAMPLE / "homework" / "numbers.json").read_text(encoding="utf-8"))
-    found = verify._written_up(kept["studies"][0]["run"], "homework", [study])
+    found = verify._reported_study(kept["studies"][0]["run"], "homework", [study])
     assert found is not None
-    view: Any = verify._AsWrittenUp(stores(near)[0], found.ids, {})
+    view: Any = verify._StoreWithReportIds(stores(near)[0], found.ids, {})
     ours = record.record(build([found.study], view, experiment=kept["experiment"], known_studies=kept["known_studies"]))
     assert ours["numbers"].keys() == kept["numbers"].keys()
     for part in ("text", "runs"):

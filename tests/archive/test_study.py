@@ -200,7 +200,7 @@ def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: Logge
     """Return the record of the report of a store's study `quick`, seen under other ids where these are given."""
     store: Any = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
     study = study or next(found for found in store.studies("easy") if found.run.study == "quick")
-    view = verify._AsWrittenUp(store, ids or {}, {})
+    view = verify._StoreWithReportIds(store, ids or {}, {})
     return record.record(build([study], view, experiment="easy", tracking_uri="here"))
 
 
@@ -215,11 +215,11 @@ def test_a_write_up_finds_its_runs_in_imports_and_in_imports_of_imports(far: Pat
     assert second.run.earlier_ids == (first.run.run_id,)
     here = stores(near)[0].studies("easy")
     for where, study in ((far, first), (near, second)):
-        found = verify._written_up(study.run.run_id, "quick", here)
+        found = verify._reported_study(study.run.run_id, "quick", here)
         assert found is not None
         assert recorded(near, ids=found.ids, study=found.study) == recorded(where, study=study)
-    assert present(verify._written_up(second.run.run_id, "quick", here)).ids == {}  # itself, not its copies
-    assert verify._written_up("0" * 32, "quick", here) is None
+    assert present(verify._reported_study(second.run.run_id, "quick", here)).ids == {}  # itself, not its copies
+    assert verify._reported_study("0" * 32, "quick", here) is None
 
 
 def only_named(directory: Path, name: str) -> LoggedStudy:

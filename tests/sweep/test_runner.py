@@ -49,9 +49,9 @@ class TestANewStore:
     """MLflow takes seconds to load and to prepare a file; meanwhile runs begin, and no other process."""
 
     @pytest.fixture(autouse=True)
-    def opens(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    def opens(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         """MLflow waits for this."""
-        Path("mlflow.db").unlink()
+        database.unlink()
         event = threading.Event()
 
         def open_later(uri: str, database: Path | None) -> Any:
