@@ -37,7 +37,7 @@ GOAL = 0.02
 
 def sweep(fraction: Fraction) -> None:
     """Run the sweep command in the working directory, which its trials are queued in."""
-    sys.argv = ["gru-bench-sweep", *fraction.command()]
+    sys.argv = ["run.py", *fraction.command()]
     from gru_bench.sweep.__main__ import main as command
 
     with suppress(SystemExit):

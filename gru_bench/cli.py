@@ -1,4 +1,8 @@
-"""What the commands share: how they end, where they print, and the options that mean the same in each."""
+"""Everything that the commands share: exit codes, consoles, and the options that mean the same in each.
+
+A command gets its options from the aliases below (`data: Data = None`) and their values from its typer context: each
+table such as `SETTING_OPTIONS` says which setting an option sets, and `given` reads those that were typed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,73 +20,143 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from gru_bench.errors import GruBenchError, UsageError
+from gru_bench.errors import ExitCode, GruBenchError, UsageError
 
-INTERRUPTED = 130
 PIPE_WIDTH = 140
-"""Columns, where there is no terminal to ask."""
+"""Columns of the output when it does not go to a terminal."""
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""What the system says of files and folders that may not be written."""
+"""Error numbers of the system for files and folders that must not be written."""
 LONGEST = 2000
-"""Characters of a complaint, whose middle is left out beyond."""
+"""Most characters of an error message. The middle of a longer one is left out."""
 _PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys, or what turns the direction of a text, or cannot be written."""
+"""Characters that control a terminal, change the direction of a text, or cannot be written."""
+INTERRUPTED = "interrupted; the same command continues from here"
+
+# ---------------------------------------------------------------- shared options
 
 Data = Annotated[str | None, typer.Option(
-    "--data", help="A data set's name or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; "
-    "recall:k=50 makes sequences whose label is one token, 50 steps before the end.",
+    "--data", help="Name of a data set, or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle. "
+    "recall:k=50 makes up sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
-    "--test-data", help="A test file in the same format; without it 10 % of the data, drawn by hash.",
+    "--test-data", help="Test file in the same format. Without one, 10 % of the data are the test reviews.",
     show_default=False, rich_help_panel="Data")]
 TextColumn = Annotated[str | None, typer.Option(
     "--text-column", help="Column that holds the review.", show_default="text", rich_help_panel="Data")]
 LabelColumn = Annotated[str | None, typer.Option(
     "--label-column", help="Column that holds 0 or 1.", show_default="label", rich_help_panel="Data")]
 CategoryColumn = Annotated[str | None, typer.Option(
-    "--category-column", help="Column that holds a category, to report accuracy by it.", show_default=False,
+    "--category-column", help="Column that holds a category. The report then shows accuracy by category.",
+    show_default=False, rich_help_panel="Data")]
+SplitColumn = Annotated[str | None, typer.Option(
+    "--split-column", help="Column that holds train, validation or test for each review.", show_default=False,
     rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
-    "--embedding", help="Word vectors: corpus, random, glove-6b-50d, a gensim-data name, or a .bin/.txt file (.gz "
-    "allowed).", show_default="corpus; random for recall data, whose words mean nothing", rich_help_panel="Data")]
+    "--embedding", help="Word vectors: corpus, random, glove-6b-50d, the name of a gensim-data set, or a .bin or .txt "
+    "file (.gz too).", show_default="corpus; random for recall data", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
-    "--limit", help="Use this many reviews, drawn by hash, for a quick look.", show_default="all",
-    rich_help_panel="Data")]
+    "--limit", help="Use only this many reviews, for a quick look.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
     "--device", help="auto, cpu, cuda, cuda:N or mps.", show_default="auto", rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
-TrackingUri = Annotated[str | None, typer.Option(
-    "--tracking-uri", help="Where MLflow keeps runs.", show_default="sqlite:///mlflow.db in this directory",
-    rich_help_panel="Stores")]
-NoTexts = Annotated[bool, typer.Option(
-    "--no-texts", help="Store no reviews: neither texts beside their predictions, nor one that models are looked into "
-    "with.", rich_help_panel="Stores")]
 Settings = Annotated[list[str] | None, typer.Option(
-    "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5; may be repeated.",
+    "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]
+TrackingUri = Annotated[str | None, typer.Option(
+    "--tracking-uri", help="MLflow store that holds the runs.", show_default="sqlite:///mlflow.db in this directory",
+    rich_help_panel="Stores")]
+Storage = Annotated[str | None, typer.Option(
+    "--storage", help="Optuna storage that holds the search: a .journal file or a database URL.",
+    show_default="optuna.journal in this directory", rich_help_panel="Stores")]
+NoTexts = Annotated[bool, typer.Option(
+    "--no-texts", help="Store no text of any review.", rich_help_panel="Stores")]
+
+DATA_OPTIONS = {
+    "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
+    "data.label_column": "--label-column", "data.category_column": "--category-column",
+    "data.split_column": "--split-column", "embedding.name": "--embedding",
+}
+"""Setting that says which data are read -> the option that sets it."""
+SETTING_OPTIONS = {
+    **DATA_OPTIONS, "data.limit": "--limit", "training.epochs": "--epochs", "training.device": "--device",
+}
+"""Setting -> the option that sets it, for all commands that train."""
+
+
+def given(context: typer.Context, options: Mapping[str, str]) -> dict[str, Any]:
+    """Return setting -> value for those of the `options` that were typed.
+
+    Args:
+        context: The context of the command, which holds the values of its options.
+        options: Setting -> the option that sets it.
+    """
+    values = {setting: context.params[option.removeprefix("--").replace("-", "_")]
+              for setting, option in options.items()}
+    return {setting: value for setting, value in values.items() if value is not None}
+
+
+def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_OPTIONS) -> dict[str, Any]:
+    """Return setting -> value for those of the `options` that were typed, once the shared ones are checked.
+
+    Raises:
+        UsageError: When --device is no kind of device. Whether this machine has the device is checked later.
+    """
+    from gru_bench.data.recall_task import is_recall
+
+    settings = given(context, options)
+    device = settings.get("training.device")
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
+                         f"{device!r}")
+    if is_recall(settings.get("data.name", "")):
+        settings.setdefault("embedding.name", "random")  # the words of such data mean nothing
+    return settings
+
+
+def typed(options: Mapping[str, str], settings: Iterable[str], assigned: Iterable[str]) -> dict[str, str]:
+    """Return setting -> the option that it was typed as, so that an error can name that option.
+
+    Args:
+        options: Setting -> the option that sets it.
+        settings: The settings whose options were typed.
+        assigned: The settings that `--set` gave. An error names these as they are.
+    """
+    assigned = set(assigned)
+    return {setting: options[setting] for setting in settings if setting not in assigned}
+
+
+# ---------------------------------------------------------------- applications, consoles, exit codes
 
 
 def app(**options: Any) -> typer.Typer:
-    """Return a typer application with the settings that all commands share."""
-    return typer.Typer(
-        add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]}, **options)
+    """Return a typer application with the settings that all commands share, and more `options` for typer."""
+    settings: dict[str, Any] = {
+        "add_completion": False, "no_args_is_help": False, "pretty_exceptions_enable": False,
+        "rich_markup_mode": "rich", "context_settings": {"help_option_names": ["-h", "--help"]}}
+    return typer.Typer(**settings | options)
+
+
+def command_of(application: typer.Typer) -> Any:
+    """Return the command of an application, whose help page shows names of values where they help."""
+    command = typer.main.get_command(application)
+    _name_values(command)
+    return command
 
 
 def out() -> Console:
-    """Return the console for results; in a pipe, whose width nobody knows, tables get room."""
+    """Return the console for results. In a pipe, lines are not wrapped and tables are `PIPE_WIDTH` wide."""
     terminal = sys.stdout.isatty()
     return _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
 
 
 class _Console(Console):
-    """Shows names and texts from files as they are, and obeys none of them."""
+    """A console that shows names and texts from files without obeying any control character in them."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield what is printed, control and direction characters of texts as escapes such as `\\x1b`."""
+        """Yield the printed segments. Control and direction characters appear as escapes such as `\\x1b`."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=_RAW.sub(_escape, segment.text))
 
@@ -91,42 +165,47 @@ def _escape(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode()
 
 
-def run(application: typer.Typer) -> None:
-    """Run a command and end the process: 0 done, 1 failed, 2 wrongly typed, 130 interrupted."""
-    sys.exit(ended(application))
+def run(application: typer.Typer, name: str | None = None) -> None:
+    """Run a command and end the process with its exit code (see `ExitCode`)."""
+    sys.exit(ended(application, name))
 
 
-def ended(application: typer.Typer) -> int:
-    """Run a command and return its exit code, having said what went wrong."""
-    command = typer.main.get_command(application)
-    _name_values(command)
+def ended(application: typer.Typer, name: str | None = None) -> int:
+    """Run a command, print an error if there is one, and return the exit code.
+
+    Args:
+        application: The command.
+        name: The program's name on help pages. By default it is the one that was typed.
+    """
+    command = command_of(application)
     try:
-        code = command(standalone_mode=False)
+        with _sigterm_as_ctrl_c():
+            code = command(standalone_mode=False, prog_name=name or shlex.join(program()))
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code
     except OSError as error:
-        if (told := _failing_folder(error)) is None:
+        if (message := _failing_folder(error)) is None:
             raise
-        _complain(told)
-        return 1
+        _complain(message)
+        return ExitCode.FAILED
     except Exception as error:
         # typer's own usage errors know how to show themselves; their class has moved between its versions.
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
         if "unexpected extra argument" in getattr(error, "message", ""):
-            typed: Any = error
-            typed.message += ": a value must follow an option that takes one, and a flag takes none"
+            extra: Any = error
+            extra.message += ": a value must follow an option that takes one, and a flag takes none"
         show()
         return int(exit_code)
-    if code == INTERRUPTED:  # typer's answer to Ctrl-C
-        _complain("interrupted; the same command goes on from here")
-    return code if isinstance(code, int) else 0
+    if code == ExitCode.INTERRUPTED:  # what typer returns after Ctrl-C
+        _complain(INTERRUPTED)
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _name_values(command: Any) -> None:
-    """Let help pages show no value for a flag, and for an option that may be repeated its name."""
+    """Let help pages show no value for a flag, and the option's name as the value of one that may be repeated."""
     for option in command.params:
         if option.metavar is None and getattr(option, "is_flag", False):
             option.metavar = ""
@@ -137,8 +216,11 @@ def _name_values(command: Any) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let a request to terminate end a command as Ctrl-C does, so that it leaves everything in order."""
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end any command as Ctrl-C does: by a KeyboardInterrupt, which closes runs and files in order.
+
+    While a sweep trains, `gru_bench.sweep.console.interrupt.Interrupt` takes both signals in its place.
+    """
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -149,80 +231,46 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-OPTIONS = {
-    "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
-    "model.pooling": "--pooling", "training.epochs": "--epochs", "training.batch_size": "--batch-size",
-    "training.lr": "--lr", "training.device": "--device", "data.name": "--data", "data.test_name": "--test-data",
-    "data.text_column": "--text-column", "data.label_column": "--label-column",
-    "data.category_column": "--category-column", "data.limit": "--limit", "embedding.name": "--embedding",
-    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "seed": "--seed", "sampler": "--sampler",
-    "seeds_per_trial": "--seeds-per-trial",
-}
-"""Setting, or key of a study file -> the option that sets it."""
+# ---------------------------------------------------------------- the command as it was typed
 
 
-def typed(options: Iterable[str], assigned: Iterable[str]) -> dict[str, str]:
-    """Return setting -> the option that it was typed as, less those that `--set` has `assigned` by their names."""
-    assigned = set(assigned)
-    return {setting: OPTIONS[setting] for setting in options if setting not in assigned}
-
-
-def named_settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings among `options` (setting -> value) that were given."""
-    return {setting: value for setting, value in options.items() if value is not None}
-
-
-def data_settings(
-    data: str | None, test_data: str | None, text_column: str | None, label_column: str | None,
-    category_column: str | None, embedding: str | None, limit: int | None, device: str | None, epochs: int | None,
-) -> dict[str, Any]:
-    """Return the settings that the shared options set.
-
-    Raises:
-        UsageError: for a device of no kind that there is; whether this machine has it takes torch to say.
-    """
-    from gru_bench.data.recall_task import is_recall
-
-    if device is not None and not _DEVICE.fullmatch(device):
-        raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
-                         f"{device!r}")
-
-    if data is not None and is_recall(data) and embedding is None:
-        embedding = "random"
-    return named_settings({
-        "data.name": data, "data.test_name": test_data, "data.text_column": text_column,
-        "data.label_column": label_column, "data.category_column": category_column, "data.limit": limit,
-        "embedding.name": embedding, "training.device": device, "training.epochs": epochs,
-    })
+def program() -> list[str]:
+    """Return the words that started this program, such as gru-bench or python -m gru_bench.sweep."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module is not None and module.name.startswith("gru_bench."):
+        return ["python", "-m", module.name.removesuffix(".__main__")]
+    if sys.argv[0].endswith(".py"):
+        return ["python", sys.argv[0]]
+    return [Path(sys.argv[0]).name.removesuffix(".exe")]
 
 
 def command_line() -> str:
-    """Return the command as it was typed, for the record, quoted so that it can be typed again; no password."""
+    """Return the command for the record, as it was typed and quoted for a shell, but without passwords.
+
+    Of a script or module it holds the file's name alone: `report.evidence.progress.typed` makes it a command again.
+    """
     return shlex.join([Path(sys.argv[0]).name, *(_PASSWORD.sub(r"\1", word) for word in sys.argv[1:])])
 
 
 def command_with(option: str, value: str) -> str:
-    """Return the command as it was typed, with another value of an option, to be typed again; no password."""
-    module = getattr(sys.modules["__main__"], "__spec__", None)
+    """Return the command that was typed, with another value of one option and without passwords."""
     words = shlex.split(command_line())[1:]
-    kept = [word for before, word in zip(["", *words], words, strict=False)
-            if before != option and word.partition("=")[0] != option]
-    program = (["python", "-m", module.name.removesuffix(".__main__")] if module is not None
-               else ["python", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name])
-    return shlex.join([*program, *kept, option, value])
+    others = [word for before, word in zip(["", *words], words, strict=False)
+              if before != option and word.partition("=")[0] != option]
+    return shlex.join([*program(), *others, option, value])
 
 
 def _failing_folder(error: OSError) -> str | None:
-    """Return in a sentence what is wrong with the disk or the folder; None where it is something else."""
+    """Return a sentence that says what is wrong with the disk or the folder, or None for any other error."""
     where = f" {error.filename}" if error.filename else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return (f"there must be free space on the disk{where and f' to write{where}'}, but none is left: free some "
-                    "and run this again")
+                    "and run the same command again")
         case code if code in UNWRITABLE:
             return (f"this command must be able to read and write{where or ' here'}, but may not ({error.strerror}): "
-                    "run it in a folder of your own, or copy the stores to one (mlflow.db, mlartifacts, optuna.journal "
-                    "and .gru-bench, all together)")
+                    "run it in a folder of your own, or copy all stores to one (mlflow.db, mlartifacts, "
+                    "optuna.journal and .gru-bench)")
     return None
 
 

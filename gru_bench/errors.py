@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly, and what the shell is told.
+"""The exit codes of all commands, the errors that lead to them, and the words that error messages share.
 
 Every message says what is wrong, the rule, the value found, and what to do about it.
 """
@@ -7,29 +7,65 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from enum import IntEnum
 
 LONGEST_SHOWN = 100
-"""Characters of a value that an error shows."""
+"""Most characters of a value that an error shows."""
+
+
+class ExitCode(IntEnum):
+    """How a command ended, as the shell sees it. All commands use this one table.
+
+    A script may repeat a command that ended with 3 or 130: the same command goes on where it was left.
+    """
+
+    DONE = 0
+    """The command did what was asked, or the answer to a check is yes."""
+    FAILED = 1
+    """Something failed: a file, a run, a store, a server or this machine."""
+    MISTYPED = 2
+    """The command was typed wrongly: an unknown name, or a value outside its range."""
+    INCOMPLETE = 3
+    """Nothing failed, but something is still to be done: a study has trials left, or MLflow lacks some runs."""
+    NO = 4
+    """The answer to a check is no: stores disagree, or a report differs from the runs."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM ended the command in order."""
+
+    @property
+    def meaning(self) -> str:
+        """Return what the code means, in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "done or yes",
+    ExitCode.FAILED: "failed",
+    ExitCode.MISTYPED: "wrongly typed",
+    ExitCode.INCOMPLETE: "not complete yet",
+    ExitCode.NO: "the answer is no",
+    ExitCode.INTERRUPTED: "interrupted",
+}
 
 
 class GruBenchError(Exception):
-    """A failure the user can act on: shown as one message, without a traceback."""
+    """A failure that the user can act on. It is shown as one message, without a traceback."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class UsageError(GruBenchError):
-    """What was typed cannot be meant: an unknown name, or a value outside its range."""
+    """The command was typed wrongly: an unknown name, or a value outside its range."""
 
-    exit_code = 2
+    exit_code = ExitCode.MISTYPED
 
 
 class ChangedStudyError(UsageError):
-    """A study is to go on otherwise than it began."""
+    """A command asks an existing study to go on with other settings than it began with."""
 
 
 class DataError(GruBenchError):
-    """A file is not what it should be: damaged, empty, or without what was asked of it."""
+    """A file is damaged or empty, or lacks what was asked of it."""
 
 
 class RunError(GruBenchError):
@@ -37,20 +73,32 @@ class RunError(GruBenchError):
 
 
 class MachineError(RunError):
-    """The machine failed a run that is not to blame, such as by a full disk; what was trained is kept."""
+    """The machine failed a run, for example with a full disk. The run is not to blame, and its training is kept."""
+
+
+class IncompleteError(RunError):
+    """What was asked for needs something that is not complete yet, such as a study without confirm runs."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class DifferenceError(RunError):
+    """A check found a difference: the answer is no."""
+
+    exit_code = ExitCode.NO
 
 
 def unknown(
     kind: str, name: str, known: Iterable[str], remedy: str = "", near: Sequence[str] | None = None
 ) -> UsageError:
-    """Return the error for a name that is not among the `known` ones; what may have been meant comes first.
+    """Return the error for a name that is not among the `known` ones. It begins with the names that may be meant.
 
     Args:
-        kind: what it should be the name of.
-        name: as it was typed.
-        known: all that there are.
-        remedy: what else could be done.
-        near: what may have been meant; None means the nearest in spelling.
+        kind: What the name should name, such as "study".
+        name: The name as it was typed.
+        known: All names that exist.
+        remedy: A sentence that says what else the user can do.
+        near: The names that may be meant. None means the one nearest in spelling.
     """
     names = sorted(known)
     near = get_close_matches(name[:LONGEST_SHOWN], names, n=1) if near is None else near

@@ -1,4 +1,4 @@
-"""Where files that are no code lie: beside the package in a checkout, inside it once installed."""
+"""Paths of the folders that hold no code. They lie beside the package in a checkout and inside it when installed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from gru_bench.errors import RunError
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = {
-    # name: (from the checkout's root, from the installed package)
+    # name: (path below the checkout, path below the installed package)
     "templates": ("templates", "_templates"),
     "studies": ("sweeps/studies", "_studies"),
 }
 
 
 def resource(name: str, package: Path = _PACKAGE) -> Path:
-    """Return the folder `templates` or `studies`.
+    """Return the path of the folder `templates` or `studies`.
 
-    A checkout (the folder above the package holds pyproject.toml) comes first: an editable install
-    leaves copies inside the package that no longer change with the files they were made from.
+    A checkout is searched first (the folder above the package then holds pyproject.toml), because an editable install
+    leaves copies inside the package that become outdated.
 
     Args:
-        name: of the folder.
-        package: the package's own folder.
+        name: The folder's name, `templates` or `studies`.
+        package: The folder of the installed package.
 
     Raises:
-        KeyError: for another name.
-        RunError: where the folder is in neither place.
+        KeyError: For any other name.
+        RunError: When the folder is in neither place.
     """
     beside, inside = _PLACES[name]
     checkout = package.parent
@@ -35,6 +35,6 @@ def resource(name: str, package: Path = _PACKAGE) -> Path:
     if (package / inside).is_dir():
         return package / inside
     raise RunError(
-        f"{name} must lie in {checkout / beside} or {package / inside}, but neither exists: "
-        "install gru-bench again"
+        f"the folder {name} must be at {checkout / beside} or {package / inside}, but neither exists: install "
+        "gru-bench again"
     )

@@ -29,7 +29,7 @@ def test_the_checkout_wins_over_stale_copies(tmp_path: Path, name: str, beside: 
 
 
 def test_neither_place(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"templates must lie in .* but neither exists: install gru-bench again"):
+    with pytest.raises(RunError, match=r"folder templates must be at .* but neither exists: install gru-bench again"):
         resource("templates", tmp_path / "gru_bench")
 
 

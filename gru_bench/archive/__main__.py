@@ -1,4 +1,4 @@
-"""Command line of archives: `python -m gru_bench.archive export|import`."""
+"""The command `gru-bench archive`, which is also `python -m gru_bench.archive`: export and import studies."""
 
 from __future__ import annotations
 
@@ -15,29 +15,25 @@ from gru_bench.errors import UsageError
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
 
-The file holds the search (trials, states, settings, values) and all runs (params, metrics with their histories, tags,
-artifacts). It is a plain zip, holds no pickle, and is refused where a bit of it has changed. Once it is imported the
-report gives the same numbers, and the sweep command goes on with the study.""")
-
-Storage = Annotated[str | None, typer.Option(
-    "--storage", help="Where the search lives: a .journal file or a database URL.",
-    show_default="optuna.journal in this directory", rich_help_panel="Stores")]
+The file holds the search (trials with states, settings and values) and all runs (params, metrics with histories, tags,
+artifacts). It is a zip without pickles, and its checksums reveal any change. After the import, the report gives the
+same numbers, and the sweep command continues the study.""")
 
 
 @app.command(name="export")
 def export_study(
-    file: Annotated[Path, typer.Argument(help="To be written.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
     study: Annotated[str, typer.Option(help="Name of the study.", show_default=False)],
-    experiment: Annotated[str | None, typer.Option(help="MLflow's experiment, which is named after the data.",
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment of the study. It is named after the data.",
                                                    show_default="all")] = None,
-    storage: Storage = None,
+    storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: Annotated[bool, typer.Option(
-        "--no-texts", help="Leave out the reviews that the study logged, and what shows the words of one.")] = False,
+        "--no-texts", help="Leave out all texts of reviews that the study logged.")] = False,
     no_weights: Annotated[bool, typer.Option(
-        "--no-weights", help="Leave out the models' weights, most of the file: a report does without them, a look "
-        "inside the models does not.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
+        "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
+        "them, but gru-bench diagnose does.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a study to one file."""
     from gru_bench.archive.container import pack
@@ -48,12 +44,11 @@ def export_study(
     if file.is_dir() or not file.parent.is_dir():
         raise UsageError(f"the archive must be a file in a folder that exists, but got {str(file)!r}: name another")
     if file.exists() and not force:
-        raise UsageError(f"an export replaces no file unless it is told to, but {str(file)!r} exists: name another, or "
+        raise UsageError(f"an export replaces a file only with --force, but {str(file)!r} exists: name another, or "
                          "add --force")
     store = Store(tracking_uri, create=False)
     console = cli.out()
-    with cli.interruptible(), work_folder(file.parent, ".gru-bench-export-") as folder, \
-            console.status("reading the runs"):
+    with work_folder(file.parent, ".gru-bench-export-") as folder, console.status("reading the runs"):
         with wrapped_errors(storage):
             carried = export_study(store, open_storage(storage), study, folder, experiment=experiment,
                                    texts=not no_texts, weights=not no_weights)
@@ -69,16 +64,16 @@ def export_study(
 
 @app.command(name="import")
 def import_study(
-    file: Annotated[Path, typer.Argument(help="As `export` wrote it.", show_default=False)],
-    study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.",
+    file: Annotated[Path, typer.Argument(help="File that `export` wrote.", show_default=False)],
+    study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="its own")] = None,
-    storage: Storage = None,
+    storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
-    """Bring a study in from a file: all of it, or nothing.
+    """Import a study from a file: all of it, or nothing.
 
-    The runs get ids of their own and remember those they had, so that a report made elsewhere can be verified here:
-    python -m gru_bench.report --verify FOLDER.
+    The runs get new ids and keep a record of their old ones, so that a report from the other machine can be verified:
+    gru-bench report --verify FOLDER.
     """
     from gru_bench.archive.container import unpack
     from gru_bench.archive.study import import_study
@@ -86,7 +81,7 @@ def import_study(
     from gru_bench.tracking import Store
 
     console = cli.out()
-    with cli.interruptible(), work_folder(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
+    with work_folder(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
         with console.status("checking the file"):
             manifest = unpack(file, folder)
         with console.status("writing the runs"), wrapped_errors(storage):
@@ -96,12 +91,12 @@ def import_study(
     for remark in carried.remarks:
         console.print(f"note: {remark}", markup=False)
     if carried.already:
-        console.print(f"{what} is here already, from this archive: nothing to do", markup=False)
+        console.print(f"{what} was imported from this archive already: nothing to do", markup=False)
         return
     uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
     console.print(f"{what}: {carried.trials:,} trials, {carried.runs:,} runs, {carried.values:,} values of metrics; "
                   "next:", markup=False)
-    console.print("  " + shlex.join(["python", "-m", "gru_bench.report", "--study", carried.study, *uri]),
+    console.print("  " + shlex.join(["gru-bench", "report", "--study", carried.study, *uri]),
                   markup=False, soft_wrap=True)
 
 

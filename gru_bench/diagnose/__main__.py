@@ -1,4 +1,4 @@
-"""`python -m gru_bench.diagnose`: look inside the model of a run, or measure how far models remember."""
+"""The command `gru-bench diagnose`, which is also `python -m gru_bench.diagnose`: look inside a trained model."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ SHOWN_RUNS = 8
 FEWEST_SEEDS = 3
 LABELS = ("label 0 (negative)", "label 1 (positive)")
 REVIEW_WORDS = 40
-"""Of a review: as many as can be read under a picture."""
+"""Words of a review that figures show. More cannot be read."""
 
 app = cli.app()
-HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates
-do over a sentence, which words move its decision, and which words lie close together.
+HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates do over a
+sentence, which words move its decision, and which words are close to each other.
 
-Without --run it takes the newest run that kept its weights: a confirm run of a sweep, or a run of gru_bench.train.
-Figures are written as .png and .svg, their values as .csv. With --recall, no run is needed: a vanilla RNN and a GRU
-are trained on made-up sequences to see over how many steps each remembers a token."""
+Without --run, it takes the newest run that has weights: a confirm run of a sweep, or a run of gru-bench train.
+The figures are .png and .svg files, and their values are .csv files. --recall needs no run: it trains a vanilla RNN and
+a GRU on made-up sequences and shows over how many steps each remembers a token."""
 
 
 @app.command(help=HELP)
 def diagnose(
     run: Annotated[str | None, typer.Option(
-        help="Id of a run, or how it begins.", show_default="the newest that kept its weights",
+        help="Id of a run, or its first characters.", show_default="the newest that has weights",
         rich_help_panel="What to look at")] = None,
     text: Annotated[str | None, typer.Option(
-        help="A text of your own to read: its words are weighed, and gates shown over it.",
+        help="A text of your own. Its words are weighed, and the gates are shown over it.",
         show_default="a sentence that turns from bad to good", rich_help_panel="What to look at")] = None,
     review: Annotated[int | None, typer.Option(
-        help=f"Number of a test review to read instead: its first {REVIEW_WORDS} known words.", min=1,
+        help=f"Number of a test review to use instead. Figures show its first {REVIEW_WORDS} known words.", min=1,
         show_default=False, rich_help_panel="What to look at")] = None,
     neighbours: Annotated[list[str] | None, typer.Option(
-        help="A word whose nearest words are shown; may be repeated.", show_default="good, bad, not, ...",
+        help="A word whose nearest words are shown. May be repeated.", show_default="good, bad, not, ...",
         rich_help_panel="What to look at")] = None,
     recall: Annotated[bool, typer.Option(
         "--recall", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
-        "against steps; takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
+        "against steps. This takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
     seeds: Annotated[int, typer.Option(
-        help="Seeds of each point of --recall.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
+        help="Seeds for each point of --recall.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
     workers: Annotated[int | None, typer.Option(
         help="Processes that train for --recall.", min=1, show_default="one for each core",
         rich_help_panel="What to look at")] = None,
     study: Annotated[str | None, typer.Option(
-        help="With --recall: a study beside whose runs the result is kept, so that its report shows it.",
+        help="With --recall: a study to store the result with, so that its report shows it.",
         show_default=False, rich_help_panel="Stores")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder for the figures.", show_default="diagnostics/ and the run's id, or diagnostics/recall",
@@ -75,14 +75,14 @@ def diagnose(
             if value is not None and value != []:
                 raise UsageError(f"{option} must be left out with --recall, which trains models of its own, but got "
                                  f"{value!r}")
-        with cli.interruptible():
-            _recall(cli.out(), seeds, workers, out or Path("diagnostics") / "recall", study, tracking_uri)
+        _recall(cli.out(), seeds, workers, out or Path("diagnostics") / "recall", study, tracking_uri)
         return
     if study is not None:
-        raise UsageError(f"--study must stand with --recall, whose result it keeps, but got {study!r} without: add "
-                         "--recall, or look into one of the study's runs with --run")
+        raise UsageError(f"--study needs --recall, whose result it stores, but got {study!r} without it: add "
+                         "--recall, or look inside one of the study's runs with --run")
     if text is not None and review is not None:
-        raise UsageError(f"--text and --review must not stand together, but got {text!r} and {review}: leave one out")
+        raise UsageError(f"--text and --review must not be given together, but got {text!r} and {review}: leave one "
+                         "out")
     if text is not None and not text.strip():
         raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
     _run(cli.out(), run, text, review, neighbours, out, tracking_uri)
@@ -128,15 +128,15 @@ def _run(
             pictures.append(gate_picture(gates, MODEL_NAMES, f"gates{read.suffix}"))
         pictures.append(word_picture(attributions, MODEL_NAMES, f"words{read.suffix}"))
     else:
-        console.print("words: not looked at, since those of our own sentence have no vector; give one with --text",
-                      markup=False)
+        console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
+                      "--text", markup=False)
     with console.status("following gradients"):
         flows = _flows(kept, corpus, vectors)
     if flows:
         _show_flows(console, flows)
         pictures.append(gradient_picture(flows, MODEL_NAMES))
     else:
-        console.print("gradients: not followed, since hardly any review has four known words", markup=False)
+        console.print("gradients: skipped, because hardly any review has four known words", markup=False)
     known = set(vectors.words_V)
     near = asked or [diagnostics.neighbours(word, vectors) for word in diagnostics.WORDS if word in known]
     for one in near:
@@ -147,18 +147,18 @@ def _run(
 
 @dataclass(frozen=True)
 class _Text:
-    """What a model is given to read."""
+    """A text that a model reads."""
 
     name: str
     text: str
     label: int | None
-    """Of a review: its own."""
+    """The true label, for a review."""
     suffix: str
-    """Of the names of its figures, so that those of another text stay."""
+    """End of the names of its figures, so that they do not replace the figures of another text."""
 
 
 def _text(corpus: Corpus, text: str | None, review: int | None) -> _Text:
-    """Return the text that was asked for; a test review is counted from 1."""
+    """Return the text that was asked for. Test reviews are counted from 1."""
     from gru_bench.diagnose.compute import SENTENCE
 
     if review is not None:
@@ -173,19 +173,19 @@ def _text(corpus: Corpus, text: str | None, review: int | None) -> _Text:
 
 
 def choose(store: Reader, run_id: str | None) -> LoggedRun:
-    """Return the run whose id begins with `run_id`, or the newest, among those that kept their weights.
+    """Return the run whose id begins with `run_id`, or the newest run that has weights.
 
     Raises:
-        RunError: where no run has kept weights, or the one named has not; with some that have.
-        UsageError: for an unknown or ambiguous id; with some that there are.
+        RunError: When no run has weights, or the named one has none. The error lists runs that have.
+        UsageError: For an unknown or ambiguous id. The error lists runs that exist.
     """
     runs = [run for experiment in store.experiments() for run in store.runs(experiment)]
     usable = [run for run in sorted(runs, key=lambda run: -run.started)
               if run.complete and run.role in ("confirm", "single")]
     listed = "\n".join(f"  {run.run_id}  {run.name}" for run in usable[:SHOWN_RUNS])
     if not usable:
-        raise RunError(f"some run must have kept its weights, but none of the {len(runs)} runs in {store.uri} has: "
-                       "train one (python -m gru_bench.train), or let a sweep come to its confirm stage")
+        raise RunError(f"a run with weights is needed, but none of the {len(runs)} runs in {store.uri} has any: train "
+                       "one (gru-bench train), or let a sweep come to its confirm stage")
     if run_id is None:
         return usable[0]
     found = [run for run in runs if run.run_id.startswith(run_id)]
@@ -195,8 +195,8 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
     if len(found) > 1:
         raise UsageError(f"--run must name one run, but {run_id!r} begins the ids of {len(found)}: give more of it")
     if found[0] not in usable:
-        raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have kept its weights, but trials, studies "
-                       f"and runs that broke off keep none; these have:\n{listed}")
+        raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have weights, but trials, studies "
+                       f"and runs that broke off have none; these have:\n{listed}")
     return found[0]
 
 
@@ -213,16 +213,16 @@ def _flows(kept: Kept, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
     try:
         return [flow for subject in (Subject.untrained(kept.config, vectors), Subject.trained(kept, vectors))
                 for flow in gradient_flows(subject, corpus, vectors)]
-    except DataError:  # short texts have no gradient to follow; all else can be looked at
+    except DataError:  # texts are too short for this; everything else can be shown
         return []
 
 
 def study_run(store: Reader, name: str) -> LoggedRun:
-    """Return the newest own run of the study called `name`.
+    """Return the newest run that stands for the study called `name`.
 
     Raises:
-        RunError: where there is no study at all.
-        UsageError: for an unknown study, with the known ones.
+        RunError: When the store has no study.
+        UsageError: For an unknown study. The error lists the known ones.
     """
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.role == "study"]
     if not runs:
@@ -245,7 +245,7 @@ def _recall(
     from gru_bench.results.diagnostics import RECALL
     from gru_bench.tracking import Store
 
-    # Before anything is trained: a wrong name is told at once.
+    # A wrong name is an error before anything is trained.
     store = Store(tracking_uri, create=False) if study is not None else None
     parent = study_run(store, study) if store is not None and study is not None else None
     from gru_bench.diagnose import compute as diagnostics
@@ -264,7 +264,7 @@ def _recall(
             curve = diagnostics.recall_curve(
                 pool, seeds=range(seeds), on_run=lambda done, total: bar.update(task, completed=done, total=total))
     finally:
-        # Without waiting for what has begun: on Ctrl-C nobody wants the rest.
+        # Running jobs are ended at once, because nobody waits for them after Ctrl-C.
         for process in multiprocessing.active_children():
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -275,12 +275,12 @@ def _recall(
     if store is not None and parent is not None:
         with store:
             store.writer(parent.run_id).text(RECALL, curve.to_json())
-        console.print(f"kept beside the study {study}: python -m gru_bench.report --study {shlex.quote(str(study))} "
-                      "shows it", markup=False)
+        console.print(f"stored with the study {study}: gru-bench report --study {shlex.quote(str(study))} shows it",
+                      markup=False)
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which reaches all processes, to the parent."""
+    """Ignore Ctrl-C, which reaches all processes. The parent process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -288,16 +288,16 @@ def _ignore_interrupts() -> None:
 
 
 def _show_verdict(console: Any, read: _Text, whole: Sentence, probability: float) -> None:
-    """Print what the model makes of a text, and for a review whether that is right."""
+    """Print the model's label for a text, and for a review whether it is right."""
     from gru_bench.evaluation.metrics import THRESHOLD
 
     answer = int(probability >= THRESHOLD)
     right = ""
     if read.label is not None:
-        right = f", which is {'right' if answer == read.label else 'wrong'}: its own is {LABELS[read.label]}"
+        right = f", which is {'right' if answer == read.label else 'wrong'}: the true label is {LABELS[read.label]}"
     console.print(f"{read.name}: the model says {LABELS[answer]}{right}", markup=False)
-    console.print(f"{LABELS[1]} has a probability of {percent(probability)}, on all {len(whole.tokens):,} words that "
-                  "it reads", markup=False)
+    console.print(f"{LABELS[1]} has a probability of {percent(probability)}, from all {len(whole.tokens):,} words that "
+                  "the model reads", markup=False)
 
 
 def _show_words(
@@ -321,15 +321,15 @@ def _show_words(
     if cut:
         console.print(f"on these {len(first.tokens)} words alone, {LABELS[1]} has a probability of "
                       f"{percent(first.probability)}", markup=False)
-    console.print(f"above 0 a word speaks for {LABELS[1]}, below for {LABELS[0]}. Occlusion: what the log-odds lose "
-                  "where the word is left out. Gradient times input: the same, estimated from the slope.", markup=False)
+    console.print(f"A word above 0 speaks for {LABELS[1]}, below 0 for {LABELS[0]}. Occlusion: what the log-odds lose "
+                  "without the word. Gradient times input: the same, estimated from the slope.", markup=False)
     if gates:
         console.print("Gates, mean over units. Update gate: 1 keeps the state, 0 replaces it. Reset gate: 1 lets the "
-                      "state into what replaces it, 0 leaves it out.", markup=False)
+                      "old state into the new one, 0 leaves it out.", markup=False)
     if whole.unknown:
-        console.print(f"not read, having no vector: {' '.join(whole.unknown)}", markup=False)
+        console.print(f"not read, because they have no vector: {' '.join(whole.unknown)}", markup=False)
     if whole.beyond:
-        console.print(f"not read, lying beyond the first {len(whole.tokens):,} words (data.max_length): "
+        console.print(f"not read, because only the first {len(whole.tokens):,} words count (data.max_length): "
                       f"{len(whole.beyond):,} more", markup=False)
 
 
@@ -349,15 +349,15 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
         table.add_row(flow_label(flow, MODEL_NAMES), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
-    console.print("norm: how much the loss depends on a state, at the last word and so many words before it; where it "
-                  "falls far, early words hardly teach the model", markup=False)
+    console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; where "
+                  "it falls far, early words hardly teach the model", markup=False)
     if rates:
         first, last = rates[0].fitted
-        console.print("factor per step: what the norm is multiplied by from a word to the one before, fitted "
-                      f"{first} to {last} steps back", markup=False)
+        console.print("factor per step: the norm at a word, divided by the norm at the word after it; fitted over the "
+                      f"steps {first} to {last} back", markup=False)
     elif max(flow.steps_back[-1] for flow in flows):
-        console.print(f"no factor per step is given: with model.pooling {flows[0].pooling} the loss depends on every "
-                      "state directly, and not only by way of the states after it", markup=False)
+        console.print(f"no factor per step is given: with model.pooling {flows[0].pooling}, the loss depends on every "
+                      "state directly, not only through the states after it", markup=False)
 
 
 def _show_recall(console: Any, curve: RecallCurve) -> None:

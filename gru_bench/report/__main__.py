@@ -1,4 +1,4 @@
-"""`python -m gru_bench.report`: write up the studies that MLflow holds, as a page and as LaTeX."""
+"""The command `gru-bench report`, which is also `python -m gru_bench.report`: write a report on studies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.errors import DifferenceError, IncompleteError, RunError, UsageError, unknown
 
 if TYPE_CHECKING:
     from gru_bench.report.document.numbers import Sentence
@@ -19,60 +19,63 @@ if TYPE_CHECKING:
     from gru_bench.tracking import LoggedStudy
 
 app = cli.app()
-RUN_ONE = "run one to its end: python sweeps/run.py --study smoke (installed: gru-bench-sweep --study smoke)"
+RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
 
 MOST_NAMED = 5
-"""Runs that are named in a sentence."""
+"""Most runs that one sentence names."""
 
 
 class Shelf(Protocol):
-    """Where studies are found."""
+    """A store of studies."""
 
     def experiments(self) -> list[str]:
-        """Return the experiments, the one written last first."""
+        """Return the names of the experiments, the one written last first."""
         ...
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
-        """Return an experiment's studies, newest first."""
+        """Return the studies of an experiment, newest first."""
         ...
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be written up, and what a reader should know of the choice."""
+    """The studies that a report shows, and remarks on how they were chosen."""
 
     experiment: str
     studies: tuple[LoggedStudy, ...]
     """Oldest first."""
     missing: tuple[Sentence, ...]
-    """Goes into the report."""
+    """Sentences for the report."""
     remarks: tuple[str, ...]
-    """Goes to the terminal alone."""
+    """Lines for the terminal only."""
     known: tuple[str, ...]
-    """Every study of the experiment."""
+    """Names of all studies of the experiment."""
 
 
 @app.command()
 def report(
     study: Annotated[list[str] | None, typer.Option(
-        help="A study to write up; may be repeated.", show_default="every complete one")] = None,
+        help="A study to report on. May be repeated.", show_default="every complete one")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder to write to.", show_default="reports/ and the name of the experiment or study")] = None,
     experiment: Annotated[str | None, typer.Option(
-        help="The experiment (one for each data set).", show_default="the one written last")] = None,
+        help="MLflow experiment of the studies. Each data set has one.", show_default="the one written last")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="The largest difference without practical weight, in points of accuracy. Another than the studies logged "
-        "at their start is said to have been chosen afterwards.", show_default="the studies'")] = None,
+        help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
+        "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
     mcnemar: Annotated[tuple[str, str] | None, typer.Option(
-        help="Ids of two confirm runs: adds McNemar's exact test of these two trained models, labelled as such.",
+        help="Ids of two confirm runs. Adds McNemar's exact test of these two trained models.",
         metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
-        help="Write nothing: compute the report in this folder again, and name every number that differs from what "
-        "MLflow holds and every run that is gone.", show_default=False)] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex too; takes a TeX.")] = False,
+        help="Write nothing. Compute the report in this folder again and list every number that differs from the "
+        "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
-    """Write up what the sweeps logged: report.html, report.tex with its tables and figures, report.md, numbers.json."""
+    """Write a report on what sweeps have logged.
+
+    The folder gets report.html, report.tex, report.md, numbers.json, tables and figures.
+    """
     if verify is not None:
         _verify(verify, tracking_uri)
         return
@@ -90,8 +93,8 @@ def report(
     finally:
         for remark in store.odd.values():
             console.print(remark, markup=False)
-    unsynced = [f"{found}: not in this report until a sweep that runs here, or python -m gru_bench.tracking, has fed "
-             "them" for found in waiting(store.home, store.uri)]
+    unsynced = [f"{found}: this report lacks them until gru-bench sync has sent them"
+                for found in waiting(store.home, store.uri)]
     for remark in (*choice.remarks, *unsynced):
         console.print(remark, markup=False)
     whole = report.build(
@@ -119,7 +122,7 @@ def report(
 
 
 def in_short(whole: Report) -> list[str]:
-    """Return what a page says first, as lines for a terminal."""
+    """Return the first sentences of a report as lines for a terminal."""
     from gru_bench.report.document.numbers import NBSP, in_text
 
     care = [*whole.cautions, *([whole.budgets] if whole.budgets else [])]
@@ -129,16 +132,17 @@ def in_short(whole: Report) -> list[str]:
 
 
 def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:
-    """Pick the studies to write up.
+    """Return the studies to report on.
 
     Args:
-        shelf: where they are.
-        experiment: its name; None means the one written last (that has the studies named).
-        names: of studies; none means every one with a complete confirm run.
+        shelf: The store of the studies.
+        experiment: Name of an experiment. None means the one written last that has the named studies.
+        names: Names of studies. An empty sequence means every study with a complete confirm run.
 
     Raises:
-        RunError: where there is no study with a complete confirm run.
-        UsageError: for an unknown experiment or study, with the known ones.
+        IncompleteError: When no study has a complete confirm run.
+        RunError: When the summary of a study cannot be read.
+        UsageError: For an unknown experiment or study. The error lists the known ones.
     """
     known = shelf.experiments()
     if experiment is not None and experiment not in known:
@@ -180,7 +184,7 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
 
 
 def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
-    """Return what a report says of runs that were left out because nothing could be made of them."""
+    """Return what a report says about runs that it leaves out because they cannot be read."""
     if not odd:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
@@ -189,10 +193,10 @@ def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:
-    """Say in what a report differs from what MLflow holds.
+    """Print how a report differs from what MLflow holds.
 
     Raises:
-        RunError: where it differs.
+        DifferenceError: When it differs.
     """
     from gru_bench.report import verify
     from gru_bench.report.render import record
@@ -208,15 +212,16 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
                       "directory is asked instead", markup=False, soft_wrap=True)
         uri = None
     store = Store(uri, create=False)
-    told = verify.differences(folder, found, store)
-    for line in told:
+    differences = verify.differences(folder, found, store)
+    for line in differences:
         console.print(line, markup=False, soft_wrap=True)
     if remark := verify.unchecked(found):
         console.print(remark, markup=False, soft_wrap=True)
-    if told:
-        raise RunError(f"a report must say what MLflow holds, but {folder} differs in {len(told)} "
-                       f"place{'s' * (len(told) > 1)}: write it again (python -m gru_bench.report --out "
-                       f"{shlex.quote(str(folder))}), or look for what has changed")
+    if differences:
+        raise DifferenceError(
+            f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "
+            f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {shlex.quote(str(folder))}), "
+            "or look for what has changed")
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
                   f"{store.uri} give", markup=False, soft_wrap=True)
 
@@ -244,7 +249,7 @@ def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple
     if lost:
         raise unknown("study", lost[0], seen) if seen else _nothing("no study has been logged yet")
     raise UsageError(
-        f"--study must name studies of one experiment, but {', '.join(names)} lie in several: write them up one by one"
+        f"--study must name studies of one experiment, but {', '.join(names)} lie in several: report on them one by one"
     )
 
 
@@ -256,12 +261,12 @@ def _confirmed(study: LoggedStudy) -> bool:
     return any(run.complete for run in study.confirms)
 
 
-def _nothing(state: str) -> RunError:
-    return RunError(f"a report needs a study with a complete confirm run, but {state}: {RUN_ONE}")
+def _nothing(state: str) -> IncompleteError:
+    return IncompleteError(f"a report needs a study with a complete confirm run, but {state}: {RUN_ONE}")
 
 
 def main() -> None:
-    """Run the command and end the process."""
+    """Run the command and exit."""
     cli.run(app)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.errors import IncompleteError, UsageError, unknown
 from gru_bench.evaluation.statistics import (
     ALPHA,
     Design,
@@ -103,15 +103,15 @@ def build(
         known_studies: names of other studies, which a new one must not have.
 
     Raises:
-        RunError: where no study has a complete confirm run.
+        IncompleteError: When no study has a complete confirm run.
         UsageError: for McNemar runs that are no confirm runs shown here, or were scored on different test reviews.
     """
     gathered, gaps = gather(studies, store)
     gaps = [*cautions, *gaps, *what_is_missing(studies, store)]
     if not gathered:
-        raise RunError(
+        raise IncompleteError(
             "a report needs a study with a complete confirm run, but there is none: "
-            "run one to its end (python sweeps/run.py --study smoke)"
+            "run one to its end (gru-bench sweep --study smoke)"
         )
     rows = tuple(row_of(group, store) for group in gathered)
     gaps += [said for group in gathered if (said := caution(group))]

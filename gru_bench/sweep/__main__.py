@@ -1,4 +1,4 @@
-"""Command line of a sweep: `python sweeps/run.py --study bidirectional`."""
+"""The command `gru-bench sweep`, which is also `python sweeps/run.py` and `python -m gru_bench.sweep`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import ChangedStudyError, RunError, UsageError
+from gru_bench.errors import ChangedStudyError, ExitCode, RunError, UsageError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -31,41 +31,47 @@ if TYPE_CHECKING:
     from gru_bench.tracking import LoggedRun
 
 SHOWN_TRIALS = 3
-"""Of each model."""
+"""Number of trials of each model in the table of the best."""
+OPTIONS = {
+    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "seed": "--seed", "sampler": "--sampler",
+    "seeds_per_trial": "--seeds-per-trial",
+}
+"""Key of a study file -> the option that sets it."""
 
 app = cli.app()
 
 
 @app.command()
 def sweep(
-    study: Annotated[str, typer.Option(help="A study that comes with gru-bench (bidirectional, torch, scratch, smoke, "
-                                            "...) or a TOML file.", rich_help_panel="Study")],
-    study_name: Annotated[str | None, typer.Option(help="Name to keep the study under.", show_default="the study's own",
-                                                   rich_help_panel="Study")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Train these of the study's models alone; may be repeated.",
+    context: typer.Context,
+    study: Annotated[str, typer.Option(help="A study that is installed with gru-bench (bidirectional, torch, scratch, "
+                                            "smoke or homework), or a TOML file.", rich_help_panel="Study")],
+    study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
+                                                   show_default="the study's own", rich_help_panel="Study")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Train only this model of the study. May be repeated.",
                                                     show_default="all of them", rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
-    confirm: Annotated[int | None, typer.Option(help="Fresh seeds of the confirm stage.", show_default="the study's",
-                                                rich_help_panel="Study")] = None,
+    confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirm stage.",
+                                                show_default="the study's", rich_help_panel="Study")] = None,
     timeout: Annotated[str | None, typer.Option(help="Begin no new trial after this time: 90s, 10m, 1.5h.",
                                                 show_default="none", rich_help_panel="Study")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the search; the confirm seeds follow from it.",
+    seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirm seeds follow from it.",
                                              show_default="the study's", rich_help_panel="Study")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
                                                 rich_help_panel="Study")] = None,
     seeds_per_trial: Annotated[int | None, typer.Option(
-        help="Seeds that a trial's accuracy is averaged over; from 5 on, trials are raced from seed to seed.",
+        help="Seeds that the accuracy of a trial is averaged over. From 5 on, a trial that falls behind ends early.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train side by side; they share the cores.", min=1, max=1_024,
-        show_default="one for each core, of a search at most 4; 1 beside a graphics card",
+        help="Processes that train at the same time. They share the cores.", min=1, max=1_024,
+        show_default="one for each core, at most 4 for a search; 1 with a graphics card",
         rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
         help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
         show_default="this machine", rich_help_panel="Training")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(
-        help="Graphics cards of the cluster for each trial; 0.25 lets four share one.",
+        help="Graphics cards of the cluster for each trial. With 0.25, four trials share one.",
         show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
@@ -74,45 +80,43 @@ def sweep(
     text_column: cli.TextColumn = None,
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
+    split_column: cli.SplitColumn = None,
     embedding: cli.Embedding = None,
     limit: cli.Limit = None,
     settings: cli.Settings = None,
-    storage: Annotated[str | None, typer.Option(help="Where the search lives: a .journal file or a database URL.",
-                                                show_default="optuna.journal in this directory",
-                                                rich_help_panel="Stores")] = None,
+    storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: cli.NoTexts = False,
     check: Annotated[bool, typer.Option(
-        "--check", help="Run nothing: say whether all is done, once, and the same in Optuna and MLflow.",
+        "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
+        "if so, 3 if the same command has something left to do, 4 if the stores do not belong together.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
 
-    A study says which models are tuned, over which space and with what budget. Search trials see the training and
-    validation reviews only. The best settings are then trained again on seeds that the search never used, and only
-    those runs are scored on the test reviews. The same command goes on where it was left; when all is done it
+    A study says which models are tuned, over which search space and with what budget. Search trials see only the
+    training and validation reviews. The best settings are then trained again on seeds that the search never used, and
+    only those runs are scored on the test reviews. The same command continues where it was left. When all is done, it
     shows the result again.
     """
     from gru_bench.sweep.spec import load_study, parsed_duration
 
-    options = cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
-                                epochs)
+    options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
-    changes = cli.named_settings({"name": study_name, "trials": trials, "confirm": confirm, "seed": seed,
-                                  "sampler": sampler, "seeds_per_trial": seeds_per_trial})
+    changes = cli.given(context, OPTIONS)
     spec = load_study(study, **changes, models=model or None, settings={**options, **assigned},
-                      typed=cli.typed([*options, *changes], assigned))
+                      typed=cli.typed(cli.SETTING_OPTIONS | OPTIONS, [*options, *changes], assigned))
     seconds = parsed_duration(timeout)
     console = cli.out()
     if check:
-        raise typer.Exit(0 if _agree(spec, console, storage, tracking_uri) else 1)
+        raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
-                         "--cluster local to share out those of this machine")
+                         "--cluster local to share out the cards of this machine")
     count, threads, start_workers = _workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
-    # The workers first: they load what they need while the reviews are read here, and optuna is imported.
-    with cli.interruptible(), start_workers() as pool:
+    # The workers start first: they import what they need while this process reads the reviews and imports optuna.
+    with start_workers() as pool:
         from gru_bench.sweep.console.progress import Display
         from gru_bench.sweep.sharing.storage import wrapped_errors
 
@@ -122,10 +126,12 @@ def sweep(
             with wrapped_errors(storage):
                 summary = prepared.run()
             _show(console, prepared, summary, tracking_uri)
+    if any(prepared.left()):
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> bool:
-    """Print what both stores hold of a study; return whether all is done and the same."""
+def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
+    """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.check import agreement
     from gru_bench.sweep.search import read_trials
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
@@ -150,18 +156,20 @@ def _agree(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         console.print(f"but {fault}", markup=False)
     if not faults:
         console.print("all is done, and Optuna and MLflow agree")
-    elif unsynced or len(found.lasting) < len(found.faults):
+        return ExitCode.DONE
+    if unsynced or len(found.lasting) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
-                      "--check goes on with the study")
+                      "--check continues the study")
     if found.lasting and not unsynced:
-        console.print("the two stores do not belong together, as after one of them was lost or replaced, and the same "
-                      "command does not mend that: put back the stores as they were together, or begin the study anew "
+        console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
+                      "command does not mend that: restore the stores that belong together, or begin the study anew "
                       "under another name (--study-name NAME)")
-    return not faults
+        return ExitCode.NO
+    return ExitCode.INCOMPLETE
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with the predictions of confirm runs, on which the report and an export rest."""
+    """Yield an error for each confirm run whose predictions cannot be read. The report and exports need them."""
     for run in runs:
         if run.role == "confirm" and run.complete and run.tags.get("mlflow.parentRunId") in studies:
             try:
@@ -188,9 +196,9 @@ def _prepare(
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
     _need_windows(spec, corpus)
     if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.backend == "torch" for model in spec.models):
-        console.print(f"note: nn.GRU's own backend takes several times as long as ours; for all of this in a fraction "
-                      f"of the time, add --set model.backend=fused --study-name {shlex.quote(f'{spec.name}-quick')}",
-                      markup=False)
+        console.print("note: the backend torch takes several times as long as the backend fused; for the same study in "
+                      "a fraction of the time, add --set model.backend=fused --study-name "
+                      f"{shlex.quote(f'{spec.name}-quick')}", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
@@ -200,20 +208,20 @@ def _prepare(
             searches = _searches(spec, opened, corpus)
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
-        console.print(f"note: the study has more trials already ({had}): the {spec.trials} asked for change nothing",
+        console.print(f"note: the study has more trials already ({had}): --trials {spec.trials} changes nothing",
                       markup=False)
     if any(search.start > 1 for search in searches.values()):
-        store.require()  # to know what earlier starts have done
+        store.require()  # to read what earlier starts have done
     return Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=cli.command_line(),
         threads=threads, timeout=timeout, texts=texts, display=display)
 
 
 def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
-    """Find out before the study is begun whether its runs have enough reviews for a window of their losses.
+    """Check before a study begins that all its runs have enough reviews for a window of the training loss.
 
     Raises:
-        UsageError: where some have not.
+        UsageError: When a run has too few.
     """
     from gru_bench.data.batching import need_window
     from gru_bench.sweep.ablations import ablation_runs
@@ -221,21 +229,21 @@ def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
 
     configs = [spec.config(model, {}, spec.seed) for model in spec.models]
     for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
-        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split it otherwise
+        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split otherwise
         need_window(config.training, len(own.train))
 
 
 def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
-    """Open the searches of a study.
+    """Return the searches of a study, by model.
 
     Raises:
-        UsageError: where the study began otherwise, with the command that begins another.
+        UsageError: When the study began with other settings. The error holds the command that begins a new study.
     """
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import searched
     from gru_bench.sweep.search import Search, read_trials, search_names
 
-    # Those that exist first: where one is refused, none is begun.
+    # Existing searches are opened first: when one of them is refused, no new one is begun.
     there = search_names(storage)
     order = sorted(spec.models, key=lambda model: f"{spec.name}/{model}" not in there)
     try:
@@ -245,11 +253,11 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
         name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
         data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
         if spec.base.data.name != DataConfig().name and data not in spec.name:
-            called = f"{spec.name}-{data}"  # that of an earlier start, where it has these data
+            called = f"{spec.name}-{data}"  # the name of an earlier study of these data, if any
             known = read_trials(spec.model_copy(update={"name": called}), spec.models[0], storage)
             if called not in taken or (known is not None and known.identity.get("data") == corpus.fingerprint):
                 name = called
-        raise UsageError(f"{error}. The command of the new question:\n"
+        raise UsageError(f"{error}. The command that begins a new study:\n"
                          f"  {cli.command_with('--study-name', name)}") from None
     return {model: found[model] for model in spec.models}
 
@@ -257,7 +265,7 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
 def _workers(
     workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
 ) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
-    """Return how many trials run side by side, the threads of each, and what starts the workers."""
+    """Return how many trials run at the same time, the threads of each, and a function that starts the workers."""
     if cluster is None:
         from gru_bench.sweep.workers.local import Pool, default_workers, fair_threads
 
@@ -271,7 +279,7 @@ def _workers(
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
-    """Print the best trials, the confirmed accuracy, and what to type next."""
+    """Print the best trials, the confirmed accuracy, and the commands that are useful next."""
     from gru_bench.sweep.console.progress import duration
 
     if summary.trials:
@@ -289,15 +297,15 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
     here, whole = duration(sweep.seconds), duration(summary.seconds)
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     left = "; ".join(sweep.left())
-    state = f"not done yet ({left}): the same command goes on" if left else "done"
+    state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    console.print(f"  python -m gru_bench.report {shlex.join(['--study', summary.name, *uri])}", markup=False)
+    console.print(f"  gru-bench report {shlex.join(['--study', summary.name, *uri])}", markup=False)
     if not (tracking_uri or "").startswith("http"):
         console.print(f"  {shlex.join(['mlflow', 'ui', *backend])}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:
-    """Return the best trials of each model."""
+    """Return a table of the best trials of each model."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -310,7 +318,7 @@ def _best_trials(summary: StudySummary) -> Table:
                   title=f"best trials of each model, of {several(finished, 'finished trial')}"
                   f"{f'; {others} failed or were broken off' if others else ''}")
     for model in summary.models:
-        # Among equals the first, which is the one that is confirmed.
+        # Of equal trials the first one is confirmed, so it is listed first.
         ranked = sorted((trial for trial in summary.trials if trial.model == model),
                         key=lambda trial: (trial.state != "complete", -(trial.value or 0.0), trial.number))
         for trial in ranked[:SHOWN_TRIALS]:
@@ -321,7 +329,7 @@ def _best_trials(summary: StudySummary) -> Table:
 
 
 def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
-    """Return the accuracy of each model over its confirm seeds, and the baselines."""
+    """Return a table with the accuracy of each model over its confirm seeds, and the baselines."""
     from rich.table import Column, Table
 
     from gru_bench.evaluation.accuracy import percent
@@ -349,18 +357,18 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
 
 
 def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int | None) -> Iterator[str]:
-    """Say which accuracies mean nothing, because guessing might have reached them too."""
+    """Yield warnings about accuracies that guessing might have reached too."""
     from gru_bench.evaluation.accuracy import percent
 
     guessing = {model: one.accuracy for model, one in found.items() if one.accuracy.is_guessing}
     if not guessing:
         return
     first = next(iter(guessing.values()))
-    yield (f"these accuracies mean nothing, for guessing may reach them too: on {first.examples:,} test reviews always "
-           f"answering the commoner label is right for {percent(first.guessing)}, and the 95 % intervals over the "
-           "reviews do not lie above that ("
+    yield (f"these accuracies mean nothing, because guessing may reach them too: on {first.examples:,} test reviews, "
+           f"always answering the commoner label is right for {percent(first.guessing)}, and the 95 % intervals over "
+           "the reviews do not lie above that ("
            + ", ".join(f"{model} {one.interval}" for model, one in guessing.items()) + ").")
-    more = f" (--limit, now {limit:,}, leaves the others out)" if limit is not None else ""
+    more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
     yield f"Train on more than {summary.data.train:,} reviews{more}, or for more epochs than {summary.epochs}."
 
 

@@ -108,7 +108,7 @@ class Search:
     def _agree(self, identity: Mapping[str, Any]) -> None:
         if self.study.user_attrs.get(IMPORTING):
             raise RunError(f"the study {self.spec.name!r} must be imported whole before it goes on, but its import was "
-                           "broken off: import it again (python -m gru_bench.archive import FILE)")
+                           "broken off: import it again (gru-bench archive import FILE)")
         known = self.study.user_attrs.get("identity")
         if not isinstance(known, Mapping):
             self.study.set_user_attr(FORMAT_KEY, FORMAT)

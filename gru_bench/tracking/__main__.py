@@ -1,33 +1,33 @@
-"""`python -m gru_bench.tracking`: feed MLflow what an outage, or a command that was killed, has left in the queue."""
+"""The command `gru-bench sync`, which is also `python -m gru_bench.tracking`: send MLflow what waits in the queue."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from gru_bench import cli
-from gru_bench.errors import RunError
+from gru_bench.errors import IncompleteError
 
 app = cli.app()
 
 
 @app.command()
 def sync() -> None:
-    """Feed MLflow what earlier commands in this directory have logged and it does not have yet.
+    """Send MLflow what earlier commands in this directory have logged and MLflow does not have yet.
 
-    Sweeps and training runs do so as well, when they begin. What a command that still runs has logged is its own
-    business.
+    Writes wait in the directory's queue after an outage of the tracking server, or after a command that was killed.
+    Sweeps and training runs send them too when they begin. A command that still runs sends its own writes.
     """
     from gru_bench.tracking.queue import waiting
     from gru_bench.tracking.sync import sync_all
 
     console = cli.out()
-    with console.status("sync what waits"):
+    with console.status("sending what waits"):
         for line in sync_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:
-        raise RunError("; ".join(f"{found}" for found in left) + ": start its server and run this again, unless a "
-                       "command that runs here still feeds it")
+        raise IncompleteError("; ".join(f"{found}" for found in left) + ": start its server and run this again, unless "
+                              "a command that runs here still sends them")
     console.print("nothing waits in this directory", markup=False)
 
 

@@ -103,9 +103,9 @@ class Store(Reader):
         if not self.database.exists():
             if unsynced := waiting(self.home, self.uri):
                 raise RunError(f"{unsynced[0]}, which is not there yet: the same sweep or training command again "
-                               "writes them, and so does python -m gru_bench.tracking")
+                               "writes them, and so does gru-bench sync")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
-                           "directory first (python sweeps/run.py --study smoke), or name --tracking-uri")
+                           "directory first (gru-bench sweep --study smoke), or name --tracking-uri")
         self._rows(_TABLES)
 
     def __enter__(self) -> Self:
@@ -192,7 +192,7 @@ class Store(Reader):
                     if not sync.wait_for_answer(MOST_SECONDS):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
                                        f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then this "
-                                       "again, or python -m gru_bench.tracking, which feeds what waits")
+                                       "again, or gru-bench sync, which feeds what waits")
             for other in self._others:
                 with suppress(GruBenchError):  # it stays in the queue, which is told
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
@@ -204,7 +204,7 @@ class Store(Reader):
                     self._say(remark)
             for one_unfed in unsynced:
                 self._say(f"{one_unfed}: the next start in this directory feeds them, and so does "
-                          "python -m gru_bench.tracking")
+                          "gru-bench sync")
             self._own, self._others = None, []
 
     def experiment(self, name: str) -> str:

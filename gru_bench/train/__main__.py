@@ -1,4 +1,4 @@
-"""Command line of a single run: `python -m gru_bench.train --model scratch`."""
+"""The command `gru-bench train`, which is also `python -m gru_bench.train`: train one model."""
 
 from __future__ import annotations
 
@@ -22,36 +22,39 @@ if TYPE_CHECKING:
     from gru_bench.tracking import LoggedRun, RunWriter, Store
 
 SHOWN_DIGITS = 8
-"""Of a run's id: enough to name it."""
+"""Characters of a run's id that are shown. They are enough to name it."""
 STUDIES = ("bidirectional", "torch", "scratch")
-"""Those that search for the settings of one model, and have its name."""
-DATA_OPTIONS = {"data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
-                "data.label_column": "--label-column", "data.category_column": "--category-column",
-                "embedding.name": "--embedding"}
-"""Setting -> option that says the same to a sweep."""
+"""Studies that search for the settings of one model and have its name."""
+OPTIONS = {
+    **cli.SETTING_OPTIONS, "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
+    "model.pooling": "--pooling", "training.batch_size": "--batch-size", "training.lr": "--lr", "seed": "--seed",
+}
+"""Setting -> the option that sets it."""
 
 app = cli.app()
 
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[str | None, typer.Option(help="scratch, torch, bidirectional or rnn (without gates).",
                                               show_default="bidirectional", rich_help_panel="Model")] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Width of the state.", show_default="100",
+    hidden_size: Annotated[int | None, typer.Option(help="Size of the hidden state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
-    layers: Annotated[int | None, typer.Option(help="Recurrent layers.", show_default="1",
+    layers: Annotated[int | None, typer.Option(help="Number of recurrent layers.", show_default="1",
                                                rich_help_panel="Model")] = None,
     pooling: Annotated[str | None, typer.Option(
-        help="What the head reads of the states: last (at the last word), final (the one that each direction ends in), "
-        "mean or max over all words, meanmax (both).", show_default="final", rich_help_panel="Model")] = None,
+        help="What the classifier sees of the hidden states: last (the state at the last word), final (the final state "
+        "of each direction), mean or max over all words, or meanmax (both).", show_default="final",
+        rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(help="Reviews of a step.", show_default="64",
+    batch_size: Annotated[int | None, typer.Option(help="Reviews in each training step.", show_default="64",
                                                    rich_help_panel="Training")] = None,
-    lr: Annotated[float | None, typer.Option(help="Adam's step size.", show_default="0.001",
+    lr: Annotated[float | None, typer.Option(help="Learning rate of Adam.", show_default="0.001",
                                              rich_help_panel="Training")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides weights, batches and dropout.", show_default="0",
-                                             rich_help_panel="Training")] = None,
-    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too: once, when all "
+    seed: Annotated[int | None, typer.Option(help="Random seed of the run: initial weights, batches and dropout.",
+                                             show_default="0", rich_help_panel="Training")] = None,
+    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too. Do so once, when all "
                                              "choices are made.", rich_help_panel="Training")] = False,
     device: cli.Device = None,
     data: cli.Data = None,
@@ -59,6 +62,7 @@ def train(
     text_column: cli.TextColumn = None,
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
+    split_column: cli.SplitColumn = None,
     embedding: cli.Embedding = None,
     limit: cli.Limit = None,
     settings: cli.Settings = None,
@@ -67,16 +71,12 @@ def train(
 ) -> None:
     """Train one recurrent classifier and log it to MLflow.
 
-    Without options: the bidirectional GRU on 25,000 IMDb and 8,530 Rotten Tomatoes reviews that come with the
-    installation. Interrupted, the same command goes on from where it was last kept on disk, a minute back at most.
+    Without options, it trains the bidirectional GRU on the 33,530 movie reviews that are installed with gru-bench.
+    After an interruption, the same command continues from its last checkpoint, at most a minute back.
     """
-    named = cli.named_settings({
-        "model.name": model, "model.hidden_size": hidden_size, "model.layers": layers,
-        "model.pooling": pooling, "seed": seed, "training.batch_size": batch_size, "training.lr": lr})
-    named |= cli.data_settings(data, test_data, text_column, label_column, category_column, embedding, limit, device,
-                               epochs)
+    named = cli.given_settings(context, OPTIONS)
     assigned = parsed_settings(settings or [])
-    config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(named, assigned))
+    config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(OPTIONS, named, assigned))
     _run(config, cli.out(), score_test, tracking_uri, not no_texts)
 
 
@@ -87,7 +87,7 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     from gru_bench.tracking import Store
     from gru_bench.train.loop import choose_device
 
-    # What this machine has not is told before anything is read.
+    # An error about this machine comes before anything is read.
     device = choose_device(config.training.device)
     choose_backend(config.model, device)
     with console.status("reading the reviews"):
@@ -102,8 +102,8 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
     with store:
         if (before := _trained_before(config, corpus, store)) is not None:
-            console.print(f"note: these settings were trained on these reviews before (run {before.run_id}): this "
-                          "trains them again, as a run of its own", markup=False)
+            console.print(f"note: run {before.run_id} has these settings and these reviews already: this command "
+                          "trains them again, as a new run", markup=False)
         result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
     _show(console, result, len(corpus.train))
     console.print(f"logged as run {writer.run_id} in {store.uri}; next:", markup=False)
@@ -112,7 +112,7 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
 
 
 def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
-    """Return the newest run of these settings on these reviews; None where the store is no file that can be read."""
+    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched."""
     from gru_bench.tracking import Reader
 
     if store.database is None or not store.database.exists():
@@ -139,7 +139,7 @@ def _logged(
     writer.dataset(corpus.name, corpus.fingerprint)
     checkpoint = default_cache() / "checkpoints" / checkpoint_name(config, corpus)
     try:
-        with cli.interruptible(), _Progress(console, config.training.epochs) as progress:
+        with _Progress(console, config.training.epochs) as progress:
             def on_epoch(record: EpochRecord) -> None:
                 writer.epoch(record)
                 progress.epoch(record)
@@ -156,14 +156,14 @@ def _logged(
         writer.kill("interrupted")
         raise
     except BaseException as error:
-        with suppress(RunError):  # where the store itself has failed, that is what is told
+        with suppress(RunError):  # when the store itself has failed, the user sees that error
             writer.fail(str(error) or type(error).__name__)
         raise
     return result, writer
 
 
 class _Progress:
-    """A bar with loss, accuracy, reviews per second and time left; on no terminal a line for each epoch."""
+    """A progress bar with loss, accuracy, reviews per second and time left, and a line for each epoch."""
 
     def __init__(self, console: Any, epochs: int) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -171,7 +171,7 @@ class _Progress:
         self.console, self.epochs = console, epochs
         self.accuracy = ""
         self.first = 1
-        """Epoch that this start begins with; those before it are an earlier one's."""
+        """First epoch that this start trains. An earlier start trained those before it."""
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(), TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
@@ -185,7 +185,7 @@ class _Progress:
         self.bar.stop()
 
     def step(self, report: StepReport) -> None:
-        """Move the bar."""
+        """Show how far the training is."""
         rate = report.reviews / report.seconds if report.seconds else 0.0
         self.bar.update(
             self.task, completed=report.reviews, total=report.reviews_total,
@@ -193,13 +193,13 @@ class _Progress:
             state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} reviews/s")
 
     def resume(self, epoch: int | None) -> None:
-        """Say with which epoch a run goes on, or that none is left."""
+        """Print the epoch from which a run continues, or that all epochs are trained already."""
         self.first = epoch or self.epochs + 1
-        on = "all epochs are trained" if epoch is None else f"going on from epoch {epoch}/{self.epochs}"
+        on = "all epochs are trained" if epoch is None else f"continuing from epoch {epoch}/{self.epochs}"
         self.console.print(f"{on}{'; an earlier start trained:' if self.first > 1 else ''}", markup=False)
 
     def epoch(self, record: EpochRecord) -> None:
-        """Print the epoch's line."""
+        """Print the line of one epoch."""
         line = "  " if record.epoch < self.first else ""
         line += f"epoch {record.epoch}/{self.epochs}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}"
         if record.validation_accuracy is not None:
@@ -213,33 +213,34 @@ def _show(console: Any, result: RunResult, train_size: int) -> None:
 
     training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
-                  f"tensors, backend {result.backend} on {result.device}; kept epoch {result.best_epoch}", markup=False)
+                  f"tensors, backend {result.backend} on {result.device}; best epoch {result.best_epoch}", markup=False)
     found = {split: Accuracy.of([predictions]) for split, predictions in result.predictions.items()}
     for split, accuracy in found.items():
         console.print(f"{split} accuracy {accuracy}", markup=False)
     if guessing := [split for split, accuracy in found.items() if accuracy.is_guessing]:
-        more = f" (--limit, now {limit:,}, leaves the others out)" if limit is not None else ""
-        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, for guessing may reach it too: "
+        more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
+        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, because guessing may reach it too: "
                       f"train on more than {train_size:,} reviews{more}, or for more epochs than {training.epochs}",
                       markup=False)
     elif limit is not None:
-        console.print(f"note: --limit {limit:,} makes this a quick look; with all reviews models are usually far more "
-                      "accurate", markup=False)
+        console.print(f"note: this is a quick look with --limit {limit:,}; models are usually far more accurate with "
+                      "all reviews", markup=False)
 
 
 def _next_steps(
     config: RunConfig, run_id: str, score_test: bool, tracking_uri: str | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield what may be typed next, and what it shows."""
+    """Yield commands that may be useful next, each with what it shows."""
     store = ["--tracking-uri", tracking_uri] if tracking_uri else []
     if not score_test:
-        yield "the same command with --score-test", "how good it is on the test reviews, once all choices are made"
+        yield "the same command with --score-test", "accuracy on the test reviews, once all choices are made"
     look = shlex.join(["--run", run_id[:SHOWN_DIGITS], *store])
-    yield f"python -m gru_bench.diagnose {look}", "which words decide"
+    yield f"gru-bench diagnose {look}", "which words decide"
     usual, own = flat(RunConfig()), flat(config)
-    data = [word for key, option in DATA_OPTIONS.items() if own[key] != usual[key] for word in (option, str(own[key]))]
+    data = [word for key, option in cli.DATA_OPTIONS.items() if own[key] != usual[key]
+            for word in (option, str(own[key]))]
     study = config.model.name if config.model.name in STUDIES else STUDIES[0]
-    yield f"python sweeps/run.py {shlex.join(['--study', study, *data, *store])}", "the best settings, on several seeds"
+    yield f"gru-bench sweep {shlex.join(['--study', study, *data, *store])}", "the best settings, on several seeds"
     if not (tracking_uri or "").startswith("http"):
         backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
         yield shlex.join(["mlflow", "ui", *backend]), "curves of all runs"

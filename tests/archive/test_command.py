@@ -37,13 +37,13 @@ def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
                      capsys.readouterr().out)
     (near / "q.study").write_text("mine")
     assert typed(archive_app, *words) == 2
-    assert re.search(r"replaces no file unless it is told to, but .*q\.study' exists: name another, or add --force",
+    assert re.search(r"replaces a file only with --force, but .*q\.study' exists: name another, or add --force",
                      capsys.readouterr().err)
     assert (near / "q.study").read_text() == "mine"
     assert typed(archive_app, *words, "--force", "--no-weights") == 0
     assert "weights" not in capsys.readouterr().out
     monkeypatch.chdir(near)
     assert typed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #") == 0
-    assert "python -m gru_bench.report --study 'x; touch pwned #'" in capsys.readouterr().out
+    assert "gru-bench report --study 'x; touch pwned #'" in capsys.readouterr().out
     assert typed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J") == 2
     assert "--study-name must have 1 to 250 characters, none of them a control character" in capsys.readouterr().err

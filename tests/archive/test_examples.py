@@ -50,7 +50,7 @@ def test_an_example_is_verified_by_the_commands_of_readme(
     assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", capsys.readouterr().out)
     for readme in (ROOT / "README.md", ROOT / "reports" / "README.md"):
         for command_line in (*(f"archive import $E/{name}.study" for name in studies), f"report --verify $E/{example}"):
-            assert f"python -m gru_bench.{command_line}" in readme.read_text()
+            assert f"gru-bench {command_line}" in readme.read_text()
 
 
 def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:

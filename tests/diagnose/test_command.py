@@ -88,16 +88,17 @@ def test_a_run_is_looked_into(
     for token, weight, update in zip(sentence.tokens, occluded.weight, gates.update, strict=True):
         assert re.search(rf"{token}\s*│ {re.escape(f'{weight:+.3f}')}.*{np.mean(update):.2f}", out)
     assert f"{100 * occluded.probability:.1f} %" in out
-    assert "not read, having no vector: a unheard" in out
-    assert "lying beyond" not in out
+    assert "not read, because they have no vector: a unheard" in out
+    assert "words count (data.max_length)" not in out
     answer = "label 1 (positive)" if occluded.probability >= 0.5 else "label 0 (negative)"
     lines = out.splitlines()
     assert lines[1] == f"your text: the model says {answer}"  # first of all, before any table
-    assert lines[2].startswith(f"label 1 (positive) has a probability of {100 * occluded.probability:.1f} %, on all 3")
-    assert "Occlusion: what the log-odds lose where the word is left out" in out
+    assert lines[2].startswith(
+        f"label 1 (positive) has a probability of {100 * occluded.probability:.1f} %, from all 3")
+    assert "Occlusion: what the log-odds lose without the word" in out
     assert "Update gate: 1 keeps the state" in out
     assert "norm: how much the loss depends on a state" in out
-    assert "factor per step: what the norm is multiplied by" in out
+    assert "factor per step: the norm at a word, divided by the norm at the word after it" in out
     nearest = diagnostics.neighbours("good1", vectors).nearest[0]
     assert f"nearest to good1, with the cosine of their vectors: {nearest[0]} {nearest[1]:.2f}" in out
     assert "nearest to word2, " in out
@@ -131,15 +132,15 @@ def test_a_real_review_is_read_by_its_number(
     answer, label = int(probability >= 0.5), int(corpus.test.label_N[2])
     lines = out.splitlines()
     assert lines[1] == (f"test review 3 of {len(corpus.test)}: the model says {labels[answer]}, which is "
-                        f"{'right' if answer == label else 'wrong'}: its own is {labels[label]}")
-    assert lines[2] == (f"label 1 (positive) has a probability of {100 * probability:.1f} %, on all {words} words that "
-                        "it reads")
+                        f"{'right' if answer == label else 'wrong'}: the true label is {labels[label]}")
+    assert lines[2] == (f"label 1 (positive) has a probability of {100 * probability:.1f} %, from all {words} words "
+                        "that the model reads")
     assert words > 5
     assert f"what each word adds to the log-odds of label 1: the first 5 of {words} words" in out
     cut = diagnostics.probability(subject, sentence)
     assert f"on these 5 words alone, label 1 (positive) has a probability of {100 * cut:.1f} %" in out
     # Words that are read but not shown are not among those without a vector.
-    assert ("having no vector" in out) == bool(whole.unknown)
+    assert ("because they have no vector" in out) == bool(whole.unknown)
     before = (folder / "words-review-3.csv").read_bytes()
     code, out, _ = ended(["--run", chosen, "--review", "4"], store, monkeypatch, capsys)
     assert code == 0
@@ -160,8 +161,8 @@ def test_words_beyond_the_longest_that_is_read_are_counted(
     text = "good1 bad1 unheard word2 word3 word2 word3"
     code, out, _ = ended(["--run", run_id(store, "scratch single", 0), "--text", text], store, monkeypatch, capsys)
     assert code == 0
-    assert "not read, having no vector: unheard\n" in out
-    assert "not read, lying beyond the first 4 words (data.max_length): 2 more" in out
+    assert "not read, because they have no vector: unheard\n" in out
+    assert "not read, because only the first 4 words count (data.max_length): 2 more" in out
 
 
 def test_without_a_name_the_newest_run_with_weights_is_taken_and_its_data_checked(
@@ -180,12 +181,12 @@ def test_an_rnn_a_mean_pooling_and_both_directions(
     assert code == 0
     assert "Vanilla RNN" in out
     assert "the model says" not in out
-    assert "words: not looked at, since those of our own sentence have no vector; give one with --text" in out
+    assert "words: skipped, because no word of the built-in sentence has a vector; give a sentence with --text" in out
     assert sorted(path.stem for path in (tmp_path / "there").glob("*.png")) == ["gradients"]
     text = ["--text", "good1 bad1"]
     code, out, _ = ended(["--run", run_id(store, "scratch single", -1), *text], store, monkeypatch, capsys)
     assert code == 0
-    assert "no factor per step is given: with model.pooling mean the loss depends on every state directly" in out
+    assert "no factor per step is given: with model.pooling mean, the loss depends on every state directly" in out
     assert "│ factor per step" not in out
     assert "┃ factor per step" not in out
     code, out, _ = ended(["--run", run_id(store, "bidirectional confirm"), *text], store, monkeypatch, capsys)
@@ -199,7 +200,7 @@ def test_an_rnn_a_mean_pooling_and_both_directions(
     (["--run", ""], 2, r"--run must name one run, but '' begins the ids of 6: give more of it"),
     (["--text", "quark"], 2, r"the text must hold words that have a vector, but got none: 'quark' have none"),
     (["--review", "100000"], 2, r"--review must be at most \d+, the test reviews of .*, but got 100,000"),
-    (["--review", "1", "--text", "a"], 2, r"--text and --review must not stand together, but got 'a' and 1"),
+    (["--review", "1", "--text", "a"], 2, r"--text and --review must not be given together, but got 'a' and 1"),
     (["--text", ""], 2, r"--text must hold words, but got '': write a sentence, or leave --text out"),
     (["--text", " \t"], 2, r"--text must hold words, but got ' \\t': write a sentence, or leave --text out"),
     (["--text", "..."], 2, r"the text must hold words that have a vector, but got none: try other words"),
@@ -207,7 +208,7 @@ def test_an_rnn_a_mean_pooling_and_both_directions(
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
     (["--recall", "--text", ""], 2, r"--text must be left out with --recall, which trains models of its own"),
     (["--recall", "--text", "a"], 2, r"--text must be left out with --recall, which trains models of its own"),
-    (["--study", "homework"], 2, r"--study must stand with --recall, whose result it keeps, but got 'homework'"),
+    (["--study", "homework"], 2, r"--study needs --recall, whose result it stores, but got 'homework' without it"),
     (["--recall", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),
     (["--recall", "--seeds", "2"], 2, r"--seeds.*3"),
 ])
@@ -227,7 +228,7 @@ def test_a_run_without_weights_is_told_with_those_that_have(
 ) -> None:
     code, _, err = ended(["--run", run_id(store, "scratch trial")], store, monkeypatch, capsys)
     assert code == 1
-    assert "must have kept its weights, but trials, studies and runs that broke off keep none; these have:" in err
+    assert "must have weights, but trials, studies and runs that broke off have none; these have:" in err
     assert run_id(store, "rnn single") in err
 
 
@@ -237,7 +238,7 @@ def test_a_store_without_runs_is_told(
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     code, _, err = ended([], tmp_path, monkeypatch, capsys)
     assert code == 1
-    assert "some run must have kept its weights, but none of the 0 runs in" in err
+    assert "a run with weights is needed, but none of the 0 runs in" in err
 
 
 def test_recall_is_measured_and_drawn(tmp_path: Path) -> None:
@@ -277,5 +278,5 @@ def test_memory_is_kept_beside_a_study(
     assert "unknown study 'homwork'. Did you mean 'homework'? It must be one of homework." in err
     code, out, _ = ended(["--recall", "--study", "homework"], tmp_path, monkeypatch, capsys)
     assert code == 0
-    assert "kept beside the study homework" in out
+    assert "stored with the study homework: gru-bench report --study homework shows it" in out
     assert RecallCurve.from_json(present(store.text(parent.run_id, "recall.json"))) == curve

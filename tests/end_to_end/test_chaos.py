@@ -145,10 +145,13 @@ class Chaos:
         """
         for sweep in [sweep for sweep in self._sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
-            well = sweep.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+            well = sweep.returncode in (0, 3, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
             assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
-            if sweep.returncode == 0 and self._asked[sweep.pid] == self.trials:
-                self._finished = "the study chaos is done" in self._logs[sweep.pid].read_text()
+            if sweep.returncode in (0, 3):
+                done = "the study chaos is done" in self._logs[sweep.pid].read_text()
+                assert done == (sweep.returncode == 0)
+                if self._asked[sweep.pid] == self.trials:
+                    self._finished = done
 
     def _deal(self, blow: str) -> bool:
         """Deal a blow; return False where there was nothing to hit."""

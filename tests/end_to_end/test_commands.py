@@ -16,7 +16,7 @@ import pytest
 
 from gru_bench import cli
 from gru_bench.data.corpus import load_corpus
-from gru_bench.errors import UsageError
+from gru_bench.errors import ExitCode, UsageError
 from gru_bench.results.runs import EpochRecord
 from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
@@ -71,12 +71,12 @@ def test_one_run_is_logged_and_found(
     (run,) = Store().runs("mine")
     assert run.run_id in shown
     assert "next:" in shown
-    assert f"python -m gru_bench.diagnose --run {run.run_id[:8]}  (" in shown
-    assert f"python sweeps/run.py --study scratch --data {data}  (" in shown
+    assert f"gru-bench diagnose --run {run.run_id[:8]}  (" in shown
+    assert f"gru-bench sweep --study scratch --data {data}  (" in shown
     assert "--score-test" not in shown  # it is scored already
     assert re.search(r"test accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\) on \d+ reviews; always guessing "
                      r"their commoner label reaches \d\d\.\d %", shown)
-    assert "trained on these reviews before" not in shown
+    assert "has these settings and these reviews already" not in shown
     assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "fused", True)
     assert "score/test_accuracy" in run.metrics
     artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
@@ -84,7 +84,7 @@ def test_one_run_is_logged_and_found(
     monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
     assert cli.ended(train_app) == 0
     again = capsys.readouterr().out
-    assert f"note: these settings were trained on these reviews before (run {run.run_id})" in again
+    assert f"note: run {run.run_id} has these settings and these reviews already" in again
     assert "the same command with --score-test  (" in again
     (newest, _) = Store().runs("mine")
     assert "score/test_accuracy" not in newest.metrics
@@ -105,11 +105,11 @@ def test_a_run_that_goes_on_says_so(
                 raise KeyboardInterrupt
 
         cut.setattr(_Progress, "epoch", epoch)
-        assert cli.ended(train_app) == cli.INTERRUPTED
+        assert cli.ended(train_app) == ExitCode.INTERRUPTED
     capsys.readouterr()
     assert cli.ended(train_app) == 0
     lines = capsys.readouterr().out.splitlines()
-    place = lines.index("going on from epoch 3/3; an earlier start trained:")
+    place = lines.index("continuing from epoch 3/3; an earlier start trained:")
     assert [line[:11] for line in lines[place + 1:place + 4]] == ["  epoch 1/3", "  epoch 2/3", "epoch 3/3  "]
 
 

@@ -114,7 +114,7 @@ def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: Mlflow
     process.send_signal(signal.SIGINT)
     rest = end(process)
     assert process.returncode == 130
-    assert "the next start in this directory feeds them, and so does python -m gru_bench.tracking" in rest
+    assert "the next start in this directory feeds them, and so does gru-bench sync" in rest
 
     again = begun(easy_csv, tracking_server.uri)
     until(again, f"waiting for {tracking_server.uri}, whose runs are needed to go on")
@@ -123,7 +123,7 @@ def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: Mlflow
     assert again.returncode == 130
 
     done = command("-m", "gru_bench.tracking")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "start its server and run this again" in done.stderr
     tracking_server.start()
     done = command("-m", "gru_bench.tracking")

@@ -52,10 +52,11 @@ def test_a_sweep_and_its_write_up_anywhere(scripts: Path, tmp_path: Path) -> Non
     where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
                            capture_output=True, text=True, check=True).stdout
     assert str(scripts.parent) in where
-    for command in ([str(scripts / "gru-bench-sweep"), "--study", "smoke"],
-                    [str(scripts / "python"), "-m", "gru_bench.report"]):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    for words in (["gru-bench", "sweep", "--study", "smoke"], ["python", "-m", "gru_bench.report"]):
+        done = subprocess.run([scripts / words[0], *words[1:]], cwd=tmp_path, capture_output=True, text=True,
+                              check=False)
         assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("reports/*/report.html"))) == len(list(tmp_path.glob("reports/*/report.tex"))) == 1
-    for name in ("gru-bench-train", "gru-bench-report"):
-        assert subprocess.run([scripts / name, "--help"], cwd=tmp_path, capture_output=True, check=True).stdout
+    assert [path.name for path in scripts.glob("gru-bench*")] == ["gru-bench"]
+    for words in (["--help"], ["train", "--help"], ["archive", "import", "--help"], ["--show-completion", "bash"]):
+        assert subprocess.run([scripts / "gru-bench", *words], cwd=tmp_path, capture_output=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""`python -m gru_bench.report`: what it picks, where it writes, and how it ends."""
+"""The report command: what it picks, where it writes, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 import gru_bench.tracking
 from gru_bench.cli import ended
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.evaluation import statistics
 from gru_bench.report.__main__ import app, choose
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
@@ -82,7 +82,7 @@ def test_a_study_under_way_shows_what_there_is(store):
         ("reviews.csv", ["newest"], UsageError, "unknown study 'newest': it must be one of elsewhere."),
         ("movies", [], UsageError, r"unknown experiment 'movies'\. Did you mean 'movie-reviews'\? It must be one of m"),
         (None, ["newest", "elsewhere"], UsageError, "studies of one experiment, but newest, elsewhere lie in several"),
-        (None, ["early"], RunError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
+        (None, ["early"], IncompleteError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
     ],
 )
 def test_what_cannot_be_picked(store, experiment, studies, error, message):
@@ -91,14 +91,14 @@ def test_what_cannot_be_picked(store, experiment, studies, error, message):
 
 
 def test_nothing_logged_yet():
-    with pytest.raises(RunError, match="but nothing has been logged yet: run one to its end: python sweeps/run"):
+    with pytest.raises(IncompleteError, match=r"but nothing has been logged yet: run one to its end \(gru-bench sw"):
         choose(FakeStore(), None, [])
 
 
 def test_only_studies_without_confirm_runs():
     store = FakeStore()
     add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1)
-    with pytest.raises(RunError, match="but the experiment movie-reviews has none: run one to its end"):
+    with pytest.raises(IncompleteError, match="but the experiment movie-reviews has none: run one to its end"):
         choose(store, None, [])
 
 
@@ -108,7 +108,7 @@ def command(monkeypatch):
 
     def run(store, *arguments: str) -> int:
         monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
-        monkeypatch.setattr(sys, "argv", ["gru-bench-report", *arguments])
+        monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
         return ended(app)
 
     return run
@@ -159,7 +159,7 @@ def test_the_margin_is_given_in_points(store, command, tmp_path):
     ("arguments", "code", "message"),
     [
         (("--study", "nonsense"), 2, "error: unknown study 'nonsense'"),
-        (("--study", "early"), 1, "error: a report needs a study with a complete confirm run"),
+        (("--study", "early"), 3, "error: a report needs a study with a complete confirm run"),
         (("--out", "file"), 2, "error: --out must name a folder, but file is a file: choose another name"),
         (("--out", "file/below"), 2, "error: --out must name a folder, but file is a file: choose another name"),
         (("--margin", "-1"), 2, "--margin must be above 0 and at most 50 points, but got -1: try --margin 1"),
@@ -185,7 +185,7 @@ def test_help_is_quick_and_without_a_store_one_line_says_what_to_run(tmp_path):
     assert min(took) < 1.0  # 0.25 s on an idle machine
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "python sweeps/run.py --study smoke" in done.stderr
+    assert "gru-bench sweep --study smoke" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -323,11 +323,11 @@ def test_a_study_and_an_experiment_that_are_gone(original, folder):
 def test_the_command(original, folder, monkeypatch, capsys):
     store, _, report = original
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
-    monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
+    monkeypatch.setattr(sys, "argv", ["gru-bench", "--verify", str(folder)])
     assert ended(app) == 0
     assert f"all {len(report.numbers()):,} numbers are what" in capsys.readouterr().out
     change(folder / "report.tex", r"\val{scratch-scratch.accuracy}{", r"\val{scratch-scratch.accuracy}{1")
-    assert ended(app) == 1
+    assert ended(app) == 4
     shown = capsys.readouterr()
     assert "report.tex: scratch-scratch.accuracy is 1" in shown.out
     assert "error: a report must say what MLflow holds, but" in shown.err
@@ -336,11 +336,11 @@ def test_the_command(original, folder, monkeypatch, capsys):
 def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsys, empty_database):
     change(folder / "numbers.json", '"tracking_uri": "sqlite:///mlflow.db"',
            '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')
-    monkeypatch.setattr(sys, "argv", ["gru-bench-report", "--verify", str(folder)])
+    monkeypatch.setattr(sys, "argv", ["gru-bench", "--verify", str(folder)])
     assert ended(app) == 1
     assert "the runs must be in /home/nobody/mlflow.db, but there is no such file" in capsys.readouterr().err
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    assert ended(app) == 1
+    assert ended(app) == 4
     shown = capsys.readouterr()
     assert "was made from /home/nobody/mlflow.db, which is not on this machine: mlflow.db in this dir" in shown.out
     assert "the experiment is gone" in shown.out

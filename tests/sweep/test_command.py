@@ -84,9 +84,9 @@ class TestClosing:
         assert self.summary is not None
         found = {"scratch": confirmed([answered(55), answered(50)]), "bidirectional": confirmed([answered(90)])}
         said = " ".join(_cautions(found, self.summary, 600))
-        assert "on 100 test reviews always answering the commoner label is right for 50.0 %" in said
+        assert "on 100 test reviews, always answering the commoner label is right for 50.0 %" in said
         assert f"(scratch {found['scratch'].accuracy.interval})" in said
-        assert "Train on more than 16,384 reviews (--limit, now 600, leaves the others out)" in said
+        assert "Train on more than 16,384 reviews (--limit 600 leaves the others out)" in said
         assert "--limit" not in " ".join(_cautions(found, self.summary, None))
         assert not list(_cautions({"bidirectional": found["bidirectional"]}, self.summary, 600))
 
@@ -106,7 +106,7 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
     sweep: Any = Done()
     _show(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
     printed = capsys.readouterr().out
-    assert "  python -m gru_bench.report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
+    assert "  gru-bench report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
     assert "  mlflow ui --backend-store-uri 'sqlite:///a b.db'\n" in printed
-    with pytest.raises(UsageError, match=r"write one first \(python -m gru_bench\.report --out '.*a; touch b'\)"):
+    with pytest.raises(UsageError, match=r"write one first \(gru-bench report --out '.*a; touch b'\)"):
         record.read(tmp_path / "a; touch b")

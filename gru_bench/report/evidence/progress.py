@@ -16,8 +16,11 @@ from gru_bench.tracking.reader import damaged
 
 T = TypeVar("T")
 
-PROGRAMS = {"run.py": "python sweeps/run.py", "gru-bench-sweep": "gru-bench-sweep",
-            "__main__.py": "python -m gru_bench.sweep"}
+PROGRAMS = {
+    ("run.py",): "python sweeps/run.py", ("gru-bench", "sweep"): "gru-bench sweep",
+    ("__main__.py", "sweep"): "python -m gru_bench sweep", ("__main__.py",): "python -m gru_bench.sweep",
+}
+"""First words of a recorded command (`gru_bench.cli.command_line`) -> what is typed for them."""
 PARTS = {"search": "what the search found", "ablations": "the ablations", "timings": "the run times side by side",
          "diagnostics": "the look inside the models", "recall": "what the models remember"}
 """Part of a study -> what is missing without it."""
@@ -81,9 +84,10 @@ def typed(run: LoggedRun) -> list[str] | None:
         words = shlex.split(run.tags.get("mlflow.source.name", ""))
     except ValueError:
         return None
-    if not words or words[0] not in PROGRAMS:
+    first = next((first for first in PROGRAMS if tuple(words[:len(first)]) == first), None)
+    if first is None:
         return None
-    shown = [PROGRAMS[words[0]], *(re.sub("://[^/]*@", "://", word) for word in words[1:])]
+    shown = [PROGRAMS[first], *(re.sub("://[^/]*@", "://", word) for word in words[len(first):])]
     # What could not be shown as it must be typed is not named.
     return shown if all(plain(word) == word for word in shown) else None
 

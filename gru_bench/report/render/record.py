@@ -85,7 +85,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.is_file():
         raise UsageError(f"--verify must name the folder of a report, but there is no {path}: write one first "
-                         f"(python -m gru_bench.report --out {shlex.quote(str(folder))})")
+                         f"(gru-bench report --out {shlex.quote(str(folder))})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
@@ -102,7 +102,7 @@ def read(folder: Path) -> dict[str, Any]:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} must be a record that a report left, but is not ({error}): write it again with "
-                        f"python -m gru_bench.report --out {shlex.quote(str(folder))}") from None
+                        f"gru-bench report --out {shlex.quote(str(folder))}") from None
     return dict(found)
 
 

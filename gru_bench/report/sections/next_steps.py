@@ -112,7 +112,7 @@ def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[
         return ()
     words = [word for name in commands for word in ("--study", name)]
     where = _tracked_at(_typed_by(groups[0]) or [])
-    return (*commands.values(), f"python -m gru_bench.report {shlex.join([*words, *where])}")
+    return (*commands.values(), f"gru-bench report {shlex.join([*words, *where])}")
 
 
 def _typed_by(group: Group, replaced: Collection[str] = REPLACED) -> list[str] | None:

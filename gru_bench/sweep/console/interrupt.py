@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: asked once, a sweep ends in order; asked twice, or when that takes too long, at once.
+"""Ctrl-C and SIGTERM while a sweep trains: the first ends it in order, a second one (or a long wait) at once.
+
+In all other commands, and before and after the training of a sweep, both signals raise the KeyboardInterrupt of
+`gru_bench.cli`.
 
 Neither loses anything: what a process leaves under way, the next one takes up. An orderly end only tells it sooner.
 """
@@ -11,11 +14,12 @@ import threading
 from types import FrameType, TracebackType
 
 from gru_bench.cli import INTERRUPTED
+from gru_bench.errors import ExitCode
 
 GRACE_SECONDS = 4.0
 """An orderly end takes a fraction of a second, unless a server does not answer."""
 SHOW_CURSOR = b"\x1b[?25h"
-FAREWELL = b"\ninterrupted; the same command goes on from here\n"
+FAREWELL = f"\n{INTERRUPTED}\n".encode()
 
 
 class Interrupt:
@@ -53,4 +57,4 @@ def leave() -> None:
     if os.isatty(1):
         os.write(1, SHOW_CURSOR)  # a live display hides it
     os.write(2, FAREWELL)
-    os._exit(INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)

@@ -59,7 +59,7 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive,
     assert pair.finding == "inconclusive"
     fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
     *sweeps, last = report.next_step_commands
-    assert last == "python -m gru_bench.report --study torch-confirm-2 --study scratch-confirm-2"
+    assert last == "gru-bench report --study torch-confirm-2 --study scratch-confirm-2"
     for command, study in zip(sweeps, studies[::-1], strict=True):
         spec = spec_of(command, monkeypatch)
         assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
@@ -143,7 +143,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
     assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
         "inconclusive"]
     *commands, last = report.next_step_commands
-    assert last == "python -m gru_bench.report --study all-torch-confirm-2 --study all-scratch-confirm-2"
+    assert last == "gru-bench report --study all-torch-confirm-2 --study all-scratch-confirm-2"
     seen = {}
     for command in commands:
         spec = spec_of(command, monkeypatch)
@@ -160,7 +160,7 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, 
     command, last = build(studies, store, margin=0.015).next_step_commands
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
-    assert last == "python -m gru_bench.report --study all-scratch-torch-confirm-2"
+    assert last == "gru-bench report --study all-scratch-torch-confirm-2"
 
 
 def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
@@ -198,8 +198,8 @@ def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive):
 
 def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
     store, studies = inconclusive
-    program, *words = shlex.split(build(studies, store, margin=0.015).next_step_commands[-1].removeprefix("python -m "))
-    assert program == "gru_bench.report"
+    program, *words = shlex.split(build(studies, store, margin=0.015).next_step_commands[-1].removeprefix("gru-bench "))
+    assert program == "report"
     seen = []
 
     def chosen(_, experiment, names):
@@ -288,7 +288,7 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
                                      "--tracking-uri sqlite:///x.db")
     report = build([one, two], store, margin=0.012, known_studies=["torch-whole"])
     *sweeps, last = report.remove_limit_commands
-    assert last == ("python -m gru_bench.report --study torch-whole-2 --study scratch-whole "
+    assert last == ("gru-bench report --study torch-whole-2 --study scratch-whole "
                     "--tracking-uri sqlite:///x.db")
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]

@@ -40,7 +40,7 @@ time.sleep(60)  # a store that does not close
         process.send_signal(kind)
         _, complaint = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert "the same command goes on from here" in complaint
+        assert "the same command continues from here" in complaint
 
     def test_an_end_that_takes_too_long_is_cut_short(self) -> None:
         assert GRACE_SECONDS < 5

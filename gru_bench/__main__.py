@@ -1,0 +1,100 @@
+"""The command `gru-bench`, which is also `python -m gru_bench`: one program with a subcommand for each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gru_bench import cli
+from gru_bench.errors import ExitCode
+
+PROGRAM = "gru-bench"
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One subcommand, as the help page lists it."""
+
+    package: str
+    """The package below gru_bench whose `__main__` module holds the command. It is imported when the command runs."""
+    panel: str
+    help: str
+
+
+START, MORE = "To start with", "Further commands"
+SUBCOMMANDS = {
+    "sweep": Subcommand("sweep", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
+    "report": Subcommand("report", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
+    "diagnose": Subcommand("diagnose", START, "Look inside a trained model: gradients, gates, and the words that "
+                                              "decide."),
+    "train": Subcommand("train", MORE, "Train one model with the settings that you choose."),
+    "archive": Subcommand("archive", MORE, "Export a study to one file, or import it on another machine."),
+    "sync": Subcommand("tracking", MORE, "Send MLflow the runs that wait in this directory after an outage."),
+}
+
+HELP = """Compare recurrent text classifiers, and state how sure the comparison is.
+
+Three commands for a start. They take two minutes and need no download:
+
+  [bold]gru-bench sweep --study smoke[/bold]   trains two small GRUs on movie reviews
+  [bold]gru-bench report[/bold]                writes reports/movie-reviews/report.html
+  [bold]gru-bench diagnose[/bold]              shows which words decide, and the gates
+
+Then compare real models: gru-bench sweep --study bidirectional.
+The runs are in MLflow: mlflow ui shows their curves."""
+EXIT_CODES = f"Exit codes of all commands: {', '.join(f'{code} {code.meaning}' for code in ExitCode)}."
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports the module of a subcommand only when that subcommand is typed.
+
+    The help page needs the names and the help texts alone, which `SUBCOMMANDS` holds.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return name, command and remaining arguments, where the command is the one of its own module."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        if name is None or listed is None:
+            return name, listed, rest
+        module = import_module(f"gru_bench.{SUBCOMMANDS[name].package}.__main__")
+        return name, cli.command_of(module.app), rest
+
+
+app = cli.app(cls=LazyGroup, add_completion=True, no_args_is_help=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit(ExitCode.DONE)
+
+
+@app.callback(help=HELP, epilog=EXIT_CODES)
+def gru_bench(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True,
+                                          callback=_show_version)] = False,
+) -> None:
+    """Take the options that stand before a subcommand."""
+
+
+def _listed() -> None:
+    """Stand for a subcommand on the help page. `LazyGroup` runs the real one."""
+
+
+for _name, _subcommand in SUBCOMMANDS.items():
+    app.command(_name, help=_subcommand.help, rich_help_panel=_subcommand.panel)(_listed)
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    cli.run(app, PROGRAM)
+
+
+if __name__ == "__main__":
+    main()
