@@ -23,11 +23,11 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import export as tracking
-from tests.support.archives import IDENTITY, INSIDE, START, exported, imported, numbers, only, searched, stores
+from tests.support.archives import DIAGNOSED, IDENTITY, START, exported, imported, numbers, only, searched, stores
 from tests.support.values import present
 
 
-def test_the_write_up_has_the_same_numbers(far: Path, near: Path) -> None:
+def test_the_report_has_the_same_numbers(far: Path, near: Path) -> None:
     carried = imported(far / "quick.zip", near)
     assert (carried.study, carried.experiment, carried.runs, carried.trials) == ("quick", "easy", 8, 5)
     assert numbers(near) == numbers(far)
@@ -124,9 +124,9 @@ def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
     imported(near / "bare.zip", near)
     run_id = only(near).run.run_id
     assert stores(near)[0].texts(run_id, "test") is None
-    assert stores(near)[0].text(run_id, DIAGNOSTICS) == INSIDE.without_review().to_json()
+    assert stores(near)[0].text(run_id, DIAGNOSTICS) == DIAGNOSED.without_review().to_json()
     assert only(near).run.params["texts"] == "False"
-    assert stores(far)[0].text(only(far).run.run_id, DIAGNOSTICS) == INSIDE.to_json()
+    assert stores(far)[0].text(only(far).run.run_id, DIAGNOSTICS) == DIAGNOSED.to_json()
     assert stores(far)[0].texts(only(far).run.run_id, "test") is not None
 
 
@@ -204,7 +204,7 @@ def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: Logge
     return record.record(build([study], view, experiment="easy", tracking_uri="here"))
 
 
-def test_a_write_up_finds_its_runs_in_imports_and_in_imports_of_imports(far: Path, near: Path) -> None:
+def test_a_report_finds_its_runs_in_imports_and_in_imports_of_imports(far: Path, near: Path) -> None:
     imported(far / "quick.zip", near)
     exported(near, near / "again.zip")
     for name in ("second", "other"):

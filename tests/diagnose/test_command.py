@@ -66,7 +66,7 @@ def ended(
     return code, said.out, said.err
 
 
-def test_a_run_is_looked_into(
+def test_a_run_is_diagnosed(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = run_id(store, "scratch single", 0)
@@ -264,7 +264,7 @@ def test_recall_is_measured_and_drawn(tmp_path: Path) -> None:
     assert curve.settings["training.epochs"] == "1"
 
 
-def test_memory_is_kept_beside_a_study(
+def test_the_recall_curve_is_stored_beside_a_study(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")

@@ -290,7 +290,7 @@ def test_neighbours_by_cosine() -> None:
         d.neighbours("EAST", vectors)
 
 
-# ---------------------------------------------------------------- memory
+# ---------------------------------------------------------------- recall task
 
 
 class Here(Executor):
@@ -346,7 +346,7 @@ def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch:
 # ---------------------------------------------------------------- a study
 
 
-def test_a_study_is_looked_into_and_kept_as_json(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     config, corpus, vectors = data
     kept = {}
     for name in ("scratch", "bidirectional"):

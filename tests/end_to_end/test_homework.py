@@ -171,17 +171,17 @@ class TestDone:
         began = [(run.seed, run.model) for run in done.study.confirms]
         assert began == [(seed, model) for seed in (10_000, 10_001) for model in ("bidirectional", "torch", "scratch")]
 
-    def test_the_trace_is_logged_and_told(self, done: Done) -> None:
+    def test_the_training_loss_by_window_is_logged_and_shown(self, done: Done) -> None:
         store = done.store
         windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", done.shown)
         for run in done.study.confirms:
-            trace = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
+            window_losses = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
             # 70 iterations: three whole windows of 20, the rest left out.
-            assert [step for step, _ in trace] == [20, 40, 60]
+            assert [step for step, _ in window_losses] == [20, 40, 60]
             told = [(int(epoch), int(iteration), float(loss)) for label, epoch, iteration, loss in windows
                     if label == f"{run.model} seed {run.seed}"]
-            assert [told_of[:2] for told_of in told] == [(1, step) for step, _ in trace]
-            assert [loss for *_, loss in told] == pytest.approx([loss for _, loss in trace], abs=5e-5)
+            assert [told_of[:2] for told_of in told] == [(1, step) for step, _ in window_losses]
+            assert [loss for *_, loss in told] == pytest.approx([loss for _, loss in window_losses], abs=5e-5)
 
     def test_the_console_tells_size_loss_time_and_test(self, done: Done) -> None:
         store = done.store
@@ -191,8 +191,8 @@ class TestDone:
             text = "\n".join(lines)
             tensors, parameters = (10, "241,602") if run.model == "bidirectional" else (6, "120,802")
             assert f"{tensors} parameter tensors, {parameters} parameters" in text
-            trace = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
-            assert f"lowest loss {min(loss for _, loss in trace):.4f}" in text
+            window_losses = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
+            assert f"lowest loss {min(loss for _, loss in window_losses):.4f}" in text
             assert f"trained for {run.metrics['time/train_seconds']:.1f} s" in text
             test = store.predictions(run.run_id, "test")
             names = ("negative", "positive")
@@ -230,7 +230,7 @@ class TestDone:
             assert (run.model, run.backend, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
             assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
 
-    def test_the_sides_of_a_ablation_differ_in_what_it_names(self, done: Done) -> None:
+    def test_the_sides_of_an_ablation_differ_in_what_it_names(self, done: Done) -> None:
         study, summary = done.study, done.summary
         reached = {float(run.params["training.lr"]): run.metrics["score/val_accuracy"]
                    for run in study.side("lr", "tuning")}
@@ -256,7 +256,7 @@ class TestDone:
         assert {(timing.iterations, timing.protocol_iterations) for timing in timings} == {(TRAIN, TRAIN)}
         assert all(timing.seconds > 0 for timing in timings)
 
-    def test_one_run_of_each_model_is_looked_into(self, done: Done) -> None:
+    def test_one_run_of_each_model_is_diagnosed(self, done: Done) -> None:
         study = done.study
         text = done.store.text(study.run.run_id, "diagnostics.json")
         assert text is not None

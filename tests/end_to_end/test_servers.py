@@ -86,7 +86,7 @@ def logged(server: MlflowServer) -> LoggedStudy:
     return study
 
 
-def written_up(uri: str, folder: str) -> dict[str, object]:
+def reported(uri: str, folder: str) -> dict[str, object]:
     done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
     assert done.returncode == 0, done.stderr
     return dict(json.loads((Path(folder) / "numbers.json").read_text()))
@@ -103,11 +103,11 @@ def test_a_server_that_goes_away_in_the_middle_costs_nothing(tracking_server: Ml
     assert process.returncode == 0, rest
     assert "confirmed on fresh seeds" in rest
     logged(tracking_server)
-    assert written_up(tracking_server.uri, "out")["runs"]
+    assert reported(tracking_server.uri, "out")["runs"]
 
 
 @pytest.mark.timeout(600)
-def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: MlflowServer, easy_csv: Path) -> None:
+def test_a_server_that_is_away_all_the_time_is_synced_later(tracking_server: MlflowServer, easy_csv: Path) -> None:
     tracking_server.stop()
     process = begun(easy_csv, tracking_server.uri, "--workers", "1")
     until(process, "does not answer", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
@@ -137,14 +137,14 @@ def test_a_server_that_is_away_all_the_time_is_fed_later(tracking_server: Mlflow
 
 
 @pytest.mark.timeout(600)
-def test_a_write_up_through_a_server_is_that_of_its_file(
+def test_a_report_through_a_server_is_that_of_its_file(
     tmp_path: Path, easy_csv: Path, empty_database: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path)
     done = sweep(tmp_path, easy_csv, "--workers", "2")
     assert done.returncode == 0, done.stderr
     with mlflow_server(tmp_path, tmp_path / empty_database.name) as server:
-        through = written_up(server.uri, "through")
-    direct = written_up(f"sqlite:///{tmp_path / empty_database.name}", "direct")
+        through = reported(server.uri, "through")
+    direct = reported(f"sqlite:///{tmp_path / empty_database.name}", "direct")
     assert through.pop("tracking_uri") != direct.pop("tracking_uri")
     assert through == direct

@@ -105,7 +105,7 @@ class TestWhole:
         share = max(1, len(os.sched_getaffinity(0)) // 2)
         assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(share)}
 
-    def test_the_write_up_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
+    def test_the_report_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
         done = command("-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
                        str(tmp_path / "out"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -48,7 +48,7 @@ def test_one_top_level_name(wheel: Path) -> None:
             assert f"gru_bench/{inside}/{path.relative_to(ROOT / folder)}" in names
 
 
-def test_a_sweep_and_its_write_up_anywhere(scripts: Path, tmp_path: Path) -> None:
+def test_a_sweep_and_its_report_anywhere(scripts: Path, tmp_path: Path) -> None:
     where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
                            capture_output=True, text=True, check=True).stdout
     assert str(scripts.parent) in where

@@ -81,7 +81,7 @@ def test_poolings_by_hand() -> None:
         torch.testing.assert_close(got, torch.tensor(values, dtype=torch.float32))
 
 
-class TestEngines:
+class TestBackends:
     def test_each_runs_all_weights_alike(self) -> None:
         gru = GRU(5, 4, 2, bidirectional=True, generator=generator())
         rows_UE, index_BT = torch.randn(6, 5, generator=generator(3)), torch.tensor([[0, 5, 2], [4, 1, 0]])
@@ -113,7 +113,7 @@ class TestEngines:
         assert choose_backend(ModelConfig(name="scratch"), torch.device("cuda")) == "torch"
         assert choose_backend(ModelConfig(name="scratch", reset="before"), torch.device("cuda")) == "reference"
 
-    def test_an_backend_that_cannot_run_is_refused(self) -> None:
+    def test_a_backend_that_cannot_run_is_refused(self) -> None:
         with pytest.raises(UsageError, match=r"model\.backend must be able to run here, but got 'fused': it runs on"):
             choose_backend(ModelConfig(backend="fused"), torch.device("cuda"))
         with pytest.raises(UsageError, match="no GRU whose reset gate acts before"):

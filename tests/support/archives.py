@@ -34,7 +34,7 @@ RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=T
          "model.pooling": optuna.distributions.CategoricalDistribution(["mean", None])}
 
 
-INSIDE = Diagnostics(
+DIAGNOSED = Diagnostics(
     (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
     (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6),),
     (Neighbours("good", (("great", 0.8),)),), "validation")
@@ -87,7 +87,7 @@ def fill(directory: Path) -> None:
         writer.finish(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)}), with_model=True)
         search.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
-    parent.text(DIAGNOSTICS, INSIDE.to_json())
+    parent.text(DIAGNOSTICS, DIAGNOSED.to_json())
     parent.text("study.json", replace(summary(), name="quick").to_json())
     parent.complete()
     store.close()

@@ -219,7 +219,7 @@ class TwoAtOnce(Actors):
         return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
 
 
-def test_a_run_under_way_becomes_that_of_a_ablation_that_finds_its_settings(easy_csv: Path) -> None:
+def test_a_run_under_way_becomes_that_of_an_ablation_that_finds_its_settings(easy_csv: Path) -> None:
     """The last tuning run ends while the run that another ablation asked for goes on."""
     both = STUDY + """
 [ablations.other.fast]

@@ -148,7 +148,7 @@ class TestBrokenOff:
         search.give_up(number, "killed")
         assert [trial.state for trial in search.study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
-    def test_a_process_that_died_while_asking_leaves_no_owner(self, tmp_path: Path) -> None:
+    def test_a_process_that_died_while_asking_leaves_an_orphan(self, tmp_path: Path) -> None:
         search = search_in(tmp_path)
         search.study.ask()
         (orphan,) = search.orphans()

@@ -110,7 +110,7 @@ class TestOnDisk:
         assert not any(b"secret" in path.read_bytes() for path in own.folder.iterdir() if path.is_file())
 
 
-def test_lines_that_are_gone_before_they_are_fed_are_told() -> None:
+def test_lines_that_are_gone_before_they_are_synced_are_told() -> None:
     one = WriteQueue.begin(root(), NOBODY)
     one.append(operations()[0])
     shutil.rmtree(root())

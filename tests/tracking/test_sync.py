@@ -39,7 +39,7 @@ def points(database: Path, run: LoggedRun) -> int:
         return int(connection.execute("SELECT COUNT(*) FROM metrics WHERE run_uuid = ?", (run.run_id,)).fetchone()[0])
 
 
-class TestFedOnce:
+class TestSyncedOnce:
     @pytest.mark.parametrize("step", range(7))
     def test_a_kill_between_applying_and_noting_repeats_nothing(
         self, database: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -84,7 +84,7 @@ class TestFedOnce:
         assert waiting(Path.cwd()) == []
         assert left(root()) == []
 
-    def test_what_a_killed_process_left_is_fed_by_the_next_of_any_kind(self, database: Path) -> None:
+    def test_what_a_killed_process_left_is_synced_by_the_next_of_any_kind(self, database: Path) -> None:
         code = ("import os, signal\nfrom gru_bench.tracking import Store, sync\n"
                 "sync.Sync._apply = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
                 "store = Store()\nwriter = store.start('reviews', 'r', role='single')\n"
@@ -138,7 +138,7 @@ class TestFedOnce:
             "FINISHED", "none", 0.5)
         store.close()
 
-    def test_what_waits_for_another_store_is_fed_there(self, database: Path, empty_database: Path) -> None:
+    def test_what_waits_for_another_store_is_synced_there(self, database: Path, empty_database: Path) -> None:
         other = Path(shutil.copy(empty_database, Path.cwd() / "other.db"))
         own = WriteQueue.begin(root(), f"sqlite:///{other}")
         own.append(operations()[0])
@@ -147,7 +147,7 @@ class TestFedOnce:
             assert store.experiments() == []
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
 
-    def test_the_command_feeds_what_waits(self, database: Path) -> None:
+    def test_the_command_syncs_what_waits(self, database: Path) -> None:
         own = WriteQueue.begin(root(), f"sqlite:///{database}")
         for operation in operations():
             own.append(operation)
@@ -216,7 +216,7 @@ def test_a_store_of_another_version_is_told_while_the_run_goes_on(database: Path
         store.close()
 
 
-def test_a_run_that_another_process_is_still_feeding_is_waited_for(database: Path) -> None:
+def test_a_run_that_another_process_is_still_syncing_is_waited_for(database: Path) -> None:
     theirs, ours = Store(), Store()
     writer = theirs.start("reviews", "r", role="confirm", study="s")
     writer.metrics({"loss/train": 0.5}, step=1)
@@ -362,7 +362,7 @@ def test_a_database_server_that_is_away_is_found_out_at_once() -> None:
         Store("postgresql://me:secret@127.0.0.1:9/runs", create=False)
 
 
-def test_a_write_up_says_what_waits(database: Path) -> None:
+def test_a_report_says_what_waits(database: Path) -> None:
     from tests.support.runs import summary
 
     with Store() as store:

@@ -86,7 +86,7 @@ def test_backends_train_alike(model: str, config: RunConfig, corpus: Corpus, vec
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-def test_a_batch_in_parts_is_the_same_step(
+def test_a_batch_in_micro_batches_is_the_same_step(
     trainable: bool, config: RunConfig, corpus: Corpus, vectors: Vectors
 ) -> None:
     whole = with_settings(config, {"embedding.trainable": trainable, "training.batch_size": 16})
@@ -96,7 +96,7 @@ def test_a_batch_in_parts_is_the_same_step(
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
 
 
-def test_long_batches_are_worked_on_in_parts_on_a_processor(
+def test_long_batches_are_cut_into_micro_batches_on_a_processor(
     config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here batches of 16 reviews of 5 to 22 tokens, in parts of at most 100."""
@@ -125,14 +125,16 @@ def test_the_test_split_stays_closed(config: RunConfig, corpus: Corpus, vectors:
     assert set(result.predictions) == {"validation"}
 
 
-def test_each_epoch_is_reported_and_the_best_is_kept(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+def test_each_epoch_is_reported_and_the_best_checkpoint_is_returned(
+    config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
     seen: list[EpochRecord] = []
     result = train(config, corpus, vectors, seen.append)
     assert tuple(seen) == result.epochs
-    kept = best_epoch(list(result.epochs))
-    assert result.best_epoch == kept.epoch
+    best = best_epoch(list(result.epochs))
+    assert result.best_epoch == best.epoch
     validation = result.predictions["validation"]
-    assert ((validation.probability_N >= 0.5) == (validation.label_N == 1)).mean() == kept.validation_accuracy
+    assert ((validation.probability_N >= 0.5) == (validation.label_N == 1)).mean() == best.validation_accuracy
 
 
 def test_best_epoch_by_accuracy_then_loss_then_first() -> None:
@@ -142,7 +144,7 @@ def test_best_epoch_by_accuracy_then_loss_then_first() -> None:
     assert best_epoch([record(1, 0.5, 0.8), record(2, 0.6, 0.9), record(3, 0.4, 0.9), record(4, 0.4, 0.9)]).epoch == 3
 
 
-def test_trace_windows_begin_anew_each_epoch(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+def test_windows_begin_anew_each_epoch(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     result = train(with_settings(config, {"training.epochs": 2, "training.log_every": 7}), corpus, vectors)
     per_epoch = math.ceil(len(corpus.train) / 16)
     expected = [epoch * per_epoch + window * 7 for epoch in range(2) for window in range(1, per_epoch // 7 + 1)]
@@ -150,7 +152,7 @@ def test_trace_windows_begin_anew_each_epoch(config: RunConfig, corpus: Corpus, 
     assert all(math.isfinite(point.loss) for point in result.window_losses)
 
 
-def test_lowest_window_is_kept_without_a_validation_split(
+def test_the_best_checkpoint_is_that_of_the_lowest_window_without_a_validation_split(
     config: RunConfig, vectors: Vectors
 ) -> None:
     config = with_settings(config, {
@@ -279,7 +281,7 @@ class TestWhatGoesWrong:
             train(config, replace(corpus, train=empty), vectors)
 
 
-def test_trained_vectors_are_kept_with_the_weights(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+def test_trained_vectors_come_with_the_weights(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     before = np.array(vectors.table_VE)
     result = train(with_settings(config, {"embedding.trainable": True, "training.epochs": 1}), corpus, vectors)
     table = result.weights["embedding.table"]

@@ -7,7 +7,7 @@ import pytest
 from gru_bench.sweep.console.eta import Eta, Running
 
 
-class TestForecast:
+class TestEta:
     def test_nothing_is_known_before_anything_has_run(self) -> None:
         assert Eta().seconds_left({"trial": 3}, [], 2) is None
         assert Eta().seconds_left({"trial": 3}, [Running("trial", 5.0, 0.0)], 2) is None

@@ -86,7 +86,7 @@ def config(easy_csv: Path) -> RunConfig:
 
 
 class TestMemoryOfACard:
-    def test_a_run_that_does_not_fit_is_done_again_in_parts(
+    def test_a_run_that_does_not_fit_is_done_again_in_micro_batches(
         self, config: RunConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, sizes = loop._Run._backward, list[int]()
@@ -125,7 +125,7 @@ class TestMemoryOfACard:
         assert "memory ran out" in how.reason
         assert len([message for message in pipe.said if isinstance(message, Again)]) == 1
 
-    def test_a_batch_of_one_has_no_parts(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_batch_of_one_has_no_micro_batches(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         def backward(*_: object) -> torch.Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
