@@ -1,57 +1,244 @@
-"""README tells the truth about the tree, the studies and the commands."""
+"""README and docs tell the truth about the tree, the commands, the studies and the settings."""
 
 from __future__ import annotations
 
+import ast
 import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from gru_bench.sweep.spec import known_studies
+from gru_bench.config import RunConfig, flat
+from gru_bench.errors import ExitCode
+from gru_bench.sweep.spec import KEYS, known_studies, load_study
 from tests.support.commands import ROOT, command
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "reports" / "README.md", ROOT / "benchmarks" / "README.md",
+         ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").glob("*.md")))
+SET_UP = ("pip install -e '.[test]' && python sweeps/run.py --study bidirectional",
+          "pip install -e '.[test]' && pytest")
+PROGRAMS = {
+    "gru_bench.sweep": r"(?:python sweeps/run\.py|python -m gru_bench\.sweep|gru-bench sweep)",
+    "gru_bench.train": r"(?:python -m gru_bench\.train|gru-bench train)",
+    "gru_bench.report": r"(?:python -m gru_bench\.report|gru-bench report)",
+    "gru_bench.diagnose": r"(?:python -m gru_bench\.diagnose|gru-bench diagnose)",
+    "gru_bench.archive export": r"(?:python -m gru_bench\.archive|gru-bench archive) export",
+    "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
+    "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
+    "gru_bench": r"(?:python -m gru_bench|gru-bench)(?= --)",
+}
+"""Module, and its subcommand -> how pages type it."""
 
 
-def listed() -> set[str]:
-    """The paths of the tree, built from its indentation."""
-    block = next(block for block in README.split("```") if "pyproject.toml" in block and "sweeps/" in block)
-    paths, parents = set(), list[str]()
+@cache
+def options(program: str) -> frozenset[str]:
+    """The options that a help page shows."""
+    module, *inner = program.split()
+    shown = frozenset(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command("-m", module, *inner, "--help").stdout))
+    assert "--help" in shown
+    return shown
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def listed() -> dict[str, str]:
+    """The paths of the tree, built from its indentation, and what it says of each."""
+    (block,) = (block for block in blocks(ARCHITECTURE) if "__init__.py" in block)
+    paths: dict[str, str] = {}
+    parents: list[str] = []
     for line in filter(str.strip, block.splitlines()):
         depth = (len(line) - len(line.lstrip())) // 4
-        name = line.split()[0]
+        name, _, said = line.strip().partition(" ")
         parents = [*parents[:depth], name]
-        paths.add("".join(parents))
+        assert "".join(parents) not in paths, "each path stands once"
+        paths["".join(parents)] = said.strip()
     return paths
 
 
-def test_every_module_stands_in_the_tree_and_every_line_exists() -> None:
-    paths = listed()
+# ---------------------------------------------------------------- README
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_readme_has_the_headings_that_readers_look_for() -> None:
+    assert re.findall(r"^## (.+)$", README, re.MULTILINE) == [
+        "Installation", "Quick start", "Results", "Usage", "Structure", "Development", "Citation"]
+
+
+def test_the_first_screen_holds_the_picture_and_both_commands_in_one_block() -> None:
+    first = "\n".join(README.splitlines()[:40])
+    assert "".join(f"{line}\n" for line in SET_UP) in blocks(first)
+    assert re.search(r"^!\[.+\]\(.+\.png\)$", first, re.MULTILINE)
+
+
+def test_readme_shows_the_folders() -> None:
+    (block,) = (block for block in blocks(README) if "gru_bench/ " in block)
+    shown = {line.split()[0].rstrip("/"): line for line in block.splitlines()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {path.partition("/")[0] for path in tracked.splitlines() if "/" in path}
+    assert shown.keys() == {folder for folder in folders if not folder.startswith(".")}
+    assert set(re.findall(r"[\w-]+", shown["sweeps"].partition(":")[2])) == set(known_studies())
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    citation = text(ROOT / "CITATION.cff")
+    assert f"version: {project['version']}\n" in citation
+    assert f"license: {project['license']}\n" in citation
+    (entry,) = blocks(README, "bibtex")
+    assert f"version = {{{project['version']}}}" in entry
+    assert f"license = {{{project['license']}}}" in entry
+
+
+# ---------------------------------------------------------------- the tree and its parts
+
+
+def test_every_module_has_a_line_in_the_tree() -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "gru_bench").rglob("*.py")}
-    assert modules == {path for path in paths if path.startswith("gru_bench/") and path.endswith(".py")}
-    for path in paths:
-        assert list(ROOT.glob(path.rstrip("/"))), path
+    assert modules == {path for path in listed() if path.startswith("gru_bench/") and path.endswith(".py")}
+
+
+def test_every_line_of_the_tree_exists() -> None:
+    for path in listed():
+        assert (ROOT / path).exists(), path
+
+
+def test_every_line_of_the_tree_says_something() -> None:
+    silent = {path for path, said in listed().items() if not said}
+    assert all(path.endswith(("/", "/__init__.py")) for path in silent), silent
 
 
 def test_every_study_is_named() -> None:
-    line = next(line for line in README.splitlines() if "studies/*.toml" in line)
-    assert {name.strip(",") for name in line.split()[1:]} == set(known_studies())
+    assert {name.strip(",") for name in listed()["sweeps/studies/"].split()} == set(known_studies())
+    table = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text(ROOT / "docs" / "studies.md").partition("```")[0],
+                       re.MULTILINE)
+    assert set(table) == set(known_studies())
 
 
-@pytest.mark.parametrize("module", ["gru_bench.train", "gru_bench.sweep", "gru_bench.report", "gru_bench.diagnose"])
-def test_every_option_in_readme_exists(module: str) -> None:
-    shown = command("-m", module, "--help").stdout
-    program = {"gru_bench.train": "-m gru_bench.train", "gru_bench.sweep": "sweeps/run.py",
-               "gru_bench.report": "-m gru_bench.report", "gru_bench.diagnose": "-m gru_bench.diagnose"}[module]
-    for line in re.findall(rf"python {re.escape(program)}([^`\n|]*)", README):
-        for option in re.findall(r"--[a-z-]+", line):
-            assert option in shown, option
+def test_what_is_said_to_decide_exists() -> None:
+    named = re.findall(r"`([\w./*-]+\.(?:py|toml|css|j2))`: `([\w-]+)`", ARCHITECTURE)
+    assert len(named) > 40
+    for path, name in named:
+        place = ROOT / path if (ROOT / path).exists() else ROOT / "gru_bench" / path
+        assert re.search(rf"(?<!\w){re.escape(name)}\b", text(place)), f"{path}: {name}"
+
+
+def test_the_order_of_packages_is_the_one_that_is_tested() -> None:
+    tree = ast.parse(text(ROOT / "tests" / "test_imports.py"))
+    (order,) = (ast.literal_eval(node.value) for node in tree.body
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER")
+    assert f"`{', '.join(order)}`" in " ".join(ARCHITECTURE.split())
+
+
+def test_the_picture_of_a_run_names_places_that_exist() -> None:
+    places = re.findall(r'class="file"[^>]*>([\w/.*]+/[\w.*]*)<', text(ROOT / "docs" / "run.svg"))
+    assert len(places) > 20
+    for place in places:
+        assert list(ROOT.glob(place)) or list((ROOT / "gru_bench").glob(place)), place
+
+
+# ---------------------------------------------------------------- commands, options, settings
+
+
+def test_the_exit_codes_are_those_of_the_commands() -> None:
+    table = text(ROOT / "docs" / "index.md").partition("## Exit codes")[2].partition("## ")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [code.value for code in ExitCode]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_option_in_the_pages_exists(program: str) -> None:
+    found = 0
+    for page in PAGES:
+        for line in re.findall(rf"{PROGRAMS[program]}((?:\\\n|[^`\n|#;])*)", text(page)):
+            found += 1
+            for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", line):
+                assert option in options(program), f"{page.name}: {program} {option}"
+    assert found
+
+
+def test_every_option_by_itself_exists() -> None:
+    shown = frozenset().union(*map(options, PROGRAMS))
+    foreign = {"--signal", "--requeue"}  # of Slurm
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for option in re.findall(r"`(--[a-z][a-z-]*)[ `]", text(page)):
+            assert option in shown | foreign, f"{page.name}: {option}"
+
+
+def test_every_benchmark_in_the_pages_exists() -> None:
+    for page in PAGES:
+        for script in re.findall(r"benchmarks/(\w+\.py)", text(page)):
+            assert (ROOT / "benchmarks" / script).is_file(), f"{page.name}: {script}"
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows: dict[str, list[str]] = {}
+    for page in ("studies.md", "your-data.md"):
+        for line in text(ROOT / "docs" / page).splitlines():
+            cells = [cell.strip().strip("`") for cell in line.strip("|").split(" | ")]
+            for place, cell in enumerate(cells[:2]):
+                rows |= dict.fromkeys(cell.split("`, `"), cells[place + 1:])
+    for setting, default in flat(RunConfig()).items():
+        said = rows[setting][0].split(", ")
+        assert written(default) in said or (setting == "data.limit" and said == ["all"]), setting
+
+
+def written(default: object) -> str:
+    if default is None or isinstance(default, bool):
+        return {None: "none", True: "true", False: "false"}[default]
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def test_every_key_of_a_study_file_is_described() -> None:
+    page = text(ROOT / "docs" / "studies.md")
+    for key in KEYS:
+        assert re.search(rf"`\[?{key}\]?[`.]", page), key
+
+
+def test_the_studies_in_the_pages_can_be_read(tmp_path: Path) -> None:
+    found = blocks(text(ROOT / "docs" / "studies.md"), "toml")
+    assert len(found) == 3
+    whole = tmp_path / "mine.toml"
+    for block in found:
+        whole.write_text(block if "models = " in block else f'models = ["bidirectional"]\n{block}', encoding="utf-8")
+        load_study(str(whole))
 
 
 def test_the_example_of_own_data_works_beside_the_quick_start() -> None:
-    (block,) = (block for block in README.split("```") if "--data mine.csv" in block)
-    assert re.search(r"--study bidirectional --study-name (?!bidirectional\b)\w+ --data mine\.csv", block)
+    for page in (README, text(ROOT / "docs" / "your-data.md")):
+        (line,) = re.findall(r"--study bidirectional [^\n`]*--data mine\.csv", page)
+        assert re.search(r"--study-name (?!bidirectional\b)\w+ --data mine\.csv", line)
 
 
-def test_pictures_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).exists(), path
+# ---------------------------------------------------------------- links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pictures_and_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if "://" in target:
+            continue
+        path, _, part = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if part:
+            headings = re.findall(r"^#+ (.+)$", text(there), re.MULTILINE)
+            assert part in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_every_page_of_the_docs_is_listed() -> None:
+    index = text(ROOT / "docs" / "index.md")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in index, page.name

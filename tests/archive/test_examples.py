@@ -41,16 +41,19 @@ def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str],
 @pytest.mark.parametrize(("example", "studies"), [
     pytest.param("homework", ["homework"], marks=pytest.mark.service),  # its figures take ten seconds
     ("tuned", ["bidirectional", "torch", "scratch"])])
-def test_an_example_is_verified_by_the_commands_of_readme(
+def test_an_example_is_verified_by_the_commands_of_its_pages(
     example: str, studies: list[str], near: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in studies:
         imported(EXAMPLE / f"{name}.study", near)
     assert typed(report_app, "--verify", str(EXAMPLE / example)) == 0, capsys.readouterr().out
     assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", capsys.readouterr().out)
-    for readme in (ROOT / "README.md", ROOT / "reports" / "README.md"):
-        for command_line in (*(f"archive import $E/{name}.study" for name in studies), f"report --verify $E/{example}"):
-            assert f"gru-bench {command_line}" in readme.read_text()
+    pages = [ROOT / "reports" / "README.md", *([ROOT / "docs" / "homework.md"] if example == "homework" else [])]
+    for page in pages:
+        said = page.read_text(encoding="utf-8")
+        for name in studies:
+            assert f"gru-bench archive import $E/{name}.study\n" in said
+        assert f"python -m gru_bench.report --verify $E/{example}\n" in said
 
 
 def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:
