@@ -14,7 +14,7 @@ from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.sweep.__main__ import _agree
+from gru_bench.sweep.__main__ import _check
 from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
@@ -163,7 +163,7 @@ def test_what_is_no_file_is_told() -> None:
 
 def test_a_check_begins_no_search(spec: StudySpec) -> None:
     with pytest.raises(RunError, match=r"the search must be in 'optuna.journal', but there is no such file: .* anew"):
-        _agree(spec, Console(quiet=True), None, None)
+        _check(spec, Console(quiet=True), None, None)
     assert not list(Path.cwd().glob("optuna*"))
 
 
