@@ -50,13 +50,14 @@ def export_study(
     console = cli.out()
     with work_folder(file.parent, ".gru-bench-export-") as folder, console.status("reading the runs"):
         with wrapped_errors(storage):
-            carried = export_study(store, open_storage(storage), study, folder, experiment=experiment,
+            transfer = export_study(store, open_storage(storage), study, folder, experiment=experiment,
                                    texts=not no_texts, weights=not no_weights)
-        sizes = pack(file, folder, carried.about()).sizes
-    for remark in (*carried.remarks, *store.odd.values()):
+        sizes = pack(file, folder, transfer.about()).sizes
+    for remark in (*transfer.remarks, *store.odd.values()):
         console.print(f"note: {remark}", markup=False)
-    console.print(f"{file}: study {carried.study} of {carried.experiment}, {carried.trials:,} trials, {carried.runs:,} "
-                  f"runs, {carried.values:,} values of metrics, {file.stat().st_size:,} bytes", markup=False)
+    console.print(f"{file}: study {transfer.study} of {transfer.experiment}, {transfer.trials:,} trials, "
+                  f"{transfer.runs:,} runs, {transfer.values:,} values of metrics, {file.stat().st_size:,} bytes",
+                  markup=False)
     if weights := sum(size for name, size in sizes.items() if name.endswith(f"/{WEIGHTS}")):
         console.print(f"  {weights:,} bytes of these are the models' weights: --no-weights leaves them out",
                       markup=False)
@@ -85,18 +86,18 @@ def import_study(
         with console.status("checking the file"):
             manifest = unpack(file, folder)
         with console.status("writing the runs"), wrapped_errors(storage):
-            carried = import_study(folder, manifest.sizes, manifest.content, Store(tracking_uri),
+            transfer = import_study(folder, manifest.sizes, manifest.content, Store(tracking_uri),
                                    open_storage(storage), study_name)
-    what = f"study {carried.study} of {carried.experiment}"
-    for remark in carried.remarks:
+    what = f"study {transfer.study} of {transfer.experiment}"
+    for remark in transfer.remarks:
         console.print(f"note: {remark}", markup=False)
-    if carried.already:
+    if transfer.already:
         console.print(f"{what} was imported from this archive already: nothing to do", markup=False)
         return
     uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
-    console.print(f"{what}: {carried.trials:,} trials, {carried.runs:,} runs, {carried.values:,} values of metrics; "
+    console.print(f"{what}: {transfer.trials:,} trials, {transfer.runs:,} runs, {transfer.values:,} values of metrics; "
                   "next:", markup=False)
-    console.print("  " + shlex.join(["gru-bench", "report", "--study", carried.study, *uri]),
+    console.print("  " + shlex.join(["gru-bench", "report", "--study", transfer.study, *uri]),
                   markup=False, soft_wrap=True)
 
 

@@ -125,7 +125,8 @@ def unpack(path: Path, folder: Path) -> Manifest:
     """
     if not path.is_file():
         raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
-    with _told(path, "its directory cannot be read, as when its end is missing"), zipfile.ZipFile(path) as archive:
+    unreadable = "its directory cannot be read, as when its end is missing"
+    with _wrapped_errors(path, unreadable), zipfile.ZipFile(path) as archive:
         entries = _entries(path, archive)
         manifest = _manifest(path, archive, entries)
         free, need = shutil.disk_usage(folder).free, sum(manifest.sizes.values())
@@ -174,7 +175,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfil
         raise _damaged(path, f"its member {MANIFEST} is missing")
     if entries[MANIFEST].file_size > (most := int(MOST_MANIFEST_BYTES * factor())):
         raise _damaged(path, f"its {MANIFEST} claims {entries[MANIFEST].file_size:,} bytes, more than {most:,}; {MORE}")
-    with _told(path, f"its member {MANIFEST} is damaged"):
+    with _wrapped_errors(path, f"its member {MANIFEST} is damaged"):
         text = archive.read(entries[MANIFEST])
         found = _File.model_validate_json(text)
     sizes = {name: member.bytes for name, member in found.members.items()}
@@ -202,11 +203,11 @@ def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, targe
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, left = hashlib.sha256(), size
     what = f"its member {shown(entry.filename)} is damaged"
-    with _told(path, what):
+    with _wrapped_errors(path, what):
         source = archive.open(entry)
     with source, target.open("xb") as file:
         while left > 0:
-            with _told(path, what):
+            with _wrapped_errors(path, what):
                 block = source.read(min(BLOCK, left))
             if not block:
                 break
@@ -218,7 +219,7 @@ def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, targe
 
 
 @contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
+def _wrapped_errors(path: Path, what: str) -> Iterator[None]:
     """Tell what the readers of zip and JSON stumble over as damage."""
     try:
         yield

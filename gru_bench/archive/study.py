@@ -25,11 +25,11 @@ from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.runs import BASELINES, DATA, StudySummary, baselines_of, data_of
-from gru_bench.sweep import export as searching
+from gru_bench.sweep import export as sweep_export
 from gru_bench.sweep.export import SearchCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
 from gru_bench.tracking import LoggedRun, Store
-from gru_bench.tracking import export as tracking
+from gru_bench.tracking import export as tracking_export
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import first_line
 from gru_bench.tracking.export import Key, Name, Point, RunCopy
@@ -77,7 +77,7 @@ class _Runs(_Record):
 
 
 @dataclass(frozen=True)
-class Carried:
+class Transfer:
     """What an export or import has carried."""
 
     study: str
@@ -99,7 +99,7 @@ class Carried:
 def export_study(
     store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool,
     weights: bool = True,
-) -> Carried:
+) -> Transfer:
     """Write a study to `folder`.
 
     Args:
@@ -115,21 +115,21 @@ def export_study(
         UsageError: for a study that either store does not have.
         RunError: for one of which something is missing or damaged.
     """
-    copies = searching.read_searches(storage, study)
+    copies = sweep_export.read_searches(storage, study)
     parent, place, remarks = _parent(store, study, experiment, copies)
-    runs = tracking.read_runs(store, parent.experiment_id, parent.run_id)
+    runs = tracking_export.read_runs(store, parent.experiment_id, parent.run_id)
     if any(run.status == "RUNNING" for run in runs):
         remarks.append("it is still under way: what it has done up to now is carried")
     (folder / ARTIFACTS).mkdir()
     for run in runs:
-        tracking.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
+        tracking_export.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
                                 lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
     for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
         if wrong is not None:
             raise damaged(run.run_id, path, wrong)
         raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
     if not texts:
-        remarks += _left_out(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
+        remarks += _without_review_words(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
         # A study that goes on from the archive stores no reviews either.
         runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
@@ -144,12 +144,12 @@ def export_study(
                        f"{str(error).removesuffix(AGAIN)}. Put that right where it was logged first") from error
     if values > MOST_VALUES:
         remarks.append(f"an import takes up to {MOST_VALUES:,} values of metrics; {MORE}")
-    return Carried(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
+    return Transfer(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
 
 
 def import_study(
     folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
-) -> Carried:
+) -> Transfer:
     """Write what `export_study` left in `folder` to other stores: all of it, or nothing.
 
     Args:
@@ -176,34 +176,34 @@ def import_study(
             raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
                             f"({first_line(wrong)}){AGAIN}")
         remarks.append(f"the run {run.run_id} came without {path}: no report can rest on it")
-    carried = Carried(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
+    transfer = Transfer(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
                       tuple(remarks))
     edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
-    here = tracking.imported_as(store, found.experiment, name)
+    here = tracking_export.imported_as(store, found.experiment, name)
     if archive in here.values():
-        searching.finish_import(storage, name)
-        return replace(carried, already=True)
-    broken_off = searching.unfinished_import(storage, name)
-    if here or (broken_off is None and name in searching.searched(storage)):
+        sweep_export.finish_import(storage, name)
+        return replace(transfer, already=True)
+    broken_off = sweep_export.unfinished_import(storage, name)
+    if here or (broken_off is None and name in sweep_export.study_names(storage)):
         raise UsageError(f"a study is imported under a name that is free, but there is a study {name!r} already and it "
                          "is not this archive's: give the imported one another name (--study-name NAME)")
     for begun in {archive, broken_off} - {None}:
-        tracking.remove_import(store, found.experiment, name, str(begun))
+        tracking_export.remove_import(store, found.experiment, name, str(begun))
     if broken_off is not None:
-        searching.remove_searches(storage, name)
+        sweep_export.remove_searches(storage, name)
     try:
-        renamed = tracking.write_runs(
+        renamed = tracking_export.write_runs(
             store, found.experiment, found.runs, _points_of(found, folder / METRICS), folder / ARTIFACTS,
             archive=archive, study=name, edited=edited)
-        searching.write_searches(storage, name, copies, archive=archive, renamed=renamed)
-        tracking.reveal(store, found.runs, renamed)
+        sweep_export.write_searches(storage, name, copies, archive=archive, renamed=renamed)
+        tracking_export.reveal(store, found.runs, renamed)
     except BaseException:
         with suppress(GruBenchError, OSError):  # what cannot be removed now is removed by the next import
-            searching.remove_searches(storage, name)
-            tracking.remove_import(store, found.experiment, name, archive)
+            sweep_export.remove_searches(storage, name)
+            tracking_export.remove_import(store, found.experiment, name, archive)
         raise
-    searching.finish_import(storage, name)
-    return carried
+    sweep_export.finish_import(storage, name)
+    return transfer
 
 
 def _parent(
@@ -234,17 +234,17 @@ def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy
     """Yield each artifact that a complete run should have and has not, and each that cannot be read, with the error."""
     for run in runs:
         for path, read in _READ.items():
-            file = tracking.inside(folder, f"{run.run_id}/{path}")
+            file = tracking_export.inside(folder, f"{run.run_id}/{path}")
             try:
                 if file.is_file():
                     read(file.read_bytes())
-                elif run.complete and _NEEDED.get(run.tags[tracking.ROLE]) == path:
+                elif run.complete and _NEEDED.get(run.tags[tracking_export.ROLE]) == path:
                     yield run, path, None
             except ValueError as error:
                 yield run, path, error
 
 
-def _left_out(path: Path) -> list[str]:
+def _without_review_words(path: Path) -> list[str]:
     """Take the words of a review out of a study's diagnostics; return what is to be said of it."""
     if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
         return []
@@ -262,7 +262,7 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
     total = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for number, run in enumerate(runs):
-            points = list(tracking.read_points(store, run.run_id))
+            points = list(tracking_export.read_points(store, run.run_id))
             total += len(points)
             writer.write_table(pa.table([
                 [number] * len(points), [places.setdefault(point.key, len(places)) for point in points],
@@ -285,8 +285,8 @@ def _read(
     wrong = ""
     if not ids or len(set(ids)) < len(ids):
         wrong = "no run, or one twice"
-    elif found.runs[0].tags.get(tracking.ROLE) != "study" or any(
-        run.tags.get(tracking.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
+    elif found.runs[0].tags.get(tracking_export.ROLE) != "study" or any(
+        run.tags.get(tracking_export.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
         for run in found.runs[1:]):
         wrong = "runs that are not a study and its own"
     elif not copies or len({copy.model for copy in copies}) < len(copies):
@@ -294,7 +294,7 @@ def _read(
     elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
                            if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
         wrong = f"{strange[0]!r}, which belongs to none of its runs"
-    elif (refused := searching.wrong_trial(copies)):
+    elif (refused := sweep_export.wrong_trial(copies)):
         wrong = refused
     elif {copy.user.get("identity", {}).get("data", "") for copy in copies} != {
             found.runs[0].tags.get("gru_bench.data_fingerprint", "")}:
@@ -318,7 +318,7 @@ def _parsed(kind: type[T], path: Path) -> T:
                         f"has not ({first['msg']}){AGAIN}, with this version") from None
 
 
-def _pieces(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
+def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the values of metrics, a bounded number at a time: a short file may claim any number of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -338,8 +338,8 @@ def _pieces(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
 def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
     """Return how many values there are, once all of them can be taken."""
     total = last = 0
-    for piece in _pieces(path):
-        if not (rows := len(piece["run"])):
+    for batch in _batches(path):
+        if not (rows := len(batch["run"])):
             continue
         total += rows
         if total > most:
@@ -347,20 +347,20 @@ def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
                             f"where you trust it, {MORE}")
         limits = {"run": (last, runs - 1), "key": (0, keys - 1), "step": (-2**53, 2**53), "timestamp": (0, LATEST)}
         for name, (low, high) in limits.items():
-            if not (piece[name].min() >= low and piece[name].max() <= high):
+            if not (batch[name].min() >= low and batch[name].max() <= high):
                 what = {"run": "name runs that it has, in their order", "key": "name metrics that it has"}.get(
                     name, f"have a {name} from {low} to {high}")
                 raise DataError(f"{path.name} of an archive must {what}, but does not{AGAIN}")
-        if (np.diff(piece["run"]) < 0).any():
+        if (np.diff(batch["run"]) < 0).any():
             raise DataError(f"{path.name} of an archive must name runs in their order, but does not{AGAIN}")
-        last = int(piece["run"][-1])
+        last = int(batch["run"][-1])
     return total
 
 
 def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
     """Return what gives the values of each run, asked for in the order of runs, which the file has too."""
     places = {run.run_id: place for place, run in enumerate(found.runs)}
-    pieces = _pieces(path)
+    batches = _batches(path)
     ahead: dict[str, NDArray[Any]] = {}
 
     def points(run_id: str) -> Iterator[Point]:
@@ -368,7 +368,7 @@ def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
         place = places[run_id]
         while True:
             if not ahead or not len(ahead["run"]):
-                ahead = next(pieces, {})
+                ahead = next(batches, {})
                 if not ahead:
                     return
             ours = int(np.searchsorted(ahead["run"], place, side="right"))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import StudySummary
-    from gru_bench.sweep.console.progress import Display
+    from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import Search, Trials
+    from gru_bench.sweep.search import Search, StoredSearch
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
     from gru_bench.sweep.workers.local import Workers
@@ -117,37 +117,38 @@ def sweep(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the reviews and imports optuna.
     with start_workers() as pool:
-        from gru_bench.sweep.console.progress import Display
+        from gru_bench.sweep.console.progress import ProgressDisplay
         from gru_bench.sweep.sharing.storage import wrapped_errors
 
         prepared = _prepare(
-            spec, console, storage, tracking_uri, pool, threads, Display(console, count), seconds, not no_texts)
+            spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count), seconds, not no_texts)
         with prepared.store:
             with wrapped_errors(storage):
                 summary = prepared.run()
             _show(console, prepared, summary, tracking_uri)
-    if any(prepared.left()):
+    if any(prepared.unfinished()):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
-    from gru_bench.sweep.check import agreement
+    from gru_bench.sweep.check import check_consistency
     from gru_bench.sweep.search import read_trials
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
-        searches: dict[str, Trials | None] = {model: read_trials(spec, model, opened) for model in spec.models}
+        searches: dict[str, StoredSearch | None] = {model: read_trials(spec, model, opened) for model in spec.models}
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
     studies = [run for run in runs if run.role == "study" and run.tags.get("gru_bench.data_fingerprint") in prints]
     ids = {study.run_id for study in studies}
-    found = agreement(spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
-    for figure in found.figures:
-        console.print(figure, markup=False)
+    found = check_consistency(
+        spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
+    for count in found.counts:
+        console.print(count, markup=False)
     unsynced = waiting(store.home, store.uri)
     faults = [*found.faults, *_unreadable(store, runs, ids), *map(str, unsynced)]
     for remark in store.odd.values():
@@ -157,10 +158,10 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if not faults:
         console.print("all is done, and Optuna and MLflow agree")
         return ExitCode.DONE
-    if unsynced or len(found.lasting) < len(found.faults):
+    if unsynced or len(found.permanent) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
                       "--check continues the study")
-    if found.lasting and not unsynced:
+    if found.permanent and not unsynced:
         console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
                       "command does not mend that: restore the stores that belong together, or begin the study anew "
                       "under another name (--study-name NAME)")
@@ -180,7 +181,7 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str])
 
 def _prepare(
     spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
-    display: Display, timeout: float | None, texts: bool,
+    display: ProgressDisplay, timeout: float | None, texts: bool,
 ) -> Sweep:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
@@ -240,7 +241,7 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
         UsageError: When the study began with other settings. The error holds the command that begins a new study.
     """
     from gru_bench.config import DataConfig
-    from gru_bench.sweep.export import searched
+    from gru_bench.sweep.export import study_names
     from gru_bench.sweep.search import Search, read_trials, search_names
 
     # Existing searches are opened first: when one of them is refused, no new one is begun.
@@ -249,7 +250,7 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     try:
         found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}
     except ChangedStudyError as error:
-        taken = searched(storage)
+        taken = study_names(storage)
         name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
         data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
         if spec.base.data.name != DataConfig().name and data not in spec.name:
@@ -289,14 +290,14 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
     if cautions := list(_cautions(found, summary, sweep.spec.base.data.limit)):
         console.print("note: " + " ".join(cautions), markup=False)
     for note in summary.notes:
-        if note in sweep.told:
+        if note in sweep.shown_notes:
             continue
         console.print(f"note: {note}", markup=False)
     uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
     backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
     here, whole = duration(sweep.seconds), duration(summary.seconds)
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
-    left = "; ".join(sweep.left())
+    left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     console.print(f"  gru-bench report {shlex.join(['--study', summary.name, *uri])}", markup=False)

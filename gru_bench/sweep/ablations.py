@@ -1,6 +1,6 @@
-"""Which runs a study's ablations need: each side once on each seed, also where several ablations share it.
+"""The runs of a study's ablations: each side is trained once per seed, even if several ablations share it.
 
-Where the other side is to be tuned, each candidate is tried once before, and what was found is the other side.
+If the other side is tuned, each candidate is trained once first, and the best candidate becomes the other side.
 """
 
 from __future__ import annotations
@@ -19,31 +19,30 @@ Settings = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class AblationRun:
-    """One run to train."""
+    """One run of an ablation."""
 
     side: Side
     ablations: tuple[str, ...]
-    """Names of those that it belongs to."""
+    """Names of the ablations that the run belongs to."""
     settings: Settings
-    """In which it differs from a confirm run of the study."""
+    """Settings that differ from a confirm run of the study."""
     config: RunConfig
     candidate: Settings
-    """What it tries, where the ablation is tuned and this is not its usual side; else empty."""
+    """Candidate settings of a tuned ablation; empty on the usual side and for ablations without tuning."""
 
     @property
     def name(self) -> str:
-        """Return what to call it: `usual`, or the ablation on whose other side it is, with what it tries."""
+        """Name of the run: `usual`, or the name of the ablation followed by the values of the candidate."""
         return "usual" if self.side == "usual" else " ".join(map(str, (self.ablations[0], *self.candidate.values())))
 
 
 def ablations_of(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]) -> tuple[Ablation, ...]:
-    """Return the ablations of a study, without those whose other side is what the study does anyway.
+    """Return the ablations of a study, without those whose other side equals the usual one.
 
     Args:
-        spec: the study.
-        tuned: what its search has found for the ablations' model.
-        found: ablation -> the best of the candidates that were tried for it; one that is to be tuned and is not
-            here is left out.
+        spec: The study.
+        tuned: Best settings of the search of the ablations' model.
+        found: Ablation -> its best candidate. An ablation whose tuning has not ended is missing here and left out.
     """
     asked = spec.ablations
     if asked is None:
@@ -60,11 +59,11 @@ def ablations_of(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]
 
 
 def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[AblationRun]]:
-    """Return for each ablation that is to be tuned one run for each candidate, the study's own settings first.
+    """Return the tuning runs: ablation -> one run per candidate, the study's own settings first.
 
-    They have the seed of the search. Where the test reviews are a file of their own, they also have another cut of
-    the training file, so that few reviews judge both which candidate is best and how good it is. Where they are not,
-    another cut would train on test reviews.
+    The runs have the seed of the search. If the test reviews are in a file of their own, the runs also split the
+    training file differently, so that few reviews serve both to choose a candidate and to score it. Otherwise another
+    split would train on test reviews.
     """
     asked = spec.ablations
     if asked is None:
@@ -81,13 +80,13 @@ def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[AblationRun]
 
 
 def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]) -> list[AblationRun]:
-    """Return the runs of both sides of all ablations, seed by seed and the usual side first.
+    """Return the runs of both sides of all ablations, seed by seed, the usual side first.
 
     Args:
-        spec: the study.
-        tuned: what its search has found for the ablations' model.
-        found: ablation -> the best of the candidates that were tried for it, empty where none ended well; the
-            other side of one that is to be tuned and is not here is not among the runs yet.
+        spec: The study.
+        tuned: Best settings of the search of the ablations' model.
+        found: Ablation -> its best candidate, empty if all candidates failed. An ablation whose tuning has not ended
+            is missing here, and so are the runs of its other side.
     """
     asked = spec.ablations
     if asked is None:
@@ -98,7 +97,7 @@ def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
         ("other", (ablation.name,), {**asked.settings, **ablation.other}, ablation.other if ablation.tuned else {})
         for ablation in ablations if ablation.other != ablation.usual]
     if sides or waiting:
-        known = waiting | {ablation.name for ablation in ablations}  # the same before and after tuning
+        known = waiting | {ablation.name for ablation in ablations}  # the same names before and after tuning
         sides.insert(0, ("usual", tuple(name for name in asked.other if name in known), dict(asked.settings), {}))
     return [
         AblationRun(side, names, settings, spec.config(asked.model, {**tuned, **settings}, seed), candidate)
@@ -106,6 +105,6 @@ def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
 
 
 def _usual(spec: StudySpec, tuned: Settings) -> dict[str, Scalar]:
-    """Return all settings of the study's own side."""
+    """Return all settings of the usual side."""
     assert spec.ablations is not None
     return flat(spec.config(spec.ablations.model, {**tuned, **spec.ablations.settings}, 0))

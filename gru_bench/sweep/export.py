@@ -1,6 +1,6 @@
-"""A study's searches as plain values: out of one Optuna storage, into another.
+"""Export and import of a study's searches: from an Optuna storage to plain values, and back into another storage.
 
-What an archive says of them is believed once it has the form that Optuna and our own readers take.
+Values of an archive are checked before they are used: they must have the form that Optuna and our own readers accept.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from gru_bench.results.runs import parsed
 from gru_bench.sweep.search import IMPORTING, need_format
 from gru_bench.sweep.sharing.claims import CLAIM, Claim
 from gru_bench.sweep.sharing.leases import START
-
-BROKEN_OFF = "it was under way when its study was exported"
+from gru_bench.tracking.export import BROKEN_OFF
 
 
 def _moment(text: str) -> str:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is not None or not 1970 < moment.year < 9999:
-        raise ValueError("it is no time of day between the years 1971 and 9998, without a zone")
+        raise ValueError("it must be a time between the years 1971 and 9998 without a time zone")
     return text
 
 
 def _plain(text: str) -> str:
     if "\0" in text:
-        raise ValueError("it holds a character that databases do not take")
+        raise ValueError("it must not hold the character NUL, which databases do not store")
     return text
 
 
@@ -44,7 +43,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
 Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
-"""In ISO 8601."""
+"""A time in ISO 8601."""
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -53,7 +52,7 @@ class _Record(BaseModel):
 
 
 class _Open(BaseModel):
-    """What our own readers look for in attributes that hold more."""
+    """The attributes that our own readers use; others are allowed beside them."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -92,15 +91,15 @@ class _Study(_Open):
 
 
 class TrialCopy(_Record):
-    """One trial."""
+    """A trial as plain values."""
 
     state: Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
     value: Finite | None
     params: dict[Text, Setting]
     distributions: dict[Text, Annotated[str, Field(max_length=1_000_000)]]
-    """Parameter -> its range, as Optuna writes it in JSON."""
+    """Parameter -> its distribution in Optuna's JSON."""
     intermediate: dict[Count, float]
-    """Epoch -> value."""
+    """Epoch -> reported value."""
     user: dict[Text, Any]
     system: dict[Text, Any]
     started: Moment | None
@@ -108,19 +107,19 @@ class TrialCopy(_Record):
 
 
 class SearchCopy(_Record):
-    """The search of one model."""
+    """The search of one model as plain values."""
 
     model: ModelName
     user: dict[Text, Any]
     trials: tuple[TrialCopy, ...]
-    """In the order of their numbers, which they keep."""
+    """The trials in the order of their numbers."""
 
 
 def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
-    """Return the searches of the study of that name; empty where the storage has none.
+    """Return the searches of the study of that name; empty if the storage has none.
 
     Raises:
-        RunError: for a search that no other storage would take.
+        RunError: A search holds values that another storage would not accept.
     """
     found_searches = list(_searches(storage, study))
     for _, found in found_searches:
@@ -132,17 +131,17 @@ def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[Sear
                 user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
             for model, found in found_searches]
     except ValidationError as error:
-        raise RunError(f"an export must be taken by another storage, but not so the search of {study!r}: "
-                       f"{_brief(error)}. Put that right in the storage first") from None
+        raise RunError(f"an export must hold only what an import accepts, but the search of {study!r} does not: "
+                       f"{_brief(error)}. Correct it in the storage first") from None
 
 
-def searched(storage: optuna.storages.BaseStorage) -> list[str]:
-    """Return the names of all studies that have a search."""
+def study_names(storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the names of all studies that have a search in a storage."""
     return sorted({name.rpartition("/")[0] for name in optuna.get_all_study_names(storage)} - {""})
 
 
 def wrong_trial(searches: Sequence[SearchCopy]) -> str:
-    """Say what of the searches Optuna or our own readers would not take, and why; empty where they take all."""
+    """Return what Optuna or our own readers would not accept in the searches, and why; empty if they accept all."""
     for copy in searches:
         for number, trial in enumerate(copy.trials):
             try:
@@ -166,25 +165,25 @@ def wrong_trial(searches: Sequence[SearchCopy]) -> str:
 
 
 def _check(trial: TrialCopy, number: int) -> None:
-    """Find out whether a trial would be taken.
+    """Check that a trial would be accepted.
 
     Raises:
-        Exception: of whatever kind Optuna has for what it does not take.
+        Exception: It would not; Optuna raises various kinds of exceptions.
     """
     notes = _TrialNotes.model_validate(trial.user)
     if any(earlier is not None and earlier >= number for earlier in (notes.retry_of, notes.duplicate_of)):
-        raise ValueError("it follows a trial that is not before it")
+        raise ValueError("it must refer to an earlier trial, but refers to a later one")
     _TrialSystem.model_validate(trial.system)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # choices that Optuna would not store
+        warnings.simplefilter("error")  # Optuna warns of choices that it would not store
         restored = _restored(trial, {})
         restored._validate()
     if trial.state == "RUNNING" and trial.started is None:
-        raise ValueError("it is under way and has not begun")
+        raise ValueError("it is running, but has no start time")
 
 
 def _brief(error: Exception) -> str:
-    """Return what is wrong, in a line."""
+    """Return an error in one line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
@@ -197,14 +196,14 @@ def write_searches(
 ) -> None:
     """Write searches under the name `study`, marked as unfinished until `finish_import`.
 
-    A trial that was under way has failed here, and is queued again: whoever trained it does so for another storage.
+    A trial that was running when it was exported is written as failed and queued again.
 
     Args:
-        storage: to write to.
-        study: name of the study.
-        searches: of all its models.
-        archive: marks what is written, so that an import that was broken off is recognised.
-        renamed: run id in the copies -> run id here.
+        storage: Storage to write to.
+        study: Name of the study.
+        searches: The searches of all models of the study.
+        archive: Digest of the archive, which marks what is written so that a broken-off import is recognized.
+        renamed: Run id in the copies -> run id in this tracking store.
     """
     for copy in searches:
         created = optuna.create_study(study_name=f"{study}/{copy.model}", storage=storage, direction="maximize")
@@ -216,13 +215,13 @@ def write_searches(
 
 
 def unfinished_import(storage: optuna.storages.BaseStorage, study: str) -> str | None:
-    """Return the archive whose import into the study's searches was broken off, or None."""
+    """Return the archive whose import into this study was broken off, or None."""
     marks = (found.user_attrs.get(IMPORTING) for _, found in _searches(storage, study))
     return next((str(mark) for mark in marks if mark), None)
 
 
 def finish_import(storage: optuna.storages.BaseStorage, study: str) -> None:
-    """Declare what `write_searches` wrote whole."""
+    """Mark the searches that `write_searches` wrote as complete."""
     for _, found in _searches(storage, study):
         if found.user_attrs.get(IMPORTING):
             found.set_user_attr(IMPORTING, None)
@@ -273,7 +272,7 @@ def _queued_again(trials: Sequence[TrialCopy]) -> Iterator[TrialCopy]:
 
 
 def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study's attributes as they are once nobody works on it any more."""
+    """Return the attributes of a study on which no process works: all leases ended, no claim running."""
     rest = dict(attributes)
     rest.pop(IMPORTING, None)
     for key, value in rest.items():
@@ -285,7 +284,7 @@ def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_ids(value: Any, renamed: Mapping[str, str]) -> Any:
-    """Replace run ids, wherever they stand."""
+    """Return the value with all run ids in it replaced."""
     match value:
         case str():
             return renamed.get(value, value)

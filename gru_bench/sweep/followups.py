@@ -1,6 +1,7 @@
-"""What follows the confirm stage: each stage is the tasks it gives to workers, and the artifact that keeps its result.
+"""The follow-ups of a study after its confirm stage: timing benchmark, diagnostics and recall task.
 
-A stage is done once for what it depends on: its result lies on the study's own run, with a digest of that beside it.
+A follow-up is a set of tasks for the workers and one artifact on the study's parent run, which holds the result. It is
+done once for each state of its inputs, which a digest identifies.
 """
 
 from __future__ import annotations
@@ -18,87 +19,87 @@ from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.workers.tasks import Diagnose, Remember, Task, TimeModel
+from gru_bench.sweep.workers.tasks import Diagnose, MeasureRecall, MeasureTiming, Task
 
 TIMINGS = "timings.json"
-Kept = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
+ConfigAndWeights = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of a study that needs its confirm runs to be done, or all else to be quiet."""
+class FollowUp:
+    """One step of a study that begins after all runs have ended."""
 
     name: str
     artifact: str
-    """Where its result is kept, on the study's own run."""
+    """Artifact of the study's parent run that holds the result."""
     depends_on: Any
-    """As JSON has it: where it has changed, the stage is done again."""
+    """Inputs of the follow-up, as JSON values. When they change, the follow-up is done again."""
     tasks: Callable[[], Mapping[str, Task]]
-    """Prepares them, by the label under which each is shown."""
-    joined: Callable[[Sequence[Any]], str]
-    """The tasks' outcomes -> the artifact's text."""
-    alone: bool = False
-    """Whether its tasks run one after the other, with nothing beside them."""
+    """Returns label -> task."""
+    combine: Callable[[Sequence[Any]], str]
+    """Turns the outcomes of the tasks into the text of the artifact."""
+    exclusive: bool = False
+    """Whether the tasks run one at a time, with no other work beside them."""
 
     @property
     def digest(self) -> str:
-        """Tell one state of what it depends on from another."""
+        """Digest of the inputs."""
         return hashlib.sha256(json.dumps(self.depends_on, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def stages(
+def follow_ups(
     spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str],
-    read: Callable[[str], Kept], *, texts: bool,
-) -> list[Stage]:
-    """Return the stages of a study, in their order.
+    read: Callable[[str], ConfigAndWeights], *, texts: bool,
+) -> list[FollowUp]:
+    """Return the follow-ups of a study in their order.
 
     Args:
-        spec: the study.
-        here: fixes what depends on this machine, such as threads.
-        confirmed: model -> one of its confirm runs.
-        read: a run -> its config and weights.
-        texts: whether the words of a review may be kept.
+        spec: The study.
+        here: Sets the machine-dependent settings of a config, such as threads.
+        confirmed: Model -> run id of one of its confirm runs.
+        read: Returns the config and weights of a run by its id.
+        texts: Whether the words of a review may be stored.
     """
     return [*_timings(spec, here), *_diagnostics(spec, confirmed, read, texts), *_recall(spec)]
 
 
-def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Stage]:
+def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[FollowUp]:
     if spec.timings is None:
         return []
     configs = {
         f"{model} on {backend}": spec.config(model, {"model.backend": backend}, spec.seed)
         for model, backends in spec.timings.backends.items() for backend in backends}
     iterations = spec.timings.iterations
-    return [Stage(
+    return [FollowUp(
         "timings", TIMINGS, [iterations, {label: _settings(config) for label, config in configs.items()}],
-        lambda: {label: TimeModel(here(config), iterations) for label, config in configs.items()},
-        lambda outcomes: json.dumps([asdict(timing) for timing in outcomes]), alone=True)]
+        lambda: {label: MeasureTiming(here(config), iterations) for label, config in configs.items()},
+        lambda outcomes: json.dumps([asdict(timing) for timing in outcomes]), exclusive=True)]
 
 
 def _diagnostics(
-    spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], Kept], texts: bool
-) -> list[Stage]:
+    spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], ConfigAndWeights], texts: bool
+) -> list[FollowUp]:
     if not spec.diagnostics or not confirmed:
         return []
-    return [Stage(
+    return [FollowUp(
         "diagnostics", DIAGNOSTICS, {**confirmed, "review": True} if texts else dict(confirmed),
         lambda: {"diagnostics": Diagnose(
             {model: (run_id, *read(run_id)) for model, run_id in confirmed.items()}, texts)},
         lambda outcomes: str(outcomes[0].to_json()))]
 
 
-def _recall(spec: StudySpec) -> list[Stage]:
+def _recall(spec: StudySpec) -> list[FollowUp]:
     asked = spec.recall
     if asked is None:
         return []
-    # The longest first, so that at the end none is left alone.
-    tasks = {f"recall over {steps} steps": Remember(steps, asked.seeds, asked.sequences)
+    # The longest tasks begin first, so that none is left running alone at the end.
+    tasks = {f"recall over {steps} steps": MeasureRecall(steps, asked.seeds, asked.sequences)
              for steps in sorted(asked.steps, reverse=True)}
-    return [Stage("recall", RECALL, asked.model_dump(), lambda: tasks, _joined_curves)]
+    return [FollowUp("recall", RECALL, asked.model_dump(), lambda: tasks, _merged_curves)]
 
 
-def _joined_curves(parts: Sequence[RecallCurve]) -> str:
-    """Put the points of curves that differ in their steps into one, by model and steps."""
+def _merged_curves(parts: Sequence[RecallCurve]) -> str:
+    """Return one curve, as JSON, of the points of all curves, ordered by model and number of steps."""
     models = list(dict.fromkeys(point.model for part in parts for point in part.points))
     points = sorted((point for part in parts for point in part.points),
                     key=lambda point: (models.index(point.model), point.k))
@@ -106,11 +107,11 @@ def _joined_curves(parts: Sequence[RecallCurve]) -> str:
 
 
 def _settings(config: RunConfig) -> dict[str, Scalar]:
-    """Return what a result depends on: neither where it was worked out nor what a data file is called."""
+    """Return the settings that the timing depends on: all but the device, the threads and the data."""
     return {key: value for key, value in flat(config).items()
             if key not in ("training.device", "training.threads") and not key.startswith("data.")}
 
 
 def timings_of(text: str | bytes) -> tuple[Timing, ...]:
-    """Rebuild the timings from their artifact."""
+    """Parse the timings from the text of their artifact."""
     return parsed(tuple[Timing, ...], text)

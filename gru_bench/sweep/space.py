@@ -1,4 +1,4 @@
-"""The points of a search space: how many there are, and which have not been tried."""
+"""The points of a search space: their number, and a random one that has not been tried."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gru_bench.config import Scalar
 from gru_bench.sweep.spec import Point, point
 
 LISTED = 10_000
-"""Points up to which a space is gone through one by one."""
+"""Largest number of points at which all points of a space are listed."""
 DRAWS = 100
-"""Of a larger one: a random point was tried before with next to no probability, a hundred hardly ever."""
+"""Random points drawn from a larger space. It is very unlikely that all of them have been tried."""
 
 
 def size(space: Mapping[str, BaseDistribution]) -> float:
-    """Return the number of distinct points, which may be infinite."""
+    """Return the number of distinct points of a space, which may be infinite."""
     return math.prod(_count(span) for span in space.values())
 
 
@@ -26,13 +26,15 @@ def untried(
     space: Mapping[str, BaseDistribution], tried: Iterable[Point], generator: np.random.Generator,
     draw: Callable[[], dict[str, Scalar]],
 ) -> dict[str, Scalar] | None:
-    """Return a random point that was not tried, or None where all were, or as good as all of a space without steps.
+    """Return a random untried point of a space; None if all points were tried.
+
+    In an infinite space, None means that `DRAWS` random points had all been tried.
 
     Args:
-        space: setting -> where it is searched.
-        tried: points to leave out.
-        generator: draws among the points of a small space.
-        draw: draws a point of any space.
+        space: Setting -> its distribution.
+        tried: Points to leave out.
+        generator: Random generator that chooses among the points of a small space.
+        draw: Draws a random point of the space.
     """
     known = set(tried)
     points = size(space)
@@ -45,13 +47,13 @@ def untried(
             return settings
     if math.isinf(points):
         return None
-    # One of any so many points in a row is not known.
+    # Of one point more than were tried, at least one is untried.
     return next((settings for n in range(min(int(points), len(known) + 1))
                  if point(settings := _nth(space, n)) not in known), None)
 
 
 def _nth(space: Mapping[str, BaseDistribution], number: int) -> dict[str, Scalar]:
-    """Return a point by its number; the last setting changes first."""
+    """Return the point with a number; the last setting changes fastest."""
     settings: dict[str, Scalar] = {}
     for key, span in reversed(list(space.items())):
         number, place = divmod(number, int(_count(span)))
@@ -84,5 +86,5 @@ def _value(span: BaseDistribution, place: int) -> Scalar:
 
 
 def _distinct(span: CategoricalDistribution) -> list[Scalar]:
-    """Return the choices, of equal ones the first."""
+    """Return the choices without repeats; of equal choices the first."""
     return list({point({"": value}): value for value in reversed(span.choices)}.values())[::-1]

@@ -1,4 +1,4 @@
-"""A study as its file states it: question, models, search space, budget and fixed settings."""
+"""The specification of a study, read from its TOML file: models, search space, budget and fixed settings."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ from gru_bench.resources import resource
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
-LEAST_RACED = 5
-"""Seeds from which on racing may save one: a signed-rank test at p = 0.1 cannot reject below 4 pairs."""
+LEAST_RACING_SEEDS = 5
+"""Fewest seeds per trial for racing: the signed-rank test at p = 0.1 needs 4 pairs, so that one seed may be saved."""
 MOST_CANDIDATES = 1_000
-"""Values of a choice, or points that an ablation is tuned among."""
+"""Most values of a choice, and most points that an ablation is tuned among."""
 LEAST_APART = 1e-9
-"""Steps of a range, as a share of its ends: twelve digits tell its values apart, by which points are compared."""
+"""Smallest step of a range relative to its ends: points are compared by 12 digits, which must tell its values apart."""
 LARGEST_FILE = 100_000
+"""Most bytes of a study file."""
 DEEPEST = 12
-"""Tables within tables of a study file."""
+"""Most levels of tables within tables in a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "training.selection", "model.name", "model.backend")
-"""What decides the question or the machine, not the quality of an answer."""
+"""Settings that cannot be searched: they define the question or the machine, not the quality of an answer."""
 _DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
-"""A key of so many parts takes tomllib a time that grows with their square."""
+"""A dotted key of very many parts, which tomllib reads in a time that grows with the square of their number."""
 
 Point = tuple[tuple[str, str], ...]
 
 
 def point(settings: Mapping[str, Scalar]) -> Point:
-    """Return what two equal configurations have in common; rounding does not tell them apart."""
+    """Return a key that is the same for equal settings; numbers are compared by 12 digits."""
     return tuple(sorted((key, f"{value:.12g}" if isinstance(value, float) else str(value))
                         for key, value in settings.items()))
 
@@ -71,7 +72,7 @@ Once = AfterValidator(_each_once)
 
 
 class Range(Section):
-    """Where a setting is searched: from low to high (whole numbers if both are), or among choices."""
+    """Range of a searched setting: from low to high (whole numbers if both are), or a list of choices."""
 
     low: int | float | None = None
     high: int | float | None = None
@@ -80,29 +81,29 @@ class Range(Section):
     choices: Annotated[list[Scalar], Field(max_length=MOST_CANDIDATES)] | None = None
 
     def described(self) -> dict[str, Any]:
-        """Return what is set, for the record."""
+        """Return the fields that differ from their defaults."""
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
     def largest(self) -> Scalar:
-        """Return the largest number, or a choice that is none."""
+        """Return the largest number of the range; the first choice if no choice is a number."""
         if self.choices is None:
             return self.high
         return max((choice for choice in self.choices if isinstance(choice, int | float)), default=self.choices[0])
 
 
 class Other(Section):
-    """Another choice than the study's, to be compared with it."""
+    """The other side of an ablation: a choice that is compared with the study's own."""
 
     question: Annotated[Text, Field(min_length=1)]
     settings: Mapping[str, Scalar] = {}
     tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1, max_length=MOST_CANDIDATES)]] = {}
-    """Instead of settings: values to find the best of, the study's own among them, before the sides are compared."""
+    """Setting -> values to tune, in place of `settings`; the best of them, or the study's own, is the other side."""
 
     def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
-        """Return the settings to tune among, the study's own first; none where nothing is tuned.
+        """Return the candidates to tune among, the study's own first; empty if nothing is tuned.
 
         Args:
-            usual: all settings of the study's own side.
+            usual: All settings of the study's own side.
         """
         if not self.tune:
             return []
@@ -112,31 +113,31 @@ class Other(Section):
 
 
 class Ablations(Section):
-    """What single choices of a study's protocol cost or gain, on validation reviews."""
+    """Ablations: what single choices of the study cost or gain, measured on validation reviews."""
 
     model: ModelName
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     settings: Mapping[str, Scalar] = {}
-    """Of all runs of the ablations, such as the share of the training reviews kept for validation."""
+    """Settings of all ablation runs, on both sides, such as the share of reviews used for validation."""
     other: Annotated[Mapping[Annotated[str, Field(max_length=100)], Other], Field(min_length=1, max_length=100)]
-    """By name; the usual side is what the study does."""
+    """Name of the ablation -> its other side; the usual side is what the study does."""
 
 
 class Timings(Section):
-    """Short timings of training, one after the other with nothing beside them, to compare run times."""
+    """Timing benchmark: each model is trained for a short time with no other work beside it."""
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
     backends: Mapping[ModelName, Annotated[list[Backend], Field(min_length=1), Once]]
-    """Model -> the backends it is timed on."""
+    """Model -> backends on which it is timed."""
 
 
 class Recall(Section):
-    """Sequences whose label is a token some steps before the end: how far back a recurrence remembers."""
+    """Recall task: the label of a sequence is a token some steps before its end, which the model must remember."""
 
     steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     sequences: int = 3000
-    """For each number of steps, over all splits."""
+    """Sequences for each number of steps, over all splits."""
 
 
 class StudySpec(Section):
@@ -151,38 +152,38 @@ class StudySpec(Section):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["median", "wilcoxon", "none"] = "median"
-    """Between epochs: median. Between seeds, where a trial has several: wilcoxon."""
+    """`median` prunes between epochs; `wilcoxon` prunes between the seeds of a trial of several seeds."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
-    """Seeds that a trial's validation accuracy is averaged over."""
+    """Number of seeds over which a trial's validation accuracy is averaged."""
     protocol: Protocol = "tuning"
     base: RunConfig = RunConfig()
     own: Mapping[str, Mapping[str, Scalar]] = {}
-    """Model -> settings that it alone has, such as its backend."""
+    """Model -> settings of this model only, such as its backend."""
     ablations: Ablations | None = None
     timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """The largest difference of no practical weight, in points of accuracy: the study's report judges by it."""
+    """Largest difference without practical importance, in percentage points of accuracy; reports use it."""
     diagnostics: bool = False
-    """Whether one confirm run of each model is looked into: its gradients through time, its gates, its words."""
+    """Whether one confirm run of each model is diagnosed: gradients through time, gates, words that decide."""
     recall: Recall | None = None
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
-        """Return one run of the study."""
+        """Return the config of one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
-        """Seeds of each trial; all are at most 9,999, and so never those of the confirm stage."""
+        """Seeds of each trial. They are at most 9,999 and so never equal a confirm seed."""
         return tuple((self.seed + n) % (LARGEST_SEED + 1) for n in range(self.seeds_per_trial))
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """Seeds of the confirm stage; no search ever trains with them, for its own seed is at most 9,999."""
+        """Seeds of the confirm stage. They are above 9,999, so no search trains with them."""
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
     @property
     def ablation_seeds(self) -> tuple[int, ...]:
-        """Seeds of the ablations, beyond all that a search or a confirm stage may have."""
+        """Seeds of the ablations, which never equal a seed of a search or of the confirm stage."""
         first = self._first_seed + MOST_CONFIRM_SEEDS
         return tuple(range(first, first + (self.ablations.seeds if self.ablations else 0)))
 
@@ -192,7 +193,7 @@ class StudySpec(Section):
 
 
 KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own")), *SECTIONS)
-"""What a study file may hold; the other two are made of its sections."""
+"""Top-level keys of a study file; `base` and `own` are built from its sections."""
 
 
 def known_studies() -> list[str]:
@@ -201,17 +202,17 @@ def known_studies() -> list[str]:
 
 
 def load_study(source: str, /, **changes: Any) -> StudySpec:
-    """Read a study by its name or from a TOML file.
+    """Return a study, read by its name or from a TOML file.
 
     Args:
-        source: one of `known_studies`, or the path of a file.
-        changes: replace `trials`, `confirm`, `seed`, `name`, ... where they are not None; `models` names those of
-            the study's that are kept; `settings` maps dotted settings of every run to values; `typed` maps any of
-            these to the options that they were typed as, for errors.
+        source: One of `known_studies`, or the path of a file.
+        changes: Values that replace those of the file, such as `trials`, `confirm`, `seed` and `name`; None changes
+            nothing. `models` lists the models of the study to keep. `settings` maps dotted settings of every run to
+            values. `typed` maps any of these to the option that the user typed, for error messages.
 
     Raises:
-        UsageError: for an unknown study, or a setting that is unknown or out of range.
-        DataError: for a file that is not TOML.
+        UsageError: The study is unknown, or a setting is unknown or out of range.
+        DataError: The file is not TOML, or is too large.
     """
     path = _study_file(source)
     values = _read(path)
@@ -222,7 +223,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     typed = changes.pop("typed", None) or {}
     for key, option in (("seed", "--seed"), ("model.name", "--model")):
         if key in settings:
-            raise UsageError(f"--set {key}={shown(settings[key])} does nothing in a study: say {option} "
+            raise UsageError(f"--set {key}={shown(settings[key])} has no effect in a study: use {option} "
                              f"{shown(settings[key], '')}")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
     own = _own(sections, settings, path.name)
@@ -232,7 +233,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
-    # Trials drawn at random stay comparable as draws only where none is broken off for what others reached.
+    # Randomly drawn trials are a fair sample of the space only if none is pruned because of the others.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
     spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name, typed=typed)
     if models is not None:
@@ -245,15 +246,15 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
 
 def _usual_pruner(values: Mapping[str, Any]) -> str:
-    """Return how trials are broken off where the study does not say: those of several seeds are raced."""
+    """Return the default pruner: median, or wilcoxon for trials of enough seeds."""
     seeds = values.get("seeds_per_trial", 1)
     if not isinstance(seeds, int) or seeds == 1:
         return "median"
-    return "wilcoxon" if seeds >= LEAST_RACED else "none"
+    return "wilcoxon" if seeds >= LEAST_RACING_SEEDS else "none"
 
 
 def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
-    """Return a study of some of its models, without what is said of the others."""
+    """Return the study with some of its models only."""
     own = {model: settings for model, settings in spec.own.items() if model in models}
     ablations = spec.ablations if spec.ablations and spec.ablations.model in models else None
     timings = spec.timings and spec.timings.model_copy(update={
@@ -266,7 +267,7 @@ def _study_file(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         try:
             there = Path(name).is_file()
-        except OSError:  # a name that is too long
+        except OSError:  # the name is too long
             there = False
         if not there:
             raise UsageError(f"--study must name a study or a TOML file that exists, but there is no file "
@@ -278,7 +279,7 @@ def _study_file(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a TOML file, within bounds: a few bytes can ask for any time or depth."""
+    """Read a TOML file within bounds on its size and depth: a short file can take very long to parse."""
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -332,14 +333,17 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
 
 
 def _with_none(values: Any) -> Any:
-    """Read the text `none` as no value, for which TOML has no word."""
+    """Return the values with the text `none` replaced by None, for which TOML has no word."""
     if isinstance(values, dict):
         return {key: _with_none(value) for key, value in values.items()}
     return None if values == "none" else values
 
 
 def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
-    """Take out of the sections the tables named after a model, `[model.torch]`; what was typed goes before them."""
+    """Remove the tables named after a model, such as `[model.torch]`, from the sections; return model -> settings.
+
+    A setting that the user typed replaces those of all models.
+    """
     own: dict[str, dict[str, Scalar]] = {}
     for section in ("model", "training"):
         values = sections.get(section)
@@ -356,7 +360,7 @@ def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> d
 
 
 def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
-    """Flatten the settings of the ablations, as TOML reads `{ model.pooling = "last" }`."""
+    """Flatten the settings of the ablations, which TOML reads as nested tables: `{ model.pooling = "last" }`."""
     if not isinstance(values, dict):
         return values
     values = _with_none(values)
@@ -389,13 +393,13 @@ def _check(spec: StudySpec, where: str) -> None:
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "
                              f"got {selection!r}")
-    if spec.pruner == "wilcoxon" and spec.seeds_per_trial < LEAST_RACED:
-        raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACED}, because its "
-                         f"test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
-                         "take 'none'")
+    if spec.pruner == "wilcoxon" and spec.seeds_per_trial < LEAST_RACING_SEEDS:
+        raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACING_SEEDS}, because "
+                         f"its test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
+                         "use pruner 'none'")
     if spec.pruner == "median" and spec.seeds_per_trial > 1:
         raise UsageError(f"{where}: pruner 'median' compares epochs of one seed, but seeds_per_trial is "
-                         f"{spec.seeds_per_trial}: take 'wilcoxon' (from {LEAST_RACED} seeds on) or 'none'")
+                         f"{spec.seeds_per_trial}: use 'wilcoxon' (from {LEAST_RACING_SEEDS} seeds on) or 'none'")
     _check_own(spec, where)
     if spec.recall is not None:
         for steps in spec.recall.steps:
@@ -417,11 +421,11 @@ def _check_own(spec: StudySpec, where: str) -> None:
         if model not in spec.models:
             raise UsageError(f"{where}: settings of one model must be those of a model of the study "
                              f"({', '.join(spec.models)}), but {', '.join(settings)} is set for {model!r}: add it to "
-                             "models, or leave its settings out")
+                             "models, or remove its settings")
         searched = sorted(set(settings) & set(spec.space))
         if searched:
             raise UsageError(f"{where}: {searched[0]} must be either searched or fixed, but it is in [space] and set "
-                             f"for {model!r}: leave one out")
+                             f"for {model!r}: remove one of them")
         spec.config(model, {}, 0)
 
 
@@ -442,12 +446,12 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
                 raise unknown_setting(key, usual, where)
         if (points := math.prod(map(len, other.tune.values()))) > MOST_CANDIDATES:
             raise UsageError(f"{where}: ablations.other.{name}.tune must give at most {MOST_CANDIDATES:,} points, but "
-                             f"gives {points:,}: leave values out")
+                             f"gives {points:,}: remove values")
         for key, values in other.tune.items():
             _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
             raise UsageError(f"{where}: ablations.other.{name}.tune must hold another value than the study's own, but "
-                             f"got {dict(other.tune)}: add one, or take the ablation out")
+                             f"got {dict(other.tune)}: add one, or remove the ablation")
         for settings in [other.settings] if other.settings else other.candidates(usual):
             config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)
             if config.data.validation_share == 0:
@@ -491,7 +495,11 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
 
 
 def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:
-    """Refuse values that are the same to a run, such as 1 and 1.0."""
+    """Refuse values that mean the same to a run, such as 1 and 1.0.
+
+    Raises:
+        UsageError: Two values are the same, or a value is out of range.
+    """
     seen: dict[Point, Scalar] = {}
     for value in values:
         same = point({setting: flat(spec.config(model, {setting: value}, 0))[setting]})
@@ -502,10 +510,10 @@ def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[S
 
 
 def parsed_duration(text: str | None) -> float | None:
-    """Return seconds: `90`, `90s`, `10m`, `1.5h`.
+    """Return the seconds of a duration such as `90`, `90s`, `10m` or `1.5h`; None for None.
 
     Raises:
-        UsageError: for anything else.
+        UsageError: The text is not a duration.
     """
     if text is None:
         return None

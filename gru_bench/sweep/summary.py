@@ -1,4 +1,4 @@
-"""What a study has come to: its data, its trials, and the accuracy of its confirm runs."""
+"""Summaries of a study: of its data, of its trials, and of the accuracy of its confirm runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gru_bench.sweep.spec import StudySpec
 
 
 def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
-    """Describe the data of a study, as its models read it."""
+    """Return a summary of the data of a study, as its models read it."""
     splits = (corpus.train, corpus.validation, corpus.test)
     label_N = np.concatenate([split.label_N for split in splits])
     category_N = np.concatenate([split.category_N for split in splits])
@@ -48,18 +48,18 @@ def study_summary(
     chosen: Mapping[str, Mapping[str, Scalar]], *,
     baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, notes: Sequence[str],
 ) -> StudySummary:
-    """Put a study together.
+    """Return the summary of a study, which is logged as study.json.
 
     Args:
-        spec: the study.
-        data: what its models read.
-        searches: one by model.
-        tuned: model -> the settings that are confirmed.
-        chosen: ablation -> what its tuning runs have found.
-        baselines: what is no GRU, on the same data.
-        timings: the models timed alone.
-        seconds: over all starts.
-        notes: what a reader should know of how it went.
+        spec: The study.
+        data: Summary of its data.
+        searches: Model -> its search.
+        tuned: Model -> the settings that are confirmed.
+        chosen: Ablation -> the best candidate of its tuning runs.
+        baselines: Baselines on the same data.
+        timings: Results of the timing benchmark.
+        seconds: Seconds that all starts took together.
+        notes: Sentences for the reader on what happened during the study.
     """
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(
@@ -79,7 +79,7 @@ def study_summary(
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:
-    """Return what of a study is one number, by the name of its metric."""
+    """Return the metrics of a study: key -> value."""
     states = [trial.state for trial in summary.trials]
     return {
         **{trials_in(state).key: float(states.count(state)) for state in ("complete", "pruned", "failed")},
@@ -92,20 +92,20 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the confirm runs of a model reach on the test reviews."""
+    """Test accuracy of the confirm runs of one model."""
 
     estimate: Estimate
-    """Over seeds and reviews."""
+    """Mean accuracy with its interval over seeds and reviews."""
     deviation: float | None
-    """Between seeds, the noise of the test set taken out; None below two seeds."""
+    """Standard deviation between seeds, without the noise of the test set; None below two seeds."""
     by_seed: tuple[float, ...]
     """Accuracy of each run."""
     accuracy: Accuracy
-    """Their mean, beside what guessing reaches."""
+    """Mean accuracy, compared with that of guessing."""
 
 
 def confirmed(runs: Sequence[Predictions]) -> Confirmed:
-    """Return what confirm runs come to, one or more on the same reviews."""
+    """Return the accuracy of one or more confirm runs on the same reviews."""
     correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
     return Confirmed(accuracy_interval(correct_RN), seed_deviation(correct_RN) if len(runs) > 1 else None,
                      tuple(correct_RN.mean(axis=1).tolist()), Accuracy.of(runs))

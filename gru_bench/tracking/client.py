@@ -44,7 +44,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     from filelock import FileLock
 
     if database is None:
-        return cast("MlflowClient", _Plain(_answering_client(uri), without_password(uri)))
+        return cast("MlflowClient", _WrappedClient(_answering_client(uri), without_password(uri)))
     require_folder(database)
     # Processes that prepare a new file at once would break it for good.
     with FileLock(f"{database}.lock"):
@@ -54,7 +54,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-    return cast("MlflowClient", _Plain(client, uri))
+    return cast("MlflowClient", _WrappedClient(client, uri))
 
 
 def _prepare(database: Path) -> None:
@@ -233,7 +233,7 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
         return None
 
 
-class _Plain:
+class _WrappedClient:
     """MLflow's client, whose failures are told as ours: a full disk, a server that went away."""
 
     def __init__(self, client: MlflowClient, uri: str) -> None:

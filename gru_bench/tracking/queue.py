@@ -122,7 +122,7 @@ class Waiting:
 class WriteQueue:
     """The folder of one owner. One thread appends, one feeds."""
 
-    def __init__(self, folder: Path, lock: BaseFileLock | None = None, *, keep: bool = False) -> None:
+    def __init__(self, folder: Path, lock: BaseFileLock | None = None, *, keep_files: bool = False) -> None:
         """Open what is in `folder`.
 
         Args:
@@ -130,7 +130,7 @@ class WriteQueue:
             lock: of the folder, which is held; without it the folder is only looked at.
             keep: whether artifacts stay until the queue is closed, to be read while the store is away.
         """
-        self.folder, self._lock, self._keep = folder, lock, keep
+        self.folder, self._lock, self._keep_files = folder, lock, keep_files
         owner = json.loads((folder / _OWNER).read_text())
         self.host: str = owner["host"]
         self.uri = _resolved(owner["uri"], folder.parent)
@@ -138,7 +138,7 @@ class WriteQueue:
         """Local id -> MLflow's."""
         self._attempted: set[str] = set()
         self._changing = threading.Lock()
-        self._kept: dict[tuple[str, str], Path] = {}
+        self._artifact_files: dict[tuple[str, str], Path] = {}
         self._latest = 0
         self._touched = time.monotonic()
         self.applied = 0
@@ -157,7 +157,7 @@ class WriteQueue:
             os.truncate(path, self.written)
 
     @classmethod
-    def begin(cls, root: Path, uri: str, *, keep: bool = False) -> WriteQueue:
+    def begin(cls, root: Path, uri: str, *, keep_files: bool = False) -> WriteQueue:
         """Make the folder of this process in `root`, for writes to `uri`; `keep` as for the queue.
 
         Raises:
@@ -175,7 +175,7 @@ class WriteQueue:
                 lock.acquire()
         except OSError as error:
             raise _unwritable(folder, error) from error
-        return cls(folder, lock, keep=keep)
+        return cls(folder, lock, keep_files=keep_files)
 
     def append(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
         """Add an operation, with the content of each of its artifacts by path; it is on disk when this returns.
@@ -204,7 +204,7 @@ class WriteQueue:
             self._remove(f"{begin}-{number}" for number in range(len(files or {})))
             raise _unwritable(self.folder, error) from error
         with self._changing:
-            self._kept |= {(operation.run, artifact): self.folder / _FILES / place
+            self._artifact_files |= {(operation.run, artifact): self.folder / _FILES / place
                             for artifact, place in places.items()}
             self.written = begin + len(line)
         self._latest = operation.time
@@ -213,7 +213,8 @@ class WriteQueue:
         """Return the file of an artifact that this process has added, while it is here."""
         with self._changing:
             names = [run_id, *(local for local, known in self.ids.items() if known == run_id)]
-            return next((file for name in names if (file := self._kept.get((name, artifact))) is not None), None)
+            found = (self._artifact_files.get((name, artifact)) for name in names)
+            return next((file for file in found if file is not None), None)
 
     def pending(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines that MLflow does not have yet, each with the offset of its end."""
@@ -262,7 +263,7 @@ class WriteQueue:
             with suppress(OSError):
                 (self.folder / _LOCK).touch()
 
-    def silence(self) -> float:
+    def seconds_since_touch(self) -> float:
         """Return the seconds since the folder was touched last, by the clock of the drive it is on."""
         clock = self.folder.parent / ".clock"
         clock.touch()
@@ -305,11 +306,11 @@ class WriteQueue:
         self._note(upto=upto)
         with self._changing:
             self.applied = upto
-        if operation is None or self._keep:
+        if operation is None or self._keep_files:
             return
         with self._changing:
             for artifact in operation.artifacts:
-                self._kept.pop((operation.run, artifact), None)
+                self._artifact_files.pop((operation.run, artifact), None)
         self._remove(place.partition("/")[0] for place in operation.artifacts.values())
 
     def refuse(self, upto: int, line: bytes, reason: str) -> None:
@@ -343,7 +344,7 @@ class WriteQueue:
         _write(self.folder / _APPLIED, json.dumps(note).encode() + b"\n", lasting=False)
 
 
-def left(root: Path) -> list[WriteQueue]:
+def abandoned_queues(root: Path) -> list[WriteQueue]:
     """Return the queues in `root` whose owners have died with something to do, oldest first, each locked for us."""
     from filelock import Timeout
 
@@ -358,7 +359,8 @@ def left(root: Path) -> list[WriteQueue]:
             except Timeout:
                 continue
             try:
-                if (there := WriteQueue(folder)).host != platform.node() and there.silence() < SILENT_SECONDS:
+                there = WriteQueue(folder)
+                if there.host != platform.node() and there.seconds_since_touch() < SILENT_SECONDS:
                     lock.release()
                     continue
                 queue = WriteQueue(folder, lock)

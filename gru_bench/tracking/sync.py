@@ -28,7 +28,7 @@ from gru_bench.tracking.client import (
     status,
     without_password,
 )
-from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, left
+from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, abandoned_queues
 from gru_bench.tracking.reader import RUN_TAG
 
 if TYPE_CHECKING:
@@ -63,37 +63,37 @@ class Sync:
         self.remarks: list[str] = []
         """What became of others' queues that the user should know."""
         self._queues: list[WriteQueue] = []
-        self._theirs: set[int] = set()
+        self._inherited: set[int] = set()
         self._client = client
         self._experiments: dict[str, str] = {}
         self._failure: GruBenchError | None = None
         self._broken = False
         self._stopping = threading.Event()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run_sync, name="feed MLflow", daemon=True)
         self._thread.start()
 
-    def add(self, queue: WriteQueue, *, theirs: bool = False) -> None:
+    def add(self, queue: WriteQueue, *, inherited: bool = False) -> None:
         """Feed `queue` as well, after the others; `theirs` says that its owner has died."""
-        with self._news:
+        with self._changed:
             self._queues.append(queue)
-            if theirs:
-                self._theirs.add(id(queue))
-            self._news.notify_all()
+            if inherited:
+                self._inherited.add(id(queue))
+            self._changed.notify_all()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Say that a queue holds something new.
 
         Raises:
             RunError: where something of an earlier call could not be written.
         """
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()
             self._raise()
 
     def check(self) -> None:
         """Raise what has failed since the last call that raises."""
-        with self._news:
+        with self._changed:
             self._raise()
 
     @property
@@ -122,14 +122,14 @@ class Sync:
 
     def wait_for_answer(self, seconds: float | None = None) -> bool:
         """Wait until a store that is away answers, for at most so many seconds; return whether it does."""
-        with self._news:
-            self._news.wait_for(lambda: not self.away or self._failure is not None, seconds)
+        with self._changed:
+            self._changed.wait_for(lambda: not self.away or self._failure is not None, seconds)
             self._raise()
             return not self.away
 
     def mark_offline(self, reason: str) -> None:
         """Take note that the store was found away."""
-        self._heard(reason)
+        self._set_away(reason)
 
     def identify(self, queue: WriteQueue, run: str, seconds: float | None) -> None:
         """Wait until MLflow has made a run, for at most so many seconds, or the store is away.
@@ -141,9 +141,9 @@ class Sync:
 
     def stop(self, seconds: float) -> None:
         """End the thread, give it so many seconds for what it is at, and give up the queues."""
-        with self._news:
+        with self._changed:
             self._stopping.set()
-            self._news.notify_all()
+            self._changed.notify_all()
         self._thread.join(seconds)
         if not self._thread.is_alive():
             # Else the folders stay as they are, and locked until this process ends.
@@ -152,9 +152,9 @@ class Sync:
 
     def _wait(self, done: Callable[[], bool], seconds: float | None) -> None:
         """Wait until something is done, the store is away or something failed, which is raised."""
-        with self._news:
-            self._news.notify_all()
-            self._news.wait_for(lambda: done() or self.away or self._failure is not None, seconds)
+        with self._changed:
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: done() or self.away or self._failure is not None, seconds)
             self._raise()
 
     def _raise(self) -> None:
@@ -166,16 +166,16 @@ class Sync:
 
     def _run_sync(self) -> None:
         try:
-            while self._feed_one():
+            while self._sync_one():
                 pass
         except Exception as error:
             self._break(error)
 
-    def _feed_one(self) -> bool:
+    def _sync_one(self) -> bool:
         """Feed from one queue what it holds now, or wait for something to do; return False at the end."""
-        with self._news:
+        with self._changed:
             while self.is_synced and not self.away and not self._stopping.is_set():
-                self._news.wait(TOUCH_SECONDS)
+                self._changed.wait(TOUCH_SECONDS)
                 self._touch()
             if self._stopping.is_set():
                 return False
@@ -183,11 +183,11 @@ class Sync:
         if queue is None:
             self._pause(len(BACK_OFF_SECONDS))
             if self._answers():
-                self._heard("")
+                self._set_away("")
             return True
         attempts = 0
         for upto, line in queue.pending():
-            while not self._stopping.is_set() and not self._feed_line(queue, upto, line, attempts):
+            while not self._stopping.is_set() and not self._sync_line(queue, upto, line, attempts):
                 attempts += 1
                 self._pause(attempts)
             if self._stopping.is_set():
@@ -195,7 +195,7 @@ class Sync:
             attempts = 0
         return True
 
-    def _feed_line(self, queue: WriteQueue, upto: int, line: bytes, attempts: int) -> bool:
+    def _sync_line(self, queue: WriteQueue, upto: int, line: bytes, attempts: int) -> bool:
         """Apply one operation; return False where it is to be tried again."""
         try:
             operation = Operation.from_json(line)
@@ -210,12 +210,12 @@ class Sync:
             if self._is_beyond_repair(error):
                 raise
             if not _is_definite(error) and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
-                self._heard(brief(error))
+                self._set_away(brief(error))
                 return False
             self._refuse(queue, upto, line, first_line(error), _as_ours(error, self._shown))
             return True
         queue.mark(upto, operation)
-        self._heard("")
+        self._set_away("")
         return True
 
     def _is_beyond_repair(self, error: Exception) -> bool:
@@ -228,22 +228,22 @@ class Sync:
         return self.database is not None and failed and "locked" not in str(cause)
 
     def _break(self, error: Exception) -> None:
-        with self._news:
+        with self._changed:
             self._broken, self._failure = True, _as_ours(error, self._shown)
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _refuse(
         self, queue: WriteQueue, upto: int, line: bytes, reason: str, failure: GruBenchError | None = None
     ) -> None:
         queue.refuse(upto, line, reason)
-        with self._news:
-            if id(queue) in self._theirs:
+        with self._changed:
+            if id(queue) in self._inherited:
                 self.remarks.append(f"{self._shown} does not take what an earlier start has logged: {reason}. It is "
                                     f"kept in {queue.folder.name}.refused")
             else:
                 self._failure = failure
             self.away = ""
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _answers(self) -> bool:
         """Return whether the store answers at all."""
@@ -255,16 +255,16 @@ class Sync:
             return False
         return True
 
-    def _heard(self, away: str) -> None:
-        with self._news:
+    def _set_away(self, away: str) -> None:
+        with self._changed:
             self.away = away
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _pause(self, attempts: int) -> None:
         until = time.monotonic() + BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1]
-        with self._news:
+        with self._changed:
             while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
-                self._news.wait(left)
+                self._changed.wait(left)
             self._touch()
 
     def _touch(self) -> None:
@@ -277,7 +277,7 @@ class Sync:
         if operation.beginning is not None:
             self._begin(client, queue, operation)
         run_id = self._identified(client, queue, operation.run)
-        if id(queue) in self._theirs and operation.status is not None:
+        if id(queue) in self._inherited and operation.status is not None:
             ended = client.get_run(run_id).info.end_time
             if ended is not None and ended > operation.time:  # by another process, which knew that theirs had died
                 operation = replace(operation, tags={}, status=None)
@@ -315,34 +315,34 @@ class Sync:
                 tags["mlflow.parentRunId"] = self._identified(client, queue, parent)
             made = client.create_run(self._experiments[name], start_time=operation.time, tags=tags)
             run_id = str(made.info.run_id)
-        with self._news:
+        with self._changed:
             queue.identify(operation.run, run_id)
             self.away = ""
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _identified(self, client: MlflowClient, queue: WriteQueue, run: str) -> str:
         """Return MLflow's id of a run of whatever process."""
         if run not in queue.ids and run.startswith(LOCAL):
             run_id = find(client, run)
             if run_id is None:
-                raise _Offline(f"MLflow must know the run {run} to write to it, but does not")
+                raise _MissingRun(f"MLflow must know the run {run} to write to it, but does not")
             queue.identify(run, run_id)
         return queue.ids.get(run, run)
 
 
-def syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
+def start_syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
     """Return a sync for each store that queues of dead owners wait for."""
     by_uri = {uri: Sync(uri) for uri in dict.fromkeys(queue.uri for queue in queues)}
     for queue in queues:
-        by_uri[queue.uri].add(queue, theirs=True)
+        by_uri[queue.uri].add(queue, inherited=True)
     return list(by_uri.values())
 
 
 def sync_all(directory: Path) -> Iterator[str]:
     """Feed what processes that died have left in the queue of a directory, as far as stores answer; tell of each."""
-    queues = left(directory / FOLDER)
+    queues = abandoned_queues(directory / FOLDER)
     yield from (f"{waiting}, left by an earlier start" for queue in queues if (waiting := queue.waiting()).operations)
-    for sync in syncs(queues):
+    for sync in start_syncs(queues):
         try:
             if sync.catch_up():
                 yield f"{sync.uri} has all of it now"
@@ -353,7 +353,7 @@ def sync_all(directory: Path) -> Iterator[str]:
         yield from sync.remarks
 
 
-class _Offline(Exception):
+class _MissingRun(Exception):
     """A run that was to be there is not."""
 
 
@@ -406,7 +406,7 @@ def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = Non
 def _is_definite(error: BaseException) -> bool:
     """Return whether the same would be answered again."""
     told = status(error)
-    return isinstance(error, (_Offline, _Deleted)) or (
+    return isinstance(error, (_MissingRun, _Deleted)) or (
         told is not None and HTTPStatus.BAD_REQUEST <= told < HTTPStatus.INTERNAL_SERVER_ERROR and told not in NOT_NOW)
 
 

@@ -39,9 +39,9 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult
 from gru_bench.tracking.client import brief, is_away, require_folder, without_password
 from gru_bench.tracking.provenance import provenance, user
-from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, left, new_run, waiting
+from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
-from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, syncs
+from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, start_syncs
 
 Item = TypeVar("Item")
 
@@ -112,7 +112,7 @@ class Store(Reader):
         """Return the store."""
         return self
 
-    def __exit__(self, kind: object, error: object, window_losses: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         """Wait until MLflow has all, or on an error, which is what is told, for a moment."""
         if error is None:
             self.close()
@@ -133,20 +133,20 @@ class Store(Reader):
             KeyboardInterrupt: passed on.
         """
         self._required = True
-        self._await()
+        self._wait_while_away()
 
     def adopt(self) -> None:
         """Feed what processes that have died since the last look have left in the queue."""
         elsewhere = []
-        for queue in left(self._root):
+        for queue in abandoned_queues(self._root):
             unsynced = queue.waiting()
             if unsynced.operations:
                 self._say(f"{unsynced}, left by an earlier start: sync them now")
             if self._sync is not None and queue.uri == self._shown:
-                self._sync.add(queue, theirs=True)
+                self._sync.add(queue, inherited=True)
             else:
                 elsewhere.append(queue)
-        self._others += syncs(elsewhere)
+        self._others += start_syncs(elsewhere)
 
     def check(self) -> None:
         """Find out whether all that was written so far could be fed, as far as it was.
@@ -306,24 +306,24 @@ class Store(Reader):
                 except RunError as error:
                     if self.database is None and is_away(error) and not self._needs(key):
                         return list(self._known.get(key, ()))
-                    self._lose(error)
+                    self._wait_out(error)
             elif not self._needs(key):
                 return list(self._known.get(key, ()))
             else:
-                self._await()
+                self._wait_while_away()
 
     def _needs(self, key: str) -> bool:
         """Return whether what is read must be what the store holds now, or held when it answered last."""
         return self.database is not None or (self._required and key not in self._known)
 
-    def _lose(self, error: RunError) -> None:
+    def _wait_out(self, error: RunError) -> None:
         """Wait for a server that was found away; raise any other error."""
         if self._sync is None or self.database is not None or not is_away(error):
             raise error
         self._sync.mark_offline(brief(error))
-        self._await()
+        self._wait_while_away()
 
-    def _await(self) -> None:
+    def _wait_while_away(self) -> None:
         if self._sync is None or not self._sync.away:
             return
         self._say(f"waiting for {self._shown}, whose runs are needed to go on and which does not answer "
@@ -342,7 +342,7 @@ class Store(Reader):
             try:
                 return super()._artifact(self._mlflow_id(run_id), path)
             except RunError as error:
-                self._lose(error)
+                self._wait_out(error)
 
     def _mlflow_id(self, run_id: str) -> str:
         """Return MLflow's id of a run, which may be named by a local one."""
@@ -406,10 +406,10 @@ class Store(Reader):
             self._begin_sync()
             assert self._sync is not None
         if self._own is None:
-            self._own = WriteQueue.begin(self._root, self.uri, keep=self.database is None)
+            self._own = WriteQueue.begin(self._root, self.uri, keep_files=self.database is None)
             self._sync.add(self._own)
         self._own.append(operation, files)
-        self._sync.tell()
+        self._sync.notify()
 
     def _at_exit(self) -> None:
         with suppress(GruBenchError):

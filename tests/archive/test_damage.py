@@ -169,7 +169,7 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     ("searches.json", lambda found: found["searches"][0]["trials"][0]["user"].update(retry_of=[1]),
      "trial 0 of torch: retry_of"),
     ("searches.json", lambda found: found["searches"][0]["trials"][1]["user"].update(retry_of=1),
-     "trial 1 of torch: it follows a trial that is not before it"),
+     "trial 1 of torch: it must refer to an earlier trial, but refers to a later one"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0].update(ended="0001-01-01T00:00:00"),
      "between the years 1971 and 9998"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0].update(started="2025-01-01T00:00:00+01:00"),

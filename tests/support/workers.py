@@ -13,7 +13,7 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.results.runs import EpochRecord, StudySummary
-from gru_bench.sweep.console.progress import Display
+from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
@@ -97,7 +97,7 @@ def swept(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
             {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says), experiment=corpus.name,
             command="run.py", threads=1, timeout=None, texts=texts,
-            display=Display(console or Console(quiet=True))).run()
+            display=ProgressDisplay(console or Console(quiet=True))).run()
 
 
 class Script:

@@ -16,7 +16,7 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
-from gru_bench.sweep.console.progress import Display
+from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.search import Search
@@ -85,7 +85,7 @@ class Study:
                 spec, corpus, load_vectors(spec.base.embedding, corpus), store,
                 {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, self.workers(self.says),
                 experiment="e", command=command, threads=1, timeout=None, texts=False,
-                display=Display(Console(quiet=True))).run()
+                display=ProgressDisplay(Console(quiet=True))).run()
 
     def says(self, config: RunConfig) -> Sequence[Message]:
         """Answer as workers would."""
@@ -249,7 +249,7 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
     first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
-                   lambda state: plans.append(dict(state.found)))
+                   lambda state: plans.append(dict(state.chosen)))
     claims = first.states[0].search.claims
     under_way = []
     while (work := first.next()) is not None:
@@ -289,7 +289,7 @@ def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monk
         assert second.claims.finish(failed, 0.8)
         return []
 
-    monkeypatch.setattr("gru_bench.sweep.runner.stages", meanwhile)
+    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)
     assert study().ablations[1].other == {"training.lr": 1e-3}
     assert study.logged.side("lr", "other") == ()  # those of 0.01 are set aside
 

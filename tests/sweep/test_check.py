@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gru_bench.sweep.check import Agreement, agreement
-from gru_bench.sweep.search import Recorded, Trials
+from gru_bench.sweep.check import Consistency, check_consistency
+from gru_bench.sweep.search import StoredSearch, StoredTrial
 from gru_bench.sweep.sharing.claims import Claim, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedRun
@@ -48,9 +48,11 @@ class Study:
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self.trials = [
-            Recorded(0, "complete", {"training.lr": 0.01}, None), Recorded(1, "pruned", {"training.lr": 0.02}, None),
-            Recorded(2, "broken off", {"training.lr": 0.03}, None), Recorded(3, "complete", {"training.lr": 0.03}, 2),
-            Recorded(4, "duplicate", {"training.lr": 0.01}, None)]
+            StoredTrial(0, "complete", {"training.lr": 0.01}, None),
+            StoredTrial(1, "pruned", {"training.lr": 0.02}, None),
+            StoredTrial(2, "broken off", {"training.lr": 0.03}, None),
+            StoredTrial(3, "complete", {"training.lr": 0.03}, 2),
+            StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
         self.claims = {run_key("confirm", digest(BEST), seed): Claim("done", "me", 1, 1, "x")
                        for seed in spec.confirm_seeds}
         self.studies = [run("study", "s")]
@@ -59,9 +61,9 @@ class Study:
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
-    def found(self) -> Agreement:
-        search = Trials({}, tuple(self.trials), BEST, self.claims, exhausted=False, asked=self.asked)
-        return agreement(self.spec, {"torch": search}, self.studies, self.runs)
+    def found(self) -> Consistency:
+        search = StoredSearch({}, tuple(self.trials), BEST, self.claims, exhausted=False, asked=self.asked)
+        return check_consistency(self.spec, {"torch": search}, self.studies, self.runs)
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def study(spec: StudySpec) -> Study:
 def test_a_study_that_is_done_has_no_fault(study: Study) -> None:
     found = study.found()
     assert found.faults == ()
-    assert found.figures == (
+    assert found.counts == (
         "torch: 3 of 3 trials (2 complete, 1 pruned, 0 failed), 0 duplicates, 0 running; 1 broken off and queued "
         "again; 2 of 2 confirm seeds",
         "MLflow: 1 run of the study, 4 runs of trials, 2 of confirm seeds; 0 running")
@@ -92,12 +94,12 @@ def test_more_trials_than_any_start_has_asked_for(study: Study) -> None:
     assert study.found().faults == ("torch: 3 trials are finished, but no start has asked for more than 2",)
     study.asked = 3  # before fewer were asked for
     assert study.found().faults == ()
-    assert study.found().figures[0].startswith("torch: 3 of 3 trials")
+    assert study.found().counts[0].startswith("torch: 3 of 3 trials")
 
 
 def test_a_space_without_more_points_is_no_fault(study: Study) -> None:
-    search = Trials({}, tuple(study.trials[:2]), BEST, study.claims, exhausted=True)
-    found = agreement(study.spec, {"torch": search}, study.studies, [*study.runs[:2], *study.runs[4:]])
+    search = StoredSearch({}, tuple(study.trials[:2]), BEST, study.claims, exhausted=True)
+    found = check_consistency(study.spec, {"torch": search}, study.studies, [*study.runs[:2], *study.runs[4:]])
     assert found.faults == ()
 
 
@@ -142,7 +144,7 @@ def test_the_studys_own_run(study: Study) -> None:
 
 
 def test_no_search(study: Study) -> None:
-    found = agreement(study.spec, {"torch": None}, study.studies, study.runs)
+    found = check_consistency(study.spec, {"torch": None}, study.studies, study.runs)
     assert found.faults == ("torch: there is no search of 's' in this storage",)
 
 
@@ -154,7 +156,7 @@ def test_what_the_same_command_mends_and_what_it_does_not(study: Study) -> None:
     found = study.found()
     lasting = ("torch: 3 trials have ended and must have a run each, but none has one",
                "MLflow: the study 's' must have one run of its own, but has 2")
-    assert found.lasting == lasting
+    assert found.permanent == lasting
     assert found.faults == (
         "torch: the run id-trial-9-complete is of trial 9, which the search does not know",
         f"torch: the confirm seed {first} is not done", *lasting)

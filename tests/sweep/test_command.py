@@ -54,11 +54,11 @@ class TestClosing:
 
         def left(*states: SimpleNamespace) -> list[str]:
             sweep: Any = SimpleNamespace(planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
-            return list(Sweep.left(sweep))
+            return list(Sweep.unfinished(sweep))
 
         assert left(state(3, 0), state(4, 0)) == []
         assert left(state(3, 0), state(1, 0)) == ["--timeout ended the search before all trials were begun"]
-        assert left(state(3, 1), state(3, 1)) == ["2 runs after the search failed"]
+        assert left(state(3, 1), state(3, 1)) == ["2 confirm or ablation runs failed"]
 
     def test_seeds_and_intervals(self) -> None:
         assert self.summary is not None

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from gru_bench.errors import UsageError
-from gru_bench.sweep.sharing.leases import machine, owner
+from gru_bench.sweep.sharing.leases import machine, this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
 from tests.support.workers import WELL, Script, states, swept
@@ -26,11 +26,11 @@ def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeyp
         asked.append(texts)
         return []
 
-    monkeypatch.setattr("gru_bench.sweep.runner.stages", noted)
+    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", noted)
     swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage)
     printed = io.StringIO()
     swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200))
-    assert "the study was begun with --no-texts and keeps to that: no reviews are stored" in printed.getvalue()
+    assert "note: no reviews are stored, because the study was begun with --no-texts" in printed.getvalue()
     assert asked == [False, False]
     store = Store()
     (study,) = store.studies(store.experiments()[0])
@@ -44,7 +44,7 @@ def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"'study' was begun without --no-texts and holds reviews: leave --no-texts"):
+    with pytest.raises(UsageError, match=r"'study' was begun without it and holds reviews: leave --no-texts out"):
         swept(easy_csv, Script(), storage=storage)
     assert Store().studies(store.experiments()[0]) == [before]
 
@@ -64,7 +64,7 @@ class TestALostStore:
         swept(easy_csv, script)
         whole = journal.read_bytes().split(b"\n")
         left = b"".join(line + b"\n" for line in whole[:kept])
-        journal.write_bytes(left.replace(owner().encode(), f"{machine()} 999999999 1".encode()))
+        journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
         summary = swept(easy_csv, script)
         assert states(summary)["complete"] == 5
         assert any("runs of trials that it does not know are set aside" in note for note in summary.notes)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def test_trials_that_fail_one_after_another_end_a_sweep(easy_csv: Path) -> None:
-    with pytest.raises(RunError, match="the last 3 of torch all failed, the last because the loss is not finite"):
+    with pytest.raises(RunError, match="the last 3 of torch failed, the last because the loss is not finite"):
         swept(easy_csv, Script((NAN,), (NAN,), (NAN,)))
 
 
@@ -42,7 +42,8 @@ def test_a_pruned_trial_says_by_what(easy_csv: Path) -> None:
     store = Store()
     (study,) = store.studies(store.experiments()[0])
     reasons = {run.reason for run in study.trials} - {""}
-    assert reasons == {"pruned after epoch 1 by the median pruner: behind earlier trials"}
+    assert reasons == {"pruned after epoch 1 by the median pruner: its best validation accuracy was below the "
+                       "median of earlier trials"}
 
 
 class TestANewStore:
@@ -100,7 +101,7 @@ class TestANewStore:
 
 def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> None:
     script = Script((KILLED,), (KILLED,), (KILLED,))
-    with pytest.raises(RunError, match="the last 3 of torch all failed, the last because its worker process ended"):
+    with pytest.raises(RunError, match="the last 3 of torch failed, the last because its worker process ended"):
         swept(easy_csv, script)
     assert list(script.tries.values()) == [RETRIES + 1] * MOST_FAILURES
 

@@ -169,7 +169,7 @@ class TestBrokenOff:
         search, other = search_in(tmp_path), search_in(tmp_path)
         number, _ = asked(search)
         other.give_up(number, "seemed dead")
-        assert search.report(number, 1, 0.5) == "taken"
+        assert search.report(number, 1, 0.5) == "reassigned"
         assert not search.complete(number, 0.5)
         assert not search.prune(number)
         assert search.study.trials[number].state == TrialState.FAIL

@@ -211,7 +211,7 @@ class TestModelsOfTheirOwn:
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "but 7 and 7 are the same"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = " + str([*range(1, 302)]) +
           ", training.epochs = " + str([*range(1, 302)]) + " }"),
-         r"ablations\.other\.size\.tune must give at most 1,000 points, but gives 90,601: leave values out"),
+         r"ablations\.other\.size\.tune must give at most 1,000 points, but gives 90,601: remove values"),
         (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"ablations\.settings must be a table, but"),
         (("[ablations.other.pooling]", "[ablations.other]\nx = 1\n[ablations.other.pooling]"),
          r"ablations\.other\.x must be a table, but got 1"),

@@ -12,7 +12,7 @@ import pytest
 
 from gru_bench.errors import RunError
 from gru_bench.tracking import queue, waiting
-from gru_bench.tracking.queue import Operation, WriteQueue, left
+from gru_bench.tracking.queue import Operation, WriteQueue, abandoned_queues
 from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
 
@@ -26,17 +26,17 @@ class TestOnDisk:
         own = WriteQueue.begin(root(), NOBODY)
         own.append(operations()[0], {"texts/a.txt": b"one", "b.txt": b"two"})
         own.append(operations()[1])
-        assert left(root()) == []  # its owner lives
+        assert abandoned_queues(root()) == []  # its owner lives
         assert [str(found) for found in waiting(Path.cwd())] == [
             f"2 writes of 2 runs wait in .gru-bench/queue for {NOBODY}"]
         present(own._lock).release()
-        (found,) = left(root())
+        (found,) = abandoned_queues(root())
         read = [Operation.from_json(line) for _, line in found.pending()]
         assert [(operation.run, operation.status) for operation in read] == [
             ("local-1", None), ("local-2", None), ("local-2", "KILLED")]
         assert {path: found.path(place).read_bytes() for path, place in read[0].artifacts.items()} == {
             "texts/a.txt": b"one", "b.txt": b"two"}
-        assert left(root()) == []  # now it is ours
+        assert abandoned_queues(root()) == []  # now it is ours
 
     def test_a_last_line_that_was_broken_off_is_cut(self) -> None:
         own = WriteQueue.begin(root(), NOBODY)
@@ -46,7 +46,7 @@ class TestOnDisk:
         whole = log.read_bytes()
         log.write_bytes(whole + operations()[3].to_json().encode()[:-7])
         present(own._lock).release()
-        (found,) = left(root())
+        (found,) = abandoned_queues(root())
         assert log.read_bytes().startswith(whole)
         found.append(operations()[4])
         assert [(read.time, read.status) for _, line in found.pending() for read in [Operation.from_json(line)]] == [
@@ -84,7 +84,7 @@ class TestOnDisk:
             one.append(operations()[0])
             present(one._lock).release()
         (tmp_path / "before").rename(tmp_path / "after")
-        assert {found.uri for found in left(tmp_path / "after" / queue.FOLDER)} == {
+        assert {found.uri for found in abandoned_queues(tmp_path / "after" / queue.FOLDER)} == {
             f"sqlite:///{tmp_path}/after/mlflow.db", f"sqlite:///{tmp_path}/elsewhere.db"}
 
 
@@ -95,14 +95,14 @@ class TestOnDisk:
         present(own._lock).release()
         owner = own.folder / "owner.json"
         owner.write_text(json.dumps(json.loads(owner.read_text()) | {"host": "elsewhere"}))
-        assert left(root()) == []
+        assert abandoned_queues(root()) == []
         for path in own.folder.iterdir():
             os.utime(path, (0, 0))
         own._touched = -100.0
         own.touch()
-        assert left(root()) == []
+        assert abandoned_queues(root()) == []
         os.utime(own.folder / "lock", (0, 0))
-        assert [found.folder for found in left(root())] == [own.folder]
+        assert [found.folder for found in abandoned_queues(root())] == [own.folder]
 
     def test_no_password_is_kept(self) -> None:
         own = WriteQueue.begin(root(), "postgresql://me:secret@host/runs")

@@ -19,7 +19,7 @@ import pytest
 
 from gru_bench.errors import RunError
 from gru_bench.tracking import LoggedRun, Store, sync, waiting
-from gru_bench.tracking.queue import Operation, WriteQueue, left
+from gru_bench.tracking.queue import Operation, WriteQueue, abandoned_queues
 from gru_bench.tracking.sync import Sync, sync_all
 from tests.support.commands import command
 from tests.support.runs import predictions, result
@@ -82,7 +82,7 @@ class TestSyncedOnce:
         assert store._rows("SELECT COUNT(*) FROM runs, inputs WHERE run_uuid = destination_id") == [(1,)]
         store.close()
         assert waiting(Path.cwd()) == []
-        assert left(root()) == []
+        assert abandoned_queues(root()) == []
 
     def test_what_a_killed_process_left_is_synced_by_the_next_of_any_kind(self, database: Path) -> None:
         code = ("import os, signal\nfrom gru_bench.tracking import Store, sync\n"
@@ -174,7 +174,7 @@ class TestRefused:
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (aside,) = root().glob("*.refused")
         assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text()
-        assert left(root()) == []
+        assert abandoned_queues(root()) == []
         assert waiting(Path.cwd()) == []
 
     def test_a_later_start_is_told_and_not_held_up(self, database: Path) -> None:

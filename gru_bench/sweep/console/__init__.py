@@ -1,1 +1,1 @@
-"""What a sweep shows while it runs, and how it is interrupted."""
+"""Console output of a sweep (progress, ETA, console log) and its interruption by signals."""

@@ -1,4 +1,4 @@
-"""What a run tells of itself line by line, as the homework's console did."""
+"""Console log of a run, line by line, as the homework's program printed it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from gru_bench.evaluation.metrics import confusion, predicted
 from gru_bench.results.runs import Predictions, RunResult, WindowLoss
 
 SHOWN_EVERY = 500
-"""Test reviews from one prediction shown to the next."""
-NAMES = ("negative", "positive")
+"""Every how many test reviews a prediction is shown."""
+CLASS_NAMES = ("negative", "positive")
 
 
 def window_line(point: WindowLoss) -> str:
-    """Return where training stands at the end of a window of iterations, and the window's mean loss."""
+    """Return the line for the end of a window of iterations: epoch, iteration, time and mean loss of the window."""
     return f"epoch {point.epoch}  iteration {point.iteration:,}  {point.seconds:.1f} s  loss {point.loss:.4f}"
 
 
 def result_lines(result: RunResult) -> Iterator[str]:
-    """Yield the model's size, its lowest loss and time, and what it says of the test reviews."""
+    """Yield lines with the model's size, lowest loss, training time and test results."""
     yield f"{result.parameter_tensors} parameter tensors, {result.parameters:,} parameters; backend {result.backend}"
     if result.window_losses:
         lowest = min(result.window_losses, key=lambda point: point.loss)
@@ -32,8 +32,8 @@ def _test_lines(test: Predictions) -> Iterator[str]:
     label_N = predicted(test.probability_N)
     for n in range(SHOWN_EVERY - 1, len(test), SHOWN_EVERY):
         probability = test.probability_N[n] if label_N[n] else 1 - test.probability_N[n]
-        yield (f"test review {n + 1:,}: predicted {NAMES[int(label_N[n])]} ({100 * probability:.0f} %), "
-               f"is {NAMES[test.label_N[n]]}")
+        yield (f"test review {n + 1:,}: predicted {CLASS_NAMES[int(label_N[n])]} ({100 * probability:.0f} %), "
+               f"is {CLASS_NAMES[test.label_N[n]]}")
     table = confusion(test.label_N, test.probability_N)
     hits = table.true_positive + table.true_negative
     yield f"test accuracy {100 * table.accuracy:.2f} % ({hits:,} of {table.total:,})"

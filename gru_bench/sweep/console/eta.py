@@ -1,4 +1,4 @@
-"""How long a sweep will still take, learnt from the runs that have ended."""
+"""Estimate of the remaining time of a sweep (ETA), from the durations of the runs that have ended."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Running:
-    """A run under way."""
+class ActiveRun:
+    """A run that is being trained."""
 
     kind: str
-    """trial, confirm or ablation: runs of a kind take about as long as each other."""
+    """trial, confirm or ablation; runs of the same kind take about the same time."""
     seconds: float
-    """Since it began."""
+    """Seconds since the run began."""
     done: float
-    """Share of its reviews that it has been trained on, 0 to 1."""
+    """Share of the training that is done, from 0 to 1."""
 
 
 @dataclass
-class Eta:
-    """Times of the runs that have ended, by kind."""
+class EtaEstimator:
+    """Estimates the remaining time from the durations of ended runs."""
 
     ended: dict[str, list[float]] = field(default_factory=dict)
-    """Kind -> seconds of each run, pruned ones among them: those to come are pruned as often."""
+    """Kind -> seconds of each run that has ended. Pruned runs count: later runs are pruned about as often."""
 
     def add(self, kind: str, seconds: float) -> None:
-        """Take note of a run that has ended."""
+        """Add the duration of a run that has ended."""
         self.ended.setdefault(kind, []).append(seconds)
 
-    def seconds_left(self, to_begin: Mapping[str, int], running: Sequence[Running], workers: int) -> float | None:
-        """Return the time until all is done, or None where nothing is known yet.
+    def seconds_left(self, to_begin: Mapping[str, int], running: Sequence[ActiveRun], workers: int) -> float | None:
+        """Return the seconds until all runs are done, or None if there is nothing to estimate from yet.
 
         Args:
-            to_begin: kind -> runs that nobody has begun.
-            running: under way in this process.
-            workers: runs side by side.
+            to_begin: Kind -> number of runs that no process has begun.
+            running: Runs that this process is training.
+            workers: Number of runs that are trained side by side.
         """
         expected = {kind: self._expected(kind, running) for kind in {*to_begin, *(run.kind for run in running)}}
         work = 0.0
@@ -46,8 +46,9 @@ class Eta:
             work += sum(max(0.0, seconds - run.seconds) for run in running if run.kind == kind)
         return work / max(1, workers)
 
-    def _expected(self, kind: str, running: Sequence[Running]) -> float | None:
-        """Return the seconds of a run of a kind: as others of it took, else as any took, else as those under way go."""
+    def _expected(self, kind: str, running: Sequence[ActiveRun]) -> float | None:
+        """Return the expected seconds of a run: from ended runs of its kind, else of any kind, else from running ones.
+        """
         known = self.ended.get(kind) or [seconds for times in self.ended.values() for seconds in times]
         known = known or [run.seconds / run.done for run in running if run.done > 0]
         return sum(known) / len(known) if known else None

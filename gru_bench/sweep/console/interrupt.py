@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM while a sweep trains: the first ends it in order, a second one (or a long wait) at once.
+"""Ctrl-C and SIGTERM while a sweep trains: the first ends it in order; a second one, or a slow end, ends it at once.
 
 In all other commands, and before and after the training of a sweep, both signals raise the KeyboardInterrupt of
 `gru_bench.cli`.
 
-Neither loses anything: what a process leaves under way, the next one takes up. An orderly end only tells it sooner.
+Neither loses work: the next start takes up what was running. After an orderly end it knows this sooner.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from gru_bench.cli import INTERRUPTED
 from gru_bench.errors import ExitCode
 
 GRACE_SECONDS = 4.0
-"""An orderly end takes a fraction of a second, unless a server does not answer."""
+"""Seconds allowed for an orderly end, which takes a fraction of a second unless a server does not answer."""
 SHOW_CURSOR = b"\x1b[?25h"
-FAREWELL = f"\n{INTERRUPTED}\n".encode()
+INTERRUPTED_MESSAGE = f"\n{INTERRUPTED}\n".encode()
 
 
 class Interrupt:
-    """Takes both signals while it is entered; `asked` tells a loop that passes by."""
+    """Context that handles both signals; a loop reads from `asked` whether the sweep is to end."""
 
     def __init__(self) -> None:
-        """Prepare; no signal is taken yet."""
+        """Prepare the context; signals are handled once it is entered."""
         self.asked = False
-        self._timer = threading.Timer(GRACE_SECONDS, leave)
+        self._timer = threading.Timer(GRACE_SECONDS, exit_now)
         self._timer.daemon = True
 
     def __enter__(self) -> Interrupt:
-        """Take the signals."""
+        """Install the signal handlers."""
         self._before = {kind: signal.signal(kind, self._take) for kind in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Give the signals back, unless one came: then what is still to be closed has the rest of the time."""
+        """Restore the signal handlers, unless a signal came: the timer then limits what is still to be closed."""
         if self.asked:
             return
         for signal_kind, handler in self._before.items():
@@ -47,14 +47,14 @@ class Interrupt:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            leave()
+            exit_now()
         self.asked = True
         self._timer.start()
 
 
-def leave() -> None:
+def exit_now() -> None:
     """End this process at once; its workers notice and end too."""
     if os.isatty(1):
-        os.write(1, SHOW_CURSOR)  # a live display hides it
-    os.write(2, FAREWELL)
+        os.write(1, SHOW_CURSOR)  # the live display hides the cursor
+    os.write(2, INTERRUPTED_MESSAGE)
     os._exit(ExitCode.INTERRUPTED)

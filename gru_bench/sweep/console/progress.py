@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live table of its runs on a terminal, lines elsewhere."""
+"""Progress display of a sweep: a live table of its runs on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -15,60 +15,71 @@ from rich.table import Table
 from gru_bench.config import Scalar
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.eta import Eta, Running
+from gru_bench.sweep.console.eta import ActiveRun, EtaEstimator
 
-SPEAK_SECONDS, MOST_SILENCE = 60.0, 900.0
-"""Between two lines on how the sweep stands where there is no terminal, at first and later on."""
+STATUS_SECONDS, MOST_STATUS_SECONDS = 60.0, 900.0
+"""Seconds between two status lines where there is no terminal: at first, and at most (the time doubles)."""
 
 
 @dataclass
 class _Row:
-    """A run under way."""
+    """A run that is being trained: one row of the table."""
 
     kind: str
+    """trial, confirm or ablation; empty for other tasks."""
     label: str
     settings: Mapping[str, Scalar]
     began: float = field(default_factory=time.monotonic)
     step: StepReport | None = None
-    """None for as long as its epochs take less than a report."""
+    """Latest step report; None until the first one, which short epochs may never send."""
     epoch: EpochRecord | None = None
-    """The last that ended."""
+    """Latest epoch that has ended."""
     accuracy: float | None = None
     """Best validation accuracy so far."""
     first: int = 1
-    """Epoch that it begins with; those before it are an earlier start's."""
+    """First epoch that this start trains; earlier epochs come from a checkpoint."""
 
     @property
     def done(self) -> float:
-        """Share of its reviews it has been trained on."""
+        """Share of the training that is done, from 0 to 1."""
         return self.step.reviews / self.step.reviews_total if self.step is not None else 0.0
 
 
-class Display:
-    """Told of each event of a sweep."""
+class ProgressDisplay:
+    """Shows the progress of a sweep; the sweep calls a method for each event."""
 
     def __init__(self, console: Console, workers: int = 1) -> None:
-        """Print to `console`; so many runs are side by side."""
+        """Prepare the display.
+
+        Args:
+            console: Where to print.
+            workers: Number of runs that are trained side by side.
+        """
         self.console, self._workers = console, workers
         self._rows: dict[str, _Row] = {}
-        self._eta = Eta()
+        self._eta = EtaEstimator()
         self._best: float | None = None
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
-        self._spoken, self._silence = time.monotonic(), SPEAK_SECONDS
+        self._status_shown, self._status_seconds = time.monotonic(), STATUS_SECONDS
         self._live = None
         if console.is_terminal:
             self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
 
     def begin(self, to_begin: Mapping[str, int], *, done: bool = False) -> None:
-        """Show how many runs of each kind are to be begun; where there are none, whether all are `done`."""
+        """Start the display and print how many runs are to do.
+
+        Args:
+            to_begin: Kind -> number of runs that no process has begun.
+            done: Whether all runs of the study have ended.
+        """
         self._to_begin = to_begin
         if not any(to_begin.values()):
-            self.note("all runs of the study are done" if done else "other processes do what runs are left")
+            self.note("all runs of the study are done" if done else "other processes train the remaining runs")
         if self._live is not None:
             self._live.start()
         elif any(to_begin.values()):
-            # Those of an earlier search may serve again.
+            # "up to": runs of an earlier search may be used again.
             most = "up to " if to_begin.get("trial") else ""
             parts = [f"{prefix}{several(count, kind)}" for prefix, kind in (
                 ("", "trial"), (most, "confirm run"), (most, "ablation run"))
@@ -76,7 +87,7 @@ class Display:
             self.note(f"{', '.join(parts)} to do")
 
     def end(self) -> None:
-        """Take the table away."""
+        """Stop the display and remove the table."""
         if self._live is not None:
             self._live.stop()
 
@@ -85,29 +96,29 @@ class Display:
         self.console.print(text, markup=False)
 
     def tick(self, to_begin: Mapping[str, int]) -> None:
-        """Take note of how many runs of each kind nobody has begun by now."""
+        """Update the number of runs of each kind that no process has begun; print a status line when one is due."""
         self._to_begin = to_begin
-        if self._live is None and self._rows and time.monotonic() - self._spoken >= self._silence:
-            self._silence = min(2 * self._silence, MOST_SILENCE)
+        if self._live is None and self._rows and time.monotonic() - self._status_shown >= self._status_seconds:
+            self._status_seconds = min(2 * self._status_seconds, MOST_STATUS_SECONDS)
             self._say_status()
 
     def job_started(self, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
-        """Show a run that begins."""
+        """Add a run that begins."""
         self._rows[label] = _Row(kind, label, settings)
 
     def job_step(self, label: str, step: StepReport) -> None:
-        """Show where a run stands."""
+        """Update the step of a run."""
         self._rows[label].step = step
 
     def job_resumed(self, label: str, epoch: int | None) -> None:
-        """Show with which epoch a run goes on that an earlier start has begun; None: it was all trained."""
+        """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
         self._rows[label].first = epoch or sys.maxsize
         if epoch != 1:
             self.note(f"  {label}: " + ("all epochs were trained by an earlier start" if epoch is None else
-                                        f"going on from epoch {epoch}, where an earlier start left it"))
+                                        f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
     def job_epoch(self, label: str, record: EpochRecord) -> None:
-        """Show the validation of an epoch."""
+        """Show the validation scores of an epoch."""
         if record.validation_accuracy is None:
             return
         row = self._rows[label]
@@ -119,7 +130,14 @@ class Display:
                       f"({record.seconds:.1f} s)")
 
     def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
-        """Print how a run ended."""
+        """Remove a run that has ended and print its result.
+
+        Args:
+            label: Name of the run.
+            outcome: How it ended, in one or two words such as `complete`.
+            value: Accuracy that it reached, or None.
+            reason: Printed where there is no value.
+        """
         row = self._rows.pop(label)
         seconds = time.monotonic() - row.began
         if value is not None:
@@ -135,19 +153,19 @@ class Display:
             self._say_status()
 
     def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
-        """Print what a search found, and how many confirm runs follow."""
+        """Print the best settings of a search and how many confirm runs follow."""
         if best is not None:
             more = f"; now {several(confirm, 'confirm run')}" if confirm else ""
             self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {percent(best[1])}{more}")
 
     def _say_status(self) -> None:
-        self._spoken = time.monotonic()
+        self._status_shown = time.monotonic()
         self.note(f"  {self.status()}")
 
     def status(self) -> str:
-        """Return how the sweep stands, in one line."""
+        """Return the status of the sweep in one line."""
         now = time.monotonic()
-        running = [Running(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
+        running = [ActiveRun(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
         seconds = self._eta.seconds_left(self._to_begin, running, self._workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
@@ -158,7 +176,7 @@ class Display:
         return "  ".join(filter(None, parts))
 
     def table(self) -> Table:
-        """Return the runs under way, and how the sweep stands."""
+        """Return a table of the runs that are being trained, with the status as its caption."""
         table = Table("run", "settings", "epoch", "", "loss", "accuracy", "reviews/s", "left",
                       caption=self.status(), caption_justify="left", box=None, pad_edge=False)
         for row in self._rows.values():
@@ -176,17 +194,17 @@ class Display:
 
 
 def described(settings: Mapping[str, Scalar]) -> str:
-    """Return settings in one line: `lr 0.00123  hidden_size 96`."""
+    """Return settings as one line of text: `lr 0.00123  hidden_size 96`."""
     return "  ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in settings.items())
 
 
 def several(count: int, what: str) -> str:
-    """Return a number of things: `1 trial`, `1,200 trials`."""
+    """Return a count with its noun in the singular or plural: `1 trial`, `1,200 trials`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Return a duration as text: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

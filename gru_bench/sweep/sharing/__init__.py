@@ -1,1 +1,1 @@
-"""How several processes and machines share one study."""
+"""Shared access to one study for several processes and machines: storage, locks, claims and leases."""

@@ -1,6 +1,6 @@
-"""Who does what, where several processes share a study: each piece of work is claimed by one, and done once.
+"""Claims: where several processes share a study, each run or follow-up is claimed by one process and done once.
 
-A claim is a small record under a key, such as `confirm 3fa9 10000`, among the attributes of an Optuna study. It is
+A claim is a small record among the user attributes of an Optuna study, under a key such as `confirm 3fa9 10000`. It is
 changed only while the study's lock is held.
 """
 
@@ -17,56 +17,64 @@ from gru_bench.config import Scalar
 from gru_bench.sweep.sharing.leases import Attributes
 
 CLAIM = "claim "
-"""How the keys of claims begin."""
+"""Prefix of the attributes that hold claims."""
 STARTS = "starts"
-"""Where the study counts its starts."""
-ATTEMPTS = 4
-"""A piece of work whose process died is taken up again three times."""
+"""Attribute that counts the starts of the study."""
+MOST_ATTEMPTS = 4
+"""How often a piece of work is attempted if its process dies each time."""
 
 
 def digest(settings: Mapping[str, Scalar]) -> str:
-    """Return what tells one choice of settings from another."""
+    """Return a digest of settings, equal for equal settings in any order."""
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_key(role: str, settings: str, seed: int, side: str = "") -> str:
-    """Return the key by which a run other than a trial is claimed.
+    """Return the key of the claim of a confirm or ablation run.
 
     Args:
-        role: confirm or ablation.
-        settings: the digest of those in which it differs from the study's own.
-        seed: its.
-        side: of an ablation.
+        role: Role of the run: confirm or ablation.
+        settings: Digest of the settings that differ from the study's own.
+        seed: Random seed of the run.
+        side: Side of the ablation; empty for a confirm run.
     """
     return f"{role} {settings} {seed} {side}".strip()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One piece of work."""
+    """The claim of one piece of work."""
 
     state: Literal["free", "running", "done", "failed"]
-    """free: broken off, to be taken up again; failed: not again by anyone who had begun by then."""
+    """free: broken off, any process may take it up. failed: only starts that begin later may try it again."""
     owner: str
-    """The process that has it, or had it last."""
+    """The process that has the work, or had it last."""
     start: int
-    """The number of that process's start, or, of work that failed, of the last start then."""
+    """Number of the owner's start; of failed work, the number of the last start at that time."""
     attempt: int
+    """Number of the current attempt, from 1."""
     run_id: str = ""
-    """The run that holds its record."""
+    """The run in the tracking store that holds the result."""
     value: float | None = None
-    """The validation accuracy it reached, where something is chosen by that."""
+    """Validation accuracy of the run, where runs are compared by it."""
 
 
 class Claims:
-    """The claims of one study, as the process `owner` sees them."""
+    """The claims of one study, used by one process."""
 
     def __init__(self, study: Attributes, lock: AbstractContextManager[object], owner: str, start: int) -> None:
-        """Keep them among the attributes of `study`; `start` is the number of this process's start."""
+        """Use the claims of a study.
+
+        Args:
+            study: Optuna study that holds the claims as user attributes.
+            lock: Lock under which claims are changed.
+            owner: Name of this process.
+            start: Number of this process's start.
+        """
         self._study, self._lock, self._owner, self._start = study, lock, owner, start
 
     def take(self, key: str) -> bool:
-        """Claim a piece of work; return False where it is done, failed or another's."""
+        """Claim a piece of work; return False if it is done, has failed, or belongs to another process."""
         with self._lock:
             claim = self.get(key)
             if not self._is_free(claim):
@@ -76,81 +84,81 @@ class Claims:
             return True
 
     def note_run(self, key: str, run_id: str) -> None:
-        """Attach the run that holds the record."""
+        """Note the run that holds the result."""
         self._change(key, run_id=run_id)
 
     def finish(self, key: str, value: float | None = None) -> bool:
-        """End a piece of work, with what it reached; return False where it was given to another meanwhile."""
+        """Mark a piece of work as done, with its value; return False if another process has it by now."""
         return self._change(key, state="done", value=value)
 
     def fail(self, key: str) -> bool:
-        """End what went wrong by itself; a later start of the study may try again."""
+        """Mark a piece of work as failed; a later start of the study may retry it."""
         return self._change(key, state="failed", start=self._starts)
 
     def release(self, key: str, *, fault: bool) -> bool:
-        """Give work back, to be taken up again; return False where that was done too often.
+        """Release a piece of work so that any process may take it up; return False if it was attempted too often.
 
         Args:
-            key: of the work.
-            fault: whether the work may be to blame, so that this counts as one of its attempts.
+            key: Key of the claim.
+            fault: Whether the work itself may be the cause; the attempt then counts.
         """
         with self._lock:
             claim = self.get(key)
             if claim is None or claim.state != "running":
                 return True
-            if claim.attempt + fault > ATTEMPTS:
+            if claim.attempt + fault > MOST_ATTEMPTS:
                 self._put(key, replace(claim, state="failed", start=self._starts))
                 return False
             self._put(key, replace(claim, state="free", attempt=claim.attempt + fault))
             return True
 
     def adopt(self, key: str, run_id: str, value: float | None = None) -> None:
-        """End what another process, which is dead, had done but for saying so; the run holds its record."""
+        """Mark work as done that a dead process had finished and logged, but not marked as done."""
         with self._lock:
             claim = self.get(key)
             if claim is not None and claim.state == "running":
                 self._put(key, replace(claim, state="done", run_id=run_id, value=value))
 
-    def redo(self, key: str, run_id: str) -> None:
-        """Take up again what is done, but whose record, that run, was deleted."""
+    def reopen(self, key: str, run_id: str) -> None:
+        """Release work that is done, but whose run was deleted in the tracking store."""
         with self._lock:
             claim = self.get(key)
             if claim is not None and claim.state == "done" and claim.run_id == run_id:
                 self._put(key, Claim("free", claim.owner, claim.start, 1))
 
-    def recall(self, key: str, run_id: str, value: float | None = None) -> None:
-        """Take note of what was done before there were claims, or in a study whose claims are lost."""
+    def record_done(self, key: str, run_id: str, value: float | None = None) -> None:
+        """Mark work as done whose run is in the tracking store, but whose claim was lost."""
         with self._lock:
             if self.get(key) is None:
                 self._put(key, Claim("done", self._owner, self._start, 1, run_id, value))
 
     def get(self, key: str) -> Claim | None:
-        """Return the claim of a piece of work, or None where nobody has begun it."""
+        """Return the claim of a piece of work, or None if no process has begun it."""
         values = self._study.user_attrs.get(CLAIM + key)
         return Claim(**values) if values else None
 
     def is_ours(self, claim: Claim) -> bool:
-        """Return whether this process has it, or had it last."""
+        """Return whether this process has the work, or had it last."""
         return claim.owner == self._owner
 
     def all(self) -> Mapping[str, Claim]:
-        """Return key -> claim."""
+        """Return key -> claim, for all claims."""
         return {key.removeprefix(CLAIM): Claim(**values) for key, values in self._study.user_attrs.items()
                 if key.startswith(CLAIM) and values}
 
     def forget(self) -> None:
-        """Forget all claims: their records are not in the tracking store in use."""
+        """Remove all claims; used when their runs are not in the current tracking store."""
         with self._lock:
             for key in self.all():
                 self._study.set_user_attr(CLAIM + key, None)
 
-    def open(self, keys: Iterable[str]) -> list[str]:
-        """Return which pieces of work are still to be done, by this process or by another."""
+    def unfinished(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys of the work that has not ended: no process has begun it, or one is doing it."""
         claims = self.all()
         return [key for key in keys if self._is_free(claims.get(key)) or claims[key].state == "running"]
 
-    def free(self, keys: Iterable[str]) -> list[str]:
-        """Return which pieces of work nobody does or has done, so that `take` may succeed."""
+    def available(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys of the work that `take` may claim."""
         claims = self.all()
         return [key for key in keys if self._is_free(claims.get(key))]
 
@@ -159,7 +167,7 @@ class Claims:
 
     @property
     def _starts(self) -> int:
-        """How many starts of the study there were so far."""
+        """Number of starts of the study so far."""
         return int(self._study.user_attrs.get(STARTS, 0))
 
     def _change(self, key: str, **values: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Which process a piece of work belongs to, and whether that process still lives.
+"""Leases: the name of each process that works on a study, and whether it is still alive.
 
-On its own machine a process is looked up by its id. Each renews its lease besides, a counter, every few seconds;
-whoever has watched the counter of another stand still for `LEASE_SECONDS` takes that process for dead, wherever it is:
-it may be gone with its machine, or hang. Only the watcher's own clock counts, so that clocks need not agree.
+A process on the same machine is looked up by its id. In addition, each process renews its lease, a counter, every few
+seconds. A process whose counter has not changed for `LEASE_SECONDS` counts as dead, on whatever machine: it may hang,
+or its machine may be gone. Only the clock of the observer is used, so that clocks need not agree.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 START = "start "
-"""How the keys of the records of starts begin."""
+"""Prefix of the attributes that hold the leases, one for each start of the study."""
 RENEW_SECONDS = 10.0
+"""Seconds between two renewals of a lease."""
 LEASE_SECONDS = 60.0
+"""Seconds without a renewal after which a process counts as dead."""
 
 
 class Attributes(Protocol):
-    """Where a study keeps small records for all processes to see: an Optuna study."""
+    """User attributes that all processes see, as an Optuna study has them."""
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """Return all of them."""
+        """Return all attributes."""
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Set one."""
+        """Set one attribute."""
 
 
 def machine() -> str:
-    """Return what tells this machine, since its last start, from any other; containers count as machines."""
+    """Return a name of this machine that is unique since its last boot; a container counts as a machine."""
     parts = [platform.node()]
     for path in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
         try:
@@ -43,24 +45,24 @@ def machine() -> str:
     return "/".join(parts)
 
 
-def owner() -> str:
+def this_process() -> str:
     """Return the name of this process: `machine pid start`."""
-    return _named(os.getpid())
+    return _process_name(os.getpid())
 
 
-class Watch:
-    """Watches owners over time."""
+class LeaseWatch:
+    """Finds out which processes are dead, by watching their leases over time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the time, in seconds, from `clock`."""
+        """Begin to watch; `clock` returns the time in seconds."""
         self._clock = clock
         self._seen: dict[str, tuple[int, float]] = {}
 
     def is_dead(self, name: str, lease: int) -> bool:
-        """Return whether the owner called `name`, whose lease now stands at `lease`, has died."""
-        if name == owner():
+        """Return whether the process called `name`, whose lease counter is now `lease`, is dead."""
+        if name == this_process():
             return False
-        if name.startswith(f"{machine()} ") and not _lives(name):
+        if name.startswith(f"{machine()} ") and not _is_alive(name):
             return True
         before, since = self._seen.get(name, (None, 0.0))
         if before != lease:
@@ -69,40 +71,50 @@ class Watch:
         return self._clock() - since > LEASE_SECONDS
 
 
-class Presence:
-    """The starts of a study: which processes work on it, since when, and whether they still live."""
+class Lease:
+    """The lease of this process on a study, which also tells which other processes work on it and are alive."""
 
     def __init__(self, study: Attributes, start: int) -> None:
-        """Sign in as the start of that number."""
+        """Take a lease.
+
+        Args:
+            study: Optuna study that holds the leases as user attributes.
+            start: Number of this process's start.
+        """
         self._study, self._start = study, start
-        self._watch = Watch()
+        self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "owner": owner(), "lease": 0, "seconds": 0.0, "searching": True, "ended": False}
+            "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": True, "ended": False}
         self._renewed = 0.0
         self._put()
 
     def renew(self, seconds: float) -> None:
-        """Say every few seconds that this process lives; it has taken so many `seconds` in all."""
+        """Renew the lease if `RENEW_SECONDS` have passed; `seconds` is the time since this start began."""
         if seconds - self._renewed >= RENEW_SECONDS:
             self._renewed = seconds
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
     def stop_searching(self) -> None:
-        """Say that this process asks for no more trials."""
+        """Record that this process asks for no more trials."""
         if self._record["searching"]:
             self._put(searching=False)
 
     def end(self, seconds: float) -> None:
-        """Sign out."""
+        """End the lease; `seconds` is the time since this start began."""
         self._put(seconds=seconds, searching=False, ended=True)
 
     def is_dead(self, name: str) -> bool:
-        """Return whether the owner called `name` has died."""
+        """Return whether the process called `name` is dead."""
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def others(self, *, searching: bool = False, elsewhere: bool = False) -> bool:
-        """Return whether other processes work on the study (and still ask for trials, or are on another machine)."""
+    def has_others(self, *, searching: bool = False, elsewhere: bool = False) -> bool:
+        """Return whether other processes work on the study.
+
+        Args:
+            searching: Count only processes that may ask for more trials.
+            elsewhere: Count only processes on other machines.
+        """
         return any(
             number != self._start and not record["ended"] and (record["searching"] or not searching)
             and not (elsewhere and record["owner"].startswith(f"{machine()} "))
@@ -110,11 +122,11 @@ class Presence:
             for number, record in self._records().items())
 
     def seconds(self) -> float:
-        """Return the time that all starts have taken, in seconds; of one that was killed, up to its last sign."""
+        """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""
         return sum(float(record["seconds"]) for record in self._records().values())
 
     def _records(self) -> dict[int, dict[str, Any]]:
-        """Return number -> record of each start, in their order."""
+        """Return number of the start -> lease record, in order."""
         found = {int(key.removeprefix(START)): record for key, record in self._study.user_attrs.items()
                  if key.startswith(START)}
         return dict(sorted(found.items()))
@@ -124,7 +136,7 @@ class Presence:
         self._study.set_user_attr(f"{START}{self._start}", self._record)
 
 
-def _lives(name: str) -> bool:
+def _is_alive(name: str) -> bool:
     pid = int(name.split()[-2])
     try:
         os.kill(pid, 0)
@@ -136,14 +148,14 @@ def _lives(name: str) -> bool:
 
 
 @cache
-def _named(pid: int) -> str:
+def _process_name(pid: int) -> str:
     return f"{machine()} {pid} {_started(pid)}"
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, in ticks since the machine did; `ended` for one that only waits to be collected.
+    """Return when a process began, in clock ticks since boot; `ended` for a zombie; `?` where there is no /proc.
 
-    Process ids are used again. Where there is no /proc, only the id tells processes apart.
+    The time tells apart two processes that have had the same id.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,11 +1,11 @@
-"""Where searches live, and the locks that make a step of several writes one step for all processes.
+"""The storage of the searches, and locks that make several writes one step for all processes.
 
-A journal file serves one machine (or machines that share its folder), a database any number of them. Optuna makes
-single writes safe, but "count the trials, then begin one" are several: `lock_for` holds everybody else back meanwhile.
-A lock is let go when its holder dies, in whatever way.
+A journal file serves one machine, or machines that share its folder; a database serves any number of machines. Optuna
+makes single writes safe, but "count the trials, then begin one" takes several writes: `lock_for` keeps other processes
+out meanwhile. A lock is released when its holder dies, however it dies.
 
-A journal holds one entry on each line. A last line that is none was broken off by a kill or a power cut: it is cut, and
-kept in a file beside. Any other damage is refused, and nothing is appended to it.
+A journal holds one entry per line. An incomplete last line comes from a kill or a power cut: it is removed and saved in
+a file beside the journal. A journal with any other damage is refused, and nothing is appended to it.
 """
 
 from __future__ import annotations
@@ -33,24 +33,25 @@ if TYPE_CHECKING:
 JOURNAL = "optuna.journal"
 STORAGE_KINDS = "a database URL such as postgresql://user@host/name, or a file that ends in .journal"
 STALE_SECONDS = 3
-"""Age at which Optuna's own lock file is taken for one that a kill has left: it guards a single write."""
-HELD_AT_MOST = 60
-"""Seconds after which a database ends a session that holds a lock and says nothing: its machine is gone."""
+"""Age at which Optuna's own lock file counts as left by a killed process; it protects a single write."""
+MOST_IDLE_SECONDS = 60
+"""Seconds after which a database ends an idle session that holds a lock, as when its machine is gone."""
 
 
 def open_storage(
     url: str | None, *, create: bool = True, say: Callable[[str], None] | None = None
 ) -> optuna.storages.BaseStorage:
-    """Open where searches live: a journal file in the working directory, or a database by its URL.
+    """Return the storage of the searches, opened: a journal file or a database.
 
     Args:
-        url: of the storage; None means the journal file of the working directory.
-        create: whether to write; otherwise a missing journal is an error, and a read-only folder is none.
-        say: told in a sentence when a journal is mended.
+        url: Path of a .journal file or URL of a database; None means `optuna.journal` in the working directory.
+        create: Whether the storage is to be written. Otherwise a missing journal is an error, and its folder may be
+            read-only.
+        say: Called with a sentence for the user when a journal is repaired.
 
     Raises:
-        UsageError: for a URL that names no database.
-        RunError: for a store that does not answer or is damaged.
+        UsageError: The URL names no database, or a driver is not installed.
+        RunError: The storage does not answer, is missing or is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None or url.endswith(".journal"):
@@ -72,10 +73,10 @@ def open_storage(
 
 @contextmanager
 def wrapped_errors(url: str | None) -> Iterator[None]:
-    """Tell failures of a storage in use as ours.
+    """Turn errors of the storage inside the context into RunError.
 
     Raises:
-        RunError: where the storage does not answer any more.
+        RunError: The storage does not answer any more.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -88,10 +89,10 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
 
 
 def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContextManager[object]:
-    """Return the lock of everything called `name` in a storage; its holder may take it again.
+    """Return the reentrant lock called `name` in a storage; a journal has one lock for all names.
 
     Raises:
-        UsageError: for a database without locks of that kind.
+        UsageError: The database has no such locks.
     """
     if isinstance(storage, JournalFile):
         return FileLock(f"{storage.path}.step.lock", is_singleton=True)
@@ -101,14 +102,19 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
 
 
 class JournalFile(optuna.storages.JournalStorage):
-    """Optuna's journal in a file that survives a kill in the middle of a write, and is refused where it is damaged."""
+    """Optuna's journal storage in a file that survives a kill during a write, and is refused when it is damaged."""
 
     def __init__(self, path: Path, *, create: bool = True, say: Callable[[str], None] | None = None) -> None:
-        """Open the file, made where it does not exist and `create` is set; `say` is told when it is mended.
+        """Open the file.
+
+        Args:
+            path: Path of the journal.
+            create: Whether the journal is to be written, and created where it does not exist.
+            say: Called with a sentence for the user when the journal is repaired.
 
         Raises:
-            UsageError: where there is no folder for it.
-            RunError: where it is missing, no file, or damaged.
+            UsageError: The folder does not exist.
+            RunError: The journal is missing, not a file, or damaged.
         """
         self.path = path
         self._damage: RunError | None = None
@@ -126,7 +132,7 @@ class JournalFile(optuna.storages.JournalStorage):
         if create or os.access(path.parent, os.W_OK):
             self._journal.mend()
         elif say is not None and not self._journal.is_whole:
-            say(f"the last line of {path} is no whole entry, as after a kill: it is left out")
+            say(f"the last line of {path} is incomplete, as after a kill: it is ignored")
         super().__init__(self._journal)
 
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
@@ -145,18 +151,24 @@ class JournalFile(optuna.storages.JournalStorage):
             raise
         except Exception as error:
             if self._journal.latest.get("worker_id") == replay.worker_id:
-                raise  # what this process asks for cannot be, such as to end a trial that has ended
+                raise  # this process asked for something invalid, such as to end a trial that has ended
             self._damage = _damaged(self.path, self._journal.line, f"{type(error).__name__}: {error}")
             raise self._damage from error
 
     def _sound(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry, unless it tells of what no entry before it has begun, which Optuna would pass over."""
+        """Return an entry, checked: it must not name a trial or study that no earlier entry began.
+
+        Optuna would skip such an entry silently.
+
+        Raises:
+            RunError: The entry names an unknown trial or study.
+        """
         replay = self._replay_result
         trial, study = entry.get("trial_id", 0), entry.get("study_id", 0)
         if entry["worker_id"] != replay.worker_id and (
                 ("trial_id" in entry and trial not in replay._trials)
                 or ("study_id" in entry and not 0 <= study < replay._next_study_id)):
-            raise _damaged(self.path, self._journal.line, "it tells of a trial that no line before it begins")
+            raise _damaged(self.path, self._journal.line, "it is about a trial that no earlier line begins")
         return entry
 
 
@@ -166,31 +178,31 @@ class _Journal(JournalFileBackend):
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self._path, self._say = path, say
         self._next = (0, 0)
-        """Number and offset of the first entry that was not read yet."""
+        """Number and byte offset of the first entry that is not read yet."""
         self.latest: dict[str, Any] = {}
-        """The entry read last."""
+        """The latest entry that was read."""
         super().__init__(str(path), lock_obj=_AppendLock(path, self._mend))
-        self._opened = os.open(path, os.O_RDONLY)  # while it is open, no other file gets its number
+        self._opened = os.open(path, os.O_RDONLY)  # while it is open, no other file gets its inode number
         weakref.finalize(self, os.close, self._opened)
 
     @property
     def line(self) -> int:
-        """The number of the line read last, from 1."""
+        """Number of the latest line that was read, from 1."""
         return self._next[0]
 
     @property
     def is_whole(self) -> bool:
-        """Whether the last line is an entry, or there is none."""
+        """Whether the journal is empty or its last line is an entry."""
         with self._path.open("rb") as file:
             return _is_entry(_last_line(file))
 
     def mend(self) -> None:
-        """Cut a last line that is no entry."""
+        """Remove the last line if it is no entry."""
         self._lock.acquire()
         self._lock.release()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator
-        """Yield the entries from that number on; a last line that is none is left to whoever appends next."""
+        """Yield the entries from that number on; an incomplete last line is left to the next writer."""
         self._require_same()
         number, offset = self._next if self._next[0] == log_number_from else (0, 0)
         with self._path.open("rb") as file:
@@ -209,7 +221,7 @@ class _Journal(JournalFileBackend):
                 yield entry
 
     def _mend(self) -> None:
-        """Make the file end with a whole entry: what is appended to another line would never be read again."""
+        """Make the file end with a complete entry; text appended to an incomplete line could not be read again."""
         self._require_same()
         with self._path.open("rb+") as file:
             last = _last_line(file)
@@ -221,24 +233,28 @@ class _Journal(JournalFileBackend):
                 file.write(b"\n")
 
     def _cut(self, offset: int, line: bytes) -> None:
-        """Keep a line that is to be cut, unless there is damage before it: then nothing is touched."""
+        """Save an incomplete last line in a file beside the journal.
+
+        Raises:
+            RunError: An earlier line is damaged; nothing is changed.
+        """
         before = self._path.read_bytes()[:offset].split(b"\n")[:-1]
         for number, entry in enumerate(before, 1):
             try:
                 _entry(entry)
             except ValueError as error:
                 raise _damaged(self._path, number, str(error)) from error
-        kept = self._path.with_name(f"{self._path.name}.cut")
-        with kept.open("ab") as file:
+        saved = self._path.with_name(f"{self._path.name}.cut")
+        with saved.open("ab") as file:
             file.write(line if line.endswith(b"\n") else line + b"\n")
-        self._say(f"the last line of {self._path} ({len(before) + 1}) was no whole entry, as after a kill or a power "
-                  f"cut: it is cut, and kept in {kept.name}")
+        self._say(f"the last line of {self._path} ({len(before) + 1}) was incomplete, as after a kill or a power cut: "
+                  f"it is removed, and saved in {saved.name}")
 
     def _require_same(self) -> None:
-        """Find out whether the file is still the one that was opened.
+        """Check that the file is still the one that was opened.
 
         Raises:
-            RunError: where it was removed, replaced or cut meanwhile.
+            RunError: The file was removed, replaced or truncated meanwhile.
         """
         found = None
         with suppress(FileNotFoundError):
@@ -267,38 +283,38 @@ def _is_entry(line: bytes) -> bool:
 
 
 def _entry(line: bytes) -> dict[str, Any]:
-    """Return the entry of a journal's line.
+    """Return the entry on a line of a journal.
 
     Raises:
-        ValueError: for a line that is none, with the reason.
+        ValueError: The line is no entry; the message gives the reason.
     """
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError("it is no JSON") from error
+        raise ValueError("it is not JSON") from error
     if not (isinstance(found, dict) and type(found.get("op_code")) is int and isinstance(found.get("worker_id"), str)):
         raise ValueError("it is JSON, but no entry of a search")
     if isinstance(found.get("values"), list) and len(found["values"]) > 1:
-        raise ValueError("it gives a trial several values, and a search here has one objective")
+        raise ValueError("it gives a trial several values, but a search here has one objective")
     return found
 
 
 def _damaged(path: Path, line: int, reason: str) -> RunError:
     file = shlex.quote(str(path))
     return RunError(
-        f"each line of {str(path)!r} must be an entry of a search, but line {line} is damaged ({reason}). Put back a "
-        f"copy of the file, or go on from what stands before that line: head -n {line - 1} {file} > kept && mv kept "
-        f"{file}. The same sweep command then does again what was cut")
+        f"each line of {str(path)!r} must be an entry of a search, but line {line} is damaged ({reason}). Restore a "
+        f"copy of the file, or keep the lines before that one: head -n {line - 1} {file} > kept && mv kept {file}. "
+        "The same sweep command then repeats what was removed")
 
 
 class _AppendLock(JournalFileSymlinkLock):
-    """Lets one process append: no line is torn, and no dead process keeps the others waiting.
+    """Lock for appending to a journal: lines are never mixed up, and a dead process never blocks the others.
 
-    Optuna's own lock, a file that its holder removes, is taken inside, for programs that know no other.
+    Optuna's own lock, a file that its holder removes, is taken as well, because other programs may use the journal.
     """
 
     def __init__(self, path: Path, mend: Callable[[], None]) -> None:
-        """Lock the file at `path`, and `mend` it whenever it is locked."""
+        """Lock the file at `path`; `mend` is called each time it is locked."""
         self._mend = mend
         self._ours = FileLock(f"{path}.append.lock")
         self._optunas = JournalFileSymlinkLock(str(path), grace_period=STALE_SECONDS)
@@ -323,7 +339,7 @@ class _AppendLock(JournalFileSymlinkLock):
 
 
 class _DatabaseLock:
-    """A lock that a database's session holds: gone with its connection, and with the session of a silent machine."""
+    """PostgreSQL's advisory lock, held by a session; it is released when the connection closes or times out."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine, self._digest = engine, hashlib.sha256(name.encode()).digest()
@@ -351,11 +367,11 @@ class _DatabaseLock:
                 self._connection.close()
 
     def _take(self, connection: Connection) -> None:
-        """Wait for the advisory lock of a transaction, as PostgreSQL has it."""
+        """Wait for the advisory lock of a transaction."""
         from sqlalchemy import text
 
         key = int.from_bytes(self._digest[:8], "big", signed=True)
-        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{HELD_AT_MOST}s'"))
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{MOST_IDLE_SECONDS}s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     def _release(self, connection: Connection) -> None:
@@ -363,16 +379,16 @@ class _DatabaseLock:
 
 
 class _NamedLock(_DatabaseLock):
-    """The named lock of a session, as MySQL and MariaDB have it."""
+    """The named lock of MySQL and MariaDB, held by a session."""
 
     def _take(self, connection: Connection) -> None:
         from sqlalchemy import text
 
-        connection.execute(text(f"SET SESSION wait_timeout = {HELD_AT_MOST}"))
+        connection.execute(text(f"SET SESSION wait_timeout = {MOST_IDLE_SECONDS}"))
         connection.execute(text("SELECT GET_LOCK(:name, -1)"), {"name": self._digest.hex()[:60]})
 
     def _release(self, connection: Connection) -> None:
-        connection.invalidate()  # not back into the pool: the session ends, and the lock with it
+        connection.invalidate()  # the session ends instead of returning to the pool, and releases the lock
 
 
 def _database_lock(engine: Engine, name: str) -> AbstractContextManager[object]:
@@ -389,7 +405,7 @@ def _database_lock(engine: Engine, name: str) -> AbstractContextManager[object]:
 
 
 def _open_database(url: str) -> optuna.storages.RDBStorage:
-    """Open a database; several processes that make its tables at once would fail but for one."""
+    """Return a database storage; its tables are created under a lock, because only one process may create them."""
     import sqlalchemy
 
     settings: dict[str, Any] = {} if url.startswith("sqlite") else {"pool_pre_ping": True}

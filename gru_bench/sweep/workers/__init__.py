@@ -1,1 +1,1 @@
-"""Processes and cluster nodes that train, and the tasks they do."""
+"""The workers of a sweep: local processes or nodes of a Ray cluster, and the tasks they do."""

@@ -1,7 +1,7 @@
-"""Where trials run: processes of this machine, each with its share of the cores.
+"""Local workers: processes of this machine that train runs, each with its share of the cores.
 
-A worker does one job after another. It tells its parent of each epoch and waits for the answer whether to go on.
-It knows neither the search nor the tracking store: only the parent writes to those.
+A worker does one job after another. It reports each epoch to its parent and waits for the answer whether to go on.
+It knows neither the search nor the tracking store: only the parent writes to them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
-"""Of a search, by default: trials side by side do not learn from each other."""
+"""Default limit of workers in a search: trials that run side by side cannot learn from each other."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task under a name by which the parent knows it."""
+    """A task with a unique key."""
 
     key: str
     task: Task
@@ -50,15 +50,15 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Resumed:
-    """The job goes on from a checkpoint; the epochs trained before are told anew."""
+    """The job resumes from a checkpoint; the epochs trained before are reported again."""
 
     epoch: int | None
-    """With which it goes on; None where all are trained."""
+    """First epoch that is still to be trained; None if all are trained."""
 
 
 @dataclass(frozen=True)
-class Again:
-    """The job begins anew, in another way."""
+class Restarted:
+    """The job begins again with other settings of the machine, such as smaller micro-batches."""
 
     reason: str
 
@@ -72,31 +72,31 @@ class Finished:
 
 @dataclass(frozen=True)
 class WasPruned:
-    """The job ended as it was told to."""
+    """The job was pruned: it ended because the answer to an epoch was not to go on."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The job went wrong; `kind` tells whose fault that is."""
+    """The job failed."""
 
     kind: Literal["run", "settings", "worker", "machine"]
-    """run: this job's alone; settings: all jobs would fail; worker: the process died; machine: its disk is full, or
-    the like, and the job is not to blame."""
+    """The cause. run: this job only. settings: all jobs would fail. worker: its process died. machine: the machine,
+    for example because its disk is full."""
     reason: str
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a user should know once; several workers may say the same."""
+    """A sentence to show to the user once; several workers may send the same."""
 
     text: str
 
 
-Message = StepReport | WindowLoss | EpochDone | Resumed | Again | Note | Finished | WasPruned | Failed
+Message = StepReport | WindowLoss | EpochDone | Resumed | Restarted | Note | Finished | WasPruned | Failed
 
 
 class Workers(Protocol):
-    """Where jobs are done: on this machine (`Pool`), or on a cluster (`cluster.ClusterPool`)."""
+    """A pool of workers: processes of this machine (`local.Pool`), or tasks on a cluster (`ray.ClusterPool`)."""
 
     @property
     def idle(self) -> bool:
@@ -104,7 +104,7 @@ class Workers(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether some job is under way."""
+        """Whether a job is running."""
 
     def submit(self, job: Job) -> None:
         """Begin a job."""
@@ -113,14 +113,17 @@ class Workers(Protocol):
         """Answer an `EpochDone`."""
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        """Yield what is said within `timeout` seconds; the last of a job is `Finished`, `WasPruned` or `Failed`."""
+        """Yield the messages that arrive within `timeout` seconds.
+
+        The last message of a job is `Finished`, `WasPruned` or `Failed`.
+        """
 
 
-class Line(Protocol):
-    """A worker's end of the line to its sweep."""
+class Channel(Protocol):
+    """A worker's connection to its sweep."""
 
     def send(self, message: Any, /) -> None:
-        """Tell."""
+        """Send a message."""
 
     def recv(self) -> Any:
         """Wait for the answer to an `EpochDone`."""
@@ -134,8 +137,8 @@ def cores() -> int:
 def default_workers(device: str, *, searching: bool = True) -> int:
     """Return how many runs to train side by side on `device`.
 
-    On a CPU runs side by side, a thread each, train a third more reviews a second than one run on as many threads;
-    a graphics card is left to one run.
+    On a CPU, runs of one thread each side by side train a third more reviews per second than one run on all threads.
+    A graphics card trains one run at a time.
     """
     has_card = shutil.which("nvidia-smi") is not None or sys.platform == "darwin"
     on_cpu = device == "cpu" or (device == "auto" and not has_card)
@@ -145,12 +148,12 @@ def default_workers(device: str, *, searching: bool = True) -> int:
 
 
 def fair_threads(workers: int) -> int:
-    """Return the threads each of `workers` processes gets, at least one."""
+    """Return the number of threads for each of `workers` processes, at least one."""
     return max(1, cores() // workers)
 
 
 class Pool:
-    """Worker processes; use as a context, which ends them however it is left."""
+    """Worker processes of this machine. Use it as a context, which ends the processes."""
 
     def __init__(self, workers: int) -> None:
         """Start `workers` processes."""
@@ -163,7 +166,7 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes: what they train is kept up to its last whole epoch."""
+        """End the processes; the checkpoints of the last complete epochs stay."""
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -177,12 +180,12 @@ class Pool:
 
     @property
     def idle(self) -> bool:
-        """Whether some worker has nothing to do."""
+        """Whether a worker has no job."""
         return any(worker.job is None for worker in self._workers)
 
     @property
     def busy(self) -> bool:
-        """Whether some worker has a job."""
+        """Whether a worker has a job."""
         return any(worker.job is not None for worker in self._workers)
 
     def submit(self, job: Job) -> None:
@@ -191,7 +194,7 @@ class Pool:
         worker.job = job
         try:
             worker.pipe.send(job)
-        except OSError:  # it died with nothing to do, which is no fault of the job
+        except OSError:  # the worker died while idle, so the job is not the cause
             self._replace(worker)
             worker.pipe.send(job)
 
@@ -200,11 +203,11 @@ class Pool:
         worker = next(worker for worker in self._workers if worker.job is job)
         try:
             worker.pipe.send(go_on)
-        except OSError:  # it died meanwhile, which `messages` tells
+        except OSError:  # the worker died meanwhile, which `messages` reports
             return
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        """Yield what the workers say within `timeout` seconds; a worker that died is replaced."""
+        """Yield the messages that arrive within `timeout` seconds; a worker that died is replaced."""
         for pipe in wait([worker.pipe for worker in self._workers], timeout):
             worker = next(worker for worker in self._workers if worker.pipe is pipe)
             try:
@@ -232,18 +235,18 @@ class Pool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         # Read by the numerical libraries when the new process loads them.
-        kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
-        # Ctrl-C reaches all processes, and the parent decides: the new one is deaf to it from its first moment. (The
-        # tracker, which the first process would start, listens again to what is blocked.)
+        # Ctrl-C reaches all processes, but the parent decides: SIGINT is blocked in the new process from its start.
+        # (The resource tracker is started first, because it unblocks the signals.)
         resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = self._context.Process(target=_work, args=(theirs,), daemon=True)
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for name, value in kept.items():
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for name, value in before.items():
                 if value is None:
                     del os.environ[name]
                 else:
@@ -260,38 +263,39 @@ class _Worker:
 
 
 def _work(pipe: Connection) -> None:
-    """Serve jobs until the parent ends this process or goes away itself."""
+    """Do jobs until the parent ends this process or has ended itself."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        importlib.import_module("gru_bench.train.loop")  # torch, while the parent still prepares the first job
+        importlib.import_module("gru_bench.train.loop")  # imports torch while the parent prepares the first job
         while True:
             job: Job = pipe.recv()
-            pipe.send(outcome(job, pipe))
+            pipe.send(run_job(job, pipe))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
 def _end_with_parent() -> None:
-    """Free the cores at once where the parent was killed, not at the next epoch."""
+    """End this process as soon as the parent was killed, instead of at the next epoch."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def outcome(job: Job, line: Line) -> Finished | WasPruned | Failed:
-    """Do a job in this process and return how it ended."""
+def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
+    """Do a job in this process and return its last message."""
     from gru_bench.train.loop import Pruned
 
     def on_epoch(record: EpochRecord) -> bool:
-        line.send(EpochDone(record))
-        return bool(line.recv())
+        channel.send(EpochDone(record))
+        return bool(channel.recv())
 
     try:
         return Finished(job.task(Listener(
-            step=line.send, window=line.send, epoch=on_epoch, again=lambda reason: line.send(Again(reason)),
-            note=lambda text: line.send(Note(text)), resumed=lambda epoch: line.send(Resumed(epoch)))))
+            step=channel.send, window=channel.send, epoch=on_epoch,
+            restarted=lambda reason: channel.send(Restarted(reason)),
+            note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):

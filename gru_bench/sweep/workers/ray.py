@@ -1,12 +1,12 @@
-"""The only module that imports ray: workers as tasks on the nodes of a cluster.
+"""Workers as tasks on a Ray cluster; the only module that imports ray.
 
-`ClusterPool` is to a cluster what `workers.Pool` is to this machine. Corpus and vectors travel once to each node, into
-its object store, from which all its tasks read them without a copy: nodes need neither a shared disk nor the data's
-files, and what they train on is by construction what this process has read. Epochs, and the answers whether to go on,
-pass through one small actor; a result comes back as the value of its task.
+`ClusterPool` does on a cluster what `local.Pool` does on this machine. Corpus and vectors are sent once to each node,
+into its object store, from which all tasks of the node read them without a copy. So nodes need neither a shared disk
+nor the data files, and all train on the data that this process has read. Epochs and answers pass through one actor; a
+result is the value of its task.
 
-Ray is told not to retry: a task whose node or process is lost ends as `Failed`, as that of a local worker does, and
-the sweep hands its job out again. Where all nodes share the cache's folder it goes on from its checkpoint.
+Ray does not retry: a task whose node or process is lost ends as `Failed`, like that of a local worker, and the sweep
+submits the job again. If all nodes share the cache folder, the job resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 
 from gru_bench import __version__
 from gru_bench.errors import RunError, UsageError
-from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, cores, outcome
+from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, cores, run_job
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, provide, vectors_of
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 ADDRESSES = "auto, local, HOST:PORT or ray://HOST:PORT"
 _UNANSWERED = ("the Ray cluster must answer, but {!r} does not: {}. Start it (ray start --head), name another "
                "--cluster, or leave it out")
-KNOCK_SECONDS = 5.0
-"""For a machine to answer at all."""
-LOOK_SECONDS = 10.0
-"""Between two looks at which nodes are there."""
+CONNECT_SECONDS = 5.0
+"""Seconds for a machine to accept a connection."""
+NODE_CHECK_SECONDS = 10.0
+"""Seconds between two checks of which nodes are alive."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a node offers."""
+    """The resources of a node."""
 
     cpus: int
     gpus: float
@@ -50,14 +50,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """How a cluster is shared out."""
+    """The resources of a cluster that each trial gets."""
 
     workers: int
-    """Trials side by side, at most."""
+    """Most trials side by side."""
     threads: int
-    """CPU threads, and CPUs of Ray's, for each."""
+    """CPU threads (and Ray CPUs) per trial."""
     gpus: float
-    """Graphics cards for each: a half means that two trials share one."""
+    """Graphics cards per trial; 0.5 means that two trials share one."""
 
     def room(self, nodes: Sequence[Node]) -> int:
         """Return how many trials fit on these nodes at once."""
@@ -65,16 +65,16 @@ class Share:
 
 
 def shared_out(nodes: Sequence[Node], workers: int | None, gpus_per_trial: float | None, device: str) -> Share:
-    """Return what each trial gets: as many threads as leave room for all trials at once.
+    """Return the share of each trial, with as many threads as possible while all trials fit at once.
 
     Args:
-        nodes: of the cluster.
-        workers: trials side by side; None means as many as fit, on nodes without graphics cards at most four each.
-        gpus_per_trial: None means one, on a cluster that has any.
-        device: that trials ask for.
+        nodes: Nodes of the cluster.
+        workers: Trials side by side. None means as many as fit, but at most four per node without graphics cards.
+        gpus_per_trial: Graphics cards per trial. None means one, if the cluster has any.
+        device: The setting training.device of the trials.
 
     Raises:
-        UsageError: where no node has what a trial needs.
+        UsageError: No node has what a trial needs.
     """
     most = max((node.gpus for node in nodes), default=0.0)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(most >= 1 and device != "cpu")
@@ -102,21 +102,21 @@ class Cluster:
     """A connection to a Ray cluster."""
 
     def __init__(self, address: str) -> None:
-        """Connect; `local` starts a cluster of this machine alone, for as long as this process runs.
+        """Connect to the cluster; `local` starts one on this machine that ends with this process.
 
         Raises:
-            UsageError: where ray is not installed, or the address cannot be meant.
-            RunError: where no cluster answers.
+            UsageError: Ray is not installed, or the address is not valid.
+            RunError: No cluster answers.
         """
         # A host without a port is refused here: Ray would take it for a name of its own and wait.
         if address not in ("auto", "local") and not address.rpartition(":")[2].isdecimal():
             raise UsageError(f"--cluster must be {ADDRESSES}, but got {address!r}")
         self.ray = _ray()
-        _knock(address)
+        _require_listener(address)
         options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
         if address == "local":
             options |= {"num_cpus": cores(), "include_dashboard": False}
-        # Ray takes SIGTERM for itself, but how a sweep ends is for the sweep to say.
+        # Ray installs its own handler of SIGTERM, but the sweep handles signals itself.
         before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.ray.init(**options)
@@ -127,56 +127,56 @@ class Cluster:
                 signal.signal(kind, handler)
 
     def nodes(self) -> list[Node]:
-        """Return the nodes that live."""
+        """Return the nodes that are alive."""
         return [Node(int(node["Resources"].get("CPU", 0)), float(node["Resources"].get("GPU", 0)))
                 for node in self.ray.nodes() if node["Alive"]]
 
     def close(self) -> None:
-        """Leave the cluster; a local one ends."""
+        """Disconnect from the cluster; a local cluster ends."""
         self.ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Find out in seconds that nobody listens at HOST:PORT: Ray tries for most of a minute.
+def _require_listener(address: str) -> None:
+    """Check within seconds that something listens at HOST:PORT; Ray itself would try for most of a minute.
 
     Raises:
-        RunError: where nobody does.
+        RunError: Nothing listens there.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise RunError(_UNANSWERED.format(address, getattr(error, "strerror", None) or error)) from error
 
 
 class ClusterPool:
-    """Tasks on a cluster's nodes; use as a context, which ends them however it is left."""
+    """Workers as tasks on the nodes of a cluster. Use it as a context, which ends the tasks."""
 
     def __init__(self, cluster: Cluster, share: Share) -> None:
-        """Prepare; no task is started yet."""
+        """Start the mailbox; no task is started yet."""
         ray = self._ray = cluster.ray
         self._cluster, self._share = cluster, share
-        self._shipped: dict[Material, tuple[Any, Any]] = {}
-        # On the node of this process (or of the server it talks to): no other node may take it along when it goes.
+        self._sent: dict[Material, tuple[Any, Any]] = {}
+        # The mailbox runs on the node of this process (or of the server it talks to), so that it survives all others.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = ray.remote(Mailbox).options(
             num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote()
-        self._post = self._mailbox.take.remote()
-        self._do = ray.remote(_do)
+        self._next_mail = self._mailbox.take.remote()
+        self._run_task = ray.remote(_run_task)
         self._tasks: dict[Any, tuple[int, Job]] = {}
-        """Task -> its ticket and job."""
+        """Ray's reference to a task -> its ticket and job. A ticket numbers a task."""
         self._tickets = 0
-        self._room, self._looked = share.room(cluster.nodes()), time.monotonic()
+        self._room, self._room_checked = share.room(cluster.nodes()), time.monotonic()
 
     def __enter__(self) -> ClusterPool:
         """Return the pool."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the tasks: what they train is kept up to its last whole epoch where the cache is shared."""
+        """End the tasks; the checkpoints of the last complete epochs stay in the cache."""
         for task in self._tasks:
             with suppress(self._ray.exceptions.RayError, ValueError):
                 self._ray.cancel(task, force=True)
@@ -184,38 +184,38 @@ class ClusterPool:
 
     @property
     def idle(self) -> bool:
-        """Whether the cluster has room for another job; where all nodes are lost one job waits for the next."""
+        """Whether the cluster has room for another job. If all nodes are lost, one job waits for a new node."""
         return len(self._tasks) < max(1, self._room)
 
     @property
     def busy(self) -> bool:
-        """Whether some job is under way."""
+        """Whether a job is running."""
         return bool(self._tasks)
 
     def submit(self, job: Job) -> None:
         """Start a job on a node that has room."""
         self._tickets += 1
         gpus = 0 if isinstance(job.task, MeasureBaselines) else self._share.gpus
-        task = self._do.options(
+        task = self._run_task.options(
             num_cpus=self._share.threads, num_gpus=gpus, max_retries=0, name=f"gru-bench: {job.key}",
         ).remote(
             job, self._tickets, self._mailbox, __version__, os.environ.get("GRU_BENCH_CACHE"), gpus > 0,
-            # Objects reach a task only as arguments of their own.
-            *(part for material in job.task.materials for part in (material, *self._ship(material))))
+            # Ray resolves object references only if each is an argument of its own.
+            *(part for material in job.task.materials for part in (material, *self._send(material))))
         self._tasks[task] = (self._tickets, job)
 
-    def _ship(self, material: Material) -> tuple[Any, Any]:
-        """Put reviews and vectors where tasks find them, once."""
-        if material not in self._shipped:
+    def _send(self, material: Material) -> tuple[Any, Any]:
+        """Put reviews and vectors into the object store, once, and return references to them."""
+        if material not in self._sent:
             data, embedding = material
-            known = next((shipped for (its_data, _), (shipped, _) in self._shipped.items() if its_data == data), None)
+            known = next((sent for (its_data, _), (sent, _) in self._sent.items() if its_data == data), None)
             corpus = known if known is not None else self._ray.put(_in_memory(corpus_of(data)))
             vectors = None
             if embedding is not None:
                 loaded = vectors_of(embedding, data)
                 vectors = self._ray.put(replace(loaded, table_VE=np.asarray(loaded.table_VE)))
-            self._shipped[material] = corpus, vectors
-        return self._shipped[material]
+            self._sent[material] = corpus, vectors
+        return self._sent[material]
 
     def answer(self, job: Job, *, go_on: bool) -> None:
         """Answer an `EpochDone`."""
@@ -224,35 +224,35 @@ class ClusterPool:
                 self._mailbox.answer.remote(ticket, go_on)
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        """Yield what the tasks say within `timeout` seconds.
+        """Yield the messages that arrive within `timeout` seconds.
 
         Raises:
-            RunError: where the actor that carries the messages is lost, and with it the cluster.
+            RunError: The mailbox is lost, and with it the connection to the cluster.
         """
-        waiting = [self._post, *self._tasks]
+        waiting = [self._next_mail, *self._tasks]
         ready, _ = self._ray.wait(waiting, num_returns=1, timeout=timeout)
         if ready:
             ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        if self._post in ready:
-            yield from self._letters()
+        if self._next_mail in ready:
+            yield from self._mail()
         for task in ready:
             if task in self._tasks:
                 message = self._ended(task)
                 _, job = self._tasks.pop(task)
                 yield job, message
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._look()
+        if time.monotonic() - self._room_checked > NODE_CHECK_SECONDS:
+            self._update_room()
 
-    def _letters(self) -> Iterator[tuple[Job, Message]]:
+    def _mail(self) -> Iterator[tuple[Job, Message]]:
         try:
-            letters = self._ray.get(self._post)
+            messages = self._ray.get(self._next_mail)
         except self._ray.exceptions.RayError as error:
-            raise RunError("the Ray cluster must hold together, but its connection to this sweep is lost: "
+            raise RunError("the Ray cluster must stay connected to this sweep, but the connection is lost: "
                            f"{_first_line(error)}. The same command goes on from here") from error
-        self._post = self._mailbox.take.remote()
+        self._next_mail = self._mailbox.take.remote()
         jobs = dict(self._tasks.values())
-        for ticket, message in letters:
-            if ticket in jobs:  # the task may have been lost meanwhile
+        for ticket, message in messages:
+            if ticket in jobs:  # otherwise the task was lost meanwhile
                 yield jobs[ticket], message
 
     def _ended(self, task: Any) -> Message:
@@ -265,46 +265,46 @@ class ClusterPool:
         except errors.OutOfMemoryError:
             return Failed("worker", "its node ran out of memory")
         except (errors.NodeDiedError, errors.ObjectLostError):
-            self._look()
+            self._update_room()
             return Failed("worker", "its node was lost")
         except errors.RayError as error:
-            self._look()
+            self._update_room()
             return Failed("worker", f"its process was lost: {_first_line(error)}")
 
-    def _look(self) -> None:
-        self._room, self._looked = self._share.room(self._cluster.nodes()), time.monotonic()
+    def _update_room(self) -> None:
+        self._room, self._room_checked = self._share.room(self._cluster.nodes()), time.monotonic()
 
 
 class Mailbox:
-    """The actor between a sweep and its tasks."""
+    """Ray actor that passes messages and answers between a sweep and its tasks."""
 
     def __init__(self) -> None:
-        """Begin empty."""
-        self._letters: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
+        """Create an empty mailbox."""
+        self._mail: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
         self._answers: dict[int, asyncio.Queue[bool]] = {}
 
     async def put(self, ticket: int, message: Message) -> None:
-        """Leave a message for the sweep."""
-        self._letters.put_nowait((ticket, message))
+        """Store a message for the sweep."""
+        self._mail.put_nowait((ticket, message))
 
     async def take(self) -> list[tuple[int, Message]]:
-        """Wait for messages and return all that are there."""
-        letters = [await self._letters.get()]
-        while not self._letters.empty():
-            letters.append(self._letters.get_nowait())
-        return letters
+        """Wait for a message and return all messages that have arrived."""
+        messages = [await self._mail.get()]
+        while not self._mail.empty():
+            messages.append(self._mail.get_nowait())
+        return messages
 
     async def answer(self, ticket: int, go_on: bool) -> None:
-        """Leave the sweep's answer for a task."""
+        """Store the sweep's answer for a task."""
         self._answers.setdefault(ticket, asyncio.Queue()).put_nowait(go_on)
 
     async def answered(self, ticket: int) -> bool:
-        """Wait for the sweep's answer."""
+        """Wait for the sweep's answer to a task and return it."""
         return await self._answers.setdefault(ticket, asyncio.Queue()).get()
 
 
-class _Line:
-    """A task's end of the mailbox."""
+class _MailboxChannel:
+    """A task's connection to its sweep, through the mailbox."""
 
     def __init__(self, mailbox: Any, ticket: int) -> None:
         self._mailbox, self._ticket = mailbox, ticket
@@ -316,24 +316,24 @@ class _Line:
         return bool(_ray().get(self._mailbox.answered.remote(self._ticket)))
 
 
-def _do(
-    job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, card: bool, *shipped: Any
+def _run_task(
+    job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, card: bool, *sent: Any
 ) -> Finished | WasPruned | Failed:
-    """Do one job on a node."""
+    """Do one job on a node of the cluster; `sent` holds a material, its corpus and its vectors in turn."""
     if version != __version__:
         return Failed("settings", "all nodes must have the gru-bench of this machine, but a node has "
                                   f"{__version__} and this machine {version}: pip install gru-bench=={version} there")
     if cache is not None:
         os.environ["GRU_BENCH_CACHE"] = cache
     if not card:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # it was given none, whatever its node has
-    for material, corpus, vectors in zip(*(shipped[place::3] for place in range(3)), strict=True):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the task was given no card, even if its node has some
+    for material, corpus, vectors in zip(*(sent[place::3] for place in range(3)), strict=True):
         provide(material, corpus, vectors)
-    return outcome(job, _Line(mailbox, ticket))
+    return run_job(job, _MailboxChannel(mailbox, ticket))
 
 
 def _in_memory(corpus: Corpus) -> Corpus:
-    """Return the corpus with plain arrays, which travel without a copy; memory-mapped ones do not."""
+    """Return the corpus with plain arrays instead of memory-mapped ones, which Ray would copy for each task."""
     def plain(split: Split) -> Split:
         return replace(split, ids=np.asarray(split.ids))
 
@@ -341,7 +341,11 @@ def _in_memory(corpus: Corpus) -> Corpus:
 
 
 def _ray() -> Any:
-    """Import ray with its reports on usage and its advice off."""
+    """Import ray with its usage reports and hints switched off.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

@@ -1,7 +1,7 @@
-"""What a worker may be asked to do: each task is plain data that can be sent, and called where it is done.
+"""The tasks of the workers. A task is plain data: the parent sends it, and a worker calls it.
 
-Heavy imports happen inside the calls, in the worker, so that the parent stays light. Corpus and vectors of a
-process are kept (memory-mapped, so that workers share them).
+Heavy imports happen inside the calls, in the worker, so that the parent stays light. Each process keeps its corpus and
+vectors loaded; they are memory-mapped, so that workers share them.
 """
 
 from __future__ import annotations
@@ -25,49 +25,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """Whom a task tells how it goes."""
+    """Callbacks by which a task reports its progress."""
 
     step: Callable[[StepReport], None]
+    """Called about twice a second."""
     window: Callable[[WindowLoss], None]
+    """Called at the end of each window of training losses."""
     epoch: Callable[[EpochRecord], bool]
-    """Answers whether to go on."""
-    again: Callable[[str], None]
-    """Told why the task begins anew."""
+    """Called after each epoch; returns whether to go on."""
+    restarted: Callable[[str], None]
+    """Called with the reason when the task begins again."""
     note: Callable[[str], None]
-    """Takes what a user should know once, however many runs find it."""
+    """Called with a sentence to show to the user once, even if several runs send it."""
     resumed: Callable[[int | None], None]
-    """Told of the epoch that a run goes on with from its checkpoint, or None, before its epochs so far are told."""
+    """Called with the first epoch to train when a run resumes from a checkpoint; None if all are trained. The epochs of
+    the checkpoint are reported after this call."""
 
 
 Material = tuple[DataConfig, EmbeddingConfig | None]
-"""Reviews, and the word vectors for them where any are needed."""
+"""The data that a task reads: a corpus, and word vectors where the task needs them."""
 
 
 class Task(Protocol):
-    """What is done."""
+    """A task that a worker does."""
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads by `corpus_of` and `vectors_of`."""
+        """Return the data that the task reads with `corpus_of` and `vectors_of`."""
 
     def __call__(self, listener: Listener, /) -> object:
-        """Return its outcome, or raise `train.loop.Pruned` where it was told to end."""
+        """Do the task and return its result; raise `train.loop.Pruned` if the listener does not let it go on."""
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train one run; its weights come back where it is scored on the test split."""
+    """Train one run. The result has weights only if the run is scored on the test split."""
 
     config: RunConfig
     score_test: bool = False
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads."""
+        """Return the data that the task reads."""
         return ((self.config.data, self.config.embedding),)
 
     def __call__(self, listener: Listener) -> RunResult:
-        """Train it, from its checkpoint where there is one."""
+        """Train the run, from its checkpoint if there is one, and return its result."""
         from torch import OutOfMemoryError
         from torch.cuda import empty_cache
 
@@ -93,34 +96,34 @@ class Train:
         size, smaller = self.config.training.batch_size, 2 * self.config.training.micro_batches
         try:
             result = trained(self.config)
-        except OutOfMemoryError:  # of a graphics card; what it holds is free once this clause is left
+        except OutOfMemoryError:  # of a graphics card; its memory is free again after this clause
             if size < smaller:
                 raise
         if result is None:
-            listener.again(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
+            listener.restarted(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
                            f"{smaller} micro-batches, their gradients added")
             empty_cache()
             result = trained(with_settings(self.config, {"training.micro_batches": smaller}))
-        # Nobody keeps the weights of a trial: they are not worth their way through the pipe.
+        # The weights of a trial are not stored, so they are not sent through the pipe.
         return result if self.score_test else replace(result, weights={})
 
 
 @dataclass(frozen=True)
-class Check:
-    """Find out whether runs can be trained here at all: device, backend, selection, data."""
+class CheckConfigs:
+    """Check that runs can be trained on this machine: device, backend, selection, data."""
 
     configs: tuple[RunConfig, ...]
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads."""
+        """Return the data that the task reads."""
         return tuple(dict.fromkeys((config.data, config.embedding) for config in self.configs))
 
     def __call__(self, _: Listener) -> None:
-        """Prepare each run, and no more.
+        """Check the config of each run.
 
         Raises:
-            GruBenchError: for the first that cannot be trained.
+            GruBenchError: A run cannot be trained here.
         """
         from gru_bench.train.loop import check
 
@@ -130,13 +133,13 @@ class Check:
 
 @dataclass(frozen=True)
 class MeasureBaselines:
-    """Measure what is no GRU on the same splits."""
+    """Measure the baselines, which are no GRUs, on the same splits."""
 
     data: DataConfig
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads."""
+        """Return the data that the task reads."""
         return ((self.data, None),)
 
     def __call__(self, _: Listener) -> tuple[Baseline, ...]:
@@ -147,29 +150,29 @@ class MeasureBaselines:
 
 
 @dataclass(frozen=True)
-class TimeModel:
-    """Time a model over a few iterations, on reviews of all lengths: the same ones whatever the model and backend."""
+class MeasureTiming:
+    """Time the training of a model over some iterations, on the same reviews for all models and backends."""
 
     config: RunConfig
     iterations: int
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads."""
+        """Return the data that the task reads."""
         return ((self.config.data, self.config.embedding),)
 
     def __call__(self, _: Listener) -> Timing:
-        """Train two passes over the timing; the first compiles and warms up, the second is timed."""
+        """Train two epochs on a sample of reviews of all lengths; the first one warms up, the second one is timed."""
         from gru_bench.data.batching import iterations_of_epoch
         from gru_bench.train.loop import train
 
         training = self.config.training
         corpus = corpus_of(self.config.data)
         spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
-        timing = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
+        sample = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
         config = with_settings(self.config, {
             "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": 1})
-        result = train(config, timing, vectors_of(self.config.embedding, self.config.data))
+        result = train(config, sample, vectors_of(self.config.embedding, self.config.data))
         assert training.threads is not None
         return Timing(
             model=config.model.name, backend=result.backend, threads=training.threads,
@@ -179,36 +182,36 @@ class TimeModel:
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Look into one run of each model, all of the same data and vectors."""
+    """Compute the diagnostics of one run per model, all with the same data and vectors."""
 
-    kept: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
-    """Model -> its run, and the run's config and weights."""
+    runs: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
+    """Model -> run id, config and weights of its run."""
     texts: bool = False
-    """Whether the words of a review may be kept."""
+    """Whether the words of a review may be stored."""
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads."""
+        """Return the data that the task reads."""
         first = self._first
         return ((first.data, first.embedding),)
 
     @property
     def _first(self) -> RunConfig:
-        return next(config for _, config, _ in self.kept.values())
+        return next(config for _, config, _ in self.runs.values())
 
     def __call__(self, _: Listener) -> Diagnostics:
-        """Follow gradients, open gates, weigh words."""
+        """Compute gradients through time, gate activations and the words that decide."""
         from gru_bench.diagnose.compute import Kept, study_diagnostics
 
         first = self._first
         return study_diagnostics(
-            {model: Kept(*one) for model, one in self.kept.items()}, corpus_of(first.data),
+            {model: Kept(*run) for model, run in self.runs.items()}, corpus_of(first.data),
             vectors_of(first.embedding, first.data), texts=self.texts)
 
 
 @dataclass(frozen=True)
-class Remember:
-    """Train an RNN and a GRU to remember a token over some steps, on several seeds."""
+class MeasureRecall:
+    """Measure the recall task: train an RNN and a GRU to recall a token after some steps, on several seeds."""
 
     steps: int
     seeds: int
@@ -216,22 +219,22 @@ class Remember:
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """Return what it reads: nothing, for it makes its sequences itself."""
+        """Return nothing: the task makes its own sequences."""
         return ()
 
     def __call__(self, _: Listener) -> RecallCurve:
-        """Return the points of the curve at this number of steps."""
+        """Return the points of the recall curve at this number of steps."""
         from concurrent.futures import ThreadPoolExecutor
 
         from gru_bench.diagnose.compute import recall_curve
 
-        with ThreadPoolExecutor(1) as executor:  # the other workers have other numbers of steps
+        with ThreadPoolExecutor(1) as executor:  # one thread: the other workers do the other numbers of steps
             return recall_curve(
                 executor, steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
 
 
 def evenly_by_length(split: Split, count: int) -> Split:
-    """Return at most `count` examples whose lengths are spread as those of the whole split are."""
+    """Return at most `count` examples whose lengths are distributed as in the whole split."""
     count = min(count, len(split))
     order_N = np.argsort(np.diff(split.offsets_N1), kind="stable")
     return split.taken(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
@@ -242,7 +245,7 @@ _vectors: dict[Material, Vectors] = {}
 
 
 def corpus_of(data: DataConfig) -> Corpus:
-    """Return the corpus, loaded once in this process."""
+    """Return the corpus; each process loads it once."""
     from gru_bench.data.corpus import load_corpus
 
     if data not in _corpora:
@@ -251,7 +254,7 @@ def corpus_of(data: DataConfig) -> Corpus:
 
 
 def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
-    """Return the word vectors, loaded once in this process."""
+    """Return the word vectors; each process loads them once."""
     from gru_bench.data.embeddings import load_vectors
 
     if (data, embedding) not in _vectors:
@@ -260,7 +263,7 @@ def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
 
 
 def provide(material: Material, corpus: Corpus, vectors: Vectors | None) -> None:
-    """Let tasks in this process find material that has been loaded elsewhere."""
+    """Provide a corpus and vectors to the tasks of this process, which then do not load them."""
     _corpora[material[0]] = corpus
     if vectors is not None:
         _vectors[material] = vectors

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from gru_bench.sweep.console.eta import Eta, Running
+from gru_bench.sweep.console.eta import ActiveRun, EtaEstimator
 
 
 class TestEta:
     def test_nothing_is_known_before_anything_has_run(self) -> None:
-        assert Eta().seconds_left({"trial": 3}, [], 2) is None
-        assert Eta().seconds_left({"trial": 3}, [Running("trial", 5.0, 0.0)], 2) is None
+        assert EtaEstimator().seconds_left({"trial": 3}, [], 2) is None
+        assert EtaEstimator().seconds_left({"trial": 3}, [ActiveRun("trial", 5.0, 0.0)], 2) is None
 
     def test_the_first_runs_tell_by_how_far_they_are(self) -> None:
         # 10 s for a quarter: 40 s a run; 30 s of this one and two more.
-        assert Eta().seconds_left({"trial": 2}, [Running("trial", 10.0, 0.25)], 1) == pytest.approx(110)
+        assert EtaEstimator().seconds_left({"trial": 2}, [ActiveRun("trial", 10.0, 0.25)], 1) == pytest.approx(110)
 
     def test_ended_runs_teach(self) -> None:
-        eta = Eta()
+        eta = EtaEstimator()
         for seconds in (10.0, 20.0, 3.0):  # the last was pruned: some of those to come will be
             eta.add("trial", seconds)
         assert eta.seconds_left({"trial": 4}, [], 2) == pytest.approx(4 * 11 / 2)
@@ -26,6 +26,6 @@ class TestEta:
         assert eta.seconds_left({"trial": 1, "confirm": 2}, [], 1) == pytest.approx(11 + 60)
 
     def test_a_run_that_takes_longer_than_expected_is_about_to_end(self) -> None:
-        eta = Eta()
+        eta = EtaEstimator()
         eta.add("trial", 10.0)
-        assert eta.seconds_left({"trial": 1}, [Running("trial", 25.0, 0.9)], 1) == pytest.approx(10)
+        assert eta.seconds_left({"trial": 1}, [ActiveRun("trial", 25.0, 0.9)], 1) == pytest.approx(10)

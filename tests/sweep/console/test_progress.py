@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.progress import Display
+from gru_bench.sweep.console.progress import ProgressDisplay
 
 
 def step(epoch: int, reviews: int) -> StepReport:
@@ -20,10 +20,10 @@ def record(epoch: int, accuracy: float) -> EpochRecord:
     return EpochRecord(epoch, 0.5, 0.4, accuracy, 1.0, 100.0)
 
 
-def shown(terminal: bool) -> tuple[Display, io.StringIO]:
+def shown(terminal: bool) -> tuple[ProgressDisplay, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=140, highlight=False, soft_wrap=not terminal)
-    return Display(console, workers=2), text
+    return ProgressDisplay(console, workers=2), text
 
 
 def test_lines_in_a_pipe() -> None:
@@ -76,7 +76,7 @@ def test_a_table_on_a_terminal() -> None:
 
 
 def test_a_long_silence_in_a_pipe_is_broken_by_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gru_bench.sweep.console.progress.SPEAK_SECONDS", 0.0)
+    monkeypatch.setattr("gru_bench.sweep.console.progress.STATUS_SECONDS", 0.0)
     display, text = shown(terminal=False)
     display.begin({"confirm": 3})
     display.tick({"confirm": 3})
@@ -102,7 +102,7 @@ def test_a_study_of_which_nothing_is_left_says_so(terminal: bool) -> None:
 def test_runs_of_other_processes_are_not_called_done() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 0, "confirm": 0})
-    assert text.getvalue() == "other processes do what runs are left\n"
+    assert text.getvalue() == "other processes train the remaining runs\n"
 
 
 def test_what_is_left_to_do_is_counted() -> None:
@@ -123,7 +123,7 @@ def test_epochs_of_an_earlier_start_are_not_shown_as_trained_now() -> None:
         for number in range(1, epochs + 1):
             display.job_epoch(label, record(number, 0.5 + number / 10))
     assert [line.partition("  train")[0].strip() for line in text.getvalue().splitlines()[1:]] == [
-        "torch trial 0: going on from epoch 3, where an earlier start left it",
+        "torch trial 0: resumed at epoch 3 from the checkpoint of an earlier start",
         "torch trial 0: epoch 3",
         "torch trial 1: all epochs were trained by an earlier start",
         "torch trial 2: epoch 1"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gru_bench.sweep.sharing.claims import ATTEMPTS, Claims
+from gru_bench.sweep.sharing.claims import MOST_ATTEMPTS, Claims
 from tests.support.searches import Notes
 
 
@@ -28,23 +28,23 @@ class TestClaims:
         assert a.take("seed 1")
         assert not b.take("seed 1")
         assert not a.take("seed 1")
-        assert (b.open(["seed 1"]), b.free(["seed 1"])) == (["seed 1"], [])
+        assert (b.unfinished(["seed 1"]), b.available(["seed 1"])) == (["seed 1"], [])
         assert not b.finish("seed 1")
         assert a.finish("seed 1")
-        assert b.open(["seed 1"]) == []
+        assert b.unfinished(["seed 1"]) == []
         assert not b.take("seed 1")
 
     def test_what_a_dead_process_had_is_taken_up_three_times(self, make: Callable[[str, int], Claims]) -> None:
         claims = make("a", 1)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MOST_ATTEMPTS + 1):
             assert claims.take("seed 1")
-            assert claims.release("seed 1", fault=True) == (attempt < ATTEMPTS)
+            assert claims.release("seed 1", fault=True) == (attempt < MOST_ATTEMPTS)
         assert not claims.take("seed 1")
         assert make("b", 2).take("seed 1")  # a later start of the study may try again
 
     def test_an_interruption_is_no_attempt(self, make: Callable[[str, int], Claims]) -> None:
         claims = make("a", 1)
-        for _ in range(ATTEMPTS + 2):
+        for _ in range(MOST_ATTEMPTS + 2):
             assert claims.take("seed 1")
             assert claims.release("seed 1", fault=False)
 
@@ -52,7 +52,7 @@ class TestClaims:
         a, b = make("a", 1), make("b", 2)
         assert a.take("seed 1")
         assert a.fail("seed 1")
-        assert a.open(["seed 1"]) == []
+        assert a.unfinished(["seed 1"]) == []
         assert not b.take("seed 1")  # it had begun by then
         assert make("c", 3).take("seed 1")
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.sweep.sharing import leases as owners
-from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Presence, Watch
+from gru_bench.sweep.sharing import leases
+from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Lease, LeaseWatch
 from tests.support.searches import Notes, asked, search_in
 
 
 class TestLiveness:
     def test_a_process_of_this_machine_is_looked_up(self) -> None:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        name = owners._named(process.pid)
-        watch = Watch()
-        assert not watch.is_dead(owners.owner(), 0)
+        name = leases._process_name(process.pid)
+        watch = LeaseWatch()
+        assert not watch.is_dead(leases.this_process(), 0)
         assert not watch.is_dead(name, 0)
         process.kill()
         while Path(f"/proc/{process.pid}/stat").read_text().split()[2] != "Z":
@@ -29,12 +29,12 @@ class TestLiveness:
         assert watch.is_dead(name, 0)
 
     def test_a_later_process_of_the_same_id_is_another(self) -> None:
-        machine, pid, start = owners.owner().rsplit(" ", 2)
-        assert Watch().is_dead(f"{machine} {pid} {int(start) - 1}", 0)
+        machine, pid, start = leases.this_process().rsplit(" ", 2)
+        assert LeaseWatch().is_dead(f"{machine} {pid} {int(start) - 1}", 0)
 
     def test_a_process_elsewhere_lives_while_its_lease_is_renewed(self) -> None:
         now = 0.0
-        watch = Watch(lambda: now)
+        watch = LeaseWatch(lambda: now)
         for lease in range(5):
             assert not watch.is_dead("elsewhere 7 1", lease)
             now += LEASE_SECONDS
@@ -45,15 +45,15 @@ class TestLiveness:
 
     def test_a_process_that_hangs_is_taken_for_dead_here_too(self) -> None:
         now = 0.0
-        watch = Watch(lambda: now)
+        watch = LeaseWatch(lambda: now)
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         try:
-            assert not watch.is_dead(owners._named(process.pid), 3)
-            assert not watch.is_dead(owners.owner(), 3)
+            assert not watch.is_dead(leases._process_name(process.pid), 3)
+            assert not watch.is_dead(leases.this_process(), 3)
             now += LEASE_SECONDS + 1
-            assert watch.is_dead(owners._named(process.pid), 3)
-            assert not watch.is_dead(owners._named(process.pid), 4)
-            assert not watch.is_dead(owners.owner(), 3)  # nobody is dead to himself
+            assert watch.is_dead(leases._process_name(process.pid), 3)
+            assert not watch.is_dead(leases._process_name(process.pid), 4)
+            assert not watch.is_dead(leases.this_process(), 3)  # nobody is dead to himself
         finally:
             process.kill()
             process.wait()
@@ -62,48 +62,48 @@ class TestLiveness:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(owners, "machine", lambda: "elsewhere/1")
-            owners._named.cache_clear()
+            elsewhere.setattr(leases, "machine", lambda: "elsewhere/1")
+            leases._process_name.cache_clear()
             there = search_in(tmp_path)
             number, settings = asked(there)
             assert there.claims.take("confirm x 1")
-        owners._named.cache_clear()
+        leases._process_name.cache_clear()
         now = 0.0
         here = search_in(tmp_path)
-        here.presence._watch = Watch(lambda: now)
+        here.lease._watch = LeaseWatch(lambda: now)
         assert (here.orphans(), here.orphaned_claims()) == ([], [])
         now += LEASE_SECONDS
-        there.presence.renew(20.0)  # it lives
+        there.lease.renew(20.0)  # it lives
         assert (here.orphans(), here.orphaned_claims()) == ([], [])
         now += LEASE_SECONDS
-        assert here.presence.others(elsewhere=True)
+        assert here.lease.has_others(elsewhere=True)
         now += 1
         assert (here.orphans(), here.orphaned_claims()) == ([number], ["confirm x 1"])
-        assert not here.presence.others()
+        assert not here.lease.has_others()
         here.give_up(number, "its machine is gone")
         assert asked(here)[1] == settings
         assert here.claims.release("confirm x 1", fault=True)
         assert here.claims.take("confirm x 1")
-        assert there.report(number, 1, 0.5) == "taken"
+        assert there.report(number, 1, 0.5) == "reassigned"
         assert not there.claims.finish("confirm x 1")
 
     def test_starts_sign_in_and_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
-        first = Presence(notes, 1)
-        monkeypatch.setattr(owners, "owner", lambda: "elsewhere 7 1")
-        second = Presence(notes, 2)
-        assert first.others()
-        assert first.others(searching=True)
+        first = Lease(notes, 1)
+        monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")
+        second = Lease(notes, 2)
+        assert first.has_others()
+        assert first.has_others(searching=True)
         second.stop_searching()
-        assert not first.others(searching=True)
+        assert not first.has_others(searching=True)
         second.renew(4.0)
         assert first.seconds() == 0.0  # not every time
         second.renew(11.0)
         first.renew(30.0)
         assert first.seconds() == second.seconds() == 41.0
-        assert first.others(elsewhere=True)
-        assert not second.others(elsewhere=True)  # the first is on this machine
+        assert first.has_others(elsewhere=True)
+        assert not second.has_others(elsewhere=True)  # the first is on this machine
         second.end(12.0)
-        assert not first.others()
-        assert second.others()
+        assert not first.has_others()
+        assert second.has_others()
         assert first.seconds() == 42.0

@@ -65,8 +65,8 @@ def test_a_last_line_that_is_no_entry_is_cut_kept_and_told(spec: StudySpec, jour
     whole, before, said = journal.read_bytes(), values(spec), list[str]()
     journal.write_bytes(whole + line)
     open_storage(None, say=said.append)
-    assert said == [f"the last line of optuna.journal ({whole.count(bytes([10])) + 1}) was no whole entry, as after a "
-                    "kill or a power cut: it is cut, and kept in optuna.journal.cut"]
+    assert said == [f"the last line of optuna.journal ({whole.count(bytes([10])) + 1}) was incomplete, as after a "
+                    "kill or a power cut: it is removed, and saved in optuna.journal.cut"]
     assert journal.read_bytes() == whole
     assert Path("optuna.journal.cut").read_bytes() == line.rstrip(b"\n") + b"\n"
     append(spec)
@@ -109,7 +109,7 @@ def test_no_line_is_cut_where_there_is_damage_before_it(journal: Path) -> None:
     lines[3] = b"garbage"
     journal.write_bytes(b"\n".join([*lines[:-1], b"more garbage"]))
     damaged = journal.read_bytes()
-    with pytest.raises(RunError, match=r"line 4 is damaged \(it is no JSON\)"):
+    with pytest.raises(RunError, match=r"line 4 is damaged \(it is not JSON\)"):
         open_storage(None)
     assert journal.read_bytes() == damaged
 
@@ -120,7 +120,7 @@ def test_the_remedy_works_as_it_is_printed(spec: StudySpec, journal: Path) -> No
     Path("a b.journal").write_bytes(b"\n".join(lines))
     with pytest.raises(RunError) as told:
         open_storage("a b.journal")
-    remedy = str(told.value).partition("before that line: ")[2].partition(". The same")[0]
+    remedy = str(told.value).partition("before that one: ")[2].partition(". The same")[0]
     assert shlex.split(remedy)[:4] == ["head", "-n", "8", "a b.journal"]
     subprocess.run(["sh", "-c", remedy], check=True)
     Search(spec, "torch", open_storage("a b.journal"), "data")
@@ -179,7 +179,7 @@ def test_a_search_is_read_where_nothing_can_be_written(
     found = read_trials(spec, "torch", opened)
     assert found is not None
     assert [(trial.state, dict(trial.settings)) for trial in found.trials] == before
-    assert said == ["the last line of optuna.journal is no whole entry, as after a kill: it is left out"]
+    assert said == ["the last line of optuna.journal is incomplete, as after a kill: it is ignored"]
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:

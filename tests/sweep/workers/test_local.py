@@ -13,8 +13,8 @@ import torch
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.results.runs import EpochRecord, RunResult
-from gru_bench.sweep.workers.local import Again, Failed, Finished, Job, Pool, outcome
-from gru_bench.sweep.workers.tasks import Check, Listener, Material, Train
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Pool, Restarted, run_job
+from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, Train
 from gru_bench.train import loop
 
 
@@ -56,7 +56,7 @@ class Raising:
     (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "no space is left on the disk of /x"),
 ])
 def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
-    how = outcome(Job("job", Raising(error)), Pipe())
+    how = run_job(Job("job", Raising(error)), Pipe())
     assert isinstance(how, Failed)
     assert how.kind == kind
     assert reason in how.reason
@@ -65,7 +65,7 @@ def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "broken"), KeyError("x")])
 def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
     with pytest.raises(type(error)):
-        outcome(Job("job", Raising(error)), Pipe())
+        run_job(Job("job", Raising(error)), Pipe())
 
 
 def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
@@ -73,7 +73,7 @@ def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
         (worker,) = pool._workers
         worker.process.kill()
         worker.process.join()
-        job = Job("check", Check(()))
+        job = Job("check", CheckConfigs(()))
         pool.submit(job)
         assert list(pool.messages(60.0)) == [(job, Finished(None))]
 
@@ -100,13 +100,13 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        how = outcome(Job("job", Train(config)), pipe)
+        how = run_job(Job("job", Train(config)), pipe)
         assert isinstance(how, Finished)
         result = how.outcome
         assert isinstance(result, RunResult)
         assert result.config.training.micro_batches == 2
         assert max(sizes[-6:]) <= 16
-        said = [message for message in pipe.said if isinstance(message, Again)]
+        said = [message for message in pipe.said if isinstance(message, Restarted)]
         assert len(said) == 1
         assert "ran out at a batch of 32 reviews; done again in 2 micro-batches" in said[0].reason
         again = pipe.said.index(said[0])
@@ -119,11 +119,11 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        how = outcome(Job("job", Train(config)), pipe)
+        how = run_job(Job("job", Train(config)), pipe)
         assert isinstance(how, Failed)
         assert how == Failed("run", how.reason)
         assert "memory ran out" in how.reason
-        assert len([message for message in pipe.said if isinstance(message, Again)]) == 1
+        assert len([message for message in pipe.said if isinstance(message, Restarted)]) == 1
 
     def test_a_batch_of_one_has_no_micro_batches(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         def backward(*_: object) -> torch.Tensor:
@@ -131,18 +131,18 @@ class TestMemoryOfACard:
 
         monkeypatch.setattr(loop._Run, "_backward", backward)
         pipe = Pipe()
-        how = outcome(Job("job", Train(with_settings(config, {"training.batch_size": 1}))), pipe)
+        how = run_job(Job("job", Train(with_settings(config, {"training.batch_size": 1}))), pipe)
         assert isinstance(how, Failed)
         assert not pipe.said
 
 
 class TestCheck:
     def test_a_run_that_can_be_trained(self, config: RunConfig) -> None:
-        assert outcome(Job("check", Check((config,))), Pipe()) == Finished(None)
+        assert run_job(Job("check", CheckConfigs((config,))), Pipe()) == Finished(None)
 
     def test_a_device_that_is_not_there(self, config: RunConfig) -> None:
         wrong = with_settings(config, {"training.device": "cuda:7"})
-        how = outcome(Job("check", Check((config, wrong))), Pipe())
+        how = run_job(Job("check", CheckConfigs((config, wrong))), Pipe())
         assert isinstance(how, Failed)
         assert how.kind == "settings"
         assert "'cuda:7'" in how.reason
