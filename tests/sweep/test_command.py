@@ -93,14 +93,14 @@ class TestClosing:
 
 def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Done:
-        told = frozenset[str]()
+        shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
 
         def confirmed(self) -> dict[str, object]:
             return {}
 
-        def left(self) -> tuple[str, ...]:
+        def unfinished(self) -> tuple[str, ...]:
             return ()
 
     sweep: Any = Done()
