@@ -1,11 +1,11 @@
-"""What the benchmarks share: contenders in processes of their own that take turns, and the peer as people write it.
+"""Shared parts of the benchmarks: contenders that take turns in separate processes, and a typical PyTorch program.
 
-A script starts itself once for each contender, `SCRIPT --serve NAME`. That process answers one line of JSON for
-each it is asked, so that imports, compilation and memory of one contender cannot touch another, and the number
-of threads stands in the environment before any library is loaded.
+A script starts itself once for each contender, `SCRIPT --serve NAME`. This process answers each line of JSON with one
+line of JSON. So the imports, the compilation and the memory of one contender cannot affect another, and the number of
+threads is set in the environment before any library is loaded.
 
-The peer is the usual program: a `Dataset` of lists of ids, a `DataLoader` that pads what it collates,
-`nn.Embedding.from_pretrained`, `pack_padded_sequence`, `nn.GRU`, Adam.
+The peer is a typical PyTorch program: a `Dataset` of lists of ids, a `DataLoader` that pads its batches,
+`nn.Embedding.from_pretrained`, `pack_padded_sequence`, `nn.GRU` and Adam.
 
 Shapes: `B` reviews of a batch, `T` its longest, `E` vector width, `D` hidden width times directions.
 """
@@ -36,13 +36,13 @@ def cores() -> int:
 
 
 def environment(threads: int | None = None, **more: str) -> dict[str, str]:
-    """Return this process's environment, with so many threads for every numerical library (None: their own choice)."""
+    """Return the environment of this process with this number of threads for all numerical libraries (None: unchanged)."""
     values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
     return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}) | more
 
 
 class Process:
-    """A contender's process, seen from outside."""
+    """The process of a contender, as the benchmark uses it."""
 
     def __init__(self, script: str, name: str, threads: int | None = None) -> None:
         self.process = subprocess.Popen(
@@ -66,7 +66,7 @@ class Process:
 
 
 def serve(answer: Callable[[Any], object]) -> None:
-    """Answer each line that comes."""
+    """Answer each line on standard input."""
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)
 
@@ -74,7 +74,7 @@ def serve(answer: Callable[[Any], object]) -> None:
 def alternated(
     processes: Mapping[str, Process], rounds: int, question: object = "go", told: Callable[[str], object] = str
 ) -> dict[str, list[Any]]:
-    """Return each contender's answers over the rounds; in each round another one begins."""
+    """Return the answers of each contender over the rounds. Each round begins with another contender."""
     answers: dict[str, list[Any]] = {name: [] for name in processes}
     names = list(processes)
     for turn in range(rounds):
@@ -112,7 +112,7 @@ def collate(reviews: Sequence[tuple[list[int], int]]) -> tuple[torch.Tensor, tor
 def loader(
     reviews: Sequence[tuple[list[int], int]], batch_size: int, seed: int | None
 ) -> Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Return a DataLoader, shuffled where there is a seed."""
+    """Return a DataLoader. It is shuffled if a seed is given."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -213,7 +213,7 @@ class PeerTrainer:
         return total / reviews, reviews, tokens
 
     def accuracy(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> float:
-        """Return the share of reviews that the model gets right."""
+        """Return the accuracy of the model."""
         import torch
 
         self.model.eval()

@@ -1,11 +1,11 @@
-"""How long one training epoch takes: ours against nn.GRU, as people write it and as well as it can be done.
+"""Time of one training epoch: ours against nn.GRU in a typical program and in the fastest one that we could write.
 
-    python benchmarks/epoch.py --reviews 2000     two minutes, on part of the reviews
+    python benchmarks/epoch.py --reviews 2000     two minutes, on some of the reviews
     python benchmarks/epoch.py                    the whole default corpus, a quarter of an hour
 
 Each contender trains the same classifier (hidden 100, frozen 300-d vectors, pooling `final`, clipping, Adam, B = 64)
-on the same reviews once; its time is that of the training pass alone, from the first batch asked for to the last
-weight updated, on data that is in memory as ids. Contenders:
+on the same reviews once. The time is that of the training pass alone, from the request of the first batch to the last
+update, on ids that are in memory already. Contenders:
 
     ours      gru_bench.train.loop.train on the fused backend
     packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU

@@ -1,4 +1,4 @@
-"""A stated fraction of a study: its trials drawn up front, so that whoever runs it trains the same ones."""
+"""A fraction of a study whose trials are drawn beforehand, so that all contenders train the same trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_TRIALS = 4
 
 @dataclass(frozen=True)
 class Fraction:
-    """How much of which study."""
+    """The study, and how much of it is run."""
 
     study: str
     trials: int
@@ -26,7 +26,7 @@ class Fraction:
     settings: tuple[str, ...]
 
     def spec(self) -> Any:
-        """Return the study as it will run."""
+        """Return the specification of the study as it will run."""
         from gru_bench.config import parsed_settings
         from gru_bench.sweep.spec import load_study
 
@@ -36,7 +36,7 @@ class Fraction:
                           settings={**settings, **parsed_settings(list(self.settings))})
 
     def described(self) -> str:
-        """Return what part of the study this is."""
+        """Return a description of the fraction."""
         from gru_bench.sweep.spec import load_study
 
         whole, spec = load_study(self.study), self.spec()

@@ -1,13 +1,13 @@
-"""What search and tracking cost: a sweep against the same training with both switched off.
+"""Cost of search and tracking: the time of a sweep against the same training without both.
 
     python benchmarks/overhead.py                    4 trials and 2 confirm runs on 6,000 reviews, some minutes
     python benchmarks/overhead.py --limit 0 --rounds 1
 
-    sweep    the sweep command: optuna asks and prunes, MLflow gets every epoch, trace, prediction and model
+    sweep    the sweep command: optuna asks and prunes, MLflow gets every epoch, window loss, prediction and model
     bare     the same jobs given to the same pool of workers, and the best trial's settings to the confirm runs; neither
-             optuna nor mlflow is imported, nothing is kept
+             optuna nor mlflow is imported, nothing is logged
 
-Both are processes of their own, started to finished, and take turns; reviews, word vectors and baselines are in the
+Both run in separate processes, are timed from start to end, and take turns. Reviews, word vectors and baselines are in the
 cache before. They must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time
 differs by the cost of search and tracking, some of it paid once (imports, a new database) and some in each run; as
 training itself varies by a few per cent, the processor time of the conducting process, workers left out, is shown

@@ -1,12 +1,12 @@
-"""How long a report takes from a store of many runs, and how much recall: stage by stage, and as a command.
+"""Time and peak memory of a report on a store of many runs, for each stage and for the whole command.
 
     python benchmarks/report.py                1,000 runs, half a minute
     python benchmarks/report.py --runs 10000
 
 The store is an SQLite file in a temporary folder: three studies of ten confirm runs each, logged as a sweep logs
-them, with predictions for 3,300 test reviews, three epochs and a trace of 120 points; the rest are search trials,
+them, with predictions for 3,300 test reviews, three epochs and 120 window losses; the rest are search trials,
 of which one a study is logged and the others are copies of its rows. Goal: under 5 seconds and 500 MB for 1,000
-runs, figures included. Memory is the most the process ever held, so that it only grows from stage to stage.
+runs, figures included. Memory is the peak memory of the process so far, which can only grow from stage to stage.
 """
 
 from __future__ import annotations

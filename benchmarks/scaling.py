@@ -1,4 +1,4 @@
-"""How time grows with the width of the state, the length of reviews and their number: ours against nn.GRU padded.
+"""Growth of the time with hidden width, review length and number of reviews: ours against padded nn.GRU.
 
     python benchmarks/scaling.py --quick      a minute or two
     python benchmarks/scaling.py              a quarter of an hour

@@ -1,4 +1,4 @@
-"""How long until something happens: from the command to the first trained batch, and to the end of `--help`.
+"""Startup time: from the command to the first trained batch, and to the end of `--help`.
 
     python benchmarks/startup.py              two or three minutes on the default corpus
     python benchmarks/startup.py --limit 1000

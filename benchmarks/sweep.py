@@ -1,4 +1,4 @@
-"""How long a stated fraction of a study takes: the sweep command against the stack that people put together.
+"""Time of a fraction of a study: the sweep command against a typical program of Optuna, nn.GRU and MLflow.
 
     python benchmarks/sweep.py                          4 trials on 6,000 reviews, a quarter of an hour
     python benchmarks/sweep.py --limit 0 --trials 2     all reviews; the peer takes an hour or so

@@ -1,4 +1,4 @@
-"""How much faster one training step is on the fused kernel than on torch.nn.GRU and on a loop over cells.
+"""Time of one training step: the fused kernel against torch.nn.GRU and a loop over cells.
 
     python benchmarks/train_step.py --quick     two minutes
     python benchmarks/train_step.py             every size, half an hour
@@ -6,7 +6,7 @@
 A step is what a classifier of reviews does: look up frozen 300-d vectors, run one GRU layer, apply
 log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours does so with
 the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does ahead.
-Contenders sit in processes of their own, which take turns: a round is the same batches once through each of them,
+Contenders run in separate processes, which take turns: a round is the same batches once through each of them,
 a ratio is the median over rounds of baseline / ours. A round has 4 batches, of one review each 32.
 Before anything is timed, all must report the same losses to 1e-4 on the way through all batches.
 
@@ -56,7 +56,7 @@ def draw_batches(
     share /= share.sum()
     batches = []
     for i in range(count):
-        # Evenly over the lengths: batch i of all, taken from the middle of its timing.
+        # Batches spread evenly over the lengths: each is taken from the middle of its part.
         start = (2 * i + 1) * 4 * sequences
         mine = lengths[start : start + sequences].copy()
         if equal:

@@ -1,7 +1,7 @@
-"""What a run is: data, word vectors, model, training and seed, as frozen values.
+"""The settings of a run: data, word vectors, model, training and seed, as frozen values.
 
-A `RunConfig` and the version of the code determine a run's losses. Everything here is plain data:
-it imports neither torch nor mlflow, so that every command can check what was typed at once.
+A `RunConfig` and the version of the code determine the losses of a run. This module holds plain data only and imports
+neither torch nor mlflow, so that every command can check at once what the user typed.
 """
 
 from __future__ import annotations
@@ -27,33 +27,34 @@ Protocol = Literal["tuning", "homework"]
 Scalar = str | int | float | bool | None
 
 LARGEST_SEED = 2**32 - 1
-"""NumPy's generators take no larger one."""
+"""The largest seed that NumPy's generators accept."""
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
-"""Bytes of a file's name and of its whole path that file systems take."""
+"""Limits of common file systems: bytes of a file name, and of a whole path."""
 
 MOST_NAME = 250
-"""Characters of the name of a study, an experiment or a metric: MLflow takes no more."""
+"""Largest number of characters in the name of a study, an experiment or a metric: the limit of MLflow."""
 
 
-def named(text: str) -> str:
-    """Return the name of a study or an experiment.
+def checked_name(text: str) -> str:
+    """Return the name of a study or an experiment unchanged, if it is valid.
 
     Raises:
-        ValueError: for one that is empty, long, or cannot be shown.
+        ValueError: for a name that is empty, too long, or holds a control character.
     """
-    if not text.strip() or len(text) > MOST_NAME or any(map(_steers, text)):
+    if not text.strip() or len(text) > MOST_NAME or any(map(_is_control, text)):
         raise ValueError(f"must have 1 to {MOST_NAME} characters, none of them a control character")
     return text
 
 
-def name_of(text: str) -> str:
-    """Return a name made of a text from outside: U+FFFD stands for what cannot be in one."""
-    return "".join("\ufffd" if _steers(character) else character for character in text)[:MOST_NAME].strip() or "\ufffd"
+def printable_name(text: str) -> str:
+    """Return a text as a valid name: U+FFFD replaces each control character, and the end is cut."""
+    replaced = "".join("\ufffd" if _is_control(character) else character for character in text)
+    return replaced[:MOST_NAME].strip() or "\ufffd"
 
 
-def _steers(character: str) -> bool:
-    joins = character in "\u200c\u200d"  # letters of some scripts
-    return not joins and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+def _is_control(character: str) -> bool:
+    joins_letters = character in "\u200c\u200d"  # some scripts need them
+    return not joins_letters and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _file_name(text: str) -> str:
@@ -87,70 +88,70 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
-"""Above 0, and within what a float of 32 bits holds."""
+"""A number above 0 that a 32-bit float can hold."""
 Name = Annotated[str, AfterValidator(_file_name)]
 File = Annotated[str, AfterValidator(path_name)]
-"""Or the name of a data set or of word vectors."""
+"""A file, or the name of a data set or of word vectors."""
 MOST_WEIGHTS = 2**29
-"""Layers times the square of their width: a GRU of so many has weights of 13 GB."""
+"""Largest value of layers times hidden_size squared. The weights of a GRU of this size take 13 GB."""
 
 
 class Section(BaseModel):
-    """A frozen group of settings that knows no other keys than its own."""
+    """A frozen group of settings that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
-    """Which reviews, how they are cut and how they are split."""
+    """The reviews of a run, and how they are cut and split."""
 
     name: File = "movie-reviews"
-    """A data set's name (`movie-reviews`, `recall:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
+    """The name of a data set (`movie-reviews`, `recall:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
     homework's gzipped pickle."""
     test_name: File | None = None
-    """A test file in the same format; without it a share of the data is kept for the test."""
+    """A test file in the same format. None: a share of the data is kept for the test."""
     text_column: Name = "text"
     label_column: Name = "label"
     category_column: Name | None = None
     split_column: Name | None = None
-    """A column that holds train, validation or test for each row."""
+    """A column that says train, validation or test for each row."""
     max_length: Many | None = 400
-    """Tokens kept of a review, from its start, once unknown words are dropped; none means all."""
+    """Number of tokens kept from the start of a review, after unknown words are dropped. None keeps all."""
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
-    """Reviews drawn by hash for a quick look; none means all."""
+    """Number of reviews to use, chosen by a hash of their texts. None uses all."""
     validation_share: Share = 0.1
     test_share: Share = 0.1
     split_seed: Seed = 0
 
 
 class EmbeddingConfig(Section):
-    """Which word vectors, and whether they are trained along."""
+    """The word vectors of a run, and whether training changes them."""
 
     name: File = "corpus"
-    """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin/.txt file (may be .gz)."""
+    """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin or .txt file (may be .gz)."""
     dimension: Width = 300
-    """Width of the vectors trained on the corpus or drawn at random; the other kinds bring their own."""
+    """Length of vectors that are trained on the corpus or drawn at random. Other vectors keep their own length."""
     min_count: Many = 2
-    """Words seen less often in the training split get no vector when trained on the corpus."""
+    """Vectors trained on the corpus exist only for words that occur at least this often in the training split."""
     scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
-    """Every vector is multiplied by this factor."""
+    """Factor that multiplies every vector."""
     trainable: bool = False
     seed: Seed = 0
 
 
 class ModelConfig(Section):
-    """A classifier: recurrence, pooling and head."""
+    """The classifier of a run: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
     hidden_size: Width = 100
     layers: Annotated[int, Field(ge=1, le=100)] = 1
     pooling: Pooling = "final"
     dropout: Share = 0.0
-    """Share of the pooling (and of what passes between layers) set to zero while training."""
+    """Share of the pooled features, and of the values between layers, that is set to zero in training."""
     reset: Reset = "after"
-    """Where a GRU's reset gate acts: after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
+    """Whether the reset gate acts after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
     relu: bool = False
-    """ReLU between pooling and linear layer."""
+    """Whether a ReLU stands between the pooling and the linear layer."""
     backend: Backend = "auto"
 
     @model_validator(mode="after")
@@ -162,40 +163,42 @@ class ModelConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How a model is fitted and which epoch is kept."""
+    """How the model of a run is trained, and which weights are its best checkpoint."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
     batch_size: Many = 64
     lr: Magnitude = 1e-3
     micro_batches: Many = 1
-    """Smallest number of micro-batches that a batch is cut into (gradient accumulation). Their gradients are added
-    before the one step. More of them take less memory; dropout aside, a step is the same up to rounding."""
+    """Smallest number of micro-batches that a batch is cut into (gradient accumulation): their gradients are added
+    before the optimizer's step. More micro-batches need less memory. Without dropout, a step is the same up to
+    rounding."""
     schedule: Schedule = "constant"
-    """How the step size goes on: constant, or falling linearly to 0 at the end of the last epoch."""
+    """Learning rate over time: constant, or falling linearly to 0 at the end of the last epoch."""
     beta1: Share = 0.9
     beta2: Share = 0.999
     clip_norm: Magnitude | None = 1.0
-    """Largest norm of the gradient of all weights together; none means no clipping."""
+    """Largest norm of the gradient of all weights together. None: no clipping."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Epochs without a better validation accuracy after which training stops; none means never."""
+    """Number of epochs without a better validation accuracy after which training stops. None: never."""
     selection: Selection = "best_validation"
-    """Which weights are kept: the epoch of highest validation accuracy (among equals: lowest loss), or the
-    window of `log_every` iterations with the lowest mean training loss, as in the homework."""
+    """How the best checkpoint is chosen: after the epoch of highest validation accuracy (among equal ones, of lowest
+    loss), or after the window of `log_every` iterations with the lowest mean training loss, as in the homework."""
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
-    """Iterations averaged into one point of the training loss by window."""
+    """Number of iterations in a window of the training loss."""
     bucket: bool = True
-    """Batches hold reviews of similar length; otherwise they are drawn at random."""
+    """Whether batches hold reviews of similar length. Otherwise they are drawn at random."""
     drop_last: bool = False
-    """Leave out the last batch of an epoch where it is not full."""
+    """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False
-    """Multiply in bfloat16 on an NVIDIA card, or outside the recurrence on a CPU that can; weights stay in float32."""
+    """Whether products are computed in bfloat16: all of them on an NVIDIA card, those outside the recurrence on a CPU
+    that has the instruction. Weights stay in float32."""
     device: Name = "auto"
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
-    """CPU threads; none means all cores of this machine."""
+    """Number of CPU threads. None: all cores of this machine."""
 
 
 class RunConfig(Section):
-    """One run: the same config on the same machine gives the same losses, bit for bit."""
+    """All settings of one run. The same settings on the same machine give the same losses, bit for bit."""
 
     data: DataConfig = DataConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
@@ -213,17 +216,18 @@ def validated(
     kind: type[S], values: Mapping[str, Any], where: str = "", *, under: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> S:
-    """Build `kind` from `values`.
+    """Return a group of settings with these values.
 
     Args:
-        kind: a group of settings.
-        values: by name.
-        where: the file that they are from, for errors.
-        under: the dotted name of the group itself, for errors.
-        typed: setting -> the option that it was typed as, for errors.
+        kind: Class of the group.
+        values: Setting -> value.
+        where: File that the values come from, for error messages.
+        under: Dotted name of the group itself, for error messages.
+        typed: Setting -> the option that the user typed, for error messages.
 
     Raises:
-        UsageError: naming each setting that is unknown or out of range, its rule and its value.
+        UsageError: where a setting is unknown or out of range. The message names each such setting, its rule and its
+            value.
     """
     try:
         return kind.model_validate(dict(values))
@@ -236,15 +240,15 @@ def validated(
 def with_settings(
     config: RunConfig, settings: Mapping[str, Any], typed: Mapping[str, str] | None = None
 ) -> RunConfig:
-    """Return `config` with dotted settings replaced, such as `{"training.lr": 1e-3}`.
+    """Return a copy of `config` with some settings replaced.
 
     Args:
-        config: the others.
-        settings: by dotted name.
-        typed: setting -> the option that it was typed as, for errors.
+        config: Settings to start from.
+        settings: Dotted name -> new value, such as `{"training.lr": 1e-3}`.
+        typed: Setting -> the option that the user typed, for error messages.
 
     Raises:
-        UsageError: for an unknown setting, with the known ones, or for a value out of range.
+        UsageError: for an unknown setting or a value out of range.
     """
     values = config.model_dump()
     known = flat(config)
@@ -256,8 +260,8 @@ def with_settings(
     return validated(RunConfig, values, typed=typed)
 
 
-def may_be(name: str, value: Scalar) -> bool:
-    """Return whether a dotted setting may have a value, whatever the other settings are."""
+def is_valid_setting(name: str, value: Scalar) -> bool:
+    """Return whether a dotted setting accepts a value while all other settings have their defaults."""
     try:
         with_settings(RunConfig(), {name: value})
     except UsageError:
@@ -266,7 +270,9 @@ def may_be(name: str, value: Scalar) -> bool:
 
 
 def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
-    """Parse `["training.lr=1e-3", "model.pooling=max"]`; `none`, `true` and numbers are recognised.
+    """Return the settings of assignments such as `["training.lr=1e-3", "model.pooling=max"]`.
+
+    `none`, `true`, `false` and numbers become values of their type; anything else stays text.
 
     Raises:
         UsageError: for an entry without `=`.
@@ -307,12 +313,12 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "learning_rate learningrate rate step_size eta alpha": "training.lr",
         "batch batchsize bs minibatch": "training.batch_size",
         "epoch num_epochs n_epochs max_epochs": "training.epochs",
-        "optimizer optimizer optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
+        "optimizer optimiser optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
         "beta betas": "training.beta1 training.beta2",
         "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "scheduler lr_schedule lr_scheduler": "training.schedule",
         "early_stopping early_stop": "training.patience",
-        "accumulation gradient_accumulation accumulate parts": "training.micro_batches",
+        "accumulation gradient_accumulation accumulate": "training.micro_batches",
         "precision amp mixed_precision": "training.bf16",
         "gpu cuda": "training.device",
         "num_threads n_threads num_workers cores": "training.threads",
@@ -320,8 +326,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "hidden hidden_dim hidden_units hiddensize units width": "model.hidden_size",
         "num_layers n_layers nlayers depth": "model.layers",
         "dropout_rate drop dropout_p": "model.dropout",
-        "readout pool": "model.pooling",
-        "engine kernel": "model.backend",
+        "pool": "model.pooling",
+        "kernel": "model.backend",
         "cell architecture arch": "model.name",
         "embedding_dim embed_dim embedding_size vector_size dim": "embedding.dimension",
         "freeze frozen finetune fine_tune": "embedding.trainable",
@@ -337,7 +343,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "search_space parameters params search": "space",
         "description question title": "purpose",
     }.items() for word in words.split()}
-"""What others call a setting, or a key of a study file -> what it is called here."""
+"""Common other names of a setting or of a key of a study file -> its name here."""
 
 _RULES = {
     "greater_than_equal": "must be at least {ge}",
@@ -368,11 +374,11 @@ _RULES = {
     "value_error": "{error}",
 }
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"}
-"""What pydantic calls a kind of value that a setting may have beside others -> what we do."""
+"""Pydantic's name of a type -> our words for it, for settings that accept several types."""
 
 
 def _kinds(place: tuple[int | str, ...], errors: Iterable[Any]) -> str:
-    """Return in words the kinds of value that a setting may have, where it may have several."""
+    """Return the types of value that a setting accepts, in words; empty where it accepts one type only."""
     if not place or place[-1] not in _KINDS:
         return ""
     return ", ".join(dict.fromkeys(_KINDS[str(error["loc"][-1])] for error in errors
@@ -382,7 +388,7 @@ def _kinds(place: tuple[int | str, ...], errors: Iterable[Any]) -> str:
 def _sentence(
     kind: type[BaseModel], error: Any, kinds: str, where: str, under: str, typed: Mapping[str, str]
 ) -> str:
-    """Turn one of pydantic's findings into: setting, rule, value, remedy."""
+    """Return one of pydantic's errors as a sentence: setting, rule, value."""
     place = [str(part) for part in (error["loc"][:-1] if kinds else error["loc"])]
     path = [*([under] if under else []), *place]
     if error["type"] == "extra_forbidden":
@@ -400,24 +406,24 @@ def _sentence(
     if kinds and error["type"] != "finite_number":
         rule = f"must be {kinds}"
     if isinstance(error["input"], Mapping | Section) and error["type"] == "value_error":
-        return f"{name} {rule}"  # a rule of several settings names their values
+        return f"{name} {rule}"  # a rule about several settings names their values itself
     return f"{name} {rule}, but got {shown(error['input'])}"
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the group of settings that a type such as `Mapping[str, Other] | None` holds."""
+    """Return the group of settings inside a type such as `Mapping[str, Other] | None`; None without one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
 
 
 def unknown_setting(name: str, known: Collection[str], where: str = "") -> UsageError:
-    """Return the error for a setting that is not among the `known` ones, with what may have been meant first.
+    """Return the error for an unknown setting. It begins with the settings that were probably meant.
 
     Args:
-        name: its dotted name.
-        known: the dotted names that there are.
-        where: the file that it is from.
+        name: Dotted name as it was typed.
+        known: Dotted names of all settings.
+        where: File that the name comes from.
     """
     near = _meant(name, known)
     section = near[0].rpartition(".")[0] if near else ""
@@ -432,7 +438,7 @@ def unknown_setting(name: str, known: Collection[str], where: str = "") -> Usage
 
 
 def _meant(name: str, known: Collection[str]) -> list[str]:
-    """Return the settings that a wrong name may mean: by another word, in another section, or by a slip."""
+    """Return the settings that a wrong name may mean: a synonym, another section, or a typing error."""
     section, _, last = name[:LONGEST_NAME].rpartition(".")
     last = last.lower().replace("-", "_")
     everything = [*known, *(key for key in flat(RunConfig()) if key not in known)]
@@ -440,5 +446,5 @@ def _meant(name: str, known: Collection[str]) -> list[str]:
         return words
     lasts: dict[str, str] = {}
     for key in sorted(everything, key=lambda key: (key.rpartition(".")[0] == section, key in known)):
-        lasts[key.rpartition(".")[2]] = key  # of one name, the one in the same section
+        lasts[key.rpartition(".")[2]] = key  # among equal names, the one in the same section wins
     return [lasts[near] for near in get_close_matches(last, lasts, n=1)]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench.config import RunConfig, named
+from gru_bench.config import RunConfig, checked_name
 from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
@@ -165,7 +165,7 @@ def import_study(
         UsageError: where another study of that name is there already, or for a name that cannot be one.
     """
     try:
-        name = None if study is None else named(study)
+        name = None if study is None else checked_name(study)
     except ValueError as error:
         raise UsageError(f"--study-name {error}, but got {study!r}: choose another") from None
     found, copies, values = _read(folder, set(members))

@@ -1,1 +1,1 @@
-"""Reviews and word vectors: from files to batches of ids."""
+"""Reviews and word vectors, from files to batches of token ids."""

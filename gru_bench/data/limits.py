@@ -1,18 +1,18 @@
-"""What a file of data may hold at most, so that a small one cannot fill the memory or keep a machine busy for hours.
+"""Upper limits for data files, so that a small file cannot fill the memory or keep a machine busy for hours.
 
-| of | at most |
+| what | limit |
 |---|---|
 | a row: a line, a row of a table, a review of a pickle | 4 million characters |
 | a file | 250 MB of memory, or 100 times its own size, whichever is more |
 | a word vector | 100,000 numbers |
 | a table that a run keeps | 256 MB of memory, or 64 times its own size, whichever is more |
-| an archive of a study | 2 million values of metrics; 256 MB for each of its lists |
+| an archive of a study | 2 million values of metrics, and 256 MB for each of its lists |
 
-Ordinary data stays far below: ten million reviews of 1,000 characters take 11 GB of memory, while their file of 10 GB
-may take 1,000 GB, and gzipped to 3 GB it may take 300 GB. What is counted is the characters of what is read and 100
-bytes for each line or row; in a pickle 64 bytes for each of its instructions.
+Ordinary data stays far below these limits: ten million reviews of 1,000 characters take 11 GB of memory, while their
+file of 10 GB may take 1,000 GB, and gzipped to 3 GB it may take 300 GB. The count of a file is the number of characters
+that are read, plus 100 bytes for each line or row, or 64 bytes for each instruction of a pickle.
 
-`GRU_BENCH_LIMITS=10` in the environment multiplies all of this by ten.
+`GRU_BENCH_LIMITS=10` in the environment multiplies all limits by ten.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from pathlib import Path
 from gru_bench.errors import DataError, UsageError
 
 ROW = 4_000_000
-"""Characters of a row."""
+"""Largest number of characters in a row."""
 MEMORY = 250_000_000
-"""Bytes that any file may take, however small it is."""
+"""Number of bytes that every file may take, however small it is."""
 GROWTH = 100
-"""Times its own size that a file may take."""
+"""Number of bytes that a file may take for each byte of its size."""
 NUMBERS = 100_000
-"""Numbers of a word vector."""
+"""Largest length of a word vector."""
 ROW_COST = 100
-"""Bytes that a row or a line counts beside its characters."""
+"""Number of bytes that a row or a line counts in addition to its characters."""
 
 _SETTING = "GRU_BENCH_LIMITS"
 MORE = f"{_SETTING}=10 in the environment allows ten times as much"
 
 
 def factor() -> float:
-    """Return the number that all limits are multiplied by: GRU_BENCH_LIMITS, or 1.
+    """Return the factor of all limits: the value of GRU_BENCH_LIMITS, or 1.
 
     Raises:
-        UsageError: where it is set to something else than a number from 1 on.
+        UsageError: where it is set and is not a number of at least 1.
     """
     text = os.environ.get(_SETTING, "").strip() or "1"
     try:
@@ -58,28 +58,28 @@ def factor() -> float:
 
 
 class Budget:
-    """What one file may still take."""
+    """The memory that one file may still take."""
 
     def __init__(self, path: Path) -> None:
-        """Begin with all that a file of its size may take.
+        """Start with the full amount for a file of this size.
 
         Raises:
-            UsageError: for a factor that is none.
+            UsageError: where GRU_BENCH_LIMITS is not a valid factor.
         """
         times = factor()
         self._path = path
         self.row = int(ROW * times)
-        """Characters that a row may have."""
+        """Largest number of characters in a row."""
         self.numbers = int(NUMBERS * times)
-        """Numbers that a word vector may have."""
+        """Largest length of a word vector."""
         self.left = self._most = int(max(MEMORY, GROWTH * path.stat().st_size) * times)
-        """Bytes that may still be taken."""
+        """Number of bytes that the file may still take."""
 
     def spend(self, size: int) -> None:
-        """Take `size` bytes.
+        """Count `size` bytes.
 
         Raises:
-            DataError: where they are more than is left.
+            DataError: where the file takes more than its limit.
         """
         self.left -= size
         if self.left < 0:
@@ -87,17 +87,17 @@ class Budget:
                             f"{GROWTH} times its size), but it does: check where it comes from; {MORE}")
 
     def row_too_long(self, where: str) -> DataError:
-        """Return the error for a row with too many characters; `where` names it."""
+        """Return the error for a row with too many characters. `where` says which row it is."""
         return DataError(f"{self._path} must have rows of at most {self.row:,} characters, but {where} has more: look "
-                         f"for a quote or a line break that is missing there; {MORE}")
+                         f"for a missing quote or line break there; {MORE}")
 
 
 @contextmanager
 def in_memory(what: object) -> Iterator[None]:
-    """Turn running out of memory into one sentence about `what`.
+    """Replace a MemoryError within the context by a message about `what`.
 
     Raises:
-        DataError: in place of a MemoryError that is raised within.
+        DataError: instead of a MemoryError.
     """
     try:
         yield

@@ -1,15 +1,15 @@
-"""The bytes of a pickle -> lists, dicts, texts and numbers; nothing is run, and its size explains what it takes.
+"""A safe reader of pickles: it returns lists, dicts, texts and numbers, runs no code, and bounds time and memory.
 
-A pickle is a list of instructions for a small stack machine. It may run any code, take any amount of memory and compute
-for years, in a few bytes. Therefore its instructions are walked before any is followed (`_walked`), and `Unpickler`
-refuses every name but `set` and `frozenset` before it is looked up. Refused are:
+A pickle is a list of instructions for a small stack machine. A few bytes of it can run any code, take any amount of
+memory, or compute for years. Therefore `_walked` checks all instructions before any is executed, and `Unpickler`
+refuses every name except `set` and `frozenset` without looking it up. Refused are:
 
-- a place in the memo that no earlier instruction can have filled, since the memo grows to the highest place;
-- a tuple, but for one that hands `set` its list: the hash of tuples of tuples takes time without end, or overflows the
-  C stack;
-- a number of more than 8 bytes, whose hash is computed anew each time;
-- more instructions than the file's budget allows (64 bytes each);
-- `BUILD` and what stands outside of the pickle.
+- a memo index that no earlier instruction can have filled, because the memo grows to the highest index;
+- a tuple, except the one that passes a list to `set`: hashing nested tuples can take unbounded time or overflow the C
+  stack;
+- a number of more than 8 bytes, because its hash is computed again each time;
+- more instructions than the limit of the file allows (64 bytes each);
+- `BUILD`, and references to objects outside the pickle.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from gru_bench.errors import DataError, shown
 
 _PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
 _INSTRUCTION = 64
-"""Bytes that an instruction counts: what the commonest make, with a place on the stack."""
+"""Number of bytes that an instruction counts: the size of a typical object and its slot on the stack."""
 _SET = 256
-"""Bytes that a set counts."""
+"""Number of bytes that a set counts."""
 
 
 class Unpickler(pickle.Unpickler):
-    """Reads containers, strings and numbers; whatever else a pickle names is refused by that name."""
+    """An unpickler of containers, strings and numbers. It refuses every other name in a pickle."""
 
     def __init__(self, file: BinaryIO, budget: Budget | None = None) -> None:
-        """Read from `file`; the sets that are built are taken from `budget`."""
+        """Read from `file`, and count the sets that are built in `budget`."""
         # Python 2 wrote bytes as text: latin1 maps each byte to a character and cannot fail.
         super().__init__(file, fix_imports=False, encoding="latin1")
         self._budget = budget
 
     def _set(self, values: list[Any] | None = None) -> set[Any]:
-        # Of a list alone: then the tuple that holds it, which may be named again, has no hash.
+        # Only a list is allowed: then the tuple around it, which later instructions may use again, cannot be hashed.
         if not isinstance(values, list | None):
             raise DataError(f"{_PLAIN}, but it makes a set of a {type(values).__name__}: do not trust this file")
         if self._budget is not None:
@@ -54,10 +54,10 @@ class Unpickler(pickle.Unpickler):
         return frozenset(self._set(values))
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        """Return what builds a `set` or a `frozenset`.
+        """Return the function that builds a `set` or a `frozenset`.
 
         Raises:
-            DataError: for any other name, which is not imported.
+            DataError: for any other name. It is not imported.
         """
         if module in ("builtins", "__builtin__") and name in ("set", "frozenset"):
             return self._set if name == "set" else self._frozenset
@@ -74,17 +74,17 @@ class Unpickler(pickle.Unpickler):
 
 
 def unpickled(content: bytes, budget: Budget) -> Any:
-    """Return what a pickle holds.
+    """Return the content of a pickle.
 
     Raises:
-        DataError: where it holds something else than containers, strings and numbers, or takes more than `budget`.
-        Exception: nearly any, where it is damaged.
+        DataError: where it holds anything but containers, strings and numbers, or exceeds `budget`.
+        Exception: of nearly any kind, where the pickle is damaged.
     """
     end, refusal = _walked(content, budget)
     try:
-        # What comes before an instruction that is refused is followed: a name in it tells more.
+        # The instructions before a refused one are executed, because a name among them makes a better message.
         followed = content[:end].ljust(len(content), b"\0") if refusal else content[:end]
-        # Buffered, since the unpickler reads by large blocks only what it can peek into.
+        # A buffered reader, because the unpickler reads large blocks only from files that have `peek`.
         return Unpickler(io.BufferedReader(io.BytesIO(followed), 1 << 16), budget).load()
     except DataError:
         raise
@@ -102,7 +102,7 @@ _UNKNOWN = 0
 
 
 def _sizes() -> list[int]:
-    """Return for each byte the size of the instruction it begins, or how that is found."""
+    """Return, for each first byte of an instruction, its size, or a code (below 1) for how to find the size."""
     kinds = {pickletools.UP_TO_NEWLINE: _LINE, pickletools.TAKEN_FROM_ARGUMENT1: _SHORT,
              pickletools.TAKEN_FROM_ARGUMENT4: _COUNTED, pickletools.TAKEN_FROM_ARGUMENT4U: _COUNTED,
              pickletools.TAKEN_FROM_ARGUMENT8U: _LONG_COUNTED}
@@ -123,9 +123,9 @@ _MEMO = "a memo that is not filled in order"
 
 
 def _walked(content: bytes, budget: Budget) -> tuple[int, str]:
-    """Return how many bytes may be followed, and which instruction after them is refused, if one is.
+    """Return how many bytes may be executed, and what the instruction after them is refused for, or "".
 
-    Where the pickle is cut off, or is none, they end there; following them tells so.
+    Where the bytes are cut off or are not a pickle, the count ends there; executing them then raises an error.
     """
     sizes, counted = _SIZES, _COUNTED
     uint32 = Struct("<I").unpack_from
@@ -159,15 +159,15 @@ def _walked(content: bytes, budget: Budget) -> tuple[int, str]:
         pass  # it is cut off
     finally:
         budget.spend(_INSTRUCTION * (most - length_hint(walked)))
-    # The last instruction may go on beyond the end, and would make room for it.
+    # The last instruction may claim bytes beyond the end, and would allocate memory for them.
     return begins, ""
 
 
 def _rarer(content: bytes, at: int, size: int) -> tuple[int, str]:
-    """Return where the instruction after this one begins, which is none of the commonest, and why it is refused.
+    """Return where the next instruction begins, after one of the rarer kinds, and why this one is refused, or "".
 
     Raises:
-        IndexError: where the pickle is cut off, as ValueError is.
+        IndexError: where the pickle is cut off; ValueError likewise.
     """
     code = content[at:at + 1]
     if size == _SHORT:
@@ -176,7 +176,7 @@ def _rarer(content: bytes, at: int, size: int) -> tuple[int, str]:
     if size == _LONG_COUNTED:
         return at + 9 + int.from_bytes(content[at + 1:at + 9], "little"), ""
     if size == _FRAME:
-        # The unpickler makes room for all of a frame when it begins.
+        # The unpickler allocates memory for a whole frame at its start.
         if int.from_bytes(content[at + 1:at + 9], "little") > len(content):
             raise IndexError("a frame is cut off")
         return at + 9, ""

@@ -1,8 +1,8 @@
-"""Files of labelled reviews -> rows: CSV, TSV, JSON Lines, Parquet, and gzipped pickles of token lists.
+"""Readers of files with labelled reviews: CSV, TSV, JSON Lines, Parquet, and gzipped pickles of token lists.
 
-Reading only: what a row means (cleaning, tokens, splits) is `corpus`'s. Every value is checked here, so
-that a row which comes out has a text, a label 0 or 1 and, where asked for, a known split. Half a character
-(a lone surrogate, such as half an emoji) becomes U+FFFD here, since no other place could write it.
+This module only reads; `corpus` does the cleaning, the tokens and the splits. Every value is checked here, so that each
+row has a text, a label 0 or 1 and, if a split column is given, a known split. Half a character (a lone surrogate, such
+as half an emoji) becomes U+FFFD here, because UTF-8 cannot store it.
 
 Rows are read one by one, and no file takes more memory than `limits` allows.
 
@@ -39,19 +39,21 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
 KINDS = "CSV (.csv), TSV (.tsv), JSON Lines (.jsonl), Parquet (.parquet) or a pickle (.pkl.gz, .tar.gz)"
 _SHOWN = 5
-"""Rows or values an error names before it stops."""
+"""Largest number of rows or values that an error message lists."""
 _SHOWN_NAMES = 40
-"""Columns an error names before it stops."""
+"""Largest number of columns that an error message lists."""
 _BATCH = 512
-"""Rows of a Parquet file that are read at once."""
+"""Number of rows of a Parquet file that are read at once."""
 _PARQUET_LIST = 10_000
-"""Columns, or groups of rows, of a Parquet file. Arrow overflows the stack on some 13,000 columns in one another."""
+"""Largest number of columns, or of row groups, of a Parquet file. Arrow overflows the stack on some 13,000 nested
+columns.
+"""
 _REMEDIES = {
     (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "open it and save it as CSV (UTF-8)",
     (".json",): "write one object on each line, and name it .jsonl",
     (".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"): "unpack it, and name the file inside",
 }
-"""What to do with files of other kinds, by their ending."""
+"""Endings of other kinds of files -> what to do with such a file."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -67,7 +69,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read; a pickle has none and ignores them."""
+    """Names of the columns to read. A pickle has no columns and ignores them."""
 
     text: str = "text"
     label: str = "label"
@@ -77,17 +79,17 @@ class Columns:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a file holds, in its order."""
+    """The rows of a file, in its order."""
 
     text_N: list[str]
-    """As in the file; for a pickle, the tokens joined by spaces."""
+    """Texts as in the file. The text of a pickled review is its tokens joined by spaces."""
     label_N: NDArray[np.int8]
     category_N: list[str]
-    """Empty strings where the file has no categories."""
+    """Categories. Empty strings where the file has none."""
     split_N: list[str] | None = None
-    """train, validation or test; None where the file does not say."""
+    """train, validation or test for each row. None where the file has no splits."""
     tokens_N: list[list[str]] | None = None
-    """None where the file holds texts and not tokens."""
+    """Tokens of each review. None where the file holds texts."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -95,11 +97,11 @@ class Rows:
 
 
 def read_rows(path: Path, columns: Columns) -> Rows:
-    """Read all rows of a file, whose kind its name's ending tells.
+    """Return all rows of a file. The ending of its name shows its kind.
 
     Raises:
-        UsageError: where there is no such file, kind of file or column.
-        DataError: where the file is empty, damaged, not UTF-8, or a row lacks a text or a label 0 or 1.
+        UsageError: for a file that does not exist, an unsupported kind of file, or an unknown column.
+        DataError: for a file that is empty, damaged or not UTF-8, and for a row without a text or a label 0 or 1.
     """
     if not path.exists():
         raise UsageError(f"the data must be a file, but {path} does not exist: check the path")
@@ -125,10 +127,10 @@ def read_rows(path: Path, columns: Columns) -> Rows:
 
 
 def kind_of(path: Path) -> str:
-    """Return the ending in `TABLES` that `path` has, .gz aside, or `pickle`.
+    """Return the kind of a file: its ending in `TABLES`, without .gz, or `pickle`.
 
     Raises:
-        UsageError: for an ending that tells no kind we read.
+        UsageError: for the ending of an unsupported kind of file.
     """
     name = path.name.lower()
     if name.endswith(PICKLES):
@@ -145,14 +147,14 @@ def kind_of(path: Path) -> str:
 
 
 def named_path(name: str, what: str) -> Path:
-    """Return the path that `name` means, with `~` replaced by the home it stands for.
+    """Return the path of a file, with `~` replaced by the home folder.
 
     Args:
-        name: as it was typed.
-        what: it names, such as `the data`.
+        name: Path as it was typed.
+        what: What the file holds, for error messages, such as `the data`.
 
     Raises:
-        UsageError: where it is an address on the web, or no file can have that name.
+        UsageError: for a web address, and for a name that no file can have.
     """
     if _ADDRESS.match(name):
         raise UsageError(f"{what} must be a file on this machine, but {shown(name)} is an address: download it first, "
@@ -174,17 +176,17 @@ def named_path(name: str, what: str) -> Path:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a file for reading bytes, through gzip where its content is gzipped, whatever its name."""
+    """Open a file for reading bytes. Gzipped content is unpacked, whatever the name of the file."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return io.BufferedReader(gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content.
+    """Return the SHA-256 of the content of a file.
 
     Raises:
-        DataError: where it cannot be read.
+        DataError: where the file cannot be read.
     """
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -192,10 +194,10 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged or huge file makes the standard library raise into one sentence.
+    """Replace errors of the standard library about a damaged or huge file by one message.
 
     Raises:
-        DataError: in place of what is raised within, where it is about gzip, UTF-8, memory or reading.
+        DataError: instead of an error within the context about gzip, UTF-8, memory or reading.
     """
     try:
         with in_memory(path):
@@ -217,7 +219,7 @@ def _refuse_zip(path: Path, binary: BinaryIO) -> None:
 
 
 def _whole(text: str) -> str:
-    """Return a text that UTF-8 can write: halves of characters become U+FFFD."""
+    """Return a text that UTF-8 can store: halves of characters become U+FFFD."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
@@ -225,11 +227,11 @@ def _whole(text: str) -> str:
 
 
 _Row = tuple[Any, Any, Any, Any]
-"""Text, label, category and split, as they stand in the file; None where a column was not asked for."""
+"""Text, label, category and split as in the file. None for a column that is not read."""
 
 
 class _Lines:
-    """The lines of a text file. Those of one row may not be longer than a row may be."""
+    """The lines of a text file. The lines of one row together must not exceed the limit of a row."""
 
     def __init__(self, path: Path, text: IO[str], budget: Budget) -> None:
         self.path = path
@@ -253,7 +255,7 @@ class _Lines:
         return line
 
     def end_row(self) -> None:
-        """Begin a new row with the next line."""
+        """Mark the end of a row: the next line begins a new one."""
         self._left = self._budget.row
         self._row_begins = self._number
 
@@ -263,7 +265,7 @@ def _roles(columns: Columns) -> list[tuple[str, str | None]]:
 
 
 def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | None]:
-    """Return where the four columns stand among the `known` ones."""
+    """Return the positions of the four columns among the `known` ones. None for a column that is not read."""
     places: list[int | None] = []
     for role, name in _roles(columns):
         if name is not None and name not in known:
@@ -281,7 +283,7 @@ def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | No
 
 
 def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> Iterator[_Row]:
-    csv.field_size_limit(sys.maxsize if sys.maxsize <= 2**31 - 1 else 2**31 - 1)  # `lines` has a limit of its own
+    csv.field_size_limit(sys.maxsize if sys.maxsize <= 2**31 - 1 else 2**31 - 1)  # `lines` has its own limit
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         header = next(reader, None)
@@ -308,7 +310,7 @@ def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> I
 
 
 def _refuse_other_separator(path: Path, header: list[str], separator: str, columns: Columns) -> None:
-    """Tell that a line of column names is separated by another character than the file's kind has."""
+    """Raise DataError where the header is separated by another character than this kind of file has."""
     if columns.text in header or len(header) > 1:
         return
     other = max(";\t|,", key=header[0].count)
@@ -362,7 +364,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
             if pa.types.is_nested(kind):
                 raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
                                 f"{shown(str(kind), '')}: name another column")
-        # As a dictionary, a text that is written once and used a million times takes its size once.
+        # Read as a dictionary, a text that is stored once and used a million times takes its size once.
         with pq.ParquetFile(path, read_dictionary=wanted, thrift_container_size_limit=_PARQUET_LIST) as file:
             _spare(file.metadata, set(wanted), budget)
             read = 0
@@ -377,7 +379,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
     except (DataError, UsageError, MemoryError, UnicodeDecodeError):
         raise
     except Exception as error:
-        # A damaged file makes Arrow raise nearly anything, from OSError to KeyError.
+        # A damaged file makes Arrow raise errors of nearly any kind, from OSError to KeyError.
         if "Exceeded size limit" in str(error):
             raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but it "
                             "has more: write it with fewer columns or larger groups") from error
@@ -387,7 +389,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
 
 
 def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
-    """Refuse, before anything is read, a Parquet file that says itself that it is too large."""
+    """Raise DataError, before anything is read, for a Parquet file whose metadata say that it is too large."""
     size = ROW_COST * metadata.num_rows
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
@@ -397,7 +399,7 @@ def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
 
 
 def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
-    """Return the values of an Arrow array, which are those of `rows`, as Python has them."""
+    """Return the values of an Arrow array as Python objects. `rows` says which rows they are, for error messages."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -406,7 +408,7 @@ def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
         column, indices = column.dictionary, column.indices
     if any(test(column.type) for test in (
             pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)):
-        # What they take is counted before they are copied.
+        # The size of the texts is counted before they are copied.
         sizes = pc.binary_length(column) if indices is None else pc.take(pc.binary_length(column), indices)
         if (pc.max(sizes).as_py() or 0) > budget.row:
             raise budget.row_too_long(f"one of {rows}")
@@ -417,14 +419,14 @@ def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
     except (MemoryError, UnicodeDecodeError):
         raise
     except Exception as error:
-        # Dates and times beyond those of Python, in many ways.
+        # Dates and times out of the range of Python raise errors of many kinds.
         raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
                         f"that it cannot ({shown(str(error), '')}): remove or replace it") from error
 
 
 @dataclass
 class _Wrong:
-    """The rows that break a rule: how many they are, and the first of them."""
+    """The rows that break a rule: their number, and the first of them."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
@@ -438,7 +440,7 @@ class _Wrong:
             self.values[shown(value)] = None
 
     def rows(self) -> str:
-        """Return `row 3` or `2 rows (3, 7)`; rows are counted from 1, without the header."""
+        """Return `row 3` or `2 rows (3, 7)`. Rows are counted from 1, without the header."""
         if self.count == 1:
             return f"row {self.first[0]}"
         return f"{self.count} rows ({', '.join(map(str, self.first))}{', ...' if self.count > _SHOWN else ''})"
@@ -489,7 +491,7 @@ def _checked(path: Path, columns: Columns, rows: Iterable[_Row], budget: Budget)
     if wrong_part.count:
         raise DataError(f"column {shown(columns.split)} of {path} must hold train, validation or test, but "
                         f"{wrong_part.hold()}: rename it")
-    # numpy gives each category the room of the longest.
+    # numpy gives each category as many bytes as the longest one.
     budget.spend(4 * len(texts) * max(map(len, categories), default=0))
     return Rows(
         text_N=texts,
@@ -512,7 +514,7 @@ def _label(value: object) -> int | None:
 
 
 def _content(path: Path, budget: Budget) -> bytes:
-    """Read all bytes of a file, unpacked."""
+    """Return all bytes of a file, unpacked."""
     content = io.BytesIO()
     with opened(path) as file:
         while block := file.read(1 << 20):
@@ -522,7 +524,7 @@ def _content(path: Path, budget: Budget) -> bytes:
 
 
 def _pickled(path: Path, budget: Budget) -> Rows:
-    """Read `[positive, negative, vocabulary]`, the first two dicts: category -> reviews -> tokens."""
+    """Read `[positive, negative, vocabulary]`. The first two are dicts: category -> reviews -> tokens."""
     with opened(path) as file:
         head = file.read(512)
         if head[257:262] == b"ustar":
@@ -536,7 +538,7 @@ def _pickled(path: Path, budget: Budget) -> Rows:
     except (EOFError, MemoryError):
         raise
     except Exception as error:
-        # A damaged pickle makes the unpickler raise nearly anything, from IndexError to AttributeError.
+        # A damaged pickle makes the unpickler raise errors of nearly any kind, from IndexError to AttributeError.
         raise DataError(f"{path} must be a pickle of reviews, but it cannot be read as one "
                         f"({type(error).__name__}: {shown(str(error), '', 200)}): fetch or copy it again") from error
     del encoded
@@ -557,7 +559,7 @@ def _pickled(path: Path, budget: Budget) -> Rows:
                 where = f"review {number} of {name} category {shown(category)}"
                 if not isinstance(review, list | tuple):
                     raise _wrong_structure(path, f"{where} is not a list of texts")
-                # A review may be there many times for nothing: what it takes is counted before it is copied.
+                # A pickle can repeat a review at no cost, so the size is counted before the review is copied.
                 budget.spend(ROW_COST + 8 * len(review))
                 if not all(type(token) is str for token in review):
                     raise _wrong_structure(path, f"{where} is not a list of texts")

@@ -1,10 +1,10 @@
-"""Made-up sequences whose label is one token, k steps before the end: what can a model remember?
+"""The recall task: made-up sequences whose label is given by one token, k steps before the end.
 
-Each is drawn as `extra` or fewer distractors, `yes` (label 1) or `no` (label 0), and k distractors more. So the
-label is known from one token alone, and a model must carry it over k steps (Hochreiter and Schmidhuber 1997 pose
-tasks of this kind). Where the deciding token stands from the front varies, which leaves nothing to count.
+A sequence has up to `extra` distractors, then the deciding token `yes` (label 1) or `no` (label 0), then k more
+distractors. So a model must remember one token over k steps (tasks of this kind: Hochreiter and Schmidhuber 1997). The
+number of distractors at the front varies, so that counting from the front does not help.
 
-A data set's name says it all: `recall:k=50`, or `recall:k=50,n=2000,vocabulary=20,extra=5,seed=1`.
+The name of the data set holds all options: `recall:k=50`, or `recall:k=50,n=2000,vocabulary=20,extra=5,seed=1`.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from gru_bench.errors import UsageError, shown
 KIND = "recall"
 LIMITS = {"k": (1, 100_000), "n": (100, 10_000_000), "vocabulary": (2, 1_000_000), "extra": (0, 100_000),
           "seed": (0, LARGEST_SEED)}
-"""The least and the most of each option."""
+"""Smallest and largest value of each option."""
 MOST_TOKENS = 100_000_000
-"""Of all sequences together: a few gigabytes of memory."""
+"""Largest number of tokens in all sequences together. They take a few gigabytes of memory."""
 DECIDING = ("no", "yes")
-"""By label."""
+"""The deciding token of each label."""
 
 
 @dataclass(frozen=True)
 class RecallTask:
-    """Which sequences are made."""
+    """The options of a recall task."""
 
     k: int = 50
-    """Steps between the deciding token and the end, where it is asked for."""
+    """Number of steps between the deciding token and the end."""
     n: int = 5000
-    """Sequences over all splits, no two alike."""
+    """Number of sequences over all splits. No two are equal."""
     vocabulary: int = 10
-    """Distinct distractors."""
+    """Number of distinct distractors."""
     extra: int = 10
-    """Distractors before the deciding token: so many at most, drawn for each sequence."""
+    """Largest number of distractors before the deciding token. The number is drawn for each sequence."""
     seed: int = 0
 
     @property
     def name(self) -> str:
-        """Return the name of the data set, with what differs from the defaults (k always)."""
+        """Return the name of the data set: k, and the options that differ from their defaults."""
         standard = asdict(RecallTask())
         own = [f"{key}={value}" for key, value in asdict(self).items() if key == "k" or value != standard[key]]
         return f"{KIND}:{','.join(own)}"
 
     @property
     def longest(self) -> int:
-        """Return the tokens of the longest sequences."""
+        """Return the number of tokens of the longest sequences."""
         return self.extra + 1 + self.k
 
     def rows(self) -> Rows:
-        """Make the sequences, of both labels alike."""
+        """Return the sequences. Both labels are equally likely."""
         generator = np.random.default_rng([self.seed, self.k, self.vocabulary, self.extra])
         distractors = np.array([f"w{place}" for place in range(self.vocabulary)])
         made: dict[str, tuple[int, list[str]]] = {}
@@ -70,15 +70,15 @@ class RecallTask:
 
 
 def is_recall(name: str) -> bool:
-    """Tell whether a data set's name is that of made-up sequences."""
+    """Return whether the name of a data set is that of a recall task."""
     return name.partition(":")[0].lower() == KIND
 
 
 def parsed_task(name: str) -> RecallTask:
-    """Read the name of a data set such as `recall:k=50,n=2000`; `recall` alone has the defaults.
+    """Return the options in a name such as `recall:k=50,n=2000`. `recall` alone has the defaults.
 
     Raises:
-        UsageError: for an unknown option, a value out of its range, or fewer possible sequences than are wanted.
+        UsageError: for an unknown option, a value out of range, or fewer than twice as many possible sequences as n.
     """
     standard = asdict(RecallTask())
     found: dict[str, int] = {}
@@ -100,7 +100,7 @@ def parsed_task(name: str) -> RecallTask:
     if task.n * task.longest > MOST_TOKENS:
         raise UsageError(f"{KIND} data must have at most {MOST_TOKENS:,} tokens, but {task.n:,} sequences of up to "
                          f"{task.longest:,} may have {task.n * task.longest:,}: lower n, k or extra")
-    # In units of log 10: 200 distractors over 400 steps have no float.
+    # As logarithms to base 10, because 200 distractors over 400 steps give a number that is too large for a float.
     possible = np.log10(2) + (task.k + task.extra) * np.log10(task.vocabulary)
     if possible < np.log10(2 * task.n):
         raise UsageError(

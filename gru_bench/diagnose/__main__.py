@@ -19,7 +19,7 @@ from gru_bench.evaluation.accuracy import percent
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.embeddings import Vectors
-    from gru_bench.diagnose.compute import Kept, Sentence
+    from gru_bench.diagnose.compute import Sentence, TrainedModel
     from gru_bench.report.figures.figure import Picture
     from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
     from gru_bench.tracking import LoggedRun, Reader
@@ -104,7 +104,7 @@ def _run(
         from gru_bench.report.evidence.groups import MODEL_NAMES
         from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, word_picture
 
-        kept = diagnostics.Kept(found.run_id, *store.model(found.run_id))
+        kept = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
         corpus = load_corpus(kept.config.data)
         _same_data(found, corpus)
         vectors = load_vectors(kept.config.embedding, corpus)
@@ -207,7 +207,7 @@ def _same_data(run: LoggedRun, corpus: Corpus) -> None:
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
 
 
-def _flows(kept: Kept, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
+def _flows(kept: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
     from gru_bench.diagnose.compute import Subject, gradient_flows
 
     try:

@@ -82,7 +82,7 @@ RECALL_SEQUENCES = 3000
 
 
 @dataclass(frozen=True)
-class Kept:
+class TrainedModel:
     """A run as it was logged: its settings and the weights it kept."""
 
     run_id: str
@@ -91,7 +91,7 @@ class Kept:
 
 
 def study_diagnostics(
-    kept: Mapping[str, Kept], corpus: Corpus, vectors: Vectors, *, texts: bool = False
+    kept: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
 ) -> Diagnostics:
     """Look into one run of each model of a study.
 
@@ -116,7 +116,7 @@ def study_diagnostics(
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
         flows += gradient_flows(Subject.untrained(config, vectors), corpus, vectors)
         flows += [replace(flow, trained_how=how) for flow in gradient_flows(
-            Subject.trained(Kept("", config, result.weights), vectors), corpus, vectors)]
+            Subject.trained(TrainedModel("", config, result.weights), vectors), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
@@ -134,7 +134,7 @@ def study_diagnostics(
     return Diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
         tuple(neighbours(word, vectors) for word in WORDS if word in known),
-        "" if review is None else _looked_at(corpus)[0])
+        "" if review is None else _inspected_split(corpus)[0])
 
 
 # ---------------------------------------------------------------- a model that can be watched
@@ -156,7 +156,7 @@ class Subject:
         return cls(_watched(untrained(config, vectors.dimension)), _table(vectors.table_VE), config, "initial")
 
     @classmethod
-    def trained(cls, kept: Kept, vectors: Vectors) -> Subject:
+    def trained(cls, kept: TrainedModel, vectors: Vectors) -> Subject:
         """Return a run's model with the weights, and where they were trained the vectors, that it kept.
 
         Raises:
@@ -229,7 +229,7 @@ def gradient_flows(
     Raises:
         DataError: where no review is long enough to follow a gradient back.
     """
-    split = _looked_at(corpus)[1]
+    split = _inspected_split(corpus)[1]
     encoded = encode(split, vectors, subject.config.data.max_length)
     chosen_B, steps = long_reviews(encoded, steps, reviews)
     norms: dict[Direction, list[NDArray[np.float64]]] = {}
@@ -355,7 +355,7 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
 # ---------------------------------------------------------------- one sentence
 
 
-def _looked_at(corpus: Corpus) -> tuple[str, Split]:
+def _inspected_split(corpus: Corpus) -> tuple[str, Split]:
     """Return the name and the reviews of the split that is read: the test reviews are for the comparison of models."""
     return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
 
@@ -365,7 +365,7 @@ def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
 
     The first one that turns, if there is any, else the first.
     """
-    split = _looked_at(corpus)[1]
+    split = _inspected_split(corpus)[1]
     known_before = np.concatenate([[0], np.cumsum(vectors.row_of_word[split.ids] >= 0)])
     known_N = np.diff(known_before[split.offsets_N1])
     least, most = LEGIBLE
@@ -520,7 +520,7 @@ def recall_curve(
 
     futures = {}
     for run in runs:
-        futures[run] = executor.submit(remembered, *run, sequences, dict(settings))
+        futures[run] = executor.submit(recall_answers, *run, sequences, dict(settings))
         futures[run].add_done_callback(told)
     right = {run: future.result() for run, future in futures.items()}
     points = []
@@ -538,7 +538,7 @@ def recall_curve(
         "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in RECALL_RATES)} on validation"})
 
 
-def remembered(
+def recall_answers(
     model: str, k: int, seed: int, sequences: int, settings: Mapping[str, Scalar]
 ) -> NDArray[np.bool_]:
     """Return, by test sequence, whether a model trained to remember over k steps answers it rightly."""

@@ -120,7 +120,7 @@ class Estimate:
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
     """What the quantity cannot leave; the interval is cut there."""
-    few: Few | None = None
+    wilson: WilsonBlend | None = None
     """What the interval leans on besides, where few examples decide it."""
 
     @property
@@ -138,13 +138,13 @@ class Estimate:
             return None
         if self.estimate == 0:
             return 1.0
-        if self.few is None:
+        if self.wilson is None:
             return float(2 * special.stdtr(self.df, -abs(self.estimate) / float(np.sqrt(self.variance))))
 
-        few = self.few
+        wilson = self.wilson
 
         def leaves_out(z: float) -> float:
-            center, half = self._leaning(few, z)
+            center, half = self._blended(wilson, z)
             return abs(center) - half
 
         if leaves_out(MOST_Z) > 0:
@@ -160,29 +160,29 @@ class Estimate:
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
         tail = (1 + confidence) / 2
-        if self.few is None:
+        if self.wilson is None:
             center, half = self.estimate, float(special.stdtrit(self.df, tail)) * float(np.sqrt(self.variance))
         else:
-            center, half = self._leaning(self.few, float(special.ndtri(tail)))
+            center, half = self._blended(self.wilson, float(special.ndtri(tail)))
         low, high = max(self.bounds[0], center - half), min(self.bounds[1], center + half)
         # Rounding may put an end past the estimate where that lies at the end of the range.
         return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
 
-    def _leaning(self, few: Few, z: float) -> tuple[float, float]:
+    def _blended(self, wilson: WilsonBlend, z: float) -> tuple[float, float]:
         """Return the middle of the interval and half its width; z is the normal quantile of its confidence."""
-        n = few.examples
-        pseudo = few.weight * z**2
+        n = wilson.examples
+        pseudo = wilson.weight * z**2
         half_range = (self.bounds[1] - self.bounds[0]) / 2
-        v = few.variance + few.weight * max(0.0, few.single - few.variance) + pseudo * (half_range / n) ** 2
-        variance = self.variance - few.variance + v
-        nu = max(variance**2 / (few.seeds_below + v**2 / few.df), min(self.seeds) - 1)
+        v = wilson.variance + wilson.weight * max(0.0, wilson.single - wilson.variance) + pseudo * (half_range / n) ** 2
+        variance = self.variance - wilson.variance + v
+        nu = max(variance**2 / (wilson.seeds_below + v**2 / wilson.df), min(self.seeds) - 1)
         center = (n * self.estimate + pseudo * sum(self.bounds) / 2) / (n + pseudo)
         t = -float(special.stdtrit(nu, float(special.ndtr(-z))))  # of the lower tail, which keeps its digits
         return center, t * float(np.sqrt(variance)) * n / (n + pseudo)
 
 
 @dataclass(frozen=True)
-class Few:
+class WilsonBlend:
     """How far an interval leans on Wilson's, because few examples decide it."""
 
     weight: float
@@ -339,7 +339,7 @@ class Design:
             seed_variance=(a.seed_variance, b.seed_variance),
             within=(_disagreement(q_N, a.seeds), _disagreement(r_N, b.seeds)),
             between=float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()),
-            deciding=_deciding(_rest(q_N - r_N, a.grand - b.grand, None)) / a.examples,
+            deciding=_deciding_examples(_rest(q_N - r_N, a.grand - b.grand, None)) / a.examples,
         )
 
     @property
@@ -370,7 +370,7 @@ class Design:
 
     def _example_floor(self, examples: int) -> float:
         """Return the variance over examples that seeds do not lower, pseudo-examples included."""
-        pseudo = _leaning(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
+        pseudo = _wilson_weight(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
         return self.floor_variance / examples + pseudo / examples**2
 
     def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
@@ -510,14 +510,14 @@ def f1_interval(
     variance = float(value_B.var(ddof=1)) * timing
     estimate = float(f1_R.mean())
     method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
-    few = None
+    wilson = None
     # To first order an example moves F1 of a run by (2 hit - F1 named)/sum named.
-    if weight := _leaning(_deciding(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
+    if weight := _wilson_weight(_deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
         counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
         below = _below([_Part.of(predicted_RN == one_N).s2], [seeds]) if seeds > 1 else 0.0
-        few = Few(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
+        wilson = WilsonBlend(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
         method += METHOD_FEW
-    return replace(like, estimate=estimate, variance=variance, method=method, few=few).at(confidence)
+    return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
 
 
 BEST_METHOD = (
@@ -649,16 +649,16 @@ def _estimate(
         below = _below([part.s2 for part in parts], seeds)
         nu = _degrees(variance, below, min(seeds), v, v_df)
         method = METHOD_BOTH
-    few = None
-    if weight := _leaning(_deciding(rest_K)):
+    wilson = None
+    if weight := _wilson_weight(_deciding_examples(rest_K)):
         # Of answers that are right by chance q_i: a run of each model, drawn for all examples together.
         single = sum(part.grand * (1 - part.grand) for part in parts)
         if len(parts) == 2:
             q_N, r_N = (part.by_example_N for part in parts)
             single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
-        few = Few(weight, size, v, single / size, v_df, below)
+        wilson = WilsonBlend(weight, size, v, single / size, v_df, below)
         method += METHOD_FEW
-    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, value_N.size, method, bounds, few)
+    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, value_N.size, method, bounds, wilson)
     return plain.at(confidence)
 
 
@@ -678,14 +678,14 @@ def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floa
     return sum_K
 
 
-def _deciding(rest_N: Floats) -> float:
+def _deciding_examples(rest_N: Floats) -> float:
     """Return k of the module's docstring: how many examples carry the variance."""
     squares_N = rest_N**2
     fourth = float((squares_N**2).sum())
     return float(squares_N.sum()) ** 2 / fourth if fourth > 0 else 0.0
 
 
-def _leaning(deciding: float) -> float:
+def _wilson_weight(deciding: float) -> float:
     """Return w of the module's docstring."""
     whole, none = DECIDING
     return min(1.0, max(0.0, (none - deciding) / (none - whole)))

@@ -1,1 +1,1 @@
-"""What runs and studies leave behind: the contract between training, tracking and report."""
+"""The results of runs and studies: the data that training, tracking and report exchange."""

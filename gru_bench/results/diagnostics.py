@@ -1,7 +1,7 @@
-"""What the diagnostics found: gradients through time, gates, words and memory, as frozen values and as JSON.
+"""Results of the diagnostics as frozen values and as JSON: gradients through time, gates, words and the recall task.
 
-Plain values (no torch, no numpy), so that a report can read them anywhere. `diagnostics.py` computes them; a
-study keeps them as `diagnostics.json` and `recall.json` beside its own run.
+The values need neither torch nor numpy, so that a report can read them anywhere. `diagnose/compute.py` computes them. A
+study logs them on its own run as `diagnostics.json` and `recall.json`.
 
 Shapes: `S` steps back in time, `T` tokens of a sentence, `H` units of a state.
 """
@@ -28,54 +28,56 @@ EVERY_STEP = ("mean", "max", "meanmax")
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """How much of the loss's gradient reaches the states before the last one.
+    """How much of the gradient of the loss reaches the earlier states of one direction.
 
-    The last state of a direction is the one it ends in: at the last token read forwards, at the first read backwards.
+    The last state of a direction is the one in which it ends: at the last token of the forward direction, at the first
+    token of the backward direction.
     """
 
     model: str
     direction: Direction
     state: State
-    """Of the weights."""
+    """Whether the weights are the initial or the trained ones."""
     run_id: str
     pooling: str
-    """`mean`, `max` and `meanmax` feed a gradient in at every step, `last` and `final` at the end alone. With `last`
-    the backward direction is read after its first step, so that there is nothing before it."""
+    """With `mean`, `max` and `meanmax` a gradient enters at every step, with `last` and `final` at the end alone. With
+    `last` the backward direction is read after its first step, so that no state stands before it."""
     reviews: int
-    """Reviews of at least `S` tokens that were looked at."""
+    """Number of reviews, each of at least `S` tokens."""
     steps_back: tuple[int, ...]
-    """S steps, from 0: the state that is read last."""
+    """S steps, counted from 0, which is the state that is read last."""
     norm: tuple[float, ...]
-    """By step, the Euclidean norm of dLoss/dh, in nats: geometric mean over the reviews."""
+    """For each step the Euclidean norm of dLoss/dh, in nats: the geometric mean over the reviews."""
     low: tuple[float, ...]
     high: tuple[float, ...]
-    """Lower and upper quartile over the reviews."""
+    """Lower (`low`) and upper (`high`) quartile over the reviews."""
     decay: float | None
-    """Factor per step: exp of the slope of a least-squares line through log `norm`; None below three steps."""
+    """Factor per step: exp of the slope of a least-squares line through log `norm`. None for fewer than three steps
+    and for the poolings in `EVERY_STEP`."""
     fitted: tuple[int, int]
-    """First and last step back that the line was fitted to."""
+    """First and last step of the line."""
     trained_how: str = ""
-    """Where the model was trained for this comparison alone, how; empty for a run of the study."""
+    """How the model was trained, if only for this comparison. Empty for a run of the study."""
 
 
 @dataclass(frozen=True)
 class GateMap:
-    """How far a GRU's gates stand open over a sentence: 0 shut, 1 open."""
+    """The gates of a GRU over a sentence: 0 is closed, 1 is open."""
 
     model: str
     direction: Direction
     run_id: str
     tokens: tuple[str, ...]
-    """T, those that have a vector, in the order of the sentence."""
+    """The T tokens that have a vector, in the order of the sentence."""
     update: tuple[tuple[float, ...], ...]
-    """T x H, the z of `h' = z * h + (1 - z) * n`: 1 keeps the state, 0 replaces it."""
+    """T x H values of z in `h' = z * h + (1 - z) * n`: 1 keeps the state, 0 replaces it."""
     reset: tuple[tuple[float, ...], ...]
-    """T x H, the r with which the state enters the candidate: 0 leaves it out."""
+    """T x H values of r, the factor of the state within the candidate n: 0 leaves the state out."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each word of a sentence moves a model's decision."""
+    """How much each word of a sentence contributes to the decision of a model."""
 
     model: str
     run_id: str
@@ -83,33 +85,33 @@ class Attribution:
     """`gradient times input` or `occlusion`."""
     tokens: tuple[str, ...]
     weight: tuple[float, ...]
-    """By token, in nats of the log-odds of label 1: above 0 it speaks for 1, below for 0."""
+    """For each token its part of the log-odds of label 1, in nats: above 0 speaks for label 1, below 0 for label 0."""
     probability: float
-    """Of label 1, for the whole sentence."""
+    """Probability of label 1 for the whole sentence."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The words nearest to a word among the vectors."""
+    """The words with the vectors that are nearest to the vector of a word."""
 
     word: str
     nearest: tuple[tuple[str, float], ...]
-    """Word and cosine, the nearest first."""
+    """Pairs of word and cosine, the nearest first."""
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What can be seen inside the models of a study."""
+    """The diagnostics of the models of a study."""
 
     flows: tuple[GradientFlow, ...]
     gates: tuple[GateMap, ...]
     attributions: tuple[Attribution, ...]
     neighbours: tuple[Neighbours, ...]
     review: str = ""
-    """Of which split the review is whose words they are; empty for a sentence of no review."""
+    """Split of the review whose words are shown. Empty where the sentence is not from a review."""
 
     def without_review(self) -> Diagnostics:
-        """Return them without what holds words of a review."""
+        """Return the diagnostics without the parts that show words of a review."""
         return replace(self, gates=(), attributions=(), review="") if self.review else self
 
     def to_json(self) -> str:
@@ -118,47 +120,51 @@ class Diagnostics:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Diagnostics:
-        """Rebuild diagnostics from `to_json`'s text."""
+        """Return the diagnostics that `to_json` wrote.
+
+        Raises:
+            ValueError: for a text of another form, or lists whose lengths differ.
+        """
         found = parsed(cls, text)
         for flow in found.flows:
             if not len(flow.steps_back) == len(flow.norm) == len(flow.low) == len(flow.high) > 0:
-                raise ValueError("the steps of a gradient are not as many as its norms")
+                raise ValueError("a gradient must have as many norms as steps, but has not")
         for gates in found.gates:
             widths = {len(row) for row in (*gates.update, *gates.reset)}
             if not len(gates.tokens) == len(gates.update) == len(gates.reset) > 0 or len(widths) != 1 or 0 in widths:
-                raise ValueError("the gates are not as many as the tokens")
+                raise ValueError("gates must have one row for each token, but have not")
         if any(len(one.tokens) != len(one.weight) for one in found.attributions):
-            raise ValueError("the weights are not as many as the words")
+            raise ValueError("an attribution must have one weight for each word, but has not")
         return found
 
 
 @dataclass(frozen=True)
 class RecallPoint:
-    """How often a model remembers a token over `k` steps."""
+    """Accuracy of a model on the recall task with `k` steps."""
 
     model: str
     k: int
-    """Steps between the token that decides and the end."""
+    """Steps between the deciding token and the end."""
     seeds: tuple[int, ...]
     accuracy: tuple[float, ...]
-    """On the test sequences, by seed."""
+    """Accuracy on the test sequences for each seed."""
     mean: float
     low: float
     high: float
-    """The interval of the mean."""
+    """Ends of the 95 % interval of the mean."""
     test_size: int
-    """Test sequences, the same for every seed."""
+    """Number of test sequences, the same for every seed."""
 
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """Accuracy on the recall task against the number of steps to remember."""
+    """Accuracy on the recall task for several numbers of steps."""
 
     points: tuple[RecallPoint, ...]
     method: str
-    """Of the intervals."""
+    """How the intervals are computed."""
     settings: Mapping[str, str]
-    """What all points have in common, such as `training.epochs`."""
+    """Settings that all points have in common, such as `training.epochs`."""
 
     def to_json(self) -> str:
         """Return the curve as JSON text."""
@@ -166,8 +172,12 @@ class RecallCurve:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RecallCurve:
-        """Rebuild a curve from `to_json`'s text."""
+        """Return the curve that `to_json` wrote.
+
+        Raises:
+            ValueError: for a text of another form, or lists whose lengths differ.
+        """
         found = parsed(cls, text)
         if any(len(point.seeds) != len(point.accuracy) for point in found.points):
-            raise ValueError("the seeds are not as many as the accuracies")
+            raise ValueError("a point of the recall task must have one accuracy for each seed, but has not")
         return found

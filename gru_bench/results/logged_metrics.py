@@ -1,8 +1,8 @@
-"""Every metric that is logged: its MLflow key, its label, unit and digits, and which way is better.
+"""The table of all logged metrics: MLflow key, label, unit, digits, and whether higher is better.
 
-MLflow sorts the groups of its charts by name, so the groups are named for the order in which a reader wants them:
-accuracy and loss by epoch, then the scores of the best checkpoint, then what a search did, sizes and times.
-A key stands in users' stores and does not change.
+MLflow sorts the groups of its charts by name. The names of the groups give the order that a reader wants: accuracy and
+loss by epoch, then the scores of the best checkpoint, then the search, sizes and times. The keys stand in the stores of
+users and must not change.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Metric:
     """One metric of a run or of a study."""
 
     key: str
-    """In MLflow: `group/name`."""
+    """Key in MLflow, of the form `group/name`."""
     label: str
-    """As texts and tables call it."""
+    """Name in texts and tables."""
     unit: Unit
     digits: int
-    """Decimals that are shown; of a share, those of its percentage."""
+    """Number of decimals that are shown. For a share: decimals of the percentage."""
     higher_is_better: bool | None = None
-    """None where neither way is better."""
+    """None where neither direction is better."""
 
     def written(self, value: float) -> str:
-        """Return a value as a console line shows it, such as `88.6 %` or `0.2931`."""
+        """Return a value as text for the console, such as `88.6 %` or `0.2931`."""
         return f"{100 * value:.{self.digits}f} %" if self.unit == "share" else f"{value:,.{self.digits}f}"
 
 
@@ -67,14 +67,14 @@ _SCORES: Mapping[str, Metric] = {
     )
 }
 SCORE_NAMES = tuple(_SCORES)
-"""What `evaluation.metrics.scores` returns."""
+"""Names of the scores that `evaluation.metrics.scores` returns."""
 _SPLITS: Mapping[Split, str] = {"val": "validation", "test": "test"}
 SPLIT_NAMES: Mapping[str, Split] = {"validation": "val", "test": "test"}
-"""A split of a corpus -> its short name in a key."""
+"""Name of a split of a corpus -> its short name in a key."""
 
 
 def score(name: str, split: Split) -> Metric:
-    """Return the metric of a score that the best checkpoint reaches on a split.
+    """Return the metric for a score of the best checkpoint on a split.
 
     Raises:
         KeyError: for a score that is not in the table.
@@ -84,17 +84,17 @@ def score(name: str, split: Split) -> Metric:
 
 
 def trials_in(state: str) -> Metric:
-    """Return the metric that counts a study's trials in a state: complete, pruned or failed."""
+    """Return the metric for the number of trials in a state: complete, pruned or failed."""
     return Metric(f"search/{state}", f"{state} trials", "count", 0)
 
 
 def best_trial(model: str) -> Metric:
-    """Return the metric of the objective of a model's best trial."""
+    """Return the metric for the objective of the best trial of a model."""
     return Metric(f"search/best_{model}", f"best trial of {model}", "share", 1, True)
 
 
 def importance(model: str, setting: str) -> Metric:
-    """Return the metric of the importance of a setting in the search of a model."""
+    """Return the metric for the importance of a setting in the search of a model."""
     return Metric(f"search/importance/{model}/{setting}", f"importance of {setting} for {model}", "share", 0)
 
 
@@ -104,4 +104,4 @@ METRICS = (
     PARAMETERS, PARAMETER_TENSORS, PEAK_MEMORY,
     EPOCH_SECONDS, EPOCH_TOKENS_PER_SECOND, STUDY_SECONDS, TOKENS_PER_SECOND, TRAIN_SECONDS, WINDOW_SECONDS,
 )
-"""All of them, but for those of a study whose keys name its models."""
+"""All metrics with fixed keys. The keys of the functions above name the models or settings of a study."""

@@ -1,6 +1,6 @@
-"""What a run and a study leave behind: the contract between training, tracking and report.
+"""The results of a run and of a study: the data that training, tracking and report exchange.
 
-Plain frozen values (numpy at most, never torch), so that a report can read them anywhere.
+All are frozen values that need numpy at most and never torch, so that a report can read them anywhere.
 
 Shapes: `N` examples of a split.
 """
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from gru_bench.config import Protocol, RunConfig, Scalar
 
 DATA, BASELINES = "data.json", "baselines.json"
-"""Artifacts of a study's own run: what is known before the study has come to its end."""
+"""Names of artifacts that a study logs on its own run before the study ends."""
 
 T = TypeVar("T")
 
@@ -31,10 +31,14 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
 
 
 def parsed(kind: type[T], text: str | bytes) -> T:
-    """Rebuild a frozen value from the JSON text of its fields.
+    """Return a frozen value from the JSON text of its fields.
+
+    Args:
+        kind: Class of the value.
+        text: JSON text.
 
     Raises:
-        ValueError: where a field is missing or of another type, naming it in its first line.
+        ValueError: where a field is missing or has another type. The first line of the message names the field.
     """
     try:
         return cast("T", _reader(cast("Any", kind)).validate_json(text, strict=True))
@@ -46,61 +50,61 @@ def parsed(kind: type[T], text: str | bytes) -> T:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One pass over the training split, and the validation after it."""
+    """Result of one epoch: a pass over the training split and the validation after it."""
 
     epoch: int
-    """Counted from 1."""
+    """Number of the epoch, counted from 1."""
     train_loss: float
-    """Mean negative log-likelihood, in nats per review, over the batches as they were trained on."""
+    """Mean negative log-likelihood in nats per review, computed on each batch before its step."""
     validation_loss: float | None
     validation_accuracy: float | None
-    """None where a run has no validation split."""
+    """Loss and accuracy are None where a run has no validation split."""
     seconds: float
-    """Training alone, without the validation."""
+    """Training time, without the validation."""
     tokens_per_second: float
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where a run stands, for a progress line."""
+    """Progress of a run, for a progress line."""
 
     epoch: int
     epochs: int
     reviews: int
-    """Trained on so far, over all epochs."""
+    """Reviews trained on so far, over all epochs."""
     reviews_total: int
     loss: float
-    """Mean over the epoch so far, nats per review."""
+    """Mean training loss of the epoch so far, in nats per review."""
     seconds: float
-    """Spent training in this process."""
+    """Training time so far, including the time before a resume."""
 
 
 @dataclass(frozen=True)
 class WindowLoss:
-    """The training loss averaged over one window of `log_every` iterations."""
+    """Mean training loss over one window of `log_every` iterations."""
 
     iteration: int
-    """Of the whole run, at the window's end, counted from 1."""
+    """Last iteration of the window, counted from 1 over the whole run."""
     epoch: int
     seconds: float
-    """Since training began."""
+    """Training time up to the end of the window."""
     loss: float
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the kept weights say of each example of a split."""
+    """Predictions of the best checkpoint for the examples of a split."""
 
     example_id_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
     probability_N: NDArray[np.float32]
-    """Of the label 1."""
+    """Probability of label 1."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
     tokens_N: NDArray[np.int32]
-    """Tokens the model read."""
+    """Number of tokens that the model read."""
     dropped_N: NDArray[np.int32]
-    """Tokens without a word vector, left out before the review was cut to `max_length`."""
+    """Number of tokens without a word vector. They are left out before the review is cut to `max_length`."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -109,32 +113,32 @@ class Predictions:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run: what was asked for, and what came of it."""
+    """Result of one run, with its settings."""
 
     config: RunConfig
     backend: str
-    """The backend that ran: reference, torch or fused; never `auto`."""
+    """The backend that ran: reference, torch or fused, never `auto`."""
     device: str
     epochs: tuple[EpochRecord, ...]
     window_losses: tuple[WindowLoss, ...]
     best_epoch: int
-    """The epoch whose weights were kept, counted from 1."""
+    """Epoch of the best checkpoint, counted from 1."""
     parameters: int
     parameter_tensors: int
     train_seconds: float
     peak_memory_bytes: int
     predictions: Mapping[str, Predictions]
-    """By split: `validation`, and `test` only where the run was to be scored on it."""
+    """Split -> predictions: `validation`, and `test` only where the run is scored on the test split."""
     weights: Mapping[str, NDArray[np.generic]]
-    """The kept weights by parameter name."""
+    """Name of a parameter -> its values in the best checkpoint."""
     stopped_early: bool = False
     backend_note: str | None = None
-    """Why it was a slower backend than it might have been, where that is so."""
+    """Why a slower backend ran than the fastest one, if so."""
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What data a study saw, as far as a report tells of it."""
+    """Summary of the data of a study, for the report."""
 
     name: str
     fingerprint: str
@@ -143,36 +147,36 @@ class DataSummary:
     test: int
     positive_share: float
     categories: Mapping[str, int]
-    """Examples by category over all splits; empty where the data has no categories."""
+    """Category -> number of examples over all splits. Empty where the data has no categories."""
     repeats_removed: int
-    """Exact repeats within the data."""
+    """Number of exact repeats within the data, which are removed."""
     test_repeats_removed: int
-    """Training rows removed because the test file holds the same text."""
+    """Number of training rows that are removed because the test file holds the same text."""
     vocabulary: int
-    """Distinct words of all splits."""
+    """Number of distinct words in all splits."""
     embedding: str
     embedding_dimension: int
     covered_words: int
-    """Distinct words that have a vector."""
+    """Number of distinct words that have a vector."""
     dropped_share: float
-    """Share of all tokens that have no vector and are dropped."""
+    """Share of the tokens that are dropped because they have no vector."""
     max_length: int | None
     cut_share: float
-    """Share of the reviews cut to `max_length`."""
+    """Share of the reviews that are cut to `max_length`."""
     wordless: Mapping[str, int] = field(default_factory=dict)
-    """Split -> reviews without one word that has a vector: each is read as one step of padding, and counted."""
+    """Split -> number of reviews in which no word has a vector. Each is read as one step of padding."""
     available: int | None = None
-    """Reviews that the data holds, each text once: those of the splits, and those that a limit holds back. None where
-    it was not logged."""
+    """Number of distinct reviews in the data, those that `data.limit` leaves out included. None where it was not
+    logged."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model that is no GRU, on the same split, for scale."""
+    """Scores of a simple model on the same split, for comparison."""
 
     name: str
     validation_accuracy: float | None
-    """None where there is no validation split."""
+    """None where the data has no validation split."""
     test_accuracy: float
     test_f1: float
     test_size: int
@@ -180,25 +184,33 @@ class Baseline:
 
 
 def data_of(text: str | bytes) -> DataSummary:
-    """Rebuild the facts of the data from their artifact."""
+    """Return the summary of the data from its artifact.
+
+    Raises:
+        ValueError: as `parsed`.
+    """
     return parsed(DataSummary, text)
 
 
 def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:
-    """Rebuild the baselines from their artifact."""
+    """Return the baselines from their artifact.
+
+    Raises:
+        ValueError: as `parsed`.
+    """
     return parsed(tuple[Baseline, ...], text)
 
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """One trial of a search, as the search saw it."""
+    """Summary of one trial of a search."""
 
     number: int
     model: str
     state: str
     """complete, pruned or failed."""
     value: float | None
-    """The objective: the best validation accuracy over its epochs; None where it has none."""
+    """The objective: the best validation accuracy over the epochs. None where no epoch ended."""
     epochs: int
     settings: Mapping[str, Scalar]
     reason: str = ""
@@ -206,38 +218,38 @@ class TrialSummary:
 
 @dataclass(frozen=True)
 class Timing:
-    """A model trained alone for a short timing, nothing beside it: for run times that can be compared."""
+    """Time of a short training on an otherwise idle machine, so that run times can be compared."""
 
     model: str
     backend: str
     threads: int
     iterations: int
-    """Of the timing; every model and backend of a study has the same reviews."""
+    """Number of iterations that are timed. All models and backends of a study train on the same reviews."""
     seconds: float
-    """Training alone, once compiled and warm."""
+    """Training time after compilation and warm-up."""
     protocol_iterations: int
-    """Of a whole run of the study: its epochs times its batches of an epoch."""
+    """Number of iterations in a whole run of the study: epochs times batches per epoch."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Two ways to train one model that differ in some settings, scored on validation reviews alone."""
+    """A comparison of two ways to train one model, which differ in some settings, on validation reviews alone."""
 
     name: str
     question: str
     model: str
     backend: str
     usual: Mapping[str, Scalar]
-    """Settings of the study's own protocol."""
+    """Settings of the study itself."""
     other: Mapping[str, Scalar]
-    """What the same settings are on the other side; the usual ones where tuning found nothing better."""
+    """The same settings with their values on the other side: the usual ones where tuning found nothing better."""
     tuned: bool = False
-    """Whether the other side was found by runs that tried several, with a seed of their own."""
+    """Whether the other side was chosen among several by runs with a seed of their own."""
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study whole: question, space, budget, and what the search found."""
+    """Summary of a study: question, search space, budget, and results of the search."""
 
     name: str
     purpose: str
@@ -248,27 +260,27 @@ class StudySummary:
     pruner: str
     objective: str
     trials_asked: int
-    """Of each model: what was asked for last, or what had finished before, where that is more."""
+    """Number of trials for each model: as asked for last, or the finished ones if these are more."""
     epochs: int
     search_seed: int
     confirm_seeds: tuple[int, ...]
     trials: tuple[TrialSummary, ...]
     best: Mapping[str, Mapping[str, Scalar]]
-    """Model -> the tuned settings of its best trial; empty without a search."""
+    """Model -> tuned settings of its best trial. Empty without a search."""
     best_value: Mapping[str, float]
     importance: Mapping[str, Mapping[str, float]]
-    """Model -> setting -> share, as `importance_method` measures it; empty where there are too few complete trials."""
+    """Model -> setting -> share, measured by `importance_method`. Empty where too few trials are complete."""
     importance_method: str
     data: DataSummary
     baselines: tuple[Baseline, ...]
     seconds: float
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"
-    """What the study is: a model tuned and confirmed, or the homework reproduced."""
+    """Kind of study: models are tuned and confirmed, or the homework is reproduced."""
     timings: tuple[Timing, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     ablation_seeds: tuple[int, ...] = ()
-    """Seeds of the ablations' runs; neither the search nor the confirm stage trains with them."""
+    """Seeds of the runs of the ablations. Neither the search nor the confirm stage uses them."""
 
     def to_json(self) -> str:
         """Return the summary as JSON text."""
@@ -276,5 +288,9 @@ class StudySummary:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> StudySummary:
-        """Rebuild a summary from `to_json`'s text."""
+        """Return the summary that `to_json` wrote.
+
+        Raises:
+            ValueError: as `parsed`.
+        """
         return parsed(cls, text)

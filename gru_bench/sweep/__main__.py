@@ -224,14 +224,14 @@ def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
     Raises:
         UsageError: When a run has too few.
     """
-    from gru_bench.data.batching import need_window
+    from gru_bench.data.batching import check_window
     from gru_bench.sweep.ablations import ablation_runs
     from gru_bench.sweep.workers.tasks import corpus_of
 
     configs = [spec.config(model, {}, spec.seed) for model in spec.models]
     for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
         own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split otherwise
-        need_window(config.training, len(own.train))
+        check_window(config.training, len(own.train))
 
 
 def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:

@@ -20,8 +20,8 @@ from gru_bench.config import (
     RunConfig,
     Scalar,
     Section,
+    checked_name,
     flat,
-    named,
     unknown_setting,
     validated,
     with_settings,
@@ -143,7 +143,7 @@ class Recall(Section):
 class StudySpec(Section):
     """A study: one or several models, a search (or none), and a confirm stage."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(named)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
     purpose: Text = ""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
     space: Mapping[str, Range] = {}

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gru_bench.config import MOST_NAME, named
+from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
 from gru_bench.tracking.reader import EARLIER_IDS, LATEST, RUN_TAG
 from gru_bench.tracking.sync import BATCH
@@ -54,7 +54,7 @@ Id = Annotated[str, Field(pattern=f"^{_ID}$")]
 Moment = Annotated[int, Field(ge=0, le=LATEST)]
 """Milliseconds since 1970, up to the year 9999."""
 Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
-Name = Annotated[str, AfterValidator(named)]
+Name = Annotated[str, AfterValidator(checked_name)]
 Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
 """What MLflow takes as a value."""
 

@@ -24,7 +24,7 @@ FORMAT = 3
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartialEpoch:
     """An epoch under way, between two windows of the training loss by window."""
 
     batches: int
@@ -48,7 +48,7 @@ class Progress:
     seconds: float = 0.0
     best: dict[str, Tensor] | None = None
     best_epoch: int = 0
-    begun: Begun | None = None
+    begun: PartialEpoch | None = None
 
 
 def save_checkpoint(
@@ -108,4 +108,4 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
         epochs=[EpochRecord(**values) for values in state["epochs"]],
         window_losses=[WindowLoss(**values) for values in state["window_losses"]],
         iteration=state["iteration"], seconds=state["seconds"], best=state["best"], best_epoch=state["best_epoch"],
-        begun=None if state["begun"] is None else Begun(**state["begun"]))
+        begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))

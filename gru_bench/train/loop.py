@@ -31,11 +31,11 @@ from gru_bench.data.batching import (
     Batch,
     Encoded,
     batch_plan,
+    check_window,
     encode,
     iterations_of_epoch,
-    made,
+    make_batches,
     micro_batches_of,
-    need_window,
     prefetched,
     scoring_plan,
 )
@@ -46,7 +46,7 @@ from gru_bench.evaluation.metrics import correct, log_loss
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Backend, Classifier, build_model, choose_backend, fallback
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
-from gru_bench.train.checkpoint import FORMAT, Begun, Progress, load_checkpoint, save_checkpoint
+from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimizer import Optimizer
 
 REFRESH_SECONDS = 0.5
@@ -187,7 +187,7 @@ def predict(
     model.eval()
     probability_N = torch.empty(len(encoded), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
-        for batch in prefetched(made(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
+        for batch in prefetched(make_batches(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
             log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16)
@@ -252,7 +252,7 @@ class _Run:
         if training.selection == "best_validation" and not len(self.validation_split):
             raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
                              "leaves none: raise it, or use --set training.selection=lowest_train_window")
-        need_window(training, len(self.train_split))
+        check_window(training, len(self.train_split))
         self.progress = Progress()
 
     def finished(self) -> bool:
@@ -348,7 +348,7 @@ class _Run:
                 window.zero_()
                 in_window = 0
                 if now - saved >= CHECKPOINT_SECONDS:
-                    progress.begun = Begun(done, reviews, tokens, float(total), before, dropout.get_state())
+                    progress.begun = PartialEpoch(done, reviews, tokens, float(total), before, dropout.get_state())
                     save()
                     progress.begun = None
                     saved = time.perf_counter()
@@ -398,7 +398,7 @@ class _Run:
             self.train_split, training.batch_size,
             generator=np.random.default_rng(_seed(self.config, "batches", number)), bucket=training.bucket,
             drop_last=training.drop_last)
-        return prefetched(made(self.train_split, plan[done:]), PREPARED_AHEAD)
+        return prefetched(make_batches(self.train_split, plan[done:]), PREPARED_AHEAD)
 
     def _close_window(self, number: int, mean: float) -> None:
         training, progress = self.config.training, self.progress

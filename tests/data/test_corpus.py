@@ -352,7 +352,7 @@ def test_a_split_that_is_left_empty_is_told(tmp_path: Path) -> None:
 
 def test_shares_that_leave_nothing_are_usage_errors(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", reviews(12))
-    with pytest.raises(UsageError, match=r"must leave something to train on, but they add up to 1\.2: lower one"):
+    with pytest.raises(UsageError, match=r"must leave something to train on, but their sum is 1\.2: lower one of them"):
         load(path, tmp_path, test_share=0.6, validation_share=0.6)
     with pytest.raises(UsageError, match=r"data\.test_share must be greater than 0 .* but got 0"):
         load(path, tmp_path, test_share=0)

@@ -86,7 +86,7 @@ def test_as_a_corpus() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"test_name": "other.csv"}, r"data.test_name must be left out for recall data"),
     ({"category_column": "kind"}, r"data.category_column must be left out for recall data"),
-    ({"max_length": 60}, r"data.max_length must be at least the 61 tokens of .* recall:k=50, .*: "
+    ({"max_length": 60}, r"data.max_length must be at least 61, the tokens of .* recall:k=50, .*: "
                          r"--set data.max_length=61"),
 ])
 def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> None:

@@ -75,7 +75,7 @@ def test_a_run_is_diagnosed(
                          store, monkeypatch, capsys)
     assert code == 0
     assert f"run {chosen}: scratch single" in out
-    kept = diagnostics.Kept(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    kept = diagnostics.TrainedModel(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
     corpus = load_corpus(kept.config.data)
     vectors = load_vectors(kept.config.embedding, corpus)
     subject = diagnostics.Subject.trained(kept, vectors)
@@ -119,7 +119,7 @@ def test_a_real_review_is_read_by_its_number(
     chosen = run_id(store, "scratch single", 0)
     code, out, _ = ended(["--run", chosen, "--review", "3"], store, monkeypatch, capsys)
     assert code == 0
-    kept = diagnostics.Kept(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    kept = diagnostics.TrainedModel(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
     corpus = load_corpus(kept.config.data)
     vectors = load_vectors(kept.config.embedding, corpus)
     subject = diagnostics.Subject.trained(kept, vectors)

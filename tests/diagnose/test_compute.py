@@ -335,7 +335,7 @@ def test_of_two_rates_the_one_that_does_better_on_validation_counts(monkeypatch:
         return kept[-1]
 
     monkeypatch.setattr(d, "train", noted)
-    right_N = d.remembered("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
+    right_N = d.recall_answers("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
     assert [result.config.training.lr for result in kept] == list(d.RECALL_RATES)
     best = [max(present(record.validation_accuracy) for record in result.epochs) for result in kept]
     test = kept[int(best[1] > best[0])].predictions["test"]
@@ -351,7 +351,7 @@ def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, 
     kept = {}
     for name in ("scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name, "embedding.trainable": name == "scratch"})
-        kept[name] = d.Kept(f"run of {name}", one, train(one, corpus, vectors).weights)
+        kept[name] = d.TrainedModel(f"run of {name}", one, train(one, corpus, vectors).weights)
     found = d.study_diagnostics(kept, corpus, vectors)
     assert [(flow.model, flow.direction, flow.state, flow.run_id) for flow in found.flows] == [
         ("rnn", "forward", "initial", ""), ("rnn", "forward", "trained", ""),
@@ -374,7 +374,7 @@ def test_where_texts_may_be_kept_a_review_is_looked_at(
 ) -> None:
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "bidirectional"})
-    kept = {"bidirectional": d.Kept("run", one, train(one, corpus, vectors).weights)}
+    kept = {"bidirectional": d.TrainedModel("run", one, train(one, corpus, vectors).weights)}
     review = d.legible_review(corpus, vectors)
     assert review is not None
     assert review in [tokenize(text) for text in corpus.texts("validation")]
@@ -401,7 +401,7 @@ def test_the_trained_weights_and_vectors_are_what_is_looked_at(data: tuple[RunCo
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "scratch", "embedding.trainable": True, "training.lr": 0.05})
     result = train(one, corpus, vectors)
-    watched = d.Subject.trained(d.Kept("run", one, result.weights), vectors)
+    watched = d.Subject.trained(d.TrainedModel("run", one, result.weights), vectors)
     predictions = result.predictions["validation"]
     encoded = encode(corpus.validation, vectors, None)
     for n in range(5):
@@ -415,7 +415,7 @@ def test_weights_of_other_settings_or_data_are_refused(data: tuple[RunConfig, Co
     weights = {name: value.numpy() for name, value in untrained(config, vectors.dimension).state_dict().items()}
     other = with_settings(config, {"model.hidden_size": 7})
     with pytest.raises(DataError, match=r"the weights of run abc must fit its settings and vectors, but do not .*size"):
-        d.Subject.trained(d.Kept("abc", other, weights), vectors)
+        d.Subject.trained(d.TrainedModel("abc", other, weights), vectors)
     short = {**weights, "embedding.table": np.zeros((3, 6), np.float32)}
     with pytest.raises(DataError, match=r"run abc must have trained the vectors of its data, but kept 3 where there"):
-        d.Subject.trained(d.Kept("abc", config, short), vectors)
+        d.Subject.trained(d.TrainedModel("abc", config, short), vectors)

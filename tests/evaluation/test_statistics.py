@@ -62,7 +62,7 @@ GOLDEN = {
 
 def closed(found: statistics.Estimate) -> statistics.Estimate:
     """Return an estimate with the interval of the closed form alone, however few examples decide it."""
-    return replace(found, few=None).at(found.confidence)
+    return replace(found, wilson=None).at(found.confidence)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -95,7 +95,7 @@ def test_golden_other_confidence() -> None:
 def test_golden_of_two_hundred_examples_needs_no_leaning() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     for found in (accuracy_difference(a_RN, b_RN), accuracy_interval(a_RN)):
-        assert found.few is None
+        assert found.wilson is None
         assert found.method == statistics.METHOD_BOTH
 
 
@@ -245,7 +245,7 @@ def test_leaning_begins_without_a_jump() -> None:
     for wrong in range(61):
         right_N[:wrong] = 0
         found = accuracy_interval(np.tile(right_N, (5, 1)))
-        assert (found.few is None) == (wrong > 33)  # k is a little above the count
+        assert (found.wilson is None) == (wrong > 33)  # k is a little above the count
         ends.append((found.low, found.high))
     assert np.abs(np.diff(ends, axis=0)).max() < 3 / 2000
     assert (np.diff(ends, axis=0) < 0).all(axis=1).sum() >= 59  # all right twice: high is 1

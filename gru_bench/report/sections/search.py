@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.config import may_be
+from gru_bench.config import is_valid_setting
 from gru_bench.evaluation.statistics import BEST_METHOD
 from gru_bench.evaluation.statistics import expected_best as best_of
 from gru_bench.report.document.numbers import NBSP, Number, Sentence, listed, plain, slug
@@ -138,7 +138,7 @@ def _edge(name: str, range_: Mapping[str, Any], value: object) -> str:
     share = (number - low) / (high - low)
     edge = "low" if share < 0.05 else "high" if share > 0.95 else ""
     # Of the two values beyond, whole numbers can have the first, others the second.
-    return edge if edge and any(may_be(name, one) for one in beyond[edge]) else ""
+    return edge if edge and any(is_valid_setting(name, one) for one in beyond[edge]) else ""
 
 
 def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:

@@ -169,7 +169,7 @@ class MeasureTiming:
         training = self.config.training
         corpus = corpus_of(self.config.data)
         spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
-        sample = replace(corpus, train=spread, validation=corpus.validation.taken(np.zeros(0, np.int64)))
+        sample = replace(corpus, train=spread, validation=corpus.validation.select(np.zeros(0, np.int64)))
         config = with_settings(self.config, {
             "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": 1})
         result = train(config, sample, vectors_of(self.config.embedding, self.config.data))
@@ -201,11 +201,11 @@ class Diagnose:
 
     def __call__(self, _: Listener) -> Diagnostics:
         """Compute gradients through time, gate activations and the words that decide."""
-        from gru_bench.diagnose.compute import Kept, study_diagnostics
+        from gru_bench.diagnose.compute import TrainedModel, study_diagnostics
 
         first = self._first
         return study_diagnostics(
-            {model: Kept(*run) for model, run in self.runs.items()}, corpus_of(first.data),
+            {model: TrainedModel(*run) for model, run in self.runs.items()}, corpus_of(first.data),
             vectors_of(first.embedding, first.data), texts=self.texts)
 
 
@@ -237,7 +237,7 @@ def evenly_by_length(split: Split, count: int) -> Split:
     """Return at most `count` examples whose lengths are distributed as in the whole split."""
     count = min(count, len(split))
     order_N = np.argsort(np.diff(split.offsets_N1), kind="stable")
-    return split.taken(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
+    return split.select(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
 
 
 _corpora: dict[DataConfig, Corpus] = {}
