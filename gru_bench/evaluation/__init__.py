@@ -1,1 +1,1 @@
-"""Scores, intervals, tests and baselines."""
+"""Scores, intervals, statistical tests and baselines."""

@@ -1,4 +1,4 @@
-"""An accuracy as a console says it: in per cent, with its interval and what guessing reaches.
+"""An accuracy for the console: in per cent, with its interval and the accuracy of guessing.
 
 Shapes: `R` runs (seeds) of a model, `N` examples of a split.
 """
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 def percent(share: float) -> str:
-    """Return a share as `58.0 %`."""
+    """Return a share as text in per cent, such as `58.0 %`."""
     return f"{100 * share:.1f} %"
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of a split's examples that are answered rightly, and how much of it guessing would reach."""
+    """The accuracy of a model on a split, and the accuracy of guessing."""
 
     share: float
-    """Mean over runs."""
+    """Accuracy, as the mean over runs."""
     low: float
     high: float
-    """Wilson's 95 % interval over examples; how far seeds differ is not in it."""
+    """Ends of Wilson's 95 % interval over examples. It does not contain the variance between seeds."""
     guessing: float
-    """The share of the commoner label: what always answering it reaches."""
+    """Share of the more frequent label, which is the accuracy of always guessing it."""
     examples: int
 
     @classmethod
     def of(cls, runs: Sequence[Predictions]) -> Accuracy:
-        """Return the accuracy of R runs on the same N examples, both at least one."""
+        """Return the accuracy of R >= 1 runs on the same N >= 1 examples."""
         from gru_bench.evaluation.metrics import correct
         from gru_bench.evaluation.statistics import wilson_interval
 
@@ -45,15 +45,15 @@ class Accuracy:
 
     @property
     def is_guessing(self) -> bool:
-        """Whether it cannot be told from guessing: its interval does not lie above what that reaches."""
+        """Whether the model may be guessing: its interval does not lie above the accuracy of guessing."""
         return self.low <= self.guessing
 
     @property
     def interval(self) -> str:
-        """Return the interval as `52.3 to 63.4 %`."""
+        """Return the interval as text, such as `52.3 to 63.4 %`."""
         return f"{100 * self.low:.1f} to {percent(self.high)}"
 
     def __str__(self) -> str:
-        """Return it with its interval, and what guessing reaches."""
+        """Return a sentence with the accuracy, its interval and the accuracy of guessing."""
         return (f"{percent(self.share)} (95 % interval {self.interval}) on {self.examples:,} reviews; always guessing "
                 f"their commoner label reaches {percent(self.guessing)}")

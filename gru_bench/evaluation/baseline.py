@@ -1,6 +1,6 @@
-"""What a GRU has to beat: always guessing the commoner class, and a linear model over word pairs.
+"""Baselines for comparison: guessing the more frequent class, and a linear model on words and word pairs.
 
-Both are fitted on the training split. The linear model's one choice, its regularisation, is made on the
+Both are fitted on the training split. The strength of the regularization of the linear model is chosen on the
 validation split, and the test split is scored once.
 """
 
@@ -19,13 +19,13 @@ from gru_bench.data.corpus import Corpus, Split
 from gru_bench.evaluation.metrics import scores
 from gru_bench.results.runs import BASELINES, Baseline
 
-INVERSE_REGULARISATION = (1.0, 4.0, 16.0)
+INVERSE_REGULARIZATION = (1.0, 4.0, 16.0)
 SMALLEST_COUNT = 2
-"""Reviews a word or pair must stand in to become a feature."""
+"""Number of reviews that must contain a word or a pair before it becomes a feature."""
 
 
 def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
-    """Return the baselines of a corpus, measured once for its data and split."""
+    """Return the baselines of a corpus. They are measured once for each data and split, then read from the cache."""
     def measure(folder: Path) -> None:
         measured = [asdict(baseline) for baseline in (_majority(corpus), _linear(corpus))]
         (folder / BASELINES).write_text(json.dumps(measured), encoding="utf-8")
@@ -48,16 +48,16 @@ def _linear(corpus: Corpus) -> Baseline:
 
     started = time.perf_counter()
     words = np.array(corpus.words, dtype=object)
-    vectoriser = TfidfVectorizer(
+    vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), min_df=SMALLEST_COUNT, sublinear_tf=True, analyzer="word", lowercase=False,
         token_pattern=r"\S+", dtype=np.float32)
-    train = vectoriser.fit_transform(_documents(corpus.train, words))
-    test = vectoriser.transform(_documents(corpus.test, words))
+    train = vectorizer.fit_transform(_documents(corpus.train, words))
+    test = vectorizer.transform(_documents(corpus.test, words))
     models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0).fit(train, corpus.train.label_N)
-              for c in INVERSE_REGULARISATION]
+              for c in INVERSE_REGULARIZATION]
     best, validation_N = models[len(models) // 2], np.empty(0)
     if len(corpus.validation):
-        validation = vectoriser.transform(_documents(corpus.validation, words))
+        validation = vectorizer.transform(_documents(corpus.validation, words))
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))
         validation_N = best.predict_proba(validation)[:, 1]
     return _scored("TF-IDF + logistic regression", corpus, validation_N, best.predict_proba(test)[:, 1],

@@ -1,6 +1,6 @@
-"""Predictions -> scores: what the probabilities of one run are worth on labelled examples.
+"""Scores of one run: accuracy, F1, log loss and others, from labels and predicted probabilities.
 
-Labels are 0 and 1, and 1 is the positive class. A prediction is 1 where its probability is at least 0.5.
+Labels are 0 and 1, and 1 is the positive class. The predicted label is 1 where the probability is at least 0.5.
 
 Shapes: `N` examples.
 """
@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of examples by label and prediction."""
+    """Confusion matrix: numbers of examples by label and predicted label."""
 
     true_negative: int
     false_positive: int
@@ -35,46 +35,46 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Return the share of right predictions."""
+        """Return the share of correct predictions."""
         return (self.true_positive + self.true_negative) / self.total
 
     @property
     def precision(self) -> float:
-        """Return TP / (TP + FP): how far a predicted 1 can be trusted; 0 where nothing is predicted 1."""
+        """Return TP / (TP + FP), the share of correct ones among the predicted 1s. 0 where no 1 is predicted."""
         return _ratio(self.true_positive, self.true_positive + self.false_positive)
 
     @property
     def recall(self) -> float:
-        """Return TP / (TP + FN): the share of the ones that are found; 0 where there are none."""
+        """Return TP / (TP + FN), the share of the 1s that are found. 0 where no label is 1."""
         return _ratio(self.true_positive, self.true_positive + self.false_negative)
 
     @property
     def f1(self) -> float:
-        """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 where undefined."""
+        """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall. 0 where it is undefined."""
         return _f1(self.true_positive, self.false_positive, self.false_negative)
 
     @property
     def macro_f1(self) -> float:
-        """Return the plain mean of the F1 of class 1 and the F1 of class 0."""
+        """Return the unweighted mean of the F1 of class 1 and the F1 of class 0."""
         return (self.f1 + _f1(self.true_negative, self.false_negative, self.false_positive)) / 2
 
 
 def predicted(probability_N: Floats) -> NDArray[np.bool_]:
-    """Return, by example, whether label 1 is predicted."""
+    """Return for each example whether label 1 is predicted."""
     return np.asarray(np.asarray(probability_N) >= THRESHOLD, dtype=np.bool_)
 
 
 def correct(label_N: Labels, probability_N: Floats) -> NDArray[np.bool_]:
-    """Return, by example, whether the prediction is right."""
+    """Return for each example whether the prediction is correct."""
     label_N, probability_N = _checked(label_N, probability_N)
     return np.asarray(predicted(probability_N) == (label_N == 1), dtype=np.bool_)
 
 
 def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
-    """Count the examples by label and prediction.
+    """Return the confusion matrix.
 
     Raises:
-        ValueError: for no examples, other lengths, labels besides 0 and 1, probabilities outside [0, 1].
+        ValueError: for no examples, different lengths, labels other than 0 and 1, or probabilities outside [0, 1].
     """
     label_N, probability_N = _checked(label_N, probability_N)
     one_N, hit_N = label_N == 1, predicted(probability_N)
@@ -89,8 +89,8 @@ def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
 def log_loss(label_N: Labels, probability_N: Floats) -> float:
     """Return the mean negative log-likelihood in nats.
 
-    Probabilities are kept a rounding step of their own type away from 0 and 1, so that one confident
-    mistake costs much and not infinity.
+    Probabilities are clipped to [eps, 1 - eps], where eps is the machine epsilon of their type. So one confident
+    mistake costs much, but not infinity.
     """
     label_N, probability_N = _checked(label_N, probability_N)
     kind = probability_N.dtype if probability_N.dtype.kind == "f" else np.dtype(np.float64)
@@ -100,9 +100,10 @@ def log_loss(label_N: Labels, probability_N: Floats) -> float:
 
 
 def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
-    """Return the chance that a random 1 gets a higher probability than a random 0, ties counting half.
+    """Return the area under the ROC curve. None where one of the classes is absent.
 
-    Computed from mid-ranks (the Mann-Whitney statistic). None where one of the classes is absent.
+    It is the chance that a random example of label 1 gets a higher probability than one of label 0, where ties count
+    half. It is computed from mid-ranks (the Mann-Whitney statistic).
     """
     label_N, probability_N = _checked(label_N, probability_N)
     one_N = label_N == 1
@@ -116,9 +117,9 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
 
 
 def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
-    """Return the area under the precision-recall steps: sum over thresholds of (R_k - R_{k-1}) P_k.
+    """Return the average precision: the sum over thresholds k of (R_k - R_{k-1}) P_k, without interpolation.
 
-    Not interpolated. None where no example has label 1.
+    R_k and P_k are recall and precision. None where no example has label 1.
     """
     label_N, probability_N = _checked(label_N, probability_N)
     one_N = label_N == 1
@@ -126,7 +127,7 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
         return None
     order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
     score_N, hit_N = probability_N[order_N], one_N[order_N]
-    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples of one probability enter together
+    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
     found_K = np.cumsum(hit_N)[last_N]
     named_K = np.flatnonzero(last_N) + 1
     recall_K = found_K / one_N.sum()
@@ -134,11 +135,15 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
 
 
 def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int = 10) -> float:
-    """Return how far confidence is from accuracy, averaged over examples.
+    """Return the expected calibration error: sum_b n_b/N |accuracy_b - mean confidence_b| over the bins b.
 
-    Confidence is the probability of the predicted class, in [0.5, 1]; that range is cut into `bins` of
-    equal width, closed on the right; the error is sum_b n_b/N |accuracy_b - mean confidence_b|
-    (Guo et al. 2017, equation 3, over the range that a choice between two classes can reach).
+    The bins are those of `reliability` (Guo et al. 2017, equation 3, over the confidences that are possible with two
+    classes).
+
+    Args:
+        label_N: Labels, 0 or 1.
+        probability_N: Probabilities of label 1.
+        bins: Number of bins.
     """
     found = reliability(label_N, probability_N, bins)
     return sum(part.examples * abs(part.accuracy - part.confidence) for part in found) / len(label_N)
@@ -146,22 +151,30 @@ def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """The examples whose predicted class has a probability above `low` and up to `high`."""
+    """One bin of a reliability diagram: the examples with a confidence above `low` and up to `high`."""
 
     low: float
     high: float
     examples: int
     confidence: float
-    """Mean probability of the predicted class; the middle of the bin where it holds no example."""
+    """Mean probability of the predicted class. The middle of the bin if it holds no example."""
     accuracy: float
-    """Share of right predictions; likewise the middle where there are none."""
+    """Share of correct predictions. The middle of the bin if it holds no example."""
 
 
 def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[ConfidenceBin]:
-    """Return how often predictions of each confidence are right (a reliability diagram, Guo et al. 2017).
+    """Return the bins of a reliability diagram (Guo et al. 2017): the accuracy of the predictions by confidence.
 
-    Confidence is the probability of the predicted class, in [0.5, 1]; that range is cut into `bins` of equal
-    width, closed on the right. A calibrated model has accuracy equal to confidence in each.
+    Confidence is the probability of the predicted class, in [0.5, 1]. This range is cut into bins of equal width,
+    closed on the right. A calibrated model has accuracy equal to confidence in each bin.
+
+    Args:
+        label_N: Labels, 0 or 1.
+        probability_N: Probabilities of label 1.
+        bins: Number of bins.
+
+    Raises:
+        ValueError: for fewer than 1 bin, and as `confusion`.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
@@ -190,10 +203,13 @@ _SCORES: Mapping[str, Callable[[Labels, Floats], float | None]] = {
 
 
 def scores(label_N: Labels, probability_N: Floats) -> dict[str, float]:
-    """Return the scores that are logged for a split: accuracy, precision, recall, f1, loss, roc_auc, ...
+    """Return all scores that are logged for a split, by name (`results.logged_metrics.SCORE_NAMES`).
 
-    The confusion counts are there as `true_negative`, `false_positive`, `false_negative` and
-    `true_positive`. A score that is undefined, such as the ROC area where a class is absent, is left out.
+    The confusion matrix is included as `true_negative`, `false_positive`, `false_negative` and `true_positive`. A score
+    that is undefined is left out, such as the ROC area where a class is absent.
+
+    Raises:
+        ValueError: as `confusion`.
     """
     counts = confusion(label_N, probability_N)
     values: dict[str, float] = {

@@ -1,40 +1,41 @@
-"""Is training procedure A better than B? Intervals and tests over seeds and test examples together.
+"""Intervals and tests for the question "is training procedure A better than B?", over seeds and test examples together.
 
-The data of a model is a matrix of correctness: a row for each seed, a column for each test example, the
-same examples in the same order for every model. Seeds are drawn anew by whoever trains again, examples
-by whoever meets new reviews; an interval that leaves one of them out is too narrow for the question.
+The data of a model is a matrix of correctness: a row for each seed, a column for each test example. All models have the
+same examples in the same order. A new training has another seed, and new reviews are other examples; an interval that
+ignores one of the two is too narrow for the question.
 
-The headline is a sum of variances in closed form with degrees of freedom after Satterthwaite (1946):
-for each model m with accuracy a_s by seed, q_i by example and g over all,
+The main interval is a sum of variances in closed form with degrees of freedom after Satterthwaite (1946).
+Model m has accuracy a_s for seed s, q_i for example i, and g over all. With
 
     s2  = sum_s (a_s - g)^2 / (R - 1)
     MSE = sum_{s,i} (Y_si - a_s - q_i + g)^2 / ((R - 1)(N - 1))
 
-and s2 - MSE/N is what seeds alone contribute to the spread of a_s: the rest of s2 is noise of the test
-set. With D_i = q_Ai - q_Bi, theta = mean D_i and v = var(D_i)/N,
+s2 - MSE/N is the variance of a_s due to seeds alone; the rest of s2 is noise of the test set.
+With D_i = q_Ai - q_Bi, theta = mean D_i and v = var(D_i)/N,
 
     V  = v + sum_m max(0, s2_m - MSE_m/N) / R_m
     nu = max(V^2 / (sum_m (s2_m/R_m)^2/(R_m - 1) + v^2/(N - 1)), min_m R_m - 1)
 
-and the interval is theta +- t_nu sqrt(V). One model alone: q_i for D_i. Nothing here covers the
-resampling of the training set, or the luck of tuning. Known to be too narrow: with seed deviations that differ
-5-fold at 3 seeds or fewer (it covers 91-93 %), and with the noisier model on the fewer seeds.
+and the interval is theta +- t_nu sqrt(V). For one model alone, q_i stands for D_i. The interval does not cover the
+resampling of the training set or the luck of tuning. It is known to be too narrow in two cases: where the seed
+deviations differ 5-fold at 3 seeds or fewer (it covers 91-93 %), and where the noisier model has fewer seeds.
 
-Where few examples decide, v says little: with every answer right it is 0. How many decide is measured by
-k = (sum_i r_i^2)^2 / sum_i r_i^4, r_i = D_i - theta: about the number of examples that are answered wrongly (of one
-model), or differently (of a pair), where these are few. Below k = 35 the interval leans on Wilson's (1927), wholly
-below k = 15, with weight w = (35 - k)/20 between: m = w z^2 pseudo-examples are added, half of them at each end of
-the range of D, and v is raised by the share w towards the variance of a single run's answers, as though all seeds
-of a model were one,
+Where few examples decide, v says little: it is 0 where every answer is right. The number of deciding examples is
+measured by k = (sum_i r_i^2)^2 / sum_i r_i^4 with r_i = D_i - theta. Where they are few, k is about the number of
+examples that are answered wrongly (one model) or differently (a pair). Below k = 35 the interval is a blend with
+Wilson's (1927), with weight w = (35 - k)/20, and w = 1 below k = 15. For the blend, m = w z^2 pseudo-examples are
+added, half of them at each end of the range of D, and v is raised by the share w towards the variance v_1 of the
+answers of a single run, as if all seeds of a model were one:
 
     theta' = (N theta + m mid)/(N + m),  V' = (N/(N + m))^2 (V + w max(0, v_1 - v) + m h^2/N^2)
 
-with mid and h the middle and half the width of the range: 1/2 and 1/2 of an accuracy, 0 and 1 of a difference. With
-one run this is Wilson's interval of a share, and where no example differs between two models Tango's (1998) score
-interval of their difference, both with t for z: z alone covers 87 to 94 % where less than one wrong answer is expected.
+where mid and h are the middle and half the width of the range: 1/2 and 1/2 for an accuracy, 0 and 1 for a difference.
+With one run this is Wilson's interval of a share. Where no example differs between two models it is Tango's (1998)
+score interval of their difference. Both have t instead of z, because z covers only 87 to 94 % where less than one wrong
+answer is expected.
 
-What the best of n trials is expected to reach has a conservative interval of its own: for a promised 80 % it covered
-88 % or more in simulations of 5 to 40 trials whose scores were even, skewed, or of two values (`expected_best`).
+The expected best of n trials has a conservative interval of its own (`expected_best`): a nominal 80 % covered 88 % or
+more in simulations of 5 to 40 trials with uniform, skewed, or two-valued scores.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
 """
@@ -55,13 +56,13 @@ Correct = NDArray[Any]
 Floats = NDArray[np.float64]
 
 MARGIN = 0.01
-"""A difference below one point is of no practical weight, unless a study says otherwise beforehand."""
+"""Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
 ALPHA = 0.05
 POWER = 0.8
 
 
 class EvidenceLevel(Enum):
-    """How much a number of seeds can carry."""
+    """What a number of seeds is enough for."""
 
     EXAMPLES_ONLY = "one seed: the interval is over test examples only"
     ESTIMATE = "two seeds: an estimate only"
@@ -71,7 +72,11 @@ class EvidenceLevel(Enum):
 
     @classmethod
     def of(cls, seeds: int) -> EvidenceLevel:
-        """Return the evidence level of the smaller side of a comparison, or of one model."""
+        """Return the evidence level of a number of seeds. For a comparison: the smaller number of the two sides.
+
+        Raises:
+            ValueError: for fewer than 1 seed.
+        """
         if seeds < 1:
             raise ValueError(f"a model needs at least 1 seed, but has {seeds}")
         if seeds >= 10:
@@ -82,12 +87,12 @@ class EvidenceLevel(Enum):
 
     @property
     def has_interval(self) -> bool:
-        """Return whether an interval may be shown (for one seed: over examples, and labelled so)."""
+        """Return whether an interval may be shown. With one seed it is over examples only, and is labelled so."""
         return self is not EvidenceLevel.ESTIMATE
 
     @property
     def has_verdict(self) -> bool:
-        """Return whether a verdict may be passed."""
+        """Return whether a verdict may be given."""
         return self in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM)
 
 
@@ -98,41 +103,41 @@ METHOD_BOOTSTRAP_EXAMPLES = "bootstrap over test examples only (one seed), t"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
 
 DECIDING = (15, 35)
-"""Examples that decide (k): below the first an interval leans on Wilson's wholly, from the second on not at all."""
+"""Numbers of deciding examples (k): the weight of Wilson's interval is 1 up to the first and 0 from the second on."""
 LEAST_Z, MOST_Z = 1e-6, 30.0
-"""The normal quantile of p is sought between them; beyond the second (p = 1e-197) it is given as 0."""
+"""Range in which the normal quantile of p is searched. Beyond the second (p = 1e-197), p is returned as 0."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the interval around it. Shares, not per cent: 0.01 is one point."""
+    """An estimate with its interval. Values are shares: 0.01 is one percentage point."""
 
     estimate: float
     low: float
     high: float
     confidence: float
     variance: float
-    """Of the estimate, in closed form; 0 where every run answered alike on every example."""
+    """Variance of the estimate in closed form. 0 where all runs give the same answers on all examples."""
     df: float
     seeds: tuple[int, ...]
-    """R of the model, or of each of the two."""
+    """Number of seeds of the model, or of each of the two models."""
     examples: int
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
-    """What the quantity cannot leave; the interval is cut there."""
+    """Smallest and largest possible value. The interval is cut there."""
     wilson: WilsonBlend | None = None
-    """What the interval leans on besides, where few examples decide it."""
+    """The blend with Wilson's interval, where few examples decide. None elsewhere."""
 
     @property
     def evidence_level(self) -> EvidenceLevel:
-        """Return how much the number of seeds can carry."""
+        """Return what the number of seeds is enough for."""
         return EvidenceLevel.of(min(self.seeds))
 
     @property
     def p(self) -> float | None:
-        """Return the two-sided p of no difference, the least level at which the interval leaves 0 out.
+        """Return the two-sided p for the hypothesis of no difference. None for a single model.
 
-        None for a single model.
+        It is the smallest level at which the interval does not contain 0.
         """
         if len(self.seeds) == 1:
             return None
@@ -152,7 +157,7 @@ class Estimate:
         return float(2 * special.ndtr(-optimize.brentq(leaves_out, LEAST_Z, MOST_Z, xtol=1e-12)))
 
     def at(self, confidence: float) -> Estimate:
-        """Return the same estimate with an interval of another confidence.
+        """Return the same estimate with the interval for another confidence.
 
         Raises:
             ValueError: for a confidence that is not between 0 and 1.
@@ -165,11 +170,11 @@ class Estimate:
         else:
             center, half = self._blended(self.wilson, float(special.ndtri(tail)))
         low, high = max(self.bounds[0], center - half), min(self.bounds[1], center + half)
-        # Rounding may put an end past the estimate where that lies at the end of the range.
+        # Rounding may move an end past an estimate that lies at the end of the range.
         return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
 
     def _blended(self, wilson: WilsonBlend, z: float) -> tuple[float, float]:
-        """Return the middle of the interval and half its width; z is the normal quantile of its confidence."""
+        """Return the middle and half the width of the blended interval. z is the normal quantile of its confidence."""
         n = wilson.examples
         pseudo = wilson.weight * z**2
         half_range = (self.bounds[1] - self.bounds[0]) / 2
@@ -183,52 +188,59 @@ class Estimate:
 
 @dataclass(frozen=True)
 class WilsonBlend:
-    """How far an interval leans on Wilson's, because few examples decide it."""
+    """How an interval is blended with Wilson's, because few examples decide it."""
 
     weight: float
     """w, above 0 and at most 1."""
     examples: float
-    """N, or the number of clusters."""
+    """N, or the number of clusters of examples."""
     variance: float
-    """v: the part of the closed form that comes from examples."""
+    """v: the part of the variance that comes from examples."""
     single: float
-    """v_1: the same for a single run of each model."""
+    """v_1: the same part for a single run of each model."""
     df: float
     """Degrees of freedom of v."""
     seeds_below: float
-    """What seeds add below the fraction bar of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
+    """The seeds' part of the denominator of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
 
 
 def accuracy_interval(
     correct_RN: Correct, confidence: float = 0.95, cluster_N: NDArray[Any] | None = None
 ) -> Estimate:
-    """Return a model's accuracy, over new seeds and new examples, with its interval cut to [0, 1].
+    """Return the accuracy of a model with its interval over new seeds and new examples, cut to [0, 1].
 
     Args:
-        correct_RN: whether seed r answers example i rightly.
-        confidence: of the interval, between 0 and 1.
-        cluster_N: by example, a name shared by examples that belong together (reviews of one product).
+        correct_RN: Whether seed r answers example i correctly.
+        confidence: Confidence of the interval, between 0 and 1.
+        cluster_N: For each example the name of its cluster: examples that belong together, such as reviews of one
+            product. None: each example is a cluster of its own.
 
     Raises:
-        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or entries besides 0 and 1.
+        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or entries other than 0 and 1.
     """
     part = _Part.of(correct_RN)
     return _estimate([part], part.by_example_N, confidence, cluster_N, bounds=(0.0, 1.0))
 
 
 def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's (1927) score interval of a share: it has a width where every example is answered alike.
+    """Return Wilson's (1927) score interval of a share. Its width is above 0 even where all answers are equal.
+
+    Args:
+        right: Number of correct answers.
+        examples: Number of examples.
+        confidence: Confidence of the interval, between 0 and 1.
 
     Raises:
-        ValueError: for no examples, or more right than there are.
+        ValueError: for fewer than 1 example, or more correct answers than examples.
     """
     if not 0 <= right <= examples or examples < 1:
-        raise ValueError(f"right must be between 0 and examples, and these at least 1, but got {right} of {examples}")
+        raise ValueError("right must be between 0 and examples, and examples at least 1, but got "
+                         f"{right} and {examples}")
     z = float(special.ndtri((1 + confidence) / 2))
     share, weight = right / examples, 1 + z * z / examples
     middle = (share + z * z / (2 * examples)) / weight
     half = z / weight * float(np.sqrt(share * (1 - share) / examples + z * z / (4 * examples**2)))
-    # At an end it is the share itself, to the last bit.
+    # At 0 and 1 the end of the interval is the share itself, to the last bit.
     return 0.0 if right == 0 else middle - half, 1.0 if right == examples else middle + half
 
 
@@ -238,13 +250,18 @@ def accuracy_difference(
     confidence: float = 0.95,
     cluster_N: NDArray[Any] | None = None,
 ) -> Estimate:
-    """Return accuracy of A minus accuracy of B, with interval and p, over new seeds and new examples.
+    """Return the accuracy of A minus the accuracy of B, with interval and p, over new seeds and new examples.
 
-    The columns of both are the same examples in the same order (to be checked by example id beforehand).
-    Where a side has one seed only, the interval is over examples alone, for these very runs.
+    Where a side has one seed only, the interval is over examples alone and speaks of these runs only.
+
+    Args:
+        correct_A_RN: Whether seed r of A answers example i correctly.
+        correct_B_RN: The same for B. The examples must be the same in the same order; the caller checks their ids.
+        confidence: Confidence of the interval, between 0 and 1.
+        cluster_N: As for `accuracy_interval`.
 
     Raises:
-        ValueError: for other shapes, numbers of examples that differ, or entries besides 0 and 1.
+        ValueError: for other shapes, different numbers of examples, or entries other than 0 and 1.
     """
     a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
     if a.examples != b.examples:
@@ -255,18 +272,21 @@ def accuracy_difference(
 
 
 def seed_deviation(correct_RN: Correct) -> float | None:
-    """Return how far accuracy moves from seed to seed, test-set noise taken out: sqrt(max(0, s2 - MSE/N)).
+    """Return the standard deviation of accuracy between seeds, without test-set noise. None for one seed.
 
-    None for one seed.
+    It is sqrt(max(0, s2 - MSE/N)).
     """
     part = _Part.of(correct_RN)
     return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Return p adjusted by Holm's (1979) step-down procedure, in the order given.
+    """Return the p values adjusted by Holm's (1979) step-down procedure, in the same order.
 
-    A None (no test was possible) stays None and does not count among the tests.
+    None (no test was possible) stays None and does not count as a test.
+
+    Raises:
+        ValueError: for a p outside [0, 1].
     """
     known = sorted((value, place) for place, value in enumerate(p) if value is not None)
     adjusted: list[float | None] = [None] * len(p)
@@ -282,11 +302,14 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 def mcnemar(only_A: int, only_B: int) -> float:
     """Return the exact two-sided p of McNemar's (1947) test for two trained models on the same examples.
 
-    Args:
-        only_A: examples that A alone answers rightly.
-        only_B: examples that B alone answers rightly.
+    The test is about these two checkpoints, not about the procedures that trained them.
 
-    It speaks of these two checkpoints, not of the procedures that trained them.
+    Args:
+        only_A: Number of examples that only A answers correctly.
+        only_B: Number of examples that only B answers correctly.
+
+    Raises:
+        ValueError: for a negative number.
     """
     if min(only_A, only_B) < 0:
         raise ValueError(f"counts must be at least 0, but got {only_A} and {only_B}")
@@ -295,19 +318,18 @@ def mcnemar(only_A: int, only_B: int) -> float:
 
 
 def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
-    """Return the share of seed pairs in which the run of A is more accurate, ties counting half.
+    """Return the share of pairs of seeds in which the run of A is more accurate. Ties count half.
 
-    An estimate, on this test set, of the chance that a fresh run of A beats a fresh run of B.
+    It estimates, on this test set, the chance that a new run of A beats a new run of B.
     """
     a_R, b_S = _Part.of(correct_A_RN).right_R, _Part.of(correct_B_RN).right_R
     return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
 
 
 def effect_size(correct_A_RN: Correct, correct_B_RN: Correct) -> float | None:
-    """Return the difference of mean accuracies over the larger of the two deviations over seeds.
+    """Return the difference of the mean accuracies divided by the larger of the two `seed_deviation`s.
 
-    How many times the luck of a seed it is; the deviations are those of `seed_deviation`. None where neither model
-    varies from seed to seed, or one has a single seed.
+    None where neither model varies between seeds, or one has a single seed.
     """
     deviations = seed_deviation(correct_A_RN), seed_deviation(correct_B_RN)
     if None in deviations or not (larger := max(value or 0.0 for value in deviations)):
@@ -317,20 +339,24 @@ def effect_size(correct_A_RN: Correct, correct_B_RN: Correct) -> float | None:
 
 @dataclass(frozen=True)
 class Design:
-    """What the runs of a pair of models say about how precise a design would be."""
+    """Quantities of a pair of models that determine the precision of a design (numbers of seeds and examples)."""
 
     seed_variance: tuple[float, float]
-    """sigma_u^2 of A and of B."""
+    """sigma_u^2 of A and of B: variance of accuracy between seeds."""
     within: tuple[float, float]
-    """Share of examples on which two seeds of the model disagree: d_s."""
+    """d_s of A and of B: share of examples on which two seeds of the model disagree."""
     between: float
-    """Share of examples on which a run of A and a run of B disagree: d_x."""
+    """d_x: share of examples on which a run of A and a run of B disagree."""
     deciding: float = 1.0
-    """Share of examples that carry the variance of the difference: k/N."""
+    """k/N: share of examples that decide the difference."""
 
     @classmethod
     def of(cls, correct_A_RN: Correct, correct_B_RN: Correct) -> Design:
-        """Measure the design's quantities on the runs; both models need two seeds."""
+        """Return the quantities measured on the runs of both models.
+
+        Raises:
+            ValueError: where a model has fewer than 2 seeds.
+        """
         a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
         if min(a.seeds, b.seeds) < 2:
             raise ValueError(f"both models must have at least 2 seeds, but have {a.seeds} and {b.seeds}")
@@ -344,15 +370,19 @@ class Design:
 
     @property
     def floor_variance(self) -> float:
-        """Return (d_x - d_s), the mean squared difference of the two models' chances to be right."""
+        """Return d_x - d_s, the mean squared difference between the two models' chances of a correct answer."""
         return max(0.0, self.between - sum(self.within) / 2)
 
     def detectable(self, seeds: tuple[int, int], examples: int) -> float:
-        """Return the smallest true difference found with a chance of 80 % at the 5 % level.
+        """Return the smallest true difference that is detected with a power of 80 % at the 5 % level.
 
-        (t_{.975,nu} + t_{.8,nu}) sqrt(V) with V = sum_m sigma_m^2/R_m + (d_x - d_s)/N + sum_m d_sm/(2 R_m N),
+        It is (t_{.975,nu} + t_{.8,nu}) sqrt(V) with V = sum_m sigma_m^2/R_m + (d_x - d_s)/N + sum_m d_sm/(2 R_m N),
         which for equal models is 2 sigma^2/R + (d_x - d_s)/N + d_s/(R N). Where few of the examples would decide, V
-        has the pseudo-examples of the interval too.
+        contains the pseudo-examples of the interval too.
+
+        Args:
+            seeds: Number of seeds of A and of B, at least 2 each.
+            examples: Number of test examples, at least 2.
         """
         _at_least("seeds", min(seeds), 2)
         _at_least("examples", examples, 2)
@@ -364,17 +394,20 @@ class Design:
         return float((special.stdtrit(nu, 1 - ALPHA / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:
-        """Return what no number of seeds can go below: (z_{.975} + z_{.8}) sqrt((d_x - d_s)/N)."""
+        """Return the limit of `detectable` for many seeds: (z_{.975} + z_{.8}) sqrt((d_x - d_s)/N)."""
         z = special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)
         return float(z * np.sqrt(self._example_floor(examples)))
 
     def _example_floor(self, examples: int) -> float:
-        """Return the variance over examples that seeds do not lower, pseudo-examples included."""
+        """Return the variance over examples that more seeds do not reduce, pseudo-examples included."""
         pseudo = _wilson_weight(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
         return self.floor_variance / examples + pseudo / examples**2
 
     def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
-        """Return the fewest test examples on which `seeds` a side detect `difference`; None where `most` do not."""
+        """Return the smallest number of test examples on which `seeds` seeds per model detect a difference.
+
+        None where `most` examples are not enough.
+        """
         low, high = 1, 2
         while self.detectable((seeds, seeds), high) > difference:
             low, high = high, 2 * high
@@ -386,12 +419,15 @@ class Design:
         return high
 
     def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
-        """Return the fewest seeds a side (5 to `most`) that detect `difference`; None where none do."""
+        """Return the smallest number of seeds per model, from 5 to `most`, that detects a difference.
+
+        None where `most` seeds are not enough.
+        """
         return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
 
 
 class Finding(Enum):
-    """What a comparison shows."""
+    """The possible results of a comparison."""
 
     BETTER = "better"
     BETTER_BY_MARGIN = "better by more than the margin"
@@ -403,24 +439,27 @@ class Finding(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A finding, and whom it favours: 1 the first model, -1 the second, 0 neither."""
+    """The result of a comparison, and which model it favors: 1 the first, -1 the second, 0 neither."""
 
     finding: Finding
     favours: int
     margin: float
     equivalence: Estimate
-    """The 90 % interval: inside the margin means equivalent (two one-sided tests at 5 %)."""
+    """The 90 % interval. The models are equivalent if it lies inside the margin (two one-sided tests at 5 %)."""
 
 
 def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARGIN) -> Verdict:
-    """Decide what a difference shows, on unrounded values.
+    """Return the verdict on a difference, decided on unrounded values.
+
+    Equivalence also needs enough examples (`can_show_equivalence`), whatever the interval.
 
     Args:
-        difference: of two models, with its 95 % interval.
-        p_adjusted: p after Holm over all pairs compared; None where none was tested, for want of seeds.
-        margin: the largest difference of no practical weight, fixed beforehand; 0.01 is one point.
+        difference: Difference of two models, with its 95 % interval.
+        p_adjusted: p after Holm's procedure over all pairs compared. None where there were too few seeds for a test.
+        margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
 
-    Equivalence takes enough examples too (`can_show_equivalence`), whatever the interval.
+    Raises:
+        ValueError: for a margin that is not above 0.
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
@@ -442,10 +481,11 @@ def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARG
 
 
 def can_show_equivalence(examples: int, margin: float) -> bool:
-    """Return whether so many test examples could show equivalence: whether they would if no answer differed.
+    """Return whether this number of test examples can show equivalence at all: whether it would if no answer differed.
 
-    The 90 % interval of the difference then ends at about +-2.7/N. Where it does not lie within the margin (at one
-    point up to some 270 examples, of which each weighs 0.4 points), no runs could have shown it.
+    The 90 % interval of the difference then ends at about +-2.7/N. If even this interval does not lie within the
+    margin, no runs could show equivalence. At a margin of one point this is so up to some 270 examples, each worth 0.4
+    points.
     """
     z = float(special.ndtri(0.95))
     t = float(special.stdtrit(max(1, examples - 1), 0.95))
@@ -453,7 +493,7 @@ def can_show_equivalence(examples: int, margin: float) -> bool:
 
 
 def examples_for_equivalence(margin: float) -> int:
-    """Return the fewest test examples that could show equivalence within the margin.
+    """Return the smallest number of test examples that can show equivalence within the margin.
 
     Raises:
         ValueError: for a margin that is not above 0.
@@ -475,18 +515,18 @@ def f1_interval(
 ) -> Estimate:
     """Return the mean F1 over seeds with a two-level bootstrap interval, cut to [0, 1].
 
-    F1 is no mean over examples, so the closed form does not apply: seeds and examples are drawn with
-    replacement (Sellam et al. 2022), and the standard error of the draws is multiplied by
-    sqrt(R/(R - 1)). The degrees of freedom are those of the same runs' accuracy. Conservative. Where few examples
-    decide (by what each of them moves F1), the interval leans on Wilson's as that of an accuracy does, with the
-    examples that F1 counts, those that are 1 or predicted so, for N.
+    F1 is not a mean over examples, so the closed form does not apply. Instead, seeds and examples are drawn with
+    replacement (Sellam et al. 2022), and the standard error of the draws is multiplied by sqrt(R/(R - 1)). The degrees
+    of freedom are those of the accuracy of the same runs. The interval is conservative. Where few examples decide
+    (measured by how much each one moves F1), it is blended with Wilson's like the interval of an accuracy. N is then
+    the number of examples that F1 counts: those with label 1 or predicted label 1.
 
     Args:
-        predicted_RN: whether seed r predicts 1 for example i.
-        label_N: 0 or 1.
-        rng: draws; another generator gives a slightly other interval.
-        confidence: of the interval.
-        draws: B.
+        predicted_RN: Whether seed r predicts 1 for example i.
+        label_N: Labels, 0 or 1.
+        rng: Generator of the draws. Another seed gives a slightly different interval.
+        confidence: Confidence of the interval, between 0 and 1.
+        draws: Number of bootstrap draws, B.
     """
     predicted_RN, one_N = np.asarray(predicted_RN, bool), np.asarray(label_N) == 1
     like = accuracy_interval(predicted_RN == one_N, confidence)
@@ -506,12 +546,12 @@ def f1_interval(
         value_B[start : start + size] = (share_BR * f1_BR).sum(1)
     named_R = named_NR.sum(0)
     f1_R = np.divide(2 * hit_NR.sum(0), named_R, out=np.zeros(seeds), where=named_R > 0)
-    timing = seeds / (seeds - 1) if seeds > 1 else 1.0
-    variance = float(value_B.var(ddof=1)) * timing
+    correction = seeds / (seeds - 1) if seeds > 1 else 1.0
+    variance = float(value_B.var(ddof=1)) * correction
     estimate = float(f1_R.mean())
     method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
     wilson = None
-    # To first order an example moves F1 of a run by (2 hit - F1 named)/sum named.
+    # To first order, an example moves the F1 of a run by (2 hit - F1 named)/sum named.
     if weight := _wilson_weight(_deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
         counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
         below = _below([_Part.of(predicted_RN == one_N).s2], [seeds]) if seeds > 1 else 0.0
@@ -528,7 +568,7 @@ BEST_METHOD = (
 
 @dataclass(frozen=True)
 class BestOf:
-    """What the best of n fresh trials is expected to reach, and an interval for that expectation."""
+    """The expected best score of n new trials, with an interval for this expectation."""
 
     trials: int
     mean: float
@@ -537,21 +577,23 @@ class BestOf:
 
 
 def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[BestOf]:
-    """Return what the best of n = 1 ... B fresh trials is expected to reach, from the scores of B.
+    """Return the expected best score of n new trials for n = 1 ... B, estimated from the scores of B trials.
 
     The estimate is sum_j C(j - 1, n - 1)/C(B, n) x_(j), with x_(1) <= ... <= x_(B) (Dodge et al. 2019, in the unbiased
-    form of Tang et al. 2020). It is about independent trials of one distribution: random search, none of them cut
-    short.
+    form of Tang et al. 2020). It assumes independent trials from one distribution: random search without pruning.
 
-    The interval is for the expectation E = integral over [0, 1] of 1 - F(x)^n, F the distribution of a trial's score.
-    Of F(x) each x has the limits of Clopper and Pearson (1934), beta quantiles that are constant between scores, and
-    E follows from the limits: the less is known beyond the best score seen, the wider. Subsets of the B at hand would
-    not do: all of their best of B are the same. For scores of two values it covers as often as those limits do, for
-    others more often.
+    The interval is for the expectation E = integral over [0, 1] of 1 - F(x)^n, where F is the distribution of the score
+    of a trial. F(x) has the limits of Clopper and Pearson (1934) at each x: beta quantiles, which are constant between
+    scores. E follows from these limits, so the interval is wide where little is known beyond the best score seen.
+    Resampling the B scores would not do, because the best of all B is the same in every sample. For two-valued scores
+    the coverage is that of the limits, for other scores it is higher.
 
     Args:
-        value_B: scores of B >= 1 trials, in any order; shares, from 0 to 1.
-        confidence: of the limits at each score; the interval itself covers more often.
+        value_B: Scores of B >= 1 trials in any order. They are shares, from 0 to 1.
+        confidence: Confidence of the limits at each score. The interval itself covers more often.
+
+    Raises:
+        ValueError: for no scores, a score outside [0, 1], or a confidence not between 0 and 1.
     """
     x_B = np.sort(np.asarray(value_B, np.float64))
     if not x_B.size:
@@ -563,25 +605,25 @@ def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[Bes
     size = x_B.size
     found = []
     j_B = np.arange(1, size + 1)
-    # Between x_(k) and x_(k+1), k = 0 ... B, lie k scores at or below.
+    # Between x_(k) and x_(k+1), for k = 0 ... B, exactly k scores lie at or below.
     step_K = np.diff(x_B, prepend=0.0, append=1.0)
     tail = (1 - confidence) / 2
     least_K = np.concatenate([[0.0], special.betaincinv(j_B, size - j_B + 1, tail)])
     most_K = np.concatenate([special.betaincinv(j_B, size - j_B + 1, 1 - tail), [1.0]])
     for n in range(1, size + 1):
-        # C(j, n)/C(B, n) as a product of quotients, by logarithms: the counts themselves overflow.
+        # C(j, n)/C(B, n) is computed by logarithms, because the binomial coefficients overflow.
         log_B = special.gammaln(j_B + 1) - special.gammaln(np.maximum(j_B - n, 0) + 1)
         at_most_B = np.where(j_B >= n, np.exp(log_B - log_B[-1]), 0.0)
         mean = float(np.diff(at_most_B, prepend=0.0) @ x_B)
         low, high = (float(1 - step_K @ limit_K**n) for limit_K in (most_K, least_K))
-        # Rounding may put an end past the estimate where all scores are 0 or 1.
+        # Rounding may move an end past the estimate where all scores are 0 or 1.
         found.append(BestOf(n, mean, min(low, mean), max(high, mean)))
     return found
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The sums that one model's matrix contributes."""
+    """Sums over the matrix of correctness of one model."""
 
     right_R: NDArray[np.int64]
     by_example_N: Floats
@@ -613,7 +655,8 @@ class _Part:
 
     @property
     def grand(self) -> float:
-        """Accuracy over all; a quotient of counts, so that equal shares are equal to the last bit."""
+        """Accuracy over all seeds and examples, as a quotient of counts, so that equal shares are equal to the last
+        bit."""
         return int(self.right_R.sum()) / (self.seeds * self.examples)
 
     @property
@@ -651,7 +694,7 @@ def _estimate(
         method = METHOD_BOTH
     wilson = None
     if weight := _wilson_weight(_deciding_examples(rest_K)):
-        # Of answers that are right by chance q_i: a run of each model, drawn for all examples together.
+        # The variance of a single run of each model, whose answer to example i is correct with chance q_i.
         single = sum(part.grand * (1 - part.grand) for part in parts)
         if len(parts) == 2:
             q_N, r_N = (part.by_example_N for part in parts)
@@ -663,9 +706,9 @@ def _estimate(
 
 
 def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floats:
-    """Return what each example, or all of a cluster together, adds to N times the difference from the mean."""
+    """Return the deviation of each example from the mean, or its sum over each cluster."""
     rest_N = value_N - theta
-    if np.ptp(value_N) < 1e-12:  # shares of a few seeds: a real difference is far larger than rounding
+    if np.ptp(value_N) < 1e-12:  # only rounding: a real difference between shares is far larger
         rest_N = np.zeros_like(rest_N)
     if cluster_N is None:
         return rest_N
@@ -679,25 +722,25 @@ def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floa
 
 
 def _deciding_examples(rest_N: Floats) -> float:
-    """Return k of the module's docstring: how many examples carry the variance."""
+    """Return k of the module's docstring, the number of deciding examples."""
     squares_N = rest_N**2
     fourth = float((squares_N**2).sum())
     return float(squares_N.sum()) ** 2 / fourth if fourth > 0 else 0.0
 
 
 def _wilson_weight(deciding: float) -> float:
-    """Return w of the module's docstring."""
+    """Return w of the module's docstring, the weight of Wilson's interval."""
     whole, none = DECIDING
     return min(1.0, max(0.0, (none - deciding) / (none - whole)))
 
 
 def _below(s2: Sequence[float], seeds: Sequence[int]) -> float:
-    """Return what seeds add below the fraction bar of nu."""
+    """Return the seeds' part of the denominator of nu."""
     return sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True))
 
 
 def _degrees(variance: float, seeds_below: float, fewest: int, v: float, v_df: float) -> float:
-    """Return nu of the module's docstring."""
+    """Return nu of the module's docstring, the degrees of freedom."""
     floor, below = float(fewest - 1), seeds_below + v**2 / v_df
     return max(variance**2 / below, floor) if below > 0 else floor
 

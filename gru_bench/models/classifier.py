@@ -1,15 +1,15 @@
-"""The classifiers: a recurrence, a pooling, and one head shared by all.
+"""The classifiers. Each is a recurrence, a pooling, and a head that is the same for all.
 
     scratch        our GRU of gru.py
     torch          torch.nn.GRU
-    bidirectional  torch.nn.GRU reading both ways
+    bidirectional  torch.nn.GRU in both directions
     rnn            our vanilla RNN of rnn.py, which has no gates
 
-Every model reads a batch as the vectors of its distinct tokens and an index into them, and runs on any backend:
+A model reads a batch as the vectors of its distinct tokens and an index into them. It runs on one of these backends:
 
     reference  the plain torch loop of gru.py
     torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
-    fused      ours (kernels/), on a CPU, for a GRU
+    fused      our kernel (kernels/), for a GRU on a CPU
 
 Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `H` hidden width,
 `D` = H times directions, `C` = 2 classes.
@@ -39,25 +39,30 @@ Kernel = Callable[..., tuple[Tensor, Tensor]]
 
 
 def build_model(config: ModelConfig, input_size: int, generator: torch.Generator) -> Classifier:
-    """Return the classifier that `config` names, its weights drawn uniform in +-1/sqrt(hidden_size).
+    """Return a classifier with initial weights, drawn uniformly in +-1/sqrt(hidden_size).
+
+    Args:
+        config: Settings of the model.
+        input_size: Length of the word vectors, E.
+        generator: Source of the weights.
 
     Raises:
-        UsageError: where the model cannot do what is asked, such as the reset gate before the product in nn.GRU.
+        UsageError: where the model does not support a setting, such as `reset` 'before' in nn.GRU.
     """
     if config.name == "rnn" and config.reset == "before":
         raise UsageError("model.reset must be left at 'after' for the model 'rnn', which has no reset gate, but got "
                          "'before': leave it out")
     if config.name != "scratch" and config.reset == "before":
-        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU knows no "
+        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU has no "
                          "other, but got 'before': choose the model 'scratch'")
     return Classifier(config, input_size, generator)
 
 
 def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
-    """Return the backend that will run: the one asked for, or for `auto` the fastest that is equal.
+    """Return the backend that will run: the one in the settings, or for `auto` the fastest one that supports the model.
 
     Raises:
-        UsageError: where the backend asked for cannot run this model on this device, with the reason.
+        UsageError: where the backend in the settings cannot run this model on this device. The message says why.
     """
     if config.name == "rnn":
         no_fused: str | None = "it computes gates, and a vanilla RNN has none"
@@ -76,7 +81,8 @@ def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
 
 
 def fallback(config: ModelConfig, device: torch.device) -> str | None:
-    """Return, in a sentence, why `auto` leaves a GRU to a slower backend on this CPU; None where it does not."""
+    """Return the reason, as a sentence, why `auto` takes a slower backend for a GRU on this CPU. None where it does
+    not."""
     if config.backend != "auto" or config.name == "rnn" or device.type != "cpu":
         return None
     reason = kernels.unavailable()
@@ -86,10 +92,10 @@ def fallback(config: ModelConfig, device: torch.device) -> str | None:
 
 
 class Classifier(nn.Module):
-    """Recurrence, pooling, dropout, ReLU where asked, and a linear layer with log-softmax."""
+    """A classifier: recurrence, pooling, dropout, ReLU if set, and a linear layer with log-softmax."""
 
     def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator) -> None:
-        """Draw the weights from `generator`; torch's global one is not touched."""
+        """Draw the weights from `generator`. The global generator of torch is not used."""
         super().__init__()
         self.config = config
         self.bidirectional = config.name == "bidirectional"
@@ -119,12 +125,12 @@ class Classifier(nn.Module):
         """Return log-probabilities, B x C.
 
         Args:
-            rows_UE: vectors of the batch's distinct tokens.
-            index_BT: for each token its row of `rows_UE`; entries beyond a length have no effect.
-            length_B: tokens of each review, 1 to T.
-            backend: which implementation of the recurrence runs.
-            generator: source of the dropout masks; needed in training mode where dropout is above 0.
-            bf16: let the backend `fused` take products in bfloat16; the others do as `torch.autocast` has them do.
+            rows_UE: Vectors of the distinct tokens of the batch.
+            index_BT: Row of `rows_UE` for each token. Entries beyond the length of a review have no effect.
+            length_B: Number of tokens of each review, 1 to T.
+            backend: Implementation of the recurrence that runs.
+            generator: Source of the dropout masks. It is needed in training mode where dropout is above 0.
+            bf16: Whether the backend `fused` computes products in bfloat16. The other backends follow `torch.autocast`.
         """
         share = self.config.dropout if self.training else 0.0
 
@@ -142,7 +148,8 @@ class Classifier(nn.Module):
         return self._head(drop(features_BF))
 
     def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:
-        """Return the log-probabilities, B x C, that the pooling and the head give to a recurrence's output."""
+        """Return the log-probabilities, B x C, for the output of the recurrence: pooling and head only, without
+        dropout."""
         return self._head(pool(output_BTD, length_B, self.config.pooling, bidirectional=self.bidirectional))
 
     def _head(self, features_BF: Tensor) -> Tensor:
@@ -162,10 +169,10 @@ def run_gru(
     pooling: Pooling | None = None,
     bf16: bool = False,
 ) -> Tensor:
-    """Run a GRU's weights on one of the backends.
+    """Run a GRU on one of the backends.
 
     Returns:
-        The last layer's output, B x T x D, zero beyond each length, or what `pooling` makes of it (`pool`).
+        The output of the last layer, B x T x D, zero beyond each length, or with a `pooling` its features (`pool`).
     """
     if isinstance(gru, GRU):
         weights, bidirectional, reset = gru.weights(), gru.bidirectional, gru.reset
@@ -233,7 +240,7 @@ def torch_unpacked(
     directions = 2 if bidirectional else 1
     layers = len(weights) // (4 * directions)
     steps = x_BTE.shape[1]
-    # On a graphics card the question would make the host wait for it.
+    # On a graphics card this check would make the host wait for the card.
     padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
     if not padded and (between is None or layers == 1):
         return _run_kernel(kernel, x_BTE, weights, layers, bidirectional)
@@ -270,14 +277,14 @@ def _run_kernel(
 
 
 def pool(output_BTD: Tensor, length_B: Tensor, pooling: Pooling, *, bidirectional: bool) -> Tensor:
-    """Reduce the output over time to the features of each review, B x D (`meanmax`: B x 2D).
+    """Return the features of each review, B x D (for `meanmax` B x 2D): the output, reduced over time.
 
-    last     the output at the last token: what the homework reads. The backward half of a bidirectional
-             model has then seen this one token only.
-    final    the state in which each direction ends: the backward half's stands at the first token.
-    mean     over the tokens.
-    max      over the tokens, each feature by itself.
-    meanmax  both, side by side.
+    last     the output at the last token, as in the homework. The backward half of a bidirectional model has
+             then seen this one token only.
+    final    the final state of each direction. The backward direction ends at the first token.
+    mean     the mean over the tokens.
+    max      the maximum over the tokens, for each feature.
+    meanmax  mean and max, side by side.
     """
     if pooling in ("last", "final"):
         rows_B = torch.arange(output_BTD.shape[0], device=output_BTD.device)
@@ -297,7 +304,13 @@ def pool(output_BTD: Tensor, length_B: Tensor, pooling: Pooling, *, bidirectiona
 
 
 def dropped_out(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-    """Set a share of the values to zero and scale the rest to keep the mean; the mask comes from `generator`."""
+    """Return the values after dropout: a share of them is 0, and the rest is scaled to keep the mean.
+
+    Args:
+        values: Any shape.
+        share: Share of the values that is set to 0.
+        generator: Source of the mask.
+    """
     if share == 0.0:
         return values
     kept = torch.empty_like(values).bernoulli_(1 - share, generator=generator)
@@ -305,7 +318,7 @@ def dropped_out(values: Tensor, share: float, generator: torch.Generator | None)
 
 
 def _drawn(bound: float, generator: torch.Generator, make: Callable[[], Module]) -> Module:
-    """Return a torch module with its parameters uniform in +-bound, without drawing from the global generator."""
+    """Return a torch module with parameters drawn uniformly in +-bound from `generator`, not from the global one."""
     with torch.device("meta"):
         module = make()
     for owner in module.modules():

@@ -1,6 +1,6 @@
-"""The GRU from scratch: the equations, in plain torch, meant to be read.
+"""The GRU from scratch: its equations in plain torch.
 
-With x the input at one step, h the state before it and h' the state after it:
+x is the input at one step, h the state before the step, and h' the state after it:
 
     r  = sigmoid(W_ir x + b_ir + W_hr h + b_hr)                reset gate
     z  = sigmoid(W_iz x + b_iz + W_hz h + b_hz)                update gate
@@ -8,13 +8,12 @@ With x the input at one step, h the state before it and h' the state after it:
     n  = tanh(W_in x + b_in + W_hn (r * h) + b_hn)             candidate, reset before the product
     h' = z * h + (1 - z) * n
 
-Reset before the product is the form of Cho et al. 2014, equations 5-8; reset after it is the form of cuDNN
-and PyTorch, the only one that can match `torch.nn.GRU` weight for weight. Cho et al. use the same sign of z;
-texts that write h' = (1 - z) * h + z * n have z and 1 - z swapped, which is the same model with the update
-gate's weights negated.
+Reset before the product is the form of Cho et al. 2014, equations 5-8. Reset after the product is the form of cuDNN and
+PyTorch, and the only one that can match `torch.nn.GRU` weight for weight. Cho et al. use the same sign of z. Texts that
+write h' = (1 - z) * h + z * n swap z and 1 - z, which is the same model with the weights of the update gate negated.
 
-Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times directions. Weights lie as in
-`torch.nn.GRU`: the rows of each are the gates r, z, n, in this order.
+Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times directions. Weights have the
+layout of `torch.nn.GRU`: their rows belong to the gates r, z, n, in this order.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 from gru_bench.config import Reset
 
 Cell = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""W x + b for all rows of `weight_ih`, the state (B x H), weight_hh and bias_hh -> the next state (B x H)."""
+"""One step: (W x + b for all rows of `weight_ih`, state (B x H), weight_hh, bias_hh) -> next state (B x H)."""
 
 
 def gates(
@@ -38,11 +37,11 @@ def gates(
     """Return r, z and n of one step, each B x H.
 
     Args:
-        input_gates_BG: W_i x + b_i for the three gates, G = 3H.
-        h_BH: the state before the step.
-        weight_hh: 3H x H.
-        bias_hh: 3H.
-        reset: where the reset gate acts.
+        input_gates_BG: W_i x + b_i for the three gates, with G = 3H.
+        h_BH: State before the step.
+        weight_hh: Hidden weights, 3H x H.
+        bias_hh: Hidden biases, 3H.
+        reset: Whether the reset gate acts after or before the hidden product.
     """
     r_in, z_in, n_in = input_gates_BG.chunk(3, dim=1)
     if reset == "after":
@@ -58,7 +57,7 @@ def gates(
 
 
 def step(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor, reset: Reset) -> Tensor:
-    """Return the state after one step; the arguments are those of `gates`."""
+    """Return the state after one step. The arguments are those of `gates`."""
     _, z, n = gates(input_gates_BG, h_BH, weight_hh, bias_hh, reset)
     return z * h_BH + (1 - z) * n
 
@@ -68,8 +67,8 @@ def one_direction(
 ) -> Tensor:
     """Run one layer in one direction and return its output, B x T x H, zero beyond each length.
 
-    A sequence's state stays as it is on its padding. So the backward direction, which meets the padding
-    first, starts with a zero state at each sequence's own last token.
+    The state does not change on padding. So the backward direction, which meets the padding first, starts with a zero
+    state at the last token of each sequence.
     """
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     gates_BTG = x_BTE @ weight_ih.T + bias_ih
@@ -93,7 +92,8 @@ def reference_gru(
     reset: Reset,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Run all layers of a GRU; the arguments but `reset` (where the reset gate acts) are those of `all_layers`."""
+    """Return the output of all layers of a GRU. `reset` is that of `gates`, the other arguments those of
+    `all_layers`."""
     return all_layers(
         x_BTE, length_B, weights, partial(step, reset=reset), bidirectional=bidirectional, between=between)
 
@@ -107,15 +107,15 @@ def all_layers(
     bidirectional: bool,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Run all layers and return the last one's output, B x T x D, zero beyond each length.
+    """Return the output of the last layer, B x T x D, zero beyond each length.
 
     Args:
-        x_BTE: inputs; what stands at or beyond a sequence's length has no effect.
-        length_B: tokens of each sequence, 1 to T, in any order.
-        weights: for each layer and direction weight_ih (G x in), weight_hh (G x H), bias_ih and bias_hh (G).
-        cell: one step.
-        bidirectional: whether each layer reads both ways, its outputs side by side.
-        between: applied to the output of every layer but the last, such as dropout.
+        x_BTE: Inputs. Values beyond the length of a sequence have no effect.
+        length_B: Number of tokens of each sequence, 1 to T, in any order.
+        weights: For each layer and direction weight_ih (G x input width), weight_hh (G x H), bias_ih and bias_hh (G).
+        cell: Function that computes one step.
+        bidirectional: Whether each layer runs in both directions, with the outputs side by side.
+        between: Function for the output of every layer except the last, such as dropout.
     """
     directions = 2 if bidirectional else 1
     layers = len(weights) // (4 * directions)
@@ -136,16 +136,16 @@ def draw_weights(
     module: nn.Module, input_size: int, hidden_size: int, layers: int, *, rows: int, bidirectional: bool,
     generator: torch.Generator | None,
 ) -> list[str]:
-    """Give `module` the weights of all layers and directions, uniform in +-1/sqrt(hidden_size), and return their names.
+    """Add the weights of all layers and directions to `module`, uniform in +-1/sqrt(hidden_size); return their names.
 
     Args:
-        module: takes the parameters, named and ordered as in `torch.nn`.
-        input_size: E.
-        hidden_size: H.
-        layers: how many.
-        rows: of each weight: H for each gate.
-        bidirectional: whether each layer reads both ways.
-        generator: source of the draws; None means torch's global one.
+        module: Module that gets the parameters, named and ordered as in `torch.nn`.
+        input_size: Input width, E.
+        hidden_size: Hidden width, H.
+        layers: Number of layers.
+        rows: Number of rows of each weight: H for each gate.
+        bidirectional: Whether each layer runs in both directions.
+        generator: Source of the weights. None: the global generator of torch.
     """
     bound = 1 / math.sqrt(hidden_size)
     names = []
@@ -165,13 +165,15 @@ def draw_weights(
 
 
 class GRU(nn.Module):
-    """The scratch GRU's weights, named and laid out as in `torch.nn.GRU`, so that they load both ways."""
+    """The scratch GRU. Its weights have the names and the layout of `torch.nn.GRU`, so that each can load the
+    other's."""
 
     def __init__(
         self, input_size: int, hidden_size: int, layers: int = 1, *, bidirectional: bool = False,
         reset: Reset = "after", generator: torch.Generator | None = None,
     ) -> None:
-        """Draw weights uniform in +-1/sqrt(hidden_size)."""
+        """Draw the weights uniformly in +-1/sqrt(hidden_size). The arguments are those of `draw_weights` and
+        `gates`."""
         super().__init__()
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -185,6 +187,6 @@ class GRU(nn.Module):
         return [self.get_parameter(name) for name in self.names]
 
     def forward(self, x_BTE: Tensor, length_B: Tensor) -> Tensor:
-        """Return the last layer's output, B x T x D, zero beyond each length."""
+        """Return the output of the last layer, B x T x D, zero beyond each length."""
         return reference_gru(
             x_BTE, length_B, self.weights(), bidirectional=self.bidirectional, reset=self.reset)

@@ -1,14 +1,14 @@
-"""The vanilla RNN from scratch: what a GRU's gates are there to mend.
+"""The vanilla RNN from scratch. It shows the problem that the gates of a GRU solve.
 
-With x the input at one step, h the state before it and h' the state after it (Elman 1990):
+x is the input at one step, h the state before the step, and h' the state after it (Elman 1990):
 
     h' = tanh(W x + b + U h + b')
 
-Each step back multiplies a gradient by U^T and by tanh' <= 1, so that over many steps it shrinks or grows as a
-power (Bengio, Simard and Frasconi 1994).
+Each step back in time multiplies a gradient by U^T and by tanh' <= 1. So over many steps the gradient shrinks or grows
+exponentially (Bengio, Simard and Frasconi 1994).
 
-Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times directions. Weights lie as in
-`torch.nn.RNN`.
+Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times directions. Weights have the
+layout of `torch.nn.RNN`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def step(input_BH: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> 
 
     Args:
         input_BH: W x + b.
-        h_BH: the state before the step.
+        h_BH: State before the step.
         weight_hh: U, H x H.
         bias_hh: b', H.
     """
@@ -41,18 +41,20 @@ def reference_rnn(
     bidirectional: bool,
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Run all layers of a vanilla RNN; the arguments are those of `gru_bench.models.gru.all_layers`."""
+    """Return the output of all layers of a vanilla RNN. The arguments are those of
+    `gru_bench.models.gru.all_layers`."""
     return all_layers(x_BTE, length_B, weights, step, bidirectional=bidirectional, between=between)
 
 
 class RNN(nn.Module):
-    """The vanilla RNN's weights, named and laid out as in `torch.nn.RNN`, so that they load both ways."""
+    """The vanilla RNN. Its weights have the names and the layout of `torch.nn.RNN`, so that each can load the
+    other's."""
 
     def __init__(
         self, input_size: int, hidden_size: int, layers: int = 1, *, bidirectional: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw weights uniform in +-1/sqrt(hidden_size)."""
+        """Draw the weights uniformly in +-1/sqrt(hidden_size). The arguments are those of `draw_weights`."""
         super().__init__()
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -64,5 +66,5 @@ class RNN(nn.Module):
         return [self.get_parameter(name) for name in self.names]
 
     def forward(self, x_BTE: Tensor, length_B: Tensor) -> Tensor:
-        """Return the last layer's output, B x T x D, zero beyond each length."""
+        """Return the output of the last layer, B x T x D, zero beyond each length."""
         return reference_rnn(x_BTE, length_B, self.weights(), bidirectional=self.bidirectional)

@@ -1,1 +1,1 @@
-"""Training: one config in, one result out."""
+"""Training: settings in, result of the run out."""

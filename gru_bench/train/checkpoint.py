@@ -1,8 +1,8 @@
-"""A run's state on disk after each epoch and now and then within one, from which it goes on with the losses it would
-have had.
+"""Checkpoints: the state of a run on disk. A resumed run has the same losses as one that was never stopped.
 
-The streams for batches and dropout are seeded anew for each epoch; within one, the place in its batches and the state
-of its dropout masks are stored.
+A checkpoint is written after each epoch and now and then within one. The random streams of batches and dropout start
+with a new seed in each epoch. For a partial epoch, the position in its batches and the state of the dropout stream are
+stored.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from gru_bench.results.runs import EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
 FORMAT = 3
-"""Raised with each change of what a checkpoint holds: a run does not go on from one of another form."""
+"""Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
 @dataclass(frozen=True)
 class PartialEpoch:
-    """An epoch under way, between two windows of the training loss by window."""
+    """A partial epoch, at the end of a window of the training loss."""
 
     batches: int
     reviews: int
     tokens: int
     losses: float
-    """Sum over the reviews so far."""
+    """Sum of the losses of the reviews so far."""
     seconds_before: float
-    """Spent on the epochs before it."""
+    """Training time of the epochs before this one."""
     dropout: Tensor
-    """State of the generator of dropout masks."""
+    """State of the generator of the dropout masks."""
 
 
 @dataclass
 class Progress:
-    """What a run has done so far."""
+    """Progress of a run."""
 
     epochs: list[EpochRecord] = field(default_factory=list)
     window_losses: list[WindowLoss] = field(default_factory=list)
@@ -54,10 +54,17 @@ class Progress:
 def save_checkpoint(
     path: Path, identity: str, model: nn.Module, optimizer: Optimizer, progress: Progress
 ) -> None:
-    """Write the state beside `path` and put it in place in one step, so that it is never half-written.
+    """Write a checkpoint. It replaces the last one in one step, so that no checkpoint is half-written.
+
+    Args:
+        path: File of the checkpoint.
+        identity: Text that identifies the settings and the data of the run.
+        model: Model whose weights are saved.
+        optimizer: Optimizer whose moments are saved.
+        progress: Progress of the run.
 
     Raises:
-        MachineError: where it cannot be written, such as on a full disk; the last one stays.
+        MachineError: where the file cannot be written, such as on a full disk. The last checkpoint stays.
     """
     state = {
         "identity": identity,
@@ -77,7 +84,7 @@ def save_checkpoint(
         with part.open("wb") as file:
             torch.save(state, file)
             file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave an empty file under the final name
+            os.fsync(file.fileno())  # otherwise a power failure may leave an empty file under the final name
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
@@ -89,7 +96,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Read what `save_checkpoint` wrote into `model` and `optimizer`.
+    """Load a checkpoint into `model` and `optimizer`, and return the progress of its run.
 
     Raises:
         RunError: where the file is damaged, or was written by a run with other settings or data.

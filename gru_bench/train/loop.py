@@ -1,6 +1,7 @@
-"""Train one model: a config, a corpus and word vectors in, a `RunResult` out.
+"""The training loop: it trains one model on a corpus and returns a `RunResult`.
 
-Knows neither optuna nor mlflow: they listen through `on_epoch`, which may raise `Pruned` to end the run.
+This module knows neither optuna nor mlflow. They are called through `on_epoch`, which may raise `Pruned` to end the
+run.
 
 Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a batch, `B` reviews of a batch,
 `T` steps, `N` examples of a split.
@@ -51,18 +52,20 @@ from gru_bench.train.optimizer import Optimizer
 
 REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
-"""Between two checkpoints within an epoch."""
+"""Smallest time between two checkpoints within an epoch."""
 EXPLODED = 20.0
-"""Nats per review. Guessing costs ln 2 = 0.69; a loss this large never comes back."""
+"""Loss in nats per review from which a run is stopped. Guessing costs ln 2 = 0.69; a run does not recover from this."""
 MICRO_BATCH_TOKENS = 16_384
-"""Of one part of a training batch on a processor, with its padding: what is kept for the way back grows with it."""
+"""Largest number of tokens, padding included, in a micro-batch on a CPU. The memory for the backward pass grows with
+it."""
 SCORED_TOKENS = 32_768
-"""Of one batch, with its padding: it keeps nothing for a way back, and takes no more memory than such a part."""
+"""Largest number of tokens, padding included, in a batch that is scored. Without a backward pass, it needs no more
+memory than a micro-batch in training."""
 PREPARED_AHEAD = 4
 
 
 class Pruned(Exception):
-    """Raised by a listener to end a run that is not worth finishing."""
+    """Raised by `on_epoch` to end a run that is not worth finishing."""
 
 
 def train(
@@ -77,26 +80,27 @@ def train(
     on_window: Callable[[WindowLoss], None] | None = None,
     on_resume: Callable[[int | None], None] | None = None,
 ) -> RunResult:
-    """Fit the model that `config` names and predict with the weights it keeps.
+    """Train the model of a run and predict with its best checkpoint.
 
     Args:
-        config: the whole of what determines the run.
-        corpus: the reviews, split.
-        vectors: the word vectors of the corpus.
-        on_epoch: told of each epoch after its validation; may raise `Pruned`.
-        score_test: whether to predict the test split with the best checkpoint.
-        checkpoint: written after each epoch, and about each minute within one; where it exists already, the run
-            goes on from it with the losses that it would have had, and it is removed once the run is complete.
-        on_step: told where the run stands, about twice a second.
-        on_window: told of the mean training loss of each window at its end; those of a checkpoint are not told again.
-        on_resume: told of the epoch that a run goes on with from its checkpoint, or None where all are trained,
-            before `on_epoch` is told of the epochs trained before.
+        config: All settings of the run.
+        corpus: Reviews with their splits.
+        vectors: Word vectors of the corpus.
+        on_epoch: Function that is called after each epoch and its validation. It may raise `Pruned`.
+        score_test: Whether the best checkpoint also predicts the test split.
+        checkpoint: File that is written after each epoch, and about once a minute within one. If it exists already, the
+            run resumes from it with the losses that it would have had. It is removed once the run is complete.
+        on_step: Function that is called about twice a second with the progress of the run.
+        on_window: Function that is called at the end of each window with its mean training loss. It is not called again
+            for the windows of a checkpoint.
+        on_resume: Function that is called when a run resumes, with the number of the next epoch, or None if all epochs
+            are trained. Afterwards `on_epoch` is called for the epochs of the checkpoint.
 
     Raises:
-        UsageError: for a device, backend or selection that cannot be had.
+        UsageError: for settings that do not fit this machine or the data, such as a device that is missing.
         DataError: for a corpus without training reviews.
-        RunError: when the loss or a probability is not finite, when the loss explodes, or when a checkpoint belongs to
-            another run.
+        RunError: where the loss or a probability is not finite, where the loss is too large, or where the checkpoint
+            belongs to another run.
         Pruned: passed on from `on_epoch`.
     """
     run = _Run(config, corpus, vectors, on_step, on_window)
@@ -131,10 +135,10 @@ def train(
 
 
 def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    """Find out whether a run can be trained on this machine, without training it and without changing the process.
+    """Check that a run can be trained on this machine. Nothing is trained, and the process is not changed.
 
     Raises:
-        UsageError: for a device, backend or selection that cannot be had.
+        UsageError: for settings that do not fit this machine or the data, such as a device that is missing.
         DataError: for a corpus without training reviews.
     """
     _Run(config, corpus, vectors, None, None)
@@ -150,10 +154,14 @@ def _prepare_process(config: RunConfig, device: torch.device, backend: Backend) 
 
 
 def use_threads(count: int | None, backend: Backend) -> None:
-    """Give the backend `count` CPU threads (None: every core this process may use).
+    """Set the number of CPU threads of this process.
 
-    The fused kernel owns the cores while it trains: torch, whose share of such a step is small, gets one thread,
-    because threads that wait for each other by spinning slow both.
+    With the fused backend, torch gets one thread: its share of a step is small, and its waiting threads would keep
+    cores busy that the kernel needs.
+
+    Args:
+        count: Number of threads. None: all cores that this process may use.
+        backend: Backend that will run.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = count or cores
@@ -162,10 +170,10 @@ def use_threads(count: int | None, backend: Backend) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` takes cuda, then mps, then cpu.
+    """Return the device with this name. `auto` takes the first of cuda, mps and cpu that this machine has.
 
     Raises:
-        UsageError: for a device that is unknown or not on this machine.
+        UsageError: for a device that is unknown or missing on this machine.
     """
     found = ["cpu"]
     if torch.backends.mps.is_available():
@@ -183,7 +191,7 @@ def choose_device(name: str) -> torch.device:
 def predict(
     model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False
 ) -> NDArray[np.float32]:
-    """Return the probability of label 1 for each example of a split, in the split's order."""
+    """Return the probability of label 1 for each example of a split, in the order of the split."""
     model.eval()
     probability_N = torch.empty(len(encoded), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
@@ -198,7 +206,7 @@ def predict(
 
 
 class _DeviceBatch:
-    """A batch's arrays as tensors where the model is."""
+    """The arrays of a batch as tensors on the device of the model."""
 
     def __init__(self, batch: Batch, device: torch.device) -> None:
         def there(values: NDArray[np.int64]) -> Tensor:
@@ -215,7 +223,7 @@ class _DeviceBatch:
 
 
 class _Run:
-    """The state of one run between its epochs."""
+    """One run: its model, its data and its progress."""
 
     def __init__(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, on_step: Callable[[StepReport], None] | None,
@@ -226,7 +234,7 @@ class _Run:
         self.device = choose_device(training.device)
         self.backend = choose_backend(config.model, self.device)
         if training.bf16 and self.device.type != "cuda":
-            reason = f"the backend {self.backend!r} knows it on a card only."
+            reason = f"the backend {self.backend!r} supports it on a card only."
             if self.backend == "fused":
                 reason = kernels.no_bf16() or ""
             if reason:
@@ -256,14 +264,14 @@ class _Run:
         self.progress = Progress()
 
     def finished(self) -> bool:
-        """Whether the last epoch is done or patience is at its end."""
+        """Return whether the last epoch is done or the patience is used up."""
         return len(self.progress.epochs) >= self.config.training.epochs or self._out_of_patience()
 
     def epoch(self, save: Callable[[], None]) -> EpochRecord:
-        """Train what is left of an epoch, validate, and keep the weights where they are the best so far.
+        """Train the rest of an epoch, validate, and keep the weights if they are the best so far.
 
         Args:
-            save: called now and then, when `progress` is a state to go on from.
+            save: Function that writes a checkpoint. It is called now and then within the epoch.
         """
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
@@ -276,11 +284,11 @@ class _Run:
             validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=tokens / seconds)
         progress.epochs.append(record)
         if training.selection == "best_validation" and record is best_epoch(progress.epochs):
-            self._keep(number)
+            self._keep_best(number)
         return record
 
     def result(self, score_test: bool) -> RunResult:
-        """Predict with the best checkpoint."""
+        """Return the result of the run, with the predictions of the best checkpoint."""
         progress = self.progress
         assert progress.best is not None
         best = dict(progress.best)
@@ -304,7 +312,7 @@ class _Run:
             backend_note=fallback(self.config.model, self.device))
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
-        """Return the sum of losses, reviews, tokens and seconds of one pass."""
+        """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
         training, progress = self.config.training, self.progress
         self.model.train()
         dropout = torch.Generator(self.device).manual_seed(_seed(self.config, "dropout", number))
@@ -361,20 +369,21 @@ class _Run:
                         number, training.epochs, (number - 1) * per_epoch + reviews, training.epochs * per_epoch,
                         mean, progress.seconds))
         summed = float(total)
-        kernels.release()  # what is kept and written at an epoch's end has room where the longest batch was
+        kernels.release()  # the end of an epoch can use the memory of the longest batch
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
 
     def _micro_batches(self, batch: Batch) -> int:
-        """Return how many micro-batches a batch is cut into; on a graphics card one, unless more are asked for."""
+        """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
+        more."""
         needed = math.ceil(batch.index_BT.size / MICRO_BATCH_TOKENS) if self.device.type == "cpu" else 1
         return max(self.config.training.micro_batches, needed)
 
     def _backward(
         self, batch: _DeviceBatch, rows_UE: Tensor, dropout: torch.Generator, share: float | None = None
     ) -> Tensor:
-        """Add the gradients of a batch, or of a part that holds this share of it; return what it adds to the loss."""
+        """Add the gradients of a batch and return its loss; for a micro-batch, both are weighted with its `share`."""
         with _autocast(self.device, self.config.training.bf16):
             log_BC = self.model(
                 rows_UE, batch.index_BT, batch.length_B, backend=self.backend, generator=dropout,
@@ -392,7 +401,7 @@ class _Run:
             self.optimizer.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
-        """Iterate over the batches of an epoch, without the first `done`."""
+        """Return an iterator over the batches of an epoch without the first `done` ones."""
         training = self.config.training
         plan = batch_plan(
             self.train_split, training.batch_size,
@@ -409,7 +418,7 @@ class _Run:
         if self.on_window is not None:
             self.on_window(point)
         if training.selection == "lowest_train_window" and mean < lowest:
-            self._keep(number)
+            self._keep_best(number)
 
     def _checked(self, loss: float) -> float:
         if not math.isfinite(loss) or loss > EXPLODED:
@@ -432,8 +441,8 @@ class _Run:
         label_N = self.validation_split.label_N
         return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
 
-    def _keep(self, epoch: int) -> None:
-        self.progress.best = None  # not two copies at a time
+    def _keep_best(self, epoch: int) -> None:
+        self.progress.best = None  # freed first, so that there are not two copies at a time
         best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if self.config.embedding.trainable:
             best["embedding.table"] = self.table_VE.detach().clone()
@@ -453,18 +462,18 @@ class _Run:
 
 
 def untrained(config: RunConfig, dimension: int) -> Classifier:
-    """Return the model of a run as it is before its first step, for word vectors of this dimension."""
+    """Return the model of a run before its first step, for word vectors of this dimension."""
     return build_model(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
 
 
 def _seed(config: RunConfig, *purpose: object) -> int:
-    """Seed one stream of random numbers; each model, purpose and epoch has its own."""
+    """Return the seed of one stream of random numbers. Each model, purpose and epoch has its own stream."""
     text = ":".join(map(str, (config.seed, config.model.name, *purpose)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
-    """Return the epoch of highest validation accuracy; among equals that of lowest loss, then the first."""
+    """Return the epoch of highest validation accuracy. Among equal ones: of lowest loss, then the first."""
     def rank(record: EpochRecord) -> tuple[float, float]:
         if record.validation_accuracy is None or record.validation_loss is None:
             return (0.0, 0.0)
@@ -474,12 +483,12 @@ def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
 
 
 def _autocast(device: torch.device, bf16: bool) -> Any:
-    """Let a graphics card multiply in bfloat16 where that is asked for."""
+    """Return a context in which a graphics card computes products in bfloat16, if `bf16` is set."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
 
 
 def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
-    """Return the file name under which a run's checkpoint is kept: another for other settings or data."""
+    """Return the file name of the checkpoint of a run. It differs for other settings or data."""
     return f"{_identity(config, corpus)}.pt"
 
 
@@ -493,7 +502,7 @@ def _remove(checkpoint: Path | None) -> None:
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Return the largest memory in use so far: of the process, or of the graphics card."""
+    """Return the peak memory in bytes: of the graphics card, or else of the process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,9 +1,9 @@
-"""Adam over a model's weights and, where the word vectors are trained, over the distinct rows of a batch.
+"""The optimizer: Adam over the weights of a model and, if word vectors are trained, over the rows of a batch.
 
-A dense Adam would move all of the vector table at every step, and torch's refuses sparse gradients. Here only
-the rows of the words in a batch are touched: a row's moments rest while its word is absent, and their bias
-correction counts the batches that held the word. So a rare word's first step is as long as a common word's,
-and a word that is absent is not carried on by its old momentum, as dense Adam would.
+A dense Adam would move the whole vector table at every step, and torch's Adam refuses sparse gradients. This one moves
+only the rows of the words in the batch. The moments of a row do not change while its word is absent, and their bias
+correction counts the batches that contained the word. So the first step of a rare word is as long as that of a frequent
+word, and an absent word does not move by its old momentum, as it would with dense Adam.
 
 Shapes: `V` rows of the table, `E` vector width, `U` distinct tokens of a batch.
 """
@@ -21,21 +21,21 @@ EPSILON = 1e-8
 
 
 class Optimizer:
-    """One step over weights and rows together, with one norm for clipping."""
+    """Adam over weights and vector rows, with one gradient norm for clipping both."""
 
     def __init__(
         self, model: nn.Module, table_VE: Tensor | None, *, lr: float, betas: tuple[float, float],
         clip_norm: float | None, fused: bool = False,
     ) -> None:
-        """Prepare the moments.
+        """Start with zero moments.
 
         Args:
-            model: whose parameters are stepped.
-            table_VE: word vectors to train in place, or None where they are frozen.
-            lr: step size.
-            betas: decay of the first and second moment, per step.
-            clip_norm: largest norm of all gradients together; None means no clipping.
-            fused: whether rows are moved by the kernel, on a processor.
+            model: Model whose parameters are trained.
+            table_VE: Word vectors, which are trained in place. None where they are frozen.
+            lr: Learning rate.
+            betas: Decay of the first and of the second moment per step.
+            clip_norm: Largest norm of all gradients together. None: no clipping.
+            fused: Whether the fused kernel moves the rows, which needs a CPU.
         """
         self.parameters: list[Tensor] = list(model.parameters())
         self.lr, self.betas, self.clip_norm = lr, betas, clip_norm
@@ -45,22 +45,27 @@ class Optimizer:
         self.rows = None if table_VE is None else RowAdam(table_VE, lr=lr, betas=betas, fused=fused)
 
     def set_rate(self, lr: float) -> None:
-        """Take steps of size `lr` from now on."""
+        """Set the learning rate of the next steps."""
         self.lr = lr
         if self.rows is not None:
             self.rows.lr = lr
 
     @torch.no_grad()
     def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
-        """Apply the gradients that lie on the parameters and on `rows_UE`, and clear them."""
+        """Do one step with the gradients of the parameters and of `rows_UE`, and clear the gradients.
+
+        Args:
+            distinct_U: Rows of the vector table in the batch, each once.
+            rows_UE: Vectors of these rows, with their gradient.
+        """
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if self.clip_norm is not None:
             clipped = gradients if rows_UE.grad is None else [*gradients, rows_UE.grad]
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(clipped)))
             torch._foreach_mul_(clipped, (self.clip_norm / (norm + 1e-6)).clamp(max=1.0))
         self.steps += 1
-        # What torch.optim.Adam(fused=True) calls; around it, the class spends as long again on a small model, and
-        # its first step loads half a second of torch's compiler.
+        # torch.optim.Adam(fused=True) calls the same function, but doubles its time on a small model, and its first
+        # step loads torch's compiler for half a second.
         torch._fused_adam_(
             self.parameters, gradients, self.first, self.second, [], [self.steps] * len(gradients), lr=self.lr,
             beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=EPSILON, amsgrad=False, maximize=False)
@@ -70,14 +75,14 @@ class Optimizer:
             self.rows.step(distinct_U, rows_UE.grad)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all moments, as tensors."""
+        """Return all moments as tensors."""
         state: dict[str, Any] = {"first": self.first, "second": self.second, "steps": self.steps}
         if self.rows is not None:
             state["rows"] = self.rows.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, in place."""
+        """Load a state that `state_dict` returned, in place."""
         torch._foreach_copy_([*self.first, *self.second, self.steps],
                              [*state["first"], *state["second"], state["steps"]])
         if self.rows is not None:
@@ -85,10 +90,11 @@ class Optimizer:
 
 
 class RowAdam:
-    """Adam (Kingma and Ba 2015, algorithm 1) on the rows of a table that a batch holds; row 0 stays zero."""
+    """Adam (Kingma and Ba 2015, algorithm 1) on the rows of a table that a batch contains. Row 0 stays zero."""
 
     def __init__(self, table_VE: Tensor, *, lr: float, betas: tuple[float, float], fused: bool = False) -> None:
-        """Start with zero moments for each row of `table_VE`, which is changed in place; `fused`: by the kernel."""
+        """Start with zero moments for each row of `table_VE`, which is changed in place. The arguments are
+        `Optimizer`'s."""
         self.table_VE = table_VE
         self.lr, (self.beta1, self.beta2), self.fused = lr, betas, fused
         self.first_VE = torch.zeros_like(table_VE)
@@ -97,7 +103,7 @@ class RowAdam:
 
     @torch.no_grad()
     def step(self, distinct_U: Tensor, gradient_UE: Tensor) -> None:
-        """Move the rows `distinct_U`, each named once, against their gradients."""
+        """Do one step on the rows `distinct_U`, each listed once, with their gradients."""
         if self.fused:
             kernels.adam_rows(
                 distinct_U, gradient_UE.contiguous(), self.table_VE, self.first_VE, self.second_VE, self.steps_V,
@@ -114,10 +120,10 @@ class RowAdam:
         self.table_VE[distinct_U] = torch.where(distinct_U[:, None] == 0, 0.0, rows_UE)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the table with its moments and step counts."""
+        """Return the table, its moments and its step counts."""
         return {"table": self.table_VE, "first": self.first_VE, "second": self.second_VE, "steps": self.steps_V}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` returned, in place."""
+        """Load a state that `state_dict` returned, in place."""
         for name, own in self.state_dict().items():
             own.copy_(state[name])

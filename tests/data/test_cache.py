@@ -200,6 +200,6 @@ def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path: Path, monkeypatch
     for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
         monkeypatch.setenv(variable, "~no-such-user/x")
-        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be a path that can be read, but "
-                                             rf"'~no-such-user/x' is not \("):
+        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be in a home folder that exists, "
+                                             rf"but got '~no-such-user/x': check the path"):
             default_cache()
