@@ -1,1 +1,1 @@
-"""Inside a trained model: gradients through time, gates, the words that decide."""
+"""Diagnostics of a trained model: gradients through time, gates, and the words that decide."""

@@ -1,7 +1,7 @@
-"""Look inside a model: gradients through time, gates, the words that decide, and what it can remember.
+"""Computation of the diagnostics: gradients through time, gates, the words that decide, and the recall task.
 
-All but `recall_curve` runs a model's weights in float64 on the readable loop of gru.py, where each state can be
-watched; a model of float32 kernels differs from it by their rounding alone.
+Except for `recall_curve`, the weights of a model run in float64 on the plain loop of gru.py, where each state can be
+observed. The float32 kernels differ from it only by rounding.
 
 Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
 `C` = 2 classes.
@@ -48,22 +48,22 @@ from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import best_epoch, train, untrained
 
 STEPS = 50
-"""Steps back that a gradient is followed."""
+"""Number of steps back in time over which a gradient is followed."""
 REVIEWS = 96
-"""Reviews that a gradient flow is averaged over, at most."""
+"""Largest number of reviews over which a gradient flow is averaged."""
 LONGEST = 4
-"""Reviews are at most this many times as long as the gradient is followed, for the time it takes."""
+"""Longest review, as a multiple of the number of steps. Longer ones would take too much time."""
 FIRST_FITTED = 5
-"""Steps nearer to the end are left out of the fit: how a gradient starts is the head's doing."""
+"""First step of the fitted line. Nearer to the end the gradient is shaped by the head."""
 SENTENCE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 LEGIBLE = (12, 30)
-"""Tokens of a review whose words are looked at: enough to tell something, few enough to be read in a picture."""
+"""Smallest and largest number of known words in a review that is shown, so that its picture can be read."""
 TURN = "but"
-"""A review that holds it is looked at rather than one that does not: it makes the gates work."""
+"""Reviews with this word are preferred, because a turn in the text shows the gates at work."""
 WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
-"""Neighbours are sought among this many of the commonest words: the vectors of rare ones are mostly noise."""
+"""Number of the most frequent words among which neighbors are searched. Vectors of rare words are mostly noise."""
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
@@ -74,7 +74,7 @@ RECALL_MODELS = ("rnn", "scratch")
 RECALL_STEPS = (5, 10, 20, 40, 80)
 RECALL_SEEDS = (0, 1, 2)
 RECALL_RATES = (3e-3, 1e-2)
-"""Of each run the one that does better on validation counts: a single rate would favour one of the models."""
+"""Learning rates. The better one on validation counts for each run: a single rate would favor one of the models."""
 RECALL_SETTINGS: Mapping[str, Scalar] = {
     "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
     "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
@@ -83,7 +83,7 @@ RECALL_SEQUENCES = 3000
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A run as it was logged: its settings and the weights it kept."""
+    """A logged run: its settings and its best checkpoint."""
 
     run_id: str
     config: RunConfig
@@ -91,25 +91,25 @@ class TrainedModel:
 
 
 def study_diagnostics(
-    kept: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
+    models: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
 ) -> Diagnostics:
-    """Look into one run of each model of a study.
+    """Return the diagnostics of one run of each model of a study.
 
-    Where no vanilla RNN is among them, one of the first model's size is trained for as many epochs, for comparison
-    alone.
+    If no vanilla RNN is among the models, one is trained for comparison, with the size and the number of epochs of the
+    first model.
 
     Args:
-        kept: by model; all on the same data and vectors.
-        corpus: the reviews; only those of the validation split (without one, of the training split) are read.
-        vectors: the word vectors of the corpus.
-        texts: whether the words that are looked at may be those of a review; otherwise they are a sentence of ours.
+        models: Model -> its run. All runs have the same data and word vectors.
+        corpus: Reviews. Only those of the validation split are read, or of the training split if there is no other.
+        vectors: Word vectors of the corpus.
+        texts: Whether words of a review may be shown. Otherwise a fixed sentence is used.
 
     Raises:
         DataError: where no review is long enough to follow a gradient back.
     """
     flows: list[GradientFlow] = []
-    if "rnn" not in kept and kept:
-        config = with_settings(next(iter(kept.values())).config, {
+    if "rnn" not in models and models:
+        config = with_settings(next(iter(models.values())).config, {
             "model.name": "rnn", "model.backend": "auto", "model.reset": "after", **COMPARISON,
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
@@ -120,14 +120,14 @@ def study_diagnostics(
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
-    for one in kept.values():
+    for one in models.values():
         flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
         subject = Subject.trained(one, vectors)
         flows += gradient_flows(subject, corpus, vectors)
         sentence = Sentence.of_tokens(review or tokenize(SENTENCE), vectors, one.config.data.max_length)
         if sentence.tokens:
-            # nn.GRU is the scratch GRU's function: one map of the two is enough.
-            if one.config.model.name != "torch" or "scratch" not in kept:
+            # nn.GRU computes the same function as the scratch GRU: one map for both is enough.
+            if one.config.model.name != "torch" or "scratch" not in models:
                 gates += gate_maps(subject, sentence)
             attributions += [gradient_times_input(subject, sentence), occlusion(subject, sentence)]
     known = set(vectors.words_V[1:])
@@ -137,12 +137,12 @@ def study_diagnostics(
         "" if review is None else _inspected_split(corpus)[0])
 
 
-# ---------------------------------------------------------------- a model that can be watched
+# ---------------------------------------------------------------- a model whose states can be observed
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model in float64, and the vectors it reads."""
+    """A model in float64 with its word vectors, ready for the diagnostics."""
 
     model: Classifier
     table_VE: Tensor
@@ -152,29 +152,29 @@ class Subject:
 
     @classmethod
     def untrained(cls, config: RunConfig, vectors: Vectors) -> Subject:
-        """Return the model of a run as it is before its first step."""
+        """Return the model of a run before its first step."""
         return cls(_watched(untrained(config, vectors.dimension)), _table(vectors.table_VE), config, "initial")
 
     @classmethod
-    def trained(cls, kept: TrainedModel, vectors: Vectors) -> Subject:
-        """Return a run's model with the weights, and where they were trained the vectors, that it kept.
+    def trained(cls, run: TrainedModel, vectors: Vectors) -> Subject:
+        """Return the model of a run with its trained weights and, if they were trained, its word vectors.
 
         Raises:
             DataError: where the weights do not fit the model or the vectors.
         """
-        model = untrained(kept.config, vectors.dimension)
-        weights = {name: torch.from_numpy(np.array(value)) for name, value in kept.weights.items()}
+        model = untrained(run.config, vectors.dimension)
+        weights = {name: torch.from_numpy(np.array(value)) for name, value in run.weights.items()}
         table_VE = weights.pop("embedding.table", None)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            raise DataError(f"the weights of run {kept.run_id} must fit its settings and vectors, but do not "
+            raise DataError(f"the weights of run {run.run_id} must fit its settings and vectors, but do not "
                             f"({str(error).splitlines()[-1].strip()}): have its data or vectors changed?") from error
         if table_VE is not None and table_VE.shape != vectors.table_VE.shape:
-            raise DataError(f"the run {kept.run_id} must have trained the vectors of its data, but kept "
+            raise DataError(f"the run {run.run_id} must have trained the vectors of its data, but has "
                             f"{len(table_VE)} where there are {len(vectors.table_VE)}: has the data changed?")
-        return cls(_watched(model), _table(vectors.table_VE) if table_VE is None else table_VE.double(), kept.config,
-                   "trained", kept.run_id)
+        return cls(_watched(model), _table(vectors.table_VE) if table_VE is None else table_VE.double(), run.config,
+                   "trained", run.run_id)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -182,7 +182,7 @@ class Subject:
         return ("forward", "backward") if self.model.bidirectional else ("forward",)
 
     def run(self, x_BTE: Tensor, length_B: Tensor, cell: gru.Cell | None = None) -> Tensor:
-        """Return log-probabilities, B x C; `cell` stands in for the model's own."""
+        """Return the log-probabilities, B x C. `cell` replaces the step function of the model."""
         recurrence: nn.Module = self.model.rnn if self.config.model.name == "rnn" else self.model.gru
         output_BTD = gru.all_layers(
             x_BTE, length_B, list(recurrence.parameters()), cell or self.cell, bidirectional=self.model.bidirectional)
@@ -190,11 +190,14 @@ class Subject:
 
     @property
     def cell(self) -> gru.Cell:
-        """Return one step of the model."""
+        """Return the step function of the model."""
         return rnn.step if self.config.model.name == "rnn" else partial(gru.step, reset=self.config.model.reset)
 
     def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
-        """Sort what was noted at each call of a cell: the last layer's, by direction, in the order of the tokens."""
+        """Return the last layer's part of a list with one entry per call of the cell.
+
+        Direction -> entries in the order of the tokens.
+        """
         steps = len(seen) // (self.config.model.layers * len(self.directions))
         last = list(seen[-steps * len(self.directions):])
         found: dict[Direction, list[Tensor]] = {"forward": last[:steps]}
@@ -217,14 +220,14 @@ def _table(table_VE: NDArray[np.float32]) -> Tensor:
 def gradient_flows(
     subject: Subject, corpus: Corpus, vectors: Vectors, *, steps: int = STEPS, reviews: int = REVIEWS
 ) -> list[GradientFlow]:
-    """Follow the loss's gradient back through the states of a model's last layer, for each of its directions.
+    """Return the gradient of the loss by the states of the last layer, by steps back in time, for each direction.
 
     Args:
-        subject: the model.
-        corpus: whose validation reviews (without a validation split: training reviews) are read.
-        vectors: the word vectors of the corpus.
-        steps: how far back; less where few reviews are that long.
-        reviews: averaged over at most so many, drawn by a fixed seed.
+        subject: The model.
+        corpus: Corpus whose validation reviews are read, or training reviews if there are no others.
+        vectors: Word vectors of the corpus.
+        steps: Number of steps back. It is reduced where few reviews are that long.
+        reviews: Largest number of reviews, drawn with a fixed seed, for the average.
 
     Raises:
         DataError: where no review is long enough to follow a gradient back.
@@ -244,7 +247,7 @@ def gradient_flows(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch compute in one thread: the many small products here leave others to wait, which slows all."""
+    """Let torch use one thread within the context. More threads only wait for the many small products here."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -254,13 +257,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np.int64], int]:
-    """Return which reviews a gradient is followed through, and how many steps back.
+    """Return the positions of the reviews in which a gradient is followed, and the number of steps back.
 
     Raises:
         DataError: where all reviews are shorter than four tokens.
     """
     length_N = np.diff(encoded.offsets_N1)
-    # As far as a tenth of the reviews, or as many as are wanted, reach.
+    # A tenth of the reviews, or `reviews` of them, must be this long.
     enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
     steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
     if steps < 3:
@@ -276,15 +279,15 @@ def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np
 def state_gradients(
     subject: Subject, x_BTE: Tensor, length_B: Tensor, label_B: Tensor
 ) -> dict[Direction, NDArray[np.float64]]:
-    """Return, by direction, the Euclidean norm of dLoss/dh of each review's own loss at each token, B x T.
+    """Return for each direction the Euclidean norm of dLoss/dh for the loss of each review at each token, B x T.
 
-    The derivative is the whole one: through all later states, and through the pooling where it takes this one.
+    It is the total derivative: through all later states, and through the pooling if it reads this state.
     """
     seen: list[Tensor] = []
 
     def cell(*arguments: Tensor) -> Tensor:
         h_BH = subject.cell(*arguments)
-        if not h_BH.requires_grad:  # no weight does: the graph begins at the first state
+        if not h_BH.requires_grad:  # the weights need no gradient, so the graph begins at the first state
             h_BH.requires_grad_()
         seen.append(h_BH)
         return h_BH
@@ -302,9 +305,9 @@ def state_gradients(
 def _back_from_end(
     norm_BT: NDArray[np.float64], length_B: Tensor, direction: Direction, pooling: str, steps: int
 ) -> NDArray[np.float64]:
-    """Return the norms by steps back from the state that is read last, B x S."""
+    """Return the norms by steps back in time from the state that is read last, B x S."""
     last_B1 = length_B.numpy()[:, None] - 1
-    if direction == "backward" and pooling == "last":  # it is read after its first step: nothing stands before it
+    if direction == "backward" and pooling == "last":  # it is read after its first step: no state stands before
         at_BS = last_B1
     elif direction == "backward":
         at_BS = np.broadcast_to(np.arange(steps + 1), (len(norm_BT), steps + 1))
@@ -314,7 +317,7 @@ def _back_from_end(
 
 
 def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) -> GradientFlow:
-    norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may shut a whole review out; 0 has no logarithm
+    norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may block all of a review, and 0 has no logarithm
     if not len(norm_BS):
         raise DataError("a gradient must reach the states to be followed, but it is 0 in every review: is the model "
                         "trained to certainty?")
@@ -333,7 +336,7 @@ def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) 
 
 
 def decay(log_S: NDArray[np.float64], first: int) -> float:
-    """Return the factor per step: exp of the slope of the least-squares line from step `first` on."""
+    """Return the factor per step: exp of the slope of the least-squares line through `log_S` from step `first` on."""
     step_S = np.arange(first, len(log_S))
     slope = np.polyfit(step_S, log_S[first:], 1)[0]
     return math.exp(slope)
@@ -348,7 +351,7 @@ def _batch(encoded: Encoded, chosen_B: NDArray[np.int64], table_VE: Tensor) -> t
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Return values with six significant figures: enough to draw, and half the size to keep."""
+    """Return values rounded to six significant digits: enough for a figure, and half the size of a file."""
     return tuple(float(f"{value:.6g}") for value in values)
 
 
@@ -356,14 +359,14 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _inspected_split(corpus: Corpus) -> tuple[str, Split]:
-    """Return the name and the reviews of the split that is read: the test reviews are for the comparison of models."""
+    """Return the name and the reviews of the split for the diagnostics. It is never the test split."""
     return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
 
 
 def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
-    """Return the tokens of a review with as many known words as can be read in a picture; None without such.
+    """Return the tokens of the first review that is short enough for a picture. None if there is none.
 
-    The first one that turns, if there is any, else the first.
+    Reviews that contain `TURN` are preferred.
     """
     split = _inspected_split(corpus)[1]
     known_before = np.concatenate([[0], np.cumsum(vectors.row_of_word[split.ids] >= 0)])
@@ -376,25 +379,25 @@ def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text as a model reads it."""
+    """The tokens of a text, and which of them a model reads."""
 
     tokens: tuple[str, ...]
-    """Those that have a vector."""
+    """Tokens that the model reads: they have a vector and lie within `max_length`."""
     rows: tuple[int, ...]
-    """Of the vector table."""
+    """Row of the vector table for each of `tokens`."""
     unknown: tuple[str, ...]
     """Tokens without a vector."""
     beyond: tuple[str, ...]
-    """Those that have one, but lie beyond `max_length`."""
+    """Tokens with a vector that lie beyond `max_length`."""
 
     @classmethod
     def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
-        """Cut a text into tokens and look them up."""
+        """Return the tokens of a text, looked up among the vectors."""
         return cls.of_tokens(tokenize(text), vectors, max_length)
 
     @classmethod
     def of_tokens(cls, tokens: Sequence[str], vectors: Vectors, max_length: int | None) -> Sentence:
-        """Look tokens up."""
+        """Return these tokens, looked up among the vectors."""
         row_of = {word: row for row, word in enumerate(vectors.words_V) if row}
         known = [token for token in tokens if token in row_of]
         kept = known[:max_length]
@@ -402,7 +405,7 @@ class Sentence:
                    tuple(token for token in tokens if token not in row_of), tuple(known[len(kept):]))
 
     def need_words(self) -> None:
-        """Raise where there is nothing to look at.
+        """Check that the model reads at least one token.
 
         Raises:
             UsageError: where no token has a vector.
@@ -414,7 +417,7 @@ class Sentence:
 
 
 def probability(subject: Subject, sentence: Sentence) -> float:
-    """Return the probability that a model gives label 1 on a sentence.
+    """Return the probability of label 1 for a sentence.
 
     Raises:
         UsageError: where no token has a vector.
@@ -425,7 +428,7 @@ def probability(subject: Subject, sentence: Sentence) -> float:
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
-    """Return how far the gates of a GRU's last layer stand open over a sentence, by direction; none for an RNN.
+    """Return the gates of the last layer of a GRU over a sentence, one map for each direction. Empty for an RNN.
 
     Raises:
         UsageError: where no token has a vector.
@@ -450,10 +453,9 @@ def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
 
 
 def gradient_times_input(subject: Subject, sentence: Sentence) -> Attribution:
-    """Return by word the sum over its vector x of x times the derivative of the log-odds of label 1 by x.
+    """Return, for each word with vector x, the sum of x times the derivative of the log-odds of label 1 by x.
 
-    To first order, what the log-odds lose where the vector is replaced by 0 (Simonyan et al. 2013; Shrikumar et al.
-    2016).
+    To first order this is the loss of log-odds if x is replaced by 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
 
     Raises:
         UsageError: where no token has a vector.
@@ -468,14 +470,14 @@ def gradient_times_input(subject: Subject, sentence: Sentence) -> Attribution:
 
 
 def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
-    """Return by word what the log-odds of label 1 lose where it is left out (Zeiler and Fergus 2014).
+    """Return, for each word, the loss of log-odds of label 1 if the word is left out (Zeiler and Fergus 2014).
 
     Raises:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
     whole, steps = list(sentence.rows), len(sentence.rows)
-    # A text of one word leaves one step of padding, as a review without a known word does.
+    # Without its only word, a text is one step of padding, like a review without a known word.
     without = [whole[:t] + whole[t + 1:] or [0] for t in range(steps)]
     whole_log_BC = subject.run(subject.table_VE[whole][None], torch.tensor([steps]))
     log_BC = subject.run(subject.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
@@ -497,22 +499,22 @@ def recall_curve(
     sequences: int = RECALL_SEQUENCES,
     on_run: Callable[[int, int], None] | None = None,
 ) -> RecallCurve:
-    """Train models on sequences whose label is a token k steps before the end, for several k.
+    """Return the accuracy of models on the recall task for several numbers of steps k. This trains the models.
 
     Args:
-        executor: runs the trainings; each takes one thread, and its outcome does not depend on where it runs.
-        models: which.
-        steps: the values of k.
-        seeds: of each model and k; every seed has the same sequences and its own weights and batches.
-        settings: dotted settings of every run.
-        sequences: of each data set, over all splits.
-        on_run: told how many runs are done, and of how many.
+        executor: Executor for the runs. Each run takes one thread, and its result does not depend on where it runs.
+        models: Names of the models.
+        steps: Values of k.
+        seeds: Seeds for each model and k. All seeds have the same sequences, but their own weights and batches.
+        settings: Dotted settings of every run.
+        sequences: Number of sequences of each data set, over all splits.
+        on_run: Function that is called after each run with the number of finished runs and of all runs.
     """
-    # The longest first, so that none of them is left alone at the end.
+    # The longest runs start first, so that none of them runs alone at the end.
     runs = sorted(((model, k, seed) for model in models for k in steps for seed in seeds), key=lambda run: -run[1])
     done = 0
 
-    def told(_: Future[NDArray[np.bool_]]) -> None:
+    def count(_: Future[NDArray[np.bool_]]) -> None:
         nonlocal done
         done += 1
         if on_run is not None:
@@ -521,7 +523,7 @@ def recall_curve(
     futures = {}
     for run in runs:
         futures[run] = executor.submit(recall_answers, *run, sequences, dict(settings))
-        futures[run].add_done_callback(told)
+        futures[run].add_done_callback(count)
     right = {run: future.result() for run, future in futures.items()}
     points = []
     for model in models:
@@ -541,7 +543,7 @@ def recall_curve(
 def recall_answers(
     model: str, k: int, seed: int, sequences: int, settings: Mapping[str, Scalar]
 ) -> NDArray[np.bool_]:
-    """Return, by test sequence, whether a model trained to remember over k steps answers it rightly."""
+    """Train a model on the recall task with k steps, and return whether it answers each test sequence correctly."""
     results: list[RunResult] = []
     for rate in RECALL_RATES:
         config = with_settings(RunConfig(), {
@@ -551,7 +553,7 @@ def recall_answers(
         results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))
     best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
     test = best.predictions["test"]
-    # In the order of the ids, which is that of no seed.
+    # In the order of the ids, which is the same for all seeds.
     return correct(test.label_N, test.probability_N)[np.argsort(test.example_id_N, kind="stable")]
 
 
@@ -559,10 +561,10 @@ def recall_answers(
 
 
 def neighbours(word: str, vectors: Vectors, count: int = NEAREST) -> Neighbours:
-    """Return the words whose vectors have the highest cosine with that of `word`, among the commonest.
+    """Return the words whose vectors have the highest cosine with the vector of a word, among the `COMMON` words.
 
     Raises:
-        UsageError: for a word without a vector, with the nearest in spelling.
+        UsageError: for a word without a vector. The message suggests the word nearest in spelling.
     """
     row_of = {known: row for row, known in enumerate(vectors.words_V) if row}
     if word not in row_of:

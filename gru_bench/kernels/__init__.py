@@ -1,1 +1,1 @@
-"""The fused recurrence and its compiled loops."""
+"""The fused GRU kernel: one torch operation over compiled loops."""

@@ -1,13 +1,13 @@
-"""The recurrence of a GRU as one fused operation, and the question whether it can run here.
+"""The recurrence of a GRU as one fused torch operation on a CPU.
 
-`fused_gru` computes what `torch.nn.GRU` computes on each sequence alone, for a batch of ragged sequences, with
-no work on padding and each distinct token of the batch projected once; `adam_rows` moves the vectors of those tokens,
-where they are trained. The compiled part is in `cpu.py`.
+`fused_gru` computes the same as `torch.nn.GRU` on each sequence of a batch of different lengths. It does no work on
+padding and projects each distinct token of the batch once. `adam_rows` trains the vectors of those tokens. The compiled
+part is in `cpu.py`. `unavailable` and `no_bf16` say whether the kernel can run on this machine.
 
-Threads. The kernel runs all of its products itself, on threads of its own, and no torch operation runs inside
-it. `set_threads` says how many; by default as many as torch has. While a model trains on this kernel, torch has
-little left to do: give it one thread (`torch.set_num_threads(1)`), since threads of torch that wait for work
-keep their cores busy for a while and slow down whoever else needs them.
+Threads. The kernel computes all products itself, on its own threads, and no torch operation runs inside it.
+`set_threads` sets their number, which by default is that of torch. While a model trains on this kernel, torch has
+little to do: give it one thread (`torch.set_num_threads(1)`), because threads of torch that wait for work keep cores
+busy.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
 H hidden units, D = H * directions, F features.
@@ -43,20 +43,20 @@ _POOLING_ARGUMENTS: Mapping[str, Callable[[int, int], tuple[int, bool, bool]]] =
     "max": lambda width, hidden: (0, False, True),
     "meanmax": lambda width, hidden: (0, True, True),
 }
-"""Pooling -> what `cpu.pool` is told of it, from D and H: how many columns it takes of a sequence's last token (the
-remaining ones it takes of the first), and whether it takes the mean and the maximum over the tokens."""
+"""Pooling -> function from D and H to the arguments of `cpu.pool`: the number of columns of the last token (the other
+columns are those of the first token; 0: neither), whether to take the mean over the tokens, and whether the maximum."""
 POOLINGS = tuple(_POOLING_ARGUMENTS)
 Form = Literal["padded", "tokens"] | Pooling
-"""What a layer returns: its output with padding, (B, T, D), or without, (N, D), or what a pooling makes of it."""
+"""What a layer returns: its output with padding (B, T, D), or without padding (N, D), or pooled features (B, F)."""
 
 _threads: int | None = None
 
 
 @lru_cache(maxsize=1)
 def unavailable() -> str | None:
-    """Return None if the fused kernel can run here, else the reason in one sentence.
+    """Return None if the fused kernel can run on this machine, or else the reason as a sentence.
 
-    The answer is found once per process: importing numba, and compiling or loading a function of a few lines.
+    The check runs once per process: it imports numba, and compiles or loads a function of a few lines.
     """
     try:
         from gru_bench.kernels import cpu
@@ -71,7 +71,7 @@ def unavailable() -> str | None:
 
 
 def no_bf16() -> str | None:
-    """Return None if the kernel can multiply in bfloat16 here, else the reason in one sentence."""
+    """Return None if the kernel can multiply in bfloat16 on this machine, or else the reason as a sentence."""
     reason = unavailable()
     if reason is not None:
         return reason
@@ -87,9 +87,10 @@ def _pair_tiles() -> int:
 
 
 def set_threads(n: int) -> None:
-    """Let the kernel use n threads, or as many as this process has processors if that is fewer.
+    """Set the number of threads of the kernel. It never uses more than the processors of this process.
 
-    Raises ValueError if n is below 1.
+    Raises:
+        ValueError: for n below 1.
     """
     global _threads
     if n < 1:
@@ -98,11 +99,12 @@ def set_threads(n: int) -> None:
 
 
 LEAST_WORK = 50_000_000
-"""Multiplications of a layer's forward pass for each thread: for less, handing over costs more than it gains."""
+"""Smallest number of multiplications per thread in the forward pass of a layer. Below it, starting the thread costs
+more than it gains."""
 
 
 def _workers(rows_UE: Tensor, plan: _Plan, weights: Sequence[Tensor]) -> int:
-    """Return how many threads run a layer: those there are, but no more than have something to do."""
+    """Return the number of threads for a layer: all of them, or fewer if the layer has little work."""
     hidden = weights[1].shape[1]
     work: int = len(weights) // 4 * 3 * hidden * (rows_UE.shape[0] * rows_UE.shape[1] + plan.count * hidden)
     return max(1, min(_threads_there(), work // LEAST_WORK))
@@ -117,11 +119,10 @@ def _processors() -> int:
 
 
 class _Crew:
-    """Threads that run one compiled function together with the caller, and sleep in between.
+    """A pool of threads that run one compiled function together with the caller, and sleep in between.
 
-    Compiled functions release the interpreter's lock. Handing over takes some 15 microseconds, half of what
-    numba's own pools take, and nobody spins: an OpenMP team that waits by spinning costs a busy machine far more
-    than it saves.
+    Compiled functions release the interpreter's lock. Starting them takes some 15 microseconds, half of the time of
+    numba's own pools. No thread waits by spinning, as OpenMP threads do, which costs a busy machine more than it saves.
     """
 
     def __init__(self) -> None:
@@ -129,7 +130,7 @@ class _Crew:
         self._members: list[_Member] = []
 
     def run(self, workers: int, function: Callable[..., None], *arguments: Any) -> None:
-        """Call function(worker, workers, *arguments) for every worker at the same time; the first is the caller."""
+        """Call function(worker, workers, *arguments) in all workers at the same time. Worker 0 is the caller."""
         if workers == 1:
             function(0, 1, *arguments)
             return
@@ -172,12 +173,12 @@ class _Member:
             self._done.release()
 
     def start(self, *call: Any) -> None:
-        """Begin call[0](*call[1:])."""
+        """Start call[0](*call[1:]) in this thread."""
         self._call = call
         self._called.release()
 
     def wait(self) -> BaseException | None:
-        """Wait for the call to end; return what it raised."""
+        """Wait for the end of the call, and return the error that it raised, or None."""
         self._done.acquire()
         error, self._error = self._error, None
         return error
@@ -187,12 +188,12 @@ _crew = _Crew()
 
 
 def release() -> None:
-    """Free the memory that was kept for the next training step: what comes next may need it."""
+    """Free the memory that is reserved for the next training step."""
     _pool.clear()
 
 
 def _begin_again() -> None:
-    """Forget the threads, which a forked process has not inherited."""
+    """Forget the threads, because a forked process does not inherit them."""
     global _crew
     _crew = _Crew()
 
@@ -202,20 +203,21 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Pool:
-    """Memory lent out and taken back, so that a training step finds it already mapped.
+    """A pool of memory blocks, so that a training step uses memory that is already mapped.
 
-    A block that is never given back is simply freed with its last reference.
+    A block that is never given back is freed with its last reference.
     """
 
     keep = 4
-    """Blocks: what two layers have lent out at once, and one more. Each may come to hold the longest batch there is."""
+    """Number of blocks that stay reserved: those that two layers use at once, and one more. Each may grow to the
+    longest batch."""
 
     def __init__(self) -> None:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
     def take(self, dtype: np.dtype[Any], *sizes: int) -> tuple[Array, list[Array]]:
-        """Return a block, and flat arrays of `dtype` and these sizes in it, contents arbitrary, 64-byte aligned."""
+        """Return a block, and flat arrays in it of these sizes, uninitialized and aligned to 64 bytes."""
         line = 64 // dtype.itemsize
         ends = list(accumulate(-(-size // line) * line for size in sizes))
         need = max(ends[-1] * dtype.itemsize, 64)
@@ -234,14 +236,14 @@ class _Pool:
         return block, [values[start : start + size] for start, size in zip([0, *ends], sizes, strict=False)]
 
     def give(self, block: Array) -> None:
-        """Take a block back."""
+        """Put a block back into the pool."""
         with self._lock:
             self._free.append(block)
             if len(self._free) > self.keep:
                 del self._free[min(range(len(self._free)), key=lambda i: self._free[i].nbytes)]
 
     def clear(self) -> None:
-        """Free all that was taken back."""
+        """Free all blocks in the pool."""
         with self._lock:
             self._free.clear()
 
@@ -250,10 +252,12 @@ _pool = _Pool()
 
 
 class _Plan:
-    """The tokens of one batch, numbered sequence after sequence.
+    """The tokens of one batch, numbered from sequence to sequence.
 
-    order (B,): sequences by falling length; starts (B + 1,): number of each one's first token;
-    tokens (N,): row of each token; first (U + 1,), members (N,): tokens of each row, made when asked for.
+    order (B,): Sequences by falling length.
+    starts (B + 1,): Number of the first token of each sequence.
+    tokens (N,): Row of each token.
+    first (U + 1,), members (N,): Tokens of each row, computed on the first use.
     """
 
     def __init__(self, index_BT: Tensor, lengths_B: Tensor, rows: int) -> None:
@@ -278,7 +282,7 @@ class _Plan:
         self._members: tuple[Array, Array] | None = None
 
     def next_layer(self) -> _Plan:
-        """Return the same batch with one row for every token."""
+        """Return the plan of the next layer, where each token has a row of its own."""
         plan = _Plan.__new__(_Plan)
         plan.__dict__.update(self.__dict__)
         plan.rows = self.count
@@ -287,7 +291,7 @@ class _Plan:
         return plan
 
     def members(self) -> tuple[Array, Array]:
-        """Return `first` and `members`."""
+        """Return `first` and `members`: row u has the tokens members[first[u]:first[u + 1]]."""
         if self._members is None:
             from gru_bench.kernels import cpu
 
@@ -298,13 +302,13 @@ class _Plan:
 
 
 def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
-    """Return weight_ih, weight_hh, bias_ih and bias_hh, each a pair: both directions, or twice the only one."""
+    """Return weight_ih, weight_hh, bias_ih and bias_hh, each as a pair: both directions, or twice the only one."""
     arrays = [t.detach().numpy() if t.is_contiguous() else t.detach().contiguous().numpy() for t in tensors]
     return [(arrays[i], arrays[i - 4]) for i in range(4)]
 
 
 class _Layer(torch.autograd.Function):
-    """One layer, both directions: rows_UE and its parameters to output_BTD, output_ND or features_BF."""
+    """One layer with all its directions: from rows_UE and the parameters to output_BTD, output_ND or features_BF."""
 
     @staticmethod
     def forward(
@@ -312,7 +316,7 @@ class _Layer(torch.autograd.Function):
     ) -> Tensor:
         result, forward = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
         if keep:
-            ctx.save_for_backward(rows_UE, result, *weights)  # the result too, so that nobody writes over it unseen
+            ctx.save_for_backward(rows_UE, result, *weights)  # with the result: torch notices if it is overwritten
             ctx.forward_pass = forward
         else:
             forward.give_back()
@@ -332,11 +336,14 @@ class _Layer(torch.autograd.Function):
 
 @dataclass
 class _Saved:
-    """What a layer's gradient needs of its forward pass.
+    """Values of the forward pass of a layer that its gradient needs.
 
-    inputs: the rows, flat, and the pairs of input and hidden weights; places (B,): the output row of each sequence's
-    first token; out: the output, flat; saved: directions * N * 4H values; features: with a pooling what it made of
-    the output, flat; block: the memory of what nobody else sees, None once it is given back.
+    inputs: Rows, flat, and the pairs of input and hidden weights.
+    places (B,): Output row of the first token of each sequence.
+    out: Output, flat.
+    saved: directions * N * 4H values of gates.
+    features: Pooled features, flat. None without a pooling.
+    block: Memory block of `saved` and, with a pooling, of `out`. None once it is given back.
     """
 
     plan: _Plan
@@ -351,21 +358,21 @@ class _Saved:
     block: Array | None
 
     def give_back(self) -> None:
-        """Give the memory back."""
+        """Give the memory block back to the pool."""
         if self.block is not None:
             _pool.give(self.block)
             self.block = None
 
 
 def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
-    """Return how many sequences run together: as many as a tile has rows, but work for every worker."""
+    """Return the number of sequences that run together: the rows of a tile, or fewer so that every worker has work."""
     return max(1, min(most, -(-plan.sequences * directions // workers)))
 
 
 def _run_forward(
     rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
 ) -> tuple[Tensor, _Saved]:
-    """Return what a layer makes of its rows and, if `keep`, what its gradient needs."""
+    """Return the result of a layer and, if `keep`, the values that its gradient needs."""
     from gru_bench.kernels import cpu
 
     input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
@@ -429,7 +436,7 @@ def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool
 def _run_backward(
     grad: Tensor, rows_UE: Tensor, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
 ) -> tuple[Tensor | None, list[Tensor]]:
-    """Return the gradient of the rows, if wanted, and of the parameters; `forward.saved` is written over."""
+    """Return the gradients of the rows, if wanted, and of the parameters. `forward.saved` is overwritten."""
     from gru_bench.kernels import cpu
 
     plan, saved = forward.plan, forward.saved
@@ -453,7 +460,7 @@ def _run_backward(
     row_grad = None
     output_grad = grad.view(-1).numpy()
     if pools:
-        feature_grad, output_grad = output_grad, gathered  # which is needed for its own end only after this one's
+        feature_grad, output_grad = output_grad, gathered  # `gathered` gets its own content only later
         _crew.run(
             workers, cpu.pool_gradient, feature_grad, forward.out, plan.starts, width,
             *_pooling_arguments(forward.form, width, hidden), forward.features, parts, output_grad,
@@ -529,27 +536,34 @@ def fused_gru(
     pooling: Pooling | None = None,
     bf16: bool = False,
 ) -> Tensor:
-    """Run a GRU of any number of layers over ragged sequences; differentiable once.
+    """Return the output of a GRU with any number of layers over sequences of different lengths.
 
-    rows_UE: float32 (or float64) vectors of the batch's distinct tokens; they get a gradient if they require one.
-    index_BT: int64 or int32, the row of each token; what it holds behind a sequence's end does not matter.
-    lengths_B: tokens of each sequence, from 1 to T, in any order.
-    weights: in nn.GRU's order: for each layer, for each direction, weight_ih (3H, E or D), weight_hh (3H, H),
-    bias_ih (3H,) and bias_hh (3H,), gates r, z, n.
-    reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do; "before"
-    n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
-    between: applied to the output of every layer but the last, given as (N, D) without padding.
-    pooling: reduces the output over time; among tokens that share a column's largest value its gradient is split.
-    bf16: round both factors of every product outside the recurrence to bfloat16 (8 bits of precision; sums stay in
-    float32); needs `no_bf16()` to be None.
+    The operation can be differentiated once. The backward direction starts at the last token of each sequence. float32
+    values are summed in float32, and sigmoid and tanh have errors of at most 4e-7. With the same number of threads, the
+    result and its gradients repeat bit for bit.
 
-    Returns output_BTD, zeros behind each sequence's end, or with a pooling features_BF, where F is D and for
-    "meanmax" 2D. The backward direction starts at each sequence's own last token. float32 is summed in float32;
-    sigmoid and tanh are off by at most 4e-7. With the same number of threads the result and its gradients repeat
-    bit for bit.
+    Args:
+        rows_UE: Vectors of the distinct tokens of the batch, float32 or float64. They get a gradient if they need one.
+        index_BT: Row of each token, int64 or int32. Values beyond the end of a sequence do not matter.
+        lengths_B: Number of tokens of each sequence, from 1 to T, in any order.
+        weights: Weights in the order of nn.GRU: for each layer and direction weight_ih (3H, E or D), weight_hh (3H, H),
+            bias_ih (3H,) and bias_hh (3H,), with the gates r, z, n.
+        bidirectional: Whether each layer runs in both directions.
+        reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do. "before" computes
+            n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
+        between: Function for the output of every layer except the last, which is given as (N, D) without padding.
+        pooling: Reduction of the output over time. Tokens that share the largest value of a column share its gradient.
+        bf16: Whether both factors of every product outside the recurrence are rounded to bfloat16 (8 bits of precision;
+            sums stay in float32). This needs `no_bf16()` to be None.
 
-    Raises ValueError for shapes, types or lengths that do not fit, IndexError for a token without a row, and
-    RuntimeError if the kernel is unavailable here.
+    Returns:
+        output_BTD, with zeros beyond the end of each sequence, or with a pooling features_BF, where F is D, and 2D for
+        "meanmax".
+
+    Raises:
+        ValueError: for shapes, types or lengths that do not fit.
+        IndexError: for a token without a row.
+        RuntimeError: where the kernel cannot run on this machine.
     """
     reason = unavailable()
     if reason is not None:
@@ -581,21 +595,31 @@ def fused_gru(
 
 
 LEAST_VALUES = 100_000
-"""Of the rows that `adam_rows` moves for each thread: they take some 0.2 ms, handing over a tenth of it."""
+"""Smallest number of values per thread in `adam_rows`. They take some 0.2 ms, and starting a thread a tenth of that."""
 
 
 def adam_rows(
     distinct_U: Tensor, gradient_UE: Tensor, table_VE: Tensor, first_VE: Tensor, second_VE: Tensor, steps_V: Tensor,
     *, lr: float, betas: tuple[float, float], epsilon: float,
 ) -> None:
-    """Move rows of a table against their gradients by one step of Adam, in place and in one pass over memory.
+    """Do one step of Adam on rows of a table, in place and in one pass over memory.
 
-    distinct_U: int64, rows from 0 to V - 1, each once, which is not checked; gradient_UE: theirs. table_VE, first_VE
-    and second_VE: the table and its moments, float32 or float64 as the gradient; steps_V, or (V, 1): how often each row
-    was moved, by which its moments' bias is corrected (Kingma and Ba 2015, algorithm 1). Row 0, the padding's, stays
-    zero.
+    The bias of the moments is corrected by the number of steps of each row (Kingma and Ba 2015, algorithm 1). Row 0,
+    the padding, stays zero. `unavailable()` must be None.
 
-    Needs `unavailable()` to be None. Raises RuntimeError for a tensor that is not contiguous.
+    Args:
+        distinct_U: Rows to move, int64, from 0 to V - 1, each once. This is not checked.
+        gradient_UE: Gradients of these rows.
+        table_VE: Table, float32 or float64 like the gradient.
+        first_VE: First moments of all rows.
+        second_VE: Second moments of all rows.
+        steps_V: Number of steps of each row so far, of shape (V,) or (V, 1).
+        lr: Learning rate.
+        betas: Decay of the first and of the second moment.
+        epsilon: Number that is added to the root of the second moment.
+
+    Raises:
+        RuntimeError: for a tensor that is not contiguous.
     """
     from gru_bench.kernels import cpu
 

@@ -417,5 +417,5 @@ def test_weights_of_other_settings_or_data_are_refused(data: tuple[RunConfig, Co
     with pytest.raises(DataError, match=r"the weights of run abc must fit its settings and vectors, but do not .*size"):
         d.Subject.trained(d.TrainedModel("abc", other, weights), vectors)
     short = {**weights, "embedding.table": np.zeros((3, 6), np.float32)}
-    with pytest.raises(DataError, match=r"run abc must have trained the vectors of its data, but kept 3 where there"):
+    with pytest.raises(DataError, match=r"run abc must have trained the vectors of its data, but has 3 where there"):
         d.Subject.trained(d.TrainedModel("abc", config, short), vectors)
