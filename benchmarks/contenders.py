@@ -36,7 +36,7 @@ def cores() -> int:
 
 
 def environment(threads: int | None = None, **more: str) -> dict[str, str]:
-    """Return the environment of this process with this number of threads for all numerical libraries (None: unchanged)."""
+    """Return the environment of this process with so many threads for each numerical library (None: unchanged)."""
     values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
     return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}) | more
 

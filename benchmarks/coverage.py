@@ -6,15 +6,15 @@
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
-standard normal: d is the difficulty of an example, e its difficulty for a model, g the noise of a run on an
-example, and u the luck of a seed. mu, w and the rho are set so that accuracy is 86.5 % on average, its deviation over seeds 0.5 points, and two
-runs disagree on 7 % of the examples within a model and on 10 % between models. (Two normals of correlation rho
-fall on either side of -mu with the chance 4 T(mu, sqrt((1 - rho)/(1 + rho))), T Owen's function.)
+standard normal: d is the difficulty of an example, e its difficulty for a model, g the noise of a run on an example,
+and u the luck of a seed. mu, w and the rho are set so that accuracy is 86.5 % on average, its deviation over seeds 0.5
+points, and two runs disagree on 7 % of the examples within a model and on 10 % between models. (Two normals of
+correlation rho fall on either side of -mu with the chance 4 T(mu, sqrt((1 - rho)/(1 + rho))), T Owen's function.)
 
-The table shows for each R and N, in per cent: how often the 95 % interval of the difference holds the true one (0), how often
-the test at 5 % finds a difference, how often the interval of one model holds its true accuracy, and the family-wise
-error of Holm's procedure over the three pairs of three such models; and the mean half-width in points. Goal:
-94 to 97.5 % coverage everywhere. The standard error of a share near 5 % from 10,000 repetitions is 0.2.
+The table shows for each R and N, in per cent: how often the 95 % interval of the difference holds the true one (0), how
+often the test at 5 % finds a difference, how often the interval of one model holds its true accuracy, and the
+family-wise error of Holm's procedure over the three pairs of three such models; and the mean half-width in points.
+Goal: 94 to 97.5 % coverage everywhere. The standard error of a share near 5 % from 10,000 repetitions is 0.2.
 
 With --few, for 20 to 500 reviews and accuracies from 50 to 100 %: how often the interval of one model holds its true
 accuracy, and how often the interval of a difference holds the true one, 0 or 5 points (the lower of the two shares).

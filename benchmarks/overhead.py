@@ -7,11 +7,11 @@
     bare     the same jobs given to the same pool of workers, and the best trial's settings to the confirm runs; neither
              optuna nor mlflow is imported, nothing is logged
 
-Both run in separate processes, are timed from start to end, and take turns. Reviews, word vectors and baselines are in the
-cache before. They must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time
+Both run in separate processes, are timed from start to end, and take turns. Reviews, word vectors and baselines are in
+the cache before. They must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time
 differs by the cost of search and tracking, some of it paid once (imports, a new database) and some in each run; as
-training itself varies by a few per cent, the processor time of the conducting process, workers left out, is shown
-too. Goal: under 2 % of the wall time of a default study.
+training itself varies by a few per cent, the processor time of the conducting process, workers left out, is shown too.
+Goal: under 2 % of the wall time of a default study.
 """
 
 from __future__ import annotations
