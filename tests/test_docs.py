@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -87,9 +86,9 @@ def test_the_first_screen_holds_the_picture_and_both_commands_in_one_block() -> 
 def test_readme_shows_the_folders() -> None:
     (block,) = (block for block in blocks(README) if "gru_bench/ " in block)
     shown = {line.split()[0].rstrip("/"): line for line in block.splitlines()}
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    folders = {path.partition("/")[0] for path in tracked.splitlines() if "/" in path}
-    assert shown.keys() == {folder for folder in folders if not folder.startswith(".")}
+    folders = {path.rstrip("/") for path in listed() if path.count("/") == 1 and path.endswith("/")}
+    assert shown.keys() == folders - {".ci"}
+    assert all((ROOT / folder).is_dir() for folder in shown)
     assert set(re.findall(r"[\w-]+", shown["sweeps"].partition(":")[2])) == set(known_studies())
 
 
