@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.errors import RunError
+from gru_bench.errors import MachineError, RunError
 from gru_bench.results.runs import EpochRecord, WindowLoss
 from gru_bench.train import loop
 from gru_bench.train.loop import train
@@ -96,3 +98,24 @@ class TestWhatGoesWrong:
         checkpoint.write_bytes(checkpoint.read_bytes()[:100])
         with pytest.raises(RunError, match=r"a checkpoint must be whole, but .* cannot be read"):
             train(config, corpus, vectors, checkpoint=checkpoint)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def fill(record: EpochRecord) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(torch, "save", full if record.epoch == 1 else save)
+
+    with pytest.raises(MachineError, match="no space is left on that disk; free some"):
+        train(config, corpus, vectors, fill, checkpoint=tmp_path / "run.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+    monkeypatch.setattr(torch, "save", save)
+    records: list[EpochRecord] = []
+    resumed = train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
+    whole = train(config, corpus, vectors)
+    assert [record.train_loss for record in resumed.epochs] == [record.train_loss for record in whole.epochs]

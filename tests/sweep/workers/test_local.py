@@ -12,7 +12,7 @@ import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.results.runs import RunResult
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Pool, Restarted, run_job
 from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, Train
 from gru_bench.train import loop
@@ -146,28 +146,3 @@ class TestCheck:
         assert isinstance(how, Failed)
         assert how.kind == "settings"
         assert "'cuda:7'" in how.reason
-
-
-def test_a_full_disk_keeps_the_last_checkpoint(
-    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from gru_bench.sweep.workers.tasks import corpus_of, vectors_of
-
-    save = torch.save
-
-    def fill(record: EpochRecord) -> None:
-        def full(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(torch, "save", full if record.epoch == 1 else save)
-
-    corpus = corpus_of(config.data)
-    vectors = vectors_of(config.embedding, config.data)
-    with pytest.raises(MachineError, match="no space is left on that disk; free some"):
-        loop.train(config, corpus, vectors, fill, checkpoint=tmp_path / "run.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-    monkeypatch.setattr(torch, "save", save)
-    records: list[EpochRecord] = []
-    resumed = loop.train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
-    whole = loop.train(config, corpus, vectors)
-    assert [record.train_loss for record in resumed.epochs] == [record.train_loss for record in whole.epochs]

@@ -1,0 +1,54 @@
+"""Diagnostics come back from JSON as they were, and lists of different lengths are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gru_bench.results.diagnostics import (
+    Attribution,
+    Diagnostics,
+    GateMap,
+    GradientFlow,
+    Neighbours,
+    RecallCurve,
+    RecallPoint,
+)
+
+FLOW = GradientFlow(
+    model="rnn", direction="forward", state="trained", run_id="run", pooling="final", reviews=3, steps_back=(0, 1),
+    norm=(1.0, 0.5), low=(0.9, 0.4), high=(1.1, 0.6), decay=None, fitted=(5, 50))
+GATES = GateMap("scratch", "forward", "run", ("a", "word"), ((0.5,), (0.2,)), ((0.1,), (1.0,)))
+WHOLE = Diagnostics(
+    (FLOW,), (GATES,), (Attribution("scratch", "run", "occlusion", ("a", "word"), (0.3, -0.1), 0.6),),
+    (Neighbours("good", (("great", 0.8),)),), "validation")
+POINT = RecallPoint("rnn", 5, (0, 1), (1.0, 0.5), 0.75, 0.2, 1.0, 40)
+
+
+def test_all_come_back_as_they_were() -> None:
+    assert Diagnostics.from_json(WHOLE.to_json()) == WHOLE
+    curve = RecallCurve((POINT,), "t", {"training.lr": "0.01"})
+    assert RecallCurve.from_json(curve.to_json()) == curve
+
+
+def test_without_a_review_its_words_are_gone() -> None:
+    assert WHOLE.without_review() == replace(WHOLE, gates=(), attributions=(), review="")
+    of_no_review = replace(WHOLE, review="")
+    assert of_no_review.without_review() == of_no_review
+
+
+@pytest.mark.parametrize(("damaged", "message"), [
+    (replace(WHOLE, flows=(replace(FLOW, norm=(1.0,)),)), "steps of a gradient"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,),)),)), "gates are not as many as the tokens"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,), (0.2, 0.3))),)), "gates are not as many as the tokens"),
+])
+def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Diagnostics.from_json(damaged.to_json())
+
+
+def test_seeds_without_an_accuracy_are_refused() -> None:
+    curve = RecallCurve((replace(POINT, accuracy=(1.0,)),), "t", {})
+    with pytest.raises(ValueError, match="seeds are not as many as the accuracies"):
+        RecallCurve.from_json(curve.to_json())
