@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 
 from gru_bench.archive.container import pack, unpack
-from gru_bench.archive.study import Carried, export_study, import_study
+from gru_bench.archive.study import Transfer, export_study, import_study
 from gru_bench.config import RunConfig
 from gru_bench.report.build import build
 from gru_bench.report.render import record
@@ -97,7 +97,7 @@ def stores(directory: Path) -> tuple[Store, optuna.storages.BaseStorage]:
     return Store(f"sqlite:///{directory / 'mlflow.db'}"), open_storage(str(directory / "optuna.journal"))
 
 
-def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool = True) -> Carried:
+def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool = True) -> Transfer:
     folder = file.with_suffix(".files")
     folder.mkdir()
     carried = export_study(*stores(directory), study, folder, experiment=None, texts=texts)
@@ -105,7 +105,7 @@ def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool =
     return carried
 
 
-def imported(file: Path, directory: Path, study: str | None = None) -> Carried:
+def imported(file: Path, directory: Path, study: str | None = None) -> Transfer:
     folder = directory / f"files {len(list(directory.iterdir()))}"
     folder.mkdir()
     manifest = unpack(file, folder)
