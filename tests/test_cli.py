@@ -1,17 +1,24 @@
-"""What commands print and how they end: no control characters, no password, short complaints."""
+"""What commands print and how they end: no control characters, no password, short complaints; and their options."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from gru_bench import cli
-from gru_bench.errors import DataError
+from gru_bench.errors import DataError, DifferenceError, ExitCode, GruBenchError, IncompleteError, UsageError
+from gru_bench.sweep import __main__ as sweep_command
+from gru_bench.train import __main__ as train_command
 from tests.support.commands import run
 
 
@@ -105,3 +112,82 @@ def test_another_failure_of_the_system_keeps_its_traceback(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "argv", ["gru-bench"])
     with pytest.raises(OSError, match="Bad file descriptor"):
         cli.ended(application)
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (DataError("x"), 1), (UsageError("x"), 2), (IncompleteError("x"), 3), (DifferenceError("x"), 4)])
+def test_an_error_ends_a_command_with_its_code(
+    error: GruBenchError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise error
+
+    assert run(application, [], monkeypatch, capsys) == (code, "error: x\n")
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_both_signals_interrupt_any_command(
+    kind: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    application, closed = cli.app(), []
+
+    @application.command()
+    def wait() -> None:
+        try:
+            os.kill(os.getpid(), kind)
+            time.sleep(60)
+        finally:
+            closed.append(True)
+
+    before = signal.getsignal(kind)
+    code, said = run(application, [], monkeypatch, capsys)
+    assert (code, closed) == (ExitCode.INTERRUPTED, [True])
+    assert said == "error: interrupted; the same command continues from here\n"
+    assert signal.getsignal(kind) is before
+
+
+def context(**params: Any) -> Any:
+    names = [option.removeprefix("--").replace("-", "_") for option in train_command.OPTIONS.values()]
+    return SimpleNamespace(params={**dict.fromkeys(names), **params})
+
+
+def test_settings_are_those_whose_options_were_typed() -> None:
+    assert cli.given_settings(context()) == {}
+    found = cli.given_settings(context(split_column="part", limit=0, lr=0.1))
+    assert found == {"data.split_column": "part", "data.limit": 0}
+    assert cli.given_settings(context(lr=0.1, seed=0), train_command.OPTIONS) == {"training.lr": 0.1, "seed": 0}
+    assert cli.given_settings(context(data="recall:k=3")) == {"data.name": "recall:k=3", "embedding.name": "random"}
+    assert cli.given_settings(context(data="recall:k=3", embedding="corpus"))["embedding.name"] == "corpus"
+    with pytest.raises(UsageError, match=r"--device must be auto, cpu, cuda .*, but got 'tpu'"):
+        cli.given_settings(context(device="tpu"))
+
+
+def test_an_error_names_a_setting_as_it_was_typed() -> None:
+    assert cli.typed(train_command.OPTIONS, ["training.lr", "seed"], ["seed"]) == {"training.lr": "--lr"}
+
+
+@pytest.mark.parametrize(("application", "options"), [
+    (train_command.app, train_command.OPTIONS), (sweep_command.app, cli.SETTING_OPTIONS | sweep_command.OPTIONS)])
+def test_every_option_in_a_table_exists(application: typer.Typer, options: dict[str, str]) -> None:
+    known = {name for option in cli.command_of(application).params for name in option.opts}
+    assert set(options.values()) <= known
+
+
+@pytest.mark.parametrize(("spec", "argv", "program"), [
+    (None, ["/bin/gru-bench", "sweep"], "gru-bench"),
+    (None, ["gru-bench.exe", "sweep"], "gru-bench"),
+    (None, ["sweeps/run.py"], "python sweeps/run.py"),
+    ("gru_bench.sweep.__main__", ["/x/gru_bench/sweep/__main__.py"], "python -m gru_bench.sweep"),
+    ("gru_bench.__main__", ["/x/gru_bench/__main__.py", "sweep"], "python -m gru_bench"),
+])
+def test_a_command_can_be_typed_again(
+    spec: str | None, argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec and SimpleNamespace(name=spec))
+    monkeypatch.setattr(sys, "argv", [*argv, "--seed=3", "--trials", "2", "--storage", "postgresql://me:secret@x/y"])
+    inner = " ".join([program, *argv[1:]])
+    assert cli.command_with("--seed", "a b") == f"{inner} --trials 2 --storage postgresql://me@x/y --seed 'a b'"
+    assert cli.command_with("--trials", "4").endswith(" --seed=3 --storage postgresql://me@x/y --trials 4")

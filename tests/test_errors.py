@@ -1,4 +1,4 @@
-"""Values are shown in short in messages."""
+"""Values are shown in short in messages, and each kind of error has its exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from gru_bench.errors import shown
+from gru_bench.errors import (
+    ChangedStudyError,
+    DataError,
+    DifferenceError,
+    ExitCode,
+    GruBenchError,
+    IncompleteError,
+    MachineError,
+    RunError,
+    UsageError,
+    shown,
+)
 
 
 @pytest.mark.parametrize(("value", "text"), [
@@ -22,3 +33,17 @@ def test_a_name_without_quotes_is_cut_and_cannot_steer_a_screen() -> None:
     assert shown("a\x1b[2Jb\n", "") == r"a\x1b[2Jb\n"
     assert shown("x" * 300, "", 200) == "x" * 200 + "... (300 characters)"
     assert shown("\n" * 300, "") == r"\n" * 50 + "... (300 characters)"
+
+
+def test_the_table_of_exit_codes() -> None:
+    assert {int(code): code.meaning for code in ExitCode} == {
+        0: "done or yes", 1: "failed", 2: "wrongly typed", 3: "not complete yet", 4: "the answer is no",
+        130: "interrupted"}
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (GruBenchError, 1), (DataError, 1), (RunError, 1), (MachineError, 1), (UsageError, 2), (ChangedStudyError, 2),
+    (IncompleteError, 3), (DifferenceError, 4),
+])
+def test_each_error_has_its_exit_code(error: type[GruBenchError], code: int) -> None:
+    assert error.exit_code == code

@@ -93,7 +93,7 @@ def report(
     finally:
         for remark in store.odd.values():
             console.print(remark, markup=False)
-    unsynced = [f"{found}: this report lacks them until gru-bench sync has sent them"
+    unsynced = [f"{found}: not in this report; gru-bench sync sends what waits"
                 for found in waiting(store.home, store.uri)]
     for remark in (*choice.remarks, *unsynced):
         console.print(remark, markup=False)

@@ -89,7 +89,7 @@ def sweep(
     no_texts: cli.NoTexts = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
-        "if so, 3 if the same command has something left to do, 4 if the stores do not belong together.",
+        "if so, 3 if the same command has something left to do, 4 if the stores disagree for good.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
@@ -150,7 +150,8 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     for count in found.counts:
         console.print(count, markup=False)
     unsynced = waiting(store.home, store.uri)
-    faults = [*found.faults, *_unreadable(store, runs, ids), *map(str, unsynced)]
+    unreadable = list(_unreadable(store, runs, ids))
+    faults = [*found.faults, *unreadable, *map(str, unsynced)]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
     for fault in faults:
@@ -161,12 +162,16 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if unsynced or len(found.permanent) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
                       "--check continues the study")
-    if found.permanent and not unsynced:
+    if unsynced or not (found.permanent or unreadable):
+        return ExitCode.INCOMPLETE
+    if unreadable:
+        console.print("the same command does not mend what these runs lack: restore their artifacts, or delete the "
+                      "runs in MLflow, and the same command trains them again")
+    if found.permanent:
         console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
                       "command does not mend that: restore the stores that belong together, or begin the study anew "
                       "under another name (--study-name NAME)")
-        return ExitCode.NO
-    return ExitCode.INCOMPLETE
+    return ExitCode.NO
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str]) -> Iterator[str]:
@@ -209,8 +214,8 @@ def _prepare(
             searches = _searches(spec, opened, corpus)
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
-        console.print(f"note: the study has more trials already ({had}): --trials {spec.trials} changes nothing",
-                      markup=False)
+        console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
+                      "added", markup=False)
     if any(search.start > 1 for search in searches.values()):
         store.require()  # to read what earlier starts have done
     return Sweep(

@@ -17,14 +17,14 @@ import optuna
 import pytest
 
 from gru_bench import cli
-from gru_bench.errors import UsageError
+from gru_bench.errors import ExitCode, UsageError
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, command, typed
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep
 from tests.support.values import present
 
@@ -119,7 +119,7 @@ class TestGoesOn:
         directory = copied(swept, tmp_path)
         done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "2")
         assert done.returncode == 0, done.stderr
-        assert "the study has more trials already (3 of torch): the 2 asked for change nothing" in done.stdout
+        assert "the study already has more trials (3 of torch) than the 2 asked for: none is added" in done.stdout
         assert "all runs of the study are done" in done.stdout
         assert re.search(r"the study quick is done; this start took \d+ s, all starts (?:\d+ min )?\d+ s; next:",
                          done.stdout)
@@ -154,10 +154,33 @@ class TestGoesOn:
             connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (str(tmp_path / "no"), run_id))
             connection.commit()
         done = sweep(directory, easy_csv, "--category-column", "kind", "--check")
-        assert done.returncode == 3, done.stderr  # the same command trains it again
+        assert done.returncode == 4, done.stderr
+        assert "delete the runs in MLflow, and the same command trains them again" in " ".join(done.stdout.split())
         assert f"but the run {run_id} must hold the artifact predictions/test.parquet, but" in " ".join(
             done.stdout.split())
         assert "all is done" not in done.stdout
+
+    def test_a_check_of_stores_that_disagree_is_answered_no(
+        self, swept: Path, tmp_path: Path, easy_csv: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(copied(swept, tmp_path))
+        words = ["--study", "quick.toml", "--data", str(easy_csv), "--category-column", "kind", "--check"]
+        assert typed(sweep_app, *words) == ExitCode.DONE
+        assert typed(sweep_app, *words, "--trials", "4") == ExitCode.INCOMPLETE
+        assert "the two stores do not belong together" not in capsys.readouterr().out
+        present(Store()._client).delete_run(only_study(Path.cwd()).trials[0].run_id)
+        assert typed(sweep_app, *words) == ExitCode.NO
+        assert "the two stores do not belong together" in capsys.readouterr().out
+
+    def test_a_sweep_that_its_timeout_ends_is_not_complete(
+        self, swept: Path, tmp_path: Path, easy_csv: Path
+    ) -> None:
+        directory = copied(swept, tmp_path)
+        done = sweep(directory, easy_csv, "--category-column", "kind", "--trials", "5", "--timeout", "0.001s")
+        assert done.returncode == ExitCode.INCOMPLETE, done.stderr
+        assert "is not done yet (--timeout ended the search before all trials were begun): the same" in done.stdout
+        assert len(only_study(directory).trials) == 3
 
     def test_more_trials_and_seeds_are_totals(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
         directory = copied(swept, tmp_path)

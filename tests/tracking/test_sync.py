@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from gru_bench.errors import RunError
+from gru_bench.errors import ExitCode, RunError
 from gru_bench.tracking import LoggedRun, Store, sync, waiting
+from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.queue import Operation, WriteQueue, abandoned_queues
 from gru_bench.tracking.sync import Sync, sync_all
-from tests.support.commands import command
+from tests.support.commands import command, typed
 from tests.support.runs import predictions, result
 from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
@@ -146,6 +147,16 @@ class TestSyncedOnce:
         with Store() as store:
             assert store.experiments() == []
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
+
+    def test_the_command_is_not_complete_while_a_server_is_away(
+        self, database: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        own = WriteQueue.begin(root(), "http://127.0.0.1:9")
+        own.append(operations()[0])
+        present(own._lock).release()
+        assert typed(sync_app) == ExitCode.INCOMPLETE
+        assert "start its server and run this again" in capsys.readouterr().err
+        assert waiting(Path.cwd()) != []
 
     def test_the_command_syncs_what_waits(self, database: Path) -> None:
         own = WriteQueue.begin(root(), f"sqlite:///{database}")

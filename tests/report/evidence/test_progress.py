@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
+import pytest
+
 from gru_bench.report.build import build
+from gru_bench.report.evidence.progress import typed
 from tests.support.fake_store import FakeStore, add_study, three_models
 from tests.support.renderings import all_said
 
@@ -55,3 +58,17 @@ def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
     short = replace(study, confirms=study.confirms[:2])
     assert "type the command of scratch again" in all_said(build([short], store).cautions)
     assert "again" not in all_said(build([study], store).cautions)
+
+
+@pytest.mark.parametrize(("recorded", "words"), [
+    ("run.py --study smoke", ["python sweeps/run.py", "--study", "smoke"]),
+    ("gru-bench sweep --study smoke", ["gru-bench sweep", "--study", "smoke"]),
+    ("__main__.py sweep --study 'my own.toml'", ["python -m gru_bench sweep", "--study", "my own.toml"]),
+    ("__main__.py --study smoke", ["python -m gru_bench.sweep", "--study", "smoke"]),
+    ("gru-bench sweep --storage postgresql://me:secret@x/y", ["gru-bench sweep", "--storage", "postgresql://x/y"]),
+    ("gru-bench", None), ("gru-bench train --lr 1", None), ("my-script.py --study smoke", None), ("run.py 'x", None),
+    ("", None),
+])
+def test_a_recorded_command_becomes_one_that_can_be_typed(recorded, words):
+    run = add_study(FakeStore(), "torch", {"torch": 0.0}).run
+    assert typed(replace(run, tags={**run.tags, "mlflow.source.name": recorded})) == words
