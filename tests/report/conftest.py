@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.document.report import Report
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from tests.support.diagnostics import report_of, some_diagnostics, some_recall
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, hostile_studies, three_models
-from tests.support.renderings import Built, Rendered
+from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, three_models
+from tests.support.renderings import Built, Rendered, Written
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +41,6 @@ def diagnosed() -> Rendered:
     """A rendered report of a study that logged diagnostics and a recall curve."""
     report = report_of(diagnostics=some_diagnostics(), recall=some_recall())
     return Rendered(report, render.html(report), render.tex(report))
-
-
-class Written(NamedTuple):
-    """A store, and the folder of the report that was written from it."""
-
-    store: FakeStore
-    folder: Path
-    report: Report
 
 
 @pytest.fixture(scope="session")

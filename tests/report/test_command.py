@@ -6,18 +6,20 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
 
 import gru_bench.tracking
 from gru_bench.cli import ended
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.evaluation import statistics
-from gru_bench.report.__main__ import app, choose
+from gru_bench.report.__main__ import Choice, app, choose
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import soup_of
 
 
 @pytest.fixture
@@ -32,11 +34,11 @@ def store() -> FakeStore:
     return store
 
 
-def names(choice) -> list[str]:
+def names(choice: Choice) -> list[str]:
     return [study.run.name for study in choice.studies]
 
 
-def test_by_default_all_complete_studies_of_the_experiment_written_last(store):
+def test_by_default_all_complete_studies_of_the_experiment_written_last(store: FakeStore) -> None:
     choice = choose(store, None, [])
     assert choice.experiment == "movie-reviews"
     assert names(choice) == ["oldest", "newest"]
@@ -48,19 +50,19 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store):
     )
 
 
-def test_a_named_experiment(store):
+def test_a_named_experiment(store: FakeStore) -> None:
     choice = choose(store, "reviews.csv", [])
     assert names(choice) == ["elsewhere"]
     assert choice.remarks == ()
 
 
-def test_named_studies_in_the_order_named_wherever_they_are(store):
+def test_named_studies_in_the_order_named_wherever_they_are(store: FakeStore) -> None:
     assert names(choose(store, None, ["newest", "oldest"])) == ["newest", "oldest"]
     elsewhere = choose(store, None, ["elsewhere"])
     assert elsewhere.experiment == "reviews.csv"
 
 
-def test_of_a_study_logged_twice_the_newest_complete_one_is_taken(store):
+def test_of_a_study_logged_twice_the_newest_complete_one_is_taken(store: FakeStore) -> None:
     first = store.by_experiment["movie-reviews"][0]
     broken = replace(first, summary=None, confirms=())
     store.by_experiment["movie-reviews"].insert(0, broken)
@@ -69,7 +71,7 @@ def test_of_a_study_logged_twice_the_newest_complete_one_is_taken(store):
     assert "study newest: logged 2 times, the newest complete one is taken" in choice.remarks
 
 
-def test_a_study_under_way_shows_what_there_is(store):
+def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
     first = store.by_experiment["movie-reviews"][0]
     store.by_experiment["movie-reviews"][0] = replace(first, summary=None)
     assert names(choose(store, None, ["newest"])) == ["newest"]
@@ -85,17 +87,19 @@ def test_a_study_under_way_shows_what_there_is(store):
         (None, ["early"], IncompleteError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
     ],
 )
-def test_what_cannot_be_picked(store, experiment, studies, error, message):
+def test_what_cannot_be_picked(
+    store: FakeStore, experiment: str | None, studies: Any, error: Any, message: str
+) -> None:
     with pytest.raises(error, match=message):
         choose(store, experiment, studies)
 
 
-def test_nothing_logged_yet():
+def test_nothing_logged_yet() -> None:
     with pytest.raises(IncompleteError, match=r"but nothing has been logged yet: run one to its end \(gru-bench sw"):
         choose(FakeStore(), None, [])
 
 
-def test_only_studies_without_confirm_runs():
+def test_only_studies_without_confirm_runs() -> None:
     store = FakeStore()
     add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1)
     with pytest.raises(IncompleteError, match="but the experiment movie-reviews has none: run one to its end"):
@@ -103,10 +107,10 @@ def test_only_studies_without_confirm_runs():
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command on a store in memory; return its exit code."""
 
-    def run(store, *arguments: str) -> int:
+    def run(store: FakeStore, *arguments: str) -> int:
         monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
         monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
         return ended(app)
@@ -114,7 +118,9 @@ def command(monkeypatch):
     return run
 
 
-def test_it_writes_and_says_where(store, command, capsys, tmp_path):
+def test_it_writes_and_says_where(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert command(store) == 0
     assert (tmp_path / "reports" / "movie-reviews" / "report.html").is_file()
     out = capsys.readouterr().out
@@ -123,7 +129,7 @@ def test_it_writes_and_says_where(store, command, capsys, tmp_path):
     assert "and beside it report.tex, numbers.json, report.md, tables and figures\n" in out
     assert "there are others (--experiment): reviews.csv" in out
     # What was found, as the page says it.
-    soup = BeautifulSoup(page.read_text(), "html.parser")
+    soup = soup_of(page.read_text())
     shown = [item.get_text().replace("\xa0", " ") for item in soup.select(".verdicts li, .warning li")]
     lines = out.splitlines()
     assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == shown
@@ -132,14 +138,19 @@ def test_it_writes_and_says_where(store, command, capsys, tmp_path):
     assert any("Test accuracy" in line for line in lines[:care])
 
 
-def test_a_folder_is_named_after_the_studies_or_by_the_user(store, command, tmp_path):
+def test_a_folder_is_named_after_the_studies_or_by_the_user(
+    store: FakeStore, command: Callable[..., int], tmp_path: Path
+) -> None:
     assert command(store, "--study", "newest", "--study", "oldest") == 0
     assert (tmp_path / "reports" / "newest-oldest" / "report.html").is_file()
     assert command(store, "--study", "newest", "--out", "there/it is") == 0
     assert (tmp_path / "there" / "it is" / "report.tex").is_file()
 
 
-def test_without_a_tex_all_else_is_written(store, command, capsys, tmp_path, monkeypatch):
+def test_without_a_tex_all_else_is_written(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", lambda name: None)
     assert command(store, "--out", "x", "--pdf") == 1
     assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {path.name for path in Path("x").iterdir()}
@@ -147,7 +158,7 @@ def test_without_a_tex_all_else_is_written(store, command, capsys, tmp_path, mon
     assert "none was found; all other files are written: install one (Debian, Ubuntu: apt install latexmk" in err
 
 
-def test_the_margin_is_given_in_points(store, command, tmp_path):
+def test_the_margin_is_given_in_points(store: FakeStore, command: Callable[..., int], tmp_path: Path) -> None:
     assert command(store, "--out", "x", "--margin", "2.5") == 0
     page = (tmp_path / "x" / "report.html").read_text()
     assert ">2.5</data> points, chosen when this report was made: at their start the studies had logged" in page
@@ -166,7 +177,10 @@ def test_the_margin_is_given_in_points(store, command, tmp_path):
         (("--nonsense",), 2, "--nonsense"),
     ],
 )
-def test_how_it_ends_badly(store, command, capsys, arguments, code, message):
+def test_how_it_ends_badly(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...],
+    code: int, message: str,
+) -> None:
     Path("file").touch()
     assert command(store, *arguments) == code
     err = capsys.readouterr().err
@@ -174,7 +188,7 @@ def test_how_it_ends_badly(store, command, capsys, arguments, code, message):
     assert "Traceback" not in err
 
 
-def test_help_is_quick_and_without_a_store_one_line_says_what_to_run(tmp_path):
+def test_help_is_quick_and_without_a_store_one_line_says_what_to_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gru_bench.report"]
     took = []
     for _ in range(3):
@@ -190,14 +204,16 @@ def test_help_is_quick_and_without_a_store_one_line_says_what_to_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_in_the_terminal_are_not_markup(command, capsys):
+def test_names_in_the_terminal_are_not_markup(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     store, _ = three_models()
     add_study(store, "[red]x", {"torch": 0.0}, seeds=0, failed=1)
     assert command(store) == 0
     assert "study [red]x: left out" in capsys.readouterr().out
 
 
-def test_two_named_checkpoints_are_tested_and_labelled(store, command, capsys, tmp_path):
+def test_two_named_checkpoints_are_tested_and_labelled(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
             if study.run.name in ("newest", "oldest"))
     assert command(store, "--out", "x", "--mcnemar", a, b) == 0

@@ -7,8 +7,10 @@ import re
 import shutil
 import sys
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,21 +21,25 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
 from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from gru_bench.results.runs import EpochRecord, RunResult
-from tests.support.fake_store import TestSet
+from gru_bench.tracking import LoggedRun
+from tests.support.fake_store import FakeStore, TestSet
+from tests.support.renderings import Written
+from tests.support.values import present
 
 
 @pytest.fixture(scope="module", autouse=True)
-def drawn_once():
+def drawn_once() -> Iterator[None]:
     """Draw each figure once for all tests: equal values give equal drawings, which a test of its own shows."""
     kept = {}
 
-    def once(draw):
-        def remembered(picture):
+    def once(draw: Callable[[Picture], Any]) -> Callable[[Picture], Any]:
+        def remembered(picture: Picture) -> Any:
             key = (draw, picture.name, picture.caption, picture.csv())
             if key not in kept:
                 kept[key] = draw(picture)
@@ -47,7 +53,7 @@ def drawn_once():
         yield
 
 
-def differences(store, folder: Path) -> list[str]:
+def differences(store: verify.Store, folder: Path) -> list[str]:
     return verify.differences(folder, record.read(folder), store)
 
 
@@ -57,12 +63,12 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_an_untouched_report_is_verified(original):
+def test_an_untouched_report_is_verified(original: Written) -> None:
     store, folder, _ = original
     assert differences(store, folder) == []
 
 
-def test_a_number_changed_in_the_record(original, folder):
+def test_a_number_changed_in_the_record(original: Written, folder: Path) -> None:
     store, _, report = original
     number = report.rows[0].accuracy
     change(folder / "numbers.json", f'"value": {number.value!r}', '"value": 0.99')
@@ -70,7 +76,7 @@ def test_a_number_changed_in_the_record(original, folder):
     assert line == f"numbers.json: {number.key} has value 0.99, but the runs give {number.value!r}"
 
 
-def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
+def test_a_number_missing_from_the_record_and_one_too_many(original: Written, folder: Path) -> None:
     store, _, report = original
     key = report.rows[0].accuracy.key
     found = json.loads((folder / "numbers.json").read_text())
@@ -81,13 +87,13 @@ def test_a_number_missing_from_the_record_and_one_too_many(original, folder):
         "numbers.json: made-up is not among the numbers of the runs"]
 
 
-def test_a_margin_changed_afterwards(original, folder):
+def test_a_margin_changed_afterwards(original: Written, folder: Path) -> None:
     store, _, _ = original
     change(folder / "numbers.json", '"margin": 0.01', '"margin": 0.05')
     assert any("methods.margin" in line for line in differences(store, folder))
 
 
-def test_a_number_changed_on_the_page(original, folder):
+def test_a_number_changed_on_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
     key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
     page = (folder / "report.html").read_text()
@@ -100,14 +106,14 @@ def test_a_number_changed_on_the_page(original, folder):
 
 
 @pytest.mark.parametrize("name", ["report.tex", "tables/evaluation.tex"])
-def test_a_number_changed_in_the_document(original, folder, name):
+def test_a_number_changed_in_the_document(original: Written, folder: Path, name: str) -> None:
     store, _, report = original
     key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
     change(folder / name, rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}")
     assert differences(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
 
 
-def test_a_number_taken_off_the_page(original, folder):
+def test_a_number_taken_off_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
     key = report.rows[1].roc_auc.key
     page = (folder / "report.html").read_text()
@@ -115,7 +121,7 @@ def test_a_number_taken_off_the_page(original, folder):
     assert differences(store, folder) == [f"report.html: {key} is missing, it is {report.rows[1].roc_auc.text}"]
 
 
-def test_a_verdict_turned_round(original, folder):
+def test_a_verdict_turned_round(original: Written, folder: Path) -> None:
     store, _, _ = original
     for name, line in (("report.html", "Bidirectional GRU is better than"), ("report.md", "is better than")):
         change(folder / name, line, line.replace("better", "worse"))
@@ -125,18 +131,18 @@ def test_a_verdict_turned_round(original, folder):
                for line in lines)
 
 
-def figure(report, name):
+def figure(report: Report, name: str) -> Picture:
     return next(picture for picture in pictures(report) if picture.name == name)
 
 
-def test_a_digit_changed_in_the_values_behind_a_figure(original, folder):
+def test_a_digit_changed_in_the_values_behind_a_figure(original: Written, folder: Path) -> None:
     store, _, report = original
     value = report.rows[1].accuracy.value
     for name in [picture.name for picture in pictures(report)]:
         path = folder / "figures" / f"{name}.csv"
         kept = path.read_bytes()
         head, line, *rest = kept.decode().splitlines()
-        digit = re.search(r"\d(?=\D*$)", line)
+        digit = present(re.search(r"\d(?=\D*$)", line))
         other = line[:digit.start()] + str((int(digit[0]) + 5) % 10) + line[digit.end():]
         if re.search(r"\d\.\d{12,}\D*$", line):  # its last digit is below what rounding may do
             other = re.sub(r"(\d\.\d\d)(\d)(?=\d*\D*$)", lambda m: m[1] + str((int(m[2]) + 5) % 10), line)
@@ -150,7 +156,7 @@ def test_a_digit_changed_in_the_values_behind_a_figure(original, folder):
     assert expected in differences(store, folder)
 
 
-def test_lines_taken_from_the_values_behind_a_figure(original, folder):
+def test_lines_taken_from_the_values_behind_a_figure(original: Written, folder: Path) -> None:
     store, _, _ = original
     path = folder / "figures" / "accuracy.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]))
@@ -159,18 +165,18 @@ def test_lines_taken_from_the_values_behind_a_figure(original, folder):
     assert differences(store, folder) == ["figures/accuracy.csv is missing"]
 
 
-def test_a_digit_changed_in_the_values_that_the_page_brings(original, folder):
+def test_a_digit_changed_in_the_values_that_the_page_brings(original: Written, folder: Path) -> None:
     store, _, report = original
     value = repr(report.comparisons[0].difference.value)
     page = (folder / "report.html").read_text()
-    brought = re.search(r'download="differences.csv" href="([^"]*)"', page)[1]
+    brought = present(re.search(r'download="differences.csv" href="([^"]*)"', page))[1]
     (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
     assert differences(store, folder) == [
         "report.html: the values of the figure differences: difference in line 2 is 0.0099, but the runs give "
         f"{value}"]
 
 
-def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
+def test_a_figure_drawn_from_other_values(original: Written, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, _, report = original
     better = replace(report.rows[0], accuracy=replace(report.rows[0].accuracy, value=0.8655))
     drawn = figure(replace(report, rows=(better, *report.rows[1:])), "accuracy")
@@ -188,7 +194,7 @@ def test_a_figure_drawn_from_other_values(original, folder, monkeypatch):
     assert re.match(r"the figures were drawn by matplotlib \d.* and here is matplotlib 9\.9: ", verify.unchecked(found))
 
 
-def test_a_figure_for_paper_that_is_damaged_or_missing(original, folder):
+def test_a_figure_for_paper_that_is_damaged_or_missing(original: Written, folder: Path) -> None:
     store, _, _ = original
     path = folder / "figures" / "cost.pdf"
     path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/CropBox "))
@@ -199,26 +205,26 @@ def test_a_figure_for_paper_that_is_damaged_or_missing(original, folder):
     ]
 
 
-def test_rounding_of_another_machine_is_no_difference(original):
+def test_rounding_of_another_machine_is_no_difference(original: Written) -> None:
     _, folder, _ = original
     pdf = (folder / "figures" / "accuracy.pdf").read_bytes()
     stream = next(part for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
                   if b" l\n" in zlib.decompress(part))
     strokes = zlib.decompress(stream)
-    place = re.search(rb"\d+\.\d+(?= \d+\.\d+ l\n)", strokes)
+    place = present(re.search(rb"\d+\.\d+(?= \d+\.\d+ l\n)", strokes))
     for shift, same in ((0.0001, True), (0.4, False)):
         other = strokes[:place.start()] + b"%.6f" % (float(place[0]) + shift) + strokes[place.end():]
         assert verify._same_drawing(pdf.replace(stream, zlib.compress(other)), pdf) == same
 
 
-def test_a_drawing_added_to_the_page(original, folder):
+def test_a_drawing_added_to_the_page(original: Written, folder: Path) -> None:
     store, _, _ = original
     change(folder / "report.html", "<section", "<svg></svg><section")
     (line,) = differences(store, folder)
     assert re.match(r"report\.html: line \d+ has '<svg/><section', but the runs give '<section', in ", line)
 
 
-def test_a_number_changed_in_the_markdown_is_named_with_its_line(original, folder):
+def test_a_number_changed_in_the_markdown_is_named_with_its_line(original: Written, folder: Path) -> None:
     store, _, report = original
     shown = report.rows[0].accuracy.text
     path = folder / "report.md"
@@ -232,13 +238,13 @@ def test_a_number_changed_in_the_markdown_is_named_with_its_line(original, folde
     assert differences(store, folder)[0].startswith(f"report.md: before line {place + 1} is missing '| ")
 
 
-def test_a_missing_file(original, folder):
+def test_a_missing_file(original: Written, folder: Path) -> None:
     store, _, _ = original
     (folder / "report.tex").unlink()
     assert differences(store, folder) == ["report.tex is missing"]
 
 
-def test_a_run_that_is_gone(original, folder):
+def test_a_run_that_is_gone(original: Written, folder: Path) -> None:
     store, _, _ = original
     study, *others = store.by_experiment["movie-reviews"]
     gone = study.confirms[2].run_id
@@ -250,12 +256,12 @@ def test_a_run_that_is_gone(original, folder):
     assert any(line.startswith("report.html: scratch-scratch.seeds is 5, but the runs give 4") for line in lines)
 
 
-def imported(store, *earlier: int, name: str | None = None):
+def imported(store: FakeStore, *earlier: int, name: str | None = None) -> FakeStore:
     """Return a store that holds the studies under ids of its own, having come there through others."""
-    def moved(run, place):
+    def moved(run: LoggedRun, place: int) -> str:
         return f"{int(run.run_id, 16) ^ (place + 1) << 120:032x}" if place >= 0 else run.run_id
 
-    def here(run):
+    def here(run: LoggedRun) -> LoggedRun:
         ids = " ".join(moved(run, place) for place in earlier)
         study = name if name and run.study == "scratch" else run.study
         return replace(run, run_id=moved(run, 7), study=study, tags={**run.tags, "gru_bench.earlier_ids": ids})
@@ -271,8 +277,8 @@ def imported(store, *earlier: int, name: str | None = None):
 
 
 @pytest.mark.parametrize("url", [None, "http://host:5000"])
-def test_a_report_is_verified_against_imported_runs(original, tmp_path, url):
-    def ordered(runs):  # as a database gives them
+def test_a_report_is_verified_against_imported_runs(original: Written, tmp_path: Path, url: str | None) -> None:
+    def ordered(runs: Iterable[LoggedRun]) -> tuple[LoggedRun, ...]:  # as a database gives them
         return tuple(sorted(runs, key=lambda run: (run.started, run.run_id)))
 
     store = replace(original[0], url=url, by_experiment={"movie-reviews": [
@@ -297,7 +303,7 @@ def test_a_report_is_verified_against_imported_runs(original, tmp_path, url):
     assert len(differences(imported(store, -1), tmp_path)) == 1
 
 
-def test_two_runs_that_claim_one_earlier_id_are_no_copy(original, folder):
+def test_two_runs_that_claim_one_earlier_id_are_no_copy(original: Written, folder: Path) -> None:
     store = imported(original[0], -1)
     study, *others = store.by_experiment["movie-reviews"]
     twin = tuple(replace(run, tags=study.confirms[0].tags) for run in study.confirms)
@@ -305,13 +311,13 @@ def test_two_runs_that_claim_one_earlier_id_are_no_copy(original, folder):
     assert "of the study scratch is gone" in differences(store, folder)[0]
 
 
-def test_what_differs_is_shown_in_plain_characters():
+def test_what_differs_is_shown_in_plain_characters() -> None:
     assert verify._changed(["a\u00a0b 1\u202f% \x1b[2J x"], ["a b 1 % z"], 3) == (
         "line 3 has ' [2J x', but the runs give 'z', in 'a b 1 %  [2J x'")
     assert verify._changed(["12\u00a0%"], ["12 %"], 4) == "line 4 has other spaces than the runs give: '12 %'"
 
 
-def test_a_study_and_an_experiment_that_are_gone(original, folder):
+def test_a_study_and_an_experiment_that_are_gone(original: Written, folder: Path) -> None:
     store, _, _ = original
     study, *others = store.by_experiment["movie-reviews"]
     lines = differences(replace(store, by_experiment={"movie-reviews": others}), folder)
@@ -320,7 +326,9 @@ def test_a_study_and_an_experiment_that_are_gone(original, folder):
     assert "cannot be computed again" in differences(replace(store, by_experiment={"movie-reviews": []}), folder)[-1]
 
 
-def test_the_command(original, folder, monkeypatch, capsys):
+def test_the_command(
+    original: Written, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     store, _, report = original
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
     monkeypatch.setattr(sys, "argv", ["gru-bench", "--verify", str(folder)])
@@ -333,7 +341,10 @@ def test_the_command(original, folder, monkeypatch, capsys):
     assert "error: a report must say what MLflow holds, but" in shown.err
 
 
-def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsys, empty_database):
+def test_a_store_that_is_on_another_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    empty_database: Path,
+) -> None:
     change(folder / "numbers.json", '"tracking_uri": "sqlite:///mlflow.db"',
            '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')
     monkeypatch.setattr(sys, "argv", ["gru-bench", "--verify", str(folder)])
@@ -346,7 +357,7 @@ def test_a_store_that_is_on_another_machine(folder, tmp_path, monkeypatch, capsy
     assert "the experiment is gone" in shown.out
 
 
-def test_a_run_deleted_in_mlflow_itself(tmp_path, empty_database):
+def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path / "runs.db")
     writer = gru_bench.tracking.Store(f"sqlite:///{tmp_path / 'runs.db'}")
     parent = writer.start("reviews", "torch", role="study", study="torch", fingerprint="f")

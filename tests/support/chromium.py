@@ -49,7 +49,8 @@ class Chromium:
         while (answer := self._read()).get("id") != self._sent:
             self.events.append(answer)
         assert "error" not in answer, (method, answer["error"])
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._left:
@@ -57,7 +58,8 @@ class Chromium:
             assert part, "Chromium ended"
             self._left += part
         whole, _, self._left = self._left.partition(b"\0")
-        return json.loads(whole)
+        message: dict[str, Any] = json.loads(whole)
+        return message
 
     def _await(self, method: str) -> None:
         while not any(event.get("method") == method for event in self.events):

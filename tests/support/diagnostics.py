@@ -12,19 +12,22 @@ from gru_bench.report.document.report import Report
 from gru_bench.results.diagnostics import (
     Attribution,
     Diagnostics,
+    Direction,
     GateMap,
     GradientFlow,
     Neighbours,
     RecallCurve,
     RecallPoint,
+    State,
 )
 from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.values import present
 
 TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")
 
 
 def flow(
-    model: str, rate: float, state: str = "trained", direction: str = "forward", **changes: Any
+    model: str, rate: float, state: State = "trained", direction: Direction = "forward", **changes: Any
 ) -> GradientFlow:
     """Return a flow of gradients that falls by `rate` with each step back."""
     norm = tuple((0.3 * rate ** np.arange(51)).tolist())
@@ -35,7 +38,9 @@ def flow(
     return replace(found, **changes)
 
 
-def gate_map(model: str, direction: str = "forward", tokens: tuple[str, ...] = TOKENS, units: int = 23) -> GateMap:
+def gate_map(
+    model: str, direction: Direction = "forward", tokens: tuple[str, ...] = TOKENS, units: int = 23
+) -> GateMap:
     """Return drawn gates of a model on the tokens."""
     rng = np.random.default_rng(len(model) + len(direction))
     update, reset = rng.random((2, len(tokens), units)).round(4).tolist()
@@ -87,7 +92,7 @@ def report_of(
         study = add_study(store, name, {"scratch": 0.0, "bidirectional": 0.1}, search=False,
                           test_set=TestSet.draw(300, [""]))
         if diagnostics is not None or raw:
-            store.artifacts[study.run.run_id, "diagnostics.json"] = raw or diagnostics.to_json()
+            store.artifacts[study.run.run_id, "diagnostics.json"] = raw or present(diagnostics).to_json()
         if recall is not None:
             store.artifacts[study.run.run_id, "recall.json"] = recall.to_json()
     return build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews")

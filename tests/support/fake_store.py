@@ -25,7 +25,9 @@ SPACE: dict[str, dict[str, Any]] = {
     "model.pooling": {"choices": ["final", "mean", "meanmax"]},
     "model.dropout": {"low": 0.0, "high": 0.5},
 }
-BEST = {"training.lr": 0.00137, "model.hidden_size": 250, "model.pooling": "meanmax", "model.dropout": 0.31}
+BEST: dict[str, Any] = {
+    "training.lr": 0.00137, "model.hidden_size": 250, "model.pooling": "meanmax", "model.dropout": 0.31,
+}
 START = 1_763_942_400.0
 
 
@@ -83,6 +85,10 @@ class FakeStore:
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
 
 
+Studies = tuple[FakeStore, list[LoggedStudy]]
+"""A store, and the studies of its one experiment."""
+
+
 def correct(store: FakeStore, runs: Sequence[LoggedRun], split: str = "test") -> NDArray[np.bool_]:
     """Return whether each complete run answers each example rightly: R runs x N examples."""
     read = [store.predicted[run.run_id, split] for run in runs if run.complete]
@@ -94,13 +100,15 @@ class TestSet:
     """Examples with a latent ease, so that models err on the same ones more often than by chance."""
 
     __test__ = False
-    id_N: np.ndarray
-    label_N: np.ndarray
-    category_N: np.ndarray
-    ease_N: np.ndarray
+    id_N: NDArray[Any]
+    label_N: NDArray[Any]
+    category_N: NDArray[Any]
+    ease_N: NDArray[Any]
 
     @classmethod
-    def draw(cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0):
+    def draw(
+        cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0
+    ) -> TestSet:
         rng = np.random.default_rng(seed)
         names = np.array(list(categories) or [""])
         place_N = rng.choice(len(names), size, p=_shares(len(names)))
@@ -111,7 +119,7 @@ class TestSet:
             rng.normal(1.35, 1.0, size) - 0.45 * (place_N % 3),
         )
 
-    def predictions(self, rng: np.random.Generator, lean_N: np.ndarray, skill: float) -> Predictions:
+    def predictions(self, rng: np.random.Generator, lean_N: NDArray[Any], skill: float) -> Predictions:
         latent_N = self.ease_N + lean_N + skill + 0.25 * rng.normal(size=self.id_N.size)
         right_N = ndtr(1.2 * latent_N)
         probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
@@ -239,7 +247,7 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
     validation = 0.33 + 0.11 * np.exp(-epoch) + 0.012 * np.maximum(0, epoch - 2) + 0.006 * rng.normal(size=epochs)
     accuracy = 0.87 - 0.05 * np.exp(-epoch) + 0.003 * rng.normal(size=epochs)
 
-    def points(x: np.ndarray, y: np.ndarray) -> list[tuple[int, float]]:
+    def points(x: NDArray[Any], y: NDArray[Any]) -> list[tuple[int, float]]:
         return [(int(a), float(b)) for a, b in zip(x, y, strict=True)]
 
     return {
@@ -248,12 +256,13 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
     }
 
 
-def _shares(size: int) -> np.ndarray:
-    share = 1 / np.arange(1, size + 1) ** 0.5
-    return share / share.sum()
+def _shares(size: int) -> NDArray[Any]:
+    share: NDArray[Any] = 1 / np.arange(1, size + 1) ** 0.5
+    total: float = share.sum()
+    return share / total
 
 
-def three_models(**options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
+def three_models(**options: Any) -> Studies:
     """Return three studies of one model each on one test set, one of them with failed seeds."""
     store = FakeStore()
     for name, skill, failed in (("scratch", 0.0, 0), ("torch", 0.01, 1), ("bidirectional", 0.16, 0)):
@@ -269,7 +278,7 @@ HOSTILE_NAMES = (
 )
 
 
-def hostile_studies() -> tuple[FakeStore, list[LoggedStudy]]:
+def hostile_studies() -> Studies:
     """Return studies whose names, purposes, categories and reasons are as bad as names can be."""
     store = FakeStore(url="http://127.0.0.1:5000")
     categories = [*HOSTILE_NAMES, *(f"category number {i}" for i in range(22))]

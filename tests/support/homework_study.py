@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
+from gru_bench.report.document.report import Report
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, Timing
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, TestSet, add_study, logged, run_hash
+from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
 TIMINGS = (
@@ -33,6 +34,22 @@ GAIN = {"usual": 0.0, "pooling": 0.25, "selection": 0.005, "lr": 0.2}
 """Skill of each side of the ablations."""
 TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
 """Learning rate -> validation accuracy of the run that tried it."""
+
+
+class Made(NamedTuple):
+    """A report of one study, with its store."""
+
+    store: FakeStore
+    study: LoggedStudy
+    report: Report
+
+
+class Forms(NamedTuple):
+    """A report as page, as files of a LaTeX document (path -> content), and as Markdown."""
+
+    page: str
+    files: dict[str, str]
+    text: str
 
 
 def add_homework(
@@ -106,7 +123,7 @@ def _window_losses(seed: int, skill: float) -> list[tuple[int, float]]:
     return [(step, float(0.24 + 0.44 * np.exp(-step / 16_000) - 0.1 * skill + 0.012 * rng.normal())) for step in steps]
 
 
-def homework(**options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
+def homework(**options: Any) -> Studies:
     """Return one study of the protocol."""
     store = FakeStore()
     add_homework(store, **options)

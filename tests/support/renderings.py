@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bs4 import BeautifulSoup
@@ -31,13 +32,21 @@ class Rendered(NamedTuple):
     files: dict[str, str]
 
 
+class Written(NamedTuple):
+    """A store, and the folder of the report that was written from it."""
+
+    store: FakeStore
+    folder: Path
+    report: Report
+
+
 def content_of(report: Report, name: str) -> Any:
     """Return the content of a section."""
     return next(section for section in report.sections if section.name == name).content
 
 
-def table_of(report: Report, name: str, key: str) -> Table:
-    """Return the table of a section that has this key."""
+def table_of(report: Report, name: str, key: str) -> Any:
+    """Return the table of a section that has this key; what a cell of it holds, its test knows."""
     return next(block for block in content_of(report, name).blocks if isinstance(block, Table) and block.key == key)
 
 
@@ -58,6 +67,11 @@ def said(sentence: Iterable[str | Number | Math]) -> str:
 def all_said(sentences: Iterable[Iterable[str | Number | Math]]) -> str:
     """Return sentences as plain text, one a line."""
     return "\n".join(said(sentence) for sentence in sentences)
+
+
+def soup_of(page: str) -> Any:
+    """Return a page as BeautifulSoup reads it. It is no type, since a search of bs4's may find nothing."""
+    return BeautifulSoup(page, "html.parser")
 
 
 def html_numbers(page: str) -> dict[str, tuple[str, str]]:

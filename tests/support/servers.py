@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
@@ -100,7 +101,7 @@ def postgres() -> Iterator[str]:
     # Its own folder must be open to that user, which those of pytest are not.
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as temporary:
         folder, log, port = Path(temporary), Path(temporary) / "server.log", free_port()
-        other = {}
+        other: dict[str, Any] = {}
         if os.geteuid() == 0:
             user = pwd.getpwnam(POSTGRES_USER)
             os.chown(folder, user.pw_uid, user.pw_gid)

@@ -6,7 +6,7 @@ from gru_bench.report.document.blocks import prose
 from gru_bench.report.document.numbers import Math
 
 
-def test_running_text_becomes_a_sentence():
+def test_running_text_becomes_a_sentence() -> None:
     assert prose("""
         Of $x_t$ and
         $y$.

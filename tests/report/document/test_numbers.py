@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.report.document.numbers import MISSING, decimals_for, plain, slug, written
+from gru_bench.report.document.numbers import MISSING, Kind, decimals_for, plain, slug, written
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ from gru_bench.report.document.numbers import MISSING, decimals_for, plain, slug
         (float("nan"), "count", None, MISSING),
     ],
 )
-def test_how_numbers_are_written(value, kind, decimals, text):
+def test_how_numbers_are_written(value: float | None, kind: Kind, decimals: int | None, text: str) -> None:
     assert written(value, kind, decimals) == text
 
 
-def test_decimals_keep_ends_off_landmarks():
+def test_decimals_keep_ends_off_landmarks() -> None:
     assert decimals_for([0.012, 0.034], [0.0, 0.01]) == 1
     assert decimals_for([0.0004, 0.034], [0.0, 0.01]) == 2
     assert decimals_for([0.0102, 0.034], [0.0, 0.01]) == 2
@@ -50,7 +50,7 @@ def test_decimals_keep_ends_off_landmarks():
 
 
 @given(st.text())
-def test_names_become_harmless(text):
+def test_names_become_harmless(text: str) -> None:
     shown = plain(text)
     assert all(character.isprintable() or character == " " for character in shown if character.isascii())
     assert "\n" not in shown

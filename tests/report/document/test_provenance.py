@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
 
 from gru_bench.report.build import build
 from gru_bench.report.render import html_latex as render
@@ -14,6 +14,7 @@ from tests.support.fake_store import (
     three_models,
 )
 from tests.support.homework_study import homework
+from tests.support.renderings import soup_of
 
 WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^pair\..*\.margin$|baseline-.*\.seconds$"
 """Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
@@ -21,7 +22,7 @@ WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^pair\..*\.margin$|b
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:5000"])
-def test_each_number_leads_to_its_runs(url, request):
+def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureRequest) -> None:
     if url is None:
         report, page, _ = request.getfixturevalue("three")
     else:
@@ -29,7 +30,7 @@ def test_each_number_leads_to_its_runs(url, request):
         store.url = url
         report = build(studies, store)
         page = render.html(report)
-    soup = BeautifulSoup(page, "html.parser")
+    soup = soup_of(page)
     numbers = report.numbers()
     for element in soup.find_all("data"):
         key = element["data-key"]
@@ -53,9 +54,9 @@ def test_each_number_leads_to_its_runs(url, request):
         assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
 
 
-def test_runs_behind_numbers_are_listed_once(tmp_path):
+def test_runs_behind_numbers_are_listed_once(tmp_path: Path) -> None:
     store, studies = homework()
-    page = BeautifulSoup(render.html(build(studies, store)), "html.parser")
+    page = soup_of(render.html(build(studies, store)))
     listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)

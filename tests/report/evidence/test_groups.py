@@ -8,10 +8,10 @@ import numpy as np
 
 from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
-from tests.support.renderings import all_said
+from tests.support.renderings import Built, all_said
 
 
-def test_two_studies_of_one_model_are_told_apart():
+def test_two_studies_of_one_model_are_told_apart() -> None:
     store = FakeStore()
     add_study(store, "small", {"torch": 0.0})
     add_study(store, "large", {"torch": 0.1})
@@ -20,7 +20,7 @@ def test_two_studies_of_one_model_are_told_apart():
     assert len(report.comparisons) == 1
 
 
-def test_other_data_is_not_compared():
+def test_other_data_is_not_compared() -> None:
     store = FakeStore()
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
@@ -33,7 +33,7 @@ def test_other_data_is_not_compared():
     assert {baseline.fingerprint for baseline in report.baselines} == {"3f6c90d2a41b", "other"}
 
 
-def test_the_same_data_with_other_test_examples_is_not_compared():
+def test_the_same_data_with_other_test_examples_is_not_compared() -> None:
     store = FakeStore()
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1))
@@ -41,7 +41,7 @@ def test_the_same_data_with_other_test_examples_is_not_compared():
     assert "not compared: their test examples differ" in all_said(report.not_compared)
 
 
-def test_the_order_of_examples_in_a_file_does_not_matter(built):
+def test_the_order_of_examples_in_a_file_does_not_matter(built: Built) -> None:
     store, studies, report = built
     shuffled = FakeStore(metrics=store.metrics)
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def test_the_order_of_examples_in_a_file_does_not_matter(built):
     assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in report.comparisons]
 
 
-def test_a_run_scored_on_other_examples_is_left_out_and_named():
+def test_a_run_scored_on_other_examples_is_left_out_and_named() -> None:
     store, (study, *_) = three_models()
     odd = study.confirms[2].run_id
     store.predicted[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
@@ -64,7 +64,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named():
     assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.cautions)
 
 
-def test_a_run_without_predictions_is_left_out_and_named():
+def test_a_run_without_predictions_is_left_out_and_named() -> None:
     store, (study, *_) = three_models()
     bare = study.confirms[0].run_id
     del store.predicted[bare, "test"]
@@ -73,14 +73,14 @@ def test_a_run_without_predictions_is_left_out_and_named():
     assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.cautions)
 
 
-def test_a_logged_accuracy_that_the_predictions_contradict_is_said():
+def test_a_logged_accuracy_that_the_predictions_contradict_is_said() -> None:
     store, (study, *_) = three_models()
     liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
     report = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
     assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.cautions)
 
 
-def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
+def test_runs_of_an_earlier_configuration_are_left_out_and_counted() -> None:
     store, (study, *_) = three_models()
     old = tuple(
         replace(run, params={**run.params, "training.lr": "0.5"}, started=run.started - 1e6)
@@ -91,7 +91,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted():
     assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.cautions)
 
 
-def test_a_seed_run_twice_counts_once_and_the_newer_stands():
+def test_a_seed_run_twice_counts_once_and_the_newer_stands() -> None:
     store, (study, *_) = three_models()
     again = replace(study.confirms[0], run_id="again", started=study.confirms[0].started + 1e6)
     store.predicted["again", "test"] = store.predicted[study.confirms[1].run_id, "test"]
@@ -102,13 +102,13 @@ def test_a_seed_run_twice_counts_once_and_the_newer_stands():
     assert study.confirms[0].run_id not in report.rows[0].accuracy.runs
 
 
-def test_planned_seeds_without_a_run_are_named():
+def test_planned_seeds_without_a_run_are_named() -> None:
     store, (study, *_) = three_models()
     report = build([replace(study, confirms=study.confirms[:3])], store)
     assert "Scratch GRU: 2 planned seeds without a run: 1003, 1004." in all_said(report.cautions)
 
 
-def test_a_confirm_set_that_has_grown_is_disclosed():
+def test_a_confirm_set_that_has_grown_is_disclosed() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(300))
     assert "extended" not in all_said(build([study], store).cautions)

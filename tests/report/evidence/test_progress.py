@@ -11,9 +11,10 @@ from gru_bench.report.build import build
 from gru_bench.report.evidence.progress import typed
 from tests.support.fake_store import FakeStore, add_study, three_models
 from tests.support.renderings import all_said
+from tests.support.values import present
 
 
-def test_an_unfinished_study_shows_what_there_is():
+def test_an_unfinished_study_shows_what_there_is() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     report = build([study], store)
@@ -28,7 +29,7 @@ def test_an_unfinished_study_shows_what_there_is():
     assert report.curves[0].window_losses is None  # the iterations of an epoch are not known
 
 
-def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first():
+def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first() -> None:
     store = FakeStore()
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
     whole = add_study(store, "homework", models)
@@ -36,8 +37,9 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
               "contents": "search,ablations,timings,diagnostics,recall"}
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
     study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
-    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
-    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(present(whole.summary).data))
+    baselines = [asdict(baseline) for baseline in present(whole.summary).baselines]
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps(baselines)
     report = build([study], store)
     text = all_said(report.cautions)
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
@@ -53,7 +55,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     assert "new confirm set" not in all_said([*report.summary, *(pair.sentence for pair in report.comparisons)])
 
 
-def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first():
+def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:
     store, (study, *_) = three_models(seeds=3)
     short = replace(study, confirms=study.confirms[:2])
     assert "type the command of scratch again" in all_said(build([short], store).cautions)

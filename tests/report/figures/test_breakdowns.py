@@ -7,9 +7,11 @@ from itertools import combinations
 
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.figures.style import NARROW, drawing
+from tests.support.renderings import Rendered
+from tests.support.values import present
 
 
-def test_length_and_reliability_are_drawn_from_their_tables(three):
+def test_length_and_reliability_are_drawn_from_their_tables(three: Rendered) -> None:
     report, _, _ = three
     drawn = {picture.name: picture for picture in pictures(report)}
     lengths = list(csv.DictReader(drawn["lengths-1"].csv().splitlines()))
@@ -19,12 +21,12 @@ def test_length_and_reliability_are_drawn_from_their_tables(three):
     (panel,) = drawn["reliability"].panels
     for line, model in zip(panel.lines, report.reliability, strict=True):
         known = [part for part in model.bins if part.accuracy.value is not None and not part.few]
-        assert line.x == tuple(100 * part.confidence.value for part in known)
-        assert line.mean == tuple(100 * part.accuracy.value for part in known)
+        assert line.x == tuple(100 * present(part.confidence.value) for part in known)
+        assert line.mean == tuple(100 * present(part.accuracy.value) for part in known)
         assert all(low <= mean <= high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
 
 
-def test_the_names_of_lengths_have_room_on_a_phone(three):
+def test_the_names_of_lengths_have_room_on_a_phone(three: Rendered) -> None:
     picture = next(picture for picture in pictures(three[0]) if picture.name == "lengths-1")
     names = [f"{part.low.text} to {part.high.text} tokens  ({part.examples.text})"
              for part in three[0].length_tables[0].bins]

@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-from bs4 import BeautifulSoup
 
 from gru_bench.report.build import build
 from gru_bench.report.figures.results import pictures
@@ -16,11 +15,12 @@ from tests.support.fake_store import (
     add_study,
     three_models,
 )
+from tests.support.renderings import Rendered, soup_of
 
 
-def test_what_a_script_reads_off_is_what_is_drawn(three):
+def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
     report, page, _ = three
-    figure = next(f for f in BeautifulSoup(page, "html.parser").find_all("figure") if f.find(id=re.compile("^curves-")))
+    figure = next(f for f in soup_of(page).find_all("figure") if f.find(id=re.compile("^curves-")))
     live = json.loads(figure["data-live"])
     assert [series["name"] for series in live["series"]] == [row.label for row in report.rows]
     assert [panel["title"] for panel in live["panels"]] == [
@@ -45,7 +45,7 @@ def test_what_a_script_reads_off_is_what_is_drawn(three):
         assert any(path == pytest.approx([x, y], abs=0.5) for path in paths)
 
 
-def test_many_models_have_small_axes_of_their_own():
+def test_many_models_have_small_axes_of_their_own() -> None:
     store = FakeStore()
     for i in range(8):
         add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=TestSet.draw(200), search=i > 0, seed=i)
@@ -54,7 +54,7 @@ def test_many_models_have_small_axes_of_their_own():
     assert len(curves.panels) == 8
 
 
-def test_curves_of_runs_without_validation():
+def test_curves_of_runs_without_validation() -> None:
     store, studies = three_models()
     for metrics in store.metrics.values():
         del metrics["loss/val"], metrics["accuracy/val"]
@@ -63,7 +63,7 @@ def test_curves_of_runs_without_validation():
     assert "<svg" in curves.svg()
 
 
-def test_a_phone_is_told_where_its_own_drawing_lies(three):
+def test_a_phone_is_told_where_its_own_drawing_lies(three: Rendered) -> None:
     curves = next(picture for picture in pictures(three[0]) if picture.name == "curves")
     svgs, live = curves.for_page()
     assert re.findall(r'<svg class="(\w+)"', svgs) == ["wide", "narrow"]

@@ -14,9 +14,10 @@ from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture,
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
+from tests.support.renderings import Rendered
 
 
-def test_the_figures_hold_their_values_and_follow_the_page(diagnosed) -> None:
+def test_the_figures_hold_their_values_and_follow_the_page(diagnosed: Rendered) -> None:
     drawn = {picture.name: picture for picture in pictures(diagnosed[0])}
     expected = {"gradients", "gates-scratch", "gates-bidirectional", "words", "recall"}
     assert expected <= set(drawn)
@@ -28,14 +29,14 @@ def test_the_figures_hold_their_values_and_follow_the_page(diagnosed) -> None:
         rows = list(csv.reader(io.StringIO(picture.csv())))
         assert len({len(row) for row in rows}) == 1, name
     assert drawn["gates-scratch"].pdf().startswith(b"%PDF")
-    rows = list(csv.DictReader(io.StringIO(drawn["gradients"].csv())))
-    assert len(rows) == 8 * 51
-    assert float(rows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
+    flows = list(csv.DictReader(io.StringIO(drawn["gradients"].csv())))
+    assert len(flows) == 8 * 51
+    assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
     assert "Vanilla RNN, trained: from 0.3 to" in drawn["gradients"].alternative
     assert "0.760 per step" in drawn["gradients"].alternative
-    rows = list(csv.DictReader(io.StringIO(drawn["gates-bidirectional"].csv())))
-    assert len(rows) == 2 * 2 * len(TOKENS)
-    assert float(rows[2]["mean over units"]) == pytest.approx(np.mean(some_diagnostics().gates[1].update[2]))
+    gates = list(csv.DictReader(io.StringIO(drawn["gates-bidirectional"].csv())))
+    assert len(gates) == 2 * 2 * len(TOKENS)
+    assert float(gates[2]["mean over units"]) == pytest.approx(np.mean(some_diagnostics().gates[1].update[2]))
     assert "55.0 % (50.0 to 60.0) over 40 steps" in drawn["recall"].alternative
 
 

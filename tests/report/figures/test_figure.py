@@ -8,15 +8,15 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from bs4 import BeautifulSoup
 
 from gru_bench.report.figures.results import pictures
+from tests.support.renderings import Rendered, soup_of
 
 
 @pytest.mark.parametrize("case", ["three", "hostile"])
-def test_each_figure_brings_its_values(case, request):
+def test_each_figure_brings_its_values(case: str, request: pytest.FixtureRequest) -> None:
     report, page, _ = request.getfixturevalue(case)
-    figures = BeautifulSoup(page, "html.parser").find_all("figure")
+    figures = soup_of(page).find_all("figure")
     drawn = pictures(report)
     assert len(figures) == len(drawn)
     by_name = {figure.find("a", class_="values")["download"]: figure.find("a", class_="values") for figure in figures}
@@ -29,12 +29,12 @@ def test_each_figure_brings_its_values(case, request):
         assert {len(row) for row in rows} == {len(header)}
         # No cell that a spreadsheet would compute.
         assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
-    rows = list(csv.DictReader(next(p for p in drawn if p.name == "accuracy").csv().splitlines()))
-    means = [float(row["accuracy"]) for row in rows if row["what"] == "mean over seeds"]
+    accuracies = csv.DictReader(next(p for p in drawn if p.name == "accuracy").csv().splitlines())
+    means = [float(row["accuracy"]) for row in accuracies if row["what"] == "mean over seeds"]
     assert means == [row.accuracy.value for row in report.rows]
 
 
-def test_figures_are_whole_and_keep_to_themselves(three):
+def test_figures_are_whole_and_keep_to_themselves(three: Rendered) -> None:
     report, _, _ = three
     drawn = pictures(report)
     ids: list[str] = []
@@ -55,7 +55,7 @@ def test_figures_are_whole_and_keep_to_themselves(three):
     assert len({picture.name for picture in drawn}) == len(drawn)
 
 
-def test_figures_touch_no_global_state(three):
+def test_figures_touch_no_global_state(three: Rendered) -> None:
     import matplotlib as mpl
     from matplotlib import pyplot
 

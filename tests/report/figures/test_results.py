@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from tests.support.fake_store import (
     TestSet,
     three_models,
 )
+from tests.support.renderings import Rendered
+from tests.support.values import present
 
 
-def test_an_axis_of_costs_has_more_than_one_tick():
+def test_an_axis_of_costs_has_more_than_one_tick() -> None:
     for left, right in ((60, 65), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7)):
         ticks = _log_ticks(left, right)
         assert 2 <= len(ticks) <= 12
@@ -25,7 +28,7 @@ def test_an_axis_of_costs_has_more_than_one_tick():
 
 @pytest.mark.parametrize("style", [PAGE, NARROW, PAPER], ids=["page", "narrow", "paper"])
 @pytest.mark.parametrize("right", [True, False])
-def test_no_axis_of_shares_goes_beyond_them(style, right):
+def test_no_axis_of_shares_goes_beyond_them(style: Any, right: bool) -> None:
     store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
     for key, p in store.predicted.items():
         probability_N = np.where((p.label_N == 1) == right, 0.9, 0.1).astype(np.float32)
@@ -42,10 +45,10 @@ def test_no_axis_of_shares_goes_beyond_them(style, right):
         assert 100 * right in (low, high), name
 
 
-def test_the_names_of_baselines_have_room_on_a_phone():
+def test_the_names_of_baselines_have_room_on_a_phone() -> None:
     store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
-    near = tuple(replace(one, test_accuracy=0.85) for one in studies[0].summary.baselines)
-    studies = [replace(study, summary=replace(study.summary, baselines=near)) for study in studies]
+    near = tuple(replace(one, test_accuracy=0.85) for one in present(studies[0].summary).baselines)
+    studies = [replace(study, summary=replace(present(study.summary), baselines=near)) for study in studies]
     with drawing(NARROW, {}):
         figure = pictures(build(studies, store))[0].draw(NARROW)
         figure.canvas.draw()
@@ -54,7 +57,7 @@ def test_the_names_of_baselines_have_room_on_a_phone():
     assert not boxes[0].overlaps(boxes[1])
 
 
-def test_alternatives_hold_the_numbers(three):
+def test_alternatives_hold_the_numbers(three: Rendered) -> None:
     report, _, _ = three
     words = {picture.name: picture.alternative for picture in pictures(report)}
     for row in report.rows:

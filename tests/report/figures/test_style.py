@@ -17,12 +17,12 @@ from gru_bench.report.figures.style import short
     ("short", 26, 1, "short"),
     ("", 26, 1, ""),
 ])
-def test_a_long_name_keeps_its_beginning(text, width, lines, shown):
+def test_a_long_name_keeps_its_beginning(text: str, width: int, lines: int, shown: str) -> None:
     assert short(text, width, lines) == shown
 
 
 @given(st.text(), st.integers(2, 40), st.integers(1, 3))
-def test_a_shortened_name_begins_as_the_name_does(text, width, lines):
+def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: int) -> None:
     shown = short(text, width, lines).split("\n")
     assert len(shown) <= lines
     assert max(map(len, shown)) <= width

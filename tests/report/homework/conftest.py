@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.document.report import Report
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
-from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore
-from tests.support.homework_study import homework
-
-
-class Made(NamedTuple):
-    """A report of one study, with its store."""
-
-    store: FakeStore
-    study: LoggedStudy
-    report: Report
-
-
-class Forms(NamedTuple):
-    """A report as page, as files of a LaTeX document (path -> content), and as Markdown."""
-
-    page: str
-    files: dict[str, str]
-    text: str
+from tests.support.homework_study import Forms, Made, homework
 
 
 @pytest.fixture(scope="session")

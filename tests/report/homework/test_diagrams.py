@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from functools import cache
 from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
+from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.style import PAPER, drawing
 from gru_bench.report.homework.diagrams import DIAGRAMS, LETTERS, SIZE, SMALL, WIDTH
 
@@ -20,24 +25,25 @@ PHONE = 272
 
 
 @cache
-def drawn(name):
+def drawn(name: str) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
     diagram = DIAGRAMS[name]
     with drawing(PAPER, LETTERS):
         figure = diagram.draw(PAPER)
         figure.set_dpi(72)
-        renderer = FigureCanvasAgg(figure).get_renderer()
-        found = [(label.get_text(), label.get_size(), label.get_window_extent(renderer))
+        canvas: Any = FigureCanvasAgg(figure)
+        renderer = canvas.get_renderer()
+        found = [(label.get_text(), float(label.get_fontsize()), label.get_window_extent(renderer))
                  for label in figure.findobj(Text) if label.get_text()]
     return figure, found
 
 
-def labels(diagram):
+def labels(diagram: Picture) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
     """Return the figure, and each label's words, size and box in points of the sheet."""
     return drawn(diagram.name)
 
 
 @every
-def test_labels_keep_clear_of_one_another_and_inside(diagram):
+def test_labels_keep_clear_of_one_another_and_inside(diagram: Picture) -> None:
     figure, found = labels(diagram)
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     assert width == WIDTH
@@ -49,7 +55,7 @@ def test_labels_keep_clear_of_one_another_and_inside(diagram):
 
 
 @every
-def test_a_label_lies_in_its_box_or_outside_of_it(diagram):
+def test_a_label_lies_in_its_box_or_outside_of_it(diagram: Picture) -> None:
     figure, found = labels(diagram)
     boxes = [patch.get_window_extent() for patch in figure.findobj(FancyBboxPatch)]
     assert boxes or diagram.name == "chunks"
@@ -61,19 +67,19 @@ def test_a_label_lies_in_its_box_or_outside_of_it(diagram):
 
 
 @every
-def test_no_wire_runs_through_a_label(diagram):
+def test_no_wire_runs_through_a_label(diagram: Picture) -> None:
     figure, found = labels(diagram)
     transform = figure.axes[0].transData
     for wire in figure.findobj(PathPatch):
         path = wire.get_path().interpolated(20).transformed(transform)
         for words, _, label in found:
             inner = label.padded(-1)
-            crossed = [point for point in path.vertices if inner.contains(*point)]
+            crossed = [point for point in np.asarray(path.vertices) if inner.contains(*point)]
             assert not crossed, words
 
 
 @every
-def test_letters_can_be_read_on_a_phone(diagram):
+def test_letters_can_be_read_on_a_phone(diagram: Picture) -> None:
     _, found = labels(diagram)
     # Points of the sheet become pixels of the page; subscripts are 0.7 times as large.
     assert min(size for _, size, _ in found) * PHONE / WIDTH >= 7
@@ -81,7 +87,7 @@ def test_letters_can_be_read_on_a_phone(diagram):
 
 
 @every
-def test_a_page_gives_the_colors_and_no_font_is_needed(diagram):
+def test_a_page_gives_the_colors_and_no_font_is_needed(diagram: Picture) -> None:
     svg = diagram.svg()
     assert "<text" not in svg
     assert "font" not in svg
@@ -92,7 +98,7 @@ def test_a_page_gives_the_colors_and_no_font_is_needed(diagram):
     assert set(re.findall(r'href="#([^"]+)"', svg)) <= set(re.findall(r'\bid="([^"]+)"', svg))
 
 
-def test_a_diagram_is_drawn_alike_each_time():
+def test_a_diagram_is_drawn_alike_each_time() -> None:
     diagram = DIAGRAMS["networks"]
     assert diagram.svg() == diagram.svg()
     assert diagram.pdf() == diagram.pdf()
@@ -100,7 +106,7 @@ def test_a_diagram_is_drawn_alike_each_time():
 
 
 @every
-def test_who_does_not_see_it_is_told_all_of_it(diagram):
+def test_who_does_not_see_it_is_told_all_of_it(diagram: Picture) -> None:
     """Each name of the drawing is named in words."""
     _, found = labels(diagram)
     told = diagram.alternative.lower()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.support.homework_study import Made
 from tests.support.renderings import content_of
 
 
-def test_losses_are_those_of_the_windows(made):
+def test_losses_are_those_of_the_windows(made: Made) -> None:
     store, study, report = made
     curve = content_of(report, "training-loss").curves[0]
     runs = [run for run in study.confirms if run.model == "scratch"]

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gru_bench.report.build import build
-from tests.support.homework_study import homework
+from tests.support.homework_study import Made, homework
 from tests.support.renderings import said, table_of, words_of
+from tests.support.values import present
 
 
-def test_the_training_table_holds_every_setting(made):
+def test_the_training_table_holds_every_setting(made: Made) -> None:
     rows = {row[0]: row[1:] for row in table_of(made[2], "protocol", "of-homework-training").rows}
     assert rows["pooling"] == ("last",) * 3
     assert rows["ReLU before the last linear layer"] == ("no", "yes", "yes")
@@ -23,7 +24,7 @@ def test_the_training_table_holds_every_setting(made):
     assert rows["weights kept: those of"] == ("the lowest training loss",) * 3
 
 
-def test_departures_from_the_protocol_are_named(made):
+def test_departures_from_the_protocol_are_named(made: Made) -> None:
     assert "depart" not in words_of(made[2], "protocol")
     store, studies = homework(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
     report = build(studies, store)
@@ -41,17 +42,19 @@ def test_departures_from_the_protocol_are_named(made):
     ("corpus", 300, "the word vectors are trained on the training reviews (homework: word2vec of a news corpus)"),
     ("vectors.bin", 50, "a vector has 50 numbers (homework: 300)"),
 ])
-def test_other_vectors_are_a_departure(embedding, dimension, said):
+def test_other_vectors_are_a_departure(embedding: str, dimension: int, said: str) -> None:
     store, studies = homework()
-    data = replace(studies[0].summary.data, embedding=embedding, embedding_dimension=dimension)
-    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=replace(studies[0].summary, data=data))
+    data = replace(present(studies[0].summary).data, embedding=embedding, embedding_dimension=dimension)
+    summary = replace(present(studies[0].summary), data=data)
+    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=summary)
     assert said in words_of(build(store.by_experiment["movie-reviews"], store), "protocol")
 
 
-def test_files_are_named_without_their_folders():
+def test_files_are_named_without_their_folders() -> None:
     store, studies = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
-    data = replace(studies[0].summary.data, embedding="/home/someone/vectors.bin")
-    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=replace(studies[0].summary, data=data))
+    data = replace(present(studies[0].summary).data, embedding="/home/someone/vectors.bin")
+    summary = replace(present(studies[0].summary), data=data)
+    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=summary)
     report = build(store.by_experiment["movie-reviews"], store)
     assert "are “vectors.bin”" in words_of(report, "theory")
     rows = {row[0]: row[1:] for row in table_of(report, "protocol", "of-homework-training").rows}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from bs4 import BeautifulSoup
-
 from gru_bench.report.homework import published
+from tests.support.homework_study import Forms, Made
+from tests.support.renderings import soup_of
 
 
-def test_what_was_published_is_marked_and_never_mixed_with_ours(made):
+def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Made) -> None:
     for key, number in made[2].numbers().items():
         marked = number.method == published.LABEL
         assert marked == key.startswith("published.")
@@ -23,8 +23,8 @@ def test_what_was_published_is_marked_and_never_mixed_with_ours(made):
     }
 
 
-def test_published_rows_stand_apart_on_the_page(forms):
-    soup = BeautifulSoup(forms[0], "html.parser")
+def test_published_rows_stand_apart_on_the_page(forms: Forms) -> None:
+    soup = soup_of(forms[0])
     for element in soup.find_all("data", attrs={"data-key": re.compile(r"^published\.(scratch|torch|bidirectional)")}):
         assert element.find_parent("tbody")["class"] == ["context"]
         assert "published" in element.find_parent("tr").th.get_text()

@@ -6,11 +6,11 @@ import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
-from tests.support.homework_study import TIMINGS, homework
+from tests.support.homework_study import TIMINGS, Made, homework
 from tests.support.renderings import table_of, words_of
 
 
-def test_run_times_are_worked_out_from_the_timings_and_say_so(made):
+def test_run_times_are_worked_out_from_the_timings_and_say_so(made: Made) -> None:
     shown = table_of(made[2], "run-times", "of-homework-times")
     torch = TIMINGS[2]
     for timing, row in zip(TIMINGS, shown.rows, strict=True):
@@ -24,7 +24,7 @@ def test_run_times_are_worked_out_from_the_timings_and_say_so(made):
     assert "Published was a factor of 20.8, of a loop in Python against nn.GRU on a graphics card" in text
 
 
-def test_without_the_base_or_any_timing_nothing_is_compared():
+def test_without_the_base_or_any_timing_nothing_is_compared() -> None:
     store, studies = homework(timings=TIMINGS[:1])
     report = build(studies, store)
     assert table_of(report, "run-times", "of-homework-times").rows[0][6].text == MISSING

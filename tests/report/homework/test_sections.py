@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from bs4 import BeautifulSoup
 from markupsafe import escape
 
 from gru_bench.evaluation.statistics import Finding
@@ -19,13 +20,14 @@ from gru_bench.report.homework.sections import BECOMES
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from tests.support.fake_store import FakeStore, three_models
-from tests.support.homework_study import add_homework, homework
-from tests.support.renderings import content_of, html_numbers, said, table_of, tex_numbers, words_of
+from tests.support.homework_study import Forms, Made, add_homework, homework
+from tests.support.renderings import content_of, html_numbers, said, soup_of, table_of, tex_numbers, words_of
+from tests.support.values import present
 
 OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "ablations", "discussion")
 
 
-def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made):
+def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made: Made) -> None:
     names = [section.name for section in made[2].sections]
     assert [name for name in names if name in OURS] == list(OURS)
     assert names.index("protocol") < names.index("evaluation") < names.index("training-loss")
@@ -35,14 +37,14 @@ def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made):
     assert len(others.summary) == 5
 
 
-def test_no_two_landmarks_share_a_name(forms):
-    soup = BeautifulSoup(forms[0], "html.parser")
+def test_no_two_landmarks_share_a_name(forms: Forms) -> None:
+    soup = soup_of(forms[0])
     sections = [soup.find(id=part["aria-labelledby"]).get_text() for part in soup.find_all("section")]
     regions = [part["aria-label"] for part in soup.find_all(role="region")]
     assert len({*sections, *regions}) == len(sections) + len(regions)
 
 
-def test_page_document_and_markdown_show_the_same_numbers(made, forms):
+def test_page_document_and_markdown_show_the_same_numbers(made: Made, forms: Forms) -> None:
     report = made[2]
     page, files, text = forms
     on_page, on_paper = html_numbers(page), tex_numbers(files)
@@ -54,7 +56,7 @@ def test_page_document_and_markdown_show_the_same_numbers(made, forms):
         assert number.text.replace("<", "&lt;") in text
 
 
-def test_vectors_that_were_scaled_say_so(made):
+def test_vectors_that_were_scaled_say_so(made: Made) -> None:
     assert "multiplied" not in words_of(made[2], "theory")
     store, studies = homework(settings={"embedding.scale": 2.9})
     text = words_of(build(studies, store), "theory")
@@ -62,10 +64,10 @@ def test_vectors_that_were_scaled_say_so(made):
     assert "; 2.1 % of all tokens have none" in text
 
 
-def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_beside_the_loop(made):
+def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_beside_the_loop(made: Made) -> None:
     text = words_of(made[2], "discussion")
     _, study, _ = made
-    linear = max(baseline.test_accuracy for baseline in study.summary.baselines)
+    linear = max(baseline.test_accuracy for baseline in present(study.summary).baselines)
     assert f"answers {100 * linear:.1f} % of these test reviews rightly: " in text
     assert "the same weights take 12.0 times as long in the readable loop" in text
     caption = "".join(map(str, table_of(made[2], "ablations", "of-homework-ablations").caption))
@@ -80,36 +82,36 @@ def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_b
         ({"scratch": 0.0, "torch": 0.3, "bidirectional": 0.3}, "holds up against Scratch GRU; it "),
     ],
 )
-def test_the_conclusion_follows_from_the_verdicts(skills, words):
+def test_the_conclusion_follows_from_the_verdicts(skills: dict[str, Any], words: str) -> None:
     store, studies = homework(skills=skills, seeds=6)
     report = build(studies, store)
     conclusion = said(report.summary[-1])
     assert conclusion in words_of(report, "discussion")
     assert f"the claim that the bidirectional GRU is better {words}" in conclusion
     for pair in report.comparisons:
-        if "Bidirectional" in pair.sentence[0]:
+        if "Bidirectional" in said(pair.sentence[:1]):
             behind = pair.b == "Bidirectional GRU"
             other = pair.a if behind else pair.b
             assert re.search(rf"{BECOMES[pair.finding][behind]} against [^;]*{other}", conclusion)
 
 
-def test_every_finding_has_its_word():
+def test_every_finding_has_its_word() -> None:
     assert set(BECOMES) == {finding.value for finding in Finding}
     assert all(becomes == "stays open" for finding in (Finding.INCONCLUSIVE, Finding.TOO_FEW_SEEDS)
                for becomes in BECOMES[finding.value])
 
 
-def test_few_seeds_leave_the_claim_open():
+def test_few_seeds_leave_the_claim_open() -> None:
     store, studies = homework(seeds=2)
     assert "stays open against Scratch GRU and Torch GRU" in said(build(studies, store).summary[-1])
 
 
-def test_a_study_without_a_bidirectional_model_does_not_speak_of_it():
+def test_a_study_without_a_bidirectional_model_does_not_speak_of_it() -> None:
     store, studies = homework(skills={"scratch": 0.0, "torch": 0.1})
     assert "does not speak of the claim" in said(build(studies, store).summary[-1])
 
 
-def test_two_studies_of_the_protocol_are_told_apart():
+def test_two_studies_of_the_protocol_are_told_apart() -> None:
     store = FakeStore()
     add_homework(store, name="first")
     add_homework(store, name="second")
@@ -120,9 +122,9 @@ def test_two_studies_of_the_protocol_are_told_apart():
     assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
 
-def test_formulas_are_set_in_each_form(forms):
+def test_formulas_are_set_in_each_form(forms: Forms) -> None:
     page, files, text = forms
-    soup = BeautifulSoup(page, "html.parser")
+    soup = soup_of(page)
     for formula in soup.find_all("math"):
         assert "\\" not in formula.get_text()
         ElementTree.fromstring(str(formula))
@@ -135,7 +137,7 @@ def test_formulas_are_set_in_each_form(forms):
 
 
 @pytest.mark.service
-def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
+def test_what_was_changed_is_found_and_nothing_else(tmp_path: Path, made: Made) -> None:
     store, study, report = made
     one = FakeStore(by_experiment={"reviews": [study]}, metrics=store.metrics, predicted=store.predicted)
     render.write(report, tmp_path)
@@ -156,18 +158,19 @@ def test_what_was_changed_is_found_and_nothing_else(tmp_path, made):
     ]
 
 
-def test_numbers_of_the_story_rest_on_runs(made):
+def test_numbers_of_the_story_rest_on_runs(made: Made) -> None:
     for number in made[2].numbers().values():
         if number.key.startswith("of-homework.") and not number.key.endswith(".margin"):
             assert number.runs
 
 
-def test_a_homework_under_way_tells_its_story_as_far_as_it_goes():
+def test_a_homework_under_way_tells_its_story_as_far_as_it_goes() -> None:
     store, (whole,) = homework()
     params = {**whole.run.params, "protocol": "homework", "contents": "ablations,timings"}
     study = replace(whole, run=replace(whole.run, params=params), summary=None, ablations=())
-    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(whole.summary.data))
-    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(b) for b in whole.summary.baselines])
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(present(whole.summary).data))
+    baselines = [asdict(baseline) for baseline in present(whole.summary).baselines]
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps(baselines)
     store.by_experiment["movie-reviews"] = [study]
     report = build([study], store)
     assert "5 seeds of each model" in words_of(report, "introduction")

@@ -9,13 +9,24 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.render import html_latex as render
-from tests.support.chromium import PROGRAM, chromium
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+from tests.support.chromium import PROGRAM, Chromium, chromium
+from tests.support.fake_store import (
+    HOSTILE_NAMES,
+    FakeStore,
+    Studies,
+    TestSet,
+    add_study,
+    hostile_studies,
+    three_models,
+)
 from tests.support.homework_study import homework
 
 pytestmark = [
@@ -40,7 +51,7 @@ MEASURE = """(() => {
 })()"""
 
 
-def seven_models():
+def seven_models() -> Studies:
     store = FakeStore()
     test_set = TestSet.draw(600, [f"category {i}" for i in range(9)])
     for place in range(7):
@@ -48,7 +59,7 @@ def seven_models():
     return store, store.by_experiment["movie-reviews"]
 
 
-def two_test_sets():
+def two_test_sets() -> Studies:
     store = FakeStore()
     for place in range(2):
         test_set = TestSet.draw(400, seed=place)
@@ -61,13 +72,13 @@ CASES = {"three": three_models, "hostile": hostile_studies, "seven": seven_model
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     with chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     for name, make in CASES.items():
         store, studies = make()
@@ -77,7 +88,7 @@ def pages(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory):
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The script of axe-core."""
     if shutil.which("npm") is None:
         pytest.skip("npm, which fetches axe-core, is not installed")
@@ -100,7 +111,9 @@ def brightness(color: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 768, 1280])
 @pytest.mark.parametrize("case", CASES)
-def test_it_keeps_inside_its_window_and_to_itself(case, width, scheme, script, browser, pages):
+def test_it_keeps_inside_its_window_and_to_itself(
+    case: str, width: int, scheme: str, script: bool, browser: Chromium, pages: Path
+) -> None:
     browser.look(width, scheme)
     browser.open(pages / f"{case}.html", script=script)
     found = browser.run(MEASURE)
@@ -119,7 +132,9 @@ def test_it_keeps_inside_its_window_and_to_itself(case, width, scheme, script, b
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("case", CASES)
-def test_no_rule_of_accessibility_is_broken(case, width, scheme, browser, pages, axe):
+def test_no_rule_of_accessibility_is_broken(
+    case: str, width: int, scheme: str, browser: Chromium, pages: Path, axe: str
+) -> None:
     browser.look(width, scheme)
     browser.open(pages / f"{case}.html")
     browser.run(f"{axe}\n;0")
@@ -131,7 +146,7 @@ def test_no_rule_of_accessibility_is_broken(case, width, scheme, browser, pages,
     assert broken == []
 
 
-def place_of(browser, expression: str) -> tuple[float, float]:
+def place_of(browser: Chromium, expression: str) -> tuple[float, float]:
     """Scroll an element into view and return its middle, in the window."""
     x, y = browser.run(f"""(() => {{
       const element = {expression};
@@ -147,11 +162,11 @@ COLUMN = EVALUATION + ".tHead.rows[0].cells[2]"
 BASELINES = f"[...{EVALUATION}.tBodies[1].rows].map(row => row.textContent)"
 
 
-def accuracies(browser) -> list[float]:
+def accuracies(browser: Chromium) -> Any:
     return browser.run(f"[...{EVALUATION}.tBodies[0].rows].map(row => +row.cells[2].querySelector('data').value)")
 
 
-def test_the_head_of_a_column_sorts_by_pointer(browser, pages):
+def test_the_head_of_a_column_sorts_by_pointer(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "seven.html")
     before = accuracies(browser)
@@ -165,7 +180,7 @@ def test_the_head_of_a_column_sorts_by_pointer(browser, pages):
     assert browser.said == []
 
 
-def test_the_head_of_a_column_sorts_by_keyboard(browser, pages):
+def test_the_head_of_a_column_sorts_by_keyboard(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "seven.html")
     browser.run(f"{COLUMN}.firstElementChild.focus()")
@@ -179,7 +194,7 @@ def test_the_head_of_a_column_sorts_by_keyboard(browser, pages):
     assert browser.run(f'{EVALUATION}.querySelectorAll("[aria-sort]").length') == 1
 
 
-def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pages):
+def test_missing_values_stay_last_and_words_sort_as_words(browser: Chromium, tmp_path: Path, pages: Path) -> None:
     page = (pages / "three.html").read_text(encoding="utf-8")
     rows = "".join(f'<tr><th scope="row">{n}</th><td><data value="{v}">{v}</data></td></tr>'
                    for n, v in (("run 10", "2.0"), ("run 9", ""), ("Run 1", "-10.0")))
@@ -188,7 +203,7 @@ def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pag
     browser.look()
     browser.open(tmp_path / "page.html")
 
-    def names() -> list[str]:
+    def names() -> Any:
         return browser.run('[...document.querySelectorAll("#mine tbody th")].map(cell => cell.textContent)')
 
     seen = []
@@ -204,11 +219,11 @@ def test_missing_values_stay_last_and_words_sort_as_words(browser, tmp_path, pag
 CURVES = 'document.querySelector("svg [id^=curves-]").closest("figure")'
 
 
-def test_a_series_is_switched_off_and_on(browser, pages):
+def test_a_series_is_switched_off_and_on(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html")
 
-    def drawn() -> list[int]:
+    def drawn() -> Any:
         return browser.run(f"""[0, 1, 2].map(number => [
             ...{CURVES}.querySelectorAll(`.wide [data-series="${{number}}"]`)]
             .filter(mark => getComputedStyle(mark).display !== "none").length)""")
@@ -225,7 +240,7 @@ def test_a_series_is_switched_off_and_on(browser, pages):
     assert browser.said == []
 
 
-def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
+def test_a_curve_is_read_off_by_pointer_and_keyboard(browser: Chromium, pages: Path) -> None:
     store, studies = three_models()
     report = build(studies, store)
     browser.look()
@@ -256,7 +271,7 @@ def test_a_curve_is_read_off_by_pointer_and_keyboard(browser, pages):
     assert browser.said == []
 
 
-def test_values_are_downloaded_without_a_request(browser, pages, tmp_path):
+def test_values_are_downloaded_without_a_request(browser: Chromium, pages: Path, tmp_path: Path) -> None:
     browser.look()
     browser.open(pages / "three.html")
     browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
@@ -271,7 +286,7 @@ def test_values_are_downloaded_without_a_request(browser, pages, tmp_path):
     assert [address for address in browser.asked if address.startswith("http")] == []
 
 
-def test_nothing_is_shown_that_takes_a_script_where_there_is_none(browser, pages):
+def test_nothing_is_shown_that_takes_a_script_where_there_is_none(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html", script=False)
     assert browser.run('document.querySelectorAll("button, output").length') == 0
@@ -279,7 +294,7 @@ def test_nothing_is_shown_that_takes_a_script_where_there_is_none(browser, pages
     assert browser.run(f'{CURVES}.querySelector("[data-names]").getBoundingClientRect().height') > 5
 
 
-def test_motion_is_left_out_where_it_is_not_wanted(browser, pages):
+def test_motion_is_left_out_where_it_is_not_wanted(browser: Chromium, pages: Path) -> None:
     for motion, expected in (("no-preference", "smooth"), ("reduce", "auto")):
         browser.look(motion=motion)
         browser.open(pages / "three.html")
@@ -288,7 +303,7 @@ def test_motion_is_left_out_where_it_is_not_wanted(browser, pages):
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
 @pytest.mark.parametrize("case", CASES)
-def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
+def test_paper_holds_all_and_cuts_nothing_off(case: str, browser: Chromium, pages: Path, tmp_path: Path) -> None:
     browser.look(media="print", scheme="dark")
     browser.open(pages / f"{case}.html")
     browser.call("Emulation.setDeviceMetricsOverride", width=672, height=900, deviceScaleFactor=1, mobile=False)
@@ -306,7 +321,7 @@ def test_paper_holds_all_and_cuts_nothing_off(case, browser, pages, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
-def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
+def test_a_table_over_several_sheets_repeats_its_head(browser: Chromium, pages: Path, tmp_path: Path) -> None:
     page = (pages / "three.html").read_text(encoding="utf-8")
     rows = "".join(f'<tr><th scope="row">line {n}</th><td>{n}</td></tr>' for n in range(150))
     table = f'<table><thead><tr><th>Headword</th><th>Value</th></tr></thead><tbody>{rows}</tbody></table>'
@@ -324,7 +339,7 @@ def test_a_table_over_several_sheets_repeats_its_head(browser, pages, tmp_path):
 NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
 
 
-def test_a_number_leads_to_its_runs_and_tells_of_itself(browser, pages):
+def test_a_number_leads_to_its_runs_and_tells_of_itself(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html")
     place = browser.run(f"{NUMBER}.hash.slice(1)")
@@ -343,14 +358,14 @@ def test_a_number_leads_to_its_runs_and_tells_of_itself(browser, pages):
     assert browser.said == []
 
 
-def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser, pages):
+def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html")
     stops = browser.run("[...document.querySelectorAll('table')].map(table => "
                         "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")
     assert set(stops) == {0, 1}
 
-    def here():
+    def here() -> Any:
         return browser.run("""(() => { const cell = document.activeElement.closest("td, th");
           return [cell.parentElement.rowIndex, cell.cellIndex]; })()""")
 
@@ -369,7 +384,7 @@ def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser, pages):
     assert browser.said == []
 
 
-def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
+def test_without_a_script_numbers_lead_on_by_themselves(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html", script=False)
     assert browser.run('[...document.querySelectorAll("a.n")].every(a => document.getElementById(a.hash.slice(1)))')
@@ -377,7 +392,7 @@ def test_without_a_script_numbers_lead_on_by_themselves(browser, pages):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_figures_fit_a_phone(case, browser, pages):
+def test_figures_fit_a_phone(case: str, browser: Chromium, pages: Path) -> None:
     browser.look(320)
     browser.open(pages / f"{case}.html")
     seen = browser.run("""[...document.querySelectorAll("figure")].map(figure => {
@@ -391,7 +406,7 @@ def test_figures_fit_a_phone(case, browser, pages):
 
 @pytest.mark.parametrize("width", [1024, 1200, 1280])
 @pytest.mark.parametrize("case", ["three", "hostile", "homework"])
-def test_no_table_scrolls_on_a_desk(case, width, browser, pages):
+def test_no_table_scrolls_on_a_desk(case: str, width: int, browser: Chromium, pages: Path) -> None:
     browser.look(width)
     browser.open(pages / f"{case}.html")
     scrolling = browser.run("""(() => {

@@ -9,9 +9,10 @@ import pytest
 from gru_bench.report.build import build
 from gru_bench.report.render.markdown import escaped, markdown
 from tests.support.fake_store import HOSTILE_NAMES, hostile_studies
+from tests.support.renderings import Written
 
 
-def test_markdown_shows_the_numbers_of_the_page(original):
+def test_markdown_shows_the_numbers_of_the_page(original: Written) -> None:
     _, folder, report = original
     text = (folder / "report.md").read_text()
     for row in report.rows:
@@ -30,11 +31,11 @@ def test_markdown_shows_the_numbers_of_the_page(original):
     ("@someone #12", r"&#64;someone \#12"), ("[x](y) `z` *a* _b_", r"\[x\](y) \`z\` \*a\* \_b\_"),
     ("http://x", "http&#58;//x"), ("-5 of", r"\-5 of"),
 ])
-def test_markdown_escapes(text, shown):
+def test_markdown_escapes(text: str, shown: str) -> None:
     assert escaped(text) == shown
 
 
-def test_no_name_becomes_markdown():
+def test_no_name_becomes_markdown() -> None:
     store, studies = hostile_studies()
     text = markdown(build(studies, store, experiment=HOSTILE_NAMES[0]))
     assert not re.search(r"(?<!\\)[<`](?![0-9a-f]{32}|]|http://127)", text.replace("](<", "").replace("`](", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def program(folder: Path, name: str, body: str) -> None:
 
 
 @pytest.fixture
-def bin_folder(tmp_path, monkeypatch):
+def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -38,7 +39,7 @@ def bin_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def report(tmp_path):
+def report(tmp_path: Path) -> Path:
     folder = tmp_path / "report"
     folder.mkdir()
     return folder
@@ -48,13 +49,13 @@ def calls(folder: Path) -> list[str]:
     return (folder / "calls").read_text().splitlines()
 
 
-def test_without_a_tex_it_says_how_to_get_one(bin_folder, report):
+def test_without_a_tex_it_says_how_to_get_one(bin_folder: Path, report: Path) -> None:
     with pytest.raises(RunError, match=r"none was found; all other files are written: install one .*texlive") as hit:
         pdf(report)
     assert hit.value.exit_code == 1
 
 
-def test_latexmk_is_preferred_and_may_run_no_other_program(bin_folder, report):
+def test_latexmk_is_preferred_and_may_run_no_other_program(bin_folder: Path, report: Path) -> None:
     program(bin_folder, "pdflatex", "exit 1")
     program(bin_folder, "latexmk", "touch report.pdf")
     assert pdf(report) == report / "report.pdf"
@@ -63,7 +64,7 @@ def test_latexmk_is_preferred_and_may_run_no_other_program(bin_folder, report):
     assert "-latexoption=-no-shell-escape" in call
 
 
-def test_pdflatex_runs_until_references_settle(bin_folder, report):
+def test_pdflatex_runs_until_references_settle(bin_folder: Path, report: Path) -> None:
     program(bin_folder, "pdflatex", f"touch report.pdf; [ $(wc -l < '{bin_folder}/calls') -lt 3 ] && "
             "echo 'Table widths have changed. Rerun LaTeX.' > report.log || echo fine > report.log")
     pdf(report)
@@ -71,7 +72,7 @@ def test_pdflatex_runs_until_references_settle(bin_folder, report):
     assert all("-no-shell-escape" in call for call in calls(bin_folder))
 
 
-def test_pdflatex_runs_twice_at_least_and_not_for_ever(bin_folder, report):
+def test_pdflatex_runs_twice_at_least_and_not_for_ever(bin_folder: Path, report: Path) -> None:
     program(bin_folder, "pdflatex", "touch report.pdf; echo fine > report.log")
     pdf(report)
     assert len(calls(bin_folder)) == 2
@@ -81,7 +82,7 @@ def test_pdflatex_runs_twice_at_least_and_not_for_ever(bin_folder, report):
 
 
 @pytest.mark.parametrize("name", ["latexmk", "pdflatex"])
-def test_the_first_error_is_shown(name, bin_folder, report):
+def test_the_first_error_is_shown(name: str, bin_folder: Path, report: Path) -> None:
     (bin_folder / "failed").write_text(FAILED)
     program(bin_folder, "pdflatex", "exit 1")
     program(bin_folder, name, f"cat '{bin_folder}/failed' > report.log; exit 1")
@@ -90,7 +91,7 @@ def test_the_first_error_is_shown(name, bin_folder, report):
     assert str(report / "report.log") in str(hit.value)
 
 
-def test_the_log_of_an_earlier_run_is_not_taken_for_this_one(bin_folder, report):
+def test_the_log_of_an_earlier_run_is_not_taken_for_this_one(bin_folder: Path, report: Path) -> None:
     (report / "report.log").write_text(FAILED)
     program(bin_folder, "pdflatex", "echo it will not start >&2; exit 1")
     with pytest.raises(RunError, match="TeX stopped: it will not start"):
@@ -107,5 +108,5 @@ def test_the_log_of_an_earlier_run_is_not_taken_for_this_one(bin_folder, report)
         (FAILED, "./report.tex:12: Undefined control sequence"),
     ],
 )
-def test_first_error(log, expected):
+def test_first_error(log: Any, expected: str) -> None:
     assert first_error(log) == expected

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,15 @@ from gru_bench.errors import RunError
 from gru_bench.report.build import build
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import pdf as typeset
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, hostile_studies, three_models
+from tests.support.fake_store import (
+    HOSTILE_NAMES,
+    FakeStore,
+    Studies,
+    TestSet,
+    add_study,
+    hostile_studies,
+    three_models,
+)
 from tests.support.homework_study import homework
 
 pytestmark = [
@@ -34,7 +43,7 @@ def compiled(folder: Path, name: str = "report") -> str:
     return log
 
 
-def many_models():
+def many_models() -> Studies:
     store = FakeStore()
     test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
     for place in range(14):
@@ -42,13 +51,13 @@ def many_models():
     return store, store.by_experiment["movie-reviews"]
 
 
-def one_small_model():
+def one_small_model() -> Studies:
     store = FakeStore()
     study = add_study(store, "plain", {"scratch": 0.0}, seeds=1, test_set=TestSet.draw(300, [""]), search=False)
     return store, [study]
 
 
-def all_right():
+def all_right() -> Studies:
     """Three digits before each point: the widest numbers of accuracy that a table can hold."""
     store = FakeStore()
     models = dict.fromkeys(("scratch", "torch", "bidirectional"), 20.0)
@@ -59,7 +68,7 @@ def all_right():
 @pytest.mark.parametrize(
     "studies", [three_models, hostile_studies, many_models, one_small_model, all_right, homework]
 )
-def test_it_compiles_cleanly(studies, tmp_path):
+def test_it_compiles_cleanly(studies: Any, tmp_path: Path) -> None:
     store, logged = studies()
     report = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
     render.write(report, tmp_path)
@@ -75,7 +84,7 @@ def test_it_compiles_cleanly(studies, tmp_path):
         assert "root:" not in shown
 
 
-def test_tables_can_be_included_elsewhere(tmp_path):
+def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
     store, logged = three_models()
     report = build(logged, store)
     render.write(report, tmp_path)
@@ -89,16 +98,16 @@ def test_tables_can_be_included_elsewhere(tmp_path):
 
 
 @pytest.fixture(params=["latexmk", "pdflatex"])
-def program(request, monkeypatch):
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One that compiles, and no other."""
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     found = {name: shutil.which(name) for name in ("pdflatex", request.param)}
-    monkeypatch.setattr(typeset.shutil, "which", found.get)
-    return request.param
+    monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", found.get)
+    return str(request.param)
 
 
-def test_the_command_compiles_and_tidies_up(program, tmp_path):
+def test_the_command_compiles_and_tidies_up(program: str, tmp_path: Path) -> None:
     store, logged = three_models()
     written = {path.name for path in render.write(build(logged, store), tmp_path) if path.parent == tmp_path}
     assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
@@ -107,14 +116,14 @@ def test_the_command_compiles_and_tidies_up(program, tmp_path):
     assert "??" not in text.stdout
 
 
-def test_the_command_shows_where_tex_stopped(program, tmp_path):
+def test_the_command_shows_where_tex_stopped(program: str, tmp_path: Path) -> None:
     (tmp_path / "report.tex").write_text("\\documentclass{article}\n\\begin{document}\n\\oops\n\\end{document}\n")
     with pytest.raises(RunError, match=r"report\.tex:3: Undefined control sequence"):
         typeset.pdf(tmp_path)
     assert (tmp_path / "report.log").is_file()
 
 
-def test_the_command_runs_no_other_program(program, tmp_path):
+def test_the_command_runs_no_other_program(program: str, tmp_path: Path) -> None:
     (tmp_path / ".latexmkrc").write_text("system('touch configured');\n")
     (tmp_path / "report.tex").write_text(
         "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup
 
+from gru_bench.report.document.report import Report
 from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
@@ -18,10 +19,10 @@ from gru_bench.results.diagnostics import (
 )
 from tests.support.diagnostics import TOKENS, flow, report_of, some_diagnostics, some_recall
 from tests.support.fake_store import HOSTILE_NAMES
-from tests.support.renderings import html_numbers, tex_numbers, visible_text
+from tests.support.renderings import Rendered, html_numbers, soup_of, tex_numbers, visible_text
 
 
-def said(report) -> str:
+def said(report: Report) -> str:
     """All sentences of the section, as plain text."""
     (section,) = [section for section in report.sections if section.name == "diagnostics"]
     one = section.content[0]
@@ -32,8 +33,8 @@ def said(report) -> str:
         for sentence in sentences).replace("\u00a0", " ")
 
 
-def section_of(page: str) -> BeautifulSoup:
-    return BeautifulSoup(page, "html.parser").find("section", {"aria-labelledby": "diagnostics"})
+def section_of(page: str) -> Any:
+    return soup_of(page).find("section", {"aria-labelledby": "diagnostics"})
 
 
 def test_a_study_that_looked_nowhere_has_no_section() -> None:
@@ -41,7 +42,7 @@ def test_a_study_that_looked_nowhere_has_no_section() -> None:
     assert "diagnostics" not in [section.name for section in report.sections]
 
 
-def test_page_and_document_show_the_same_numbers(diagnosed) -> None:
+def test_page_and_document_show_the_same_numbers(diagnosed: Rendered) -> None:
     report, page, files = diagnosed
     on_page, on_paper = html_numbers(page), tex_numbers(files)
     assert {key: text for key, (text, _) in on_page.items()} == on_paper
@@ -53,7 +54,7 @@ def test_page_and_document_show_the_same_numbers(diagnosed) -> None:
         assert on_page[key][0] == numbers[key].text
 
 
-def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed) -> None:
+def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rendered) -> None:
     numbers = diagnosed[0].numbers()
     decay = numbers["diagnostics-homework.flow-scratch-forward-trained.decay"]
     assert (decay.text, decay.runs, decay.examples) == ("0.920", ("runscratch",), 96)
@@ -66,14 +67,14 @@ def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed) -> No
     assert "Satterthwaite t" in memory.method
 
 
-def test_no_number_of_the_section_is_outside_the_report(diagnosed) -> None:
+def test_no_number_of_the_section_is_outside_the_report(diagnosed: Rendered) -> None:
     text = visible_text(str(section_of(diagnosed[1])))
     for known in ("label 0", "label 1", "of 0", "of 1", "from 0", "to 1, open", "95 %", "hidden_size 32"):
         text = text.replace(known, "")
     assert re.findall(r"[^\s]*\d[^\s]*", text) == []
 
 
-def test_the_words_say_what_the_numbers_are(diagnosed) -> None:
+def test_the_words_say_what_the_numbers_are(diagnosed: Rendered) -> None:
     shown = said(diagnosed[0])
     assert ("Before training each step back multiplies the norm of the gradient by: Vanilla RNN 0.570; Scratch GRU "
             "0.640; Bidirectional GRU, forward 0.630; Bidirectional GRU, backward 0.600.") in shown
@@ -128,7 +129,7 @@ def test_hostile_words_are_shown_and_do_nothing() -> None:
     assert "<script" not in markdown(report)
 
 
-def test_a_review_that_was_looked_at_is_called_one(diagnosed) -> None:
+def test_a_review_that_was_looked_at_is_called_one(diagnosed: Rendered) -> None:
     words = "The words are those of a validation review"
     assert words in said(report_of(diagnostics=replace(some_diagnostics(), review="validation")))
     assert words not in said(diagnosed[0])

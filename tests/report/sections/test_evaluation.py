@@ -11,10 +11,11 @@ from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, three_models
-from tests.support.renderings import all_said
+from tests.support.renderings import Built, all_said
+from tests.support.values import present
 
 
-def test_rows_hold_what_the_predictions_say(built):
+def test_rows_hold_what_the_predictions_say(built: Built) -> None:
     store, studies, report = built
     assert [row.label for row in report.rows] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
     for study, row in zip(studies, report.rows, strict=True):
@@ -33,10 +34,10 @@ def test_rows_hold_what_the_predictions_say(built):
             row.confusion, ("true_negative", "false_positive", "false_negative", "true_positive"), strict=True
         ):
             assert cell.value == pytest.approx(np.mean([run.metrics[f"score/test_{name}"] for run in runs]))
-        assert sum(cell.value for cell in row.confusion) == pytest.approx(2000)
+        assert sum(present(cell.value) for cell in row.confusion) == pytest.approx(2000)
 
 
-def test_a_baseline_above_is_said(built):
+def test_a_baseline_above_is_said(built: Built) -> None:
     _, _, report = built
     text = all_said(report.below_baseline)
     assert "Scratch GRU (86.1 %), Torch GRU (86.4 %) are below the baseline TF-IDF + logistic regression" in text
@@ -44,7 +45,7 @@ def test_a_baseline_above_is_said(built):
     assert "majority" not in text
 
 
-def test_a_baseline_inside_or_beyond_the_interval_is_said():
+def test_a_baseline_inside_or_beyond_the_interval_is_said() -> None:
     store = FakeStore()
     low = add_study(store, "low", {"torch": -0.3})
     even = add_study(store, "even", {"torch": 0.08})
@@ -52,24 +53,24 @@ def test_a_baseline_inside_or_beyond_the_interval_is_said():
     assert "is below the baseline TF-IDF + logistic regression (87.3 %)" in text
     assert "its whole interval lies below" in text
     row = build([even], store).rows[0].accuracy
-    assert row.low < 0.8731 < row.value
+    assert present(row.low) < 0.8731 < present(row.value)
     text = all_said(build([even], store).below_baseline)
     assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
     under = add_study(store, "under", {"torch": 0.03})
     row = build([under], store).rows[0].accuracy
-    assert row.value < 0.8731 < row.high
+    assert present(row.value) < 0.8731 < present(row.high)
     text = all_said(build([under], store).below_baseline)
     assert "is below the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
 
 
-def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below():
+def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below() -> None:
     store = FakeStore()
     study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
     level = build([study], store).rows[0].accuracy
     for shift in (-0.0003, 0.0, 0.0003):
-        shown = round(level.value, 3)
-        baselines = (replace(study.summary.baselines[1], test_accuracy=shown + shift),)
-        even = replace(study, summary=replace(study.summary, baselines=baselines))
+        shown = round(present(level.value), 3)
+        baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
+        even = replace(study, summary=replace(present(study.summary), baselines=baselines))
         text = all_said(build([even], store).below_baseline)
         assert text.replace("\u00a0", " ") == (
             f"Torch GRU ({level.text} %) is level with the baseline TF-IDF + logistic regression ({level.text} %) on "
@@ -83,7 +84,7 @@ def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below():
     ((9, 3), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
     ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
 ])
-def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
+def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds: tuple[int, ...], words: str) -> None:
     store = FakeStore()
     for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
         add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(300))
@@ -92,7 +93,7 @@ def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds, words):
     assert "enough seeds" not in all_said(build(studies, few).summary)
 
 
-def test_missing_metrics_are_dashes_and_never_zero():
+def test_missing_metrics_are_dashes_and_never_zero() -> None:
     store, (study, *_) = three_models()
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build([replace(study, confirms=bare)], store)
@@ -103,12 +104,12 @@ def test_missing_metrics_are_dashes_and_never_zero():
 
 
 @pytest.mark.parametrize("size", [199, 200])
-def test_few_test_reviews_are_said_up_to_two_hundred(size):
+def test_few_test_reviews_are_said_up_to_two_hundred(size: int) -> None:
     store, studies = three_models(test_set=TestSet.draw(size))
     assert ("The test reviews are few: 199" in all_said(build(studies, store).cautions)) == (size == 199)
 
 
-def test_the_seeds_stand_beside_their_deviation(built):
+def test_the_seeds_stand_beside_their_deviation(built: Built) -> None:
     store, studies, report = built
     for study, row in zip(studies, report.rows, strict=True):
         accuracies = correct(store, study.confirms).mean(1)
@@ -118,7 +119,7 @@ def test_the_seeds_stand_beside_their_deviation(built):
     assert all(row.extremes == () for row in build(studies, store).rows)
 
 
-def test_tuned_settings_are_shown_as_they_ran(built):
+def test_tuned_settings_are_shown_as_they_ran(built: Built) -> None:
     _, _, report = built
     shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in report.rows[0].settings}
     assert shown == {
@@ -127,11 +128,12 @@ def test_tuned_settings_are_shown_as_they_ran(built):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value):
+def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value: float) -> None:
     store, studies = three_models(test_set=TestSet.draw(200))
     odd = {"size/parameters": value, "score/best_epoch": value, "time/train_seconds": value}
     studies = [replace(study, confirms=tuple(
-        replace(run, metrics={key: value for key, value in (run.metrics | odd).items() if key != "score/val_accuracy"})
+        replace(run, metrics={
+            key: value for key, value in {**run.metrics, **odd}.items() if key != "score/val_accuracy"})
         for run in study.confirms)) for study in studies]
     found = build(studies, store).numbers()
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, add_study
 from tests.support.renderings import all_said
 
 
-def with_margin(study, points):
+def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
     params = {key: value for key, value in study.run.params.items() if key != "margin"}
     return replace(study, run=replace(study.run, params=params if points is None else {**params, "margin": points}))
 
@@ -26,7 +27,9 @@ def with_margin(study, points):
     ((None, None), None, 0.01, "chosen when this report was made: no study had logged one at its start."),
     (("nan", "-1"), None, 0.01, "no study had logged one at its start."),
 ])
-def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(logged, asked, value, words):
+def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(
+    logged: tuple[str | None, ...] | tuple[None, ...] | tuple[str, ...], asked: float | None, value: float, words: str
+) -> None:
     store = FakeStore()
     studies = [with_margin(add_study(store, name, {name: 0.0}), points)
                for name, points in zip(("scratch", "torch"), logged, strict=True)]

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
 
 import gru_bench.report.__main__ as report_command
 import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.figure import Picture
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from gru_bench.report.render.markdown import markdown
-from gru_bench.sweep.spec import load_study
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, three_models
-from tests.support.renderings import html_numbers, said, tex_numbers
+from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import BEST, FakeStore, Studies, TestSet, add_study, three_models
+from tests.support.renderings import html_numbers, said, soup_of, tex_numbers
+from tests.support.values import present
 
 
 @pytest.fixture
-def inconclusive():
+def inconclusive() -> Studies:
     """Two studies close to one another, that more seeds would tell apart by the margin of 1.5 points."""
     store = FakeStore()
     test_set = TestSet.draw(2000)
@@ -34,13 +39,13 @@ def inconclusive():
     return store, store.by_experiment["movie-reviews"]
 
 
-def spec_of(command: str, monkeypatch):
+def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     """Type a command and return the study that it would run."""
     program, *words = shlex.split(command.removeprefix("python "))
     assert program == "sweeps/run.py"
     seen = []
 
-    def prepared(spec, *_):
+    def prepared(spec: StudySpec, *_: object) -> None:
         seen.append(spec)
         raise KeyboardInterrupt
 
@@ -52,34 +57,38 @@ def spec_of(command: str, monkeypatch):
     return spec
 
 
-def test_the_commands_make_new_confirm_sets_with_the_settings_kept(inconclusive, monkeypatch):
+def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
+    inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, studies = inconclusive
     report = build(studies, store, margin=0.015)
     (pair,) = report.comparisons
     assert pair.finding == "inconclusive"
-    fresh = next(n for n in pair.sentence if not isinstance(n, str) and n.key.endswith("fresh-seeds")).value
+    fresh = next(n for n in pair.sentence if isinstance(n, Number) and n.key.endswith("fresh-seeds")).value
     *sweeps, last = report.next_step_commands
     assert last == "gru-bench report --study torch-confirm-2 --study scratch-confirm-2"
     for command, study in zip(sweeps, studies[::-1], strict=True):
         spec = spec_of(command, monkeypatch)
         assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
-        assert not set(spec.confirm_seeds) & set(study.summary.confirm_seeds)
+        assert not set(spec.confirm_seeds) & set(present(study.summary).confirm_seeds)
         original = load_study(study.run.name)
         assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
         config = spec.config(spec.models[0], {}, 0)
         assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
     page, files = render.html(report), render.tex(report)
-    commands = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
+    commands = [code.get_text() for code in soup_of(page).select(".commands code")]
     assert commands == list(report.next_step_commands)
     assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
 
 
-def typed(study, command):
+def typed(study: LoggedStudy, command: str) -> LoggedStudy:
     return replace(study, run=replace(study.run, tags={**study.run.tags, "mlflow.source.name": command}))
 
 
-def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, monkeypatch):
+def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(
+    inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
@@ -92,17 +101,17 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(inconclusive, mon
 
 
 @pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
-def test_no_command_is_named_that_is_not_known_to_work(inconclusive, command):
+def test_no_command_is_named_that_is_not_known_to_work(inconclusive: Studies, command: str) -> None:
     store, (one, two) = inconclusive
     report = build([typed(one, command), two], store, margin=0.015)
     assert report.next_step_commands == ()
     assert "A new confirm set of" in said(report.comparisons[0].sentence)
 
 
-def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
+def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive: Studies) -> None:
     store, (one, two) = inconclusive
     again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
-                    summary=replace(two.summary, name="torch-confirm-2", search_seed=1))
+                    summary=replace(present(two.summary), name="torch-confirm-2", search_seed=1))
     commands = build([one, again], store, margin=0.015).next_step_commands
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Neither is one that another study has, although it is not written up here.
@@ -110,34 +119,36 @@ def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive):
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
-def test_more_examples_are_named_where_no_number_of_seeds_would_do():
+def test_more_examples_are_named_where_no_number_of_seeds_would_do() -> None:
     store, studies = three_models(test_set=TestSet.draw(500))
     report = build(studies, store)
     pair = next(pair for pair in report.comparisons if pair.finding == "inconclusive")
     assert "takes more test examples" in said(pair.sentence)
-    numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if not isinstance(n, str)}
-    assert numbers["needed-examples"] > 500
-    assert numbers["needed-examples"] % 100 == 0
+    numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if isinstance(n, Number)}
+    assert present(numbers["needed-examples"]) > 500
+    assert present(numbers["needed-examples"]) % 100 == 0
     assert report.next_step_commands == ()
 
 
-def one_study(bests, **options):
+def one_study(bests: list[dict[str, Any]], **options: Any) -> Studies:
     """A study of three models, tuned one by one."""
     store = FakeStore()
     skills = dict(zip(("scratch", "torch", "bidirectional"), (0.0, 0.0, 0.4), strict=True))
     study = add_study(store, "all", skills, test_set=TestSet.draw(2000), **options)
     best = {model: BEST | changes for model, changes in zip(skills, bests, strict=True)}
     run = replace(study.run, tags={**study.run.tags, "mlflow.source.name": "run.py --study all.toml"})
-    return store, [replace(study, run=run, summary=replace(study.summary, best=best))]
+    return store, [replace(study, run=run, summary=replace(present(study.summary), best=best))]
 
 
 @pytest.fixture
-def study_file(tmp_path, monkeypatch):
+def study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all.toml").write_text('models = ["scratch", "torch", "bidirectional"]\n')
 
 
-def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_file, monkeypatch):
+def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(
+    study_file: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
     report = build(studies, store, margin=0.015)
     assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
@@ -150,12 +161,14 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(study_fil
         (model,) = spec.models
         seen[model] = spec.config(model, {}, 0)
         assert (spec.name, spec.trials) == (f"all-{model}-confirm-2", 0)
-        assert not set(spec.confirm_seeds) & set(studies[0].summary.confirm_seeds)
+        assert not set(spec.confirm_seeds) & set(present(studies[0].summary).confirm_seeds)
     assert {model: (config.training.lr, config.model.layers) for model, config in seen.items()} == {
         "scratch": (0.001, 1), "torch": (0.002, 2)}
 
 
-def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, monkeypatch):
+def test_models_of_one_study_with_the_same_settings_share_a_command(
+    study_file: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, studies = one_study([{}, {}, {}])
     command, last = build(studies, store, margin=0.015).next_step_commands
     spec = spec_of(command, monkeypatch)
@@ -163,7 +176,7 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(study_file, 
     assert last == "gru-bench report --study all-scratch-torch-confirm-2"
 
 
-def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
+def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = one_study([{}, {}, {}], seeds=2)
     report = build(studies, store)
     command, _ = report.next_step_commands
@@ -175,34 +188,34 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file, monkeypatch):
     )
 
 
-def test_one_size_serves_all_that_is_open():
+def test_one_size_serves_all_that_is_open() -> None:
     store = FakeStore()
     test_set = TestSet.draw(2000)
     for name, skill in (("scratch", 0.0), ("torch", 0.05), ("bidirectional", 0.0)):
         add_study(store, name, {name: skill}, test_set=test_set)
     report = build(store.by_experiment["movie-reviews"], store, margin=0.015)
     sizes = [n.value for pair in report.comparisons for n in pair.sentence
-             if not isinstance(n, str) and n.key.endswith("fresh-seeds")]
+             if isinstance(n, Number) and n.key.endswith("fresh-seeds")]
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
     assert len(report.next_step_commands) == 4
     assert all(f"--confirm {sizes[0]:g} " in command for command in report.next_step_commands[:-1])
 
 
-def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive):
+def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive: Studies) -> None:
     store, studies = inconclusive
     for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
         told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
         assert build(told, store, margin=0.015).next_step_commands[-1].endswith(where)
 
 
-def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
+def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = inconclusive
     program, *words = shlex.split(build(studies, store, margin=0.015).next_step_commands[-1].removeprefix("gru-bench "))
     assert program == "report"
     seen = []
 
-    def chosen(_, experiment, names):
+    def chosen(_: object, experiment: str | None, names: Sequence[str]) -> None:
         seen.append((experiment, list(names)))
         raise KeyboardInterrupt
 
@@ -213,7 +226,9 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive, monkeypatch):
     assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
 
 
-def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclusive, tmp_path, monkeypatch):
+def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(
+    inconclusive: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Picture, "pdf", lambda picture: b"%PDF")  # drawing takes long, and is not the question
     monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
     store, studies = inconclusive
@@ -225,17 +240,19 @@ def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(inconclu
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
 
 
-def limited(study, limit=100, available=None, command=None):
+def limited(
+    study: LoggedStudy, limit: int = 100, available: int | None = None, command: str | None = None
+) -> LoggedStudy:
     """The same study, begun with data.limit, and the reviews that its data is known to hold."""
     runs = tuple(replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)
-    data = replace(study.summary.data, train=limit * 8 // 10, validation=limit // 10, test=limit // 10,
+    data = replace(present(study.summary).data, train=limit * 8 // 10, validation=limit // 10, test=limit // 10,
                    available=available)
-    study = replace(study, confirms=runs, summary=replace(study.summary, data=data))
+    study = replace(study, confirms=runs, summary=replace(present(study.summary), data=data))
     return study if command is None else typed(study, command)
 
 
 @pytest.fixture
-def short_of_reviews():
+def short_of_reviews() -> Studies:
     """Two studies that no number of seeds would tell apart on their 500 test reviews."""
     store = FakeStore()
     for name, skill in (("scratch", 0.0), ("torch", 0.05)):
@@ -250,24 +267,29 @@ def short_of_reviews():
              "under another --study-name. About 1,000 are then for the test, which is not enough: gather", True),
     (900_000, "About 90,000 are then for the test, which is enough.", False),
 ])
-def test_a_limit_is_lifted_before_reviews_are_gathered(short_of_reviews, available, words, gathers):
+def test_a_limit_is_lifted_before_reviews_are_gathered(
+    short_of_reviews: Studies, available: int | None, words: str, gathers: bool
+) -> None:
     store, studies = short_of_reviews
     report = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
     text = said(report.comparisons[0].sentence)
     assert words in text
     assert ("gather" in text) == gathers
-    held = {name: value.value for name, value in report.data[0].facts if name == "reviews held back by data.limit"}
+    held = {name: value.value for name, value in report.data[0].facts
+            if name == "reviews held back by data.limit" and isinstance(value, Number)}
     assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
     page, paper = render.html(report), render.tex(report)
     for shown in (page, paper["report.tex"], markdown(report)):
         assert "begin the studies anew with the reviews that data.limit held back" in shown
-    shown = [code.get_text() for code in BeautifulSoup(page, "html.parser").select(".commands code")]
-    assert shown == list(report.remove_limit_commands)
+    codes = [code.get_text() for code in soup_of(page).select(".commands code")]
+    assert codes == list(report.remove_limit_commands)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
 
 
 @pytest.mark.parametrize(("limit", "taken", "available"), [(None, 5000, None), (9000, 5000, None), (5000, 5000, 5000)])
-def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken, available):
+def test_a_limit_that_holds_nothing_back_is_none(
+    short_of_reviews: Studies, limit: int | None, taken: int, available: int | None
+) -> None:
     store, studies = short_of_reviews
     studies = [limited(study, taken, available) for study in studies]
     studies = [replace(study, confirms=tuple(
@@ -278,7 +300,9 @@ def test_a_limit_that_holds_nothing_back_is_none(short_of_reviews, limit, taken,
     assert report.remove_limit_commands == ()
 
 
-def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, monkeypatch, tmp_path):
+def test_the_commands_that_lift_a_limit_are_the_studies_own(
+    short_of_reviews: Studies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "my study.toml").write_text('models = ["scratch"]\ntrials = 0\n[data]\nlimit = 5000\n')
     monkeypatch.chdir(tmp_path)
     store, (one, two) = short_of_reviews
@@ -294,11 +318,12 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(short_of_reviews, mo
     assert "--limit" not in sweeps[0]
     assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
     assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
-    seeds = {n.value for n in report.comparisons[0].sentence if getattr(n, "key", "").endswith("needed-seeds")}
+    sentence = report.comparisons[0].sentence
+    seeds = {n.value for n in sentence if isinstance(n, Number) and n.key.endswith("needed-seeds")}
     assert {torch.confirm, scratch.confirm} == seeds
 
 
-def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews):
+def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews: Studies) -> None:
     store, (one, two) = short_of_reviews
     report = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
     assert "lift it first, by --set data.limit=none" in said(report.comparisons[0].sentence)

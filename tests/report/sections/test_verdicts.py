@@ -13,13 +13,16 @@ from gru_bench.evaluation.statistics import Design, Estimate
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.sections.verdicts import Limit, Pair, next_step_sentence, verdict_sentence
 from tests.support.renderings import said
+from tests.support.values import present
 
 
-def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pair:
+def pair_of(
+    theta: float, deviation: float, seeds: int = 10, factor: float = 1.0, margin: float = 0.01, family: int = 3
+) -> Pair:
     estimate = Estimate(
         theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
     ).at(0.95)
-    p = min(1.0, factor * estimate.p) if seeds >= 5 else None
+    p = min(1.0, factor * present(estimate.p)) if seeds >= 5 else None
     design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
     found = statistics.verdict(estimate, p, margin)
     return Pair("pair.a.b", "Alpha", "Beta", estimate, p, family, found, design, ("r",))
@@ -36,11 +39,11 @@ def pair_of(theta, deviation, seeds=10, factor=1.0, margin=0.01, family=3) -> Pa
         (pair_of(0.01, 0.008), "Inconclusive: Alpha against Beta, +1.0"),
     ],
 )
-def test_verdicts_in_words(pair, words):
+def test_verdicts_in_words(pair: Pair, words: str) -> None:
     assert words in said(verdict_sentence(pair))
 
 
-def test_inconclusive_names_what_would_settle_it():
+def test_inconclusive_names_what_would_settle_it() -> None:
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(next_step_sentence(pair))
     assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
@@ -65,14 +68,14 @@ def test_inconclusive_names_what_would_settle_it():
     assert next_step_sentence(pair_of(0.03, 0.008)) == ()
 
 
-def test_an_interval_without_zero_that_holm_does_not_grant_is_explained():
+def test_an_interval_without_zero_that_holm_does_not_grant_is_explained() -> None:
     pair = pair_of(0.02, 0.009, factor=3)
     text = said(verdict_sentence(pair))
     assert text.startswith("Inconclusive")
     assert "Taken alone the interval leaves out 0, but among 3 pairs one such finding may be chance." in text
 
 
-def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart():
+def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart() -> None:
     # The lower end is 0.003 points: with one decimal it would look like 0.
     text = said(verdict_sentence(pair_of(0.0162, 0.0080)))
     assert "(95 % interval +0.003 to +3.237)" in text
@@ -82,13 +85,15 @@ def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart():
     st.floats(-0.1, 0.1), st.floats(1e-4, 0.05), st.integers(1, 20), st.floats(1, 6),
     st.sampled_from([0.005, 0.01, 0.02]),
 )
-def test_no_sentence_contradicts_its_numbers(theta, deviation, seeds, factor, margin):
+def test_no_sentence_contradicts_its_numbers(
+    theta: float, deviation: float, seeds: int, factor: float, margin: float
+) -> None:
     pair = pair_of(theta, deviation, seeds, factor, margin)
     text = said(verdict_sentence(pair))
     assert "no difference" not in text
     numbers = {n.key.removeprefix("pair.a.b."): n for n in verdict_sentence(pair) if isinstance(n, Number)}
 
-    def shown(key):
+    def shown(key: str) -> float:
         return float(numbers[key].text.replace("−", "-").replace("< ", ""))
 
     if " than Beta" in text:
