@@ -1,4 +1,9 @@
-"""Studies as a tracking store would give them, with predictions drawn from a probit model."""
+"""A tracking store in memory, and builders of the studies in it; predictions are drawn from a probit model.
+
+A report reads the fake store as it reads a real one: tests/tracking/test_store_contract.py holds the two together.
+
+Shapes: `N` examples of a split, `R` runs.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,7 @@ from gru_bench.errors import RunError, unknown
 from gru_bench.evaluation.metrics import scores
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking.reader import RESTORE
 
 SPACE: dict[str, dict[str, Any]] = {
     "training.lr": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -33,36 +39,45 @@ START = 1_763_942_400.0
 
 @dataclass
 class FakeStore:
-    """Holds histories and predictions in memory, and counts what is asked of it."""
+    """A tracking store in memory, as a report reads it; tests fill its fields."""
 
     by_experiment: dict[str, list[LoggedStudy]] = field(default_factory=dict)
+    """Experiment -> its studies, in the order in which they are returned."""
     metrics: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
+    """Run -> metric -> (step, value), in order of steps."""
     predicted: dict[tuple[str, str], Predictions] = field(default_factory=dict)
+    """Run and split -> what the run predicted."""
     url: str | None = None
+    """Address of the server that the store is; None where it is a file."""
     reviews: dict[str, dict[str, str]] = field(default_factory=dict)
     """Study run -> example id -> text of a test review."""
     artifacts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Run and path -> a text."""
     reads: list[str] = field(default_factory=list)
+    """What was read: `histories`, or the id of the run whose predictions were."""
     odd: dict[str, str] = field(default_factory=dict)
+    """Runs that were left out: id -> why."""
     uri: str = "sqlite:///mlflow.db"
     home: Path = Path()
 
     def experiments(self) -> list[str]:
+        """Return the experiments."""
         return list(self.by_experiment)
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return the studies of an experiment; UsageError for an unknown one."""
         if experiment not in self.by_experiment:
             raise unknown("experiment", experiment, self.by_experiment)
         return self.by_experiment[experiment]
 
     def runs(self, experiment: str) -> list[LoggedRun]:
-        return [run for study in self.studies(experiment)
-                for run in (study.run, *study.trials, *study.confirms, *study.ablations)]
+        """Return all runs of an experiment, study by study."""
+        return [run for study in self.studies(experiment) for run in study.runs]
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return run -> metric -> (step, value) of those that there are."""
         self.reads.append("histories")
         return {
             run_id: {m: self.metrics[run_id][m] for m in metrics if m in self.metrics.get(run_id, {})}
@@ -70,18 +85,23 @@ class FakeStore:
         }
 
     def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return a run's predictions; RunError where it has none."""
         self.reads.append(run_id)
         if (run_id, split) not in self.predicted:
-            raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but has none")
+            raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but it cannot be "
+                           f"read (there is no such file){RESTORE}")
         return self.predicted[run_id, split]
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return example id -> review of the test split, where a study's own run holds them."""
         return self.reviews.get(run_id) if split == "test" else None
 
     def text(self, run_id: str, path: str) -> str | None:
+        """Return a text artifact of a run; None where it was not logged."""
         return self.artifacts.get((run_id, path))
 
     def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run; None where the store is a file."""
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
 
 
@@ -109,6 +129,7 @@ class TestSet:
     def draw(
         cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0
     ) -> TestSet:
+        """Return examples with drawn labels and eases, spread unevenly over the categories."""
         rng = np.random.default_rng(seed)
         names = np.array(list(categories) or [""])
         place_N = rng.choice(len(names), size, p=_shares(len(names)))
@@ -120,6 +141,13 @@ class TestSet:
         )
 
     def predictions(self, rng: np.random.Generator, lean_N: NDArray[Any], skill: float) -> Predictions:
+        """Return what one run predicts.
+
+        Args:
+            rng: Source of the run's own noise.
+            lean_N: What the runs of one model share: how much easier or harder they find each example.
+            skill: What is added to the ease of every example.
+        """
         latent_N = self.ease_N + lean_N + skill + 0.25 * rng.normal(size=self.id_N.size)
         right_N = ndtr(1.2 * latent_N)
         probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
@@ -145,6 +173,7 @@ def logged(run_id: str, **values: Any) -> LoggedRun:
 
 
 def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSummary:
+    """Return the facts of data that has this test set."""
     names, counts = np.unique(test_set.category_N, return_counts=True)
     categories = {str(n): 10 * int(c) for n, c in zip(names, counts, strict=True)} if len(names) > 1 else {}
     return DataSummary(
@@ -156,6 +185,7 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
 
 
 def baselines(test: int) -> tuple[Baseline, ...]:
+    """Return two baselines scored on so many test examples."""
     return (
         Baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
         Baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
@@ -168,7 +198,25 @@ def add_study(
     experiment: str = "movie-reviews", fingerprint: str = "3f6c90d2a41b", seed: int = 0, finished: bool = True,
     best: dict[str, Any] | None = None, trials: int = 16,
 ) -> LoggedStudy:
-    """Add a study to the store: model -> skill (about 0.1 is two points of accuracy)."""
+    """Add a study to the store and return it.
+
+    Args:
+        store: The store that holds the study afterwards, with its histories and predictions.
+        name: Name of the study.
+        models: Model -> skill; 0.1 more is about two points of accuracy.
+        seeds: Complete confirm runs of each model.
+        failed: Failed confirm runs of each model, after the complete ones.
+        epochs: Epochs of each run.
+        test_set: Test examples that the runs predict; 2,000 by default.
+        search: Whether the study searched for settings before.
+        purpose: The question of the study.
+        experiment: Experiment that the study belongs to.
+        fingerprint: Fingerprint of its data.
+        seed: Random seed of the predictions and histories.
+        finished: Whether the study has come to its end; otherwise it has no summary.
+        best: Settings that the search found.
+        trials: Trials of each model: of five, three are complete, one is pruned and one has failed.
+    """
     test_set = test_set or TestSet.draw()
     rng = np.random.default_rng([seed, *name.encode()])
     space = SPACE if search else {}
@@ -188,7 +236,7 @@ def add_study(
             )
             if place >= seeds:
                 run = replace(
-                    run, complete=False, status="FAILED", reason="the loss is not finite in epoch 2",
+                    run, complete=False, status="FAILED", backend="", reason="the loss is not finite in epoch 2",
                     tags=tags | {"gru_bench.state": "failed"},
                 )
                 confirms.append(run)
@@ -210,7 +258,7 @@ def add_study(
             state = ("complete", "complete", "pruned", "complete", "failed")[place % 5]
             trial_runs.append(logged(
                 run_hash(name, model, "trial", place), name=f"{model} trial {place}", role="trial", study=name,
-                model=model,
+                model=model, seed=config.seed, backend="fused" if state == "complete" else "",
                 complete=state == "complete", status="FAILED" if state == "failed" else "FINISHED",
                 reason="" if state == "complete" else "worse than the median at epoch 1", params=params,
                 tags=tags | {"gru_bench.state": state},
@@ -228,8 +276,10 @@ def add_study(
         data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size), seconds=812.0,
     )
     parent = logged(
-        run_hash(name, "study"), name=name, role="study", study=name, complete=finished,
-        tags=tags | {"mlflow.source.name": shlex.join(["run.py", "--study", name])},
+        run_hash(name, "study"), name=name, role="study", study=name, backend="", complete=finished,
+        status="FINISHED" if finished else "RUNNING",
+        tags=tags | {"gru_bench.state": "complete" if finished else "running",
+                     "mlflow.source.name": shlex.join(["run.py", "--study", name])},
         params={"confirm": str(seeds + failed), "margin": "1.0"},
     )
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
@@ -257,6 +307,7 @@ def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, 
 
 
 def _shares(size: int) -> NDArray[Any]:
+    """Return the shares of so many categories, which fall with the root of their place."""
     share: NDArray[Any] = 1 / np.arange(1, size + 1) ** 0.5
     total: float = share.sum()
     return share / total

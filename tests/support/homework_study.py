@@ -58,7 +58,21 @@ def add_homework(
     timings: tuple[Timing, ...] = TIMINGS, ablations: tuple[Ablation, ...] = ABLATIONS,
     wordless: Mapping[str, int] | None = None, test_set: TestSet | None = None,
 ) -> LoggedStudy:
-    """Add a study of the protocol: model -> skill; `empty` test reviews have no known word."""
+    """Add a study of the protocol to the store and return it.
+
+    Args:
+        store: The store that holds the study afterwards.
+        skills: Model -> skill, as `add_study` takes it.
+        name: Name of the study.
+        seeds: Confirm runs of each model.
+        ablation_seeds: Runs of each side of an ablation.
+        settings: Settings of the confirm runs that depart from the protocol.
+        empty: Test reviews without a known word.
+        timings: The timing benchmark of the study.
+        ablations: The ablations of the study.
+        wordless: Split -> reviews without a known word; by default 7 of training and `empty` of the test.
+        test_set: Test examples; by default 800 in two categories.
+    """
     skills = skills or {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.16}
     test_set = test_set or TestSet.draw(800, ["books", "music"])
     study = add_study(store, name, dict(skills), seeds=seeds, search=False, epochs=5, test_set=test_set,
