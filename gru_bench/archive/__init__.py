@@ -1,1 +1,1 @@
-"""A study in one file: out of one pair of stores, into another."""
+"""Archives: export of a study to one file, and import of that file into other stores."""

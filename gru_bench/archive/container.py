@@ -1,11 +1,11 @@
-"""One file of named members, whole or refused.
+"""The archive's container: one zip file of named members, which is refused if any bit of it has changed.
 
-A zip file whose members are stored as they are, so that any tool opens it and nothing in it can swell. `manifest.json`
-holds size and SHA-256 of each member; the file's comment, its very end, holds the SHA-256 of all bytes before it. So
-each changed bit is noticed, wherever it is, and where it lies within a member that member is named.
+The members are stored uncompressed: any zip tool opens the file, and no member can grow when it is unpacked.
+`manifest.json` holds the size and SHA-256 of each member. The comment at the end of the file holds the SHA-256 of all
+bytes before it. So every changed bit is noticed, and if it is in a member, the error names that member.
 
-Nothing that a file says is believed before it is checked: names stay below the folder they are unpacked to, and sizes
-add up to no more than the file has.
+Everything in the file is checked before it is used: names stay below the folder that the file is unpacked to, and the
+sizes add up to no more than the size of the file.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ SEAL = b"sha256:"
 _HEX = 64
 _PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices, whatever follows their first dot."""
+"""File names that Windows reserves for devices, with any ending."""
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
            NotImplementedError, RuntimeError, OverflowError, MemoryError)
-"""What Python's zip reader and pydantic raise on bytes that are neither zip nor JSON."""
+"""Exceptions that Python's zip reader and pydantic raise for damaged bytes."""
 
 
 class _Member(BaseModel):
@@ -59,10 +59,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a file says of itself."""
+    """The manifest of an archive."""
 
     about: Mapping[str, Any]
-    """What its writer noted."""
+    """Description that its writer gave."""
     sizes: Mapping[str, int]
     """Member -> bytes."""
     digests: Mapping[str, str]
@@ -70,19 +70,20 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """Return the SHA-256 over all members: the same for two files that hold the same."""
+        """SHA-256 over all members, which identifies the content of the archive."""
         lines = "".join(f"{name} {self.digests[name]}\n" for name in sorted(self.digests))
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
-    """Write all files below `folder` to `path`, which is put in place when whole; return what was written.
+    """Write an archive of all files below `folder` and return its manifest.
 
-    Until then it grows beside `folder`, on the disk of `path`.
+    The archive is written beside `folder`, which must be on the disk of `path`, and moved to `path` when it is
+    complete.
 
     Raises:
-        DataError: for a name that could not be unpacked everywhere.
-        OSError: where the file cannot be written.
+        DataError: A file has a name that some system cannot unpack.
+        OSError: The file cannot be written.
     """
     files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     wrong = _wrong_names(files)
@@ -116,12 +117,14 @@ def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
 
 
 def unpack(path: Path, folder: Path) -> Manifest:
-    """Check a file and write its members below `folder`, which stays untouched where the manifest is wrong already.
+    """Check an archive, write its members below `folder`, and return its manifest.
+
+    Nothing is written if the manifest is wrong.
 
     Raises:
-        UsageError: where there is no such file.
-        DataError: for a file that is damaged, cut off or no archive, naming the member where it is one.
-        OSError: where a member cannot be written.
+        UsageError: The file does not exist.
+        DataError: The file is damaged, incomplete or no archive; the message names the member if it is one.
+        OSError: A member cannot be written.
     """
     if not path.is_file():
         raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
@@ -151,14 +154,18 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name, once they can be read without harm."""
+    """Return the members by name, once it is checked that they can be read safely.
+
+    Raises:
+        DataError: A member is compressed or has a wrong name, or the sizes add up to more than the file has.
+    """
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         if entry.filename in entries:
             raise _damaged(path, f"it holds {shown(entry.filename)} twice")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
-            raise _damaged(path, f"its member {shown(entry.filename)} is compressed or encrypted, as none that was "
-                                 "exported is")
+            raise _damaged(path, f"its member {shown(entry.filename)} is compressed or encrypted, which an export "
+                                 "never is")
         entries[entry.filename] = entry
     wrong = _wrong_names(entries)
     if wrong:
@@ -220,26 +227,26 @@ def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, targe
 
 @contextmanager
 def _wrapped_errors(path: Path, what: str) -> Iterator[None]:
-    """Tell what the readers of zip and JSON stumble over as damage."""
+    """Turn errors of the zip and JSON readers inside the context into DataError; `what` says what is damaged."""
     try:
         yield
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-            raise  # the system's, not the file's: no space, no permission
+            raise  # an error of the system, such as no space or no permission, and not of the archive
         raise _damaged(path, what) from error
 
 
 def _wrong_names(names: Mapping[str, object]) -> str:
-    """Say which name would leave the folder, or could not stand beside another; empty where all are right."""
+    """Return a sentence on the first name that cannot be unpacked safely on every system; empty if there is none."""
     seen: set[str] = set()
     for name in names:
         parts = name.split("/")
         if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
-            return f"its member {shown(name)} has no name for a file below a folder"
+            return f"its member {shown(name)} has a name that is no path below a folder"
         if any(_DEVICE.fullmatch(part) or part != part.rstrip(". ") for part in parts):
-            return f"its member {shown(name)} has a name that not every system takes"
+            return f"its member {shown(name)} has a name that some systems do not accept"
         if name.casefold() in seen:
-            return f"its member {shown(name)} differs from another in case alone"
+            return f"its member {shown(name)} differs from another only in upper and lower case"
         seen.add(name.casefold())
     for name in seen:
         above, slash, _ = name.rpartition("/")

@@ -1,11 +1,11 @@
-"""A study out of its stores into a folder of files, and back.
+"""Export of a study from its stores to a folder of files, and import of such a folder.
 
-    searches.json     its searches: trials with states, settings, values and attributes
-    runs.json         its runs, the study's own first: params, tags, times, data sets
-    metrics.parquet   every value of every metric; run and key by their places in runs.json
-    artifacts/RUN/    what each run has logged as files
+    searches.json     the searches: trials with states, settings, values and attributes
+    runs.json         the runs, the study's parent run first: params, tags, times, data sets
+    metrics.parquet   every point of every metric; run and key are indices into runs.json
+    artifacts/RUN/    the artifacts of each run
 
-None of it is a pickle. What is read back is checked against its form before anything is written.
+No file is a pickle. An import checks the form of all files before it writes anything.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 
 SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
 TEXTS = "texts/"
-"""Artifacts that hold reviews."""
+"""Prefix of the artifacts that hold reviews."""
 WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
 MOST_VALUES = 2_000_000
-"""Values of metrics in one archive: MLflow takes minutes for so many, a run has hundreds."""
+"""Most points of metrics in an archive: MLflow needs minutes to write so many; a run has hundreds."""
 MOST_JSON_BYTES = 256 << 20
-"""Of `runs.json` and `searches.json` each: a run takes about 3,500."""
+"""Most bytes of `runs.json` and of `searches.json`; a run takes about 3,500 bytes."""
 _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
     DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
     "model/config.json": RunConfig.model_validate_json}
-"""Artifact -> what reads it."""
+"""Artifact -> its parser, which checks it."""
 _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
-"""Role -> artifact that a run has once it is complete."""
+"""Role -> artifact that every complete run of this role must have."""
 AGAIN = ": export the study again"
 _COLUMNS = {"run": "int32", "key": "int32", "value": "double", "step": "int64", "timestamp": "int64"}
 
@@ -78,20 +78,21 @@ class _Runs(_Record):
 
 @dataclass(frozen=True)
 class Transfer:
-    """What an export or import has carried."""
+    """The result of an export or import."""
 
     study: str
     experiment: str
     runs: int
     trials: int
     values: int
-    """Of metrics."""
+    """Number of points of metrics."""
     remarks: tuple[str, ...] = ()
+    """Sentences for the user."""
     already: bool = False
-    """Whether all of it was there before."""
+    """Whether the archive had been imported before, so that nothing was written."""
 
     def about(self) -> dict[str, Any]:
-        """Return what the manifest notes."""
+        """Return the description for the manifest."""
         return {"study": self.study, "experiment": self.experiment, "runs": self.runs, "trials": self.trials,
                 "metric values": self.values}
 
@@ -103,23 +104,23 @@ def export_study(
     """Write a study to `folder`.
 
     Args:
-        store: where its runs are.
-        storage: where its searches are.
-        study: its name.
-        folder: an empty one.
-        experiment: where to look for it; None means in all.
-        texts: whether the reviews that it logged are carried along, and what shows their words.
-        weights: whether its models' weights are, which only a look inside the models needs.
+        store: Tracking store that holds its runs.
+        storage: Optuna storage that holds its searches.
+        study: Name of the study.
+        folder: An empty folder.
+        experiment: MLflow experiment of the study; None searches all experiments.
+        texts: Whether to include logged reviews and results that show their words.
+        weights: Whether to include the weights of the models, which reports do not need.
 
     Raises:
-        UsageError: for a study that either store does not have.
-        RunError: for one of which something is missing or damaged.
+        UsageError: One of the stores does not have the study.
+        RunError: Something of the study is missing or damaged.
     """
     copies = sweep_export.read_searches(storage, study)
     parent, place, remarks = _parent(store, study, experiment, copies)
     runs = tracking_export.read_runs(store, parent.experiment_id, parent.run_id)
     if any(run.status == "RUNNING" for run in runs):
-        remarks.append("it is still under way: what it has done up to now is carried")
+        remarks.append("the study is still running: what it has logged so far is exported")
     (folder / ARTIFACTS).mkdir()
     for run in runs:
         tracking_export.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
@@ -130,7 +131,7 @@ def export_study(
         raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
     if not texts:
         remarks += _without_review_words(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
-        # A study that goes on from the archive stores no reviews either.
+        # A study that is continued from the archive must not store reviews either.
         runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
     (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
@@ -140,29 +141,29 @@ def export_study(
     try:
         _read(folder, members, most=values)
     except DataError as error:
-        raise RunError("an export must be taken by another store, but this one would not: "
-                       f"{str(error).removesuffix(AGAIN)}. Put that right where it was logged first") from error
+        raise RunError("an export must hold only what an import accepts, but this one does not: "
+                       f"{str(error).removesuffix(AGAIN)}. Correct it in the stores first") from error
     if values > MOST_VALUES:
-        remarks.append(f"an import takes up to {MOST_VALUES:,} values of metrics; {MORE}")
+        remarks.append(f"an import accepts up to {MOST_VALUES:,} values of metrics; {MORE}")
     return Transfer(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
 
 
 def import_study(
     folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
 ) -> Transfer:
-    """Write what `export_study` left in `folder` to other stores: all of it, or nothing.
+    """Write the study that `export_study` has written to `folder` to other stores: all of it, or nothing.
 
     Args:
-        folder: of the files.
-        members: their names, as the archive's manifest has them.
-        archive: the archive's content, by which a second import of it is recognised.
-        store: where its runs go.
-        storage: where its searches go.
-        study: the name to keep it under; None means its own.
+        folder: Folder of the files.
+        members: Names of the files, from the archive's manifest.
+        archive: Digest of the archive's content, by which a second import is recognized.
+        store: Tracking store for its runs.
+        storage: Optuna storage for its searches.
+        study: New name of the study; None keeps its name.
 
     Raises:
-        DataError: for files of another form.
-        UsageError: where another study of that name is there already, or for a name that cannot be one.
+        DataError: A file has another form.
+        UsageError: Another study has the name already, or the name is not valid.
     """
     try:
         name = None if study is None else checked_name(study)
@@ -175,7 +176,7 @@ def import_study(
         if wrong is not None:
             raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
                             f"({first_line(wrong)}){AGAIN}")
-        remarks.append(f"the run {run.run_id} came without {path}: no report can rest on it")
+        remarks.append(f"the archive has no {path} of the run {run.run_id}: reports cannot use that run")
     transfer = Transfer(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
                       tuple(remarks))
     edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
@@ -198,7 +199,7 @@ def import_study(
         sweep_export.write_searches(storage, name, copies, archive=archive, renamed=renamed)
         tracking_export.reveal(store, found.runs, renamed)
     except BaseException:
-        with suppress(GruBenchError, OSError):  # what cannot be removed now is removed by the next import
+        with suppress(GruBenchError, OSError):  # the next import removes what cannot be removed now
             sweep_export.remove_searches(storage, name)
             tracking_export.remove_import(store, found.experiment, name, archive)
         raise
@@ -209,7 +210,11 @@ def import_study(
 def _parent(
     store: Store, study: str, experiment: str | None, copies: Sequence[SearchCopy]
 ) -> tuple[LoggedRun, str, list[str]]:
-    """Return the study's own run that belongs to its searches, its experiment, and what is to be said."""
+    """Return the parent run that belongs to the searches, its experiment, and remarks for the user.
+
+    Raises:
+        UsageError: A store does not have the study, or runs and searches have different data.
+    """
     found = [(run, place) for place in ([experiment] if experiment else store.experiments())
              for run in store.runs(place) if run.role == "study"]
     named = [(run, place) for run, place in found if run.study == study]
@@ -217,7 +222,7 @@ def _parent(
         raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
             f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
     if not copies:
-        raise UsageError(f"a study is carried with its searches, but the storage holds none of {study!r}: name the "
+        raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
                          "right --storage, or run this where optuna.journal is")
     data = {copy.user.get("identity", {}).get("data") for copy in copies}
     matching = [(run, place) for run, place in named if run.tags.get("gru_bench.data_fingerprint") in data]
@@ -226,12 +231,13 @@ def _parent(
                          "the --storage and the --tracking-uri that it was run with")
     run, place = matching[0]
     others = len(named) - 1
-    remarks = [f"{others} other{'s' * (others > 1)} of that name left out: of other data, or older"] if others else []
+    remarks = [f"{others} other {'studies' if others > 1 else 'study'} of that name left out: of other data, or older"
+               ] if others else []
     return run, place, remarks
 
 
 def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy, str, ValueError | None]]:
-    """Yield each artifact that a complete run should have and has not, and each that cannot be read, with the error."""
+    """Yield (run, artifact, error) for each artifact that cannot be read; the error is None if it is missing."""
     for run in runs:
         for path, read in _READ.items():
             file = tracking_export.inside(folder, f"{run.run_id}/{path}")
@@ -245,15 +251,15 @@ def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy
 
 
 def _without_review_words(path: Path) -> list[str]:
-    """Take the words of a review out of a study's diagnostics; return what is to be said of it."""
+    """Remove the words of a review from the diagnostics of a study; return remarks for the user."""
     if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
         return []
     path.write_text(whole.without_review().to_json(), encoding="utf-8")
-    return ["what its models make of a review, word by word, is left out"]
+    return ["the diagnostics of a single review, which show its words, are left out"]
 
 
 def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[list[str], int]:
-    """Write all values; return the metrics' names and how many values there are."""
+    """Write the points of all metrics; return the names of the metrics and the number of points."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -274,9 +280,15 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
 def _read(
     folder: Path, members: set[str], most: int | None = None
 ) -> tuple[_Runs, tuple[SearchCopy, ...], int]:
-    """Return runs, searches, and how many values their metrics have, once all of it has the form it should.
+    """Return the runs, the searches and the number of points, once the form of all files is checked.
 
-    `most` values are taken; by default as many as an import takes.
+    Args:
+        folder: Folder of the files.
+        members: Names of the files.
+        most: Most points that are accepted; None means `MOST_VALUES`.
+
+    Raises:
+        DataError: A file has another form.
     """
     if missing := sorted({SEARCHES, RUNS, METRICS} - members):
         raise DataError(f"an archive must hold a study, but this one has no {missing[0]}{AGAIN}")
@@ -319,7 +331,7 @@ def _parsed(kind: type[T], path: Path) -> T:
 
 
 def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the values of metrics, a bounded number at a time: a short file may claim any number of them."""
+    """Yield the points of metrics in batches of bounded size, because a short file may claim any number of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -336,7 +348,11 @@ def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
 
 
 def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
-    """Return how many values there are, once all of them can be taken."""
+    """Return the number of points, once all of them are checked.
+
+    Raises:
+        DataError: A point is invalid, or there are too many.
+    """
     total = last = 0
     for batch in _batches(path):
         if not (rows := len(batch["run"])):
@@ -358,7 +374,7 @@ def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
 
 
 def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
-    """Return what gives the values of each run, asked for in the order of runs, which the file has too."""
+    """Return a function that yields the points of a run; it must be called in the order of the runs."""
     places = {run.run_id: place for place, run in enumerate(found.runs)}
     batches = _batches(path)
     ahead: dict[str, NDArray[Any]] = {}
@@ -382,7 +398,7 @@ def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
 
 
 def _renamed_summary(path: Path, name: str) -> dict[str, bytes]:
-    """Return the study's summary under another name, where it has ended."""
+    """Return the artifact with the study's summary under another name; empty if the study has not ended."""
     if not path.is_file():
         return {}
     return {SUMMARY: replace(StudySummary.from_json(path.read_bytes()), name=name).to_json().encode()}

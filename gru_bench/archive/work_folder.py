@@ -1,7 +1,7 @@
-"""A folder to work in that does not outlive its command for long: it may hold reviews.
+"""Temporary work folder of a command, which is always removed because it may hold reviews.
 
-It is removed at the end, whatever the end is, but for a kill or a power cut; what those leave is removed by the next
-command that works in the same place. A lock tells a folder in use from one that was left.
+The command removes it when it ends. After a kill or a power cut, the next command that works in the same place removes
+it. A lock tells a folder in use from an abandoned one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FILES = "files"
 
 @contextmanager
 def work_folder(place: Path, prefix: str) -> Iterator[Path]:
-    """Give an empty folder below `place`, once those that commands have left there are removed.
+    """Create an empty folder below `place` and remove it at the end; first remove abandoned ones.
 
     Args:
-        place: a folder that exists.
-        prefix: how the names of all such folders begin.
+        place: A folder that exists.
+        prefix: Prefix of the names of all work folders of this kind.
     """
     for left in place.glob(f"{prefix}*"):
         _remove(left)
@@ -34,7 +34,7 @@ def work_folder(place: Path, prefix: str) -> Iterator[Path]:
         lock = FileLock(folder / LOCK)
         try:
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):  # another command took it for one that was left
+        except (Timeout, FileNotFoundError):  # another command took the folder for an abandoned one
             continue
         if (folder / LOCK).exists():
             break
@@ -48,12 +48,12 @@ def work_folder(place: Path, prefix: str) -> Iterator[Path]:
 
 
 def _user() -> int:
-    """Return the id of this process's user; 0, as files have it, where there are none."""
+    """Return the user id of this process; 0 on systems without user ids, where files have 0 too."""
     return os.getuid() if hasattr(os, "getuid") else 0
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that no command works in."""
+    """Remove an abandoned folder; leave it if a command uses it or it belongs to another user."""
     try:
         lock = folder / LOCK
         if folder.is_symlink() or lock.is_symlink() or not lock.is_file() or folder.stat().st_uid != _user():
@@ -61,5 +61,5 @@ def _remove(folder: Path) -> None:
         with FileLock(lock, timeout=0):
             shutil.rmtree(folder / FILES, ignore_errors=True)
         shutil.rmtree(folder)
-    except (Timeout, OSError, NotImplementedError):  # in use, or another user's
+    except (Timeout, OSError, NotImplementedError):  # in use, or of another user
         return

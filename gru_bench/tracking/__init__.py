@@ -1,6 +1,6 @@
-"""The only package that imports mlflow: write runs as they happen, read them back for a report.
+"""Tracking of runs with MLflow: write runs as they happen, and read them back. Only this package imports mlflow.
 
-What is written goes to a queue on disk first, and MLflow is fed from there.
+Writes go to a queue on disk first, from which a thread syncs them to MLflow.
 """
 
 from gru_bench.tracking.queue import DIED, waiting

@@ -1,6 +1,6 @@
-"""Tables that runs keep as Parquet artifacts: checked as they are read, and never unpacked without a bound.
+"""Readers of the tables that runs log as Parquet artifacts; they check the values and bound the memory.
 
-A file of a kilobyte may claim millions of rows, or repeat one text for each of them.
+A file of a kilobyte may claim millions of rows, or repeat one text in each of them.
 
 Shapes: `N` examples of a split.
 """
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_SWELL = 64
-"""How many times its own size a table may take in memory. That of predictions takes about ten."""
+"""Most memory of a table, as a multiple of its file size. Predictions take about ten times their file size."""
 FREE_BYTES = 256 << 20
-"""What any table may take, however small its file."""
+"""Bytes that any table may take in memory, however small its file is."""
 _CELL = 8
-"""Bytes of a number in memory, at most."""
+"""Most bytes of a number in memory."""
 
 
 def predictions_of(content: bytes) -> Predictions:
-    """Read what a run predicts of a split.
+    """Return the predictions of a run for a split, from the bytes of their Parquet file.
 
     Raises:
-        ValueError: for a table that is damaged, of another form, or swells beyond the bound.
+        ValueError: The table is damaged, has other columns, or takes too much memory.
     """
     column = _columns(content, {"example_id": "text", "label": "whole", "probability": "number", "category": "text",
                                 "tokens": "whole", "dropped": "whole"})
@@ -54,24 +54,24 @@ def predictions_of(content: bytes) -> Predictions:
 
 
 def texts_of(content: bytes) -> dict[str, str]:
-    """Read example id -> review.
+    """Return example id -> review, from the bytes of their Parquet file.
 
     Raises:
-        ValueError: as `predictions_of` does.
+        ValueError: The table is damaged, has other columns, or takes too much memory.
     """
     column = _columns(content, {"example_id": "text", "text": "object"})
     return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
 
 
 def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    """Return some columns of a table, by name; text as an array of fixed width, `object` as one of Python's texts."""
+    """Return columns of a table by name. Kind `text` gives an array of fixed width, `object` one of Python strings."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     most = int(max(FREE_BYTES, MOST_SWELL * len(content)) * factor())
     words = [name for name, kind in kinds.items() if kind in ("text", "object")]
     try:
-        # A text that stands in many rows is kept once until it is known how much room it takes.
+        # Repeated texts are stored once until the memory of the whole column is known.
         with pq.ParquetFile(io.BytesIO(content), read_dictionary=words) as file:
             held = {field.name: field.type for field in file.schema_arrow}
             if missing := [name for name in kinds if name not in held]:
@@ -108,7 +108,7 @@ def _is(kind: pa.DataType, asked: str) -> bool:
 
 
 def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
-    """Return the bytes that a column of texts takes: in an array of fixed width as many each as the longest."""
+    """Return the bytes that a column of texts takes; in an array of fixed width, each takes as many as the longest."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,7 +1,6 @@
-"""MLflow's client for a tracking URI, opened once and with its failures told as ours.
+"""MLflow's client for a tracking URI, with its errors turned into ours.
 
-mlflow is imported when a store is first asked for something that only it can do: that takes a second, and it
-reads its settings from the environment then.
+mlflow is imported when it is first needed, because the import takes a second and reads settings from the environment.
 """
 
 from __future__ import annotations
@@ -26,27 +25,31 @@ URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
              HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-"""Answers that do not concern what was asked."""
+"""HTTP statuses that say that a server cannot answer now, whatever the request was."""
 BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 BULK_RUNS = 100
-"""Runs that MLflow's server takes in one request for a metric's history."""
+"""Most runs in one request for a metric's history to an MLflow server."""
 BULK_POINTS = 25_000
-"""Points at which it ends its answer, without a word."""
+"""Most points in one answer of the server, which leaves out the rest silently."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:
-    """Return the client for `uri`, which is the file `database` where that is given; a new file is prepared.
+    """Return the client for a tracking URI; a database file that does not exist is created.
+
+    Args:
+        uri: MLflow's tracking URI.
+        database: The database file that the URI names; None for a server.
 
     Raises:
-        UsageError: for a URI that MLflow cannot mean.
-        RunError: for a store that does not answer or is damaged.
+        UsageError: The URI is not valid for MLflow.
+        RunError: The store does not answer or is damaged.
     """
     from filelock import FileLock
 
     if database is None:
         return cast("MlflowClient", _WrappedClient(_answering_client(uri), without_password(uri)))
     require_folder(database)
-    # Processes that prepare a new file at once would break it for good.
+    # Several processes that create the file at the same time would damage it.
     with FileLock(f"{database}.lock"):
         if not database.exists():
             _prepare(database)
@@ -58,8 +61,8 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
 
 
 def _prepare(database: Path) -> None:
-    """Make a database file, whole or not at all: MLflow does not go on with one whose making was broken off."""
-    # What a file of that name that was moved or removed has left beside it: SQLite would play it into the new one.
+    """Create a database file completely or not at all: MLflow cannot use one that was created in part."""
+    # Move away the logs of an earlier file of that name: SQLite would apply them to the new file.
     for suffix in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             database.with_name(f"{database.name}{suffix}").replace(database.with_name(f"{database.name}.lost{suffix}"))
@@ -71,7 +74,11 @@ def _prepare(database: Path) -> None:
 
 
 def _try_file(database: Path) -> None:
-    """Read a database file once: MLflow would try for minutes."""
+    """Read a database file once, because MLflow would retry for minutes.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
     try:
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -80,7 +87,8 @@ def _try_file(database: Path) -> None:
 
 
 def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
-    """Return the error for a database file that is damaged, another program's, or gone since it was opened."""
+    """Return the error for a database file that is damaged, of another program, or (`gone`) removed since its opening.
+    """
     if gone:
         return RunError(f"the tracking store must stay in {str(database)!r} while a command works on it, but the file "
                         "was removed: put it back, then the same command goes on; without it the runs in it are lost")
@@ -91,10 +99,10 @@ def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunEr
 
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database file to read it.
+    """Open a database file for reading.
 
     Raises:
-        RunError: where it is damaged, or cannot be read for its folder, to which nobody may write.
+        RunError: The file is damaged, or cannot be read because its folder is read-only.
     """
     uri = f"{database.as_uri()}?mode=ro"
     try:
@@ -103,7 +111,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         except sqlite3.OperationalError:
             if os.access(database.parent, os.W_OK):
                 raise
-            # SQLite keeps what readers and writers share in files beside; here there is no writer.
+            # SQLite shares state between readers and writers in files beside the database; here there is no writer.
             log = database.with_name(f"{database.name}-wal")
             if log.exists() and log.stat().st_size:
                 raise RunError(f"{database.name} is not whole without what {log.name} holds, and the two can be joined "
@@ -117,7 +125,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _opened(uri: str) -> sqlite3.Connection:
-    """Open a database file and read from it: only then does SQLite look at it."""
+    """Open a database file and read from it, because SQLite checks it only then."""
     connection = sqlite3.connect(uri, uri=True)
     try:
         connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -128,10 +136,10 @@ def _opened(uri: str) -> sqlite3.Connection:
 
 
 def require_uri(uri: str) -> None:
-    """Find out whether MLflow could mean a tracking URI, which it may try for minutes.
+    """Refuse what is no tracking URI, because MLflow may try to use it for minutes.
 
     Raises:
-        UsageError: where it could not.
+        UsageError: It is no tracking URI.
     """
     try:
         parts = urlsplit(uri)
@@ -147,10 +155,10 @@ def require_uri(uri: str) -> None:
 
 
 def require_folder(database: Path) -> None:
-    """Find out whether a database file can be made.
+    """Refuse a database file whose folder does not exist.
 
     Raises:
-        UsageError: where there is no folder for it.
+        UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
         raise UsageError(f"--tracking-uri must name a file in a folder that exists, but got 'sqlite:///{database}': "
@@ -158,13 +166,18 @@ def require_folder(database: Path) -> None:
 
 
 def without_password(uri: str) -> str:
-    """Return a URI as it may be shown and kept."""
+    """Return a URI without its password, to be shown or stored."""
     password = urlsplit(uri).password
     return uri if password is None else uri.replace(f":{password}@", "@", 1)
 
 
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
-    """Return the client for `uri`, whose failures are told as those `of` another where that is given."""
+    """Return the client for `uri`, once the store answers; errors name the URI `of` instead if it is given.
+
+    Raises:
+        UsageError: The URI is not valid for MLflow.
+        RunError: The store does not answer or is damaged.
+    """
     mlflow = _mlflow()
     shown = without_password(of or uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
@@ -190,10 +203,10 @@ class _Unanswered(Exception):
 
 
 def _try_database(uri: str) -> None:
-    """Connect to a database server once: MLflow would try for minutes.
+    """Connect to a database server once, because MLflow would retry for minutes.
 
     Raises:
-        _Unanswered: where that fails.
+        _Unanswered: The server does not answer.
     """
     import sqlalchemy
 
@@ -207,12 +220,12 @@ def _try_database(uri: str) -> None:
 
 
 def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
-    """Return all points of a metric in up to `BULK_RUNS` runs of an MLflow server; None where it serves no such thing.
+    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server; None if it has no bulk requests.
 
-    Each point holds `run_id`, `step`, `value` and `timestamp`; they come in order of run ids, cut at `BULK_POINTS`.
+    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id and end at `BULK_POINTS`.
 
     Raises:
-        RunError: where the server does not answer.
+        RunError: The server does not answer.
     """
     mlflow = _mlflow()
     from mlflow.utils.credentials import get_default_host_creds
@@ -234,7 +247,7 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
 
 
 class _WrappedClient:
-    """MLflow's client, whose failures are told as ours: a full disk, a server that went away."""
+    """MLflow's client, with its errors (a full disk, a server that went away) turned into RunError."""
 
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self._client, self._uri = client, uri
@@ -242,18 +255,18 @@ class _WrappedClient:
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._client, name)
 
-        def told(*arguments: Any, **named: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             try:
                 return call(*arguments, **named)
             except _mlflow().exceptions.MlflowException as error:
                 raise RunError(f"the tracking store must do what it is asked, but {self._uri!r} fails to {name}: "
                                f"{first_line(error)}") from error
 
-        return told
+        return wrapped
 
 
 def _mlflow() -> Any:
-    """Import mlflow with its look-ups, chatter and progress bars off."""
+    """Import mlflow with its telemetry, log lines and progress bars switched off."""
     for key, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -265,19 +278,19 @@ def _mlflow() -> Any:
     import mlflow
     import mlflow.exceptions
 
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also raises the errors that it logs
     return mlflow
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file that a `sqlite:///` URI names; None for anything else."""
+    """Return the file that a `sqlite:///` URI names; None for any other URI."""
     if not uri.startswith("sqlite:///") or uri == "sqlite:///":
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
 
 
 def is_away(error: BaseException) -> bool:
-    """Return whether an error tells that a server did not answer, not that it would not do something."""
+    """Return whether an error means that a server did not answer, and not that it refused a request."""
     import requests
 
     silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError,
@@ -286,23 +299,23 @@ def is_away(error: BaseException) -> bool:
 
 
 def status(error: BaseException) -> int | None:
-    """Return the http status that an error of MLflow's stands for; None for one of another kind."""
+    """Return the HTTP status of an MLflow error; None for other errors."""
     for link in _links(error):
         if not isinstance(link, GruBenchError):
-            told: Any = getattr(link, "get_http_status_code", None)
+            code: Any = getattr(link, "get_http_status_code", None)
             answer: Any = getattr(link, "response", None)
-            return int(told()) if told is not None else getattr(answer, "status_code", None)
+            return int(code()) if code is not None else getattr(answer, "status_code", None)
     return None
 
 
 def brief(error: BaseException) -> str:
-    """Return why a store does not answer: the system's reason, such as `Connection refused`, where there is one."""
+    """Return in a few words why a store does not answer: the system's reason, such as `Connection refused`, if any."""
     reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
     return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from, which libraries keep in several places."""
+    """Yield an error and its causes, which libraries keep in several places."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -313,6 +326,6 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first, of a length that can be shown."""
+    """Return the first line of an error, shortened to 300 characters."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,7 +1,7 @@
-"""A study's runs as plain values and files: out of one tracking store, into another.
+"""Export and import of a study's runs: from a tracking store to plain values and files, and back into another store.
 
-What an archive says of a run is believed once it has the form that MLflow and our readers take: ids, times, names,
-tags. A path is never made of anything else.
+Values of an archive are checked before they are used: ids, times, names and tags must have the form that MLflow and our
+readers accept. Paths are made of checked values only.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from gru_bench.tracking.sync import BATCH
 from gru_bench.tracking.writer import Store
 
 ARCHIVE = "gru_bench.archive"
-"""Tag of an imported run: the archive it came from."""
+"""Tag of an imported run: digest of the archive that it comes from."""
 ROLE = "gru_bench.role"
-"""Readers take runs that have a role: an imported one gets it last."""
-BROKEN_OFF = "it was under way when its study was exported"
+"""Tag without which readers ignore a run; an imported run gets it last."""
+BROKEN_OFF = "it was running when its study was exported"
+"""Reason of a trial or run that an export found running."""
 MOST_PARAMS = 100
-"""Params MLflow takes in one call."""
+"""Most params in one call to MLflow."""
 MOST_EARLIER = 100
-"""Earlier ids that a run carries along: the first one, and the last of the others."""
+"""Most earlier ids that a run keeps: the first one, and the latest of the others."""
 _PAGE = 1000
 _ID = "[0-9a-f]{32}"
 _TAGS = {
@@ -41,12 +42,12 @@ _TAGS = {
     ROLE: "study|trial|confirm|ablation|superseded",
     "gru_bench.state": "running|complete|pruned|failed|killed",
 }
-"""Tags by which readers find their way, and the form they must have."""
+"""Tag that readers rely on -> regular expression for its value."""
 
 
 def _key(text: str) -> str:
     if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
-        raise ValueError("MLflow takes no such name")
+        raise ValueError("MLflow does not accept this name")
     return text
 
 
@@ -56,7 +57,7 @@ Moment = Annotated[int, Field(ge=0, le=LATEST)]
 Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
 Name = Annotated[str, AfterValidator(checked_name)]
 Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
-"""What MLflow takes as a value."""
+"""A value that MLflow accepts."""
 
 
 class _Record(BaseModel):
@@ -64,7 +65,7 @@ class _Record(BaseModel):
 
 
 class InputCopy(_Record):
-    """A data set that a run has read."""
+    """A data set that a run was trained on, as plain values."""
 
     name: Annotated[Text, Field(max_length=500)]
     digest: Annotated[Text, Field(max_length=36)]
@@ -74,7 +75,7 @@ class InputCopy(_Record):
 
 
 class RunCopy(_Record):
-    """One run but for its metrics and artifacts."""
+    """A run without its metrics and artifacts, as plain values."""
 
     run_id: Id
     status: Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -93,7 +94,7 @@ class RunCopy(_Record):
 
     @property
     def complete(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether the run has ended and is tagged complete."""
         return self.tags.get("gru_bench.complete") == "true"
 
 
@@ -108,26 +109,26 @@ class Point(NamedTuple):
 
 
 def read_runs(store: Store, experiment_id: str, parent: str) -> list[RunCopy]:
-    """Return a study's own run and then its children, the oldest first.
+    """Return the parent run of a study and then its children, the oldest first.
 
     Raises:
-        RunError: for a run that no other store would take.
+        RunError: A run has values that another store would not accept.
     """
     children = _search(store, experiment_id, f"tags.`mlflow.parentRunId` = '{parent}'")
-    # One by one, because a search tells no inputs.
+    # The runs are read one by one, because a search does not return their inputs.
     found = (_copied(store._client.get_run(run_id)) for run_id in [parent, *children])
     return [run for run in found if ROLE in run.tags]
 
 
 def read_points(store: Store, run_id: str) -> Iterator[Point]:
-    """Yield all values of all metrics of a run."""
+    """Yield all points of all metrics of a run."""
     for key in sorted(store._client.get_run(run_id).data.metrics):
         for point in store._client.get_metric_history(run_id, key):
             yield Point(key, point.value, point.step, point.timestamp)
 
 
 def read_artifacts(store: Store, run_id: str, folder: Path, keep: Callable[[str], bool]) -> None:
-    """Write a run's artifacts below `folder`, those whose path `keep` takes."""
+    """Write the artifacts of a run below `folder`, if `keep` returns True for their path."""
     for path in _paths(store, run_id, ""):
         if keep(path):
             target = inside(folder, path)
@@ -136,10 +137,10 @@ def read_artifacts(store: Store, run_id: str, folder: Path, keep: Callable[[str]
 
 
 def inside(folder: Path, path: str) -> Path:
-    """Return a path below a folder.
+    """Return the path of a file below a folder.
 
     Raises:
-        DataError: for one that leads out of it.
+        DataError: The path leads out of the folder.
     """
     target = folder / path
     if not target.resolve().is_relative_to(folder.resolve()):
@@ -152,18 +153,20 @@ def write_runs(
     store: Store, experiment: str, runs: Sequence[RunCopy], points: Callable[[str], Iterable[Point]], folder: Path,
     *, archive: str, study: str, edited: Mapping[str, bytes],
 ) -> dict[str, str]:
-    """Write runs, the parent first, out of every reader's sight until `reveal`; return old id -> new id (and
-    local id -> new id).
+    """Write runs, the parent run first. Readers do not see them until `reveal`.
 
     Args:
-        store: to write to.
-        experiment: its name, made where it does not exist.
-        runs: a study's own run and its children.
-        points: gives the values of a run's metrics; asked for each run once, in their order.
-        folder: holds the artifacts of each run in a folder of its id.
-        archive: marks what is written.
-        study: name of the study here.
-        edited: artifact of the study's own run -> its content here.
+        store: Store to write to.
+        experiment: Name of the experiment, which is created if it does not exist.
+        runs: The parent run of a study and its children.
+        points: Returns the points of a run by its id; called once for each run, in the order of `runs`.
+        folder: Folder that holds the artifacts of each run in a folder named by its id.
+        archive: Digest of the archive, which marks what is written.
+        study: Name of the study in this store.
+        edited: Path of an artifact of the parent run -> content that replaces it.
+
+    Returns:
+        Old run id -> new run id, and local run id -> new run id.
     """
     from mlflow.entities import Metric, Param
 
@@ -198,13 +201,13 @@ def write_runs(
 
 
 def reveal(store: Store, runs: Sequence[RunCopy], renamed: Mapping[str, str]) -> None:
-    """Let readers see what `write_runs` wrote, the study's own run last."""
+    """Make the runs of `write_runs` visible to readers, the parent run last."""
     for run in [*runs[1:], runs[0]]:
         store._client.set_tag(renamed[run.run_id], ROLE, run.tags[ROLE])
 
 
 def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:
-    """Return run -> archive (empty where it was not imported) of the study runs of that name."""
+    """Return run id -> archive of the parent runs of that study name; the archive is empty if it was not imported."""
     if experiment not in store.experiments():
         return {}
     return {run.run_id: run.tags.get(ARCHIVE, "") for run in store.runs(experiment)
@@ -212,7 +215,7 @@ def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:
 
 
 def remove_import(store: Store, experiment: str, study: str, archive: str) -> None:
-    """Remove all that an import has written."""
+    """Remove all runs that an import has written."""
     found = store._client.get_experiment_by_name(experiment)
     if found is None:
         return
@@ -258,13 +261,13 @@ def _copied(run: Any) -> RunCopy:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][:6])[:200]
-        raise RunError(f"an export must be taken by another store, but not so the run {run.info.run_id}: "
+        raise RunError(f"an export must hold only what an import accepts, but the run {run.info.run_id} does not: "
                        f"{where + ': ' if where else ''}{first['msg']}. Correct it in MLflow, or delete that run "
                        "there") from None
 
 
 def _earlier(run: RunCopy) -> str:
-    """Return the ids that a run had before its next, the first one first."""
+    """Return the earlier ids of a run together with its current one, the first one first."""
     first, *others = [*run.tags.get(EARLIER_IDS, "").split(), run.run_id]
     return " ".join([first, *others[-(MOST_EARLIER - 1):]])
 

@@ -1,4 +1,4 @@
-"""Where a run comes from: who started it, from which commit, with which versions and on what machine."""
+"""Provenance of a run: the user, the git commit, the package versions and the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @cache
 def provenance() -> dict[str, str]:
-    """Return where a run comes from: commit, versions and machine."""
+    """Return the provenance as MLflow tags: commit, versions and machine."""
     tags = {
         "gru_bench.python": platform.python_version(),
         "gru_bench.platform": platform.platform(),
@@ -56,7 +56,7 @@ def _version(package: str) -> str:
 
 
 def user() -> str:
-    """Return the name of whoever runs this."""
+    """Return the name of the current user; `unknown` if the system has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,20 +1,20 @@
-"""What is to be written to MLflow, on disk first: nothing is lost when a server goes away or this process is killed.
+"""Write queue on disk for MLflow: no write is lost when a server goes away or this process is killed.
 
-Each process that logs runs has a folder of its own under `.gru-bench/queue` beside the database file, or where the
-store is a server in the working directory: there the next start looks, whatever its study, and there it is seen (a
-cache may be emptied, or be another on the next machine of a cluster).
+Each process that logs runs has a folder of its own under `.gru-bench/queue`, beside the database file or, if the store
+is a server, in the working directory. The next start looks there, whatever its study. (A cache folder would not do: it
+may be emptied, and each machine of a cluster may have its own.)
 
     owner.json           the tracking URI (without a password), and whose folder this is
-    lock                 held by whoever writes or feeds the folder; the system frees it when that process dies. (A
-                         network drive may not show it to other machines: those look at the time of the last touch.)
-    operations.jsonl     one operation a line, in order
-    files/               the artifacts of operations that MLflow does not have yet (a server's: of all)
-    applied.jsonl        up to which byte MLflow has the operations, and the ids it gave to runs
-    refused.jsonl        operations that MLflow would not take, and why
+    lock                 held by the process that writes or syncs the folder; the system releases it when that process
+                         dies. (A network drive may hide it from other machines: they use the time of the last touch.)
+    operations.jsonl     the operations in order, one per line
+    files/               artifacts of operations that MLflow does not have yet (for a server: of all operations)
+    applied.jsonl        the byte up to which MLflow has the operations, and the ids that it gave to runs
+    refused.jsonl        operations that MLflow refused, with the reason
 
-An operation is one write to the file, made before the call that asks for it returns, so that it outlives a killed
-process. It is on the disk itself (fsync) where it begins or ends a run: a power cut may cost epochs of runs that
-were under way, and no more. A last line that was broken off is cut.
+An operation is written to the file before the call that asks for it returns, so that it survives a killed process. If
+it begins or ends a run, it is also flushed to the disk (fsync): a power cut can cost epochs of running runs, but no
+more. An incomplete last line is removed.
 """
 
 from __future__ import annotations
@@ -41,38 +41,39 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".gru-bench") / "queue"
 LOCAL = "local-"
-"""How the id of a run begins that MLflow has not given one yet."""
+"""Prefix of a local run id, which a run has until MLflow gives it an id."""
 _OWNER, _LOCK, _OPERATIONS, _FILES = "owner.json", "lock", "operations.jsonl", "files"
 _APPLIED, _REFUSED = "applied.jsonl", "refused.jsonl"
 TOUCH_SECONDS = 10.0
+"""Seconds between two touches of a folder, which show that its process lives."""
 SILENT_SECONDS = 300.0
-"""After which a folder of another machine is taken for left."""
+"""Seconds without a touch after which a folder of another machine counts as abandoned."""
 DIED = "its process ended without a word"
 _SET_ASIDE = ".refused"
-"""Ending of a folder that holds nothing more but what MLflow refused."""
+"""Suffix of a folder that holds only what MLflow refused."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The beginning of a run."""
+    """The part of an operation that begins a run."""
 
     experiment: str
-    """Its name."""
+    """Name of the experiment."""
     parent: str | None
-    """The id of the run above it, MLflow's or a local one."""
+    """Id of the parent run, MLflow's or a local one."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one call adds to a run: all of it reaches MLflow, or all of it waits."""
+    """The writes of one call to one run. All of them reach MLflow, or all of them wait."""
 
     run: str
-    """MLflow's id, or a local one."""
+    """Id of the run, MLflow's or a local one."""
     time: int
     """Milliseconds since the epoch."""
     beginning: Beginning | None = None
     dataset: tuple[str, str] | None = None
-    """Name and fingerprint of what the run trains on."""
+    """Name and fingerprint of the data that the run trains on."""
     artifacts: Mapping[str, str] = field(default_factory=dict)
     """Path among the run's artifacts -> path among the queue's files."""
     metrics: tuple[tuple[str, float, int], ...] = ()
@@ -80,7 +81,7 @@ class Operation:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     status: str | None = None
-    """MLflow's, which the run has from then on."""
+    """New MLflow status of the run; None changes nothing."""
 
     def to_json(self) -> str:
         """Return the operation as one line."""
@@ -91,10 +92,10 @@ class Operation:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Operation:
-        """Rebuild an operation from `to_json`'s text.
+        """Parse an operation from the text of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: for another text.
+            ValueError, TypeError, KeyError: The text is no operation.
         """
         values = json.loads(text)
         if "beginning" in values:
@@ -107,28 +108,29 @@ class Operation:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What waits in a queue's folder for its tracking store."""
+    """The number of writes that wait in a queue for its tracking store."""
 
     uri: str
     operations: int
     runs: int
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the numbers as a clause for messages."""
         return (f"{self.operations} write{'s' * (self.operations != 1)} of {self.runs} run{'s' * (self.runs != 1)} "
                 f"wait{'s' * (self.operations == 1)} in {FOLDER} for {self.uri}")
 
 
 class WriteQueue:
-    """The folder of one owner. One thread appends, one feeds."""
+    """The write queue of one process, in its folder. One thread appends, another one syncs."""
 
     def __init__(self, folder: Path, lock: BaseFileLock | None = None, *, keep_files: bool = False) -> None:
-        """Open what is in `folder`.
+        """Open a queue.
 
         Args:
-            folder: of the queue.
-            lock: of the folder, which is held; without it the folder is only looked at.
-            keep: whether artifacts stay until the queue is closed, to be read while the store is away.
+            folder: Folder of the queue.
+            lock: The folder's lock, held by this process; None opens the queue for reading only.
+            keep_files: Whether artifacts stay until the queue is closed, so that they can be read while the store is
+                away.
         """
         self.folder, self._lock, self._keep_files = folder, lock, keep_files
         owner = json.loads((folder / _OWNER).read_text())
@@ -158,10 +160,10 @@ class WriteQueue:
 
     @classmethod
     def begin(cls, root: Path, uri: str, *, keep_files: bool = False) -> WriteQueue:
-        """Make the folder of this process in `root`, for writes to `uri`; `keep` as for the queue.
+        """Create the queue of this process in `root`, for writes to `uri`.
 
         Raises:
-            RunError: where it cannot be written.
+            RunError: The folder cannot be written.
         """
         folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
@@ -178,12 +180,16 @@ class WriteQueue:
         return cls(folder, lock, keep_files=keep_files)
 
     def append(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
-        """Add an operation, with the content of each of its artifacts by path; it is on disk when this returns.
+        """Add an operation and its artifacts; they are on disk when this returns.
 
-        Its time is moved on where it is not later than that of the last: of two points at a step the later one holds.
+        Each operation gets a later time than the one before, because of two points at one step MLflow takes the later.
+
+        Args:
+            operation: The operation.
+            files: Path of an artifact in the run -> its content.
 
         Raises:
-            RunError: where the disk is full or fails; then nothing was added.
+            RunError: The disk is full or fails; nothing was added.
         """
         lasting = operation.beginning is not None or operation.status is not None
         begin, places = self.written, {}
@@ -198,7 +204,7 @@ class WriteQueue:
             line = operation.to_json().encode() + b"\n"
             _write(path, line, lasting)
         except OSError as error:
-            # What was begun must not stand before what comes next.
+            # Remove the incomplete line: the next operation must not follow it.
             if path.exists():
                 os.truncate(path, begin)
             self._remove(f"{begin}-{number}" for number in range(len(files or {})))
@@ -210,14 +216,14 @@ class WriteQueue:
         self._latest = operation.time
 
     def file(self, run_id: str, artifact: str) -> Path | None:
-        """Return the file of an artifact that this process has added, while it is here."""
+        """Return the file of an artifact that this process has added; None if it is no longer in the queue."""
         with self._changing:
             names = [run_id, *(local for local, known in self.ids.items() if known == run_id)]
             found = (self._artifact_files.get((name, artifact)) for name in names)
             return next((file for file in found if file is not None), None)
 
     def pending(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines that MLflow does not have yet, each with the offset of its end."""
+        """Yield (offset of its end, line) for each operation that MLflow does not have yet."""
         yield from self._lines(self.applied)
 
     def _lines(self, offset: int) -> Iterator[tuple[int, bytes]]:
@@ -236,10 +242,12 @@ class WriteQueue:
                 yield offset, line
 
     def close_runs(self) -> None:
-        """End the runs that their process, which has died, has left open; but not a study's own, which others share.
+        """Add operations that end the runs that a dead process left open, except the study's parent run.
+
+        Other processes may still work on the study.
 
         Raises:
-            RunError: where that cannot be written.
+            RunError: The operations cannot be written.
         """
         open_runs: set[str] = set()
         for _, line in self._lines(0):
@@ -251,12 +259,12 @@ class WriteQueue:
                 elif operation.status is not None:
                     open_runs.discard(operation.run)
         for run in sorted(open_runs):
-            # At the time of the last sign of life: whoever has ended the run since then is right.
+            # Use the time of the last operation: if another process has ended the run since then, its end counts.
             self.append(Operation(run, self._latest + 1, status="KILLED", tags={
                 "gru_bench.state": "killed", "gru_bench.reason": DIED}))
 
     def touch(self) -> None:
-        """Show other machines that this process lives."""
+        """Touch the lock file from time to time, which shows other machines that this process lives."""
         now = time.monotonic()
         if now - self._touched > TOUCH_SECONDS:
             self._touched = now
@@ -264,7 +272,7 @@ class WriteQueue:
                 (self.folder / _LOCK).touch()
 
     def seconds_since_touch(self) -> float:
-        """Return the seconds since the folder was touched last, by the clock of the drive it is on."""
+        """Return the seconds since the last touch of the folder, by the clock of its drive."""
         clock = self.folder.parent / ".clock"
         clock.touch()
         times = [path.stat().st_mtime for name in (_OWNER, _LOCK, _OPERATIONS, _APPLIED)
@@ -273,11 +281,11 @@ class WriteQueue:
 
     @property
     def is_synced(self) -> bool:
-        """Whether MLflow has all."""
+        """Whether MLflow has all operations."""
         return self.applied >= self.written
 
     def waiting(self) -> Waiting:
-        """Return what waits here."""
+        """Return the number of operations that MLflow does not have yet."""
         runs, count = set(), 0
         for _, line in self.pending():
             count += 1
@@ -288,7 +296,7 @@ class WriteQueue:
         return Waiting(self.uri, count, len(runs))
 
     def attempt(self, run: str) -> bool:
-        """Note that a run is about to be made in MLflow; return whether that was noted before."""
+        """Note that a run is about to be made in MLflow; return whether that had been noted before."""
         before = run in self._attempted
         if not before:
             self._attempted.add(run)
@@ -314,13 +322,13 @@ class WriteQueue:
         self._remove(place.partition("/")[0] for place in operation.artifacts.values())
 
     def refuse(self, upto: int, line: bytes, reason: str) -> None:
-        """Set aside the operation whose line ends at `upto`, which MLflow will not take; its files stay."""
+        """Save the operation whose line ends at `upto` as refused by MLflow, and go on; its files stay."""
         note = {"reason": reason, "line": line.decode(errors="replace")}
         _write(self.folder / _REFUSED, json.dumps(note).encode() + b"\n", lasting=True)
         self.mark(upto, None)
 
     def close(self) -> None:
-        """Give the folder up; it goes away where MLflow has all."""
+        """Release the folder; it is removed if MLflow has all operations."""
         with _root_lock(self.folder.parent):
             if self._lock is not None:
                 self._lock.release()
@@ -333,7 +341,7 @@ class WriteQueue:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, place: str) -> Path:
-        """Return where one of an operation's files lies."""
+        """Return the path of a file of an operation."""
         return self.folder / _FILES / place
 
     def _remove(self, places: Iterator[str]) -> None:
@@ -345,7 +353,10 @@ class WriteQueue:
 
 
 def abandoned_queues(root: Path) -> list[WriteQueue]:
-    """Return the queues in `root` whose owners have died with something to do, oldest first, each locked for us."""
+    """Return the queues in `root` that dead processes have left with pending operations, oldest first.
+
+    Each of them is locked for this process.
+    """
     from filelock import Timeout
 
     found: list[WriteQueue] = []
@@ -366,9 +377,9 @@ def abandoned_queues(root: Path) -> list[WriteQueue]:
                 queue = WriteQueue(folder, lock)
                 queue.close_runs()
                 found.append(queue)
-            except RunError:  # no space: later
+            except RunError:  # the disk is full: leave it to a later start
                 lock.release()
-            except (OSError, ValueError, KeyError):  # killed before it held anything
+            except (OSError, ValueError, KeyError):  # its process was killed before it wrote anything
                 lock.release()
                 shutil.rmtree(folder, ignore_errors=True)
     for queue in [queue for queue in found if queue.is_synced]:
@@ -378,13 +389,13 @@ def abandoned_queues(root: Path) -> list[WriteQueue]:
 
 
 def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
-    """Return what waits in the queue of a directory, for one tracking URI or for any; nothing is changed."""
+    """Return the waiting writes of each queue in a directory, for one tracking URI or all; nothing is changed."""
     root, found = directory / FOLDER, []
     uri = None if uri is None else without_password(uri)
     for folder in _folders(root) if root.is_dir() else ():
         try:
             one = WriteQueue(folder).waiting()
-        except (RunError, OSError, ValueError, KeyError):  # being made, or taken away
+        except (RunError, OSError, ValueError, KeyError):  # the folder is being created or removed
             continue
         if one.operations and uri in (None, one.uri):
             found.append(one)
@@ -392,7 +403,7 @@ def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
 
 
 def new_run() -> str:
-    """Return a local id for a run."""
+    """Return a new local run id."""
     return f"{LOCAL}{uuid.uuid4().hex}"
 
 
@@ -401,7 +412,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _root_lock(root: Path) -> BaseFileLock:
-    """Return the lock under which folders come, go and change hands."""
+    """Return the lock under which folders are created, removed or taken over."""
     from filelock import FileLock
 
     return FileLock(root / ".lock")
@@ -414,7 +425,7 @@ def _folder_lock(folder: Path) -> BaseFileLock:
 
 
 def _portable(uri: str, root: Path) -> str:
-    """Return a URI without its password; of a database in the working directory, one that holds when that is moved."""
+    """Return a URI without its password; that of a database in the working directory is made relative to it."""
     database = sqlite_path(uri)
     directory = root.parent.parent
     if database is None or not database.is_relative_to(directory):
@@ -432,7 +443,7 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _write(path: Path, content: bytes, lasting: bool) -> None:
-    """Append to a file without a buffer of our own, and where asked wait for the disk."""
+    """Append to a file, unbuffered; `lasting` also flushes it to the disk."""
     with path.open("ab", buffering=0) as file:
         left = memoryview(content)
         while left:
@@ -446,7 +457,7 @@ def _unwritable(folder: Path, error: OSError) -> RunError:
         return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
                         "some and run the same command again; what was logged so far is kept")
     if error.errno == errno.ENOENT:
-        return RunError(f"what runs log must stay in {folder} while a command works, but was removed: what MLflow had "
-                        "until then is kept; the same command goes on from there")
-    return RunError(f"what runs log must be writable in {folder}, but is not ({error.strerror}): run this in a "
-                    "directory of your own")
+        return RunError(f"the write queue {folder} must stay in place while a command works, but it was removed: what "
+                        "MLflow had until then is kept, and the same command continues from there")
+    return RunError(f"the write queue {folder} must be writable, but is not ({error.strerror}): run this in a "
+                    "directory where you may write")

@@ -1,7 +1,6 @@
-"""Read runs back for a report: all of an experiment in a few queries, their curves and what they predicted.
+"""Reading runs from the tracking store: runs, studies, metric histories and artifacts.
 
-A local database file is read without mlflow, by a handful of queries on MLflow's tables, whatever the number of
-runs.
+A local database file is read without mlflow, by a few queries on MLflow's tables for any number of runs.
 """
 
 from __future__ import annotations
@@ -42,22 +41,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_TAG = "gru_bench.run"
-"""Holds the local id of a run."""
+"""Tag that holds the local id of a run."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "2"
-"""Of what is logged: its keys and what they mean. Runs of another format are refused, never half read."""
+"""Tag and version of the format of a run: its keys and their meaning. Runs of another format are refused."""
 EARLIER_IDS = "gru_bench.earlier_ids"
-"""Holds the ids that an imported run had in the stores it came from, the first one first."""
+"""Tag that holds the ids that an imported run had in earlier stores, the first one first."""
 LATEST = 253_402_300_799_999
 """The end of the year 9999, in milliseconds since 1970: no later time can be shown."""
 PAGE = 1000
-"""Runs in one answer of MLflow."""
+"""Most runs in one answer of MLflow."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """One MLflow run as a reader finds it."""
+    """A run as it is read from the tracking store."""
 
     run_id: str
     experiment_id: str
@@ -69,33 +68,33 @@ class LoggedRun:
     backend: str
     seed: int | None
     status: str
-    """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
+    """MLflow's status: RUNNING, FINISHED, FAILED or KILLED."""
     complete: bool
     reason: str
     """Why it was pruned or failed; empty otherwise."""
     params: Mapping[str, str]
     """The flattened config: `model.hidden_size` -> `"100"`."""
     metrics: Mapping[str, float]
-    """Last value of each, by its key in `results.logged_metrics`."""
+    """Key in `results.logged_metrics` -> latest value."""
     tags: Mapping[str, str]
     started: float
     """Seconds since the epoch."""
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The run's id, and the local one by which it may have been noted while MLflow was away."""
+        """MLflow's id of the run, and its local id, by which it may have been noted while MLflow was away."""
         local = self.tags.get(RUN_TAG)
         return (self.run_id, local) if local else (self.run_id,)
 
     @property
     def earlier_ids(self) -> tuple[str, ...]:
-        """The ids that an imported run had in the stores it came from, the first one first."""
+        """The ids that an imported run had in earlier stores, the first one first."""
         return tuple(self.tags.get(EARLIER_IDS, "").split())
 
 
 @dataclass(frozen=True)
 class LoggedStudy:
-    """A study's parent run and its children; `summary` is None until its search and confirm stage ended."""
+    """A study: its parent run and its children. `summary` is None until the study has ended."""
 
     run: LoggedRun
     summary: StudySummary | None
@@ -103,11 +102,11 @@ class LoggedStudy:
     confirms: tuple[LoggedRun, ...]
     ablations: tuple[LoggedRun, ...] = ()
     damaged: str = ""
-    """Why its summary cannot be read, though it has come to its end; empty otherwise."""
+    """Why the summary of a complete study cannot be read; empty otherwise."""
 
     @property
     def runs(self) -> tuple[LoggedRun, ...]:
-        """All of them, the study's own first."""
+        """All runs, the parent run first."""
         return (self.run, *self.trials, *self.confirms, *self.ablations)
 
     def side(self, ablation: str, side: str) -> tuple[LoggedRun, ...]:
@@ -117,30 +116,33 @@ class LoggedStudy:
 
 
 RESTORE = ": bring it back from a copy or an archive, or delete the run in MLflow and start its study again"
-"""What to do about an artifact that is damaged or gone."""
+"""Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
 class _Damaged(RunError):
-    """An artifact that is there and cannot be read."""
+    """An artifact exists, but cannot be read."""
 
 
 def damaged(run_id: str, path: str, error: Exception) -> RunError:
-    """Return the error for an artifact that is not what was logged."""
+    """Return the error for an artifact that cannot be parsed."""
     return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)})"
                     f"{RESTORE}")
 
 
 class Reader:
-    """The runs of an MLflow tracking store: a database file, a database server, or an MLflow server."""
+    """Reads the runs of an MLflow tracking store: a database file, a database server, or an MLflow server.
+
+    `Store` is the reader that also writes.
+    """
 
     def __init__(self, uri: str | None = None) -> None:
-        """Name the store; nothing is opened.
+        """Set the tracking URI; nothing is opened.
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
 
         Raises:
-            UsageError: for what is no URI.
+            UsageError: It is no tracking URI.
         """
         self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
         require_uri(self.uri)
@@ -148,11 +150,11 @@ class Reader:
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
         self.odd: dict[str, str] = {}
-        """Runs that were met and left out, because a reader can make nothing of them: id -> why."""
+        """Runs that were left out because their values are invalid: run id -> reason."""
 
     @property
     def home(self) -> Path:
-        """The directory whose queue holds what is not in the store yet: that of a file, else the working directory."""
+        """Directory of the write queue: that of the database file, or the working directory for a server."""
         return self.database.parent if self.database is not None else Path.cwd()
 
     @cached_property
@@ -160,7 +162,7 @@ class Reader:
         return open_client(self.uri, self.database)
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Open the database file to read it, and tell its failures as ours."""
+        """Open the database file for reading, with its errors turned into RunError."""
         return reading(cast("Path", self.database))
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -168,7 +170,7 @@ class Reader:
             return connection.execute(query, values).fetchall()
 
     def experiments(self) -> list[str]:
-        """Return the experiments that hold runs of ours, the one written last first."""
+        """Return the names of the experiments with runs of gru-bench, the most recent first."""
         if self.database is not None:
             return [name for name, _ in self._rows(
                 "SELECT experiments.name, MAX(runs.start_time) AS latest FROM experiments JOIN runs USING "
@@ -188,7 +190,7 @@ class Reader:
         """Return the studies of an experiment with their children, newest first.
 
         Raises:
-            UsageError: for an experiment that does not exist, with those that do.
+            UsageError: The experiment does not exist; the message lists those that do.
         """
         runs = self.runs(experiment)
         children: dict[str, list[LoggedRun]] = {}
@@ -201,7 +203,7 @@ class Reader:
                 summary, damaged = None, ""
                 try:
                     summary = self._summary(run)
-                except _Damaged as error:  # the other studies can be read
+                except _Damaged as error:  # the other studies can still be read
                     damaged = str(error)
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
@@ -210,7 +212,11 @@ class Reader:
         return studies
 
     def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return all runs of ours in an experiment, newest first."""
+        """Return all runs of gru-bench in an experiment, newest first.
+
+        Raises:
+            UsageError: The experiment does not exist; the message lists those that do.
+        """
         if self.database is not None:
             return self._runs_of_file(experiment)
         found = self._client.get_experiment_by_name(experiment)
@@ -230,7 +236,7 @@ class Reader:
                 return runs
 
     def _runs_of_file(self, experiment: str) -> list[LoggedRun]:
-        """Return what `runs` does from four queries: a call for each page of runs takes a second at a thousand."""
+        """Return the runs of an experiment by four queries: MLflow's own search takes a second for a thousand runs."""
         with self._reading() as connection:
             found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
             if found is None:
@@ -254,7 +260,7 @@ class Reader:
             for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
-        """Yield the runs of which a reader can make something; note the others."""
+        """Yield the valid runs, and note the others in `odd`."""
         for run_id, *values in runs:
             try:
                 yield _logged(run_id, *values)
@@ -264,7 +270,7 @@ class Reader:
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run -> metric -> (step, value) in order of steps; for a step logged twice the later value."""
+        """Return run id -> metric -> (step, value) in order of steps; of a step logged twice, the later value."""
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
         for run_id, metric, step, value, timestamp in self._points(run_ids, metrics):
             steps = points[run_id].setdefault(metric, {})
@@ -283,7 +289,7 @@ class Reader:
         if self.database is None:
             yield from self._served_points(run_ids, metrics)
             return
-        # One read of the file: a call for each run and metric takes minutes at a thousand runs.
+        # A few queries for all runs: one call per run and metric takes minutes for a thousand runs.
         marks = ",".join("?" * len(metrics))
         with self._reading() as connection:
             for start in range(0, len(run_ids), 500):
@@ -296,7 +302,7 @@ class Reader:
     def _served_points(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> Iterator[tuple[str, str, int, float, int]]:
-        """Ask for a metric of many runs at once; where that is not served, for each metric of each run."""
+        """Yield points from a server: for many runs at once if it can, otherwise for each metric of each run."""
         in_bulk = self.uri.startswith(("http://", "https://"))
         for metric in metrics:
             left = sorted(set(run_ids))
@@ -309,7 +315,7 @@ class Reader:
                     break
                 left = left[BULK_RUNS:]
                 if len(points) >= BULK_POINTS:
-                    # Answers come in order of run ids and end at this many points: the last run may have lost some.
+                    # An answer is ordered by run id and ends at this many points: the last run may be incomplete.
                     last = points[-1]["run_id"]
                     points = [point for point in points if point["run_id"] != last]
                     yield from self._slow_points([last], metric)
@@ -323,25 +329,25 @@ class Reader:
                 yield run_id, metric, point.step, point.value, point.timestamp
 
     def predictions(self, run_id: str, split: str) -> Predictions:
-        """Return what a run predicted for a split.
+        """Return the predictions of a run for a split.
 
         Raises:
-            RunError: where the run has logged none.
+            RunError: The run has no such predictions, or they cannot be read.
         """
         return self._parsed(run_id, f"predictions/{split}.parquet", predictions_of)
 
     def is_deleted(self, run_id: str) -> bool:
-        """Return whether a run was deleted in MLflow; of one that MLflow does not know, False."""
+        """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
         try:
             return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
         except RunError:
             return False
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
-        """Return example id -> review of a split, as a study's own run holds them; None where they were not logged.
+        """Return example id -> review of a split from a study's parent run; None if no texts were logged.
 
         Raises:
-            RunError: where they cannot be read.
+            RunError: The texts cannot be read.
         """
         try:
             return self._parsed(run_id, f"texts/{split}.parquet", texts_of)
@@ -351,10 +357,10 @@ class Reader:
             return None
 
     def model(self, run_id: str) -> tuple[RunConfig, dict[str, NDArray[np.generic]]]:
-        """Return a run's config and the weights it kept, by parameter name.
+        """Return the config of a run and the weights of its best checkpoint, by parameter name.
 
         Raises:
-            RunError: where it has logged none.
+            RunError: The run has logged no weights, or they cannot be read.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -369,7 +375,7 @@ class Reader:
                 self._parsed(run_id, "model/weights.safetensors", weights))
 
     def text(self, run_id: str, path: str) -> str | None:
-        """Return a text that a run holds as an artifact; None where it was not logged."""
+        """Return a text artifact of a run; None if it was not logged."""
         try:
             return self._artifact(run_id, path).decode(errors="replace")
         except RunError:
@@ -382,8 +388,7 @@ class Reader:
             raise damaged(run_id, path, error) from error
 
     def run_url(self, run: LoggedRun) -> str | None:
-        """Return the page of a run where the store is a server, else None; no name and password, which are not its own.
-        """
+        """Return the URL of a run's page on an MLflow server, without user and password; None for other stores."""
         if not self.uri.startswith(("http://", "https://")):
             return None
         return f"{re.sub('://[^/]*@', '://', self.uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
@@ -407,7 +412,7 @@ class Reader:
                            f"({first_line(error)}){RESTORE}") from error
 
     def _local_artifacts(self, run_id: str) -> Path | None:
-        """Return the folder of a run's artifacts where it is on this machine and named by the database file."""
+        """Return the folder of a run's artifacts if the store is a database file and the folder is a local path."""
         if self.database is None:
             return None
         found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
@@ -418,11 +423,11 @@ def _logged(
     run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, tags: Mapping[str, str],
     params: Mapping[str, str], metrics: Mapping[str, float],
 ) -> LoggedRun:
-    """Return a run as readers take it.
+    """Return a run, with its tags checked.
 
     Raises:
-        RunError: for one that another version has logged in another format.
-        ValueError: for one that they can make nothing of.
+        RunError: Another version has logged the run, in another format.
+        ValueError: A value of the run is invalid.
     """
     if tags.get(FORMAT_TAG) != FORMAT:
         raise RunError(
@@ -447,7 +452,7 @@ def _logged(
 
 
 def _local_path(uri: str) -> Path | None:
-    """Return the folder that a `file:` URI or an absolute path names; None for anything else."""
+    """Return the folder that a `file:` URI or an absolute path names; None otherwise."""
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(url2pathname(parts.path))

@@ -1,8 +1,8 @@
-"""Feed MLflow from queues: each operation once, in order, and again from the same place after an outage.
+"""Sync of write queues to MLflow: each operation once, in order, and from the same place again after an outage.
 
-An operation may be applied and this process be killed before it has noted so. Applied again it changes nothing: a
-point is one row for its key, step, time and value; tags, params, artifacts and the status are overwritten by the same;
-and a run that may have been made is looked up by the tag that holds its local id before it is made again.
+A process may be killed after it has applied an operation, but before it has noted so. Applying an operation twice is
+harmless: a point is one row for its key, step, time and value; tags, params, artifacts and the status are overwritten
+by the same values; and a run that may exist already is looked up by the tag that holds its local id.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ if TYPE_CHECKING:
 
 ARTIFACTS = "mlartifacts"
 BATCH = 1000
-"""Points, params and tags that MLflow takes in one call."""
+"""Most points, params and tags in one call to MLflow."""
 BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
-"""Between two attempts, while the store is away."""
+"""Seconds between two attempts while the store is away."""
 STOP_SECONDS = 0.5
-"""For a sync to end what it is at."""
+"""Seconds that a sync has to finish its current operation when it is stopped."""
 MOST_ATTEMPTS = 5
-"""At an operation that fails while the store answers all else."""
+"""Attempts at an operation that fails although the store answers other requests."""
 NOT_NOW = {*TRY_LATER, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""Answers of a server after which an operation waits; a token that has run out may be renewed."""
+"""HTTP statuses after which an operation is tried again; an expired token may be renewed."""
 
 
 class Sync:
-    """A thread that feeds one tracking store from queues, one after the other."""
+    """A thread that writes the operations of queues to one tracking store, one queue after the other."""
 
     def __init__(self, uri: str, client: MlflowClient | None = None, away: str = "") -> None:
-        """Feed the store at `uri`; nothing yet, `add` tells what.
+        """Start the thread, without queues.
 
         Args:
             uri: MLflow's tracking URI.
-            client: for that URI, where one was opened before.
-            away: why the store does not answer, where that was found out before.
+            client: Client for that URI, if one is open already.
+            away: Why the store does not answer, if that is known already; otherwise empty.
         """
         self.uri, self.database, self.away = uri, sqlite_path(uri), away
         self._shown = without_password(uri)
         self.remarks: list[str] = []
-        """What became of others' queues that the user should know."""
+        """Sentences for the user about the queues of dead processes."""
         self._queues: list[WriteQueue] = []
         self._inherited: set[int] = set()
         self._client = client
@@ -70,11 +70,16 @@ class Sync:
         self._broken = False
         self._stopping = threading.Event()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run_sync, name="feed MLflow", daemon=True)
+        self._thread = threading.Thread(target=self._run_sync, name="sync MLflow", daemon=True)
         self._thread.start()
 
     def add(self, queue: WriteQueue, *, inherited: bool = False) -> None:
-        """Feed `queue` as well, after the others; `theirs` says that its owner has died."""
+        """Add a queue after the others.
+
+        Args:
+            queue: The queue.
+            inherited: Whether the queue was left by a process that has died.
+        """
         with self._changed:
             self._queues.append(queue)
             if inherited:
@@ -82,17 +87,21 @@ class Sync:
             self._changed.notify_all()
 
     def notify(self) -> None:
-        """Say that a queue holds something new.
+        """Wake the thread because a queue has a new operation.
 
         Raises:
-            RunError: where something of an earlier call could not be written.
+            RunError: An earlier operation could not be written.
         """
         with self._changed:
             self._changed.notify_all()
             self._raise()
 
     def check(self) -> None:
-        """Raise what has failed since the last call that raises."""
+        """Raise the error of an operation that could not be written; each error is raised once.
+
+        Raises:
+            RunError: An operation could not be written.
+        """
         with self._changed:
             self._raise()
 
@@ -103,55 +112,63 @@ class Sync:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the store has all that was spooled."""
+        """Whether the store has all operations of all queues."""
         return all(queue.is_synced for queue in self._queues)
 
     def waiting(self) -> Waiting:
-        """Return what the store does not have yet."""
+        """Return how much is waiting in the queues."""
         each = [queue.waiting() for queue in self._queues]
         return Waiting(self._shown, sum(one.operations for one in each), sum(one.runs for one in each))
 
     def catch_up(self, seconds: float | None = None) -> bool:
-        """Wait until the store has all; return False where it is away, or has not after so many seconds.
+        """Wait until the store has all operations; return False if it is away, or after `seconds`.
 
         Raises:
-            RunError: where something could not be written.
+            RunError: An operation could not be written.
         """
         self._wait(lambda: self.is_synced, seconds)
         return self.is_synced
 
     def wait_for_answer(self, seconds: float | None = None) -> bool:
-        """Wait until a store that is away answers, for at most so many seconds; return whether it does."""
+        """Wait until a store that is away answers, for at most `seconds`; return whether it answers.
+
+        Raises:
+            RunError: An operation could not be written.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self.away or self._failure is not None, seconds)
             self._raise()
             return not self.away
 
     def mark_offline(self, reason: str) -> None:
-        """Take note that the store was found away."""
+        """Mark the store as away, for a reason that is shown to the user."""
         self._set_away(reason)
 
     def identify(self, queue: WriteQueue, run: str, seconds: float | None) -> None:
-        """Wait until MLflow has made a run, for at most so many seconds, or the store is away.
+        """Wait until MLflow has made a run and its id is known, for at most `seconds`, or until the store is away.
 
         Raises:
-            RunError: where the run cannot be made.
+            RunError: The run cannot be made.
         """
         self._wait(lambda: run in queue.ids, seconds)
 
     def stop(self, seconds: float) -> None:
-        """End the thread, give it so many seconds for what it is at, and give up the queues."""
+        """Stop the thread, which has `seconds` to finish its current operation, and close the queues."""
         with self._changed:
             self._stopping.set()
             self._changed.notify_all()
         self._thread.join(seconds)
         if not self._thread.is_alive():
-            # Else the folders stay as they are, and locked until this process ends.
+            # Otherwise the folders stay locked until this process ends.
             for queue in self._queues:
                 queue.close()
 
     def _wait(self, done: Callable[[], bool], seconds: float | None) -> None:
-        """Wait until something is done, the store is away or something failed, which is raised."""
+        """Wait until `done` is true, the store is away, `seconds` have passed, or an operation failed.
+
+        Raises:
+            RunError: An operation could not be written.
+        """
         with self._changed:
             self._changed.notify_all()
             self._changed.wait_for(lambda: done() or self.away or self._failure is not None, seconds)
@@ -172,7 +189,7 @@ class Sync:
             self._break(error)
 
     def _sync_one(self) -> bool:
-        """Feed from one queue what it holds now, or wait for something to do; return False at the end."""
+        """Write the pending operations of one queue, or wait for some; return False when the thread is to stop."""
         with self._changed:
             while self.is_synced and not self.away and not self._stopping.is_set():
                 self._changed.wait(TOUCH_SECONDS)
@@ -196,7 +213,7 @@ class Sync:
         return True
 
     def _sync_line(self, queue: WriteQueue, upto: int, line: bytes, attempts: int) -> bool:
-        """Apply one operation; return False where it is to be tried again."""
+        """Apply the operation on one line of a queue; return False if it is to be tried again."""
         try:
             operation = Operation.from_json(line)
         except (ValueError, TypeError, KeyError) as error:
@@ -219,7 +236,8 @@ class Sync:
         return True
 
     def _is_beyond_repair(self, error: Exception) -> bool:
-        """Return whether the store itself is broken, or the disk full: then all is kept for the next start."""
+        """Return whether the store itself is broken or the disk is full; all operations then wait for the next start.
+        """
         if isinstance(error, UsageError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
         cause: Any = _cause(error)
@@ -238,15 +256,15 @@ class Sync:
         queue.refuse(upto, line, reason)
         with self._changed:
             if id(queue) in self._inherited:
-                self.remarks.append(f"{self._shown} does not take what an earlier start has logged: {reason}. It is "
-                                    f"kept in {queue.folder.name}.refused")
+                self.remarks.append(f"{self._shown} refuses a write of an earlier start: {reason}. The write is saved "
+                                    f"in {queue.folder.name}.refused")
             else:
                 self._failure = failure
             self.away = ""
             self._changed.notify_all()
 
     def _answers(self) -> bool:
-        """Return whether the store answers at all."""
+        """Return whether the store answers a simple request."""
         try:
             if self._client is None:
                 self._client = open_client(self.uri, self.database)
@@ -279,7 +297,7 @@ class Sync:
         run_id = self._identified(client, queue, operation.run)
         if id(queue) in self._inherited and operation.status is not None:
             ended = client.get_run(run_id).info.end_time
-            if ended is not None and ended > operation.time:  # by another process, which knew that theirs had died
+            if ended is not None and ended > operation.time:  # another process has ended the run of the dead one
                 operation = replace(operation, tags={}, status=None)
         if operation.dataset is not None:
             name, fingerprint = operation.dataset
@@ -289,7 +307,7 @@ class Sync:
             client.log_artifact(run_id, str(queue.path(place)), path.rpartition("/")[0])
         metrics = [Metric(key, value, operation.time, step) for key, value, step in operation.metrics]
         params = [Param(key, value) for key, value in operation.params.items()]
-        # A run that began has its tags; tags come last, as `gru_bench.complete` is one.
+        # Tags come last, because `gru_bench.complete` is one of them. A run that begins has its tags already.
         tags = [] if operation.beginning else [RunTag(key, value) for key, value in operation.tags.items()]
         while len(metrics) + len(params) + len(tags) > BATCH:
             client.log_batch(run_id, metrics=metrics[:BATCH])
@@ -321,7 +339,7 @@ class Sync:
             self._changed.notify_all()
 
     def _identified(self, client: MlflowClient, queue: WriteQueue, run: str) -> str:
-        """Return MLflow's id of a run of whatever process."""
+        """Return MLflow's id of a run, which may be named by a local id of any process."""
         if run not in queue.ids and run.startswith(LOCAL):
             run_id = find(client, run)
             if run_id is None:
@@ -331,7 +349,7 @@ class Sync:
 
 
 def start_syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
-    """Return a sync for each store that queues of dead owners wait for."""
+    """Start and return one sync per tracking store, for queues that dead processes have left."""
     by_uri = {uri: Sync(uri) for uri in dict.fromkeys(queue.uri for queue in queues)}
     for queue in queues:
         by_uri[queue.uri].add(queue, inherited=True)
@@ -339,13 +357,13 @@ def start_syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
 
 
 def sync_all(directory: Path) -> Iterator[str]:
-    """Feed what processes that died have left in the queue of a directory, as far as stores answer; tell of each."""
+    """Sync the queues that dead processes have left in a directory; yield sentences on the result for the user."""
     queues = abandoned_queues(directory / FOLDER)
     yield from (f"{waiting}, left by an earlier start" for queue in queues if (waiting := queue.waiting()).operations)
     for sync in start_syncs(queues):
         try:
             if sync.catch_up():
-                yield f"{sync.uri} has all of it now"
+                yield f"{sync.uri} has all writes now"
         except GruBenchError as error:
             yield str(error)
         finally:
@@ -354,14 +372,14 @@ def sync_all(directory: Path) -> Iterator[str]:
 
 
 class _MissingRun(Exception):
-    """A run that was to be there is not."""
+    """MLflow does not have a run that an operation writes to."""
 
 
 def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
-    """Return the id of the experiment called `name`, made where it does not exist yet.
+    """Return the id of the experiment called `name`, which is created if it does not exist.
 
     Raises:
-        RunError: where it was deleted.
+        RunError: The experiment was deleted.
     """
     from filelock import FileLock
 
@@ -381,10 +399,10 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
 
 
 def require_active(name: str, experiment_id: str, stage: str) -> None:
-    """Find out whether an experiment in this stage of its life takes runs.
+    """Refuse an experiment that was deleted.
 
     Raises:
-        RunError: where it was deleted.
+        RunError: The experiment was deleted.
     """
     if stage != "active":
         raise _Deleted(f"the experiment {name!r} must not be deleted to log to it, but it is: restore it "
@@ -396,7 +414,7 @@ class _Deleted(RunError):
 
 
 def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = None) -> str | None:
-    """Return MLflow's id of the run with a local id; None where it has none yet."""
+    """Return MLflow's id of the run with a local id; None if MLflow does not have the run."""
     if experiments is None:
         experiments = [str(found.experiment_id) for found in client.search_experiments()]
     runs = client.search_runs(list(experiments), filter_string=f"tags.`{RUN_TAG}` = '{run}'", max_results=1)
@@ -404,14 +422,14 @@ def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = Non
 
 
 def _is_definite(error: BaseException) -> bool:
-    """Return whether the same would be answered again."""
+    """Return whether an error is final: another attempt would get the same answer."""
     told = status(error)
     return isinstance(error, (_MissingRun, _Deleted)) or (
         told is not None and HTTPStatus.BAD_REQUEST <= told < HTTPStatus.INTERNAL_SERVER_ERROR and told not in NOT_NOW)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what MLflow raised."""
+    """Return the original error under our own."""
     while isinstance(error, RunError) and error.__cause__ is not None:
         error = error.__cause__
     return error

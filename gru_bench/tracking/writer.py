@@ -1,7 +1,7 @@
-"""Write runs as they happen.
+"""Writing runs to the tracking store as they happen: `Store` begins runs, a `RunWriter` writes one run.
 
-An experiment is a data set; a study is a parent run whose children are its trials and confirm runs. A run is
-tagged `gru_bench.complete` last, so that readers can tell a whole one from one that broke off.
+An experiment is a data set. A study is a parent run whose children are its trials and confirm runs. A run is tagged
+`gru_bench.complete` last, so that readers can tell complete runs from broken-off ones.
 """
 
 from __future__ import annotations
@@ -47,41 +47,44 @@ Item = TypeVar("Item")
 
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
 ANSWER_SECONDS = 10.0
-"""A server that takes longer to make a run is not waited for: the run goes by a local id."""
+"""Seconds to wait until a server has made a run; the run then has a local id."""
 LAST_SECONDS = 2.0
-"""For MLflow to take what it can when a command ends by an error or Ctrl-C."""
+"""Seconds to sync what is possible when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
-"""To wait for an answer that a command cannot go on, or end, without."""
+"""Seconds to wait for an answer that a command needs to go on or to end."""
 OTHERS_SECONDS = 60.0
-"""For what other processes have to feed: earlier starts to other stores, those at work to this one."""
+"""Seconds to wait for writes of other processes: earlier starts to other stores, running ones to this store."""
 POLL_SECONDS = 0.5
 _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
 
 class Store(Reader):
-    """A tracking store to write to as well: what is written goes to a queue, from which a thread feeds MLflow.
+    """A tracking store for reading and writing. Writes go to a queue on disk, from which a thread syncs them to MLflow.
 
-    Use it as a context: left in the ordinary way it waits until MLflow has all, left by an error it waits for a moment
-    and keeps the rest for the next start.
+    It overrides the reading methods of `Reader`: they wait for the sync first, so that this process reads what it has
+    written, and while the store is away they return what was read last.
+
+    Use it as a context. A normal end waits until MLflow has all writes; an end by an error waits only for a moment and
+    leaves the rest to the next start.
     """
 
     def __init__(
         self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None
     ) -> None:
-        """Open the store; one that is a new file is prepared when it is written to, once, whoever else does so too.
+        """Open the store; a new database file is created at the first write.
 
-        What processes that died have left in the queue of its directory is fed from now on. A server that
-        does not answer is no error: `away` says so, and runs wait for it in the queue.
+        From now on, the queues of dead processes in its directory are synced too. A server that does not answer is no
+        error: `away` gives the reason, and writes wait in the queue.
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
-            create: whether to write; otherwise a missing file and a server that does not answer are errors, and
-                nothing is prepared.
-            say: told in a sentence what a user should know: that the server is away, that runs wait.
+            create: Whether the store is to be written. Otherwise a missing file and a server that does not answer are
+                errors, and nothing is created.
+            say: Called with sentences for the user, such as that the server is away.
 
         Raises:
-            UsageError: for a URI that MLflow cannot mean.
-            RunError: for a store that is missing or damaged, or will not have us.
+            UsageError: The URI is not valid for MLflow.
+            RunError: The store is missing or damaged, or refuses access.
         """
         super().__init__(uri)
         self._shown = without_password(self.uri)
@@ -92,13 +95,13 @@ class Store(Reader):
         self._others: list[Sync] = []
         self._known: dict[str, list[Any]] = {}
         self._was_new = False
-        """Whether the store was a file that nobody had begun when it was opened."""
+        """Whether the database file did not exist when the store was opened."""
         self._required = False
         if create:
             self._begin_sync()
             return
         if self.database is None:
-            assert self._client is not None  # opened now: what is wrong with the store is told now
+            assert self._client is not None  # opened now, so that errors of the store are raised now
             return
         if not self.database.exists():
             if unsynced := waiting(self.home, self.uri):
@@ -113,7 +116,7 @@ class Store(Reader):
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        """Wait until MLflow has all, or on an error, which is what is told, for a moment."""
+        """Wait until MLflow has all writes; after an error, wait for a moment only."""
         if error is None:
             self.close()
         else:
@@ -122,26 +125,26 @@ class Store(Reader):
 
     @property
     def away(self) -> str:
-        """Why the store does not answer at present; empty where it does."""
+        """Why the store does not answer at present; empty if it answers."""
         return self._sync.away if self._sync is not None else ""
 
     def require(self) -> None:
-        """Wait until the store answers, and from now on when it is read: what it holds cannot be done without.
+        """Wait until the store answers, now and at each later read, because its runs are needed.
 
         Raises:
-            RunError: where it has not answered for `MOST_SECONDS`.
-            KeyboardInterrupt: passed on.
+            RunError: The store has not answered for `MOST_SECONDS`.
+            KeyboardInterrupt: The user has interrupted the wait.
         """
         self._required = True
         self._wait_while_away()
 
     def adopt(self) -> None:
-        """Feed what processes that have died since the last look have left in the queue."""
+        """Take over the queues of processes that have died since the last call, and sync them."""
         elsewhere = []
         for queue in abandoned_queues(self._root):
             unsynced = queue.waiting()
             if unsynced.operations:
-                self._say(f"{unsynced}, left by an earlier start: sync them now")
+                self._say(f"{unsynced}, left by an earlier start: they are synced now")
             if self._sync is not None and queue.uri == self._shown:
                 self._sync.add(queue, inherited=True)
             else:
@@ -149,36 +152,37 @@ class Store(Reader):
         self._others += start_syncs(elsewhere)
 
     def check(self) -> None:
-        """Find out whether all that was written so far could be fed, as far as it was.
+        """Raise the error of a write that could not be synced, if there is one.
 
         Raises:
-            RunError: where something could not be written.
+            RunError: A write could not be synced.
         """
         if self._sync is not None:
             self._sync.check()
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether MLflow has all that was written, or is away, so that `catch_up` would not wait."""
+        """Whether `catch_up` would return at once: MLflow has all writes, or is away."""
         return self._sync is None or self._sync.is_synced or bool(self._sync.away)
 
     def catch_up(self) -> bool:
-        """Wait until MLflow has all that was written; return False where it is away.
+        """Wait until MLflow has all writes; return False if it is away.
 
         Raises:
-            RunError: where something could not be written.
+            RunError: A write could not be synced.
         """
         return self._sync is None or self._sync.catch_up()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait until MLflow has all, for at most so many seconds.
+        """Wait until MLflow has all writes, then stop the sync.
 
-        Without a number of seconds, it takes as long as it takes while the store answers; one that does not is waited
-        for, which is said, but not for ever: the processors may be lent by the hour.
+        Args:
+            seconds: Most seconds to wait. None waits as long as the store answers, and at most `MOST_SECONDS` for an
+                answer, because the machine may be rented.
 
         Raises:
-            RunError: where something could not be written, or the store has not answered for `MOST_SECONDS`.
-            KeyboardInterrupt: passed on; what MLflow does not have stays for the next start.
+            RunError: A write could not be synced, or the store has not answered for `MOST_SECONDS`.
+            KeyboardInterrupt: The user has interrupted the wait; the next start syncs the rest.
         """
         sync, self._sync = self._sync, None
         if sync is None:
@@ -194,7 +198,7 @@ class Store(Reader):
                                        f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then this "
                                        "again, or gru-bench sync, which feeds what waits")
             for other in self._others:
-                with suppress(GruBenchError):  # it stays in the queue, which is told
+                with suppress(GruBenchError):  # the writes stay in the queue, which is reported below
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
         finally:
             unsynced = [one.waiting() for one in (sync, *self._others) if not one.is_synced]
@@ -202,13 +206,13 @@ class Store(Reader):
                 one.stop(STOP_SECONDS)
                 for remark in one.remarks:
                     self._say(remark)
-            for one_unfed in unsynced:
-                self._say(f"{one_unfed}: the next start in this directory feeds them, and so does "
+            for one_waiting in unsynced:
+                self._say(f"{one_waiting}: the next start in this directory feeds them, and so does "
                           "gru-bench sync")
             self._own, self._others = None, []
 
     def experiment(self, name: str) -> str:
-        """Return the id of the experiment called `name`, made where it does not exist yet."""
+        """Return the id of the experiment called `name`, which is created if it does not exist."""
         return experiment(self._client, self.database, name)
 
     def start(
@@ -216,13 +220,25 @@ class Store(Reader):
         config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> RunWriter:
-        """Begin a run in the experiment called `experiment`, with its config and where it comes from.
+        """Begin a run and return its writer; its config and provenance are logged.
 
-        While the store is away or not open yet, the run goes by a local id, which `LoggedRun.ids` holds once MLflow
-        has made it.
+        While the store is away or not open yet, the run has a local id. `LoggedRun.ids` holds both ids once MLflow has
+        made the run.
+
+        Args:
+            experiment: Name of the experiment.
+            name: Name of the run in MLflow.
+            role: Role of the run: study, trial, confirm, ablation or single.
+            study: Name of its study.
+            model: Name of its model.
+            command: The command as the user typed it.
+            config: Config of the run; its settings are logged as params.
+            fingerprint: Fingerprint of the data.
+            parent: Id of the parent run.
+            tags: Further tags.
 
         Raises:
-            RunError: where the run cannot be made, or the disk is full.
+            RunError: The run cannot be made, or the disk is full.
         """
         all_tags = {
             "mlflow.runName": name,
@@ -242,14 +258,14 @@ class Store(Reader):
         if config is not None:
             all_tags["gru_bench.seed"] = str(config.seed)
         params = {key: str(value) for key, value in flat(config).items()} if config is not None else {}
-        if self.database is not None and not self._begins:  # before MLflow is there to say so
+        if self.database is not None and not self._begins:  # checked here, because MLflow may not be loaded yet
             for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
                 require_active(experiment, *row)
         run = new_run()
         self._write(Operation(run, _now(), Beginning(experiment, parent), params=params, tags=all_tags))
         assert self._sync is not None
         assert self._own is not None
-        # A file answers or fails; a server may also do neither. Nobody waits for MLflow to be imported.
+        # A file answers or fails at once, a server may hang. The import of MLflow is not waited for.
         patience = ANSWER_SECONDS if self.database is None else None
         self._sync.identify(self._own, run, patience if self._sync.is_open else 0.0)
         return RunWriter(self._write, run, self._own.ids)
@@ -259,16 +275,16 @@ class Store(Reader):
         return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {})
 
     def experiments(self) -> list[str]:
-        """Return the experiments that hold runs of ours, the one written last first.
+        """Return the names of the experiments with runs of gru-bench, the most recent first.
 
-        While the store is away, they are those it held when it answered last.
+        While the store is away, these are the experiments of its last answer.
         """
         return self._read("", lambda: [] if self._is_new() else super(Store, self).experiments())
 
     def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return all runs of ours in an experiment, newest first.
+        """Return all runs of gru-bench in an experiment, newest first.
 
-        While the store is away, they are what they were when it answered last.
+        While the store is away, these are the runs of its last answer.
         """
         def read() -> list[LoggedRun]:
             if self._is_new():
@@ -278,10 +294,10 @@ class Store(Reader):
         return self._read(experiment, read)
 
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow holds some runs whole: another process that has done one may still be sync it.
+        """Wait until MLflow has all of some runs, which other processes may still be syncing.
 
         Returns:
-            False where it does not after so many seconds; reading them will tell what is missing.
+            False if MLflow does not have them after `seconds`; reading them then raises an error.
         """
         deadline = time.monotonic() + seconds
         while not set(run_ids) <= {name for run in self.runs(experiment) if run.complete for name in run.ids}:
@@ -293,7 +309,7 @@ class Store(Reader):
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run -> metric -> (step, value) in order of steps; for a step logged twice the later value."""
+        """Return run id -> metric -> (step, value) in order of steps; of a step logged twice, the later value."""
         self.catch_up()
         return super().histories(run_ids, metrics)
 
@@ -313,11 +329,11 @@ class Store(Reader):
                 self._wait_while_away()
 
     def _needs(self, key: str) -> bool:
-        """Return whether what is read must be what the store holds now, or held when it answered last."""
+        """Return whether a read must wait for the store, because there is no earlier answer that may be used."""
         return self.database is not None or (self._required and key not in self._known)
 
     def _wait_out(self, error: RunError) -> None:
-        """Wait for a server that was found away; raise any other error."""
+        """Wait for the server if the error means that it is away; raise any other error."""
         if self._sync is None or self.database is not None or not is_away(error):
             raise error
         self._sync.mark_offline(brief(error))
@@ -335,7 +351,7 @@ class Store(Reader):
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:
             file = self._own.file(run_id, path)
-            with suppress(FileNotFoundError):  # MLflow has it by now
+            with suppress(FileNotFoundError):  # MLflow has the artifact by now
                 if file is not None:
                     return file.read_bytes()
         while True:
@@ -357,14 +373,14 @@ class Store(Reader):
         return found
 
     def _begin_sync(self) -> None:
-        # Feeding tries again by itself, and looks first whether a run was made after all.
+        # The sync retries by itself, and checks first whether a run was made after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
         if self.database is not None:
             require_folder(self.database)
         found = self._found()
         self._was_new = found == "new"
-        if found == "unknown":  # else importing MLflow, which takes as long as torch, is the sync's
+        if found == "unknown":  # otherwise the thread of the sync imports MLflow, which takes as long as torch
             try:
                 client = self._client
             except RunError as error:
@@ -379,20 +395,20 @@ class Store(Reader):
 
     @property
     def _begins(self) -> bool:
-        """Whether the store is a file that the sync has yet to prepare."""
+        """Whether the store is a file that the sync has not created yet."""
         return self._was_new and self._sync is not None and not self._sync.is_open
 
     def _is_new(self) -> bool:
-        """Whether the store is a file that still nobody has begun: it holds nothing."""
+        """Whether the store is a file that does not exist yet, so that it has no runs."""
         return self._was_new and self._found() == "new"
 
     def _found(self) -> Literal["new", "prepared", "unknown"]:
-        """Return what the store is, as far as can be seen without MLflow: a file that is not there, or one of its."""
+        """Return the state of the store, as far as it can be found out without importing MLflow."""
         from filelock import FileLock
 
         if self.database is None:
             return "unknown"
-        with FileLock(f"{self.database}.lock"):  # held by whoever prepares it
+        with FileLock(f"{self.database}.lock"):  # held while the file is being created
             if not self.database.exists():
                 return "new"
             try:
@@ -417,20 +433,26 @@ class Store(Reader):
 
 
 class RunWriter:
-    """Writes one run: epochs as they come, then exactly one of `finish`, `prune`, `fail` or `kill`.
+    """Writes one run: its epochs, then exactly one of `finish`, `prune`, `fail` or `kill`.
 
-    Each raises RunError where the disk is full, or where something of an earlier call could not be written.
+    Each method raises RunError if the disk is full or an earlier write could not be synced.
     """
 
     def __init__(
         self, write: Callable[[Operation, Mapping[str, bytes]], None], run: str, ids: Mapping[str, str]
     ) -> None:
-        """Write to `run`, named by MLflow's id or a local one, through `write`; `ids` tells MLflow's of a local one."""
+        """Write to a run.
+
+        Args:
+            write: Adds an operation and its artifacts to the queue.
+            run: Id of the run, MLflow's or a local one.
+            ids: Local id -> MLflow's id, filled as MLflow makes the runs.
+        """
         self._write_operation, self._run, self._ids = write, run, ids
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run; a local one as long as MLflow has not made it."""
+        """MLflow's id of the run; a local id until MLflow has made the run."""
         return self._ids.get(self._run, self._run)
 
     @property
@@ -439,7 +461,7 @@ class RunWriter:
         return not self.run_id.startswith(LOCAL)
 
     def epoch(self, record: EpochRecord) -> None:
-        """Log one epoch's losses; the epoch is the step."""
+        """Log the metrics of one epoch, which is their step."""
         values = {
             LOSS_TRAIN.key: record.train_loss, LOSS_VAL.key: record.validation_loss,
             ACCURACY_VAL.key: record.validation_accuracy, EPOCH_SECONDS.key: record.seconds,
@@ -448,7 +470,13 @@ class RunWriter:
         self._write(metrics=[(key, value, record.epoch) for key, value in values.items() if value is not None])
 
     def finish(self, result: RunResult, *, with_model: bool, texts: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Log what the best checkpoint reaches, its predictions, and the weights where asked; then tag complete."""
+        """Log the result of a run, tag it complete and end it.
+
+        Args:
+            result: The result: scores and predictions of the best checkpoint, times and sizes.
+            with_model: Whether the weights and the config are logged as artifacts.
+            texts: Split -> reviews to log beside the predictions.
+        """
         seconds = sum(record.seconds for record in result.epochs)
         tokens = sum(record.seconds * record.tokens_per_second for record in result.epochs)
         points = [
@@ -484,20 +512,20 @@ class RunWriter:
         self._write({f"texts/{split}.parquet": _parquet(_text_table(example_id_N, texts))})
 
     def reopen(self, command: str) -> None:
-        """Let the run be running again, by the command that was typed for it now."""
+        """Mark the run as running again, started by `command`."""
         self._write(tags={"gru_bench.state": "running", "gru_bench.complete": "false", "mlflow.source.name": command},
                     status="RUNNING")
 
     def complete(self) -> None:
-        """Tag the run complete, last of all, and end it."""
+        """Tag the run complete and end it."""
         self._write(tags=COMPLETE, status="FINISHED")
 
     def prune(self, reason: str) -> None:
-        """End a trial that was not worth finishing."""
+        """End a trial that the pruner has stopped."""
         self._end("pruned", "FINISHED", reason)
 
     def fail(self, reason: str) -> None:
-        """End a run that went wrong."""
+        """End a run that has failed."""
         self._end("failed", "FAILED", reason)
 
     def kill(self, reason: str) -> None:
@@ -517,7 +545,7 @@ class RunWriter:
         self._write(metrics=[(key, value, step) for key, value in values.items()])
 
     def dataset(self, name: str, fingerprint: str) -> None:
-        """Log which data the run trains on."""
+        """Log the data set that the run trains on."""
         self._write(dataset=(name, fingerprint))
 
     def text(self, path: str, text: str) -> None:
@@ -535,7 +563,7 @@ class RunWriter:
 
 
 def _now() -> int:
-    """Return milliseconds since the epoch."""
+    """Return the current time in milliseconds since 1970."""
     return int(time.time() * 1000)
 
 

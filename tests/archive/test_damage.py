@@ -162,7 +162,7 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     ("runs.json", lambda found: found["runs"][2]["params"].update({"x": "y\0"}), r"runs\.2\.params\.x has not"),
     ("runs.json", lambda found: found.update(study="a\x1b[2J"), "study has not .*none of them a control character"),
     ("runs.json", lambda found: found.update(experiment=" "), "experiment has not"),
-    ("runs.json", lambda found: found["metrics"].append("/etc/passwd"), "MLflow takes no such name"),
+    ("runs.json", lambda found: found["metrics"].append("/etc/passwd"), "MLflow does not accept this name"),
     ("searches.json", lambda found: found["searches"][0].update(model="a/b"), r"searches\.0\.model has not"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0]["system"].update(fixed_params="x"),
      "trial 0 of torch: fixed_params"),

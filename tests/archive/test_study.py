@@ -53,12 +53,12 @@ def test_trials_arrive_as_they_are(far: Path, near: Path) -> None:
 def test_what_was_under_way_has_ended_here_and_is_queued_again(far: Path, near: Path) -> None:
     imported(far / "quick.zip", near)
     broken, queued = searched(near).trials[3], searched(near).trials[5]
-    assert broken.user_attrs["reason"] == "it was under way when its study was exported"
+    assert broken.user_attrs["reason"] == "it was running when its study was exported"
     assert queued.system_attrs["fixed_params"] == broken.params
     assert queued.user_attrs == {"retry_of": 3, "attempt": 1}
     run = next(run for run in only(near).trials if run.run_id == broken.user_attrs["run_id"])
     assert (run.status, run.tags["gru_bench.state"]) == ("KILLED", "killed")
-    assert run.reason == "it was under way when its study was exported"
+    assert run.reason == "it was running when its study was exported"
     attributes = searched(near).user_attrs
     assert attributes["start 1"] == {**START, "searching": False, "ended": True}
     assert [attributes[f"claim confirm {seed}"]["state"] for seed in (10_000, 10_003)] == ["done", "free"]
@@ -120,7 +120,7 @@ def test_what_is_here_already_is_recognised(far: Path, near: Path) -> None:
 
 def test_reviews_can_stay_behind(far: Path, near: Path) -> None:
     carried = exported(far, near / "bare.zip", texts=False)
-    assert carried.remarks[-1] == "what its models make of a review, word by word, is left out"
+    assert carried.remarks[-1] == "the diagnostics of a single review, which show its words, are left out"
     imported(near / "bare.zip", near)
     run_id = only(near).run.run_id
     assert stores(near)[0].texts(run_id, "test") is None

@@ -97,7 +97,7 @@ class TestSyncedOnce:
         with Store(say=said.append) as store:
             (run,) = store.runs("reviews")
         assert said == [f"4 writes of 1 run wait in .gru-bench/queue for sqlite:///{database}, left by an earlier "
-                        "start: sync them now"]
+                        "start: they are synced now"]
         assert (run.status, run.reason, run.metrics) == ("KILLED", "for a reason", {"loss/train": 0.5})
         assert run.ids == (run.run_id, done.stdout.strip())
         assert store._artifact(done.stdout.strip(), "notes.txt") == b"a text"
@@ -166,7 +166,7 @@ class TestSyncedOnce:
         done = command("-m", "gru_bench.tracking")
         assert done.returncode == 0, done.stderr
         assert f"6 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by" in done.stdout
-        assert f"sqlite:///{database} has all of it now" in done.stdout
+        assert f"sqlite:///{database} has all writes now" in done.stdout
         assert "nothing waits in this directory" in done.stdout
         assert len(Store(create=False).runs("reviews")) == 2
 
@@ -196,8 +196,8 @@ class TestRefused:
         lines = list(sync_all(Path.cwd()))
         assert lines[:2] == [
             f"2 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by an earlier start",
-            f"sqlite:///{database} has all of it now"]
-        assert "does not take what an earlier start has logged" in lines[2]
+            f"sqlite:///{database} has all writes now"]
+        assert "refuses a write of an earlier start" in lines[2]
         assert "not found" in lines[2]
         assert len(Store(create=False).runs("reviews")) == 1
 
@@ -394,7 +394,7 @@ def test_a_queue_that_is_removed_under_a_command_is_told(database: Path) -> None
     store.start("reviews", "s", role="single")
     assert store.catch_up()
     shutil.rmtree(root().parent)
-    with pytest.raises(RunError, match=r"what runs log must stay in .*queue.* while a command works, but was removed"):
+    with pytest.raises(RunError, match=r"the write queue .*queue.* must stay in place .* but it was removed"):
         store.start("reviews", "s", role="single")
     store.close(0.0)
     assert waiting(Path.cwd()) == []
