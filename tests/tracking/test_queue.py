@@ -114,5 +114,5 @@ def test_lines_that_are_gone_before_they_are_synced_are_told() -> None:
     one = WriteQueue.begin(root(), NOBODY)
     one.append(operations()[0])
     shutil.rmtree(root())
-    with pytest.raises(RunError, match=r"must stay in .* while a command works, but was removed"):
+    with pytest.raises(RunError, match=r"must stay in place while a command works, but it was removed"):
         one.waiting()
