@@ -90,10 +90,10 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
         np.zeros(REVIEWS, np.int32))
     epochs = tuple(
         EpochRecord(e, 0.6 / e, 0.5 / e + 0.1, 0.8 + 0.02 * e, 30.0, 50_000.0) for e in range(1, EPOCHS + 1))
-    trace = tuple(
+    window_losses = tuple(
         WindowLoss(10 * i, 1 + i * EPOCHS // (TRACE + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, TRACE + 1))
     return RunResult(
-        config, "fused", "cpu", epochs, trace, EPOCHS, 120_802, 6, 90.0, 900_000_000,
+        config, "fused", "cpu", epochs, window_losses, EPOCHS, 120_802, 6, 90.0, 900_000_000,
         {"validation": predictions, "test": predictions}, {})
 
 

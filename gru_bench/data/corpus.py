@@ -449,7 +449,7 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
         ids_of[split] = np.frombuffer(ids, dtype=np.intc).astype(np.int32) if ids else np.zeros(0, np.int32)
         lengths_of[split] = lengths
     if not first_id:
-        raise DataError("the reviews must hold words, but not one token is found in them")
+        raise DataError("the reviews must hold words, but no token is found in them: check the text column")
 
     # The most frequent words come first, ties by first appearance, so that rows which are often read lie together.
     count_V = sum((np.bincount(ids, minlength=len(first_id)) for ids in ids_of.values()),

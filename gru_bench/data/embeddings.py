@@ -148,8 +148,8 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
 def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
     rows = source.read()
     if not rows:
-        raise DataError(f"the word vectors must know words of the data, but they know none of its "
-                        f"{len(corpus.words)} ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
+        raise DataError(f"the word vectors must contain words of the data, but contain none of its "
+                        f"{len(corpus.words)} words ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
                         "another language?")
     places = sorted(rows)
     row_of_word = np.full(len(corpus.words), -1, np.int32)
@@ -161,7 +161,7 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
     if not finite_V.all():
         wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
         raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
-                        f"({int((~finite_V).sum())} of {len(places)} vectors do): mend or replace the file")
+                        f"({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
     np.save(folder / "table.npy", table_VE)
     np.save(folder / "row_of_word.npy", row_of_word)
 
@@ -386,7 +386,7 @@ def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimen
             raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
                             f"something else ({shown(str(error), '')})") from error
     if count is not None and found != count:
-        raise DataError(f"{path} must hold the {count} words its first line says, but it holds {found}: "
+        raise DataError(f"{path} must hold {count} words, as its first line says, but it holds {found}: "
                         f"{'it is cut off; ' if found < count else ''}fetch or write it again")
     return rows
 

@@ -267,8 +267,8 @@ def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np
     enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
     steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
     if steps < 3:
-        raise DataError("a gradient is followed back over three steps or more, but nearly all reviews have fewer than "
-                        "four known words: use longer reviews, or vectors that know their words")
+        raise DataError("the reviews must have at least four known words to follow a gradient over three steps, but "
+                        "nearly all have fewer: use longer reviews, or vectors that contain their words")
     fit_N = np.flatnonzero((length_N > steps) & (length_N <= max(LONGEST * steps, length_N.min())))
     if not len(fit_N):
         fit_N = np.flatnonzero(length_N > steps)
@@ -319,8 +319,8 @@ def _back_from_end(
 def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) -> GradientFlow:
     norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may block all of a review, and 0 has no logarithm
     if not len(norm_BS):
-        raise DataError("a gradient must reach the states to be followed, but it is 0 in every review: is the model "
-                        "trained to certainty?")
+        raise DataError("the gradient at the states must not be 0 to be followed, but it is 0 in every review: train "
+                        "fewer epochs, since the model may be certain of every answer")
     log_BS = np.log(norm_BS)
     mean_S = log_BS.mean(axis=0)
     low_S, high_S = np.quantile(log_BS, [0.25, 0.75], axis=0)

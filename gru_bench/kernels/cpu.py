@@ -1,25 +1,25 @@
-"""A GRU layer on a CPU, forward and backward, and Adam on the rows it reads, compiled by numba.
+"""The compiled parts of the fused kernel: a GRU layer on a CPU, forward and backward, and Adam on the rows it reads.
 
-Everything is written over two ideas. A *vector* is one register of numbers: cells of the recurrence are
-computed a vector of hidden units at a time, with the operators of Python. A *tile* is a block of a matrix
-product whose results stay in registers while the products are summed, which reaches the peak of a core; every
-product of the layer, the input projection and the weight gradients included, is made of tiles, so that no
-other library runs threads beside ours. Both are emitted as LLVM vectors of the width this machine has.
+numba compiles this module. It has two building blocks. A *vector* is one register of numbers: the recurrence is
+computed for a vector of hidden units at a time, with the operators of Python. A *tile* is a block of a matrix product
+whose results stay in registers while the products are summed, which reaches the peak speed of a core. Every product of
+the layer is made of tiles, the input projection and the weight gradients included, so that no other library runs
+threads beside ours. Both are emitted as LLVM vectors of the width of this machine.
 
-Ragged sequences need no padding: the tokens of a batch are numbered one after another, sequences are taken in
-groups of similar length, and a group drops a sequence where it ends. Work is dealt to workers by rule, and no
-two workers add to the same number: with a given number of workers, results repeat bit for bit.
+Sequences of different lengths need no padding: the tokens of a batch are numbered one after another, sequences run in
+groups of similar length, and a sequence leaves its group where it ends. Work is divided among the workers by a fixed
+rule, and no two workers add to the same number. So with a given number of workers, results repeat bit for bit.
 
 Shapes: B sequences, N tokens of all of them, U distinct rows of input, E input width, H hidden units,
 D = directions * H, G = directions * 3 * H, K depth of a product. Gates come as r, z, n in weights; the saved
 values of a token are n, r, z, q, where q is U_n h + b_hn (reset after) or r * h (reset before), and the
 backward pass writes their gradients in the same places. Arrays are flat and addressed by offsets.
 
-All of it is one file because numba keeps compiled functions on disk by the age of the file they stand in: one that
-calls another file's would not be compiled again when that file changes.
+All of it is one file because numba caches a compiled function by the age of its own file: a function that calls one of
+another file would not be compiled again when that file changes.
 """
 
-# numba types compiled functions itself, from their arguments.
+# numba derives the types of compiled functions from their arguments.
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs, allow-subclassing-any
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from numba.extending import models, overload, register_model
 
 intrinsic: Any = _untyped_intrinsic
 
-# --- What this machine has -----------------------------------------------------------------------------
+# --- The registers of this machine -----------------------------------------------------------------------------
 
 
 def _machine() -> tuple[int, int]:
-    """Return the bytes and the number of this machine's vector registers."""
+    """Return the size in bytes and the number of the vector registers of this machine."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
         return 64, 32
@@ -56,21 +56,21 @@ def _machine() -> tuple[int, int]:
 VECTOR_BYTES, REGISTERS = _machine()
 # Whether two bfloat16 products can be added to a float32 sum by one instruction.
 BF16 = VECTOR_BYTES == 64 and bool(llvm.get_host_cpu_features().get("avx512bf16"))
-# Rows of the largest tile: as many sequences, at most, share one pass over the recurrent weights.
+# Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights.
 TILE_ROWS = 8 if REGISTERS == 32 else 4
-# The widest tile, in vectors, by its rows: sums, one row of the second factor and one broadcast fit the registers.
+# Width of the widest tile in vectors, by its rows: sums, a row of the second factor and a broadcast fit the registers.
 _WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
-# Of pairs of bfloat16 values: wider, the compiler runs out of registers, since it keeps a tile's rows in some.
+# The same for pairs of bfloat16 values. In wider tiles the compiler runs out of registers, which also hold the rows.
 _WIDEST_PAIRS = 2
-# Rows of a product's depth taken at a time, so that both factors stay in a core's second-level cache.
+# Depth of a product that is computed at a time, so that both factors stay in the second-level cache of a core.
 CHUNK = 128
-# Not "nnan": a value that is not a number must come out as one.
+# Without "nnan": a NaN must stay a NaN.
 _FAST = {"contract", "nsz"}
 _INLINE: Any = {"fastmath": _FAST, "forceinline": True}
 
 
 def _jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile with numba and keep the result on disk, or in memory where no directory can be written."""
+    """Return a decorator that compiles with numba and caches on disk, or in memory if no folder is writable."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
@@ -85,7 +85,7 @@ def _jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 class Vector(types.Type):
-    """numba's type of one register of values."""
+    """The numba type of a vector: one register of values."""
 
     def __init__(self, scalar: types.Float) -> None:
         """Hold `scalar` values."""
@@ -121,7 +121,7 @@ def _data(context: Any, builder: ir.IRBuilder, kind: types.Array, value: ir.Valu
 
 
 def _mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
-    """Return which lanes are below `count`."""
+    """Return a mask of the lanes below `count`."""
     numbers = ir.VectorType(ir.IntType(64), lanes)
     return builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), _broadcast(builder, count, numbers))
 
@@ -226,7 +226,7 @@ def _turn_square(typing: Any, a: Any, at: Any, row: Any, b: Any, bt: Any, width:
 
 @intrinsic
 def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
-    """Begin to bring the cache line of array[offset] nearer."""
+    """Prefetch the cache line of array[offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
@@ -241,7 +241,7 @@ def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
 
 
 def _arithmetic(symbol: Callable[[Any, Any], Any], instruction: str) -> None:
-    """Give vectors the operator `symbol`, also with a number on either side."""
+    """Define the operator `symbol` for vectors, also with a number on either side."""
 
     @intrinsic
     def apply(typing: Any, left: Any, right: Any) -> Any:
@@ -276,7 +276,7 @@ for _symbol, _instruction in (
 
 @intrinsic
 def _clamp(typing: Any, value: Any, bound: Any) -> Any:
-    """Keep every lane within +-bound; a lane that is not a number stays so."""
+    """Clip every lane to +-bound. NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = _llvm_vector(value.scalar)
@@ -290,7 +290,7 @@ def _clamp(typing: Any, value: Any, bound: Any) -> Any:
 
 @intrinsic
 def _larger(typing: Any, left: Any, right: Any) -> Any:
-    """The larger value of every lane; one that is not a number stays so, from either side."""
+    """The larger value of every lane. A NaN on either side stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first, second = arguments
@@ -348,8 +348,8 @@ def _each_tanh(typing: Any, value: Any) -> Any:
     return value(value), generate
 
 
-# tanh x = x P(x^2) / Q(x^2), fitted for the least relative error (6e-9 before rounding) up to the bound, where
-# tanh differs from 1 by less than three units of the last place. Evaluated in float32 it is off by 4e-7 at most.
+# tanh x = x P(x^2) / Q(x^2), fitted for the smallest relative error (6e-9 before rounding) up to the bound, where
+# tanh differs from 1 by less than three units of the last place. In float32 its error is at most 4e-7.
 _BOUND = 7.9
 _P = (0.999999994, 0.134506111, 0.00357898048, 2.20230383e-05, 1.54276423e-08)
 _Q = (0.467839391, 0.0261921949, 0.000342363101, 8.59865494e-07)
@@ -378,7 +378,7 @@ def _tanh(value):
 
 
 def sigmoid(value):
-    """Return 1 / (1 + exp(-x)) of a vector, by its identity with tanh: half of tanh's error."""
+    """Return 1 / (1 + exp(-x)) of a vector, computed by tanh, with half the error of tanh."""
     raise NotImplementedError("called from compiled code only")
 
 
@@ -392,7 +392,7 @@ def _sigmoid(value):
 
 
 class _BFloat16(ir.types.Type):
-    """LLVM's bfloat, which llvmlite does not name."""
+    """The LLVM type bfloat, which llvmlite does not have."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -410,7 +410,7 @@ _PAIRS = ir.VectorType(_BFloat16(), 2 * VECTOR_BYTES // 4)
 def _rounding(combine: Callable[[Any, Any, Any, Any], Any]) -> Any:
     """Return a function of two vectors, both rounded to bfloat16 (to nearest, ties to even), then combined to one.
 
-    Where there are no such numbers it returns the first vector, and is not called.
+    On a machine without bfloat16 the function returns the first vector, and it is never called.
     """
 
     @intrinsic
@@ -450,7 +450,7 @@ _ONES = float(np.array(0x3F803F80, np.uint32).view(np.float32))
 
 
 def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType, pairs: bool) -> Callable[[Any, Any, Any], Any]:
-    """Return what emits total + a * b, lane by lane; of pairs, both products are added."""
+    """Return a function that emits total + a * b for each lane. For pairs, both products are added."""
     if not pairs:
         name = f"llvm.fmuladd.{_intrinsic_name(vector)}"
         single = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
@@ -461,7 +461,7 @@ def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType, pairs: bool) -> 
 
 
 def _tiles_of(pairs: bool) -> Any:
-    """Return `_tile` with pointers: every size of tile is a loop of its own, chosen by a jump."""
+    """Return `_tile` with pointers. Each size of tile has its own loop, which a jump selects."""
 
     @intrinsic
     def every_tile(
@@ -581,7 +581,7 @@ def _compiled(scalar: types.Float, function: Callable[..., None]) -> int:
 
 @lru_cache
 def pair_tiles() -> int:
-    """Return the address of the tiles that multiply pairs of bfloat16 values; needs `BF16`."""
+    """Return the address of the tiles that multiply pairs of bfloat16 values. `BF16` must be true."""
     return _compiled(types.float32, _pair_tile_function)
 
 
@@ -589,13 +589,13 @@ def pair_tiles() -> int:
 def prepare(dtype: np.dtype[Any]) -> None:
     """Compile the tiles for float32 or float64 once, as a symbol that all other compiled code calls.
 
-    Linked into each function that multiplies, they would be compiled a dozen times.
+    If they were linked into each function that multiplies, they would be compiled a dozen times.
     """
     scalar = types.float32 if dtype.itemsize == 4 else types.float64
     llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function))
 
 
-# Keeps the code alive that compiled functions point to.
+# References to the code that compiled functions point to, so that it is not freed.
 _tiles: list[Any] = []
 
 
@@ -606,7 +606,7 @@ def _tile(
 ) -> Any:
     """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col.
 
-    tiles: 0, or the address of others than those of the array's type.
+    tiles: 0, or the address of tiles other than those of the type of the array.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -644,15 +644,15 @@ def _panel(p, vectors, widest):
 
 @njit
 def _prefetch(a, at, count):
-    """Begin to bring a[at : at + count] nearer, which is not needed at once."""
+    """Prefetch a[at : at + count], which is needed later."""
     line = 64 // a.itemsize
     for i in range(0, count, line):
         _prefetch_line(a, at + i)
     _prefetch_line(a, at + count - 1)
 
 
-# Below, whole vectors go apart from the rest: what was stored without a mask is forwarded to the next load, and a
-# masked load of what is in no cache takes several times as long.
+# Below, whole vectors are handled apart from the rest: a value stored without a mask is forwarded to the next load, and
+# a masked load of a value that is in no cache takes several times as long.
 
 
 @njit
@@ -701,8 +701,8 @@ def _pack(a, at, row, col, depth, columns, ones, vectors, widest, b, bt, total, 
     """Lay out the second factor of a product for tiles: panels of vectors, each [total depth, width].
 
     Element (k, c) is a[at + k * row + c * col] for c < columns, where row or col is 1, and goes to depth
-    `before` + k. Column `columns` becomes 1 if `ones` (its product is then the sum over the depth), those behind
-    it 0.
+    `before` + k. Column `columns` becomes 1 if `ones` (its product is then the sum over the depth), and
+    the columns behind it become 0.
     """
     lanes = lanes_of(a)
     panels = (vectors + widest - 1) // widest
@@ -770,7 +770,7 @@ def _pair_rows(a, at, row, depth, columns, b, bt, width):
 
 @njit
 def _pack_pairs(a, at, row, depth, columns, ones, vectors, widest, b, bt, total, before):
-    """Do what `_pack` does with pairs of rows; total and before count pairs."""
+    """Do the same as `_pack` with pairs of rows. total and before count pairs."""
     lanes = lanes_of(a)
     panels = (vectors + widest - 1) // widest
     for k in range(0, depth, 2):
@@ -805,7 +805,7 @@ def _multiply(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel,
 def _multiply_by(
     a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, tiles
 ):
-    """Do what `_multiply` does, with the tiles at an address."""
+    """Do the same as `_multiply` with the tiles at an address."""
     lanes = lanes_of(a)
     for p in range(first_panel, last_panel):
         first, width = _panel(p, vectors, widest)
@@ -824,17 +824,17 @@ def _smallest(values):
 
 
 def check() -> None:
-    """Compile or load the tiles and a small function; raises what numba raises if that fails."""
+    """Compile or load the tiles and a small function. An error of numba is passed on."""
     prepare(np.dtype(np.float32))
     _smallest(np.ones(VECTOR_BYTES // 4, np.float32))
 
 
-# --- Where everything is -------------------------------------------------------------------------------
+# --- Positions of tokens and rows -------------------------------------------------------------------------------
 
 
 @_jit(nogil=True)
 def extent(lengths):
-    """Return the smallest, the largest and the sum of the lengths: numpy takes ten times as long for a few."""
+    """Return the smallest, the largest and the sum of the lengths. For few lengths numpy takes ten times as long."""
     shortest, longest, total = lengths[0], lengths[0], 0
     for length in lengths:
         shortest, longest = min(shortest, length), max(longest, length)
@@ -891,13 +891,13 @@ def gather_plan(tokens, rows, first, members):
 
 @njit
 def _share(count, worker, workers):
-    """Return the range of `count` things that falls to a worker."""
+    """Return the range of `count` items that a worker handles."""
     return count * worker // workers, count * (worker + 1) // workers
 
 
 @njit
 def _task(i, worker, workers):
-    """Return a worker's i-th task, dealt there and back so that long and short ones even out."""
+    """Return the i-th task of a worker. Tasks are dealt forth and back, so that long and short ones balance."""
     return i * workers + (worker if i % 2 == 0 else workers - 1 - worker)
 
 
@@ -1057,7 +1057,7 @@ def _length(starts, b):
 
 @njit
 def _position(starts, b, s, direction):
-    """Return the place in sequence b of its step s: direction 1 starts at its last token."""
+    """Return the position in sequence b of its step s. Direction 1 starts at the last token."""
     return s if direction == 0 else starts[b + 1] - starts[b] - 1 - s
 
 
@@ -1066,7 +1066,7 @@ def _forward_group(
     x, stride, tokens, order, starts, places, first, count, direction, hidden, bias, before, keep, saved, out,
     width, widest, scratch, packed, packed_n, a, h, reset, c,
 ):
-    """Run the sequences order[first : first + count] from their first step to their last."""
+    """Run the sequences order[first : first + count] from the first step to the last."""
     lanes = lanes_of(x)
     vectors, few = _vectors((2 if before else 3) * hidden, lanes), _vectors(hidden, lanes)
     panels, few_panels = (vectors + widest - 1) // widest, (few + widest - 1) // widest
@@ -1108,7 +1108,7 @@ def _forward_group(
 
 
 def forward_scratch(hidden: int, lanes: int, group: int) -> int:
-    """Return how many values of scratch each worker of `recur` needs."""
+    """Return the number of scratch values for each worker of `recur`."""
     wide, narrow = -(-3 * hidden // lanes) * lanes, -(-hidden // lanes) * lanes
     return hidden * (wide + narrow) + group * (wide + 3 * narrow)
 
@@ -1119,7 +1119,7 @@ def recur(
     x, stride, tokens, order, starts, places, end, weights, biases, before, keep, saved, out, width,
     group, scratch, size,
 ):
-    """Run the recurrence over every sequence, direction 1 from each sequence's own last token.
+    """Run the recurrence over every sequence. Direction 1 starts at the last token of each sequence.
 
     x: projected rows; tokens: row of each token; places (B,): the output row of each sequence's first token;
     end: rows of output per sequence, to fill with zeros behind its last token, or 0; width = D;
@@ -1169,7 +1169,7 @@ def recur(
 
 @njit
 def _lift(a, at, b, bt, count):
-    """b = the larger of a and b, value by value; what is not a number stays so."""
+    """b = the larger of a and b for each value. NaN stays NaN."""
     lanes = lanes_of(a)
     whole = count - count % lanes
     for c in range(0, whole, lanes):
@@ -1209,10 +1209,11 @@ def _add_where_equal(a, at, b, bt, c, ct, d, dt, result, rt, count):
 
 @_jit(nogil=True, fastmath=_FAST)
 def pool(worker, workers, out, starts, width, last, mean, largest, features):
-    """Reduce the output (N, D) of each sequence to its features: F values, of those asked for in this order.
+    """Pool the output (N, D) of each sequence to its features: F values, in the order of these arguments.
 
-    last: the row of the last token in the first `last` columns, that of the first token in the others, or
-    nothing if it is 0; mean: over the tokens; largest: over the tokens, each column by itself.
+    last: Number of columns that are taken from the last token; the others are from the first token. 0: neither.
+    mean: Whether to take the mean over the tokens.
+    largest: Whether to take the maximum over the tokens for each column.
     """
     size = (width if last > 0 else 0) + (width if mean else 0) + (width if largest else 0)
     low, high = _share(starts.size - 1, worker, workers)
@@ -1472,7 +1473,7 @@ def _backward_group(
 
 
 def backward_scratch(hidden: int, lanes: int, group: int) -> int:
-    """Return how many values of scratch each worker of `recur_backward` needs."""
+    """Return the number of scratch values for each worker of `recur_backward`."""
     narrow, summed = -(-hidden // lanes) * lanes, -(-(hidden + 1) // lanes) * lanes
     return 3 * hidden * narrow + CHUNK * (3 * hidden + 2 * narrow + summed) + group * 2 * narrow
 
@@ -1545,7 +1546,7 @@ def _gather(saved, at, skip, first, members, low, high, columns, to, tt, row):
 
 
 def input_scratch(hidden: int, inputs: int, lanes: int) -> int:
-    """Return how many values of scratch each worker of `weight_gradients` needs."""
+    """Return the number of scratch values for each worker of `weight_gradients`."""
     return CHUNK * (3 * hidden + -(-(inputs + 1) // lanes) * lanes)
 
 
@@ -1630,7 +1631,7 @@ def weight_gradients(
 
 
 def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
-    """Return how many values of scratch each worker of `row_gradients` needs."""
+    """Return the number of scratch values for each worker of `row_gradients`."""
     depth = directions * 3 * hidden
     return (depth + CHUNK) * -(-inputs // lanes) * lanes + CHUNK * -(-depth // 2)
 
@@ -1639,7 +1640,7 @@ def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
 def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out, tiles):
     """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights.
 
-    Pairs of bfloat16 values would timing over two gates where H is odd: it is then multiplied in float32.
+    Where H is odd, a pair of bfloat16 values would span two gates: the product is then computed in float32.
     """
     outputs, inputs = weights[0].shape
     hidden = outputs // 3

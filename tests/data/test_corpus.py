@@ -120,7 +120,7 @@ def test_a_review_without_any_token_stays(tmp_path: Path) -> None:
 
 def test_reviews_without_any_token_at_all_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [("." * n, n % 2) for n in range(1, 60)])
-    with pytest.raises(DataError, match=r"the reviews must hold words, but not one token is found"):
+    with pytest.raises(DataError, match=r"the reviews must hold words, but no token is found in them: check"):
         load(path, tmp_path)
 
 

@@ -194,12 +194,12 @@ def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache
     ("2 2\nthe 1 2\nfilm 1 2 3\n", r"must hold a word and 2 numbers, but line 3 holds 3: fetch"),
     ("2 3\nthe 1 2\nfilm 1 2\n", r"must hold a word and 3 numbers, but line 2 holds 2: fetch"),
     ("the 1 2\nfilm 1 x\n", r"must hold a word and 2 numbers, but line 2 holds something else"),
-    ("3 2\nthe 1 2\nfilm 1 2\n", r"must hold the 3 words its first line says, but it holds 2: it is cut off; fetch"),
-    ("1 2\nthe 1 2\nfilm 1 2\n", r"must hold the 1 words its first line says, but it holds 2: fetch"),
+    ("3 2\nthe 1 2\nfilm 1 2\n", r"must hold 3 words, as its first line says, but it holds 2: it is cut off; fetch"),
+    ("1 2\nthe 1 2\nfilm 1 2\n", r"must hold 1 words, as its first line says, but it holds 2: fetch"),
     ("0 3\n", r"vectors of 1 to 100,000 numbers, but its first line is '0 3': fetch"),
     ("the 1 nan\n", r"must be finite numbers, but that of 'the' holds a NaN or an infinity \(1 of 1 vectors do\)"),
     ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"must be finite numbers, but that of '(the|film)' .* \(2 of 3 vectors do\)"),
-    ("zebra 1 2\n", r"must know words of the data, but they know none of its \d+ \('.*, \.\.\.\): are they for"),
+    ("zebra 1 2\n", r"must contain words of the data, but contain none of its \d+ words \('.*, \.\.\.\): are they for"),
 ])
 def test_a_damaged_text_file_is_told(tmp_path: Path, corpus: Corpus, cache: Path, content: str, message: str) -> None:
     path = tmp_path / "v.txt"
