@@ -39,9 +39,9 @@ def test_without_a_review_its_words_are_gone() -> None:
 
 
 @pytest.mark.parametrize(("damaged", "message"), [
-    (replace(WHOLE, flows=(replace(FLOW, norm=(1.0,)),)), "steps of a gradient"),
-    (replace(WHOLE, gates=(replace(GATES, update=((0.5,),)),)), "gates are not as many as the tokens"),
-    (replace(WHOLE, gates=(replace(GATES, update=((0.5,), (0.2, 0.3))),)), "gates are not as many as the tokens"),
+    (replace(WHOLE, flows=(replace(FLOW, norm=(1.0,)),)), "a gradient must have as many norms as steps"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,),)),)), "gates must have one row for each token"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,), (0.2, 0.3))),)), "gates must have one row for each token"),
 ])
 def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -50,5 +50,5 @@ def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: s
 
 def test_seeds_without_an_accuracy_are_refused() -> None:
     curve = RecallCurve((replace(POINT, accuracy=(1.0,)),), "t", {})
-    with pytest.raises(ValueError, match="seeds are not as many as the accuracies"):
+    with pytest.raises(ValueError, match="one accuracy for each seed"):
         RecallCurve.from_json(curve.to_json())
