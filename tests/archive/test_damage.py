@@ -173,7 +173,7 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     ("searches.json", lambda found: found["searches"][0]["trials"][0].update(ended="0001-01-01T00:00:00"),
      "between the years 1971 and 9998"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0].update(started="2025-01-01T00:00:00+01:00"),
-     "without a zone"),
+     "without a time zone"),
     ("searches.json", lambda found: found["searches"][0]["user"].update({"start 1": {}}), "'start 1' of torch: owner"),
     ("searches.json", lambda found: found["searches"][0]["user"].update({"claim confirm 1": {"state": "x"}}),
      "'claim confirm 1' of torch: "),
@@ -334,7 +334,7 @@ def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.Cap
     with sqlite3.connect(own / "mlflow.db") as database:
         database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, study.confirms[0].run_id))
     database.close()
-    assert typed(report_app, "--out", str(own / "page")) == 1
+    assert typed(report_app, "--out", str(own / "page")) == 3
     shown = capsys.readouterr()
     assert f"the run {study.confirms[0].run_id} is left out: its start must lie between the years" in shown.out
     assert "needs a study with a complete confirm run" in shown.err

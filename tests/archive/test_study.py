@@ -174,7 +174,7 @@ def test_an_import_that_breaks_off_leaves_nothing(
             inner = type(client._client)
             patch.setattr(inner, fails, broken(getattr(inner, fails)))
         if how == "is killed":  # nobody cleans up
-            patch.setattr("gru_bench.archive.study.searching.remove_searches", lambda *_: None)
+            patch.setattr("gru_bench.archive.study.sweep_export.remove_searches", lambda *_: None)
             patch.setattr("gru_bench.archive.study.tracking.remove_import", lambda *_: None)
         folder = near / "files"
         folder.mkdir()
