@@ -175,7 +175,7 @@ def test_an_import_that_breaks_off_leaves_nothing(
             patch.setattr(inner, fails, broken(getattr(inner, fails)))
         if how == "is killed":  # nobody cleans up
             patch.setattr("gru_bench.archive.study.sweep_export.remove_searches", lambda *_: None)
-            patch.setattr("gru_bench.archive.study.tracking.remove_import", lambda *_: None)
+            patch.setattr("gru_bench.archive.study.tracking_export.remove_import", lambda *_: None)
         folder = near / "files"
         folder.mkdir()
         manifest = unpack(far / "quick.zip", folder)
