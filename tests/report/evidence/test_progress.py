@@ -71,6 +71,6 @@ def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:
     ("gru-bench", None), ("gru-bench train --lr 1", None), ("my-script.py --study smoke", None), ("run.py 'x", None),
     ("", None),
 ])
-def test_a_recorded_command_becomes_one_that_can_be_typed(recorded, words):
+def test_a_recorded_command_becomes_one_that_can_be_typed(recorded: str, words: list[str] | None) -> None:
     run = add_study(FakeStore(), "torch", {"torch": 0.0}).run
     assert typed(replace(run, tags={**run.tags, "mlflow.source.name": recorded})) == words
