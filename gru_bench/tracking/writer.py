@@ -196,7 +196,7 @@ class Store(Reader):
                     if not sync.wait_for_answer(MOST_SECONDS):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
                                        f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then this "
-                                       "again, or gru-bench sync, which feeds what waits")
+                                       "again, or gru-bench sync, which writes what waits")
             for other in self._others:
                 with suppress(GruBenchError):  # the writes stay in the queue, which is reported below
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
@@ -207,7 +207,7 @@ class Store(Reader):
                 for remark in one.remarks:
                     self._say(remark)
             for one_waiting in unsynced:
-                self._say(f"{one_waiting}: the next start in this directory feeds them, and so does "
+                self._say(f"{one_waiting}: the next start in this directory syncs them, and so does "
                           "gru-bench sync")
             self._own, self._others = None, []
 

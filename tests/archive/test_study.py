@@ -239,7 +239,7 @@ def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(("study", "text"), [("quack", "unknown study 'quack'.*Did you mean 'quick'"),
-                                             ("quick", "the storage holds none of 'quick'")])
+                                             ("quick", "the storage has none of 'quick'")])
 def test_a_study_must_be_whole_to_be_exported(far: Path, near: Path, study: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
         export_study(stores(far)[0], stores(near)[1], study, near, experiment=None, texts=True)

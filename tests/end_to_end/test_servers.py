@@ -114,7 +114,7 @@ def test_a_server_that_is_away_all_the_time_is_synced_later(tracking_server: Mlf
     process.send_signal(signal.SIGINT)
     rest = end(process)
     assert process.returncode == 130
-    assert "the next start in this directory feeds them, and so does gru-bench sync" in rest
+    assert "the next start in this directory syncs them, and so does gru-bench sync" in rest
 
     again = begun(easy_csv, tracking_server.uri)
     until(again, f"waiting for {tracking_server.uri}, whose runs are needed to go on")

@@ -312,7 +312,7 @@ class TestOutage:
         writer.kill("interrupted")
         store.close(0.2)
         assert "1 write of 1 run waits in .gru-bench/queue" in said[-1]
-        assert "the next start in this directory feeds them" in said[-1]
+        assert "the next start in this directory syncs them" in said[-1]
         gate.cut = False
         with Store(store.uri) as again:
             (run,) = again.runs("reviews")
