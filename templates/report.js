@@ -1,4 +1,4 @@
-// What the page can do beyond being read. Without it every table and figure stands as it is.
+// What the page can do with a script. Without it, all tables and figures are shown unchanged.
 "use strict";
 (() => {
   const make = (name, attributes = {}, ...children) => {
@@ -8,7 +8,7 @@
     return element;
   };
 
-  // Tables: the button in a column's head sorts the rows upwards, downwards, and back into the page's order.
+  // Tables: the button in a column's heading sorts the rows ascending, descending, and back to the page's order.
   const heads = table => {
     const taken = [], found = [];
     [...table.tHead.rows].forEach((row, y) => {
@@ -54,7 +54,7 @@
     }
   }
 
-  // Numbers: those of a table are one stop of the tabulator key, and the arrow keys lead from one to the next.
+  // Numbers: all numbers of a table are one stop of the Tab key; the arrow keys move between them.
   const numbers = table => [...table.querySelectorAll("tbody a.n")];
   for (const table of document.querySelectorAll("table")) {
     for (const link of numbers(table).slice(1)) link.tabIndex = -1;
@@ -75,7 +75,7 @@
       to.focus();
     });
   }
-  // Where a number leads, its examples and method are told, and a way back.
+  // The target of a number's link shows the number's examples and method, and a link back.
   for (const link of document.querySelectorAll("a.n")) {
     link.addEventListener("click", () => {
       for (const old of document.querySelectorAll(".asked")) old.remove();
@@ -94,12 +94,12 @@
     });
   }
 
-  // Figures: a button for each series, and values read off where the pointer is or the arrow keys lead.
+  // Figures: a button for each series, and values at the pointer or at the place chosen by the arrow keys.
   const color = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
   const space = "http://www.w3.org/2000/svg";
   for (const figure of document.querySelectorAll("figure[data-live]")) {
     const {series, panels, cut, narrow} = JSON.parse(figure.dataset.live), shown = series.map(() => true);
-    // One for a desk and one for a phone; the style sheet shows one of them.
+    // One for wide and one for narrow windows; the style sheet shows one of them.
     const drawings = [...figure.querySelectorAll("svg")].map(svg => {
       const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
       return {svg, width, height, ...(svg.classList.contains("narrow") ? narrow : {panels, cut})};

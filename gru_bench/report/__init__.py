@@ -1,1 +1,1 @@
-"""Runs -> one `Report` of numbers -> HTML and LaTeX."""
+"""Reports: logged runs become one `Report` of numbers, rendered as HTML, LaTeX and Markdown."""

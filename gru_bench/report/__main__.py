@@ -127,7 +127,7 @@ def in_short(whole: Report) -> list[str]:
 
     care = [*whole.cautions, *([whole.budgets] if whole.budgets else [])]
     lines = [f"- {in_text(sentence)}" for sentence in (*whole.summary, *whole.below_baseline)]
-    lines += ["to be read with care:"] * bool(care) + [f"- {in_text(sentence)}" for sentence in care]
+    lines += ["cautions:"] * bool(care) + [f"- {in_text(sentence)}" for sentence in care]
     return [line.replace(NBSP, " ") for line in lines]
 
 

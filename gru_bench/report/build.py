@@ -1,6 +1,6 @@
-"""Logged studies -> one `Report`: every number of a report, computed once, with what it rests on.
+"""Builds a `Report` from logged studies: every number is computed once, with its source.
 
-Both renderings take their numbers from here and compute none. Nothing is read but what sweeps logged.
+The renderers take their numbers from here and compute none. Only what sweeps logged is read.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -71,9 +71,9 @@ from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAI
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNEQUAL = 5
-"""Times that one deviation over seeds is another's from which on intervals of few seeds are too narrow."""
+"""Ratio of two models' deviations over seeds from which on intervals of few seeds are too narrow."""
 FEW = 6
-"""Pairs whose verdicts open the report; more are left to their own section."""
+"""Most pairs whose verdicts stand in the summary; the verdicts of more pairs stand in their own section only."""
 
 
 def build(
@@ -91,20 +91,21 @@ def build(
     """Compute a report of `studies`.
 
     Args:
-        studies: in the order in which they are to be shown.
-        store: gives their curves and predictions.
-        experiment: the name under which the runs are kept.
-        title: of the report; by default made from the names of the studies.
-        margin: the largest difference of no practical weight; 0.01 is one point of accuracy. By default the one
+        studies: The studies, in the order in which they are shown.
+        store: Source of their curves and predictions.
+        experiment: Name of the MLflow experiment.
+        title: Title of the report; by default it is made from the names of the studies.
+        margin: Largest difference of no practical weight; 0.01 is one point of accuracy. The default is the margin
             that the studies logged at their start, where they agree.
-        mcnemar_runs: the ids of two confirm runs that McNemar's test is to compare.
-        cautions: what is known to be missing already.
-        tracking_uri: where the store is, for the record.
-        known_studies: names of other studies, which a new one must not have.
+        mcnemar_runs: Ids of two confirm runs to compare by McNemar's test.
+        cautions: Cautions that are known already.
+        tracking_uri: Address of the store, for the record.
+        known_studies: Names of other studies, which a new study must not have.
 
     Raises:
-        IncompleteError: When no study has a complete confirm run.
-        UsageError: for McNemar runs that are no confirm runs shown here, or were scored on different test reviews.
+        IncompleteError: If no study has a complete confirm run.
+        UsageError: If a run named for McNemar's test is not a confirm run of this report, or the two runs were scored
+            on different test reviews.
     """
     gathered, gaps = gather(studies, store)
     gaps = [*cautions, *gaps, *what_is_missing(studies, store)]
@@ -123,7 +124,7 @@ def build(
     pairs, not_compared = _pairs(gathered, chosen.value)
     if chosen.caution and (pairs or any(study.ablations for study in studies)):
         gaps.append(chosen.caution)
-    # A study is brought to its end first: advice to draw new seeds comes after that.
+    # An unfinished study is to be continued first: advice to draw new seeds comes after that.
     under_way = {study.run.run_id for study in studies if unfinished(study)}
     done = [compared for compared in pairs if not {group.parent.run_id for group in compared[1:]} & under_way]
     fresh = fresh_for_all([pair for pair, _, _ in done])
@@ -147,7 +148,7 @@ def build(
         *closing(reproduced, comparisons),
         Section("search", "Search", tables=("search", "expected-best", "homework-settings")) if searches else None,
         Section("data", "Data", tables=("data",)) if data else None,
-        Section("methods", "Methods"),
+        Section("methods", "Statistical methods"),
         Section("runs", "Runs", tables=("runs", "epochs"), appendix=True),
     )
     return Report(
@@ -195,7 +196,7 @@ def _pairs(
     couples: list[tuple[Group, Group, Estimate]] = []
     for one, two in combinations(groups, 2):
         if one.fingerprint != two.fingerprint:
-            apart.append((f"{one.label} and {two.label} are not compared: their data or its split differ.",))
+            apart.append((f"{one.label} and {two.label} are not compared: their data or their splits differ.",))
         elif not np.array_equal(one.example_N, two.example_N) or not np.array_equal(one.label_N, two.label_N):
             apart.append((f"{one.label} and {two.label} are not compared: their test examples differ.",))
         else:
@@ -244,16 +245,16 @@ def weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
     shown = noisy.number("deviation", large, "percent", DEVIATION, decimals=2)
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has the fewer seeds: such "
-                "intervals are known to be somewhat too narrow.")
+        return (f"{noisy.label} varies more from seed to seed (", shown, " points) and has fewer seeds. Such intervals "
+                "are known to be somewhat too narrow.")
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
         return (f"{noisy.label} varies at least five times as much from seed to seed (", shown, " points) as the "
-                "other: with so few seeds such intervals are known to be somewhat too narrow.")
+                "other. With so few seeds such intervals are known to be somewhat too narrow.")
     return ()
 
 
 def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
-    """Return McNemar's test where each model has one run: it speaks of these two alone."""
+    """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
     if max(pair.difference.seeds) > 1:
         return ()
     right_A_N, right_B_N = a.correct_RN[0], b.correct_RN[0]
@@ -265,7 +266,7 @@ def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
 
 
 def _mcnemar_of_runs(groups: Sequence[Group], one: str, two: str) -> Sentence:
-    """Return McNemar's test of two named runs: it speaks of these two trained models, not of how they were trained."""
+    """Return McNemar's test of two named runs: it describes these trained models, not how they were trained."""
     found: dict[str, tuple[Group, int]] = {
         name: (group, place) for group in groups for place, run in enumerate(group.runs) for name in run.ids}
     for name in (one, two):
@@ -281,23 +282,24 @@ def _mcnemar_of_runs(groups: Sequence[Group], one: str, two: str) -> Sentence:
     right_A_N, right_B_N = a.correct_RN[r], b.correct_RN[s]
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
     runs, size = (a.runs[r].run_id, b.runs[s].run_id), right_A_N.size
-    alone = [Number(f"mcnemar.only-{side}", count, "count", runs, size, "answered rightly by this one alone")
+    alone = [Number(f"mcnemar.only-{side}", count, "count", runs, size, "reviews only this run classifies correctly")
              for side, count in zip(("first", "second"), only, strict=True)]
     p = Number("mcnemar.p", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
     names = [f"{group.label}, {plain(group.runs[place].name) or name} ({plain(name)})"
              for (group, place), name in zip(((a, r), (b, s)), runs, strict=True)]
     return (
-        f"Two trained models, by McNemar’s exact test: of the same test reviews {names[0]}, alone answers ", alone[0],
-        f" rightly, and {names[1]}, alone ", alone[1], "; p ", "" if p.text.startswith("<") else "= ", p,
-        ". This speaks of these two trained models, not of the procedures that trained them: other seeds may answer "
-        "otherwise, and it is no part of the verdicts.",
+        "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
+        f"{names[0]}: ", alone[0], f"; only by {names[1]}: ", alone[1],
+        "; p ", "" if p.text.startswith("<") else "= ", p,
+        ". This describes these two trained models, not the procedures that trained them: other seeds may give another "
+        "result. It is not part of the verdicts.",
     )
 
 
 def _summary(
     rows: Sequence[Row], comparisons: Sequence[Comparison], fresh: int | None
 ) -> tuple[Sentence, ...]:
-    """Return the first sentences a reader meets: the accuracies, then the verdicts, where there are few."""
+    """Return the first sentences of the summary: the accuracies, then the verdicts, where there are few."""
     if len(comparisons) > FEW:
         count = Number("summary.pairs", len(comparisons), "count")
         tally = Counter(comparison.finding for comparison in comparisons)
@@ -305,7 +307,7 @@ def _summary(
             (f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
             for finding, times in tally.most_common()
         ]
-        return (("Each of ", count, " pairs of models is compared below: ", *joined(parts, "; "), "."),)
+        return ((count, " pairs of models are compared below: ", *joined(parts, "; "), "."),)
     parts = []
     for row in rows[:FEW]:
         low, high = row.accuracy.ends
@@ -316,9 +318,9 @@ def _summary(
     accuracies: Sentence = (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
     few: tuple[Sentence, ...] = ()
     if fresh is not None:
-        few = (("Where seeds are too few for a verdict, train each model again, on ",
+        few = (("Where there are too few seeds for a verdict, train each model again on ",
                 Number("summary.fresh", fresh, "count"),
-                " fresh seeds; the old runs are not to be counted with them."),)
+                " fresh seeds. Do not count the old runs with them."),)
     carried = evidence_level(rows) if len(rows) <= FEW else ()
     return (accuracies, *([carried] if carried else []), *(comparison.sentence for comparison in comparisons), *few)
 
@@ -326,52 +328,53 @@ def _summary(
 def _methods(
     groups: Sequence[Group], pairs: Sequence[tuple[Pair, Group, Group]], margin: Margin
 ) -> tuple[Sentence, ...]:
-    """Return how the numbers were got, and what they do not cover."""
+    """Return how the numbers were computed, and what they do not cover."""
     sure = any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups)
     said: list[Sentence] = [
         *([(
-            "Intervals of accuracy have 95 % confidence and cover fresh seeds and fresh reviews like the test reviews "
-            "together: a sum of the variance over examples and of the part of the variance over seeds that is no "
-            "noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are answered wrongly, "
-            "or differently by two models, they lean on Wilson's interval, which has a width even where none is.",
+            "Intervals of accuracy have 95 % confidence. They cover fresh seeds and fresh reviews like the test "
+            "reviews together: their variance is that over examples plus the part of the variance over seeds that is "
+            "not noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are misclassified, "
+            "or classified differently by two models, they lean on Wilson's interval, which has a width even where "
+            "there are none.",
         )] if sure else []),
-        ("Accuracies of single seeds differ by the luck of a seed and, each measured on the same limited test set, by "
-         "noise. The seed deviation is the part that this noise does not explain; the lowest and the highest seed "
-         "stand beside it.",),
-        ("F1 is that of the positive class"
+        ("Accuracies of single seeds differ by the luck of the seed and by noise, because each is measured on the same "
+         "limited test set. The seed deviation is the part that this noise does not explain. The lowest and the "
+         "highest seed are shown beside it.",),
+        ("F1 is computed for the positive class"
          + ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
             "from a fixed seed." if sure else "."),),
-        ("Losses, times and speeds are means over the confirm runs. Times are of training alone, on the machine "
-         "that ran it, and compare models only with the backend named beside them.",),
+        ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
+         "that ran it. Compare times of models only together with their backends.",),
         *_looks(groups),
-        ("Nothing here covers another training set, or the luck of tuning. Test reviews count as independent of one "
-         "another: where several are of one product or by one author, intervals are too narrow.",),
+        ("The intervals do not cover another training set or the luck of tuning. Test reviews are treated as "
+         "independent: where several are about one product or by one author, intervals are too narrow.",),
     ]
     if any(group.summary.trials if group.summary else group.parent.params.get("trials", "0") != "0"
            for group in groups):
-        said.append(("Search trials saw training and validation reviews only, and seeds that no confirm run has.",))
+        said.append(("Search trials used training and validation reviews only, and no seed of a confirm run.",))
     if pairs:
         family = pairs[0][0].family
         holm_words: Sentence = ()
         if family > 1:
             level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
             holm_words = (" Holm's procedure over all ", Number("methods.family", family, "count"),
-                          " pairs decides, at ", level, "; intervals are shown unadjusted.")
+                          " pairs decides at the level ", level, "; intervals are shown unadjusted.")
         said.append(("Verdicts use a margin of ", margin.number, *margin.said, *holm_words))
     models = {group.model: group for group in groups}
     if "scratch" in models and "torch" in models:
         reset = models["scratch"].runs[0].params.get("model.reset", "after")
         said.append(
-            ("The scratch GRU resets before the hidden product and so is not the function that the torch GRU "
-             "computes.",) if reset == "before" else
-            ("The scratch GRU and the torch GRU compute the same function, up to the ReLU before the linear layer "
-             "where one has it; otherwise they differ in the draw of their initial weights and in speed.",)
+            ("The scratch GRU applies the reset gate before the hidden product, so it does not compute the same "
+             "function as the torch GRU.",) if reset == "before" else
+            ("The scratch GRU and the torch GRU compute the same function, apart from the ReLU before the linear "
+             "layer where one has it. Otherwise they differ in the draw of their initial weights and in speed.",)
         )
     return tuple(said)
 
 
 def _looks(groups: Sequence[Group]) -> list[Sentence]:
-    """Return how often the test reviews were looked at, as far as these studies tell."""
+    """Return how many studies were scored on the same test reviews, as far as this report shows."""
     said: list[Sentence] = []
     for place, members in enumerate(families(groups), start=1):
         studies = list(dict.fromkeys(group.parent.run_id for group in members))
@@ -379,15 +382,15 @@ def _looks(groups: Sequence[Group]) -> list[Sentence]:
             names = ", ".join(dict.fromkeys(group.study for group in members))
             count = Number(f"methods.looks-{place}", len(studies), "count", tuple(studies), members[0].example_N.size,
                            "studies whose confirm runs were scored on the same test reviews")
-            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. A "
-                         "study planned after a look at another’s result was shaped by these reviews, which its "
-                         "intervals do not show.",))
-    return said or [("The test reviews were scored by the confirm runs of one study alone, as far as this report "
-                     "shows.",)]
+            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "
+                         "a study was planned after a look at another’s result, these reviews influenced it, and its "
+                         "intervals do not show that.",))
+    return said or [("As far as this report shows, only the confirm runs of one study were scored on the test "
+                     "reviews.",)]
 
 
 def _address(uri: str) -> str:
-    """Return a tracking URI as it may be shown to others: no password, and no path of this machine where avoidable."""
+    """Return a tracking URI without passwords and, where possible, without paths of this machine."""
     kind, mark, path = uri.partition("sqlite:///")
     if mark and not kind:
         place = Path(path).resolve()

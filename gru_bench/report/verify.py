@@ -1,8 +1,8 @@
-"""The check that a report says what MLflow holds.
+"""Checks that the files of a report agree with what MLflow holds.
 
-It computes the report again from its record and compares every file with what it finds: numbers by their keys,
-the values behind each figure cell by cell, then, where these agree, the text around them. Figures are drawn again
-too, and compared stroke by stroke, where the same version of what drew them is at hand.
+The report is computed again from its record, and every file is compared with the result: numbers by their keys, the
+values behind each figure cell by cell, and, where these agree, the text around them. Figures are drawn again and
+compared stroke by stroke, where the same versions of the drawing libraries are installed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 TEXT_OF = {"text": "value", "interval_text": "interval"}
 SHOWN = 3
-"""Places of a text that are named where it differs, and words of a line."""
+"""Most differences of a text, and of a line, that are named."""
 CLOSE = 1e-9
-"""Relative: what another machine's rounding may do to a value. What is shown must be equal to the letter."""
+"""Relative tolerance of values, for the rounding of other machines. Shown texts must be equal exactly."""
 WIDTH = 90
-"""Characters shown of each."""
+"""Most characters shown of a text."""
 INVISIBLE = 0.002
-"""Points (1/72 inch) by which another machine's rounding may move a stroke."""
+"""Tolerance of strokes in points (1/72 inch), for the rounding of other machines."""
 
 
 class ShownNumber(NamedTuple):
@@ -48,11 +48,11 @@ class ShownNumber(NamedTuple):
 
     text: str
     value: str
-    """As the page holds it for programs; empty where a file holds none."""
+    """The unrounded value on the page; empty in files without one."""
 
 
 class Store(evidence.Store, Protocol):
-    """What a check reads."""
+    """The store that a check reads from."""
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return an experiment's studies."""
@@ -64,12 +64,12 @@ class Store(evidence.Store, Protocol):
 
 
 def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[str]:
-    """Compute a report again and return, as sentences, everything in which its files differ from it.
+    """Compute a report again and return every difference of its files, as sentences.
 
     Args:
-        folder: of the report.
-        found: its record, as `read` returns it.
-        store: where its runs are.
+        folder: Folder of the report.
+        found: Record of the report, as `read` returns it.
+        store: Store that holds its runs.
     """
     try:
         here = store.studies(found["experiment"])
@@ -113,7 +113,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
 
 
 class _ReportedStudy(NamedTuple):
-    """A study under the ids that a report knows its runs by."""
+    """A study whose runs have the ids that a report uses."""
 
     study: LoggedStudy
     ids: dict[str, str]
@@ -121,14 +121,14 @@ class _ReportedStudy(NamedTuple):
 
 
 def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _ReportedStudy | None:
-    """Return the study that a report means: itself, or else an import of it; None where there is neither.
+    """Return the study that a report names, or an import of it; None if the store has neither.
 
-    An imported run has an id of its own and remembers those it had before, one for each store on its way.
+    An imported run has a new id and remembers its earlier ids, one for each store that it passed through.
 
     Args:
-        run_id: of the study's own run, in the report.
-        name: of the study there, which an import keeps unless told otherwise.
-        here: the studies of the store, newest first.
+        run_id: Id of the study's own run in the report.
+        name: Name of the study in the report; an import has the same one by default.
+        here: Studies of the store, newest first.
     """
     for study in here:
         if study.run.run_id == run_id:
@@ -155,7 +155,7 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
 
 
 class _StoreWithReportIds:
-    """A store whose runs go by the ids, and have the pages, that a report knows."""
+    """A store whose runs have the ids and the pages that a report uses."""
 
     def __init__(self, store: evidence.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
         self._store, self._ids, self._links = store, ids, links
@@ -176,7 +176,7 @@ class _StoreWithReportIds:
         return self._store.text(self._here(run_id), path)
 
     def run_url(self, run: LoggedRun) -> str | None:
-        if run.run_id in self._ids:  # its page is where it was written up
+        if run.run_id in self._ids:  # the report links to its page on the first server
             return self._links.get(run.run_id)
         return self._store.run_url(run)
 
@@ -185,7 +185,7 @@ class _StoreWithReportIds:
 
 
 def _links(folder: Path, uri: str) -> dict[str, str]:
-    """Return run -> its page on the MLflow server that a report was made from, as that links to it."""
+    """Return run -> its page on the MLflow server that the report was made from, from the links of the report."""
     page = folder / "report.html"
     if not uri.startswith(("http://", "https://")) or not page.is_file():
         return {}
@@ -195,10 +195,10 @@ def _links(folder: Path, uri: str) -> dict[str, str]:
 
 
 def unchecked(found: Mapping[str, Any]) -> str:
-    """Return what could not be checked, and why; empty where all was.
+    """Return what could not be checked, and why; empty if everything was.
 
     Args:
-        found: the record of a report.
+        found: Record of a report.
     """
     if found["drawn_by"] == drawn_by():
         return ""
@@ -297,7 +297,7 @@ def _drawings(folder: Path, drawn: Sequence[Picture], page: str) -> list[str]:
 
 
 def _svg_of(page: str) -> dict[str, str]:
-    """Return the figures of a page by name: what is drawn, and what a script reads off."""
+    """Return the figures of a page by name: the drawing, and the values for the script."""
     return {
         name: live + svg for live, name, svg in
         re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?((?:<svg\b.*?</svg>\s*)+)', page, re.DOTALL)
@@ -310,13 +310,13 @@ def _same_strokes(was: str, now: str) -> bool:
 
 
 def _bare(page: str) -> str:
-    """Return a page without what is compared otherwise: drawings, and the values behind figures and numbers."""
+    """Return a page without what is compared separately: drawings, and the values behind figures and numbers."""
     page = re.sub(r"<svg\b.*?</svg>", "<svg/>", re.sub(r'<figure data-live="[^"]*"', "<figure", page), flags=re.DOTALL)
     return re.sub(r'(<data value="|href="data:text/csv;charset=utf-8,)[^"]*"', r'\1"', page)
 
 
 def _same_drawing(was: bytes, now: bytes) -> bool:
-    """Compare two PDF files: what they draw but for rounding, and all around it but for places and lengths."""
+    """Return whether two PDF files are equal, except for rounding of strokes and for offsets and lengths."""
     if was == now:
         return True
     stream = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
@@ -360,7 +360,7 @@ def _texts(folder: Path, fresh: Mapping[str, str]) -> list[str]:
 
 
 def _changed(was: Sequence[str], now: Sequence[str], line: int) -> str:
-    """Say in what some lines of a text differ: which words of one, or which lines."""
+    """Return how some lines of a text differ: the words of a single line, or the lines."""
     if len(was) == len(now) == 1:
         one, two = was[0].split(), now[0].split()
         pairs = [

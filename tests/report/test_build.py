@@ -45,7 +45,7 @@ def test_many_pairs_are_tallied_first() -> None:
     for place in range(5):
         add_study(store, f"study {place}", {"torch": 0.05 * place}, test_set=TestSet.draw(400), seed=place)
     report = build(store.by_experiment["movie-reviews"], store)
-    assert said(report.summary[0]).startswith("Each of 10 pairs of models is compared below: ")
+    assert said(report.summary[0]).startswith("10 pairs of models are compared below: ")
     tally = {n.key: present(n.value) for n in report.summary[0] if isinstance(n, Number)}
     assert tally.pop("summary.pairs") == sum(tally.values())
 
@@ -63,13 +63,13 @@ def test_how_often_the_test_reviews_were_looked_at() -> None:
     two = add_study(store, "two", {"bidirectional": 0.0})
     there = add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(seed=1), fingerprint="other")
     alone = all_said(build([one], store).methods)
-    assert "were scored by the confirm runs of one study alone" in alone
+    assert "only the confirm runs of one study were scored on the test reviews" in alone
     assert "opened once" not in alone
     assert "Search trials" not in alone
     both = all_said(build([one, two], store).methods)
     assert "The confirm runs of 2 studies (one, two) were scored on the same test reviews." in both
-    assert "Search trials saw training and validation reviews only" in both
-    assert "one study alone" in all_said(build([one, there], store).methods)
+    assert "Search trials used training and validation reviews only" in both
+    assert "only the confirm runs of one study were" in all_said(build([one, there], store).methods)
 
 
 def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) -> None:
@@ -84,7 +84,7 @@ def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) 
 @pytest.mark.parametrize(("one", "two", "words"), [
     ((0.80, 0.84, 0.88), (0.83, 0.83, 0.83), "varies at least five times as much from seed to seed"),
     ((0.80, 0.84, 0.88), (0.80, 0.83, 0.88), ""),
-    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "and has the fewer seeds: such intervals are known"),
+    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "and has fewer seeds. Such intervals are known"),
     ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 5, ""),
     ((0.84,) * 5, (0.80, 0.83, 0.86, 0.89, 0.84, 0.85), ""),
 ])
@@ -102,9 +102,9 @@ def test_intervals_known_to_be_too_narrow_say_so(one: tuple[float, ...], two: tu
 @pytest.mark.parametrize(
     ("seeds", "caution", "verdict"),
     [
-        (1, "rests on 1 seed: its interval is over test examples only", "from 1 seed: between these very runs"),
-        (2, "rests on 2 seeds: an estimate without interval", "from 2 seeds: an estimate only"),
-        (3, "rests on 3 seeds: too few for a verdict", "from 3 seeds (5 are the least)"),
+        (1, "has only 1 seed: its interval covers test examples only", "from 1 seed: between these two runs"),
+        (2, "has only 2 seeds: an estimate without an interval", "from 2 seeds: an estimate only"),
+        (3, "has only 3 seeds: too few for a verdict", "from 3 seeds (at least 5 are needed)"),
     ],
 )
 def test_few_seeds_say_less(seeds: int, caution: str, verdict: str) -> None:
@@ -132,9 +132,9 @@ def test_all_reviews_answered_rightly_are_no_certainty_and_no_equivalence() -> N
         assert present(row.f1.low) < 0.9
     for pair in report.comparisons:
         assert pair.finding == Finding.INCONCLUSIVE.value
-        assert "Equivalence within 1.0 points could not have been shown: it takes at least 269" in said(pair.sentence)
+        assert "Equivalence within 1.0 points could not be shown: it takes at least 269" in said(pair.sentence)
         assert "difference of 0.0 points" not in said(pair.sentence)
-    assert "The test reviews are few: 31, each of them 3.2 points of accuracy" in all_said(report.cautions)
+    assert "There are few test reviews: 31, each worth 3.2 points of accuracy" in all_said(report.cautions)
 
 
 def test_one_read_of_histories_and_predictions_of_confirm_runs_only() -> None:

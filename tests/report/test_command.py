@@ -133,7 +133,7 @@ def test_it_writes_and_says_where(
     shown = [item.get_text().replace("\xa0", " ") for item in soup.select(".verdicts li, .warning li")]
     lines = out.splitlines()
     assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == shown
-    care = lines.index("to be read with care:")
+    care = lines.index("cautions:")
     assert lines[care + 1] == "- The study early is left out: it has no complete confirm run yet."
     assert any("Test accuracy" in line for line in lines[:care])
 
@@ -225,7 +225,7 @@ def test_two_named_checkpoints_are_tested_and_labelled(
     assert [found["numbers"][f"mcnemar.only-{side}"]["value"] for side in ("first", "second")] == list(only)
     assert found["numbers"]["mcnemar.p"]["value"] == statistics.mcnemar(*only)
     for name in ("report.html", "report.md", "report.tex"):
-        assert "not of the procedures that trained them" in (tmp_path / "x" / name).read_text()
+        assert "not the procedures that trained them" in (tmp_path / "x" / name).read_text()
     capsys.readouterr()
     assert command(store, "--verify", "x") == 0
     assert command(store, "--mcnemar", a, "nonsense") == 2

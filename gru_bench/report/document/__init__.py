@@ -1,1 +1,1 @@
-"""What every report is made of: blocks, numbers, sections."""
+"""The parts that every report is made of: blocks, numbers, sections."""

@@ -1,7 +1,7 @@
-"""What a section may be made of where it is written in code: text with numbers and formulas, figures and tables.
+"""The blocks of a section that is written in code: text with numbers and formulas, figures and tables.
 
-`templates/blocks.html.j2`, `blocks.tex.j2` and `blocks.md.j2` show each kind, so that a section that consists of
-blocks is written once for all three.
+`templates/sections/blocks.html.j2`, `blocks.tex.j2` and `blocks.md.j2` render each kind of block, so that such a
+section is written once for all three formats.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Cell = Number | str | Sentence
 
 
 def prose(text: str) -> Sentence:
-    """Return running text as a sentence: its lines joined, what stands between dollar signs as formulas."""
+    """Return running text as a sentence: lines joined, text between dollar signs as formulas."""
     parts = " ".join(text.split()).split("$")
     return tuple(Math(part) if place % 2 else part for place, part in enumerate(parts) if part)
 
@@ -37,12 +37,12 @@ class Paragraph:
     kind: ClassVar[str] = "paragraph"
     text: Sentence
     lead: str = ""
-    """Words before it that stand out."""
+    """Bold words at its start."""
 
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; a point may begin with a few words that stand out."""
+    """A bulleted list; an item may begin with a few bold words."""
 
     kind: ClassVar[str] = "bullets"
     items: tuple[tuple[str, Sentence], ...]
@@ -50,28 +50,28 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Equation:
-    """One line of mathematics in TeX, cut before the relation at which lines are aligned."""
+    """One line of mathematics in TeX, split before the relation sign at which lines are aligned."""
 
     left: str
     right: str
     label: str = ""
-    """Its number, without brackets."""
+    """Its number, without parentheses."""
     meaning: str = ""
 
 
 @dataclass(frozen=True)
 class Equations:
-    """Lines of mathematics under one another."""
+    """Lines of mathematics, one below the other."""
 
     kind: ClassVar[str] = "equations"
     about: str
-    """What they are, for those who hear the page."""
+    """A short description, for screen readers."""
     lines: tuple[Equation, ...]
 
 
 @dataclass(frozen=True)
 class FigureReference:
-    """One of the section's figures."""
+    """The place of one of the section's figures."""
 
     kind: ClassVar[str] = "figure"
     name: str
@@ -93,12 +93,12 @@ class Table:
     kind: ClassVar[str] = "table"
     key: str
     about: str
-    """What it is, in a few words."""
+    """A short description, for screen readers."""
     caption: Sentence
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     context: tuple[tuple[Cell, ...], ...] = ()
-    """Rows that stand apart because they are not from these runs."""
+    """Rows that are set apart because they do not come from these runs."""
 
 
 Block = Heading | Paragraph | Bullets | Equations | FigureReference | Table

@@ -1,6 +1,6 @@
-"""A number as a report shows it: its value, where it comes from, and the one way it is written.
+"""A number as a report shows it: its value, its source, and the one way it is written.
 
-Every number of both renderings goes through `Number.text`, and carries a key by which it is found again.
+In all three formats every number goes through `Number.text` and carries a key, by which it can be found again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from gru_bench.results.logged_metrics import Unit
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "signed", "setting"]
-"""percent: a share, shown per cent; points: a difference of shares, with sign; tenth: one decimal; amount
+"""percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
 (seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
 decimals; signed: two decimals, with sign."""
 
@@ -46,11 +46,11 @@ class Number:
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
-    """Where one decimal would round an end to a value that a sentence is about."""
+    """Decimals shown, where one decimal would round an end to a value that a sentence is about."""
 
     @property
     def text(self) -> str:
-        """Return the number as both renderings show it."""
+        """Return the number as every format shows it."""
         return written(self.value, self.kind, self.decimals)
 
     @property
@@ -63,7 +63,7 @@ class Number:
 
     @property
     def source(self) -> str:
-        """Return, as one line, what the number rests on."""
+        """Return the source of the number on one line: runs, examples, interval and method."""
         parts = []
         if self.runs:
             parts.append(f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}")
@@ -90,7 +90,7 @@ Sentence = tuple["str | Number | Math", ...]
 
 
 def in_text(sentence: Sentence) -> str:
-    """Return a sentence without the marks of its numbers."""
+    """Return a sentence as plain text."""
     return "".join(part if isinstance(part, str) else part.text for part in sentence)
 
 
@@ -128,7 +128,7 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
 
 
 def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
-    """Return decimals (1 to 4) with which no value, in points, is shown equal to a landmark it is not.
+    """Return the fewest decimals (1 to 4) at which no value looks equal to a landmark that it differs from.
 
     Args:
         values: shares, such as the ends of an interval.
@@ -154,12 +154,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def file_name(name: str) -> str:
-    """Return what to call a file, or anything else that has a name: without the folders it lies in."""
+    """Return the last part of a path, as the name to show."""
     return plain(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
 def plain(text: str) -> str:
-    """Return a user's text on one line without characters that act instead of show.
+    """Return a user's text on one line, without control characters.
 
     Controls, unpaired surrogates and changes of writing direction become the replacement character;
     white space becomes a space.

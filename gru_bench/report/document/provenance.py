@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: the sets of runs that they rest on, each with a place on the page."""
+"""The sets of runs behind the numbers of a report, each with a place on the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import slug
 from gru_bench.report.document.report import KnownRun, Report, Row
 
 MANY = 12
-"""Runs of a set that are named one by one beside its title; more are folded."""
+"""Most runs of a set that are listed in the open; a longer list is folded."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class RunSet:
     title: str
     runs: tuple[KnownRun, ...]
     has_table: bool
-    """Whether it is the confirm set of a model, which has a table of its own, or a run of one."""
+    """Whether it has a table of its own: the confirm set of a model, or one of its runs."""
 
     @property
     def many(self) -> bool:
-        """Tell whether there are too many to name them all at sight."""
+        """Return whether the list of runs is folded."""
         return len(self.runs) > MANY
 
 
 def run_sets(report: Report) -> dict[tuple[str, ...], RunSet]:
-    """Return the sets of runs behind the numbers of a report, by the runs' ids: those of the models first.
+    """Return the sets of runs behind the numbers of a report, by the runs' ids: the models' confirm sets first.
 
-    Numbers that rest on the same runs, in whatever order, lead to the same set.
+    Numbers that rest on the same runs, in whatever order, share one set.
     """
     known = {run.run_id: run for run in report.runs}
     rows = {tuple(link.run_id for link in row.runs): row for row in report.rows}

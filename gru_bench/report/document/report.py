@@ -1,4 +1,4 @@
-"""What a report shows: frozen values, numbers with their sources, and sentences. Both templates take these."""
+"""The content of a report: frozen values, numbers with their sources, and sentences, for the templates to show."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """One model of one study: a line of the evaluation table and what stands behind it."""
+    """One model of one study: a row of the evaluation table, with its settings and runs."""
 
     key: str
     label: str
@@ -64,7 +64,7 @@ class Row:
     train_seconds: Number
     tokens_per_second: Number
     peak_memory: Number
-    """Most memory the process held, in MB."""
+    """Peak memory of the process, in MB."""
     confusion: tuple[Number, Number, Number, Number]
     """Mean counts over seeds: true negative, false positive, false negative, true positive."""
     confusion_spread: tuple[Number, Number, Number, Number]
@@ -74,7 +74,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """A model that is no GRU, as context."""
+    """A baseline that is not a GRU, shown for context."""
 
     key: str
     name: str
@@ -116,7 +116,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class WindowLosses:
-    """A training loss within epochs: mean, lowest and highest over seeds, at shares of epochs."""
+    """The training loss by window: mean, lowest and highest over seeds, by position in epochs."""
 
     epoch: tuple[float, ...]
     mean: tuple[float, ...]
@@ -126,7 +126,7 @@ class WindowLosses:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a row learned."""
+    """The learning curve of a row."""
 
     key: str
     label: str
@@ -142,7 +142,7 @@ class LossCurve:
 
     label: str
     window: Number
-    """Iterations a loss is averaged over."""
+    """Number of iterations that a loss is averaged over."""
     seeds: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
     """Each seed's name, and its iterations and losses in nats per review."""
     first: Number
@@ -171,7 +171,7 @@ class CategoryTable:
 
 @dataclass(frozen=True)
 class LengthBin:
-    """Accuracy on reviews of so many tokens, by row."""
+    """Accuracy on reviews of a range of lengths, by row."""
 
     low: Number
     high: Number
@@ -181,18 +181,18 @@ class LengthBin:
 
 @dataclass(frozen=True)
 class LengthTable:
-    """Accuracy by length for the rows that share a test set; tokens are those the first of them read."""
+    """Accuracy by length for the rows that share a test set; lengths are counted in tokens of the first row."""
 
     key: str
     labels: tuple[str, ...]
     bins: tuple[LengthBin, ...]
     caution: Sentence
-    """That lengths go with categories, where they do."""
+    """A caution that length and category are related; empty where they are not."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Predictions of a range of confidence, and how often they are right; averaged over seeds."""
+    """The predictions in one range of confidence, and how often they are correct, averaged over seeds."""
 
     low: Number
     high: Number
@@ -200,12 +200,12 @@ class Confidence:
     confidence: Number
     accuracy: Number
     few: bool
-    """Whether so few predictions of a seed lie here that its accuracy says little: no figure shows it."""
+    """Whether there are too few predictions of a seed for a useful accuracy; the figure leaves such a range out."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Whether a row's confidence can be trusted."""
+    """The reliability of a row: accuracy by confidence."""
 
     key: str
     label: str
@@ -214,7 +214,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Review:
-    """A test review, shortened, and who answers it rightly."""
+    """A shortened test review, and which models classify it correctly."""
 
     text: str
     said: Sentence
@@ -222,18 +222,18 @@ class Review:
 
 @dataclass(frozen=True)
 class HardReviews:
-    """The reviews on which the rows that share a test set disagree most, and some that no run answers rightly."""
+    """For rows that share a test set: the reviews they disagree on most, and some that every run misclassifies."""
 
     key: str
     disagreed: tuple[Review, ...]
     failed: tuple[Review, ...]
     failed_count: Sentence
-    """Empty where some run answers each review rightly."""
+    """Empty where each review is classified correctly by some run."""
 
 
 @dataclass(frozen=True)
 class BestOfTrials:
-    """What the best of so many fresh random trials is expected to reach on validation."""
+    """The expected best validation accuracy of a number of fresh random trials."""
 
     trials: Number
     best: Number
@@ -241,7 +241,7 @@ class BestOfTrials:
 
 @dataclass(frozen=True)
 class ExpectedBest:
-    """How far the budget of a search mattered."""
+    """The expected best validation accuracy of a model by the number of random trials."""
 
     key: str
     label: str
@@ -250,7 +250,7 @@ class ExpectedBest:
 
 @dataclass(frozen=True)
 class SettingComparison:
-    """A setting of the homework beside that of each tuned row."""
+    """One setting: its value in the homework and in each tuned row."""
 
     name: str
     homework: Number
@@ -259,7 +259,7 @@ class SettingComparison:
 
 @dataclass(frozen=True)
 class HomeworkSettings:
-    """The homework's settings beside those of the tuned rows."""
+    """The settings of the homework compared with those of the tuned rows."""
 
     labels: tuple[str, ...]
     settings: tuple[SettingComparison, ...]
@@ -274,12 +274,12 @@ class Dimension:
     best: Number | str
     importance: Number
     edge: str
-    """Which end of its range the best value lies at; empty inside."""
+    """The end of its range at which the best value lies; empty where it lies at neither."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What the search of one model found, and what was left of it on fresh seeds."""
+    """The search of one model: its budget, its best trial, and the accuracy of fresh seeds."""
 
     key: str
     label: str
@@ -291,7 +291,7 @@ class Search:
     space: tuple[Dimension, ...]
     importance_method: str
     importance_caution: Sentence
-    """Why the shares of importance are not to be relied on; empty where they are."""
+    """Why the importance is unreliable; empty where it is not."""
     best: Number
     confirmed: Number
     test: Number
@@ -301,7 +301,7 @@ class Search:
 
 @dataclass(frozen=True)
 class DataView:
-    """What data stands behind the numbers."""
+    """The data behind the numbers."""
 
     key: str
     summary: DataSummary
@@ -313,7 +313,7 @@ class DataView:
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What became of the runs of a study, by stage."""
+    """How many runs of one stage of a study ended in which state."""
 
     key: str
     study: str
@@ -323,12 +323,12 @@ class RunCounts:
     failed: Number
     other: Number
     reasons: tuple[tuple[str, str], ...]
-    """What is not complete: run name, and why."""
+    """The name of each run that is not complete, and why."""
 
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study's own words and where it is kept."""
+    """A study: its name, purpose, notes and own run."""
 
     name: str
     purpose: str
@@ -339,21 +339,21 @@ class StudyView:
 
 @dataclass(frozen=True)
 class Source:
-    """What a report was made from besides its studies: with it, it can be made again."""
+    """What a report was made from besides its studies; it is needed to compute the report again."""
 
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
     cautions_before: tuple[str, ...]
-    """What was known to be missing before the studies were read."""
+    """Cautions that were known before the studies were read."""
     known_studies: tuple[str, ...]
-    """Names of studies that a new one must not have."""
+    """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
-    """Two runs that were to be compared."""
+    """Two runs to compare by McNemar's test; None where none were named."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is shown."""
+    """The whole content of a report."""
 
     title: str
     experiment: str
@@ -369,9 +369,9 @@ class Report:
     """The largest difference of no practical weight."""
     comparisons: tuple[Comparison, ...]
     remove_limit_commands: tuple[str, ...]
-    """What to type for the reviews that a limit holds back from open comparisons."""
+    """Commands that repeat studies without data.limit, for open comparisons that need more reviews."""
     next_step_commands: tuple[str, ...]
-    """What to type for the new confirm sets that the sentences of open comparisons name."""
+    """Commands that make the new confirm sets which open comparisons need."""
     not_compared: tuple[Sentence, ...]
     mcnemar: Sentence
     """McNemar's test of two named runs; empty where none was asked for."""
@@ -391,7 +391,7 @@ class Report:
     """All runs of all studies."""
     methods: tuple[Sentence, ...]
     sections: tuple[Section, ...]
-    """In the order in which they stand."""
+    """In order."""
     source: Source
 
     def numbers(self) -> dict[str, Number]:

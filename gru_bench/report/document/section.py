@@ -1,8 +1,8 @@
 """A section of a report: its heading and numbers, the figures drawn from them, and its templates.
 
-`templates/sections/NAME.html.j2`, `NAME.tex.j2` and, where there is one, `NAME.md.j2` show it; they are given
-the section as `section` and the whole report as `w`. A section that has numbers of its own is made by a module
-of its own from the `Evidence`, in one line of `report.build`.
+`templates/sections/NAME.html.j2`, `NAME.tex.j2` and, where it exists, `NAME.md.j2` render it. They get the section as
+`section` and the whole report as `w`. A section with numbers of its own is made by a module of its own, which
+`report.build` calls in one line.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class Section:
     """One section."""
 
     name: str
-    """Lower-case words joined by hyphens: of its templates, and its id on the page."""
+    """The name of its templates and its id on the page: lower-case words joined by hyphens."""
     title: str
     content: Any = None
     """A frozen dataclass whose numbers join those of the report; None where the templates show its fields."""
     pictures: Callable[[Any], Sequence[Picture]] | None = None
-    """Makes the figures from the content; it imports what draws when called."""
+    """Makes the figures from the content; it imports the drawing code when it is called."""
     tables: tuple[str, ...] = ()
-    """Each a LaTeX file of its own, `templates/tables/NAME.tex.j2`, to be included in other documents too."""
+    """Names of its LaTeX tables, `templates/tables/NAME.tex.j2`: files that other documents can include too."""
     appendix: bool = False
-    """Whether it stands behind the text on paper; no section after it may stand before."""
+    """Whether it is an appendix on paper; all sections after it must be appendices too."""
     template: str = ""
-    """Of its templates, where it shares them with other sections."""
+    """The name of its templates, where it shares them with other sections."""
 
     @property
     def form(self) -> str:

@@ -1,1 +1,1 @@
-"""Which runs belong together, and what is still missing."""
+"""The evidence of a report: which runs belong together, and what is still missing."""

@@ -1,6 +1,6 @@
-"""Studies -> the confirm runs that belong together, with what each predicts of the same test examples.
+"""Groups of confirm runs that belong together, with what each run predicts for the same test examples.
 
-Nothing is dropped silently: what cannot be shown comes back as a sentence.
+Nothing is dropped silently: a sentence is returned for whatever cannot be shown.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -46,7 +46,7 @@ class Group:
     """The study's own run."""
     summary: StudySummary | None
     data: DataSummary | None
-    """What data the study sees; None where its run does not tell."""
+    """The data of the study; None where its run does not hold it."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
@@ -61,21 +61,21 @@ class Group:
 
     @property
     def fingerprint(self) -> str:
-        """Return that of the data and its split."""
+        """Return the fingerprint of the data and its split."""
         return fingerprint(self.runs[0])
 
     @property
     def correct_RN(self) -> NDArray[np.bool_]:
-        """Return whether seed r answers example i rightly."""
+        """Return whether seed r classifies example i correctly."""
         right_RN = metrics.predicted(self.probability_RN) == (self.label_N == 1)
         return np.asarray(right_RN, dtype=np.bool_)
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
-        """Return a number of this group, that rests on all its runs."""
+        """Return a number of this group that is computed from all its runs."""
         return Number(f"{self.key}.{name}", value, kind, self.ids, self.example_N.size, method, **more)
 
     def estimate(self, name: str, found: Estimate) -> Number:
-        """Return an estimate as a percentage, without an interval where its seeds carry none."""
+        """Return an estimate as a percentage, without an interval where there are too few seeds for one."""
         if not found.evidence_level.has_interval:
             return self.number(name, found.estimate, "percent", "mean of two seeds: an estimate only")
         method = f"95 % interval: {found.method}"
@@ -91,7 +91,7 @@ class Group:
         return self.number(name, float(np.mean(values)), kind, method, low=min(values), high=max(values))
 
     def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
-        """Return the accuracy on some of the examples, with its interval where the seeds carry one."""
+        """Return the accuracy on some of the examples, with its interval where there are enough seeds for one."""
         correct_RN = self.correct_RN[:, inside_N]
         key, size = f"{self.key}.{name}", int(inside_N.sum())
         found = accuracy_interval(correct_RN) if size > 1 else None
@@ -103,7 +103,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the numbers of a section may come from."""
+    """The evidence that the numbers of a report are computed from."""
 
     studies: Sequence[LoggedStudy]
     groups: Sequence[Group]
@@ -114,7 +114,7 @@ class Evidence:
 
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return the groups that share a test set, together."""
+    """Return lists of the groups that share a test set."""
     found: list[list[Group]] = []
     for group in groups:
         for family in found:
@@ -138,7 +138,7 @@ def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], l
         place = slug(name, "study")
         whole = [run for run in study.confirms if run.complete]
         if study.summary is None:
-            gaps.append((f"The study {name} has not come to its end: what follows is what there is.",))
+            gaps.append((f"The study {name} is not finished: this report shows what it has so far.",))
         gaps += _extended(study, name, free_name(f"extended-{place}", places))
         expected = _expected(study)
         if not whole and not expected:
@@ -176,8 +176,8 @@ def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
     return [(
         f"The confirm set of {name} was extended: the study began with ",
         Number(f"{key}.planned", planned, "count", (study.run.run_id,)), " seeds for each model and now has ",
-        Number(f"{key}.now", now, "count", (study.run.run_id,)), ". Where seeds are added after a look at the "
-        "result, its intervals are too narrow and its verdicts too bold; a new confirm set has neither fault.",
+        Number(f"{key}.now", now, "count", (study.run.run_id,)), ". If seeds are added after a look at the "
+        "result, intervals become too narrow and verdicts too confident. A new confirm set avoids both.",
     )]
 
 
@@ -190,7 +190,7 @@ def _planned(study: LoggedStudy) -> int | None:
 def _chosen(
     study: LoggedStudy, model: str, key: str, label: str, runs: list[LoggedRun]
 ) -> tuple[list[LoggedRun], list[Sentence]]:
-    """Keep one run a seed, all of the configuration that the study settled on."""
+    """Return one run for each seed, all with the final configuration of the study, and sentences about the others."""
     said: list[Sentence] = []
     newest_first = sorted(runs, key=lambda run: run.started, reverse=True)
     kept: dict[int | None, LoggedRun] = {}
@@ -212,7 +212,7 @@ def _chosen(
         count = Number(f"{key}.lost-seeds", len(lost), "count", gone)
         names = ", ".join("unknown" if seed is None else str(seed) for seed in lost)
         said.append((f"{label}: ", count, *_runs_are(lost), f" not complete (seed{'s' * (len(lost) > 1)} {names}); "
-                     "the numbers rest on the others."))
+                     "the numbers use the other runs."))
     planned = set(study.summary.confirm_seeds) if study.summary else set()
     absent = sorted(planned - set(kept) - set(lost))
     if absent and kept:
@@ -237,7 +237,7 @@ def scored(
     store: Store, runs: Sequence[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy,
     split: str = "test",
 ) -> tuple[Group | None, list[Sentence]]:
-    """Read what runs predict of a split and put it side by side; None and the reasons where there is nothing."""
+    """Return the runs' predictions of a split as one group, and sentences about runs left out; None for no run."""
     said: list[Sentence] = []
     usable: list[LoggedRun] = []
     read: list[Predictions] = []
@@ -256,8 +256,8 @@ def scored(
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
         right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
         if logged is not None and abs(logged - right) > 1e-6:
-            said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} is not the one its "
-                         "predictions give; the predictions are used.",))
+            said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} differs from that of its "
+                         "predictions; the predictions are used.",))
         usable.append(run)
         read.append(predictions)
     if not read:
@@ -287,7 +287,7 @@ def _configuration(run: LoggedRun) -> tuple[Any, ...]:
 
 
 def fingerprint(run: LoggedRun) -> str:
-    """Return that of the data a run saw and of its split; empty where none was logged."""
+    """Return the fingerprint of a run's data and split; empty where none was logged."""
     return run.tags.get("gru_bench.data_fingerprint", "")
 
 

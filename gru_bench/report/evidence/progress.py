@@ -1,4 +1,4 @@
-"""A study that has not come to its end: what its own run tells already, what is still missing, and how to go on."""
+"""Unfinished studies: what they have logged so far, what is still missing, and the command that continues them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ PROGRAMS = {
     ("__main__.py", "sweep"): "python -m gru_bench sweep", ("__main__.py",): "python -m gru_bench.sweep",
 }
 """First words of a recorded command (`gru_bench.cli.command_line`) -> what is typed for them."""
-PARTS = {"search": "what the search found", "ablations": "the ablations", "timings": "the run times side by side",
-         "diagnostics": "the look inside the models", "recall": "what the models remember"}
-"""Part of a study -> what is missing without it."""
+PARTS = {"search": "the result of the search", "ablations": "the ablations", "timings": "the timing benchmark",
+         "diagnostics": "the diagnostics", "recall": "the recall task"}
+"""Part of a study -> its name in a sentence about what is missing."""
 LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
-"""Parts that a report shows from their artifacts, before the study has come to its end."""
+"""Part -> its artifact, which a report shows before the study is finished."""
 
 
 def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
-    """Return what data a study sees, as soon as its run holds that."""
+    """Return the data of a study; None as long as its run does not hold it."""
     if study.summary is not None:
         return study.summary.data
     return _parsed(study, store, DATA, data_of)
 
 
 def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
-    """Return the baselines of a study, as soon as its run holds them."""
+    """Return the baselines of a study; none as long as its run does not hold them."""
     if study.summary is not None:
         return study.summary.baselines
     return _parsed(study, store, BASELINES, baselines_of) or ()
@@ -61,22 +61,21 @@ def unfinished(study: LoggedStudy) -> bool:
 
 
 def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Sentence]:
-    """Return, for each study that is not done, the parts that are missing and the command that goes on with it."""
+    """Return, for each unfinished study, the parts that are missing and the command that continues it."""
     said: list[Sentence] = []
     for study in filter(unfinished, studies):
         name = plain(study.run.study or study.run.name)
         if study.summary is None and (parts := _absent(study, store)):
-            said.append((f"Not there yet of {name}: {', '.join(parts)}.",))
+            said.append((f"Still missing from {name}: {', '.join(parts)}.",))
         if (words := typed(study.run)) is not None:
-            said.append((f"Before anything else, type the command of {name} again, which goes on where it was left: "
-                         f"{words[0]} {shlex.join(words[1:])}",))
+            said.append((f"First continue {name} by running its command again: {words[0]} {shlex.join(words[1:])}",))
         else:
-            said.append((f"Before anything else, type the command of {name} again: it goes on where it was left.",))
+            said.append((f"First continue {name} by running its command again: it resumes where it stopped.",))
     return said
 
 
 def typed(run: LoggedRun) -> list[str] | None:
-    """Return the words with which a study was typed, its program first; None where they are not known.
+    """Return the words of the command that started a study, the program first; None where they are not known.
 
     Passwords are left out.
     """
@@ -93,13 +92,13 @@ def typed(run: LoggedRun) -> list[str] | None:
 
 
 def _absent(study: LoggedStudy, store: Store) -> list[str]:
-    """Return what a study that has not ended will show and does not show yet."""
+    """Return the parts that an unfinished study will have and does not have yet."""
     planned = study.run.params.get("contents")
     absent = [] if study_baselines(study, store) else ["the baselines"]
     if study_data(study, store) is None:
-        absent.append("the facts of its data")
+        absent.append("the summary of its data")
     if planned is None:  # a study begun before these were logged
-        return [*absent, "what its search found, where it has one, and whatever else comes at its end"]
+        return [*absent, "the result of its search, if it has one, and all else that is logged at its end"]
     return absent + [
         words for part, words in PARTS.items() if part in planned.split(",")
         and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)

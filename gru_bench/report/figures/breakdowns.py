@@ -1,4 +1,4 @@
-"""The figures of what models get right and wrong: by label, by category, by length."""
+"""The figures of correct and wrong predictions by label, category and length."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gru_bench.report.figures.style import (
 
 
 def confusion_picture(rows: Sequence[Row]) -> Picture:
-    """Return counts by label and prediction, with their spread over seeds, for each model."""
+    """Return the figure of the confusion counts of each model, with their deviation over seeds."""
     return Picture(
         "confusion",
         "Test reviews by label (0 negative, 1 positive) and prediction: mean count over seeds ± standard deviation "
@@ -42,7 +42,7 @@ def confusion_picture(rows: Sequence[Row]) -> Picture:
 
 
 def category_picture(table: CategoryTable) -> Picture:
-    """Return accuracy by category."""
+    """Return the figure of accuracy by category."""
     return Picture(
         table.key,
         f"Test accuracy by category{with_intervals([n for c in table.categories for n in c.accuracy])}.",
@@ -57,7 +57,7 @@ def category_picture(table: CategoryTable) -> Picture:
 
 
 def length_picture(table: LengthTable) -> Picture:
-    """Return accuracy by length."""
+    """Return the figure of accuracy by length."""
     return Picture(
         table.key,
         f"Test accuracy by the number of tokens read{with_intervals([n for p in table.bins for n in p.accuracy])}.",
@@ -167,7 +167,7 @@ def _confusion_words(rows: Sequence[Row]) -> str:
     parts = []
     for row in rows:
         tn, fp, fn, tp = (number.text for number in row.confusion)
-        parts.append(f"{row.label}: of label 0, {tn} right and {fp} wrong; of label 1, {tp} right and {fn} wrong")
+        parts.append(f"{row.label}: of label 0, {tn} correct and {fp} wrong; of label 1, {tp} correct and {fn} wrong")
     return "Mean counts of test reviews. " + ". ".join(parts) + "."
 
 

@@ -1,4 +1,4 @@
-"""The figures made of curves with bands: learning, confidence against accuracy, and what more trials are worth."""
+"""The figures with curves and bands: learning curves, reliability, and the expected best of a search."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from gru_bench.report.figures.style import (
 from gru_bench.report.sections.errors import LEAST
 
 OVERLAID = 6
-"""Models whose curves share their axes; more have small axes of their own."""
+"""Most models whose curves share axes; with more, each has axes of its own."""
 
 
 def learning_picture(curves: Sequence[Curve]) -> Picture:
     """Return the learning curves: models over one another while few, else side by side."""
     shown = curves[:PANELS]
-    loss = "mean over seeds, the band from the lowest to the highest seed."
+    loss = "mean over seeds, with a band from the lowest to the highest seed."
     if len(shown) <= OVERLAID:
         series = of_models([curve.label for curve in shown])
         by_title = {
@@ -104,7 +104,7 @@ def _ends(number: Number) -> tuple[float | None, float | None]:
 
 
 def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int], style: Style) -> Figure:
-    """Draw the panels; with `places`, a series is a model's, else each panel is a model's."""
+    """Draw the panels: with `places`, each series is a model, else each panel is a model."""
     columns = min(1 if style.narrow and len(panels) <= 3 else 2 if style.narrow else 3, len(panels))
     rows = -(-len(panels) // columns)
     figure, grid = new_figure(style, (0.9 if places else 0.6) + 2.1 * rows, columns, rows, sharex=True,
@@ -143,7 +143,7 @@ def _curves(panels: Sequence[Panel], labels: Sequence[str], places: Sequence[int
 
 
 def reliability_picture(models: Sequence[Reliability]) -> Picture:
-    """Return how often predictions of each confidence are right."""
+    """Return the figure of accuracy by confidence."""
     lines = []
     for place, model in enumerate(models):
         points = [
@@ -159,8 +159,8 @@ def reliability_picture(models: Sequence[Reliability]) -> Picture:
     few = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them." if left_out else ""
     return Picture(
         "reliability",
-        "How often predictions of a given confidence are right: means over seeds, the band from the lowest to the "
-        f"highest seed. On the dotted line confidence is accuracy; below it a model is too sure of itself.{few}",
+        "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
+        f"highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident.{few}",
         _reliability_words(models),
         lambda style: _reliability(panel, [model.label for model in models], style),
         [("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy", "low",
@@ -198,7 +198,7 @@ def _reliability(panel: Panel, labels: Sequence[str], style: Style) -> Figure:
 
 
 def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
-    """Return what the best of so many fresh random trials is expected to reach on validation, with its interval."""
+    """Return the figure of the expected best validation accuracy by number of random trials."""
     lines = []
     for place, model in enumerate(found[:OVERLAID]):
         points = [(point.trials.value or 0, *(100 * (end or 0) for end in value_and_ends(point.best)))
@@ -210,8 +210,8 @@ def budget_picture(found: Sequence[ExpectedBest]) -> Picture:
     rest = f" The table holds all {len(found)} models." if len(found) > OVERLAID else ""
     return Picture(
         "expected-best",
-        "Best validation accuracy to be expected of so many fresh random trials. The band is an 80 % interval of that "
-        f"expectation, on the safe side: it is wide where little is known beyond the best trial seen.{rest}",
+        "Expected best validation accuracy by number of fresh random trials. The band is a conservative 80 % interval "
+        f"of that expectation: it is wide where little is known beyond the best trial seen.{rest}",
         _budget_words(found),
         lambda style: _budget(panel, labels[:OVERLAID], style),
         [("model", "trials", "expected best", "low", "high"), *(
@@ -253,7 +253,7 @@ def _curve_words(curves: Sequence[Curve]) -> str:
 def _reliability_words(models: Sequence[Reliability]) -> str:
     parts = [
         f"{model.label}: " + ", ".join(
-            f"{part.accuracy.text} % right at {part.confidence.text} %"
+            f"{part.accuracy.text} % correct at {part.confidence.text} %"
             for part in _dense(model) if part.accuracy.value is not None
         )
         for model in models

@@ -1,4 +1,4 @@
-"""The figures of what goes on inside models: gradients through time, gates, the words that decide, memory.
+"""The figures of the diagnostics: gradients through time, gates, word attributions and the recall task.
 
 Shapes: `T` tokens of a sentence, `H` units of a state.
 """
@@ -33,13 +33,13 @@ from gru_bench.report.figures.style import (
 from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow, RecallCurve
 
 BANDS = 10
-"""Lines of a gate's map: each the mean of a tenth of the units."""
+"""Rows of a gate's map: each is the mean of a tenth of the units."""
 SHADES = 25
 METHODS = ("occlusion", "gradient times input")
 
 
 def flow_label(flow: GradientFlow, names: Mapping[str, str]) -> str:
-    """Return what a flow's line is called."""
+    """Return the label of a flow's line."""
     name = names.get(flow.model, plain(flow.model))
     return f"{name}, {flow.direction}" if flow.model == "bidirectional" else name
 
@@ -51,8 +51,8 @@ def gradient_picture(flows: Sequence[GradientFlow], names: Mapping[str, str], ke
     return Picture(
         key,
         "Norm of the gradient of the loss with respect to the state, by steps back from the state that is read last: "
-        "geometric mean over reviews, the band from the lower to the upper quartile. A straight line on this scale is "
-        "a constant factor per step.",
+        "geometric mean over reviews, with a band from the lower to the upper quartile. A straight line means a "
+        "constant factor per step.",
         f"Gradient norms over {steps} steps back. " + "; ".join(_flow_words(flow, names) for flow in flows) + ".",
         lambda style: _gradients(flows, labels, names, style),
         [("model", "direction", "weights", "steps back", "norm", "lower quartile", "upper quartile"), *(
@@ -132,9 +132,9 @@ def gate_picture(maps: Sequence[GateMap], names: Mapping[str, str], key: str) ->
     bands = _bands(np.array(maps[0].update)).shape[1]
     return Picture(
         key,
-        f"Gates of the {name} over a sentence, from 0, shut, to 1, open. An update gate of 1 keeps the state, of 0 "
-        "replaces it; a reset gate of 0 leaves the state out of what replaces it. Each line is the mean of a tenth "
-        "of the units, those with the lowest mean at the bottom.",
+        f"Gates of the {name} over a sentence, from 0 (closed) to 1 (open). An update gate of 1 keeps the state, and "
+        "one of 0 replaces it. A reset gate of 0 leaves the state out of the candidate. Each row is the mean of a "
+        "tenth of the units, those with the lowest mean at the bottom.",
         f"Gates of the {name}, mean over units by word. "
         + " ".join(f"{title}: " + ", ".join(
             f"{plain(token)} {written(value, 'score')}"
@@ -196,7 +196,7 @@ def _cells(value_XY: NDArray[np.float64], color: str) -> list[PathPatch]:
 
 
 def _scale(axes: Axes, color: str, style: Style) -> None:
-    """Draw what the shades mean above the right end of a map."""
+    """Draw the scale of the shades above the right end of a map."""
     key = axes.inset_axes((0.86, 1.05, 0.1, 0.09))
     for patch in _cells(np.linspace(0, 1, 6)[:, None], color):
         key.add_patch(patch)
@@ -217,8 +217,8 @@ def word_picture(attributions: Sequence[Attribution], names: Mapping[str, str], 
     models = list(dict.fromkeys(found.model for found in attributions))
     return Picture(
         key,
-        "How far each word moves a model's decision, in nats of the log-odds: to the right it speaks for label 1, to "
-        "the left for label 0. Bars: what is lost where the word is left out (occlusion). Marks: gradient times input.",
+        "How far each word moves a model's decision, in nats of the log-odds: bars to the right speak for label 1, to "
+        "the left for label 0. Bars: the change when the word is left out (occlusion). Marks: gradient times input.",
         " ".join(_word_words(model, attributions, names) for model in models),
         lambda style: _words(models, attributions, names, style),
         [("model", "method", "place", "word", "weight"), *(
@@ -276,7 +276,7 @@ def _words(
 
 
 def _name_methods(figure: Figure, attributions: Sequence[Attribution], style: Style) -> None:
-    """Say above a figure that stands alone what it shows, and what its marks are."""
+    """Draw a title and a legend above a figure that stands alone."""
     marks: dict[str, list[Artist]] = {
         METHODS[0]: [Patch(color=style.color(0), alpha=0.75, label="for label 1, by occlusion"),
                      Patch(color=style.color(1), alpha=0.75, label="for label 0, by occlusion")],
@@ -298,13 +298,13 @@ def percent_axis_few(axes: Axes) -> None:
 
 
 def recall_picture(curve: RecallCurve, names: Mapping[str, str], key: str = "recall") -> Picture:
-    """Return accuracy against the steps to remember."""
+    """Return the figure of accuracy by steps to remember."""
     models = list(dict.fromkeys(point.model for point in curve.points))
     labels = [names.get(model, plain(model)) for model in models]
     return Picture(
         key,
-        "Accuracy on sequences whose label is one token, by the steps between that token and the end: mean over seeds "
-        "with 95 % intervals, small marks are single seeds; the dashed line is guessing.",
+        "Recall task: accuracy on sequences whose label is one token, by the steps between that token and the end. "
+        "Mean over seeds with 95 % intervals; small marks are single seeds; the dashed line is guessing.",
         "Accuracy by steps to remember. " + " ".join(
             f"{label}: " + ", ".join(
                 f"{written(point.mean, 'percent')} % ({written(point.low, 'percent')} to "

@@ -1,7 +1,7 @@
-"""A figure of a report: what it shows, in words and values, and its ways onto a page and onto paper.
+"""A figure of a report: its drawing, caption, alternative text and values, for a page and for paper.
 
-What a page's script switches on and off or reads off by pointer is marked in the SVG and described by
-`Picture.series` and `Picture.panels`.
+The script of the page can switch series on and off and read values off. For that they are marked in the SVG and
+described by `Picture.series` and `Picture.panels`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Cell = str | float | None
 
 @dataclass(frozen=True)
 class Series:
-    """What can be switched on and off together."""
+    """Lines and marks that are switched on and off together."""
 
     name: str
     place: int | None
-    """Of its color and marker; None where it has several."""
+    """Index of its color and marker; None where it has several."""
 
 
 @dataclass(frozen=True)
@@ -38,36 +38,36 @@ class Panel:
     title: str
     lines: tuple[Line, ...]
     digits: int
-    """Decimals with which values are read off."""
+    """Decimals of the values that are read off."""
     axis: str = "epoch"
-    """What lies along x."""
+    """Name of the x axis."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure: how to draw it, what it says in words, and the values behind it."""
+    """One figure: how to draw it, its words, and the values behind it."""
 
     name: str
     caption: str
     alternative: str
-    """The numbers it shows, for those who do not see it."""
+    """The numbers it shows, for readers who do not see it."""
     draw: Callable[[Style], Figure]
     table: Sequence[Sequence[Cell]]
-    """The values drawn, under a line of headings; empty for a drawing without values."""
+    """The values drawn, below a row of headings; empty for a diagram."""
     series: tuple[Series, ...] = ()
     panels: tuple[Panel, ...] = ()
-    """What can be read off; one for each pair of axes, in their order."""
+    """Curves that can be read off: one panel for each pair of axes, in their order."""
     letters: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of matplotlib's for its letters, where they are not those of the other figures."""
+    """Settings of matplotlib for its letters, where they differ from other figures."""
 
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colors are variables."""
         return self._drawn(PAGE)[0]
 
     def for_page(self) -> tuple[str, str]:
-        """Return the SVG elements, for a desk and for a phone, and as JSON what a script needs to switch and read them.
+        """Return the SVG elements, for wide and for narrow windows, and what the page's script needs of them, as JSON.
 
-        A drawing without values is laid out for a phone already.
+        A diagram has one layout, which is narrow already.
         """
         wide, figure = self._drawn(PAGE)
         found, drawn = [wide], {"panels": [
@@ -110,7 +110,7 @@ class Picture:
         return buffer.getvalue()
 
     def alone(self, kind: Literal["png", "svg"]) -> bytes:
-        """Return the figure as a file that can be looked at by itself."""
+        """Return the figure as an image file of its own."""
         with drawing(SCREEN, {"svg.hashsalt": self.name}):
             buffer = io.BytesIO()
             self.draw(SCREEN).savefig(
@@ -120,7 +120,7 @@ class Picture:
 
 
 def of_models(labels: Sequence[str]) -> tuple[Series, ...]:
-    """Return one series a model; a single one is not worth a switch."""
+    """Return one series for each model; none for a single model, which needs no switch."""
     return tuple(Series(label, place) for place, label in enumerate(labels)) if len(labels) > 1 else ()
 
 
@@ -139,7 +139,7 @@ def _cell(value: Cell) -> str:
 
 
 def _placed(axes: Axes) -> dict[str, Any]:
-    """Return where axes lie: in shares of the figure, from its top left corner."""
+    """Return the box of axes, in shares of the figure from its top left corner."""
     box = axes.get_position()
     return {
         "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),

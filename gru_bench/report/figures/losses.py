@@ -1,4 +1,4 @@
-"""The figure of the homework's training losses: a panel a model, a line a seed."""
+"""The figure of the homework's training losses: one panel for each model, one line for each seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gru_bench.report.figures.style import PANELS, Line, Style, new_figure, shor
 
 
 def loss_picture(curves: Sequence[LossCurve]) -> Picture:
-    """Return one panel a model, with a line for each seed and one for their mean."""
+    """Return the figure: a panel for each model, with a line for each seed and one for their mean."""
     shown = curves[:PANELS]
     return Picture(
         "training-loss",
         f"Training loss, in nats per review, averaged over each {shown[0].window.text} iterations: each seed (thin) "
-        "and the mean over seeds, one model a panel.",
+        "and the mean over seeds, with one panel for each model.",
         _words(shown),
         partial(_losses, shown),
         [("model", "seed", "iteration", "loss"),

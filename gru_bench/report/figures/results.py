@@ -1,4 +1,4 @@
-"""The figures of a report, from its numbers: what the models reach, at which cost, and how far they are apart."""
+"""The figures of a report, made from its numbers: accuracy, differences and cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gru_bench.report.figures.style import (
 )
 
 LABELS = 4
-"""Points that still have room for their names beside them."""
+"""Most points that get their names beside them."""
 
 
 def pictures(report: Report) -> list[Picture]:
@@ -98,7 +98,7 @@ def _accuracy_table(report: Report) -> list[tuple[Cell, ...]]:
 
 
 def _baselines_near(report: Report) -> list[BaselineRow]:
-    """Return the baselines that are drawn: beside the majority class, far below, models could not be told apart."""
+    """Return the baselines that are drawn: one far below the models would squeeze them together."""
     lowest = min(run.accuracy.value or 1 for row in report.rows[:LINES] for run in row.runs)
     return [baseline for baseline in report.baselines
             if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]

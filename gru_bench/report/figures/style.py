@@ -1,9 +1,8 @@
-"""How the figures are drawn: the styles of page and paper, and the axes, marks and lines that they share.
+"""The styles of figures on a page and on paper, and the axes, marks and lines that figures share.
 
 On a page a figure takes its colors and letters from the page's style sheet, so that it follows the light and
-dark schemes, and is drawn a second time for windows as narrow as a phone's; on paper it has the serif letters of
-the document and the width of its column. Series are told apart by color and by marker, and labelled where they
-stand.
+dark schemes, and is drawn a second time for narrow windows. On paper it has the serif letters and the text width of the
+document. Series differ in color and in marker, and are labeled where they are drawn.
 """
 
 from __future__ import annotations
@@ -25,17 +24,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from gru_bench.report.document.numbers import Number
 
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
-"""Each at least 4.5 : 1 against white, and apart from one another without red-green vision."""
+"""Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
 LINES = 30
-"""Small multiples, and lines of a figure, that are drawn at most; the tables hold the rest."""
-
+"""Most panels and most lines of a figure; the tables hold the rest."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """What sets a page apart from paper."""
+    """A style of figures: sizes, colors and matplotlib settings."""
 
     width: float
     """Inches."""
@@ -47,7 +45,7 @@ class Style:
     colors: tuple[str, ...]
     settings: dict[str, Any]
     narrow: bool = False
-    """Whether names stand above what they name and panels under one another, as on a phone."""
+    """Whether names stand above their lines and panels below one another, as on a phone."""
 
     def color(self, place: int) -> str:
         """Return the color of a series."""
@@ -64,7 +62,7 @@ class Line:
     low: tuple[float, ...]
     high: tuple[float, ...]
     dense: bool = False
-    """Many points, which get no mark each."""
+    """Whether it has too many points for a mark each."""
 
 
 # Colors that no one else uses: each is put back as a variable of the page's style sheet.
@@ -96,12 +94,12 @@ PAPER = Style(
 SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colors=COLORS, settings={
     "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
     "savefig.transparent": False, "svg.fonttype": "path"})
-"""A figure that stands alone in a file: a page's size, colors of its own."""
+"""A figure in a file of its own: the size of a page's figure, with fixed colors."""
 
 
 @contextmanager
 def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
-    """Set what matplotlib keeps globally for as long as a figure is drawn and written."""
+    """Set the global settings of matplotlib while a figure is drawn and written."""
     colors = {
         "text.color": style.ink, "axes.labelcolor": style.ink, "xtick.color": style.faint,
         "ytick.color": style.faint, "xtick.labelcolor": style.ink, "ytick.labelcolor": style.ink,
@@ -164,7 +162,7 @@ def percent_axis(axis: Any) -> None:
 
 
 def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
-    """Put such ticks on an axis of shares in per cent, which ends at 0 and at 100 whatever room its marks take."""
+    """Put few and round ticks on an axis of percentages, and end it at 0 and 100."""
     percent_axis(axes.xaxis if along == "x" else axes.yaxis)
     low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
     axes.set(**{f"{along}lim": (max(low, 0.0), min(high, 100.0))})

@@ -1,1 +1,1 @@
-"""The sections that only a report on the homework's protocol has."""
+"""Sections that only a report on the homework's protocol has."""

@@ -1,4 +1,4 @@
-"""What single choices of the homework's protocol cost or gain: pooling, selection, learning rate, vectors, seeds.
+"""The ablations section: the effect of single choices of the protocol, such as pooling or learning rate.
 
 Shapes: `R` runs (seeds) of a model, `N` examples.
 """
@@ -27,31 +27,31 @@ from gru_bench.tracking import LoggedRun
 
 PHRASES: Mapping[str, str] = {
     "model.pooling": "the pooling “{}”",
-    "training.selection": "keeping {}",
+    "training.selection": "the checkpoint with {}",
     "training.lr": "the learning rate {}",
     "embedding.name": "training on {}",
 }
-"""Settings of an ablation as what a sentence can speak of."""
+"""Setting -> how a sentence names its value."""
 MOST_DRAWS = 1_000_000
-"""Ways to take one seed a model that are gone through at most."""
+"""Most ways to take one seed of each model that are enumerated."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """An ablation with what its two sides reach on the same validation reviews."""
+    """An ablation with the results of its two sides on the same validation reviews."""
 
     ablation: Ablation
     usual: Group
     other: Group
     pair: Pair
-    """Other less usual."""
+    """The other side minus the usual side."""
 
 
 def ablation_blocks(studies: Sequence[Reproduction], store: Store, margin: float) -> tuple[Block, ...]:
-    """Return what the ablations of each study say, and what its seeds and its reviews without a known word say."""
+    """Return the ablations of each study, the effect of taking one seed only, and reviews without a known word."""
     blocks: list[Block] = [Paragraph(prose("""
-        Some choices of the protocol are open to doubt. Each was set against another on reviews cut from the training
-        file for validation, with seeds of their own; the test reviews are kept for the comparison of the models.
+        Some choices of the protocol may be questioned. Each was compared with another choice on validation reviews
+        taken from the training file, with seeds of their own. The test reviews are used for comparing models only.
     """))]
     for one in studies:
         sides, gaps = compared(one, store, margin)
@@ -61,7 +61,7 @@ def ablation_blocks(studies: Sequence[Reproduction], store: Store, margin: float
         if points := (*answers, *_tuning_points(one, store, sides)):
             blocks.append(Bullets(points))
         if not one.ablations:
-            blocks.append(Paragraph((f"{one.titled('No choice was set against another')}.",)))
+            blocks.append(Paragraph((f"{one.titled('There are no ablations')}.",)))
         blocks += [Paragraph(gap) for gap in gaps]
         blocks += _one_seed_blocks(one)
         blocks += _wordless_blocks(one)
@@ -80,9 +80,9 @@ def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides
         usual, other = (_side(one, store, ablation, side, f"{key}.{side}", gaps) for side in ("usual", "other"))
         question = plain(ablation.question)
         if usual is None or other is None:
-            gaps.append((f"{question} Not every side has a complete run to answer it.",))
+            gaps.append((f"{question} It cannot be answered: not every side has a complete run.",))
         elif not np.array_equal(usual.example_N, other.example_N):
-            gaps.append((f"{question} Its two sides were scored on different reviews, and are not compared.",))
+            gaps.append((f"{question} The two sides were scored on different reviews and are not compared.",))
         else:
             read.append((ablation, key, usual, other))
     differences = [accuracy_difference(other.correct_RN, usual.correct_RN) for _, _, usual, other in read]
@@ -99,7 +99,7 @@ def compared(one: Reproduction, store: Store, margin: float) -> tuple[list[Sides
 def _side(
     one: Reproduction, store: Store, ablation: Ablation, side: str, key: str, gaps: list[Sentence]
 ) -> Group | None:
-    """Return what the runs of one side predict; what is missing goes to `gaps`."""
+    """Return the group of one side's runs; sentences about what is missing are added to `gaps`."""
     label = model_name(ablation.model)
     runs = one.study.side(ablation.name, side)
     whole = [run for run in runs if run.complete]
@@ -108,12 +108,12 @@ def _side(
     ended = {run.seed for run in whole}
     if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
         lost = Number(f"{key}.lost", len(gone), "count", tuple(run.run_id for run in gone))
-        gaps.append((f"{plain(ablation.question)} Runs that did not end well and are left out: ", lost, "."))
+        gaps.append((f"{plain(ablation.question)} Runs that did not complete and are left out: ", lost, "."))
     return group
 
 
 def _phrase(settings: Mapping[str, object]) -> str:
-    """Return settings as what a sentence can speak of."""
+    """Return settings as words for a sentence."""
     return " with ".join(
         PHRASES.get(name, f"the {NAMES.get(name, setting_name(name))} {{}}").format(in_words(name, value))
         for name, value in settings.items()
@@ -126,16 +126,16 @@ def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
     most = one.number("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
     count = one.number("ablation.examples", sides[0].usual.example_N.size, "count", "validation reviews")
     each: Sentence = (least,) if seeds[0] == seeds[-1] else (least, " to ", most)
-    title = one.titled("Choices of the protocol")
+    title = one.titled("Ablations of the protocol")
     ran = f", trained on the {plain(sides[0].ablation.backend)} backend" if sides[0].ablation.backend else ""
     selects = any(side.ablation.other.get("training.selection") == "best_validation" for side in sides)
-    favoured: Sentence = (" Where the weights are kept by validation, the reviews that judge are those that chose, "
-                          "which favours that side.",) if selects else ()
+    favored: Sentence = (" Where the checkpoint is chosen on validation, the same reviews choose and judge, which "
+                          "favors that side.",) if selects else ()
     return Table(
         f"{one.key}-ablations", title,
-        (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds a side{ran}, and the "
-         "difference in points. Intervals are unadjusted and shown where the seeds carry one; p is adjusted by "
-         "Holm’s procedure.", *favoured),
+        (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, f" seeds for each side{ran}, and "
+         "the difference in points. Intervals are unadjusted and shown where there are enough seeds; p is adjusted "
+         "by Holm’s procedure.", *favored),
         (Column("Choice", 4.4), Column("Protocol"), Column("Instead"), Column("Difference"), Column("p"),
          Column("Finding", 2.6)),
         tuple((f"{side.usual.label}: {side.pair.a} instead of {side.pair.b}", _accuracy(side.usual),
@@ -145,13 +145,13 @@ def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
 
 
 def _finding(pair: Pair) -> str:
-    """Return what an ablation shows of its other side."""
+    """Return the finding on the other side of an ablation."""
     found = pair.verdict.finding.value
     return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
 def _tuning_points(one: Reproduction, store: Store, sides: Sequence[Sides]) -> tuple[tuple[str, Sentence], ...]:
-    """Return what the tuning runs of each ablation that was tuned have found."""
+    """Return the results of the tuning runs of each tuned ablation."""
     judges = {side.ablation.name: side.usual for side in sides}
     return tuple(
         (f"How the {' and the '.join(map(setting_name, ablation.other))} was tuned.",
@@ -160,7 +160,7 @@ def _tuning_points(one: Reproduction, store: Store, sides: Sequence[Sides]) -> t
 
 
 def _tuning(one: Reproduction, store: Store, ablation: Ablation, judges: Group | None) -> Sentence:
-    """Say what each candidate reached, what came of it, and how far the judging reviews are those it was chosen by."""
+    """Return the score of each candidate, the choice, and the overlap of its reviews with those that judge it."""
     key = f"{one.key}.ablation.{slug(ablation.name)}.tuning"
     by_tried: dict[tuple[str, ...], list[LoggedRun]] = {}
     for run in one.study.side(ablation.name, "tuning"):
@@ -180,38 +180,38 @@ def _tuning(one: Reproduction, store: Store, ablation: Ablation, judges: Group |
                 f"{key}.{len(choosing)}", whole[-1].metrics.get(score("accuracy", "val").key), "percent",
                 (whole[-1].run_id,), method="one seed"), f"{NBSP}%"))
     gone: Sentence = (f" No result from {', '.join(lost)}.",) if lost else ()
-    end: Sentence = (" Nothing did better than the protocol’s own, so there is nothing to compare it with.",)
+    end: Sentence = (" No value was better than the protocol’s own, so there is nothing to compare.",)
     if ablation.other != ablation.usual:
-        end = (f" The best, {_phrase(ablation.other)}, is what the protocol is compared with above.",
+        end = (f" The best, {_phrase(ablation.other)}, is compared with the protocol above.",
                *_judged_by_its_own(key, store, choosing, judges))
-    return ("Tried once each, with one seed, and the validation accuracy they reached: ", *joined(reached, "; "), ".",
+    return ("Validation accuracy of each value, with one run and one seed: ", *joined(reached, "; "), ".",
             *gone, *end)
 
 
 def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
-    """Say how many of the reviews that judge a choice are among those that it was chosen by.
+    """Return the share of the judging reviews by which the choice had been made.
 
     Args:
-        key: under which the number is kept.
-        store: where the predictions are.
-        choosing: ids of the tuning runs, which share their validation reviews.
-        judges: the usual side of the ablation; None where its sides cannot be compared.
+        key: Key of the number.
+        store: Source of the predictions.
+        choosing: Ids of the tuning runs, which share their validation reviews.
+        judges: Usual side of the ablation; None if its sides cannot be compared.
     """
     if judges is None or not choosing:
         return ()
     try:
         choosing_N = store.predictions(choosing[0], "validation").example_id_N
     except RunError:
-        return (" Which reviews it was chosen by is not known: their predictions cannot be read.",)
+        return (" The reviews it was chosen on are not known: their predictions cannot be read.",)
     share = float(np.isin(judges.example_N, choosing_N).mean())
     if share == 1:
-        return (" It was chosen by the reviews that judge it here, which favours it.",)
+        return (" It was chosen on the same reviews that judge it here, which favors it.",)
     if share == 0:
-        return (" None of the reviews that judge it here is among those it was chosen by.",)
-    return (" It was chosen on another cut of the training file: ",
+        return (" It was chosen on other reviews than those that judge it here.",)
+    return (" It was chosen on another split of the training file: ",
             Number(f"{key}.shared", share, "percent", (*choosing, *judges.ids), judges.example_N.size,
                    "share of the judging reviews"),
-            f"{NBSP}% of the reviews that judge it here are among those it was chosen by, which favours it.")
+            f"{NBSP}% of the reviews that judge it here were also used to choose it, which favors it.")
 
 
 def _begun(sentence: Sentence) -> Sentence:
@@ -228,7 +228,7 @@ def _accuracy(group: Group) -> Number:
 
 
 def _one_seed_blocks(one: Reproduction) -> list[Block]:
-    """Return how often one run of each model would have named another winner."""
+    """Return how often one run of each model would have given another winner."""
     groups = list(one.groups.values())
     right = [group.correct_RN.sum(axis=1) for group in groups]
     draws = int(np.prod([scores.size for scores in right]))
@@ -237,7 +237,7 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
     first = chance_first(right)
     winner = int(np.argmax([group.correct_RN.mean() for group in groups]))
     ids = tuple(run for group in groups for run in group.ids)
-    means = "share of all ways to take one seed a model, ties shared"
+    means = "share of all ways to take one seed of each model, ties shared"
     other = Number(f"{one.key}.one-seed.other", 1 - first[winner], "percent", ids, groups[0].example_N.size, means,
                    decimals=0)
     title = one.titled("One seed of each model")
@@ -245,7 +245,7 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
         Table(
             f"{one.key}-one-seed", title,
             (f"{title}: test accuracy, mean over seeds with the lowest and the highest seed in brackets, and how often "
-             "the model comes out first where one seed of each is taken.",),
+             "the model is first if one seed of each is taken.",),
             (Column("Model", 4.0), Column("Seeds"), Column("Accuracy, %"), Column("First, %")),
             tuple((group.label, group.number("one-seed.seeds", len(group.runs), "count"),
                    group.over_runs("one-seed.accuracy", group.correct_RN.mean(axis=1).tolist(), "percent"),
@@ -253,18 +253,18 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
                   for group, share in zip(groups, first, strict=True)),
         ),
         Bullets((("One seed, or several?", (
-            "There are ", one.number("one-seed.draws", draws, "count", "ways to take one seed a model"),
-            " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them another "
-            f"model than {groups[winner].label}, which has the highest mean, comes out first on these test reviews.",
+            "There are ", one.number("one-seed.draws", draws, "count", "ways to take one seed of each model"),
+            " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them a model "
+            f"other than {groups[winner].label}, which has the highest mean, is first on these test reviews.",
         )),)),
     ]
 
 
 def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
-    """Return for each model the share of all ways to take one seed a model in which it is first; ties are shared.
+    """Return for each model how often it is first over all ways to take one seed of each; ties are shared.
 
     Args:
-        right: for each model, the right answers of each of its seeds.
+        right: For each model, the number of correct answers of each of its seeds.
     """
     share = np.zeros(len(right))
     for draw in product(*right):
@@ -277,19 +277,18 @@ def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
 
 
 def _wordless_blocks(one: Reproduction) -> list[Block]:
-    """Return how test reviews without a known word fare."""
+    """Return the accuracy on test reviews without a known word."""
     empty_N = next(iter(one.groups.values())).tokens_N == 0
     if not empty_N.any():
         if not one.data.wordless:
             return []
-        said: Sentence = ("No test review is without a known word, so no score hangs on how such a review is read.",)
+        said: Sentence = ("Every test review has a known word, so how a review without one is read affects no score.",)
     else:
         count = one.number("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word")
         parts: list[Sentence] = [
             (f"{group.label} ", group.accuracy_on("wordless", group.tokens_N == 0), f"{NBSP}%")
             for group in one.groups.values()
         ]
-        said = ("Test reviews without a known word: ", count, ". Read as one step of zeros, they are answered rightly "
-                "by ", *joined(parts, ", "), " on average over seeds. Left out, they would be missing from every "
-                "count.")
+        said = ("Test reviews without a known word: ", count, ". Each is read as one step of zeros. Mean accuracy on "
+                "them: ", *joined(parts, ", "), ". If they were left out, they would be missing from every count.")
     return [Bullets((("Reviews with no known word.", said),))]

@@ -1,9 +1,8 @@
-"""The diagrams of the theory: drawn by the same rules for a page (SVG) and for paper (PDF).
+"""The diagrams of the theory section, drawn by the same code for a page (SVG) and for paper (PDF).
 
-Each is laid out in points on a sheet that a phone shows without scrolling: letters of a diagram are never so
-small that they must be enlarged to be read. Letters become outlines, so that a formula looks alike wherever it is
-shown. Three colors mean the same everywhere: the first is the network's state and what it reads it with, the
-second what decides (the gates; the focus word), the third what is new (the candidate; the second layer).
+Each is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. Letters become
+outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is the state and
+what reads it, the second the gates and the focus word, the third the candidate and the second layer.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from gru_bench.report.figures.figure import Picture
 from gru_bench.report.figures.style import Style
 
 WIDTH = 300.0
-"""Of every diagram, in points: the text width of a phone."""
+"""Width of every diagram, in points: the text width of a phone."""
 SIZE = 10.5
-"""Of letters, in points."""
+"""Size of letters, in points."""
 SMALL = 9.5
 STATE, GATE, NEW = 0, 1, 2
 """Colors by what they mean."""
 RADIUS = 7.5
-"""Of the circle of an operation."""
+"""Radius of the circle of an operation."""
 WIDER = 9.0
-"""Of that of one minus, which holds two signs."""
+"""Radius of the circle of one minus, which holds two signs."""
 LETTERS: dict[str, Any] = {
     "svg.fonttype": "path", "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "text.parse_math": True,
 }
@@ -60,7 +59,7 @@ class Sheet:
         self, x: float, y: float, words: str, size: float = SIZE, *, faint: bool = False, color: int | None = None,
         ha: Literal["left", "center", "right"] = "center", italic: bool = False,
     ) -> Text:
-        """Write words centred at a height; `$...$` is mathematics."""
+        """Write words centered at a height; `$...$` is mathematics."""
         return self.axes.text(
             x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
             color=self.style.faint if faint else self.color(color),
@@ -70,7 +69,7 @@ class Sheet:
         self, x: float, y: float, width: float, height: float, words: str = "", below: str = "", *,
         color: int | None = None, size: float = SIZE, corner: float = 4.0, strength: float = 0.14,
     ) -> None:
-        """Draw a rounded box around its centre, with a line of words or two in it."""
+        """Draw a rounded box around its center, with a line of words or two in it."""
         place = (x - width / 2, y - height / 2)
         shape = BoxStyle.Round(pad=0, rounding_size=corner)
         if color is not None:
@@ -86,7 +85,7 @@ class Sheet:
             self.text(x, y + 0.3, words, size)
 
     def operation(self, x: float, y: float, sign: Literal["times", "plus", "minus"]) -> None:
-        """Draw a circle for what acts element by element: a product, a sum, or one minus."""
+        """Draw a circle for an operation element by element: a product, a sum, or one minus."""
         radius = WIDER if sign == "minus" else RADIUS
         self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=self.style.ink, linewidth=1.0))
         if sign == "minus":
@@ -130,7 +129,7 @@ class Sheet:
                 [tip, back + 2.5 * side, tip - 4.2 * head, back - 2.5 * side], closed=True, facecolor=hue, linewidth=0))
 
     def arc(self, start: Point, end: Point, color: int) -> None:
-        """Draw a bow from one word to another, over those between them."""
+        """Draw an arc from one word to another, above the words between them."""
         between = ((start[0] + end[0]) / 2, start[1] + 0.2 * abs(end[0] - start[0]))
         self.axes.add_patch(PathPatch(
             Path([start, between, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3]), facecolor="none",
@@ -207,7 +206,7 @@ def _word2vec(style: Style) -> Figure:
             (226, y - 4.2), 130 * chance, 8.4, facecolor=sheet.color(NEW), alpha=0.75, linewidth=0))
         if word in chances:
             sheet.text(230 + 130 * chance, y + 0.2, word, SMALL, ha="left")
-    for x, above, below in ((26, "one-hot", "$V$ words"), (252, "softmax", "$V$ chances")):
+    for x, above, below in ((26, "one-hot", "$V$ words"), (252, "softmax", "$V$ probabilities")):
         sheet.text(x, middle + tall + 11, above, SMALL)
         sheet.text(x, middle - tall - 11, below, SMALL, faint=True)
     sheet.text(120, middle + short + 29, "word vector", SMALL)
@@ -331,7 +330,7 @@ def _poolings(style: Style) -> Figure:
     sheet.mark(40, backward - 29, "diamond")
     for x, shape, name in ((58, "circle", "last"), (178, "diamond", "final")):
         sheet.mark(x, 8, shape)
-        sheet.text(x + 8, 8, rf"what $\it{{{name}}}$ hands on", SMALL, ha="left")
+        sheet.text(x + 8, 8, rf"what $\it{{{name}}}$ passes on", SMALL, ha="left")
     return sheet.figure
 
 
@@ -339,8 +338,10 @@ def _chunks(style: Style) -> Figure:
     sheet = Sheet(style, 208)
     chunks = (("r", GATE), ("z", GATE), ("n", NEW))
     rows = (
-        (156.0, "once a review", "W_{i", r"$3H \times E$", "$X$", r"$E \times T$", 44.0, r"$3H \times T$"),
-        (50.0, "once a token", "W_{h", r"$3H \times H$", r"$h_{t\!-\!1}$", r"$H \times 1$", 15.0, r"$3H \times 1$"),
+        (156.0, "once for each review", "W_{i", r"$3H \times E$", "$X$", r"$E \times T$", 44.0,
+         r"$3H \times T$"),
+        (50.0, "once for each token", "W_{h", r"$3H \times H$", r"$h_{t\!-\!1}$", r"$H \times 1$", 15.0,
+         r"$3H \times 1$"),
     )
     for middle, title, matrix, shape, read, read_shape, width, made_shape in rows:
         high = 22.0
@@ -361,20 +362,20 @@ def _chunks(style: Style) -> Figure:
     return sheet.figure
 
 
-# ---------------------------------------------------------------- what they show, in words
+# ---------------------------------------------------------------- captions and alternative texts
 
 WORD2VEC = Picture(
     "word-vectors",
     _text("""
-        Word2Vec, as a skip-gram. Above: a focus word and the context words within two places of it. Below: the
-        network that predicts the ones from the other, two linear layers with nothing between them. The row of
-        the first that the focus word selects is its word vector.
+        Word2Vec, as a skip-gram. Top: a focus word and the context words within two places of it. Bottom: the
+        network that predicts the context words from the focus word, two linear layers with nothing between them.
+        The row of the first layer that the focus word selects is its word vector.
     """),
     _text("""
-        The words a, quiet, film, that, moved, me, deeply. The focus word is moved; bows lead from it to its
+        The words a, quiet, film, that, moved, me, deeply. The focus word is moved; arcs lead from it to its
         context words film, that, me and deeply. Below, a one-hot column of V entries, the one of moved filled,
         enters a first linear layer W1 of V by E, which narrows to a word vector of E numbers. A second linear
-        layer W2 of E by V widens to V values, which a softmax turns into chances: high for film, that, me and
+        layer W2 of E by V widens to V values, which a softmax turns into probabilities: high for film, that, me and
         deeply, low for the other words.
     """),
     _word2vec, (), letters=LETTERS,
@@ -383,7 +384,7 @@ NETWORKS = Picture(
     "networks",
     _text("""
         A feed-forward layer; the same with its state fed back (U), which makes it recurrent; and the recurrent
-        network unrolled: a deep network with a layer for each token, all of them with the same W and U.
+        network unrolled: a deep network with one layer for each token, all with the same W and U.
     """),
     _text("""
         Three drawings. Feed-forward: an input x passes weights W into a layer h and on to an output y.
@@ -413,15 +414,15 @@ GRU = Picture(
 POOLINGS = Picture(
     "poolings",
     _text("""
-        A bidirectional GRU: one reads from the first token to the last, the other from the last to the first.
+        A bidirectional GRU: one half reads from the first token to the last, the other from the last to the first.
         Each box says how many tokens its state has read. The pooling last takes both halves at the last token,
-        where the backward half has read one; the pooling final takes each half where it has read all.
+        where the backward half has read one token. The pooling final takes each half where it has read all tokens.
     """),
     _text("""
         Two rows of states over the tokens x1, x2 and so on to xT. The forward row has read 1, 2, up to T
         tokens, from left to right; the backward row has read T at the first token, T minus 1 at the second, and
-        1 at the last. A circle marks what the pooling last hands on: the forward state at T, which has read T
-        tokens, and the backward state at T, which has read one. A diamond marks what final hands on: the
+        1 at the last. A circle marks what the pooling last passes on: the forward state at T, which has read T
+        tokens, and the backward state at T, which has read one. A diamond marks what final passes on: the
         forward state at T and the backward state at 1, each of which has read T tokens.
     """),
     _poolings, (), letters=LETTERS,
@@ -429,14 +430,14 @@ POOLINGS = Picture(
 CHUNKS = Picture(
     "chunks",
     _text("""
-        The projections of the scratch GRU. The weights of both gates and of the candidate stand on one another,
-        so that one product serves all three and its result is cut into three chunks. That of the tokens is made
-        once for a whole review (X, its word vectors as columns), that of the state once for each token.
+        The projections of the scratch GRU. The weights of both gates and of the candidate are stacked, so that one
+        product serves all three, and its result is split into three chunks. The product with the tokens is computed
+        once for a whole review (X, its word vectors as columns), the product with the state once for each token.
     """),
     _text("""
-        Two products. Once a review: the stacked matrices W ir, W iz and W in, 3H by E, times the review X, E by
+        Two products. Once for each review: the stacked matrices W ir, W iz and W in, 3H by E, times the review X, E by
         T, give three chunks of 3H by T, which go to the reset gate r, the update gate z and the candidate n.
-        Once a token: the stacked matrices W hr, W hz and W hn, 3H by H, times the old state, H by 1, give three
+        Once for each token: the stacked matrices W hr, W hz and W hn, 3H by H, times the old state, H by 1, give three
         chunks of 3H by 1, which go to the same three.
     """),
     _chunks, (), letters=LETTERS,

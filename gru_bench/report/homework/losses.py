@@ -1,4 +1,4 @@
-"""The training loss of each model of the homework, window by window: numbers and words."""
+"""The training loss section of the homework: loss by window of iterations, for each model."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _curves(one: Reproduction, evidence: Evidence) -> list[LossCurve]:
 def _blocks(curves: Sequence[LossCurve]) -> tuple[Block, ...]:
     return (
         Paragraph(prose("""
-            The loss of one review is a noisy thing; averaged over a window of iterations it shows how a model learns.
-            The homework keeps the weights of the window with the lowest mean.
+            The loss of a single review is noisy; its mean over a window of iterations shows how a model learns. The
+            homework’s best checkpoint is that of the window with the lowest mean.
         """)),
         FigureReference("training-loss"),
         Table(

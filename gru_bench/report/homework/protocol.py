@@ -1,4 +1,4 @@
-"""How the homework was reproduced: its loader, its scratch GRU, and every setting, beside the published protocol."""
+"""The homework's protocol: the studies that follow it, and the method section with every setting."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from gru_bench.tracking import LoggedStudy
 NAMES: Mapping[str, str] = {
     "embedding.name": "word vectors",
     "embedding.scale": "factor on each vector",
-    "embedding.trainable": "vectors trained along",
-    "model.hidden_size": "entries of the state, each way",
+    "embedding.trainable": "vectors trained too",
+    "model.hidden_size": "hidden size, each direction",
     "model.layers": "layers",
     "model.reset": "reset gate",
     "model.pooling": "pooling",
     "model.relu": "ReLU before the last linear layer",
     "training.epochs": "epochs",
-    "training.batch_size": "reviews a batch",
+    "training.batch_size": "batch size",
     "training.bucket": "order of the reviews",
-    "training.drop_last": "last batch of an epoch, not full",
+    "training.drop_last": "incomplete last batch",
     "training.lr": "learning rate of Adam",
     "training.beta1": "first beta of Adam",
     "training.beta2": "second beta of Adam",
-    "training.clip_norm": "norm of the gradient",
-    "training.log_every": "iterations a loss is averaged over",
-    "training.selection": "weights kept: those of",
-    "data.validation_share": "share kept for validation",
-    "data.max_length": "tokens read of a review",
-    "data.limit": "reviews taken of the data",
+    "training.clip_norm": "gradient clipping",
+    "training.log_every": "iterations in a loss window",
+    "training.selection": "best checkpoint by",
+    "data.validation_share": "share used for validation",
+    "data.max_length": "most tokens read of a review",
+    "data.limit": "reviews used of the data",
 }
 """The settings of the training table, in its order."""
 IN_WORDS: Mapping[str, Mapping[str, str]] = {
@@ -45,39 +45,39 @@ IN_WORDS: Mapping[str, Mapping[str, str]] = {
     "model.reset": {"after": "after the product", "before": "before the product"},
     "model.relu": {"False": "no", "True": "yes"},
     "training.bucket": {"False": "shuffled", "True": "shuffled among like lengths"},
-    "training.drop_last": {"False": "kept", "True": "dropped"},
-    "training.clip_norm": {"None": "not clipped"},
+    "training.drop_last": {"False": "used", "True": "dropped"},
+    "training.clip_norm": {"None": "none"},
     "training.selection": {
-        "lowest_train_window": "the lowest training loss", "best_validation": "the best epoch on validation",
+        "lowest_train_window": "the lowest training loss", "best_validation": "the best validation score",
     },
     "data.max_length": {"None": "all"},
     "data.limit": {"None": "all"},
 }
-"""Values that are no numbers."""
+"""Setting -> words for those of its values that are not numbers."""
 SPLITS: Mapping[str, str] = {"train": "training"}
 OTHER_VECTORS: Mapping[str, str] = {
     "corpus": "trained on the training reviews", "random": "drawn at random", "glove-6b-50d": "GloVe’s",
 }
-"""Word vectors that are certainly not the homework's."""
+"""Word vectors that are not the homework's, with words for them."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One study of the protocol, with its groups of confirm runs by model."""
+    """One study that follows the homework's protocol, with its groups of confirm runs by model."""
 
     key: str
     name: str
-    """Empty where there is one alone, which need not be told apart."""
+    """Its name; empty where there is one such study only."""
     study: LoggedStudy
     groups: Mapping[str, Group]
     data: DataSummary
     baselines: tuple[Baseline, ...] = ()
     seeds: int = 0
-    """That each model is to be trained on."""
+    """Number of seeds that each model is to be trained on."""
     ablations: tuple[Ablation, ...] = ()
     timings: tuple[Timing, ...] = ()
     seconds: float | None = None
-    """Of the whole study; None, like the two before it, as long as that has not come to its end."""
+    """Duration of the whole study; None while it is unfinished, when ablations and timings are empty too."""
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number that the study's own run holds."""
@@ -89,7 +89,7 @@ class Reproduction:
 
 
 def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
-    """Return the studies of the homework's protocol that have confirm runs, those under way among them."""
+    """Return the studies of the homework's protocol that have confirm runs, unfinished ones included."""
     found = []
     for study in evidence.studies:
         groups = {group.model: group for group in evidence.groups if group.parent is study.run}
@@ -119,33 +119,33 @@ def _reproduction(
 
 
 def model_name(model: str) -> str:
-    """Return what a model is called in a table of models."""
+    """Return the name of a model in a table."""
     return MODEL_NAMES.get(model, plain(model))
 
 
 def backends(group: Group) -> str:
-    """Return the backends that ran."""
+    """Return the backends that the runs of a group used."""
     return ", ".join(sorted({plain(run.backend) for run in group.runs}))
 
 
 def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
-    """Return how the runs were made."""
+    """Return the method section: loader, scratch GRU and training."""
     wordless = joined([said for one in studies if (said := _wordless(one))])
     return (
         Heading("The loader", "loader"),
         Paragraph((
             *prose(r"""
-                A review comes as a list of words. Words that have no vector are left out, and the vectors of the others
-                are laid under one another, so that a review of $T$ known words becomes a matrix of $T \times E$. The
-                reviews of an epoch are shuffled and handed over one at a time, so nothing needs to be padded.
+                A review is a list of words. Words without a vector are left out, and the vectors of the others are
+                stacked, so that a review of $T$ known words becomes a matrix of $T \times E$. The reviews of an epoch
+                are shuffled and processed one at a time, so no padding is needed.
             """), " ", *wordless,
         )),
         *theory.scratch_unit(),
         Heading("Training", "training"),
         Paragraph(prose("""
-            The last linear layer makes two numbers of what the pooling hands it; their log-softmax is the log
-            probability of each label, and the loss is the negative log-likelihood of the right one. The table holds
-            every setting of the protocol as the runs had it.
+            The last linear layer turns the pooled state into two numbers. Their log-softmax is the log probability of
+            each label, and the loss is the negative log-likelihood of the correct one. The table shows every setting
+            of the protocol as these runs had it.
         """)),
         *(_training_table(one) for one in studies),
         *(Paragraph(said) for one in studies if (said := departures(one))),
@@ -153,7 +153,7 @@ def method(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
 
 
 def departures(one: Reproduction) -> Sentence:
-    """Say in what the runs depart from the homework's protocol; empty where they do not."""
+    """Return how the runs depart from the homework's protocol; empty where they do not."""
     parts: list[Sentence] = list(_other_vectors(one))
     for model, group in one.groups.items():
         params = group.runs[0].params
@@ -164,11 +164,11 @@ def departures(one: Reproduction) -> Sentence:
                               *_as_sentence(_setting(group, name)), f" (homework: {in_words(name, theirs)})"))
     if not parts:
         return ()
-    return ("These runs depart from the homework’s protocol in what follows. ", *joined(parts, "; "), ".")
+    return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")
 
 
 def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
-    """Say which word vectors stand in for those of the homework."""
+    """Yield how the word vectors differ from those of the homework."""
     data = one.data
     if data.embedding in OTHER_VECTORS:
         yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
@@ -178,7 +178,7 @@ def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
 
 
 def in_words(name: str, value: object) -> str:
-    """Return a setting's value as text; of a file its name."""
+    """Return a setting's value as text; for a file, its name."""
     if name == "embedding.name":
         kind = OTHER_VECTORS.get(str(value))
         return f"vectors {kind}" if kind else file_name(str(value))
@@ -189,7 +189,7 @@ def in_words(name: str, value: object) -> str:
 
 
 def _wordless(one: Reproduction) -> Sentence:
-    """Say how many reviews have no known word, and what becomes of them."""
+    """Return how many reviews have no known word, and how they are read."""
     counts = one.data.wordless
     if not counts:
         return ()
@@ -200,8 +200,7 @@ def _wordless(one: Reproduction) -> Sentence:
          f" of the {SPLITS.get(split, plain(split))} reviews")
         for split, size in counts.items()
     ]
-    return (*joined(parts, ", "), " have no known word at all; each is read as one step of zeros and stays in every "
-            "count.")
+    return (*joined(parts, ", "), " have no known word. Each is read as one step of zeros and stays in every count.")
 
 
 def _training_table(one: Reproduction) -> Table:
@@ -211,14 +210,14 @@ def _training_table(one: Reproduction) -> Table:
         for name, label in NAMES.items() if any(name in group.runs[0].params for group in groups)
     ]
     rows += [
-        ("initial weights, of a state of H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
+        ("initial weights, for hidden size H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
         ("backend", *(backends(group) for group in groups)),
         ("parameter tensors", *(_logged(group, PARAMETER_TENSORS, "tensors") for group in groups)),
         ("parameters", *(_logged(group, PARAMETERS, "parameters") for group in groups)),
     ]
     title = one.titled("The training")
     return Table(
-        f"{one.key}-training", title, (f"{title}, setting by setting.",),
+        f"{one.key}-training", title, (f"{title}: every setting.",),
         (Column("Setting", 5.2), *(Column(model_name(model), 3.2) for model in one.groups)), tuple(rows),
     )
 
@@ -243,7 +242,7 @@ def _logged(group: Group, metric: Metric, name: str) -> Number:
 
 
 def _same(ours: str, theirs: object) -> bool:
-    """Tell whether a logged setting is the published one."""
+    """Return whether a logged setting equals the published one."""
     number = as_number(ours)
     if number is not None and isinstance(theirs, int | float) and not isinstance(theirs, bool):
         return number == float(theirs)

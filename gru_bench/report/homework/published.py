@@ -1,6 +1,6 @@
-"""What was published for the homework: its settings, and the figures that stand as context beside measured ones.
+"""Published facts about the homework: its settings, and the results that are shown beside measured ones.
 
-Nothing here was measured by this package, and no number of it enters another.
+Nothing here was measured by this package, and no measured number uses it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ACCURACY: Mapping[str, float] = {"scratch": 0.841, "torch": 0.842, "bidirectional": 0.853}
-"""Of one run each."""
+"""Test accuracy, of one run each."""
 SECONDS: Mapping[str, float] = {"scratch": 8075, "torch": 388, "bidirectional": 476}
-"""Of one run each, on a graphics card."""
+"""Training time, of one run each, on a graphics card."""
 REVIEWS = 3560
-"""Test reviews, about."""
+"""Approximate number of test reviews."""
 OTHERS = (0.827, 0.877)
-"""Lowest and highest accuracy of other students' solutions that were published."""
+"""Lowest and highest accuracy of other students' published solutions."""
 SETTINGS: Mapping[str, str | float | bool | None] = {
     "embedding.trainable": False,
     "model.hidden_size": 100,
@@ -35,9 +35,9 @@ SETTINGS: Mapping[str, str | float | bool | None] = {
     "data.max_length": None,
     "data.limit": None,
 }
-"""Its protocol; the ReLU before the last layer is by model."""
+"""The settings of its protocol; `RELU` holds the ReLU before the last layer by model."""
 DIMENSION = 300
-"""Numbers of a word vector."""
+"""Dimension of a word vector."""
 RELU: Mapping[str, bool] = {"scratch": False, "torch": True, "bidirectional": True}
 LABEL = "published in the homework's report; not measured here"
 """How a published number is marked."""

@@ -1,4 +1,4 @@
-"""How long the homework's models take to train, timed alone: backends beside times, and what a whole run would take."""
+"""The run times section of the homework: each model timed alone, with its backend, and the time of a whole run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gru_bench.report.sections.verdicts import joined
 from gru_bench.results.runs import Timing
 
 BASE = ("torch", "torch")
-"""Model and backend that times are compared with: nn.GRU's own."""
+"""Model and backend that times are compared with: nn.GRU on its own backend."""
 
 
 def run_times(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
-    """Return the timing benchmark and what follows from it."""
+    """Return the timing benchmark and the comparison with the published run times."""
     blocks: list[Block] = [Paragraph(prose("""
-        How long a model takes to train depends on the backend that runs it as much as on the model, and on what else
-        the machine does. So the models were timed apart from the runs above, one after the other with nothing beside
-        them, over some iterations on the same reviews. The time of a whole run is worked out from these iterations.
+        The training time of a model depends on its backend as much as on the model, and on what else the machine does.
+        So the models were timed apart from the runs above: one after the other, with nothing else running, over some
+        iterations on the same reviews. The time of a whole run is extrapolated from these iterations.
     """))]
     for one in studies:
-        took: Sentence = (" has not come to its end.",)
+        took: Sentence = (" is not finished.",)
         if one.seconds is not None:
             whole = one.number("seconds", one.seconds, "amount", "all runs of the study, side by side")
             took = (", with all its runs, took ", whole, f"{NBSP}s.")
@@ -35,7 +35,7 @@ def run_times(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
 
 def _timings(one: Reproduction) -> list[Block]:
     if not one.timings:
-        return [Paragraph((f"{one.titled('No model was timed alone')}.",))]
+        return [Paragraph((f"{one.titled('No model was timed')}.",))]
     taken: set[str] = set()
     keyed = [(timing, free_name(f"{slug(timing.model)}-{slug(timing.backend)}", taken))
              for timing in one.timings]
@@ -43,8 +43,8 @@ def _timings(one: Reproduction) -> list[Block]:
     title = one.titled("Timing benchmark")
     blocks: list[Block] = [Table(
         f"{one.key}-times", title,
-        (f"{title}: each model timed alone. The seconds of a whole run are worked out from the timed iterations, not "
-         "measured; the ratio is the time against that of the torch GRU on its own backend.",),
+        (f"{title}: each model timed alone. The seconds of a whole run are extrapolated from the timed iterations, "
+         "not measured; the ratio is the time divided by that of the torch GRU on its own backend.",),
         (Column("Model", 3.3), Column("Backend", 1.9), Column("Threads"), Column("Iterations timed"), Column("ms each"),
          Column("Whole run, s"), Column("Ratio")),
         tuple(_row(one, timing, key, base) for timing, key in keyed),
@@ -56,23 +56,23 @@ def _timings(one: Reproduction) -> list[Block]:
     if said:
         factor = published.SECONDS["scratch"] / published.SECONDS["torch"]
         blocks.append(Paragraph((
-            *joined(said), " Published was a factor of ",
+            *joined(said), " The published factor is ",
             Number("published.slower", factor, "tenth", method=published.LABEL),
-            ", of a loop in Python against nn.GRU on a graphics card: the factor belongs to the backends, not to the "
-            "model.",
+            ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from "
+            "the model.",
         )))
     return blocks
 
 
 def _compared(one: Reproduction, timing: Timing, key: str, base: Timing) -> Sentence:
-    """Say how the scratch GRU's time compares with that of nn.GRU, as a factor above 1."""
+    """Return how the time of the scratch GRU compares with that of nn.GRU, as a factor above 1."""
     start = f"The scratch GRU on the {plain(timing.backend)} backend "
     faster = _seconds_each(base) / _seconds_each(timing)
     if faster < 1:
         return (f"{start}took ", _ratio(one, timing, key, base),
-                " times as long as the torch GRU on nn.GRU’s own.")
+                " times as long as the torch GRU on nn.GRU’s own backend.")
     return (f"{start}was ", one.number(f"timing.{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
-            " times as fast as the torch GRU on nn.GRU’s own.")
+            " times as fast as the torch GRU on nn.GRU’s own backend.")
 
 
 def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tuple[Cell, ...]:
@@ -85,7 +85,7 @@ def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tu
         number("threads", timing.threads, "count", "threads of the processor"),
         number("iterations", timing.iterations, "count", "iterations timed"),
         number("milliseconds", 1000 * each, "amount", "of one iteration"),
-        number("whole", each * timing.protocol_iterations, "amount", "worked out from the timing, not measured"),
+        number("whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
         _ratio(one, timing, key, base),
     )
 

@@ -1,6 +1,6 @@
-"""The homework, reproduced and answered: the sections that a study of its protocol adds to a report.
+"""The sections that a study of the homework's protocol adds to a report.
 
-What was published for it stands beside what these runs reached, labelled, and enters no number of theirs.
+Published results are shown beside those of these runs. They are labeled, and no number of these runs uses them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BECOMES: Mapping[str, tuple[str, str]] = {
     Finding.INCONCLUSIVE.value: ("stays open", "stays open"),
     Finding.TOO_FEW_SEEDS.value: ("stays open", "stays open"),
 }
-"""Finding -> what becomes of the claim where the bidirectional model has the higher mean, and where it has not."""
+"""Finding -> what follows for the claim if the bidirectional model has the higher mean, and if it has not."""
 
 
 def opening(studies: Sequence[Reproduction]) -> tuple[Section, ...]:
@@ -61,12 +61,12 @@ def findings(studies: Sequence[Reproduction], evidence: Evidence, margin: float)
 
 
 def closing(studies: Sequence[Reproduction], comparisons: Sequence[Comparison]) -> tuple[Section, ...]:
-    """Return the section that ends the story; none without a study of the homework's protocol."""
+    """Return the discussion; none without a study of the homework's protocol."""
     return (_section("discussion", "Discussion", _discussion(studies, comparisons)),) if studies else ()
 
 
 def conclusions(studies: Sequence[Reproduction], comparisons: Sequence[Comparison]) -> tuple[Sentence, ...]:
-    """Return the sentence with which each study of the homework ends."""
+    """Return the conclusion of each study of the homework."""
     return tuple(_claim(one, comparisons)[1] for one in studies)
 
 
@@ -88,27 +88,27 @@ def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
     what: list[Sentence] = [
         (
             f"on {plain(one.data.name)}, with ",
-            one.number("introduction.train", one.data.train, "count", "reviews"), " reviews to train on, ",
-            one.number("introduction.test", one.data.test, "count", "reviews"), " to test on and ",
+            one.number("introduction.train", one.data.train, "count", "reviews"), " training reviews, ",
+            one.number("introduction.test", one.data.test, "count", "reviews"), " test reviews and ",
             one.number("introduction.seeds", one.seeds, "count"), " seeds of each model",
         )
         for one in studies
     ]
     return (
         Paragraph(prose("""
-            Is a review full of praise, or a complaint? A course’s homework has three recurrent networks tell the two
-            apart: a gated recurrent unit (GRU) written from scratch, the same unit as PyTorch provides it, and a
-            bidirectional one, which reads each review from both ends. It is to teach how gates keep gradients alive
-            over many words, what word vectors bring, and what is gained by reading both ways.
+            Is a review positive or negative? A course’s homework answers this with three recurrent networks: a gated
+            recurrent unit (GRU) written from scratch, PyTorch’s own GRU, and a bidirectional GRU, which reads each
+            review from both ends. The homework teaches how gates keep gradients alive over many words, what word
+            vectors are good for, and what reading in both directions adds.
         """)),
         Paragraph((
             *prose("""
-                Its report trained each model once and found the bidirectional one best. One run each cannot tell a
-                better model from a luckier draw of initial weights. Here the homework is repeated by its protocol
-            """), " (but for the departures named below) " if any(map(departures, studies)) else " ",
+                Its report trained each model once and found the bidirectional one best. One run of each cannot tell a
+                better model from luckier initial weights. Here the homework is repeated by its protocol
+            """), " (except for the departures listed below) " if any(map(departures, studies)) else " ",
             *joined(what, "; and "),
-            ", so that its question can be answered with an interval. What was published for it stands in the "
-            "discussion as context beside what these runs reached.",
+            ", so that its question can be answered with an interval. The discussion shows the published results "
+            "for context, beside those of these runs.",
         )),
     )
 
@@ -116,19 +116,19 @@ def _introduction(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
 def _theory(studies: Sequence[Reproduction]) -> tuple[Block, ...]:
     return (
         *theory.word_vectors(joined([_vectors(one) for one in studies])), *theory.recurrence(),
-        *theory.gated_unit(_reset(studies)), *theory.both_ways(),
+        *theory.gated_unit(_reset(studies)), *theory.bidirectional(),
     )
 
 
 def _vectors(one: Reproduction) -> Sentence:
-    """Say which word vectors a study has."""
+    """Return which word vectors a study has."""
     data = one.data
     trained = "were trained on the training reviews alone, as a continuous bag of words"
     source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
     scale = as_number(next(iter(one.groups.values())).runs[0].params.get("embedding.scale"))
     scaled: Sentence = () if scale in (None, 1) else (
         ", all multiplied by ", one.number("theory.scale", scale, "setting", "a setting"),
-        " (a factor brings vectors that were kept at one length to the size that training is used to)")
+        " (the factor brings vectors that were stored at one length to the size that training is used to)")
     return (
         f"The vectors of {one.name or 'these runs'} {source}, ",
         one.number("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
@@ -139,16 +139,16 @@ def _vectors(one: Reproduction) -> Sentence:
 
 
 def _reset(studies: Sequence[Reproduction]) -> Sentence:
-    """Say where the scratch models of these runs reset."""
+    """Return where the scratch models of these runs apply the reset gate."""
     places = {one.groups["scratch"].runs[0].params.get("model.reset", "after") for one in studies
               if "scratch" in one.groups}
     match sorted(places):
         case ["after"]:
-            return ("In these runs it resets after the product.",)
+            return ("In these runs the reset gate acts after the product.",)
         case ["before"]:
-            return ("In these runs it was set to reset before the product, and so is another function.",)
+            return ("In these runs the reset gate was set to act before the product, which is another function.",)
         case ["after", "before"]:
-            return ("Of these runs some reset after the product and some before it.",)
+            return ("In some of these runs the reset gate acts after the product, in others before it.",)
         case _:
             return ()
 
@@ -160,14 +160,14 @@ def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
     def percent(name: str, value: float) -> Number:
         return Number(f"published.{name}", value, "percent", method=published.LABEL)
 
-    blocks: list[Block] = [_beside_published(one) for one in studies]
+    blocks: list[Block] = [_published_table(one) for one in studies]
     blocks += [
         Paragraph((
-            "The published figures are of one run each, on about ",
-            Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and on a "
-            "graphics card, and carry no interval: they say what was found then, and nothing here is measured "
-            "against them. They are of other reviews than these, too, and that alone moves an accuracy. Other "
-            "students’ solutions were published with ",
+            "The published figures come from one run each, on about ",
+            Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and a "
+            "graphics card, and have no interval. They show what was found then; nothing here is measured against "
+            "them. They also come from other reviews, and that alone changes an accuracy. Other students’ "
+            "solutions were published with ",
             percent("others-lowest", published.OTHERS[0]), " to ",
             percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
         )),
@@ -184,7 +184,7 @@ def _discussion(studies: Sequence[Reproduction], comparisons: Sequence[Compariso
     return (*blocks, Heading("References", "references"), Bullets(theory.REFERENCES))
 
 
-def _beside_published(one: Reproduction) -> Table:
+def _published_table(one: Reproduction) -> Table:
     rows: list[tuple[Cell, ...]] = []
     context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
@@ -203,16 +203,16 @@ def _beside_published(one: Reproduction) -> Table:
     title = one.titled("These runs and what was published")
     return Table(
         f"{one.key}-published", title,
-        (f"{title}. Test accuracy with 95 % intervals where the seeds carry one. The seconds of these runs are means "
-         "with the lowest and the highest; the runs shared the machine with one another, and run times are compared "
-         "where they were timed alone.",),
+        (f"{title}. Test accuracy with 95 % intervals where there are enough seeds. The seconds of these runs are "
+         "means with the lowest and the highest. These runs shared the machine; the timing benchmark compares models "
+         "that were timed alone.",),
         (Column("Model", 4.6), Column("Ran on", 2.6), Column("Accuracy, %"), Column("Training, s")),
         tuple(rows), tuple(context),
     )
 
 
 def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
-    """Say how the models stand beside the linear baseline on the same test reviews."""
+    """Compare the models with the linear baseline on the same test reviews."""
     linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
                  key=lambda baseline: baseline.test_accuracy, default=None)
     if linear is None:
@@ -221,26 +221,27 @@ def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
     beside = {0: "more than any of the GRUs on average", len(one.groups): "fewer than each of the GRUs on average"}
     reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
     return "What do the networks add?", (
-        f"{plain(linear.name)}, which counts words and knows no order, answers ", reached, f"{NBSP}% of these test "
-        "reviews rightly: ", beside.get(len(above), f"fewer than {' and '.join(above)} on average"), ".",
+        f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of these "
+        "test reviews correctly: ", beside.get(len(above), f"fewer than {' and '.join(above)} on average"), ".",
     )
 
 
 def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
-    """Say what the published run times were of, by the readable loop and our kernel timed side by side."""
+    """Explain the published run times by the readable loop and the compiled kernel, both timed alone."""
     scratch = {timing.backend: timing.seconds / timing.iterations for timing in one.timings
                if timing.model == "scratch"}
     if not {"fused", "reference"} <= scratch.keys():
         return None
-    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth", "of timed timings")
+    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
+                        "ratio of timed iterations")
     return "Is a GRU from scratch slow?", (
-        "Not for being written from scratch: the same weights take ", factor, " times as long in the readable loop as "
-        "in the compiled kernel, and give the same result.",
+        "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "
+        "loop as in the compiled kernel, with the same result.",
     )
 
 
 def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Sentence, Sentence]:
-    """Return the verdicts on the bidirectional model, and what becomes of the claim that it is better."""
+    """Return the verdicts on the bidirectional model, and the conclusion on the claim that it is better."""
     bidirectional = one.groups.get("bidirectional")
     said: list[Sentence] = []
     becomes: dict[str, list[str]] = {}
@@ -253,13 +254,13 @@ def _claim(one: Reproduction, comparisons: Sequence[Comparison]) -> tuple[Senten
             said.append(pair.sentence)
             becomes.setdefault(BECOMES[pair.finding][pair.key == behind], []).append(group.label)
     if bidirectional is None or not said:
-        return (), (f"{one.name or 'The study'} has no bidirectional model beside another on the same test reviews, "
-                    "and so does not speak of the claim.",)
+        return (), (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
+                    "so it says nothing about the claim.",)
     parts = "; it ".join(f"{words} against {' and '.join(labels)}" for words, labels in becomes.items())
     where = f"In the runs of {one.name}" if one.name else "In these runs"
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
     start = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}"
     if bidirectional.runs[0].params.get("model.pooling") == "last":
-        return joined(said), (f"{start}; it speaks of the pooling “last”, by which the backward half hands on a state "
-                              "of one word.",)
+        return joined(said), (f"{start}. This holds for the pooling “last”, with which the backward half passes on a "
+                              "state that has read one word.",)
     return joined(said), (f"{start}.",)

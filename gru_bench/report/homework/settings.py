@@ -1,4 +1,4 @@
-"""The tuned settings of the models beside those of the homework."""
+"""The tuned settings of the models, compared with those of the homework."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ HOMEWORK: Mapping[str, float] = {
     name: float(str(published.SETTINGS[name]))
     for name in ("model.hidden_size", "model.layers", "training.lr", "training.batch_size", "training.epochs")
 }
-"""The settings of the homework from which the comparison of these models started, as far as they are tuned."""
+"""The homework's values of those settings that a search may tune."""
 
 
 def homework_settings(groups: Sequence[Group]) -> HomeworkSettings | None:
-    """Return the settings of tuned models beside the homework's that stands with them; None where none was tuned."""
+    """Return the settings of the tuned models and of the homework; None where no model was tuned."""
     tuned = [group for group in groups if group.summary is not None and group.summary.best.get(group.model)]
     settings = []
     for name, theirs in HOMEWORK.items():

@@ -1,7 +1,6 @@
-"""What the homework wanted to teach, in words, formulas and diagrams: its introduction and its theory.
+"""The theory of the homework in words, formulas and diagrams.
 
-Nothing here is measured. The few things that depend on a study (its vectors, where its scratch models reset) are
-arguments.
+Nothing here is measured. The few facts that depend on a study (its vectors, the place of its reset gate) are arguments.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ CELL = (
     Equation("n_t", r"= \tanh(W_{in} x_t + b_{in} + r_t \odot (W_{hn} h_{t-1} + b_{hn}))", "3", "candidate"),
     Equation("h_t", r"= z_t \odot h_{t-1} + (1 - z_t) \odot n_t", "4", "state"),
 )
-"""As the code computes them: Cho et al. 2014, equations 5-8, but for the place of the reset gate."""
+"""As the code computes them: Cho et al. 2014, equations 5-8, except for the place of the reset gate."""
 WRITTEN = (
     Equation("n_t", r"= \tanh(W_{in} x_t + b_{in} + W_{hn} (r_t \odot h_{t-1}) + b_{hn})", "3a", "reset before"),
     Equation("h_t", r"= (1 - z_t) \odot h_{t-1} + z_t \odot n_t", "4a", "z swapped"),
 )
-"""As the homework's equations 3 and 4 have them."""
-CHANCE = Equation(r"p(c \mid w)", r"= \frac{\exp(u_c^\top v_w)}{\sum_{k=1}^{V} \exp(u_k^\top v_w)}")
+"""As in the homework's equations 3 and 4."""
+CONTEXT_PROBABILITY = Equation(r"p(c \mid w)", r"= \frac{\exp(u_c^\top v_w)}{\sum_{k=1}^{V} \exp(u_k^\top v_w)}")
 """Mikolov et al. 2013, equation 2."""
 PLAIN = Equation("h_t", r"= \tanh(W x_t + U h_{t-1} + b)")
 THROUGH_TIME = Equation(
@@ -42,119 +41,127 @@ THROUGH_GATE = Equation(r"\frac{\partial h_t}{\partial h_{t-1}}", r"= \operatorn
 
 
 def word_vectors(vectors: Sentence) -> tuple[Block, ...]:
-    """Return how word vectors come about; `vectors` says which ones a study has."""
+    """Return how word vectors are learned.
+
+    Args:
+        vectors: Sentences about the word vectors of the studies.
+    """
     return (
         Heading("Word vectors", "word-vectors"),
         Paragraph(prose("""
             A network reads numbers, so each word is first turned into a vector. Word2Vec (Mikolov et al. 2013) learns
             such vectors from text alone, by a task that needs no labels: given a focus word, predict the context words
-            that stand within a window around it.
+            within a window around it.
         """)),
         FigureReference("word-vectors"),
         Paragraph(prose("""
-            The focus word enters as a one-hot vector, which is 0 but for one place. Times the first linear layer $W_1$
-            it selects one row, $v_w$: the layer is a table with a vector for each of the $V$ words. The second linear
-            layer $W_2$ holds another vector $u_c$ for each word, as a column, and the products of the two become
-            chances by the softmax:
+            The focus word enters as a one-hot vector, which is 0 except in one place. Multiplied by the first linear
+            layer $W_1$, it selects one row, $v_w$: the layer is a table with a vector for each of the $V$ words. The
+            second linear layer $W_2$ holds another vector $u_c$ for each word, as a column. A softmax turns the
+            products of the two into probabilities:
         """)),
-        Equations("The chance of a context word", (CHANCE,)),
+        Equations("The probability of a context word", (CONTEXT_PROBABILITY,)),
         Paragraph(prose("""
-            Training draws $v_w$ towards the $u_c$ of the words that it is met with. Words that keep the same company so
-            come to lie close together, and that is what a classifier profits from: what it learns of one of them holds
-            for the others. In the end only $W_1$ is kept. As the sum over the whole vocabulary is costly, it is
-            replaced in practice by a few words drawn as negative examples. The continuous bag of words turns the task
-            round and predicts the focus word from the mean of its context.
+            Training moves $v_w$ towards the $u_c$ of the words that occur around it. So words with similar contexts get
+            similar vectors. A classifier profits from that: what it learns about one of them holds for the others. In
+            the end only $W_1$ is used. The sum over the whole vocabulary is costly, so in practice it is replaced by a
+            few words drawn as negative examples. The continuous bag of words reverses the task: it predicts the focus
+            word from the mean of its context.
         """)),
         Paragraph(vectors),
     )
 
 
 def recurrence() -> tuple[Block, ...]:
-    """Return why a recurrent network, and why a plain one forgets."""
+    """Return why the homework uses recurrent networks, and why a plain one forgets."""
     return (
         Heading("From a feed-forward to a recurrent network", "recurrence"),
         Paragraph(prose("""
-            A feed-forward network takes an input of fixed size. A review is as long as its writer liked, and the order
-            of its words matters. A recurrent network reads one word vector $x_t$ a step and keeps a state $h_t$ of what
-            it has read, made from the new word and the state before:
+            A feed-forward network takes an input of fixed size. Reviews differ in length, and the order of their words
+            matters. A recurrent network reads one word vector $x_t$ at each step. It has a state $h_t$ of what it has
+            read, computed from the new word and the previous state:
         """)),
         Equations("A plain recurrent network", (PLAIN,)),
         FigureReference("networks"),
         Paragraph(prose("""
             Unrolled in time it is a feed-forward network again, as deep as the review is long, with the same weights in
-            every layer, and it is trained like one. What the last state owes to an earlier one is a product with a
-            factor for each step between,
+            every layer, and it is trained like one. The derivative of the last state with respect to an earlier one is
+            a product with one factor for each step between them,
         """)),
         Equations("The gradient through time", (THROUGH_TIME,)),
         Paragraph(prose("""
-            in order from the last step to the first. Where these factors shorten a vector the product vanishes
-            geometrically: at 0.9 a step, less than a ten-thousandth is left after a hundred steps, and what the first
-            words have to do with the answer can hardly be learned. Where they lengthen it, the gradient explodes
-            (Bengio et al. 1994). This is the difficulty that gates were made for.
+            in order from the last step to the first. Where these factors shorten a vector, the product vanishes
+            geometrically: at 0.9 for each step, less than a ten-thousandth is left after a hundred steps, and the
+            effect of the first words can hardly be learned. Where they lengthen it, the gradient explodes (Bengio et
+            al. 1994). Gates were invented to solve this problem.
         """)),
     )
 
 
 def gated_unit(ours: Sentence) -> tuple[Block, ...]:
-    """Return the GRU and the three notes on its equations; `ours` says where the scratch models of a study reset."""
+    """Return the GRU and three notes on its equations.
+
+    Args:
+        ours: Sentence about the place of the reset gate in the scratch models of the studies.
+    """
     return (
         Heading("The gated recurrent unit", "gru"),
         Paragraph(prose(r"""
             A GRU (Cho et al. 2014) decides at each step, and for each entry of its state, how much of the old to keep.
-            With the logistic function $\sigma$, which lies between 0 and 1, and $\odot$ for the product element by
+            $\sigma$ is the logistic function, with values between 0 and 1, and $\odot$ is the product element by
             element:
         """)),
         Equations("The four equations of the GRU", CELL),
         FigureReference("gru-cell"),
         Paragraph(prose("""
             The update gate $z_t$ divides the new state between the old one and a candidate $n_t$; the reset gate $r_t$
-            says how much of the old state the candidate may use. What this does to the gradient can be read off (4):
+            says how much of the old state the candidate may use. Equation (4) shows the effect on the gradient:
         """)),
         Equations("The gradient through one step of a GRU", (THROUGH_GATE,)),
         Paragraph(prose("""
-            where the dots stand for the terms that pass through the gates and the candidate. The first term multiplies
-            by no matrix and passes no tanh. Where the network learns to hold an entry of $z_t$ close to 1, that entry
-            and its gradient pass on as they are, over as many words as it takes. The gates are functions of the text,
-            so the network can hold on to a verdict and still let go of it at a “but”.
+            where the dots stand for the terms that pass through the gates and the candidate. The first term contains no
+            matrix and no tanh. Where the network learns to hold an entry of $z_t$ close to 1, that entry of the state
+            and its gradient pass unchanged over many words. The gates are functions of the text, so the network can
+            remember an opinion and still forget it at a “but”.
         """)),
-        Paragraph(("The homework’s report writes two of the four otherwise:",)),
+        Paragraph(("The homework’s report writes two of the four differently:",)),
         Equations("Two equations as the homework writes them", WRITTEN),
         Bullets((
             ("The sign of z.", prose(r"""
                 Cho et al. and PyTorch let $z_t$ weigh the old state, as in (4); the homework’s equation 4 has the two
-                weights the other way round, as in (4a). As $1 - \sigma(a) = \sigma(-a)$, this is the same family of
-                functions with the update gate’s weights and biases negated: nothing is gained or lost, but a gate near
-                1 keeps in the one text and replaces in the other.
+                weights swapped, as in (4a). As $1 - \sigma(a) = \sigma(-a)$, this is the same family of functions with
+                the update gate’s weights and biases negated. Nothing is gained or lost, but a gate near 1 keeps the
+                state in the one form and replaces it in the other.
             """)),
             ("The place of the reset gate.", prose("""
                 The homework’s equation 3 resets the state before the product, as in (3a) and in Cho et al. Its code
-                resets after the product, as (3), cuDNN and PyTorch do. These are two different functions, as $W_{hn}$
-                mixes the entries of what it is given; the second lets a single product with $h_{t-1}$ serve both gates
-                and the candidate.
+                resets after the product, as (3), cuDNN and PyTorch do. These are two different functions, because
+                $W_{hn}$ mixes the entries of its input. In the second form a single product with $h_{t-1}$ serves both
+                gates and the candidate.
             """)),
-            ("What the scratch code really computes.", (*prose("""
+            ("What the scratch code computes.", (*prose("""
                 With the reset after the product, the homework’s scratch GRU is the function of PyTorch’s GRU: the same
-                weights give the same states. What sets the two apart is the draw of their initial weights, the ReLU
-                that only the PyTorch models have before the last layer, and speed.
+                weights give the same states. The two differ in the draw of their initial weights, in the ReLU that only
+                the PyTorch models have before the last layer, and in speed.
             """), " ", *ours)),
         )),
     )
 
 
-def both_ways() -> tuple[Block, ...]:
-    """Return what a bidirectional GRU is, and what the homework reads of it."""
+def bidirectional() -> tuple[Block, ...]:
+    """Return what a bidirectional GRU is, and which of its states the homework uses."""
     return (
-        Heading("Reading both ways", "both-ways"),
+        Heading("Bidirectional GRU", "bidirectional-gru"),
         Paragraph(prose("""
             A bidirectional GRU (Schuster and Paliwal 1997) is two recurrent networks with weights of their own. One
-            reads the review from its first word to its last, the other from its last word to its first, and at each
-            word their states stand side by side. It matters which of these states the classifier is given.
+            reads the review from its first word to its last, the other from its last word to its first. At each word
+            their states are concatenated. It matters which of these states the classifier gets.
         """)),
         FigureReference("poolings"),
         Paragraph(prose("""
             The homework takes the output at the last word. There the forward half has read the whole review, but the
-            backward half has read one word. So the model that is to profit from reading both ways hardly can: but for
-            that one word it answers from its forward half. What this costs is measured below.
+            backward half has read only one word. So the model hardly profits from reading in both directions: except
+            for that one word it uses its forward half alone. The effect of this is measured below.
         """)),
     )
 
@@ -164,15 +171,15 @@ def scratch_unit() -> tuple[Block, ...]:
     return (
         Heading("The scratch GRU", "scratch-gru"),
         Paragraph(prose("""
-            Equations (1) to (3) ask for six matrices. The scratch GRU keeps two: those that multiply the word vector
-            stand on one another, and so do those that multiply the state. Each product is cut into three chunks of $H$
-            rows, for $r_t$, $z_t$ and $n_t$. The word vectors of a review are all known beforehand, so that their
-            product is made once for all of them; only the product with the state has to wait for the step before.
+            Equations (1) to (3) use six matrices. The scratch GRU stores two: the three that multiply the word vector
+            are stacked, and so are the three that multiply the state. Each product is split into three chunks of $H$
+            rows, for $r_t$, $z_t$ and $n_t$. All word vectors of a review are known beforehand, so their product is
+            computed once for all of them. Only the product with the state has to wait for the previous step.
         """)),
         FigureReference("chunks"),
         Paragraph(prose("""
-            The readable reference does just this, in a loop over the words. The fused backend computes the same
-            recurrence in one compiled kernel with a gradient of its own, and is tested against the reference.
+            The readable reference backend does exactly this, in a loop over the words. The fused backend computes the
+            same recurrence in one compiled kernel with its own gradient, and is tested against the reference.
         """)),
     )
 

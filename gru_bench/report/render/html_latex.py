@@ -1,8 +1,7 @@
-"""A `Report` as one HTML page, and as a LaTeX document with its tables and figures.
+"""Renders a `Report` as one HTML page, and as a LaTeX document with its tables and figures.
 
-Text reaches a page only through Jinja's escaping, and a document only through `latex`: both are applied
-to whatever a template prints, without being asked. Numbers are printed with their keys, so that the two
-renderings can be compared.
+Text reaches a page only through Jinja's escaping, and a document only through `latex`: both are applied automatically
+to whatever a template prints. Numbers are printed with their keys, so that the formats can be compared.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Tex(Markup):
 def write(report: Report, folder: Path) -> list[Path]:
     """Write `report.html`, `report.tex`, `tables/*.tex`, and `figures/*.pdf` with the values of each as `.csv`.
 
-    Each file is replaced whole: whoever reads along sees the old one or the new one.
+    Each file is replaced as a whole: a reader sees the old one or the new one.
     """
     drawn = pictures(report)
     files = {"report.html": html(report, drawn).encode()}
@@ -51,7 +50,7 @@ def write(report: Report, folder: Path) -> list[Path]:
 
 
 def html(report: Report, drawn: Sequence[Picture] | None = None) -> str:
-    """Return the page, which holds its style and figures and asks for nothing else."""
+    """Return the page, which contains its style, script and figures and loads nothing else."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, finalize=partial(_html, sets=(sets := run_sets(report))),
@@ -67,7 +66,7 @@ def html(report: Report, drawn: Sequence[Picture] | None = None) -> str:
         sources=[some for some in dict.fromkeys(sets.values()) if not some.has_table],
         figures={picture.name: _on_page(picture) for picture in shown},
         script=Markup(script),
-        # Names come from users: the browser runs this script and no other.
+        # Names come from users, so the page allows this script only.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
@@ -104,7 +103,7 @@ def tex(report: Report, drawn: Sequence[Picture] | None = None) -> dict[str, str
 
 
 def mathml(tex: str, display: bool = False) -> Markup:
-    """Return a formula of ours as MathML, which browsers set by themselves."""
+    """Return a formula as MathML, which browsers render themselves."""
     return Markup(convert(tex, display="block" if display else "inline"))
 
 
@@ -162,7 +161,7 @@ def _tex_aligned(number: Number) -> Tex:
 
 
 def _tex_key(key: str) -> Tex:
-    """Return a key of our own making as it is."""
+    """Return a key unchanged, after a check of its characters."""
     if not re.fullmatch(r"[a-z0-9.-]+", key):
         raise ValueError(f"a key must hold a-z, 0-9, dots and hyphens only, but got {key!r}")
     return Tex(key)
@@ -214,7 +213,7 @@ def _tex_character(character: str) -> str:
 
 
 def replace_file(path: Path, content: bytes) -> Path:
-    """Write a file whole: whoever reads along sees the old one or the new one."""
+    """Replace a file as a whole: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,4 +1,4 @@
-"""A `Report` as Markdown for a pull request: what it says, without the figures."""
+"""Renders a `Report` as Markdown, for example for a pull request: all but the figures."""
 
 from __future__ import annotations
 

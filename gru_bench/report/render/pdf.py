@@ -1,4 +1,4 @@
-"""`report.tex` -> `report.pdf`, by the TeX at hand."""
+"""Compiles `report.tex` to `report.pdf` with the installed TeX."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ INSTALL = (
 OPTIONS = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error")
 LEFTOVERS = ("aux", "fdb_latexmk", "fls", "log", "out")
 PASSES = 4
-"""Most runs of pdfLaTeX: a long table may take three until its columns settle."""
+"""Most runs of pdfLaTeX: a long table may take three until its columns are stable."""
 PATIENCE = 300
-"""Seconds that a TeX may take."""
+"""Most seconds that TeX may take."""
 
 
 def pdf(folder: Path) -> Path:
     """Compile the document in a folder and return the PDF.
 
-    latexmk where there is one, else pdfLaTeX until references settle; neither may run other programs, and no
-    configuration of latexmk is read.
+    It uses latexmk where it is installed, else pdfLaTeX until references are stable. Neither may run other programs,
+    and no configuration of latexmk is read.
 
     Args:
-        folder: holds `report.tex` with its tables and figures.
+        folder: Folder with `report.tex`, its tables and its figures.
 
     Raises:
-        RunError: where no TeX is found, or it fails: with its first error.
+        RunError: if no TeX is found, or if TeX fails; the message holds its first error.
     """
     latex, latexmk = shutil.which("pdflatex"), shutil.which("latexmk")
     if latex is None:
@@ -61,7 +61,7 @@ def first_error(log: str) -> str:
     """Return the first error of a TeX log on one line; empty where there is none.
 
     Args:
-        log: the text of a .log file, whose lines break after 79 characters.
+        log: Text of a .log file, whose lines break after 79 characters.
     """
     found = re.search(r"^(?:! |\S*?\.(?:tex|sty|cls):\d+: )[^\n]*(?:\n(?!\n)[^\n]*)?", log, re.MULTILINE)
     if found is None:

@@ -1,7 +1,7 @@
 """The numbers of a report as data: `numbers.json`.
 
-It holds every number with its value, n, interval, method and runs, and what it takes to compute and draw the
-report again.
+This record holds every number with its value, n, interval, method and runs, and what is needed to compute the report
+again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def data_files(report: Report) -> dict[str, str]:
 
 
 def record(report: Report) -> dict[str, Any]:
-    """Return every number, and what it takes to compute them again, as JSON can hold it."""
+    """Return every number, and what is needed to compute them again, as JSON values."""
     numbers = report.numbers()
     return {
         "format": FORMAT,
@@ -71,7 +71,7 @@ def entry(number: Number) -> dict[str, Any]:
 
 
 def drawn_by() -> str:
-    """Return what draws figures here; another version may draw the same values otherwise."""
+    """Return the versions of the drawing libraries; other versions may draw the same values differently."""
     return f"matplotlib {version('matplotlib')}, seaborn {version('seaborn')}"
 
 
@@ -79,8 +79,8 @@ def read(folder: Path) -> dict[str, Any]:
     """Return a report's record.
 
     Raises:
-        UsageError: for a folder that holds no report.
-        DataError: for a record that is damaged or of another kind.
+        UsageError: if the folder holds no report.
+        DataError: if the record is damaged or of another format.
     """
     path = folder / NAME
     if not path.is_file():
@@ -89,14 +89,15 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
-                 "known_studies": list, "studies": list, "runs": list, "numbers": dict, "drawn_by": str}
+                 "known_studies": list, "mcnemar_runs": list, "studies": list, "runs": list, "numbers": dict,
+                 "drawn_by": str}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
         if not all(isinstance(study["run"], str) for study in found["studies"]):
             raise ValueError("a study's run is no text")
-        named = found.setdefault("mcnemar_runs", [])
-        if not (isinstance(named, list) and len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
+        named = found["mcnemar_runs"]
+        if not (len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
             raise ValueError(f"mcnemar_runs is {named!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")

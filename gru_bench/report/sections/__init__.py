@@ -1,1 +1,1 @@
-"""The sections of a report."""
+"""The sections of any report: each module turns evidence into the values of one section."""

@@ -1,4 +1,4 @@
-"""What there is: the studies, their data, and what became of every run."""
+"""The studies of a report, their data, and the state of every run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gru_bench.report.document.report import DataView, KnownRun, RunCounts, Stud
 from gru_bench.report.evidence.groups import free_name
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.sections.errors import UNCATEGORISED
+from gru_bench.report.sections.errors import UNCATEGORIZED
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 def study_view(study: LoggedStudy, store: Store) -> StudyView:
-    """Return a study's own words, and where it is kept."""
+    """Return the name, purpose, notes and own run of a study."""
     summary = study.summary
     return StudyView(
         name=plain(study.run.study or study.run.name),
@@ -27,7 +27,7 @@ def study_view(study: LoggedStudy, store: Store) -> StudyView:
 
 
 def known_runs(studies: Sequence[LoggedStudy], store: Store) -> tuple[KnownRun, ...]:
-    """Return every run of the studies, and the studies' own."""
+    """Return every run of the studies, the studies' own runs included."""
     return tuple(
         KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
         for study in studies for run in (study.run, *study.trials, *study.confirms, *study.ablations)
@@ -57,25 +57,25 @@ def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, 
         held = [("reviews held back by data.limit", count("held-back", left))] if left else []
         length: Number | str = "all" if data.max_length is None else count("max-length", data.max_length)
         facts: list[tuple[str, Number | str]] = [
-            ("reviews to train on", count("train", data.train)),
-            ("reviews for validation", count("validation", data.validation)),
-            ("reviews for the test", count("test", data.test)),
+            ("training reviews", count("train", data.train)),
+            ("validation reviews", count("validation", data.validation)),
+            ("test reviews", count("test", data.test)),
             *held,
-            ("positive over all splits, %", share("positive", data.positive_share)),
-            ("exact repeats removed", count("repeats", data.repeats_removed)),
-            ("training rows removed: in the test file too", count("test-repeats", data.test_repeats_removed)),
+            ("positive reviews over all splits, %", share("positive", data.positive_share)),
+            ("exact duplicates removed", count("repeats", data.repeats_removed)),
+            ("training rows removed as also in the test file", count("test-repeats", data.test_repeats_removed)),
             ("distinct words", count("vocabulary", data.vocabulary)),
             ("word vectors", file_name(data.embedding)),
-            ("width of a vector", count("dimension", data.embedding_dimension)),
+            ("dimension of a word vector", count("dimension", data.embedding_dimension)),
             ("words with a vector", count("covered", data.covered_words)),
             ("tokens without a vector, dropped, %", share("dropped", data.dropped_share)),
-            ("tokens kept of a review, from its start", length),
+            ("most tokens read of a review, from its start", length),
             ("reviews cut to that length, %", share("cut", data.cut_share)),
             ("fingerprint", plain(data.fingerprint)),
         ]
         taken: set[str] = set()
         categories = tuple(
-            (plain(name) or UNCATEGORISED, count(f"category.{free_name(slug(name, 'none'), taken)}", size))
+            (plain(name) or UNCATEGORIZED, count(f"category.{free_name(slug(name, 'none'), taken)}", size))
             for name, size in data.categories.items()
         )
         views.append(DataView(key, data, plain(data.name), tuple(names), tuple(facts), categories))
@@ -83,7 +83,7 @@ def data_views(studies: Sequence[LoggedStudy], store: Store) -> tuple[DataView, 
 
 
 def run_counts(studies: Sequence[LoggedStudy]) -> tuple[RunCounts, ...]:
-    """Return what became of the runs of each study, by stage."""
+    """Return how many runs of each study ended in which state, by stage."""
     taken: set[str] = set()
     counts = []
     for study in studies:

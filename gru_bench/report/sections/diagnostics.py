@@ -1,4 +1,4 @@
-"""What goes on inside the models of a study: a section made from the diagnostics that the study logged."""
+"""The diagnostics section: gradients, gates, words and recall, from what a study logged."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 NAME = "diagnostics"
 SHOWN_NEIGHBOURS = 6
 LEAST_SHARE = 0.001
-"""Of a gradient, below which no digits are shown."""
+"""Share of a gradient below which no digits are shown."""
 FAR_MORE = 10.0
-"""Times as much of a gradient, from which on it is worth a word."""
+"""Ratio of the shares after and before training from which on the change is explained."""
 
 Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
 @dataclass(frozen=True)
 class FlowRow:
-    """How much of a gradient is left on its way back."""
+    """A row of the gradient table: the norm at the last state and some steps back."""
 
     label: str
     weights: str
@@ -50,13 +50,13 @@ class FlowRow:
     """The norm at the state that is read last."""
     steps: Number
     end: Number
-    """The norm so many steps back."""
+    """The norm `steps` back."""
     decay: Number
 
 
 @dataclass(frozen=True)
 class WordRow:
-    """What a word does to the decision of each model."""
+    """How much a word moves the decision of each model."""
 
     word: str
     weights: tuple[Number, ...]
@@ -72,7 +72,7 @@ class NeighbourRow:
 
 @dataclass(frozen=True)
 class RecallRow:
-    """Accuracy over so many steps, by model."""
+    """Accuracy of each model at a number of steps to remember."""
 
     steps: Number
     accuracy: tuple[Number, ...]
@@ -80,11 +80,11 @@ class RecallRow:
 
 @dataclass(frozen=True)
 class StudyDiagnostics:
-    """What one study found inside its models."""
+    """The diagnostics of one study."""
 
     key: str
     study: str
-    """Its name where several studies looked inside; else empty."""
+    """Its name where several studies have diagnostics; else empty."""
     gradients: str
     """The name of the figure, empty without one; likewise below."""
     flows: tuple[FlowRow, ...]
@@ -106,7 +106,7 @@ class StudyDiagnostics:
 
 
 def diagnostics_section(evidence: Evidence) -> Section | None:
-    """Return the section on the insides of models; None where no study looked there."""
+    """Return the diagnostics section; None where no study logged diagnostics."""
     holding = [
         (study, texts) for study in evidence.studies
         if any(texts := [evidence.store.text(study.run.run_id, name) for name in (DIAGNOSTICS, RECALL)])
@@ -181,7 +181,7 @@ def _study_diagnostics(
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, tuple[Sentence, ...]]:
-    """Rebuild what was logged; a sentence where it cannot be read."""
+    """Return what was logged, or a sentence where it cannot be read."""
     if text is None:
         return None, ()
     try:
@@ -239,21 +239,22 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> tuple[Sentence, 
             "out.",
         ))
     if any(len(flow.norm) == 1 for flow in flows):
-        said.append(("With the pooling “last” the backward half is read after its first step: it has met one word, and "
-                     "no gradient reaches any other of its states.",))
+        said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
+                     "and no gradient reaches its other states.",))
     every = sorted({flow.pooling for flow in flows if flow.pooling in EVERY_STEP})
     if every:
-        said.append((f"The pooling {' and '.join(every)} takes every state, so that each gets a gradient directly: "
-                     "what is drawn need not fall, and no factor is fitted.",))
+        said.append((f"The pooling {' and '.join(every)} uses every state, so each state gets a gradient directly: "
+                     "the curve need not fall, and no factor is fitted.",))
     said += dict.fromkeys(
-        (f"{_flow_name(flow)} is no run of the study: it was trained for this comparison alone ({flow.trained_how}).",)
+        (f"{_flow_name(flow)} is not a run of the study: it was trained for this comparison alone "
+         f"({flow.trained_how}).",)
         for flow in flows if flow.trained_how
     )
     return tuple(said)
 
 
 def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
-    """Say for each model read forward how much of a gradient is left at the far end, before and after training."""
+    """Yield for each model the share of the gradient left at the far end, before and after training."""
     left = {(flow.model, flow.state): flow for flow in flows
             if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}
     for model in dict.fromkeys(model for model, _ in left):
@@ -275,20 +276,20 @@ def _left(key: str, flow: GradientFlow, share: float) -> Sentence:
 
 
 def _learnt(model: str, before: float, after: float) -> str:
-    """Say what it means that training has changed the share of a gradient that is left."""
+    """Return why training has changed the share of the gradient that is left; empty where it hardly has."""
     if after < FAR_MORE * before:
         return ""
     if model == "rnn":
-        return ": its weights have grown until more gets through"
-    return (": gates as they are drawn let go of a state within a few words; training teaches them to hold it, and the "
-            "gradient goes where the state goes")
+        return ": its weights grew until more of the gradient passes"
+    return (": with initial weights the gates forget a state within a few words; training teaches them to keep it, and "
+            "the gradient follows the state")
 
 
 # ---------------------------------------------------------------- gates and words
 
 
 def _whose_words(found: Diagnostics) -> tuple[Sentence, ...]:
-    """Say that the words are a review's."""
+    """Return a sentence that says which review the words come from."""
     if not found.gates or not found.review:
         return ()
     return ((f"The words are those of a {plain(found.review)} review, in its order; words without a vector are left "
@@ -296,7 +297,7 @@ def _whose_words(found: Diagnostics) -> tuple[Sentence, ...]:
 
 
 def _gate_sentence(key: str, found: GateMap) -> Sentence:
-    """Say how far the gates stand open on average, and at which word the state is replaced most."""
+    """Return the mean of the gates, and the word at which most of the state is replaced."""
     name = _name(found.model) + (f", {found.direction}" if found.model == "bidirectional" else "")
     part = f"{key}.gates-{slug(found.model)}-{found.direction}"
     runs = (found.run_id,) if found.run_id else ()
@@ -308,7 +309,7 @@ def _gate_sentence(key: str, found: GateMap) -> Sentence:
         return Number(f"{part}.{which}", value, "score", runs, None, "mean over units and words of the sentence")
 
     return (
-        f"{name}: on average over this sentence the update gate stands at ",
+        f"{name}: on average over this sentence the update gate is at ",
         number("update", sum(update_T) / len(update_T)), " and the reset gate at ",
         number("reset", sum(reset_T) / len(reset_T)),
         "; the update gate is lowest, and so replaces most of the state, "
@@ -335,17 +336,17 @@ def _word_rows(key: str, attributions: Sequence[Attribution]) -> tuple[WordRow, 
 
 
 def _word_sentence(key: str, found: Attribution) -> Sentence:
-    """Say what the model makes of the sentence, and which words speak most for each label."""
+    """Return the prediction of the model, and the word that speaks most for each label."""
     runs = (found.run_id,) if found.run_id else ()
     probability = Number(f"{key}.words-{slug(found.model)}.probability", found.probability, "percent", runs)
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
     parts: list[Sentence] = []
     if found.weight[most] > 0:
-        parts.append((f"most for label 1 speaks “{plain(found.tokens[most])}” (", _weight(key, found, most), ")"))
+        parts.append((f"“{plain(found.tokens[most])}” speaks most for label 1 (", _weight(key, found, most), ")"))
     if found.weight[least] < 0:
-        parts.append((f"most for label 0 “{plain(found.tokens[least])}” (", _weight(key, found, least), ")"))
-    return (f"{_name(found.model)} gives label 1 ", probability, f"{NBSP}%; by {found.method} ",
+        parts.append((f"“{plain(found.tokens[least])}” speaks most for label 0 (", _weight(key, found, least), ")"))
+    return (f"{_name(found.model)} gives label 1 a probability of ", probability, f"{NBSP}%; by {found.method} ",
             *(joined(parts, ", ") if parts else ("no word moves it",)), ".")
 
 
@@ -380,7 +381,7 @@ def _recall_rows(key: str, curve: RecallCurve) -> tuple[RecallRow, ...]:
 
 
 def _recall_sentences(key: str, curve: RecallCurve) -> tuple[Sentence, ...]:
-    """Name the number of steps at which the models are furthest apart, and what they have in common."""
+    """Return the number of steps at which the models are furthest apart, and their common settings."""
     def apart(k: int) -> float:
         means = [point.mean for point in curve.points if point.k == k]
         return max(means) - min(means)
@@ -396,5 +397,5 @@ def _recall_sentences(key: str, curve: RecallCurve) -> tuple[Sentence, ...]:
     steps = Number(f"{key}.recall-steps-{furthest}", furthest, "count")
     return (
         ("The models are furthest apart over ", steps, " steps: ", *joined(parts, ", "), "."),
-        (f"Common to all points: {common}; seeds of each: ", seeds, "."),
+        (f"Settings of all points: {common}; seeds per point: ", seeds, "."),
     )

@@ -1,4 +1,4 @@
-"""What single test reviews say of the models: accuracy by category and length, trust, and the hardest reviews.
+"""Accuracy by category, length and confidence, and the hardest test reviews.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `M` models that share them.
 """
@@ -32,16 +32,16 @@ LENGTHS = (25, 50, 100, 200, 400, 800)
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
 LEAST = 30
-"""Predictions of a seed in a range of confidence below which their accuracy, give or take ten points, says little."""
+"""Predictions of a seed in a range of confidence below which their accuracy is known to ten points only, or worse."""
 HARD = 6
 """Reviews shown of each kind."""
 WIDTH = 200
 """Characters shown of a review."""
-UNCATEGORISED = "(none)"
+UNCATEGORIZED = "(none)"
 LEAST_MIXED = 10
-"""Reviews of a range of lengths below which the shares of its categories say little."""
+"""Reviews of a range of lengths below which the shares of its categories are ignored."""
 MIXED = 0.5
-"""Difference in the share of a category between two ranges of length from which on one may stand for the other."""
+"""Difference in a category's share between two ranges of length from which on a caution is shown."""
 
 
 def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
@@ -60,7 +60,7 @@ def category_tables(groups: Sequence[Group]) -> tuple[CategoryTable, ...]:
             part = free_name(slug(str(name), "none"), taken)
             size = int(inside_N.sum())
             categories.append(Category(
-                plain(str(name)) or UNCATEGORISED,
+                plain(str(name)) or UNCATEGORIZED,
                 Number(f"{key}.{part}.examples", size, "count", members[0].ids, size, "in this category"),
                 tuple(group.accuracy_on(f"category.{part}", inside_N) for group in members),
             ))
@@ -96,7 +96,7 @@ def length_tables(groups: Sequence[Group]) -> tuple[LengthTable, ...]:
 
 
 def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[LengthBin]) -> Sentence:
-    """Return that lengths go with categories, by the category whose share differs most; empty where they do not.
+    """Return a caution if length and category are related, with the category whose share differs most; else empty.
 
     Args:
         first: gives the categories.
@@ -124,14 +124,14 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], bins: Sequence[Len
     (most, here), (least, there) = (
         part("most", int(share_BC[:, category].argmax())), part("least", int(share_BC[:, category].argmin())))
     return (
-        "Lengths and categories go together: of the reviews of ", here.low, " to ", here.high, " tokens ", most,
-        f"{NBSP}% are of {plain(str(names[category])) or UNCATEGORISED}, of those of ", there.low, " to ", there.high,
-        " tokens ", least, f"{NBSP}%. A difference between lengths may be one between categories.",
+        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ", most,
+        f"{NBSP}% of the reviews of ", here.low, " to ", here.high, " tokens and ", least, f"{NBSP}% of those of ",
+        there.low, " to ", there.high, " tokens. A difference between lengths may be one between categories.",
     )
 
 
 def reliability(group: Group) -> Reliability:
-    """Return how often predictions of each confidence are right, averaged over the seeds that have some.
+    """Return how often predictions of each confidence are correct, averaged over the seeds that have some.
 
     A range that no seed has a prediction in is left out.
     """
@@ -154,7 +154,7 @@ def reliability(group: Group) -> Reliability:
 
 
 def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ...]:
-    """Return the reviews on which models disagree most, and those that no run answers rightly.
+    """Return the reviews on which models disagree most, and those that every run misclassifies.
 
     Empty for a test set whose texts were not logged.
     """
@@ -186,14 +186,14 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> tuple[HardReviews, ..
 
 
 def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
-    """Return how many test reviews no run answers rightly."""
+    """Return how many test reviews every run misclassifies."""
     ids = tuple(run_id for group in members for run_id in group.ids)
     size = members[0].example_N.size
     runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
     return (
         Number(f"{key}.failed", count, "count", ids, size, f"wrong in {runs}"), " of the ",
         Number(f"{key}.all", size, "count", ids, size, "test reviews"),
-        f" test reviews {'is' if count == 1 else 'are'} answered wrongly by {runs}.",
+        f" test reviews {'is' if count == 1 else 'are'} misclassified by {runs}.",
     )
 
 
@@ -204,17 +204,17 @@ def _review(
     label = "positive" if first.label_N[place] == 1 else "negative"
     category = plain(str(first.category_N[place]))
     said: list[str | Number] = [
-        f"Labelled {label}, ",
+        f"Labeled {label}, ",
         Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"),
         " tokens read",
         f", {category}" if category else "",
     ]
     if apart:
         shown = (int(right_MN[:, place].argmax()), int(right_MN[:, place].argmin()))
-        verbs = (": answered rightly by ", ", but only by ")
+        verbs = (": classified correctly by ", ", but only by ")
         for verb, m in zip(verbs, shown, strict=True):
             share = Number(f"{key}.{members[m].key}", float(right_MN[m, place]), "percent", members[m].ids, 1,
-                           "share of the runs that answer this review rightly", decimals=0)
+                           "share of the runs that classify this review correctly", decimals=0)
             said += [verb, share, f"{NBSP}% of the runs of {members[m].label}"]
     text = re.sub(r"<br ?/?>", " ", texts.get(str(first.example_N[place]), ""))
     sentence: Sentence = (*said, ".")

@@ -1,4 +1,4 @@
-"""What each model reached: a line of the evaluation table and what stands behind it, and the baselines beside it.
+"""The evaluation table: the results of each model, and the baselines.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -26,12 +26,12 @@ from gru_bench.tracking import LoggedStudy
 
 DEVIATION = "part of the standard deviation over seeds that the noise of the test set does not explain, in points"
 FEW_REVIEWS = 200
-"""Test reviews below which a report says that they are few."""
+"""Number of test reviews below which a caution is shown."""
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 
 
 def row_of(group: Group, store: Store) -> Row:
-    """Return the line of a model, with its single runs."""
+    """Return the row of a model, with its single runs."""
     label_N, correct_RN = group.label_N, group.correct_RN
     accuracy = accuracy_interval(correct_RN)
     # From what the runs predicted, not from their ids: a study has the same numbers wherever it is carried.
@@ -56,7 +56,7 @@ def row_of(group: Group, store: Store) -> Row:
     deviation = seed_deviation(correct_RN)
     still = ""
     if deviation is not None and deviation < 5e-5:
-        still = "; 0.00 says that seeds differ no more than that noise explains, not that they agree"
+        still = "; 0.00 means that seeds differ no more than this noise explains, not that they agree"
     return Row(
         key=group.key,
         label=group.label,
@@ -107,21 +107,21 @@ def row_of(group: Group, store: Store) -> Row:
 
 
 def caution(group: Group) -> Sentence:
-    """Return what the number of seeds does not allow; empty from five seeds on."""
+    """Return a caution about too few seeds; empty from five seeds on."""
     seeds = group.number("seeds", len(group.runs), "count")
     match EvidenceLevel.of(len(group.runs)):
         case EvidenceLevel.EXAMPLES_ONLY:
-            return (f"{group.label} rests on ", seeds, " seed: its interval is over test examples only.")
+            return (f"{group.label} has only ", seeds, " seed: its interval covers test examples only.")
         case EvidenceLevel.ESTIMATE:
-            return (f"{group.label} rests on ", seeds, " seeds: an estimate without interval.")
+            return (f"{group.label} has only ", seeds, " seeds: an estimate without an interval.")
         case EvidenceLevel.FLAGGED:
-            return (f"{group.label} rests on ", seeds, " seeds: too few for a verdict.")
+            return (f"{group.label} has only ", seeds, " seeds: too few for a verdict.")
         case _:
             return ()
 
 
 def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
-    """Return what test sets of few reviews do not allow, one sentence for each."""
+    """Return a caution for each test set with few reviews."""
     said = []
     for place, members in enumerate(families(groups), start=1):
         size, runs = members[0].example_N.size, tuple(run_id for group in members for run_id in group.ids)
@@ -129,8 +129,8 @@ def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
             continue
         whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
         said.append((
-            f"The test reviews{whose} are few: ",
-            Number(f"few-reviews-{place}", size, "count", runs, size), ", each of them ",
+            f"There are few test reviews{whose}: ",
+            Number(f"few-reviews-{place}", size, "count", runs, size), ", each worth ",
             Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review"),
             " points of accuracy. Intervals are wide, and only large differences can be told from chance.",
         ))
@@ -138,16 +138,17 @@ def few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
 
 
 def evidence_level(rows: Sequence[Row]) -> Sentence:
-    """Return for what the seeds of each model are enough; empty where none has five."""
+    """Return whether the seeds of each model are enough for a verdict or a claim; empty where none has five."""
     names: dict[EvidenceLevel, list[str]] = {}
     for row in rows:
         names.setdefault(EvidenceLevel.of(int(row.seeds.value or 0)), []).append(row.label)
     verdict, claim = (names.get(one, []) for one in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM))
     parts = []
     if verdict:
-        parts.append(f"{listed(verdict)}: enough seeds for a verdict, which takes 5; publishing a claim takes 10.")
+        parts.append(
+            f"{listed(verdict)}: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10).")
     if claim:
-        parts.append(f"{listed(claim)}: enough seeds to publish a claim, which takes 10.")
+        parts.append(f"{listed(claim)}: enough seeds to publish a claim (at least 10).")
     return (" ".join(parts),) if parts else ()
 
 
@@ -184,7 +185,7 @@ def baseline_rows(studies: Sequence[LoggedStudy], store: Store) -> tuple[Baselin
 
 
 def below_baseline(rows: Sequence[Row], baselines: Sequence[BaselineRow]) -> tuple[Sentence, ...]:
-    """Say in words which GRU does not reach a baseline on the same data, or not beyond doubt."""
+    """Return which models do not beat a baseline on the same data, or not beyond doubt."""
     found: dict[tuple[str, str], tuple[BaselineRow, list[Row]]] = {}
     for baseline in baselines:
         for row in rows:

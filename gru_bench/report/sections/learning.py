@@ -1,4 +1,4 @@
-"""How each model learned, epoch by epoch and within epochs."""
+"""Learning curves: the losses and the validation accuracy of each model by epoch and by window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAI
 
 
 def learning_curve(group: Group, histories: Histories) -> Curve:
-    """Return how the runs of a model learned, averaged over those that reached each epoch."""
+    """Return the learning curve of a model, averaged over the runs that reached each epoch."""
     by_run = [histories.get(run_id, {}) for run_id in group.ids]
     steps = sorted({step for run in by_run for step, _ in run.get(LOSS_TRAIN.key, ())})
     epochs = []

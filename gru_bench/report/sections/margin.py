@@ -1,4 +1,4 @@
-"""The margin of a report: what its studies fixed before their first run, or what was chosen when it was written."""
+"""The margin of a report: fixed by its studies before their first run, or chosen when the report was made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Margin:
 
     @property
     def said(self) -> Sentence:
-        """Return when it was chosen, as the rest of a sentence about it."""
+        """Return when the margin was chosen, as the end of a sentence that names it."""
         if self.beforehand:
             return (" points, fixed beforehand: the study logged it at its start." if len(self.logged) == 1 else
                     " points, fixed beforehand: each study logged it at its start.",)
@@ -48,8 +48,8 @@ class Margin:
 
     @property
     def caution(self) -> Sentence:
-        """Return what a reader should know who takes it as fixed beforehand; empty where it was."""
-        start = "What counts as equivalent was not fixed before the runs: verdicts use a margin of "
+        """Return a caution if the margin was not fixed beforehand; else empty."""
+        start = "The margin of equivalence was not fixed before the runs: verdicts use a margin of "
         return () if self.beforehand else (start, self.number, *self.said)
 
 
@@ -57,8 +57,8 @@ def margin_of(studies: Sequence[LoggedStudy], asked: float | None) -> Margin:
     """Return the margin of a report.
 
     Args:
-        studies: what is written up.
-        asked: the margin asked for; None means what the studies logged where they agree, and else one point.
+        studies: Studies of the report.
+        asked: Margin that was asked for; None means the one that the studies logged, where they agree, else one point.
     """
     logged = tuple(_logged(study) for study in studies)
     agreed = logged[0] if logged and len(set(logged)) == 1 else None

@@ -1,6 +1,6 @@
-"""What would settle the comparisons left open: new confirm sets of one size, fixed in advance, or all of the reviews.
+"""Next steps for open comparisons: new confirm sets of one size, fixed in advance, or studies on all reviews.
 
-And the commands for both.
+Both come with the commands to run.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from gru_bench.report.sections.verdicts import Limit, Pair, fresh_seeds, needed,
 from gru_bench.results.runs import StudySummary
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
-"""Options of the first study that its new confirm set gets anew."""
+"""Options of the first study that are replaced in the command of its new confirm set."""
 LIMIT = "data.limit"
 
 
 def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
-    """Return how many fresh seeds for each model would settle every comparison that seeds can settle.
+    """Return the fresh seeds for each model that would settle every comparison that seeds can settle.
 
-    One size serves all, so that no confirm set is extended for the sake of another comparison; None where there is
-    nothing that seeds would settle.
+    One size serves all, so that no confirm set is extended for the sake of another comparison; None where seeds
+    would settle nothing.
     """
     return max((fresh for pair in pairs if (fresh := fresh_seeds(pair)) is not None), default=None)
 
 
 def next_step_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
-    """Return the commands that make the new confirm sets that the open comparisons call for, and write them up.
+    """Return the commands that make the new confirm sets for the open comparisons, and a report on them.
 
-    A comparison of which one model's command is not known to do it is left out.
+    A comparison is left out if the command of one of its models is not known.
 
     Args:
-        compared: each comparison with its two models' runs.
-        taken: names that studies have already.
+        compared: Each comparison with the groups of its two models.
+        taken: Names that studies have already.
     """
     fresh = fresh_for_all([pair for pair, _, _ in compared])
     if fresh is None:
@@ -56,7 +56,7 @@ def next_step_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Col
 
 
 def held_back(group: Group) -> Limit | None:
-    """Return what the setting data.limit let into a group's study; None where it holds nothing back."""
+    """Return how many reviews data.limit let into a group's study; None where it holds nothing back."""
     limit = as_number(group.runs[0].params.get(LIMIT))
     if limit is None:
         return None
@@ -68,13 +68,13 @@ def held_back(group: Group) -> Limit | None:
 
 
 def remove_limit_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
-    """Return the commands that begin studies anew without their limit, where a comparison takes more test reviews.
+    """Return the commands that repeat studies without data.limit, where a comparison needs more test reviews.
 
-    Each is the study's own command, with no fewer seeds than would do, and with another name.
+    Each is the study's own command with another name and at least as many seeds as are needed.
 
     Args:
-        compared: each comparison with its two models' runs.
-        taken: names that studies have already.
+        compared: Each comparison with the groups of its two models.
+        taken: Names that studies have already.
     """
     seeds: dict[str, int] = {}
     wanted: dict[str, Group] = {}
@@ -107,7 +107,7 @@ def _remove_limit_command(group: Group, seeds: int, taken: Collection[str]) -> t
 
 
 def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the commands of new studies, by their names, and the one that writes these up; nothing for none."""
+    """Return the commands of new studies, and the command that makes a report on them; nothing for no study."""
     if not commands:
         return ()
     words = [word for name in commands for word in ("--study", name)]
@@ -116,7 +116,7 @@ def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[
 
 
 def _typed_by(group: Group, replaced: Collection[str] = REPLACED) -> list[str] | None:
-    """Return the words with which a group's study was typed, less options that are to be replaced; None if unknown.
+    """Return the words of the command that started a group's study, without `replaced` options; None if unknown.
 
     Passwords are left out.
     """

@@ -1,4 +1,4 @@
-"""What a search promised and settled on, what was left of it on fresh seeds, and what its budget was worth."""
+"""The search section: best trials, their accuracy on fresh seeds, importance of settings, and search budgets."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ SETTING_NAMES = {
     "embedding.trainable": "trained vectors",
 }
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""Numbers of trials at which the expected best is shown, and the whole search besides."""
+"""Numbers of trials at which the expected best is shown, besides that of the whole search."""
 STABLE_TRIALS = 20
-"""Completed trials below which a best tenth of one or two says more of luck than of settings."""
+"""Completed trials below which the best tenth has one or two trials, and importance is unstable."""
 BEST_SHARE = 0.1
-"""Of the completed trials: what PED-ANOVA takes for the good ones, in Optuna's default."""
+"""Share of the completed trials that PED-ANOVA counts as good, in Optuna's default."""
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 PRUNERS = {"median": "median pruner", "wilcoxon": "Wilcoxon pruner", "none": "none pruned"}
 
 
 def searches_of(evidence: Evidence, rows: Sequence[Row]) -> tuple[Search, ...]:
-    """Return what the search of each model found, and what was left of it on fresh seeds."""
+    """Return the search of each model, with the accuracy of fresh seeds of its best configuration."""
     return tuple(_search(group, row, evidence.histories) for group, row in zip(evidence.groups, rows, strict=True)
                  if group.summary is not None and group.summary.best.get(group.model))
 
@@ -99,7 +99,7 @@ def _search(group: Group, row: Row, histories: Histories) -> Search:
 
 
 def _unstable(group: Group, trials: Sequence[TrialSummary]) -> Sentence:
-    """Return what shares of importance rest on where that is little."""
+    """Return a caution if the importance is based on few completed trials; else empty."""
     complete = sum(trial.state == "complete" for trial in trials)
     if complete >= STABLE_TRIALS:
         return ()
@@ -142,7 +142,7 @@ def _edge(name: str, range_: Mapping[str, Any], value: object) -> str:
 
 
 def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
-    """Warn where studies that stand side by side, on the same data, were searched with unequal effort."""
+    """Return a caution if studies on the same data were searched with unequal budgets; else empty."""
     by_data: dict[str, list[tuple[LoggedStudy, StudySummary]]] = {}
     for study in studies:
         if study.summary is not None:
@@ -162,7 +162,7 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
             Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
             Number(f"{key}.settings", len(summary.space), "count", own), " settings",
         ))
-    return ("The searches were not given the same budget, and a difference may come from that: ",
+    return ("The searches had unequal budgets, and a difference may come from that: ",
             *joined(parts, "; "), ".")
 
 
@@ -174,7 +174,7 @@ def _uneven(summaries: Sequence[StudySummary]) -> bool:
 
 
 def _finished(summary: StudySummary) -> dict[str, int]:
-    """Return model -> its trials that ended, whole or pruned: the number asked for may have been lowered later."""
+    """Return model -> number of its completed or pruned trials; the number asked for may have changed later."""
     return {model: sum(trial.model == model and trial.state in ("complete", "pruned") for trial in summary.trials)
             for model in summary.models}
 
@@ -194,7 +194,7 @@ def _trials_each(summary: StudySummary, key: str, runs: tuple[str, ...]) -> Sent
 
 
 def expected_best(group: Group) -> ExpectedBest | None:
-    """Return what the best of n trials reaches on validation; None where trials were not independent and whole."""
+    """Return the expected best of n trials on validation; None if trials were dependent or did not all complete."""
     if group.summary is None or _refusal(group) or len(scores := _scores(group)) < 2:
         return None
     points = []
@@ -210,14 +210,14 @@ def expected_best(group: Group) -> ExpectedBest | None:
 
 
 def no_expected_best(groups: Sequence[Group]) -> tuple[Sentence, ...]:
-    """Say for which searches the best of n trials cannot be given, and why."""
+    """Return for which searches the expected best of n trials cannot be computed, and why."""
     by_reason: dict[str, list[str]] = {}
     for group in groups:
         if group.summary is not None and len(_scores(group)) > 1 and (reason := _refusal(group)):
             by_reason.setdefault(reason, []).append(group.label)
     return tuple(
-        (f"{', '.join(labels)}: what fewer trials would have reached is not shown. It can be computed for random "
-         f"trials that all ran to their end, but {reason}; a search with --sampler random gives it.",)
+        (f"{', '.join(labels)}: the expected best of fewer trials is not shown. It can be computed only for random "
+         f"trials that all completed, but {reason}. A search with --sampler random provides it.",)
         for reason, labels in by_reason.items()
     )
 
@@ -229,10 +229,10 @@ def _scores(group: Group) -> list[float]:
 
 
 def _refusal(group: Group) -> str:
-    """Return why the trials of a search are no independent draws; empty where they are."""
+    """Return why the trials of a search are not independent and complete; empty where they are."""
     assert group.summary is not None
     if group.summary.sampler.lower() != "random":
-        return f"{plain(group.summary.sampler).upper()} chose each trial by those before it"
+        return f"{plain(group.summary.sampler).upper()} chose each trial by the earlier ones"
     states = {trial.state for trial in group.summary.trials if trial.model == group.model}
     if "pruned" in states:
         return "some trials were pruned"
@@ -246,7 +246,7 @@ def setting(group: Group, key: str, value: object) -> Number | str:
 
 
 def setting_name(name: str) -> str:
-    """Return what people call a dotted setting."""
+    """Return the name to show for a dotted setting."""
     return SETTING_NAMES.get(name, plain(name.rpartition(".")[2].replace("_", " ")))
 
 

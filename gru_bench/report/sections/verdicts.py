@@ -1,4 +1,4 @@
-"""A comparison put into words, so that no sentence says more than its numbers.
+"""Sentences about comparisons, none of which says more than its numbers.
 
 Numbers inside sentences are the ones the tables show: points with one decimal, or more where one would
 make an end look like 0 or like the margin.
@@ -24,17 +24,15 @@ DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % l
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
 SEEDS = (10, 20, 50)
 """Sizes of a confirm set that are considered where more test examples are needed."""
-
-
 MORE_EXAMPLES = (
-    "gather more labelled reviews and begin a study with them, under another --study-name: in a file of "
-    "their own, --test-data FILE, or in a larger --data FILE, of which a tenth is kept for the test."
+    "collect more labeled reviews and start a study with them under another --study-name, either in a file of "
+    "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
 )
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many reviews of its data the setting data.limit let into a study."""
+    """How many reviews the setting data.limit let into a study, and how many its data holds."""
 
     taken: int
     whole: int | None
@@ -58,7 +56,7 @@ class Pair:
     runs: tuple[str, ...]
 
     def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
-        """Return a difference as a number with just the decimals that keep it honest."""
+        """Return a difference, with enough decimals that no end looks equal to 0 or to the margin."""
         shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
         margin = self.verdict.margin
         return Number(
@@ -70,7 +68,7 @@ class Pair:
 
     @property
     def theta(self) -> Number:
-        """Return the difference, with its 95 % interval where its seeds carry one."""
+        """Return the difference, with its 95 % interval where there are enough seeds for one."""
         outer = self.difference.at(0.95)
         return self.points("difference", outer.estimate, outer if outer.evidence_level.has_interval else None)
 
@@ -81,7 +79,7 @@ class Pair:
 
     @property
     def p(self) -> Number:
-        """Return p after Holm."""
+        """Return p, adjusted by Holm's procedure."""
         method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
         return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
 
@@ -112,7 +110,7 @@ def plain_points(
 
 
 def verdict_sentence(pair: Pair) -> Sentence:
-    """Return what the runs show about a pair of models."""
+    """Return the verdict on a pair of models, as a sentence."""
     theta, narrow = pair.theta, pair.narrow
     test = _test(pair)
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
@@ -133,7 +131,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
         case Finding.EQUIVALENT:
             return (
                 f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
-                " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies inside.",
+                " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies within it.",
             )
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
@@ -142,7 +140,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
 
 
 def fresh_seeds(pair: Pair) -> int | None:
-    """Return how many fresh seeds a side could settle an open comparison; None where none or no number could."""
+    """Return the fresh seeds for each model that could settle an open comparison; None if none are needed or enough."""
     if pair.verdict.finding is Finding.TOO_FEW_SEEDS:
         return SEEDS[0]
     if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
@@ -152,7 +150,7 @@ def fresh_seeds(pair: Pair) -> int | None:
 
 
 def wants_examples(pair: Pair) -> bool:
-    """Return whether an open comparison takes more test examples, because no number of seeds would settle it."""
+    """Return whether an open comparison needs more test examples, because no number of seeds would settle it."""
     return pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None and fresh_seeds(pair) is None
 
 
@@ -166,14 +164,14 @@ def needed(pair: Pair) -> tuple[int, int] | None:
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
-    """Return what could settle an open comparison; empty for the other verdicts.
+    """Return what could settle an open comparison, as a sentence; empty for other verdicts.
 
-    Seeds are never added to a confirm set after looking at it: what is named is a new set of fixed size.
+    Seeds are never added to a confirm set after a look at it: the sentence names a new set of fixed size.
 
     Args:
-        pair: the comparison.
-        together: seeds of the new confirm sets that serve all comparisons of a report; at least this one's.
-        limit: what held reviews of the data back, where something did.
+        pair: Comparison.
+        together: Seeds of new confirm sets that serve all comparisons of a report, at least those needed here.
+        limit: Limit that held reviews back; None where there was none.
     """
     least = fresh_seeds(pair)
     if least is None:
@@ -188,24 +186,26 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
     )
     return (
         "A new confirm set of ", count, " fresh seeds for each model, without the old runs, would detect a true "
-        "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still end inconclusive.",
+        "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still be inconclusive.",
     )
 
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
-    start: Sentence = ("To detect ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
+    start: Sentence = ("Detecting ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
     enough = needed(pair)
     if enough is None:
-        start = (*start, "than 50 seeds for each model, however many the test examples: from seed to seed these models "
-                 "vary too much.")
-        return start if limit is None else (*start, *_lift_first(pair, limit), "; on all of them they may vary less.")
+        start = (*start, "than 50 seeds for each model, whatever the number of test examples: these models vary too "
+                 "much from seed to seed.")
+        return start if limit is None else (
+            *start, *_remove_limit_first(pair, limit), "; with all reviews the models may vary less.")
     floor = plain_points(
         f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
     if (floor.value or 0) < margin:
-        start = (*start, "test examples (on these, more than 50 seeds for each model)")
+        start = (*start, "test examples (with the present ones, more than 50 seeds for each model)")
     else:
-        start = (*start, "test examples (on these, no number of seeds is enough: even very many detect no less than ",
+        start = (*start, "test examples (with the present ones, no number of seeds is enough: even very many detect no "
+                 "less than ",
                  floor, " points)")
     start = (
         *start, "; about ", Number(
@@ -219,23 +219,23 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     if limit is None:
         return (*start, f" To get them, {MORE_EXAMPLES}")
     if limit.whole is None:
-        return (*start, *_lift_first(pair, limit), f". Only where that is not enough, {MORE_EXAMPLES}")
+        return (*start, *_remove_limit_first(pair, limit), f". Only where that is not enough, {MORE_EXAMPLES}")
     then = examples * limit.whole // limit.taken
     return (
-        *start, *_lift_first(pair, limit), ". About ",
+        *start, *_remove_limit_first(pair, limit), ". About ",
         Number(f"{pair.key}.unlimited-examples", then, "count", pair.runs, examples, "test reviews to be expected "
                "without the limit: those at hand, times all reviews over those let in"),
-        " are then for the test, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
+        " will then be test reviews, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
     )
 
 
-def _lift_first(pair: Pair, limit: Limit) -> Sentence:
-    """Return how many reviews a limit let in, and how to lift it, as the begin of a sentence."""
+def _remove_limit_first(pair: Pair, limit: Limit) -> Sentence:
+    """Return how many reviews a limit let in, and how to remove it, as the start of a sentence."""
     key, runs, examples = pair.key, pair.runs, pair.difference.examples
     whole: Sentence = () if limit.whole is None else (
         " of the ", Number(f"{key}.unlimited", limit.whole, "count", runs, examples, "in the data, each text once"))
-    return (" data.limit let in ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
-            *whole, " reviews of the data: lift it first, by --set data.limit=none under another --study-name")
+    return (" data.limit let ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
+            *whole, " reviews into the study: remove it first, with --set data.limit=none under another --study-name")
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
@@ -255,7 +255,7 @@ def _inconclusive(pair: Pair) -> Sentence:
     alone: Sentence = ()
     if not pair.difference.at(0.95).low <= 0 <= pair.difference.at(0.95).high:
         alone = (
-            " Taken alone the interval leaves out 0, but among ",
+            " The interval alone excludes 0, but among ",
             Number(f"{pair.key}.family", pair.family, "count", pair.runs, pair.difference.examples,
                    "pairs tested together"),
             " pairs one such finding may be chance.",
@@ -263,10 +263,10 @@ def _inconclusive(pair: Pair) -> Sentence:
     unable: Sentence = ()
     examples, margin = pair.difference.examples, pair.verdict.margin
     if not can_show_equivalence(examples, margin):
-        unable = (" Equivalence within ", pair.margin, " points could not have been shown: it takes at least ",
+        unable = (" Equivalence within ", pair.margin, " points could not be shown: it takes at least ",
                   Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
                          method="fewest test reviews that show equivalence where no answer differs"),
-                  " test reviews, and here are ",
+                  " test reviews, and there are ",
                   Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")
     return (
         f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach, *unable,
@@ -280,13 +280,13 @@ def _too_few(pair: Pair) -> Sentence:
     match pair.difference.evidence_level:
         case EvidenceLevel.EXAMPLES_ONLY:
             return (
-                *start, " seed: between these very runs the difference is ", *_size(pair.theta),
+                *start, " seed: between these two runs the difference is ", *_size(pair.theta),
                 ", over test examples only.",
             )
         case EvidenceLevel.ESTIMATE:
             return (*start, " seeds: an estimate only, ", pair.theta, " points.")
         case _:
-            return (*start, " seeds (5 are the least): ", *_size(pair.theta), ".")
+            return (*start, " seeds (at least 5 are needed): ", *_size(pair.theta), ".")
 
 
 def _size(theta: Number) -> Sentence:

@@ -26,7 +26,7 @@ def test_other_data_is_not_compared() -> None:
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
     report = build(store.by_experiment["movie-reviews"], store)
     assert report.comparisons == ()
-    assert "not compared: their data or its split differ" in all_said(report.not_compared)
+    assert "not compared: their data or their splits differ" in all_said(report.not_compared)
     assert len(report.data) == 2
     assert len(report.category_tables) == 2
     # A baseline is context for its own data alone.
@@ -77,7 +77,7 @@ def test_a_logged_accuracy_that_the_predictions_contradict_is_said() -> None:
     store, (study, *_) = three_models()
     liar = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
     report = build([replace(study, confirms=(liar, *study.confirms[1:]))], store)
-    assert f"the test accuracy logged by the run {liar.run_id} is not the one" in all_said(report.cautions)
+    assert f"the test accuracy logged by the run {liar.run_id} differs from that" in all_said(report.cautions)
 
 
 def test_runs_of_an_earlier_configuration_are_left_out_and_counted() -> None:

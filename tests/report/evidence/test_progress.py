@@ -20,10 +20,9 @@ def test_an_unfinished_study_shows_what_there_is() -> None:
     report = build([study], store)
     assert len(report.rows) == 1
     text = all_said(report.cautions)
-    assert "The study torch has not come to its end: what follows is what there is." in text
-    assert "Not there yet of torch: the baselines, the facts of its data, what its search found" in text
-    assert text.endswith("type the command of torch again, which goes on where it was left: python sweeps/run.py "
-                         "--study torch")
+    assert "The study torch is not finished: this report shows what it has so far." in text
+    assert "Still missing from torch: the baselines, the summary of its data, the result of its search" in text
+    assert text.endswith("First continue torch by running its command again: python sweeps/run.py --study torch")
     assert report.data == ()
     assert report.baselines == ()
     assert report.curves[0].window_losses is None  # the iterations of an epoch are not known
@@ -44,9 +43,9 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     text = all_said(report.cautions)
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
     assert "Bidirectional GRU has no complete confirm run and is left out." in text
-    assert ("Not there yet of homework: what the search found, the ablations, the run times side by side, the look "
-            "inside the models, what the models remember.") in text
-    assert "type the command of homework again" in text
+    assert ("Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
+            "diagnostics, the recall task.") in text
+    assert "First continue homework by running its command again" in text
     assert len(report.baselines) == 2
     assert len(report.data) == 1
     assert report.curves[0].window_losses is not None
@@ -58,7 +57,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
 def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:
     store, (study, *_) = three_models(seeds=3)
     short = replace(study, confirms=study.confirms[:2])
-    assert "type the command of scratch again" in all_said(build([short], store).cautions)
+    assert "First continue scratch by running its command again" in all_said(build([short], store).cautions)
     assert "again" not in all_said(build([study], store).cautions)
 
 

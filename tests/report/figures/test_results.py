@@ -62,7 +62,7 @@ def test_alternatives_hold_the_numbers(three: Rendered) -> None:
     words = {picture.name: picture.alternative for picture in pictures(report)}
     for row in report.rows:
         assert f"{row.label} {row.accuracy.text} ({row.accuracy.ends[0].text} to" in words["accuracy"]
-        assert f"{row.label}: of label 0, {row.confusion[0].text} right" in words["confusion"]
+        assert f"{row.label}: of label 0, {row.confusion[0].text} correct" in words["confusion"]
     for pair in report.comparisons:
         assert f"{pair.a} less {pair.b} {pair.difference.text}" in words["differences"]
     assert report.category_tables[0].categories[1].accuracy[2].text in words["categories-1"]

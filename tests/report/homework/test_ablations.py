@@ -36,7 +36,8 @@ def test_ablations_are_paired_differences_on_validation(made: Made) -> None:
     assert [row[4].value for row in rows] == statistics.holm(p)
     text = words_of(report, "ablations")
     assert "The pooling “final” is better than the pooling “last” by more than 1.0 points: +" in text
-    assert "Keeping the best epoch on validation and keeping the lowest training loss are equivalent within 1.0" in text
+    assert ("The checkpoint with the best validation score and the checkpoint with the lowest training loss are "
+            "equivalent within 1.0") in text
     assert "The learning rate 0.001 is better than the learning rate 0.0001" in text
 
 
@@ -54,10 +55,10 @@ def test_what_was_tried_before_a_tuned_ablation_is_said(made: Made) -> None:
     said = words_of(report, "ablations")
     assert "How the learning rate was tuned." in [
         name for block in content_of(report, "ablations").blocks for name, _ in getattr(block, "items", ())]
-    assert ("Tried once each, with one seed, and the validation accuracy they reached: "
-            "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is what the protocol is "
-            "compared with above. It was chosen on another cut of the training file: 10.0 % of the reviews that judge "
-            "it here are among those it was chosen by, which favours it.") in said
+    assert ("Validation accuracy of each value, with one run and one seed: "
+            "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is compared with the "
+            "protocol above. It was chosen on another split of the training file: 10.0 % of the reviews that judge it "
+            "here were also used to choose it, which favors it.") in said
     tried = study.side("lr", "tuning")
     assert [report.numbers()[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
@@ -69,12 +70,12 @@ def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said() ->
     kept = store.predicted[first.run_id, "validation"]
     store.predicted[first.run_id, "validation"] = store.predicted[judge.run_id, "validation"]
     said = words_of(build([study], store), "ablations")
-    assert "It was chosen by the reviews that judge it here, which favours it." in said
+    assert "It was chosen on the same reviews that judge it here, which favors it." in said
     store.predicted[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
     said = words_of(build([study], store), "ablations")
-    assert "None of the reviews that judge it here is among those it was chosen by." in said
+    assert "It was chosen on other reviews than those that judge it here." in said
     del store.predicted[first.run_id, "validation"]
-    assert "Which reviews it was chosen by is not known" in words_of(build([study], store), "ablations")
+    assert "The reviews it was chosen on are not known" in words_of(build([study], store), "ablations")
 
 
 def test_a_candidate_without_a_result_is_named() -> None:
@@ -111,12 +112,12 @@ def test_a_choice_that_costs_is_called_worse() -> None:
 def test_an_ablation_whose_tuning_found_nothing_better_has_one_side() -> None:
     store, studies = homework(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),))
     said = words_of(build(studies, store), "ablations")
-    assert "Nothing did better than the protocol’s own, so there is nothing to compare it with." in said
+    assert "No value was better than the protocol’s own, so there is nothing to compare." in said
     assert "complete run" not in said
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
-                                              (3, "from 3 seeds (5 are the least)")])
+                                              (3, "from 3 seeds (at least 5 are needed)")])
 def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
     store, studies = homework(ablation_seeds=seeds)
     report = build(studies, store)
@@ -138,10 +139,10 @@ def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Made) -> None:
     lost = list(study.side("lr", "other"))
     kept = tuple(run for run in study.ablations if run not in lost)
     text = words_of(build([replace(study, ablations=kept)], store), "ablations")
-    assert "Does a larger learning rate reach more in the same epochs? Not every side has a complete run" in text
+    assert "same epochs? It cannot be answered: not every side has a complete run." in text
     broken = tuple(replace(run, complete=False) if run is lost[0] else run for run in study.ablations)
     text = words_of(build([replace(study, ablations=broken)], store), "ablations")
-    assert "epochs? Runs that did not end well and are left out: 1." in text
+    assert "epochs? Runs that did not complete and are left out: 1." in text
 
 
 def test_sides_scored_on_different_reviews_are_not_compared(made: Made) -> None:
@@ -151,7 +152,7 @@ def test_sides_scored_on_different_reviews_are_not_compared(made: Made) -> None:
         kept = other.predicted[run.run_id, "validation"]
         other.predicted[run.run_id, "validation"] = replace(kept, example_id_N=np.char.add(kept.example_id_N, "x"))
     text = words_of(build([study], other), "ablations")
-    assert "Its two sides were scored on different reviews, and are not compared." in text
+    assert "The two sides were scored on different reviews and are not compared." in text
 
 
 def test_how_often_one_seed_each_would_name_another_winner() -> None:
@@ -166,14 +167,14 @@ def test_how_often_one_seed_each_would_name_another_winner() -> None:
     best = max(range(3), key=lambda place: rows[place][2].value)
     assert other.value == pytest.approx(1 - rows[best][3].value)
     assert present(other.value) > 0.05
-    assert f"In {other.text} % of them another model than {rows[best][0]}" in words_of(report, "ablations")
+    assert f"In {other.text} % of them a model other than {rows[best][0]}" in words_of(report, "ablations")
 
 
 def test_reviews_without_a_known_word_are_counted_and_scored(made: Made) -> None:
     text = words_of(made[2], "ablations")
-    assert "Test reviews without a known word: 3. Read as one step of zeros" in text
-    assert "7 of the training reviews, 3 of the test reviews have no known word at all" in words_of(made[2], "protocol")
+    assert "Test reviews without a known word: 3. Each is read as one step of zeros" in text
+    assert "7 of the training reviews, 3 of the test reviews have no known word. Each" in words_of(made[2], "protocol")
     store, studies = homework(empty=0, wordless={"train": 0, "test": 0})
     report = build(studies, store)
-    assert "No test review is without a known word" in words_of(report, "ablations")
+    assert "Every test review has a known word" in words_of(report, "ablations")
     assert "Every review has at least one word with a vector." in words_of(report, "protocol")

@@ -20,8 +20,8 @@ def test_the_training_table_holds_every_setting(made: Made) -> None:
     assert [cell.text for cell in rows["parameter tensors"]] == ["6", "6", "10"]
     assert [cell.text for cell in rows["parameters"]] == ["120,802", "120,802", "241,602"]
     assert [cell.text for cell in rows["learning rate of Adam"]] == ["0.0001"] * 3
-    assert rows["norm of the gradient"] == ("not clipped",) * 3
-    assert rows["weights kept: those of"] == ("the lowest training loss",) * 3
+    assert rows["gradient clipping"] == ("none",) * 3
+    assert rows["best checkpoint by"] == ("the lowest training loss",) * 3
 
 
 def test_departures_from_the_protocol_are_named(made: Made) -> None:
@@ -29,12 +29,12 @@ def test_departures_from_the_protocol_are_named(made: Made) -> None:
     store, studies = homework(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
     report = build(studies, store)
     text = words_of(report, "protocol")
-    assert "These runs depart from the homework’s protocol in what follows. " in text
+    assert "These runs depart from the homework’s protocol as follows: " in text
     assert "Scratch GRU, epochs: 1 (homework: 5)" in text
-    assert "Torch GRU, norm of the gradient: 1 (homework: not clipped)" in text
+    assert "Torch GRU, gradient clipping: 1 (homework: none)" in text
     assert "reset gate: before the product (homework: after the product)" in text
-    assert "by its protocol (but for the departures named below) on reviews" in words_of(report, "introduction")
-    assert "it was set to reset before the product, and so is another function" in words_of(report, "theory")
+    assert "by its protocol (except for the departures listed below) on reviews" in words_of(report, "introduction")
+    assert "the reset gate was set to act before the product, which is another function" in words_of(report, "theory")
     assert "by a protocol that departs from the homework’s" in said(report.summary[-1])
 
 

@@ -60,7 +60,7 @@ def test_vectors_that_were_scaled_say_so(made: Made) -> None:
     assert "multiplied" not in words_of(made[2], "theory")
     store, studies = homework(settings={"embedding.scale": 2.9})
     text = words_of(build(studies, store), "theory")
-    assert "are “vectors.bin”, 300 numbers each, all multiplied by 2.9 (a factor brings vectors" in text
+    assert "are “vectors.bin”, 300 numbers each, all multiplied by 2.9 (the factor brings vectors" in text
     assert "; 2.1 % of all tokens have none" in text
 
 
@@ -68,10 +68,10 @@ def test_the_discussion_sets_the_networks_beside_a_linear_model_and_the_kernel_b
     text = words_of(made[2], "discussion")
     _, study, _ = made
     linear = max(baseline.test_accuracy for baseline in present(study.summary).baselines)
-    assert f"answers {100 * linear:.1f} % of these test reviews rightly: " in text
+    assert f"classifies {100 * linear:.1f} % of these test reviews correctly: " in text
     assert "the same weights take 12.0 times as long in the readable loop" in text
     caption = "".join(map(str, table_of(made[2], "ablations", "of-homework-ablations").caption))
-    assert "seeds a side, trained on the fused backend, and the difference" in caption
+    assert "seeds for each side, trained on the fused backend, and the difference" in caption
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_few_seeds_leave_the_claim_open() -> None:
 
 def test_a_study_without_a_bidirectional_model_does_not_speak_of_it() -> None:
     store, studies = homework(skills={"scratch": 0.0, "torch": 0.1})
-    assert "does not speak of the claim" in said(build(studies, store).summary[-1])
+    assert "says nothing about the claim" in said(build(studies, store).summary[-1])
 
 
 def test_two_studies_of_the_protocol_are_told_apart() -> None:
@@ -118,7 +118,7 @@ def test_two_studies_of_the_protocol_are_told_apart() -> None:
     report = build(store.by_experiment["movie-reviews"], store)
     assert [said(sentence)[:25] for sentence in report.summary[-2:]] == ["In the runs of first, by ",
                                                                            "In the runs of second, by"]
-    assert table_of(report, "ablations", "of-second-ablations").about == "Choices of the protocol, second"
+    assert table_of(report, "ablations", "of-second-ablations").about == "Ablations of the protocol, second"
     assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
 
@@ -174,8 +174,8 @@ def test_a_homework_under_way_tells_its_story_as_far_as_it_goes() -> None:
     store.by_experiment["movie-reviews"] = [study]
     report = build([study], store)
     assert "5 seeds of each model" in words_of(report, "introduction")
-    assert "The whole study has not come to its end." in words_of(report, "run-times")
-    assert "No choice was set against another." in words_of(report, "ablations")
+    assert "The whole study is not finished." in words_of(report, "run-times")
+    assert "There are no ablations." in words_of(report, "ablations")
     assert "the claim that the bidirectional GRU is better" in words_of(report, "discussion")
     assert "What do the networks add?" in "".join(
         name for block in content_of(report, "discussion").blocks for name, _ in getattr(block, "items", ())

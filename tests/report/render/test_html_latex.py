@@ -65,7 +65,7 @@ def test_no_number_of_the_page_is_outside_the_report(three: Rendered) -> None:
     text = visible_text(page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "Label 0", "Label 1", "predicted 0", "predicted 1", "more than 50",
              "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
-             "which takes 5;", "takes 10", "(0 negative, 1 positive)",
+             "(at least 5)", "(at least 10)", "(0 negative, 1 positive)",
              report.period, str(dict(report.data[0].facts)["fingerprint"]),
              *(dimension.range for search in report.searches for dimension in search.space),
              *(str(link.seed) for row in report.rows for link in row.runs),
@@ -254,7 +254,7 @@ def test_many_models_and_categories() -> None:
     report = build(store.by_experiment["movie-reviews"], store)
     page, files = render.html(report), render.tex(report)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
-    assert "pairs of models is compared below" in visible_text(page)
+    assert "pairs of models are compared below" in visible_text(page)
     assert files["tables/categories.tex"].count(r"\begin{longtable}") == 5
 
 
@@ -282,7 +282,7 @@ def test_an_unfinished_study_renders() -> None:
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     report = build([study], store)
     page, files = render.html(report), render.tex(report)
-    assert "has not come to its end" in page
+    assert "is not finished" in page
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 

@@ -92,7 +92,7 @@ def test_the_calibration_error_is_said_to_be_another_sum_than_the_tables(with_te
                    for bin in model.bins)
     assert by_table != pytest.approx(row.calibration.value, abs=1e-4)
     for text in (render.html(report), render.tex(report)["tables/reliability.tex"]):
-        assert "over ten ranges of each seed alone, then the mean over seeds" in text
+        assert "over ten ranges for each seed alone, then the mean over seeds" in text
         assert "is the calibration error above" not in text
 
 
@@ -167,7 +167,7 @@ def test_one_run_of_one_model(with_texts: Built) -> None:
     (found,) = build([study], store).hard_reviews
     assert found.disagreed == ()
     assert found.failed[0].text == "(no words)"
-    assert found.failed_count[-1] == " test reviews are answered wrongly by the one run."
+    assert found.failed_count[-1] == " test reviews are misclassified by the one run."
 
 
 def answered(store: FakeStore, studies: list[LoggedStudy], wrong: int) -> Report:
@@ -183,10 +183,10 @@ def answered(store: FakeStore, studies: list[LoggedStudy], wrong: int) -> Report
 
 
 @pytest.mark.parametrize(("models", "seeds", "wrong", "words"), [
-    (2, 2, 2, "2 of the 31 test reviews are answered wrongly by every run of every model."),
-    (2, 1, 1, "1 of the 31 test reviews is answered wrongly by every run of every model."),
-    (1, 2, 2, "2 of the 31 test reviews are answered wrongly by every run."),
-    (1, 1, 1, "1 of the 31 test reviews is answered wrongly by the one run."),
+    (2, 2, 2, "2 of the 31 test reviews are misclassified by every run of every model."),
+    (2, 1, 1, "1 of the 31 test reviews is misclassified by every run of every model."),
+    (1, 2, 2, "2 of the 31 test reviews are misclassified by every run."),
+    (1, 1, 1, "1 of the 31 test reviews is misclassified by the one run."),
 ])
 def test_reviews_that_no_run_gets_right_are_counted_in_plain_words(
     models: int, seeds: int, wrong: int, words: str
@@ -222,7 +222,7 @@ def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(with_t
     assert found.disagreed
     assert (found.failed, found.failed_count) == ((), ())
     assert "no run answers" not in render.tex(report)["report.tex"]
-    assert "answered wrongly by" not in render.html(report)
+    assert "misclassified by" not in render.html(report)
 
 
 def with_lengths(categories_of: Callable[[int, int], str]) -> Report:
@@ -239,8 +239,8 @@ def test_lengths_that_are_other_categories_say_so() -> None:
     report = with_lengths(lambda place, tokens: "lines" if tokens == 10 or place < 20 else "essays & more")
     (table,) = report.length_tables
     assert said(table.caution) == (
-        "Lengths and categories go together: of the reviews of 201 to 300 tokens 90.0 % are of essays & more, of "
-        "those of 10 to 25 tokens 0.0 %. A difference between lengths may be one between categories.")
+        "Length and category are related: essays & more makes up 90.0 % of the reviews of 201 to 300 tokens and 0.0 % "
+        "of those of 10 to 25 tokens. A difference between lengths may be one between categories.")
     page, paper = render.html(report), render.tex(report)
     for shown in (page, paper["report.tex"]):
         assert "A difference between lengths may be one between categories." in shown

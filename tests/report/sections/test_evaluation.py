@@ -79,10 +79,11 @@ def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below() 
 
 
 @pytest.mark.parametrize(("seeds", "words"), [
-    ((5, 10), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10. Torch GRU: enough "
-              "seeds to publish a claim, which takes 10."),
-    ((9, 3), "Scratch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
-    ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict, which takes 5; publishing a claim takes 10."),
+    ((5, 10), "Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10). Torch "
+              "GRU: enough seeds to publish a claim (at least 10)."),
+    ((9, 3), "Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10)."),
+    ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at "
+             "least 10)."),
 ])
 def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds: tuple[int, ...], words: str) -> None:
     store = FakeStore()
@@ -106,7 +107,7 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
 @pytest.mark.parametrize("size", [199, 200])
 def test_few_test_reviews_are_said_up_to_two_hundred(size: int) -> None:
     store, studies = three_models(test_set=TestSet.draw(size))
-    assert ("The test reviews are few: 199" in all_said(build(studies, store).cautions)) == (size == 199)
+    assert ("There are few test reviews: 199" in all_said(build(studies, store).cautions)) == (size == 199)
 
 
 def test_the_seeds_stand_beside_their_deviation(built: Built) -> None:

@@ -183,8 +183,8 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
     assert said(report.summary[-1]) == (
-        "Where seeds are too few for a verdict, train each model again, on 10 fresh seeds; the old runs are not to be "
-        "counted with them."
+        "Where there are too few seeds for a verdict, train each model again on 10 fresh seeds. Do not count "
+        "the old runs with them."
     )
 
 
@@ -261,11 +261,11 @@ def short_of_reviews() -> Studies:
 
 
 @pytest.mark.parametrize(("available", "words", "gathers"), [
-    (None, "data.limit let in 5,000 reviews of the data: lift it first, by --set data.limit=none under another "
-           "--study-name. Only where that is not enough, gather more labelled reviews", True),
-    (10_000, "data.limit let in 5,000 of the 10,000 reviews of the data: lift it first, by --set data.limit=none "
-             "under another --study-name. About 1,000 are then for the test, which is not enough: gather", True),
-    (900_000, "About 90,000 are then for the test, which is enough.", False),
+    (None, "data.limit let 5,000 reviews into the study: remove it first, with --set data.limit=none under another "
+           "--study-name. Only where that is not enough, collect more labeled reviews", True),
+    (10_000, "data.limit let 5,000 of the 10,000 reviews into the study: remove it first, with --set data.limit=none "
+             "under another --study-name. About 1,000 will then be test reviews, which is not enough: collect", True),
+    (900_000, "About 90,000 will then be test reviews, which is enough.", False),
 ])
 def test_a_limit_is_lifted_before_reviews_are_gathered(
     short_of_reviews: Studies, available: int | None, words: str, gathers: bool
@@ -274,13 +274,13 @@ def test_a_limit_is_lifted_before_reviews_are_gathered(
     report = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
     text = said(report.comparisons[0].sentence)
     assert words in text
-    assert ("gather" in text) == gathers
+    assert ("collect" in text) == gathers
     held = {name: value.value for name, value in report.data[0].facts
             if name == "reviews held back by data.limit" and isinstance(value, Number)}
     assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
     page, paper = render.html(report), render.tex(report)
     for shown in (page, paper["report.tex"], markdown(report)):
-        assert "begin the studies anew with the reviews that data.limit held back" in shown
+        assert "repeat the studies with the reviews that data.limit held back" in shown
     codes = [code.get_text() for code in soup_of(page).select(".commands code")]
     assert codes == list(report.remove_limit_commands)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
@@ -296,7 +296,7 @@ def test_a_limit_that_holds_nothing_back_is_none(
         replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
     report = build(studies, store, margin=0.012)
     assert "data.limit" not in said(report.comparisons[0].sentence)
-    assert ". To get them, gather more labelled reviews" in said(report.comparisons[0].sentence)
+    assert ". To get them, collect more labeled reviews" in said(report.comparisons[0].sentence)
     assert report.remove_limit_commands == ()
 
 
@@ -326,5 +326,5 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(
 def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews: Studies) -> None:
     store, (one, two) = short_of_reviews
     report = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
-    assert "lift it first, by --set data.limit=none" in said(report.comparisons[0].sentence)
+    assert "remove it first, with --set data.limit=none" in said(report.comparisons[0].sentence)
     assert report.remove_limit_commands == ()

@@ -67,7 +67,7 @@ def test_the_expected_best_of_random_trials(torch: tuple[FakeStore, LoggedStudy]
 
 
 @pytest.mark.parametrize(("sampler", "states", "reason"), [
-    ("tpe", ["complete"] * 3, "but TPE chose each trial by those before it"),
+    ("tpe", ["complete"] * 3, "but TPE chose each trial by the earlier ones"),
     ("random", ["complete", "pruned", "complete"], "but some trials were pruned"),
     ("random", ["complete", "failed", "complete"], "but some trials failed"),
 ])
@@ -80,7 +80,7 @@ def test_no_expected_best_where_trials_were_not_independent(
     assert "expected-best" not in {picture.name for picture in pictures(report)}
     assert reason in all_said(report.no_expected_best)
     assert reason in markdown(report)
-    assert "Torch GRU: what fewer trials would have reached is not shown" in all_said(report.no_expected_best)
+    assert "Torch GRU: the expected best of fewer trials is not shown" in all_said(report.no_expected_best)
 
 
 def importance_of(study: LoggedStudy, method: str) -> LoggedStudy:
@@ -104,7 +104,7 @@ def test_the_method_of_importance_is_named_wherever_there_is_one(
     report = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
     for text in (render.html(report), render.tex(report)["tables/search.tex"].replace(r"\allowbreak{}", "")):
         text = text.replace("{-}", "-").replace("{,}", ",")
-        assert ("Importance is how far" in text) == bool(named)
+        assert ("Importance measures how much" in text) == bool(named)
         assert f"over all settings {named}." in text or not named
 
 
@@ -174,7 +174,7 @@ def test_importance_says_what_it_compares_and_where_it_is_unstable(
     for text in (page, paper["report.tex"]):
         assert ("such shares are unstable" in text) == unstable
     for text in (page, paper["tables/search.tex"]):
-        assert "how far the best tenth of the completed trials differ in a setting from all" in text
+        assert "how much the best tenth of the completed trials differ from all completed trials in a setting" in text
         assert "a setting explains" not in text
 
 
@@ -210,7 +210,7 @@ def test_unequal_budgets_are_said() -> None:
     assert build(studies, store).budgets == ()
     add_study(store, "bidirectional", {"bidirectional": 0.1}, trials=40)
     text = said(build(store.by_experiment["movie-reviews"], store).budgets)
-    assert "were not given the same budget" in text
+    assert "had unequal budgets" in text
     # Of forty, as many failed as in the other studies of sixteen.
     assert "bidirectional had 32 finished trials of up to 4 epochs over 4 settings" in text
 
@@ -223,7 +223,7 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last() -> None:
     # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
     report = build([lowered, two], store)
     assert report.budgets == ()
-    assert "Search trials saw training and validation reviews only" in all_said(report.methods)
+    assert "Search trials used training and validation reviews only" in all_said(report.methods)
     three = add_study(store, "three", {"rnn": 0.0}, trials=16)
     text = said(build([lowered, two, three], store).budgets)
     assert "one had 4 finished trials for each model of up to 4 epochs over 4 settings" in text

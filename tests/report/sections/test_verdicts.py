@@ -47,24 +47,26 @@ def test_inconclusive_names_what_would_settle_it() -> None:
     pair = pair_of(0.01, 0.008)
     text = said(verdict_sentence(pair)) + " " + said(next_step_sentence(pair))
     assert "Runs like these detect a true difference of 1.4 points with a chance of 80 %." in text
-    assert "takes more test examples (on these, no number of seeds is enough: even very many detect no less" in text
+    assert ("takes more test examples (with the present ones, no number of seeds is enough: even very many detect no "
+            "less") in text
     # Where very many seeds would do, nothing is said of their limit.
     few = pair_of(0.01, 0.03, margin=0.012)
     few = replace(few, design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31))
-    assert "test examples (on these, more than 50 seeds for each model); about" in said(next_step_sentence(few))
+    more = "test examples (with the present ones, more than 50 seeds for each model); about"
+    assert more in said(next_step_sentence(few))
     assert "--test-data FILE" in said(next_step_sentence(few))
     # Where no number of test examples would do, none is asked for.
     apart = replace(few, design=Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07))
     assert said(next_step_sentence(apart)) == (
-        "To detect 1.2 points with a chance of 80 % takes more than 50 seeds for each model, however many the test "
-        "examples: from seed to seed these models vary too much.")
+        "Detecting 1.2 points with a chance of 80 % takes more than 50 seeds for each model, whatever the number of "
+        "test examples: these models vary too much from seed to seed.")
     assert said(next_step_sentence(apart, limit=Limit(500, 9000))).endswith(
-        "too much. data.limit let in 500 of the 9,000 reviews of the data: lift it first, by --set data.limit=none "
-        "under another --study-name; on all of them they may vary less.")
+        "seed to seed. data.limit let 500 of the 9,000 reviews into the study: remove it first, with --set "
+        "data.limit=none under another --study-name; with all reviews the models may vary less.")
     wide = pair_of(0.01, 0.03, margin=0.02)
     told = said(next_step_sentence(wide))
     assert "A new confirm set of 20 fresh seeds for each model, without the old runs, would" in told
-    assert told.endswith("points with a chance of 80 %; it may still end inconclusive.")
+    assert told.endswith("points with a chance of 80 %; it may still be inconclusive.")
     assert next_step_sentence(pair_of(0.03, 0.008)) == ()
 
 
@@ -72,7 +74,7 @@ def test_an_interval_without_zero_that_holm_does_not_grant_is_explained() -> Non
     pair = pair_of(0.02, 0.009, factor=3)
     text = said(verdict_sentence(pair))
     assert text.startswith("Inconclusive")
-    assert "Taken alone the interval leaves out 0, but among 3 pairs one such finding may be chance." in text
+    assert "The interval alone excludes 0, but among 3 pairs one such finding may be chance." in text
 
 
 def test_ends_near_a_landmark_get_the_decimals_to_tell_them_apart() -> None:
@@ -108,6 +110,6 @@ def test_no_sentence_contradicts_its_numbers(
     if text.startswith("Inconclusive"):
         assert shown("p") >= 0.05
         inside = shown("difference.low") <= 0 <= shown("difference.high")
-        assert inside == ("Taken alone" not in text)
+        assert inside == ("The interval alone" not in text)
     if seeds < 5:
         assert text.startswith("No verdict")
