@@ -300,7 +300,8 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
         console.print(f"note: {note}", markup=False)
     uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
     backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
-    here, whole = duration(sweep.seconds), duration(summary.seconds)
+    # The summary's seconds were taken before this line: rounded, they may be one fewer.
+    here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"

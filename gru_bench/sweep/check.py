@@ -89,7 +89,7 @@ def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
     if done > (most := max(spec.trials, search.asked)):
         yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:
-        yield f"{states['running']} trials are RUNNING"
+        yield f"{states['running']} {'trial is' if states['running'] == 1 else 'trials are'} RUNNING"
 
 
 def _duplicate_faults(search: StoredSearch) -> Iterator[str]:

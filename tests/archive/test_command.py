@@ -15,7 +15,7 @@ def test_the_command_says_what_it_carries(far: Path, near: Path) -> None:
     out = command("-m", "gru_bench.archive", "export", "--study", "quick", str(near / "q.zip"), cwd=far)
     assert out.returncode == 0, out.stderr
     assert "study quick of easy, 5 trials, 8 runs" in out.stdout
-    assert "note: it is still under way" in out.stdout
+    assert "note: the study is still running: what it has logged so far is exported" in out.stdout
     content = bytearray((near / "q.zip").read_bytes())
     content[content.index(b'"runs"')] ^= 1
     (near / "damaged.zip").write_bytes(content)

@@ -188,7 +188,7 @@ def test_reviews_are_long_enough_and_drawn_alike(data: tuple[RunConfig, Corpus, 
     assert chosen.tolist() == d.long_reviews(encoded, 8, 20)[0].tolist()
     assert (len(chosen), steps) == (20, 8)
     assert d.long_reviews(encoded, 500, 20)[1] < 20  # no review has so many: as far as a few of them reach
-    with pytest.raises(DataError, match="over three steps or more"):
+    with pytest.raises(DataError, match="to follow a gradient over three steps"):
         d.long_reviews(encode(corpus.train, vectors, 2), 8, 20)
 
 

@@ -257,7 +257,7 @@ def test_a_full_disk_is_told_and_the_run_closed(
 @pytest.mark.parametrize(("options", "code", "message"), [
     (["--study", "bidirektional"], 2, "unknown study 'bidirektional'"),
     (["--study", "smoke", "--set", "seed=3"], 2, "--set seed=3 has no effect in a study: use --seed"),
-    (["--study", "smoke", "--set", "model.name=torch"], 2, "in a study: say --model"),
+    (["--study", "smoke", "--set", "model.name=torch"], 2, "has no effect in a study: use --model torch"),
     (["--study", "a" * 5_000 + ".toml"], 2, "there is no file 'aaaa"),
     (["--study", "smoke", "--trials", "-1"], 2, "--trials must be at least 0, but got -1"),
     (["--study", "smoke", "--timeout", "soon"], 2, "--timeout must be a time such as 90s, 10m or 1.5h, but got 'soon'"),

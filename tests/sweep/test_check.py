@@ -84,7 +84,7 @@ def test_a_trial_too_few_and_one_under_way(study: Study) -> None:
     study.trials[3] = replace(study.trials[3], state="running")
     study.runs[3] = run("trial", "3", "running", "RUNNING")
     assert study.found().faults == (
-        "torch: 2 trials are finished, not 3", "torch: 1 trials are RUNNING", "MLflow: 'trial 3' is RUNNING")
+        "torch: 2 trials are finished, not 3", "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
 
 
 def test_more_trials_than_any_start_has_asked_for(study: Study) -> None:
