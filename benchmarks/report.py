@@ -134,14 +134,14 @@ def stages(database: Path, folder: Path) -> None:
     def imports() -> None:
         import gru_bench.report.__main__
         import gru_bench.report.build
-        import gru_bench.report.figures.results
+        import gru_bench.report.figures.accuracy
         import gru_bench.report.render.html_latex
         import gru_bench.tracking  # noqa: F401
 
     stage("import", imports)
     from gru_bench.report import build as report
     from gru_bench.report.__main__ import choose
-    from gru_bench.report.figures.results import pictures
+    from gru_bench.report.figures.accuracy import pictures
     from gru_bench.report.render import html_latex as render
     from gru_bench.tracking import Store
 

@@ -160,5 +160,5 @@ def test_the_search_knows_no_torch_and_no_tracking() -> None:
 
 
 def test_the_report_reads_through_tracking_alone() -> None:
-    got = loaded("import gru_bench.report.render.html_latex, gru_bench.report.figures.results")
+    got = loaded("import gru_bench.report.render.html_latex, gru_bench.report.figures.accuracy")
     assert not got & {"torch", "optuna", "gensim", "mlflow"}

@@ -1,9 +1,6 @@
 """The corpus: labelled reviews as token ids, split into train, validation and test.
 
-**Cleaning and tokens** (`tokenize`). HTML tags become spaces, and entities become their characters. Curly quotes and
-backticks become apostrophes. Unicode is normalized to NFKC and lower case. A token is a run of letters and digits, a
-`!` or a `?`; other punctuation is left out. Contractions are split as in the Penn Treebank, in GloVe and in the
-homework's data: `don't` -> `do n't`, `it's` -> `it 's`. Data that comes as tokens keeps its tokens unchanged.
+**Tokens** come from `tokenizer.py`. Data that comes as tokens keeps its tokens unchanged.
 
 **Repeats.** Two reviews are repeats if their texts are equal, without white space at the ends. The first one is kept
 with its label. The removed ones are counted, and so are those with another label than the first. If a review stands
@@ -21,12 +18,9 @@ Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary.
 from __future__ import annotations
 
 import hashlib
-import html
 import importlib.util
 import itertools
 import json
-import re
-import unicodedata
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -43,9 +37,10 @@ from gru_bench.data.limits import in_memory
 from gru_bench.data.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, named_path, read_rows
 from gru_bench.data.readers import digest as file_digest
 from gru_bench.data.recall_task import KIND, is_recall, parsed_task
+from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, unknown
 
-__all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus", "tokenize"]
+__all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus"]
 
 SPLITS = ("train", "validation", "test")
 _FORMAT = "1"
@@ -120,42 +115,6 @@ class Corpus:
         content = (self.folder / f"{split}.texts.bin").read_bytes()
         return [content[start:end].decode("utf-8", "replace")
                 for start, end in itertools.pairwise(offsets_N1)]
-
-
-# ---------------------------------------------------------------- cleaning and tokens
-
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
-_TOKEN = re.compile(r"n't\b|'(?:s|m|d|re|ve|ll)\b|[^\W_]+|[!?]")
-_HUGE_NUMBER = re.compile(r"&#[0-9]{1000,};?")
-"""An entity with a number that is too long for Python to read. No character has such a number."""
-_MOST_MARKS = 100
-"""Number of marks, such as accents, that are kept on one letter. The time to sort marks grows with their square."""
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
-
-
-def tokenize(text: str) -> list[str]:
-    """Return the tokens of a raw text. The rules stand at the top of this file."""
-    if "<" in text:
-        text = _TAG.sub(" ", text)
-    if "&" in text:
-        text = html.unescape(_HUGE_NUMBER.sub("\ufffd", text))
-    if not text.isascii():
-        # Apostrophes come first, because NFKC turns an acute accent that stands alone into a space and an accent.
-        text = unicodedata.normalize("NFKC", _shortened_runs(text.translate(_APOSTROPHES)))
-    text = text.replace("`", "'")
-    return _TOKEN.findall(text.lower().replace("n't", " n't"))
-
-
-def _shortened_runs(text: str) -> str:
-    """Return a text with at most `_MOST_MARKS` marks, such as accents, on each letter."""
-    if len(text) <= _MOST_MARKS or not any(map(unicodedata.combining, text[_MOST_MARKS // 2::_MOST_MARKS // 2])):
-        return text
-    kept, run = [], 0
-    for character in text:
-        run = run + 1 if unicodedata.combining(character) else 0
-        if run <= _MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
 
 
 # ---------------------------------------------------------------- loading

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Encoded, encode
-from gru_bench.data.corpus import Corpus, Split, load_corpus, tokenize
+from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.data.recall_task import RecallTask
+from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
 from gru_bench.evaluation.metrics import correct
 from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval

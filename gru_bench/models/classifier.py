@@ -29,6 +29,7 @@ from gru_bench.config import ModelConfig, Pooling
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.gru import GRU, reference_gru
+from gru_bench.models.pooling import pool
 from gru_bench.models.rnn import RNN, reference_rnn
 
 CLASSES = 2
@@ -274,33 +275,6 @@ def _run_kernel(
         x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
         bidirectional=bidirectional, batch_first=True)[0]
     return output_BTD
-
-
-def pool(output_BTD: Tensor, length_B: Tensor, pooling: Pooling, *, bidirectional: bool) -> Tensor:
-    """Return the features of each review, B x D (for `meanmax` B x 2D): the output, reduced over time.
-
-    last     the output at the last token, as in the homework. The backward half of a bidirectional model has
-             then seen this one token only.
-    final    the final state of each direction. The backward direction ends at the first token.
-    mean     the mean over the tokens.
-    max      the maximum over the tokens, for each feature.
-    meanmax  mean and max, side by side.
-    """
-    if pooling in ("last", "final"):
-        rows_B = torch.arange(output_BTD.shape[0], device=output_BTD.device)
-        last_BD = output_BTD[rows_B, length_B - 1]
-        if pooling == "last" or not bidirectional:
-            return last_BD
-        half = output_BTD.shape[2] // 2
-        return torch.cat([last_BD[:, :half], output_BTD[:, 0, half:]], dim=1)
-    parts = []
-    if pooling in ("mean", "meanmax"):
-        parts.append(output_BTD.sum(dim=1) / length_B[:, None])
-    if pooling in ("max", "meanmax"):
-        at_T = torch.arange(output_BTD.shape[1], device=output_BTD.device)
-        outside_BT1 = (at_T >= length_B[:, None])[..., None]
-        parts.append(output_BTD.masked_fill(outside_BT1, -torch.inf).amax(dim=1))
-    return torch.cat(parts, dim=1)
 
 
 def dropped_out(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:

@@ -24,8 +24,8 @@ from urllib.parse import unquote
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.evidence import store as evidence
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.figure import Picture
-from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.record import NAME, drawn_by, entry

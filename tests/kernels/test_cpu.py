@@ -14,7 +14,7 @@ from torch import Tensor
 from gru_bench.config import Pooling, Reset
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, set_threads
-from gru_bench.models.classifier import pool
+from gru_bench.models.pooling import pool
 from tests.support.batches import BOUND_32, BOUND_64, Batch, by_kernel, by_loop, by_torch, error, make_batch
 
 

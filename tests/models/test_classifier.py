@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gru_bench.config import Backend, ModelConfig, ModelName, Pooling
 from gru_bench.errors import UsageError
-from gru_bench.models.classifier import build_model, choose_backend, fallback, pool, run_gru
+from gru_bench.models.classifier import build_model, choose_backend, fallback, run_gru
 from gru_bench.models.gru import GRU
 from tests.support.sequences import generator
 
@@ -67,18 +67,6 @@ class TestClassifier:
         assert not torch.equal(run(1), run(2))
         model.eval()
         assert torch.equal(run(1), run(2))
-
-
-def test_poolings_by_hand() -> None:
-    output_BTD = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [0.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0], [-5.0, -1.0]]])
-    length_B = torch.tensor([2, 3])
-    expected: dict[Pooling, list[list[float]]] = {
-        "last": [[3, 30], [-5, -1]], "final": [[3, 10], [-5, -2]], "mean": [[2, 20], [-3, -7 / 3]],
-        "max": [[3, 30], [-1, -1]], "meanmax": [[2, 20, 3, 30], [-3, -7 / 3, -1, -1]],
-    }
-    for pooling, values in expected.items():
-        got = pool(output_BTD, length_B, pooling, bidirectional=True)
-        torch.testing.assert_close(got, torch.tensor(values, dtype=torch.float32))
 
 
 class TestBackends:

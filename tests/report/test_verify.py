@@ -22,8 +22,8 @@ from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.figure import Picture
-from gru_bench.report.figures.results import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import record
 from gru_bench.results.runs import EpochRecord, RunResult

@@ -25,8 +25,8 @@ from markupsafe import Markup
 from gru_bench.report.document.numbers import Math, Number, plain, slug
 from gru_bench.report.document.provenance import RunSet, run_sets
 from gru_bench.report.document.report import Report
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.figure import Picture
-from gru_bench.report.figures.results import pictures
 from gru_bench.resources import resource
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from itertools import combinations
 
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.style import NARROW, drawing
 from tests.support.renderings import Rendered
 from tests.support.values import present

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from tests.support.fake_store import (
     FakeStore,
     TestSet,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gru_bench.report.evidence.groups import MODEL_NAMES
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, recall_picture, word_picture
-from gru_bench.report.figures.results import pictures
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
 from tests.support.renderings import Rendered

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from tests.support.renderings import Rendered, soup_of
 
 

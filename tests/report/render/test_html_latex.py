@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.section import Section
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.figures.figure import Picture
-from gru_bench.report.figures.results import pictures
 from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import markdown as markdown_module

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.report import Report
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 from gru_bench.results.diagnostics import (

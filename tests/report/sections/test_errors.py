@@ -14,7 +14,7 @@ from gru_bench.evaluation import metrics, statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy

@@ -10,7 +10,7 @@ import pytest
 
 from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
-from gru_bench.report.figures.results import pictures
+from gru_bench.report.figures.accuracy import pictures
 from gru_bench.report.render import html_latex as render
 from gru_bench.report.render.markdown import markdown
 from gru_bench.results.runs import TrialSummary

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.figures.results import _log_ticks, pictures
+from gru_bench.report.figures.accuracy import _log_ticks, pictures
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, drawing
 from tests.support.fake_store import (
     TestSet,
