@@ -76,6 +76,10 @@ class MachineError(RunError):
     """The machine failed a run, for example with a full disk. The run is not to blame, and its training is kept."""
 
 
+class FormatError(RunError):
+    """A store was written by another version of gru-bench, which named things otherwise."""
+
+
 class IncompleteError(RunError):
     """What was asked for needs something that is not complete yet, such as a study without confirm runs."""
 

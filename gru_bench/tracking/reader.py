@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig
-from gru_bench.errors import RunError, unknown
+from gru_bench.errors import FormatError, RunError, unknown
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
@@ -426,11 +426,11 @@ def _logged(
     """Return a run, with its tags checked.
 
     Raises:
-        RunError: Another version has logged the run, in another format.
+        FormatError: Another version has logged the run, in another format.
         ValueError: A value of the run is invalid.
     """
     if tags.get(FORMAT_TAG) != FORMAT:
-        raise RunError(
+        raise FormatError(
             f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'a later' if FORMAT_TAG in tags else 'an earlier'} one, which "
             "named metrics and settings otherwise: read it with the version that wrote it, and begin anew with this "

@@ -11,7 +11,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
-from gru_bench.errors import RunError
+from gru_bench.errors import FormatError, RunError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.logged_metrics import LOSS_TRAIN
 
@@ -112,18 +112,26 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
 
 
 def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
-    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched."""
+    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched.
+
+    Raises:
+        FormatError: The store holds runs of another version of gru-bench.
+    """
     from gru_bench.tracking import Reader
 
     if store.database is None or not store.database.exists():
         return None
     reader = Reader(store.uri)
     params = {key: str(value) for key, value in flat(config).items()}
-    with suppress(RunError):
+    try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
             if (run.role == "single" and run.complete and params.items() <= run.params.items()
                     and run.tags.get("gru_bench.data_fingerprint") == corpus.fingerprint):
                 return run
+    except FormatError:  # a new run must not be logged among such runs
+        raise
+    except RunError:
+        pass
     return None
 
 

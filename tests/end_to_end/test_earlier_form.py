@@ -43,6 +43,8 @@ def put(name: str) -> Path:
     ("mlflow.db", ["-m", "gru_bench.report"],
      ["must hold runs of this version", "was logged by an earlier one", "--tracking-uri and --storage"]),
     ("mlflow.db", ["-m", "gru_bench.diagnose"], ["was logged by an earlier one"]),
+    ("mlflow.db", ["-m", "gru_bench.train", "--data", "{easy}", "--model", "scratch", "--hidden-size", "2",
+                   "--embedding", "random", "--epochs", "1"], ["was logged by an earlier one", "begin anew"]),
     ("mlflow.db", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
      ["was logged by an earlier one", "begin anew"]),
     ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
