@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.config import ModelName
 from gru_bench.errors import RunError
 from gru_bench.results.runs import parsed
-from gru_bench.sweep.search import IMPORTING, need_format
+from gru_bench.sweep.search import FORMAT, IMPORTING, need_format
 from gru_bench.sweep.sharing.claims import CLAIM, Claim
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.tracking.export import BROKEN_OFF
@@ -85,6 +85,7 @@ class _Identity(_Open):
 
 
 class _Study(_Open):
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     identity: _Identity = _Identity()
     starts: Count = 0
     importing: Text | None = None

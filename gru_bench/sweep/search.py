@@ -413,6 +413,8 @@ def search_names(storage: optuna.storages.BaseStorage) -> list[str]:
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
     """Refuse a search that another version of gru-bench has stored.
 
+    A search whose import was broken off is not refused: its format may not be written yet.
+
     Args:
         name: Name of the study.
         attributes: User attributes of the study in Optuna.
@@ -421,7 +423,7 @@ def need_format(name: str, attributes: Mapping[str, Any]) -> None:
         RunError: Another version has stored it.
     """
     found = attributes.get(FORMAT_KEY)
-    if found != FORMAT:
+    if found != FORMAT and not attributes.get(IMPORTING):
         raise RunError(
             f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
             f"{'an earlier' if found is None else 'another'} one, which named settings otherwise: go on with it in the "

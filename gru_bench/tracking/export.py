@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
-from gru_bench.tracking.reader import EARLIER_IDS, LATEST, RUN_TAG
+from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG
 from gru_bench.tracking.sync import BATCH
 from gru_bench.tracking.writer import Store
 
@@ -90,6 +90,8 @@ class RunCopy(_Record):
         for key, form in _TAGS.items():
             if key in self.tags and not re.fullmatch(form, self.tags[key]):
                 raise ValueError(f"its tag {key} must not be {self.tags[key][:40]!r}")
+        if ROLE in self.tags and self.tags.get(FORMAT_TAG) != FORMAT:
+            raise ValueError(f"its tag {FORMAT_TAG} must be {FORMAT!r}")
         return self
 
     @property

@@ -155,6 +155,8 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
 @pytest.mark.parametrize(("name", "change", "text"), [
     ("runs.json", lambda found: found["runs"][5]["tags"].update({"gru_bench.seed": "zzz"}),
      r"runs\.5 has not .*its tag gru_bench\.seed must not be 'zzz'"),
+    ("runs.json", lambda found: found["runs"][5]["tags"].pop("gru_bench.format"),
+     r"runs\.5 has not .*its tag gru_bench\.format must be '2'"),
     ("runs.json", lambda found: found["runs"][0].update(started=10**18), r"runs\.0\.started has not"),
     ("runs.json", lambda found: found["runs"][0].update(started=-1), r"runs\.0\.started has not"),
     ("runs.json", lambda found: found["runs"][0].update(ended=10**18), r"runs\.0\.ended has not"),
@@ -177,6 +179,7 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     ("searches.json", lambda found: found["searches"][0]["user"].update({"start 1": {}}), "'start 1' of torch: owner"),
     ("searches.json", lambda found: found["searches"][0]["user"].update({"claim confirm 1": {"state": "x"}}),
      "'claim confirm 1' of torch: "),
+    ("searches.json", lambda found: found["searches"][0]["user"].pop("format"), "the search of torch: format"),
     ("searches.json", lambda found: found["searches"][0]["user"].update(identity="x"), "the search of torch: identity"),
     ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data={}),
      r"the search of torch: identity\.data"),

@@ -283,6 +283,13 @@ class TestIdentity:
         with pytest.raises(RunError, match="'small' was stored by another one"):
             read_trials(search.spec, "torch", open_storage(str(tmp_path / "optuna.journal")))
 
+    def test_an_import_that_was_broken_off_is_not_taken_for_another_form(self, tmp_path: Path) -> None:
+        search = self.began(tmp_path)
+        search.study.set_user_attr("importing", "0" * 64)
+        search.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
+        with pytest.raises(RunError, match=r"its import was broken off: import it again"):
+            self.began(tmp_path)
+
 
 class TestSeveralSeeds:
     SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }"
