@@ -24,12 +24,12 @@ same numbers, and the sweep command continues the study.""")
 def export_study(
     file: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
     study: Annotated[str, typer.Option(help="Name of the study.", show_default=False)],
-    experiment: Annotated[str | None, typer.Option(help="MLflow experiment of the study. It is named after the data.",
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment of the study. Its name is that of the data.",
                                                    show_default="all")] = None,
     storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: Annotated[bool, typer.Option(
-        "--no-texts", help="Leave out all texts of reviews that the study logged.")] = False,
+        "--no-texts", help="Leave out all review texts that the study logged.")] = False,
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
         "them, but gru-bench diagnose does.")] = False,

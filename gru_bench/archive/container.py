@@ -1,8 +1,8 @@
-"""The archive's container: one zip file of named members, which is refused if any bit of it has changed.
+"""The archive's container: one zip file of named members. It is refused if any bit of it has changed.
 
 The members are stored uncompressed: any zip tool opens the file, and no member can grow when it is unpacked.
 `manifest.json` holds the size and SHA-256 of each member. The comment at the end of the file holds the SHA-256 of all
-bytes before it. So every changed bit is noticed, and if it is in a member, the error names that member.
+bytes before it. So every changed bit is noticed. If the bit is in a member, the error names that member.
 
 Everything in the file is checked before it is used: names stay below the folder that the file is unpacked to, and the
 sizes add up to no more than the size of the file.
@@ -62,7 +62,7 @@ class Manifest:
     """The manifest of an archive."""
 
     about: Mapping[str, Any]
-    """Description that its writer gave."""
+    """Description of the archive, from its writer."""
     sizes: Mapping[str, int]
     """Member -> bytes."""
     digests: Mapping[str, str]
@@ -82,13 +82,13 @@ def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
     complete.
 
     Raises:
-        DataError: A file has a name that some system cannot unpack.
+        DataError: A file has a name that some systems cannot unpack.
         OSError: The file cannot be written.
     """
     files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     wrong = _wrong_names(files)
     if wrong:
-        raise DataError(f"an archive must open on every system, but {wrong}: rename it where it was logged")
+        raise DataError(f"an archive must open on every system, but {wrong}: log it under another name")
     sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
     begun = folder.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
@@ -123,12 +123,12 @@ def unpack(path: Path, folder: Path) -> Manifest:
 
     Raises:
         UsageError: The file does not exist.
-        DataError: The file is damaged, incomplete or no archive; the message names the member if it is one.
+        DataError: The file is damaged, incomplete or not an archive. The message names a damaged member.
         OSError: A member cannot be written.
     """
     if not path.is_file():
         raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
-    unreadable = "its directory cannot be read, as when its end is missing"
+    unreadable = "its list of members cannot be read, perhaps because the end of the file is missing"
     with _wrapped_errors(path, unreadable), zipfile.ZipFile(path) as archive:
         entries = _entries(path, archive)
         manifest = _manifest(path, archive, entries)
@@ -143,7 +143,7 @@ def unpack(path: Path, folder: Path) -> Manifest:
         right = SEAL + _digest_before_seal(file, size).encode()
         file.seek(size - len(right))
         if file.read() != right:
-            raise _damaged(path, "the bytes between its members are not as they were written")
+            raise _damaged(path, "bytes between its members have changed")
     return manifest
 
 
@@ -154,7 +154,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name, once it is checked that they can be read safely.
+    """Return the members by name, after checking that they can be read safely.
 
     Raises:
         DataError: A member is compressed or has a wrong name, or the sizes add up to more than the file has.
@@ -188,11 +188,11 @@ def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfil
     sizes = {name: member.bytes for name, member in found.members.items()}
     digests = {name: member.sha256 for name, member in found.members.items()}
     if found.kind != KIND:
-        raise _damaged(path, f"it is no {KIND}")
+        raise _damaged(path, f"it is not a {KIND}")
     if found.version < VERSION:
-        raise DataError(f"{path} must be of version {VERSION}, but is of version {found.version}, which an earlier "
-                        "gru-bench has exported and which names settings and metrics otherwise: import it with the "
-                        "gru-bench that exported it, or train the study anew with this one")
+        raise DataError(f"{path} must be of version {VERSION}, but is of version {found.version}, from an earlier "
+                        "gru-bench with other names for settings and metrics: import it with the gru-bench that "
+                        "exported it, or train the study again with this one")
     if found.version > VERSION:
         raise DataError(f"{path} must be of version {VERSION}, but is of version "
                         f"{found.version}: pip install --upgrade gru-bench")
@@ -242,7 +242,7 @@ def _wrong_names(names: Mapping[str, object]) -> str:
     for name in names:
         parts = name.split("/")
         if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
-            return f"its member {shown(name)} has a name that is no path below a folder"
+            return f"its member {shown(name)} has a name that is not a path below a folder"
         if any(_DEVICE.fullmatch(part) or part != part.rstrip(". ") for part in parts):
             return f"its member {shown(name)} has a name that some systems do not accept"
         if name.casefold() in seen:

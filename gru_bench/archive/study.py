@@ -44,7 +44,7 @@ TEXTS = "texts/"
 WEIGHTS = "model/weights.safetensors"
 SUMMARY = "study.json"
 MOST_VALUES = 2_000_000
-"""Most points of metrics in an archive: MLflow needs minutes to write so many; a run has hundreds."""
+"""Most points of metrics in an archive. MLflow needs minutes to write that many; a run has hundreds."""
 MOST_JSON_BYTES = 256 << 20
 """Most bytes of `runs.json` and of `searches.json`; a run takes about 3,500 bytes."""
 _READ: Mapping[str, Callable[[bytes], object]] = {
@@ -89,7 +89,7 @@ class Transfer:
     remarks: tuple[str, ...] = ()
     """Sentences for the user."""
     already: bool = False
-    """Whether the archive had been imported before, so that nothing was written."""
+    """Whether the archive was imported before, so that nothing is written now."""
 
     def about(self) -> dict[str, Any]:
         """Return the description for the manifest."""
@@ -109,7 +109,7 @@ def export_study(
         study: Name of the study.
         folder: An empty folder.
         experiment: MLflow experiment of the study; None searches all experiments.
-        texts: Whether to include logged reviews and results that show their words.
+        texts: Whether to include logged reviews, and results that show words of them.
         weights: Whether to include the weights of the models, which reports do not need.
 
     Raises:
@@ -141,7 +141,7 @@ def export_study(
     try:
         _read(folder, members, most=values)
     except DataError as error:
-        raise RunError("an export must hold only what an import accepts, but this one does not: "
+        raise RunError("an export must hold only values that an import accepts, but this one has others: "
                        f"{str(error).removesuffix(AGAIN)}. Correct it in the stores first") from error
     if values > MOST_VALUES:
         remarks.append(f"an import accepts up to {MOST_VALUES:,} values of metrics; {MORE}")
@@ -151,7 +151,7 @@ def export_study(
 def import_study(
     folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
 ) -> Transfer:
-    """Write the study that `export_study` has written to `folder` to other stores: all of it, or nothing.
+    """Read the study that `export_study` has written to `folder`, and write all of it, or nothing, to other stores.
 
     Args:
         folder: Folder of the files.
@@ -186,8 +186,8 @@ def import_study(
         return replace(transfer, already=True)
     broken_off = sweep_export.unfinished_import(storage, name)
     if here or (broken_off is None and name in sweep_export.study_names(storage)):
-        raise UsageError(f"a study is imported under a name that is free, but there is a study {name!r} already and it "
-                         "is not this archive's: give the imported one another name (--study-name NAME)")
+        raise UsageError(f"an imported study needs a name that is free, but there is another study {name!r} already: "
+                         "give the imported one another name (--study-name NAME)")
     for begun in {archive, broken_off} - {None}:
         tracking_export.remove_import(store, found.experiment, name, str(begun))
     if broken_off is not None:
@@ -223,12 +223,12 @@ def _parent(
             f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
     if not copies:
         raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
-                         "right --storage, or run this where optuna.journal is")
+                         "right --storage, or run this in the directory of optuna.journal")
     data = {copy.user.get("identity", {}).get("data") for copy in copies}
     matching = [(run, place) for run, place in named if run.tags.get("gru_bench.data_fingerprint") in data]
     if not matching:
-        raise UsageError(f"runs and searches must be of the same study, but those of {study!r} are of other data: name "
-                         "the --storage and the --tracking-uri that it was run with")
+        raise UsageError(f"runs and searches must be of the same study, but those of {study!r} used different data: "
+                         "name the --storage and the --tracking-uri that the study was run with")
     run, place = matching[0]
     others = len(named) - 1
     remarks = [f"{others} other {'studies' if others > 1 else 'study'} of that name left out: of other data, or older"
@@ -280,7 +280,7 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
 def _read(
     folder: Path, members: set[str], most: int | None = None
 ) -> tuple[_Runs, tuple[SearchCopy, ...], int]:
-    """Return the runs, the searches and the number of points, once the form of all files is checked.
+    """Return the runs, the searches and the number of points, after checking the form of all files.
 
     Args:
         folder: Folder of the files.
@@ -296,13 +296,13 @@ def _read(
     ids = [run.run_id for run in found.runs]
     wrong = ""
     if not ids or len(set(ids)) < len(ids):
-        wrong = "no run, or one twice"
+        wrong = "no run, or the same run twice"
     elif found.runs[0].tags.get(tracking_export.ROLE) != "study" or any(
         run.tags.get(tracking_export.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
         for run in found.runs[1:]):
-        wrong = "runs that are not a study and its own"
+        wrong = "runs that do not belong to one study"
     elif not copies or len({copy.model for copy in copies}) < len(copies):
-        wrong = "no search, or one twice"
+        wrong = "no search, or the same search twice"
     elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
                            if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
         wrong = f"{strange[0]!r}, which belongs to none of its runs"
@@ -312,7 +312,7 @@ def _read(
             found.runs[0].tags.get("gru_bench.data_fingerprint", "")}:
         wrong = "runs and searches of different data"
     if wrong:
-        raise DataError(f"an archive must hold one study whole, but this one has {wrong}{AGAIN}")
+        raise DataError(f"an archive must hold one complete study, but this one has {wrong}{AGAIN}")
     return found, copies, _count_metrics(
         folder / METRICS, len(ids), len(found.metrics), int(MOST_VALUES * factor()) if most is None else most)
 
@@ -327,11 +327,11 @@ def _parsed(kind: type[T], path: Path) -> T:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][:6])[:200]
         raise DataError(f"{path.name} of an archive must have the form that this gru-bench writes, but {where or 'it'} "
-                        f"has not ({first['msg']}){AGAIN}, with this version") from None
+                        f"does not ({first['msg']}){AGAIN}, with this version") from None
 
 
 def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the points of metrics in batches of bounded size, because a short file may claim any number of them."""
+    """Yield the points of metrics in batches of limited size, because a short file may claim any number of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -343,12 +343,12 @@ def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
             for batch in file.iter_batches(batch_size=1 << 16, use_threads=False):
                 yield {name: batch.column(name).to_numpy(zero_copy_only=True) for name in _COLUMNS}
     except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
-        raise DataError(f"{path.name} of an archive must be the table that was exported, but is not "
+        raise DataError(f"{path.name} of an archive must be a table as an export writes it, but is not "
                         f"({(str(error).splitlines() or [type(error).__name__])[0][:200]}){AGAIN}") from error
 
 
 def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
-    """Return the number of points, once all of them are checked.
+    """Return the number of points, after checking all of them.
 
     Raises:
         DataError: A point is invalid, or there are too many.
@@ -359,16 +359,16 @@ def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
             continue
         total += rows
         if total > most:
-            raise DataError(f"{path.name} of an archive must hold at most {most:,} values, but holds more than that: "
-                            f"where you trust it, {MORE}")
+            raise DataError(f"{path.name} of an archive must hold at most {most:,} values, but holds more: "
+                            f"if you trust the file, {MORE}")
         limits = {"run": (last, runs - 1), "key": (0, keys - 1), "step": (-2**53, 2**53), "timestamp": (0, LATEST)}
         for name, (low, high) in limits.items():
             if not (batch[name].min() >= low and batch[name].max() <= high):
-                what = {"run": "name runs that it has, in their order", "key": "name metrics that it has"}.get(
+                what = {"run": "refer to its runs, in their order", "key": "refer to its metrics"}.get(
                     name, f"have a {name} from {low} to {high}")
                 raise DataError(f"{path.name} of an archive must {what}, but does not{AGAIN}")
         if (np.diff(batch["run"]) < 0).any():
-            raise DataError(f"{path.name} of an archive must name runs in their order, but does not{AGAIN}")
+            raise DataError(f"{path.name} of an archive must list points in the order of the runs, but does not{AGAIN}")
         last = int(batch["run"][-1])
     return total
 
@@ -398,7 +398,7 @@ def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
 
 
 def _renamed_summary(path: Path, name: str) -> dict[str, bytes]:
-    """Return the artifact with the study's summary under another name; empty if the study has not ended."""
+    """Return the summary artifact with another study name in it; empty if the study has not ended."""
     if not path.is_file():
         return {}
     return {SUMMARY: replace(StudySummary.from_json(path.read_bytes()), name=name).to_json().encode()}

@@ -1,7 +1,7 @@
-"""Temporary work folder of a command, which is always removed because it may hold reviews.
+"""Temporary work folder of a command. It is always removed, because it may hold reviews.
 
 The command removes it when it ends. After a kill or a power cut, the next command that works in the same place removes
-it. A lock tells a folder in use from an abandoned one.
+it. A lock distinguishes a folder in use from an abandoned one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def work_folder(place: Path, prefix: str) -> Iterator[Path]:
 
 
 def _user() -> int:
-    """Return the user id of this process; 0 on systems without user ids, where files have 0 too."""
+    """Return the user id of this process; 0 on systems without user ids, where files also have 0."""
     return os.getuid() if hasattr(os, "getuid") else 0
 
 

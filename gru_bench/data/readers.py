@@ -139,7 +139,7 @@ def kind_of(path: Path) -> str:
         if name.endswith((ending, f"{ending}.gz")) and not name.endswith(".parquet.gz"):
             return ending
     remedy = next((remedy for endings, remedy in _REMEDIES.items() if name.endswith(endings)),
-                  "convert it, or rename it where it is one of these")
+                  "convert it, or rename it if it already is one of these")
     raise UsageError(f"a data file must be {KINDS}, but got {shown(path.name)}: {remedy}")
 
 
@@ -214,8 +214,8 @@ def reading(path: Path) -> Iterator[None]:
 
 def _refuse_zip(path: Path, binary: BinaryIO) -> None:
     if isinstance(binary, io.BufferedReader) and binary.peek(4)[:4] == b"PK\x03\x04":
-        raise DataError(f"{path} must be text, but it is a ZIP archive, as spreadsheets are (.xlsx): open it and save "
-                        "it as CSV (UTF-8)")
+        raise DataError(f"{path} must be text, but it is a ZIP archive, as spreadsheet files (.xlsx) are: open it and "
+                        "save it as CSV (UTF-8)")
 
 
 def _whole(text: str) -> str:
@@ -271,10 +271,10 @@ def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | No
         if name is not None and name not in known:
             listed = [shown(other, '') for other in known[:1000]]
             near = get_close_matches(name, listed, n=1)
-            option = "data.split_column with --set" if role == "split" else f"--{role}-column"
             more = len(known) - _SHOWN_NAMES
             raise unknown(f"{role} column", name, {*listed[:_SHOWN_NAMES], *near},
-                          f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by {option}.")
+                          f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
+                          f"--{role}-column.")
         if name is not None and known.count(name) > 1:
             raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that name: "
                             "rename the others")
@@ -310,7 +310,7 @@ def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> I
 
 
 def _refuse_other_separator(path: Path, header: list[str], separator: str, columns: Columns) -> None:
-    """Raise DataError where the header is separated by another character than this kind of file has."""
+    """Raise DataError if the header uses another separator than this kind of file."""
     if columns.text in header or len(header) > 1:
         return
     other = max(";\t|,", key=header[0].count)
@@ -364,7 +364,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
             if pa.types.is_nested(kind):
                 raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
                                 f"{shown(str(kind), '')}: name another column")
-        # Read as a dictionary, a text that is stored once and used a million times takes its size once.
+        # In a dictionary column, a text that a million rows share takes memory only once.
         with pq.ParquetFile(path, read_dictionary=wanted, thrift_container_size_limit=_PARQUET_LIST) as file:
             _spare(file.metadata, set(wanted), budget)
             read = 0
@@ -389,7 +389,7 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
 
 
 def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
-    """Raise DataError, before anything is read, for a Parquet file whose metadata say that it is too large."""
+    """Raise DataError for a Parquet file that is too large by its metadata, before any row is read."""
     size = ROW_COST * metadata.num_rows
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
@@ -421,7 +421,7 @@ def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
     except Exception as error:
         # Dates and times out of the range of Python raise errors of many kinds.
         raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
-                        f"that it cannot ({shown(str(error), '')}): remove or replace it") from error
+                        f"value that it cannot ({shown(str(error), '')}): remove or replace it") from error
 
 
 @dataclass
@@ -479,7 +479,7 @@ def _checked(path: Path, columns: Columns, rows: Iterable[_Row], budget: Budget)
                 parts.append(known_part)
     if missing.count:
         raise DataError(f"each row of {path} must have a text in column {shown(columns.text)}, but it is missing "
-                        f"in {missing.rows()}: remove them")
+                        f"in {missing.rows()}: remove these rows")
     if other.count:
         raise DataError(f"column {shown(columns.text)} of {path} must hold texts, but row {other.first[0]} holds "
                         f"{next(iter(other.values))}: name the column of the texts by --text-column")
@@ -490,7 +490,7 @@ def _checked(path: Path, columns: Columns, rows: Iterable[_Row], budget: Budget)
                         "replace them by 0 (negative) and 1 (positive)")
     if wrong_part.count:
         raise DataError(f"column {shown(columns.split)} of {path} must hold train, validation or test, but "
-                        f"{wrong_part.hold()}: rename it")
+                        f"{wrong_part.hold()}: replace it by one of these")
     # numpy gives each category as many bytes as the longest one.
     budget.spend(4 * len(texts) * max(map(len, categories), default=0))
     return Rows(
@@ -524,7 +524,7 @@ def _content(path: Path, budget: Budget) -> bytes:
 
 
 def _pickled(path: Path, budget: Budget) -> Rows:
-    """Read `[positive, negative, vocabulary]`. The first two are dicts: category -> reviews -> tokens."""
+    """Read a pickle of `[positive, negative, vocabulary]`; the first two map a category to its reviews, as tokens."""
     with opened(path) as file:
         head = file.read(512)
         if head[257:262] == b"ustar":

@@ -33,21 +33,21 @@ from gru_bench.resources import resource
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
 LEAST_RACING_SEEDS = 5
-"""Fewest seeds per trial for racing: the signed-rank test at p = 0.1 needs 4 pairs, so that one seed may be saved."""
+"""Fewest seeds per trial for racing. The signed-rank test at p = 0.1 needs 4 pairs, so 5 seeds can save one."""
 MOST_CANDIDATES = 1_000
-"""Most values of a choice, and most points that an ablation is tuned among."""
+"""Most values of a choice, and most points that the tuning of an ablation may compare."""
 LEAST_APART = 1e-9
-"""Smallest step of a range relative to its ends: points are compared by 12 digits, which must tell its values apart."""
+"""Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
 LARGEST_FILE = 100_000
 """Most bytes of a study file."""
 DEEPEST = 12
-"""Most levels of tables within tables in a study file."""
+"""Most levels of nested tables in a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "training.selection", "model.name", "model.backend")
-"""Settings that cannot be searched: they define the question or the machine, not the quality of an answer."""
+"""Settings that cannot be searched, because they belong to the question or to the machine."""
 _DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
-"""A dotted key of very many parts, which tomllib reads in a time that grows with the square of their number."""
+"""A dotted key of very many parts. The time that tomllib takes grows with the square of their number."""
 
 Point = tuple[tuple[str, str], ...]
 
@@ -92,15 +92,15 @@ class Range(Section):
 
 
 class Other(Section):
-    """The other side of an ablation: a choice that is compared with the study's own."""
+    """The other side of an ablation: settings that are compared with the study's own."""
 
     question: Annotated[Text, Field(min_length=1)]
     settings: Mapping[str, Scalar] = {}
     tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1, max_length=MOST_CANDIDATES)]] = {}
-    """Setting -> values to tune, in place of `settings`; the best of them, or the study's own, is the other side."""
+    """Setting -> values to try, instead of `settings`. The best of them and the study's own is the other side."""
 
     def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
-        """Return the candidates to tune among, the study's own first; empty if nothing is tuned.
+        """Return the candidates of the tuning, the study's own settings first; empty if nothing is tuned.
 
         Args:
             usual: All settings of the study's own side.
@@ -113,18 +113,18 @@ class Other(Section):
 
 
 class Ablations(Section):
-    """Ablations: what single choices of the study cost or gain, measured on validation reviews."""
+    """Ablations: the effect of single choices of the study on accuracy, measured on validation reviews."""
 
     model: ModelName
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     settings: Mapping[str, Scalar] = {}
     """Settings of all ablation runs, on both sides, such as the share of reviews used for validation."""
     other: Annotated[Mapping[Annotated[str, Field(max_length=100)], Other], Field(min_length=1, max_length=100)]
-    """Name of the ablation -> its other side; the usual side is what the study does."""
+    """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
 
 class Timings(Section):
-    """Timing benchmark: each model is trained for a short time with no other work beside it."""
+    """Timing benchmark: each model is trained for a short time while nothing else runs."""
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
     backends: Mapping[ModelName, Annotated[list[Backend], Field(min_length=1), Once]]
@@ -132,7 +132,7 @@ class Timings(Section):
 
 
 class Recall(Section):
-    """Recall task: the label of a sequence is a token some steps before its end, which the model must remember."""
+    """Recall task: the model must remember the token some steps before the end of a sequence, which is the label."""
 
     steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
@@ -141,7 +141,7 @@ class Recall(Section):
 
 
 class StudySpec(Section):
-    """A study: one or several models, a search (or none), and a confirm stage."""
+    """A study: one or several models, a search (optional), and a confirm stage."""
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
     purpose: Text = ""
@@ -158,13 +158,13 @@ class StudySpec(Section):
     protocol: Protocol = "tuning"
     base: RunConfig = RunConfig()
     own: Mapping[str, Mapping[str, Scalar]] = {}
-    """Model -> settings of this model only, such as its backend."""
+    """Model -> settings for this model only, such as its backend."""
     ablations: Ablations | None = None
     timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """Largest difference without practical importance, in percentage points of accuracy; reports use it."""
+    """Largest difference without practical importance, in percentage points of accuracy. Reports use it."""
     diagnostics: bool = False
-    """Whether one confirm run of each model is diagnosed: gradients through time, gates, words that decide."""
+    """Whether to diagnose one confirm run of each model: gradients through time, gates, words that decide."""
     recall: Recall | None = None
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
@@ -173,7 +173,7 @@ class StudySpec(Section):
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
-        """Seeds of each trial. They are at most 9,999 and so never equal a confirm seed."""
+        """Seeds of each trial. They are at most 9,999, so they never equal a confirm seed."""
         return tuple((self.seed + n) % (LARGEST_SEED + 1) for n in range(self.seeds_per_trial))
 
     @property
@@ -233,20 +233,20 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
     values |= {key: value for key, value in changes.items() if value is not None}
-    # Randomly drawn trials are a fair sample of the space only if none is pruned because of the others.
+    # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
     spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name, typed=typed)
     if models is not None:
-        lost = [model for model in models if model not in spec.models]
-        if lost:
-            raise unknown("model", lost[0], spec.models, f"These are the models of {path.name}.")
+        missing = [model for model in models if model not in spec.models]
+        if missing:
+            raise unknown("model", missing[0], spec.models, f"These are the models of {path.name}.")
         spec = _with_models(spec, models)
     _check(spec, path.name)
     return spec
 
 
 def _usual_pruner(values: Mapping[str, Any]) -> str:
-    """Return the default pruner: median, or wilcoxon for trials of enough seeds."""
+    """Return the default pruner: `median` for one seed per trial, `wilcoxon` for enough seeds, `none` between."""
     seeds = values.get("seeds_per_trial", 1)
     if not isinstance(seeds, int) or seeds == 1:
         return "median"
@@ -279,12 +279,12 @@ def _study_file(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a TOML file within bounds on its size and depth: a short file can take very long to parse."""
+    """Read a TOML file with limits on its size and depth, because even a short file can take very long to parse."""
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise DataError(f"a study file must have at most {LARGEST_FILE:,} bytes, but {path} has more")
-    deep = DataError(f"a study file must hold at most {DEEPEST} tables within each other, but {path} holds more")
+    deep = DataError(f"a study file must hold at most {DEEPEST} levels of nested tables, but {path} holds more")
     try:
         text = content.decode("utf-8")
         if _DEEP_KEY.search(text):
@@ -333,7 +333,7 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
 
 
 def _with_none(values: Any) -> Any:
-    """Return the values with the text `none` replaced by None, for which TOML has no word."""
+    """Return the values with the text `none` replaced by None, which TOML cannot express."""
     if isinstance(values, dict):
         return {key: _with_none(value) for key, value in values.items()}
     return None if values == "none" else values
@@ -386,7 +386,7 @@ def _flattened(nested: Any) -> Any:
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
         raise UsageError(f"{where}: a study with trials must have a search space, but trials is {spec.trials} and "
-                         "[space] is empty: add a line to it, or set trials to 0")
+                         "[space] is empty: add a setting to [space], or set trials to 0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
     for model in spec.models if spec.trials else ():
@@ -406,8 +406,8 @@ def _check(spec: StudySpec, where: str) -> None:
             parsed_task(RecallTask(k=steps, n=spec.recall.sequences).name)
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
-            raise UsageError(f"{where}: {setting} must not be searched, because it is part of the question and not of "
-                             "the answer: set it outside [space]")
+            raise UsageError(f"{where}: {setting} must not be searched, because it belongs to the question or to the "
+                             "machine: set it outside [space]")
         _check_range(spec, setting, span, where)
     largest = {setting: span.largest() for setting, span in spec.space.items()}
     for model in spec.models:
@@ -419,7 +419,7 @@ def _check(spec: StudySpec, where: str) -> None:
 def _check_own(spec: StudySpec, where: str) -> None:
     for model, settings in spec.own.items():
         if model not in spec.models:
-            raise UsageError(f"{where}: settings of one model must be those of a model of the study "
+            raise UsageError(f"{where}: a table of settings must be for a model of the study "
                              f"({', '.join(spec.models)}), but {', '.join(settings)} is set for {model!r}: add it to "
                              "models, or remove its settings")
         searched = sorted(set(settings) & set(spec.space))
@@ -437,7 +437,7 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
         if "," in name:
             raise UsageError(f"{where}: the name of an ablation must hold no comma, but got {name!r}")
         if bool(other.settings) == bool(other.tune):
-            raise UsageError(f"{where}: ablations.other.{name} must have either settings or values to tune among, but "
+            raise UsageError(f"{where}: ablations.other.{name} must have either settings or tune, but "
                              f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
                              "{ model.pooling = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
         usual = flat(spec.config(ablations.model, ablations.settings, 0))
@@ -455,7 +455,7 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
         for settings in [other.settings] if other.settings else other.candidates(usual):
             config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)
             if config.data.validation_share == 0:
-                raise UsageError(f"{where}: ablations must have validation reviews to be scored on, but "
+                raise UsageError(f"{where}: ablations are scored on validation reviews, but "
                                  "data.validation_share is 0: set it in ablations.settings")
 
 
@@ -477,10 +477,11 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
             spec.config(model, {setting: end}, 0)
     whole = isinstance(low, int) and isinstance(high, int)
     if step is not None and not 0 < step <= high - low:
-        raise UsageError(f"{name} must have a step above 0 and not beyond {high - low:g}, from low to high, but got "
+        raise UsageError(f"{name} must have a step above 0 and at most high - low = {high - low:g}, but got "
                          f"{span.described()}")
     if whole and step is not None and step % 1:
-        raise UsageError(f"{name} must have a whole step between whole numbers, but got {span.described()}")
+        raise UsageError(f"{name} must have a whole number as step, because low and high are whole, but got "
+                         f"{span.described()}")
     if whole:
         return
     if (high - low if step is None else step) < LEAST_APART * max(abs(low), abs(high)):
@@ -495,7 +496,7 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
 
 
 def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:
-    """Refuse values that mean the same to a run, such as 1 and 1.0.
+    """Check that no two values mean the same to a run, such as 1 and 1.0.
 
     Raises:
         UsageError: Two values are the same, or a value is out of range.

@@ -1,6 +1,6 @@
 """Tracking of runs with MLflow: write runs as they happen, and read them back. Only this package imports mlflow.
 
-Writes go to a queue on disk first, from which a thread syncs them to MLflow.
+Writes go to a queue on disk first. A thread then syncs them to MLflow.
 """
 
 from gru_bench.tracking.queue import DIED, waiting

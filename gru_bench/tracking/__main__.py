@@ -1,4 +1,4 @@
-"""The command `gru-bench sync`, which is also `python -m gru_bench.tracking`: send MLflow what waits in the queue."""
+"""The command `gru-bench sync`, which is also `python -m gru_bench.tracking`: send the waiting writes to MLflow."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ app = cli.app()
 
 @app.command()
 def sync() -> None:
-    """Send MLflow what earlier commands in this directory have logged and MLflow does not have yet.
+    """Send to MLflow what earlier commands in this directory have logged, as far as it is missing there.
 
-    Writes wait in the directory's queue after an outage of the tracking server, or after a command that was killed.
-    Sweeps and training runs send them too when they begin. A command that still runs sends its own writes.
+    Writes wait in the directory's queue after an outage of the tracking server, or after a command was killed. Every
+    sweep and every training run also sends them when it starts. A command that is still running sends its own writes.
     """
     from gru_bench.tracking.queue import waiting
     from gru_bench.tracking.sync import sync_all
 
     console = cli.out()
-    with console.status("sending what waits"):
+    with console.status("sending the waiting writes"):
         for line in sync_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:
-        raise IncompleteError("; ".join(f"{found}" for found in left) + ": start its server and run this again, unless "
-                              "a command that runs here still sends them")
-    console.print("nothing waits in this directory", markup=False)
+        raise IncompleteError("; ".join(f"{found}" for found in left) + ": start its server and run this again; if a "
+                              "command is still running here, it sends its own writes")
+    console.print("no writes wait in this directory", markup=False)
 
 
 def main() -> None:

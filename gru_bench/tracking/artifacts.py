@@ -1,6 +1,6 @@
-"""Readers of the tables that runs log as Parquet artifacts; they check the values and bound the memory.
+"""Readers of the tables that runs log as Parquet artifacts; they check the values and limit the memory.
 
-A file of a kilobyte may claim millions of rows, or repeat one text in each of them.
+The limit is needed because a file of a kilobyte may claim millions of rows, or repeat one long text in each of them.
 
 Shapes: `N` examples of a split.
 """
@@ -39,11 +39,11 @@ def predictions_of(content: bytes) -> Predictions:
     label_N, probability_N = column["label"], column["probability"]
     for wrong, what in (
         (not len(label_N), "it holds no example"),
-        (not np.isin(label_N, (0, 1)).all(), "its labels must be 0 or 1, but are not"),
+        (not np.isin(label_N, (0, 1)).all(), "its labels must be 0 or 1, but some are not"),
         (not ((probability_N >= 0) & (probability_N <= 1)).all(), "its probabilities must lie between 0 and 1, but "
-                                                                  "do not"),
+                                                                  "some do not"),
         (not all(((column[name] >= 0) & (column[name] < 1 << 31)).all() for name in ("tokens", "dropped")),
-         "its counts of tokens must lie between 0 and 2,147,483,647, but do not"),
+         "its counts of tokens must lie between 0 and 2,147,483,647, but some do not"),
     ):
         if wrong:
             raise ValueError(what)
@@ -64,7 +64,7 @@ def texts_of(content: bytes) -> dict[str, str]:
 
 
 def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    """Return columns of a table by name. Kind `text` gives an array of fixed width, `object` one of Python strings."""
+    """Return columns of a table by name. Kind `text` gives a fixed-width array, `object` an array of Python strings."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -83,7 +83,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
                 raise ValueError(f"its column {wrong[0]!r} holds {held[wrong[0]]}")
             table = file.read(columns=list(kinds), use_threads=False)
         if empty := [name for name in kinds if table.column(name).null_count]:
-            raise ValueError(f"its column {empty[0]!r} has holes")
+            raise ValueError(f"its column {empty[0]!r} has missing values")
         found: dict[str, NDArray[Any]] = {}
         for name, kind in kinds.items():
             column = table.column(name)
@@ -108,7 +108,7 @@ def _is(kind: pa.DataType, asked: str) -> bool:
 
 
 def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
-    """Return the bytes that a column of texts takes; in an array of fixed width, each takes as many as the longest."""
+    """Return the bytes that a column of texts takes. In a fixed-width array each text takes as many as the longest."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -25,12 +25,12 @@ URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
              HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-"""HTTP statuses that say that a server cannot answer now, whatever the request was."""
+"""HTTP statuses of a server that cannot answer now, whatever the request was."""
 BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 BULK_RUNS = 100
 """Most runs in one request for a metric's history to an MLflow server."""
 BULK_POINTS = 25_000
-"""Most points in one answer of the server, which leaves out the rest silently."""
+"""Most points in one answer of the server. It leaves out the rest silently."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:
@@ -61,7 +61,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
 
 
 def _prepare(database: Path) -> None:
-    """Create a database file completely or not at all: MLflow cannot use one that was created in part."""
+    """Create a database file completely or not at all, because MLflow cannot use an incomplete one."""
     # Move away the logs of an earlier file of that name: SQLite would apply them to the new file.
     for suffix in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
@@ -87,14 +87,14 @@ def _try_file(database: Path) -> None:
 
 
 def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
-    """Return the error for a database file that is damaged, of another program, or (`gone`) removed since its opening.
+    """Return the error for a database file that cannot be read: damaged, of another program, or (`gone`) removed.
     """
     if gone:
         return RunError(f"the tracking store must stay in {str(database)!r} while a command works on it, but the file "
-                        "was removed: put it back, then the same command goes on; without it the runs in it are lost")
-    return RunError(f"the tracking store must be a database of MLflow's, but {str(database)!r} cannot be read "
-                    f"({first_line(error)}): put back a copy of it, move it away to begin a new one, or name another "
-                    "with --tracking-uri")
+                        "was removed: put it back and run the same command again; without the file its runs are lost")
+    return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
+                    f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
+                    "another with --tracking-uri")
 
 
 @contextmanager
@@ -111,12 +111,11 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         except sqlite3.OperationalError:
             if os.access(database.parent, os.W_OK):
                 raise
-            # SQLite shares state between readers and writers in files beside the database; here there is no writer.
+            # SQLite would write files beside the database, to coordinate readers and writers. Here there is no writer.
             log = database.with_name(f"{database.name}-wal")
             if log.exists() and log.stat().st_size:
-                raise RunError(f"{database.name} is not whole without what {log.name} holds, and the two can be joined "
-                               f"only where files can be written, but {database.parent} is read-only: copy that folder "
-                               "and run this in the copy") from None
+                raise RunError(f"{database.name} must be merged with {log.name} to be read, but their folder "
+                               f"{database.parent} is read-only: copy the folder and run this in the copy") from None
             connection = _opened(f"{uri}&immutable=1")
         with closing(connection):
             yield connection
@@ -136,10 +135,10 @@ def _opened(uri: str) -> sqlite3.Connection:
 
 
 def require_uri(uri: str) -> None:
-    """Refuse what is no tracking URI, because MLflow may try to use it for minutes.
+    """Check that a text is a tracking URI, because MLflow may try for minutes to use any other.
 
     Raises:
-        UsageError: It is no tracking URI.
+        UsageError: The text is not a tracking URI.
     """
     try:
         parts = urlsplit(uri)
@@ -220,9 +219,10 @@ def _try_database(uri: str) -> None:
 
 
 def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
-    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server; None if it has no bulk requests.
+    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
 
-    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id and end at `BULK_POINTS`.
+    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
+    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
 
     Raises:
         RunError: The server does not answer.
@@ -236,13 +236,13 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
             get_default_host_creds(uri), BULK_ROUTE, "GET", raise_on_status=False,
             params={"run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must do what it is asked, but {without_password(uri)!r} fails to tell the "
-                       f"history of {metric}: {first_line(error)}") from error
+        raise RunError(f"the tracking store must answer requests, but {without_password(uri)!r} fails to return "
+                       f"the history of {metric}: {first_line(error)}") from error
     if answer.status_code != HTTPStatus.OK:
         return None
     try:
         return list(answer.json()["metrics"])
-    except (ValueError, KeyError, TypeError):  # a page for people, from a server that knows no such route
+    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
         return None
 
 
@@ -259,7 +259,7 @@ class _WrappedClient:
             try:
                 return call(*arguments, **named)
             except _mlflow().exceptions.MlflowException as error:
-                raise RunError(f"the tracking store must do what it is asked, but {self._uri!r} fails to {name}: "
+                raise RunError(f"the tracking store must answer requests, but {self._uri!r} fails to {name}: "
                                f"{first_line(error)}") from error
 
         return wrapped
@@ -309,13 +309,13 @@ def status(error: BaseException) -> int | None:
 
 
 def brief(error: BaseException) -> str:
-    """Return in a few words why a store does not answer: the system's reason, such as `Connection refused`, if any."""
+    """Return a short reason why a store does not answer, such as `Connection refused`."""
     reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
     return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes, which libraries keep in several places."""
+    """Yield an error and its causes; libraries store the cause in different attributes."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

@@ -1,4 +1,4 @@
-"""Export and import of a study's runs: from a tracking store to plain values and files, and back into another store.
+"""Export and import of a study's runs: from a tracking store to plain values and files, and into another store.
 
 Values of an archive are checked before they are used: ids, times, names and tags must have the form that MLflow and our
 readers accept. Paths are made of checked values only.
@@ -28,11 +28,11 @@ ARCHIVE = "gru_bench.archive"
 ROLE = "gru_bench.role"
 """Tag without which readers ignore a run; an imported run gets it last."""
 BROKEN_OFF = "it was running when its study was exported"
-"""Reason of a trial or run that an export found running."""
+"""Reason that is given to a trial or run that was running during an export."""
 MOST_PARAMS = 100
 """Most params in one call to MLflow."""
 MOST_EARLIER = 100
-"""Most earlier ids that a run keeps: the first one, and the latest of the others."""
+"""Most earlier ids that are stored for a run: the first one, and the latest of the others."""
 _PAGE = 1000
 _ID = "[0-9a-f]{32}"
 _TAGS = {
@@ -209,7 +209,7 @@ def reveal(store: Store, runs: Sequence[RunCopy], renamed: Mapping[str, str]) ->
 
 
 def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:
-    """Return run id -> archive of the parent runs of that study name; the archive is empty if it was not imported."""
+    """Return run id -> archive digest of the parent runs of a study name; it is empty for a study not imported."""
     if experiment not in store.experiments():
         return {}
     return {run.run_id: run.tags.get(ARCHIVE, "") for run in store.runs(experiment)
@@ -217,7 +217,7 @@ def imported_as(store: Store, experiment: str, study: str) -> dict[str, str]:
 
 
 def remove_import(store: Store, experiment: str, study: str, archive: str) -> None:
-    """Remove all runs that an import has written."""
+    """Remove all runs of a study that the import of an archive has written."""
     found = store._client.get_experiment_by_name(experiment)
     if found is None:
         return
@@ -263,9 +263,9 @@ def _copied(run: Any) -> RunCopy:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][:6])[:200]
-        raise RunError(f"an export must hold only what an import accepts, but the run {run.info.run_id} does not: "
-                       f"{where + ': ' if where else ''}{first['msg']}. Correct it in MLflow, or delete that run "
-                       "there") from None
+        raise RunError(f"an export must hold only values that an import accepts, but the run {run.info.run_id} has "
+                       f"others: {where + ': ' if where else ''}{first['msg']}. Correct it in MLflow, or delete that "
+                       "run there") from None
 
 
 def _earlier(run: RunCopy) -> str:

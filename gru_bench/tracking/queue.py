@@ -1,8 +1,8 @@
 """Write queue on disk for MLflow: no write is lost when a server goes away or this process is killed.
 
 Each process that logs runs has a folder of its own under `.gru-bench/queue`, beside the database file or, if the store
-is a server, in the working directory. The next start looks there, whatever its study. (A cache folder would not do: it
-may be emptied, and each machine of a cluster may have its own.)
+is a server, in the working directory. The next start looks there, whatever its study. (A cache folder would be
+wrong: it may be emptied, and each machine of a cluster may have its own.)
 
     owner.json           the tracking URI (without a password), and whose folder this is
     lock                 held by the process that writes or syncs the folder; the system releases it when that process
@@ -65,7 +65,7 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Operation:
-    """The writes of one call to one run. All of them reach MLflow, or all of them wait."""
+    """The writes of one call to one run. Either all of them are in MLflow, or all of them wait."""
 
     run: str
     """Id of the run, MLflow's or a local one."""
@@ -95,7 +95,7 @@ class Operation:
         """Parse an operation from the text of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: The text is no operation.
+            ValueError, TypeError, KeyError: The text is not an operation.
         """
         values = json.loads(text)
         if "beginning" in values:
@@ -121,7 +121,7 @@ class Waiting:
 
 
 class WriteQueue:
-    """The write queue of one process, in its folder. One thread appends, another one syncs."""
+    """The write queue of one process, in a folder of its own. One thread appends to it, another one syncs it."""
 
     def __init__(self, folder: Path, lock: BaseFileLock | None = None, *, keep_files: bool = False) -> None:
         """Open a queue.
@@ -182,7 +182,7 @@ class WriteQueue:
     def append(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
         """Add an operation and its artifacts; they are on disk when this returns.
 
-        Each operation gets a later time than the one before, because of two points at one step MLflow takes the later.
+        Each operation gets a later time than the one before: of two points at one step, MLflow uses the later one.
 
         Args:
             operation: The operation.
@@ -296,7 +296,7 @@ class WriteQueue:
         return Waiting(self.uri, count, len(runs))
 
     def attempt(self, run: str) -> bool:
-        """Note that a run is about to be made in MLflow; return whether that had been noted before."""
+        """Note that a run is about to be created in MLflow; return whether this had been noted before."""
         before = run in self._attempted
         if not before:
             self._attempted.add(run)
@@ -322,7 +322,7 @@ class WriteQueue:
         self._remove(place.partition("/")[0] for place in operation.artifacts.values())
 
     def refuse(self, upto: int, line: bytes, reason: str) -> None:
-        """Save the operation whose line ends at `upto` as refused by MLflow, and go on; its files stay."""
+        """Save the operation whose line ends at `upto` as refused by MLflow, and go past it. Its files stay."""
         note = {"reason": reason, "line": line.decode(errors="replace")}
         _write(self.folder / _REFUSED, json.dumps(note).encode() + b"\n", lasting=True)
         self.mark(upto, None)
@@ -455,9 +455,9 @@ def _write(path: Path, content: bytes, lasting: bool) -> None:
 def _unwritable(folder: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
-                        "some and run the same command again; what was logged so far is kept")
+                        "some and run the same command again; what was logged so far is safe")
     if error.errno == errno.ENOENT:
-        return RunError(f"the write queue {folder} must stay in place while a command works, but it was removed: what "
-                        "MLflow had until then is kept, and the same command continues from there")
+        return RunError(f"the write queue {folder} must stay in place while a command works, but it was removed: "
+                        "run the same command again, which continues from what MLflow has")
     return RunError(f"the write queue {folder} must be writable, but is not ({error.strerror}): run this in a "
-                    "directory where you may write")
+                    "directory that you may write to")

@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 RUN_TAG = "gru_bench.run"
 """Tag that holds the local id of a run."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "2"
-"""Tag and version of the format of a run: its keys and their meaning. Runs of another format are refused."""
+"""Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 EARLIER_IDS = "gru_bench.earlier_ids"
 """Tag that holds the ids that an imported run had in earlier stores, the first one first."""
 LATEST = 253_402_300_799_999
-"""The end of the year 9999, in milliseconds since 1970: no later time can be shown."""
+"""The end of the year 9999 in milliseconds since 1970. No later time can be shown."""
 PAGE = 1000
 """Most runs in one answer of MLflow."""
 
@@ -82,7 +82,7 @@ class LoggedRun:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """MLflow's id of the run, and its local id, by which it may have been noted while MLflow was away."""
+        """MLflow's id of the run, and its local id, which other records use if they were made while MLflow was away."""
         local = self.tags.get(RUN_TAG)
         return (self.run_id, local) if local else (self.run_id,)
 
@@ -115,7 +115,7 @@ class LoggedStudy:
                      and ablation in run.tags.get("gru_bench.ablation", "").split(","))
 
 
-RESTORE = ": bring it back from a copy or an archive, or delete the run in MLflow and start its study again"
+RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
@@ -142,7 +142,7 @@ class Reader:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
 
         Raises:
-            UsageError: It is no tracking URI.
+            UsageError: The URI is not a tracking URI.
         """
         self.uri = uri or f"sqlite:///{Path.cwd() / DEFAULT_DATABASE}"
         require_uri(self.uri)
@@ -150,7 +150,7 @@ class Reader:
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
         self.odd: dict[str, str] = {}
-        """Runs that were left out because their values are invalid: run id -> reason."""
+        """Run id -> reason, for runs that are left out because their values are invalid."""
 
     @property
     def home(self) -> Path:
@@ -236,7 +236,7 @@ class Reader:
                 return runs
 
     def _runs_of_file(self, experiment: str) -> list[LoggedRun]:
-        """Return the runs of an experiment by four queries: MLflow's own search takes a second for a thousand runs."""
+        """Return the runs of an experiment by four queries; MLflow's own search takes a second for a thousand runs."""
         with self._reading() as connection:
             found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
             if found is None:
@@ -260,7 +260,7 @@ class Reader:
             for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
-        """Yield the valid runs, and note the others in `odd`."""
+        """Yield the valid runs, and store the reason for each other run in `odd`."""
         for run_id, *values in runs:
             try:
                 yield _logged(run_id, *values)
@@ -270,7 +270,7 @@ class Reader:
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run id -> metric -> (step, value) in order of steps; of a step logged twice, the later value."""
+        """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
         for run_id, metric, step, value, timestamp in self._points(run_ids, metrics):
             steps = points[run_id].setdefault(metric, {})
@@ -433,8 +433,8 @@ def _logged(
         raise FormatError(
             f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'a later' if FORMAT_TAG in tags else 'an earlier'} one, which "
-            "named metrics and settings otherwise: read it with the version that wrote it, and begin anew with this "
-            "one in an empty folder, or with another --tracking-uri and --storage")
+            "has other names for metrics and settings: read it with the version that wrote it; with this version, "
+            "begin anew in an empty folder, or with another --tracking-uri and --storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

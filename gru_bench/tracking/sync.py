@@ -1,8 +1,8 @@
-"""Sync of write queues to MLflow: each operation once, in order, and from the same place again after an outage.
+"""Sync of write queues to MLflow: each operation is applied once and in order, and the sync resumes after an outage.
 
-A process may be killed after it has applied an operation, but before it has noted so. Applying an operation twice is
-harmless: a point is one row for its key, step, time and value; tags, params, artifacts and the status are overwritten
-by the same values; and a run that may exist already is looked up by the tag that holds its local id.
+A process may be killed after it has applied an operation, but before it has recorded that. Applying an operation twice
+is harmless: a point is one row for its key, step, time and value; tags, params, artifacts and the status are
+overwritten by the same values; and a run that may exist already is looked up by the tag that holds its local id.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 STOP_SECONDS = 0.5
 """Seconds that a sync has to finish its current operation when it is stopped."""
 MOST_ATTEMPTS = 5
-"""Attempts at an operation that fails although the store answers other requests."""
+"""Most attempts at an operation that fails although the store answers other requests."""
 NOT_NOW = {*TRY_LATER, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""HTTP statuses after which an operation is tried again; an expired token may be renewed."""
+"""HTTP statuses after which an operation is tried again. (An expired token, for example, may be renewed.)"""
 
 
 class Sync:
     """A thread that writes the operations of queues to one tracking store, one queue after the other."""
 
     def __init__(self, uri: str, client: MlflowClient | None = None, away: str = "") -> None:
-        """Start the thread, without queues.
+        """Start the thread without any queue.
 
         Args:
             uri: MLflow's tracking URI.
@@ -116,7 +116,7 @@ class Sync:
         return all(queue.is_synced for queue in self._queues)
 
     def waiting(self) -> Waiting:
-        """Return how much is waiting in the queues."""
+        """Return the number of writes that wait in all queues."""
         each = [queue.waiting() for queue in self._queues]
         return Waiting(self._shown, sum(one.operations for one in each), sum(one.runs for one in each))
 
@@ -145,10 +145,10 @@ class Sync:
         self._set_away(reason)
 
     def identify(self, queue: WriteQueue, run: str, seconds: float | None) -> None:
-        """Wait until MLflow has made a run and its id is known, for at most `seconds`, or until the store is away.
+        """Wait until MLflow has created a run and its id is known, for at most `seconds` or until the store is away.
 
         Raises:
-            RunError: The run cannot be made.
+            RunError: The run cannot be created.
         """
         self._wait(lambda: run in queue.ids, seconds)
 
@@ -189,7 +189,7 @@ class Sync:
             self._break(error)
 
     def _sync_one(self) -> bool:
-        """Write the pending operations of one queue, or wait for some; return False when the thread is to stop."""
+        """Write the pending operations of one queue, or wait for new ones; return False if the thread must stop."""
         with self._changed:
             while self.is_synced and not self.away and not self._stopping.is_set():
                 self._changed.wait(TOUCH_SECONDS)
@@ -213,7 +213,7 @@ class Sync:
         return True
 
     def _sync_line(self, queue: WriteQueue, upto: int, line: bytes, attempts: int) -> bool:
-        """Apply the operation on one line of a queue; return False if it is to be tried again."""
+        """Apply the operation on one line of a queue; return False if it must be tried again."""
         try:
             operation = Operation.from_json(line)
         except (ValueError, TypeError, KeyError) as error:
@@ -236,8 +236,7 @@ class Sync:
         return True
 
     def _is_beyond_repair(self, error: Exception) -> bool:
-        """Return whether the store itself is broken or the disk is full; all operations then wait for the next start.
-        """
+        """Return whether the store is broken or the disk is full, so that all operations wait for the next start."""
         if isinstance(error, UsageError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
         cause: Any = _cause(error)
@@ -343,7 +342,7 @@ class Sync:
         if run not in queue.ids and run.startswith(LOCAL):
             run_id = find(client, run)
             if run_id is None:
-                raise _MissingRun(f"MLflow must know the run {run} to write to it, but does not")
+                raise _MissingRun(f"MLflow must have the run {run} to write to it, but it does not")
             queue.identify(run, run_id)
         return queue.ids.get(run, run)
 
@@ -357,7 +356,7 @@ def start_syncs(queues: Sequence[WriteQueue]) -> list[Sync]:
 
 
 def sync_all(directory: Path) -> Iterator[str]:
-    """Sync the queues that dead processes have left in a directory; yield sentences on the result for the user."""
+    """Sync the queues that dead processes have left in a directory; yield sentences about it for the user."""
     queues = abandoned_queues(directory / FOLDER)
     yield from (f"{waiting}, left by an earlier start" for queue in queues if (waiting := queue.waiting()).operations)
     for sync in start_syncs(queues):
@@ -399,13 +398,13 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
 
 
 def require_active(name: str, experiment_id: str, stage: str) -> None:
-    """Refuse an experiment that was deleted.
+    """Check that an experiment was not deleted.
 
     Raises:
         RunError: The experiment was deleted.
     """
     if stage != "active":
-        raise _Deleted(f"the experiment {name!r} must not be deleted to log to it, but it is: restore it "
+        raise _Deleted(f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
                        f"(mlflow experiments restore --experiment-id {experiment_id}), or use another --tracking-uri")
 
 
@@ -423,13 +422,13 @@ def find(client: MlflowClient, run: str, experiments: Sequence[str] | None = Non
 
 def _is_definite(error: BaseException) -> bool:
     """Return whether an error is final: another attempt would get the same answer."""
-    told = status(error)
+    code = status(error)
     return isinstance(error, (_MissingRun, _Deleted)) or (
-        told is not None and HTTPStatus.BAD_REQUEST <= told < HTTPStatus.INTERNAL_SERVER_ERROR and told not in NOT_NOW)
+        code is not None and HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in NOT_NOW)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the original error under our own."""
+    """Return the original error that our own errors wrap."""
     while isinstance(error, RunError) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -438,10 +437,10 @@ def _cause(error: BaseException) -> BaseException:
 def _as_ours(error: Exception, uri: str) -> GruBenchError:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
         ours = RunError(f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free "
-                        "some and run the same command again; what was logged so far is kept")
+                        "some and run the same command again; what was logged so far is safe")
     elif isinstance(error, GruBenchError):
         return error
     else:
-        ours = RunError(f"the tracking store must do what it is asked, but {uri!r} does not: {first_line(error)}")
+        ours = RunError(f"the tracking store must answer requests, but {uri!r} fails: {first_line(error)}")
     ours.__cause__ = error
     return ours

@@ -1,7 +1,7 @@
 """Writing runs to the tracking store as they happen: `Store` begins runs, a `RunWriter` writes one run.
 
 An experiment is a data set. A study is a parent run whose children are its trials and confirm runs. A run is tagged
-`gru_bench.complete` last, so that readers can tell complete runs from broken-off ones.
+`gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ Item = TypeVar("Item")
 
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
 ANSWER_SECONDS = 10.0
-"""Seconds to wait until a server has made a run; the run then has a local id."""
+"""Seconds to wait until a server has created a run. After that, the run goes on under its local id."""
 LAST_SECONDS = 2.0
-"""Seconds to sync what is possible when a command ends by an error or Ctrl-C."""
+"""Seconds to go on syncing when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
-"""Seconds to wait for an answer that a command needs to go on or to end."""
+"""Seconds to wait for a server whose answer a command needs to go on or to end."""
 OTHERS_SECONDS = 60.0
-"""Seconds to wait for writes of other processes: earlier starts to other stores, running ones to this store."""
+"""Seconds to wait for writes of other processes: dead ones (other stores) and running ones (this store)."""
 POLL_SECONDS = 0.5
 _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
@@ -62,7 +62,7 @@ class Store(Reader):
     """A tracking store for reading and writing. Writes go to a queue on disk, from which a thread syncs them to MLflow.
 
     It overrides the reading methods of `Reader`: they wait for the sync first, so that this process reads what it has
-    written, and while the store is away they return what was read last.
+    written. While the store is away, they return what was read last.
 
     Use it as a context. A normal end waits until MLflow has all writes; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -73,13 +73,13 @@ class Store(Reader):
     ) -> None:
         """Open the store; a new database file is created at the first write.
 
-        From now on, the queues of dead processes in its directory are synced too. A server that does not answer is no
-        error: `away` gives the reason, and writes wait in the queue.
+        From now on, the queues of dead processes in its directory are synced too. A server that does not answer is not
+        an error: `away` gives the reason, and writes wait in the queue.
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
-            create: Whether the store is to be written. Otherwise a missing file and a server that does not answer are
-                errors, and nothing is created.
+            create: Whether the store will be written to. If not, nothing is created, and a missing file or a server
+                that does not answer is an error.
             say: Called with sentences for the user, such as that the server is away.
 
         Raises:
@@ -105,10 +105,10 @@ class Store(Reader):
             return
         if not self.database.exists():
             if unsynced := waiting(self.home, self.uri):
-                raise RunError(f"{unsynced[0]}, which is not there yet: the same sweep or training command again "
-                               "writes them, and so does gru-bench sync")
+                raise RunError(f"{unsynced[0]}, which does not exist yet: run gru-bench sync to write them, or the "
+                               "same sweep or training command again")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
-                           "directory first (gru-bench sweep --study smoke), or name --tracking-uri")
+                           "directory first (gru-bench sweep --study smoke), or name another file with --tracking-uri")
         self._rows(_TABLES)
 
     def __enter__(self) -> Self:
@@ -129,7 +129,7 @@ class Store(Reader):
         return self._sync.away if self._sync is not None else ""
 
     def require(self) -> None:
-        """Wait until the store answers, now and at each later read, because its runs are needed.
+        """Wait until the store answers, now and at each later read, because the command needs its runs.
 
         Raises:
             RunError: The store has not answered for `MOST_SECONDS`.
@@ -177,8 +177,8 @@ class Store(Reader):
         """Wait until MLflow has all writes, then stop the sync.
 
         Args:
-            seconds: Most seconds to wait. None waits as long as the store answers, and at most `MOST_SECONDS` for an
-                answer, because the machine may be rented.
+            seconds: Most seconds to wait. None waits as long as the store answers. If it is away, the wait ends after
+                `MOST_SECONDS`, because the machine may be rented.
 
         Raises:
             RunError: A write could not be synced, or the store has not answered for `MOST_SECONDS`.
@@ -195,8 +195,8 @@ class Store(Reader):
                 while not sync.catch_up():
                     if not sync.wait_for_answer(MOST_SECONDS):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
-                                       f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then this "
-                                       "again, or gru-bench sync, which writes what waits")
+                                       f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run "
+                                       "this again, or gru-bench sync, which sends the waiting writes")
             for other in self._others:
                 with suppress(GruBenchError):  # the writes stay in the queue, which is reported below
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
@@ -220,10 +220,10 @@ class Store(Reader):
         config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> RunWriter:
-        """Begin a run and return its writer; its config and provenance are logged.
+        """Begin a run, log its config and provenance, and return its writer.
 
         While the store is away or not open yet, the run has a local id. `LoggedRun.ids` holds both ids once MLflow has
-        made the run.
+        created the run.
 
         Args:
             experiment: Name of the experiment.
@@ -238,7 +238,7 @@ class Store(Reader):
             tags: Further tags.
 
         Raises:
-            RunError: The run cannot be made, or the disk is full.
+            RunError: The run cannot be created, or the disk is full.
         """
         all_tags = {
             "mlflow.runName": name,
@@ -265,7 +265,7 @@ class Store(Reader):
         self._write(Operation(run, _now(), Beginning(experiment, parent), params=params, tags=all_tags))
         assert self._sync is not None
         assert self._own is not None
-        # A file answers or fails at once, a server may hang. The import of MLflow is not waited for.
+        # A file answers or fails at once, but a server may hang. Do not wait for the import of MLflow.
         patience = ANSWER_SECONDS if self.database is None else None
         self._sync.identify(self._own, run, patience if self._sync.is_open else 0.0)
         return RunWriter(self._write, run, self._own.ids)
@@ -294,7 +294,7 @@ class Store(Reader):
         return self._read(experiment, read)
 
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow has all of some runs, which other processes may still be syncing.
+        """Wait until MLflow has all of the runs `run_ids`, which other processes may still be syncing.
 
         Returns:
             False if MLflow does not have them after `seconds`; reading them then raises an error.
@@ -309,7 +309,7 @@ class Store(Reader):
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run id -> metric -> (step, value) in order of steps; of a step logged twice, the later value."""
+        """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
         self.catch_up()
         return super().histories(run_ids, metrics)
 
@@ -342,11 +342,12 @@ class Store(Reader):
     def _wait_while_away(self) -> None:
         if self._sync is None or not self._sync.away:
             return
-        self._say(f"waiting for {self._shown}, whose runs are needed to go on and which does not answer "
-                  f"({self._sync.away}). Ctrl-C ends this; the same command goes on later")
+        self._say(f"waiting for {self._shown}, whose runs are needed to go on, but which does not answer "
+                  f"({self._sync.away}). Ctrl-C ends the command; run it again later to go on")
         if not self._sync.wait_for_answer(MOST_SECONDS):
-            raise RunError(f"the tracking store must answer to go on from its runs, but {self._shown} has not for "
-                           f"{MOST_SECONDS / 60:.0f} minutes: start its server, then the same command again")
+            raise RunError(f"the tracking store must answer, because its runs are needed to go on, but {self._shown} "
+                           f"has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run the same "
+                           "command again")
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:
@@ -368,26 +369,26 @@ class Store(Reader):
         found = self._own.ids.get(run_id) if self._own is not None else None
         found = found or find(self._client, run_id)
         if found is None:
-            raise RunError(f"MLflow must know the run {run_id} to read it, but does not: its writes still wait in the "
-                           f"{FOLDER} of the directory it was begun in")
+            raise RunError(f"MLflow must have the run {run_id} to read it, but it does not: its writes still wait "
+                           f"in {FOLDER} of the directory where it began; run gru-bench sync there")
         return found
 
     def _begin_sync(self) -> None:
-        # The sync retries by itself, and checks first whether a run was made after all.
+        # No retries by MLflow: the sync retries by itself, and first checks whether the run was created after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
         if self.database is not None:
             require_folder(self.database)
         found = self._found()
         self._was_new = found == "new"
-        if found == "unknown":  # otherwise the thread of the sync imports MLflow, which takes as long as torch
+        if found == "unknown":  # otherwise the sync's thread imports MLflow, which takes as long as importing torch
             try:
                 client = self._client
             except RunError as error:
                 if self.database is not None or not is_away(error):
                     raise
                 away = brief(error)
-                self._say(f"{self._shown} does not answer ({away}): runs are kept in {FOLDER} until it does")
+                self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
         self._sync = Sync(self.uri, client, away)
         self._others = []
         self.adopt()
@@ -395,7 +396,7 @@ class Store(Reader):
 
     @property
     def _begins(self) -> bool:
-        """Whether the store is a file that the sync has not created yet."""
+        """Whether the store is a database file that the sync has not created yet."""
         return self._was_new and self._sync is not None and not self._sync.is_open
 
     def _is_new(self) -> bool:
@@ -446,22 +447,22 @@ class RunWriter:
         Args:
             write: Adds an operation and its artifacts to the queue.
             run: Id of the run, MLflow's or a local one.
-            ids: Local id -> MLflow's id, filled as MLflow makes the runs.
+            ids: Local id -> MLflow's id, filled as MLflow creates the runs.
         """
         self._write_operation, self._run, self._ids = write, run, ids
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run; a local id until MLflow has made the run."""
+        """MLflow's id of the run; a local id until MLflow has created the run."""
         return self._ids.get(self._run, self._run)
 
     @property
     def is_made(self) -> bool:
-        """Whether MLflow has made the run."""
+        """Whether MLflow has created the run."""
         return not self.run_id.startswith(LOCAL)
 
     def epoch(self, record: EpochRecord) -> None:
-        """Log the metrics of one epoch, which is their step."""
+        """Log the metrics of one epoch, with the epoch's number as their step."""
         values = {
             LOSS_TRAIN.key: record.train_loss, LOSS_VAL.key: record.validation_loss,
             ACCURACY_VAL.key: record.validation_accuracy, EPOCH_SECONDS.key: record.seconds,
@@ -508,7 +509,7 @@ class RunWriter:
             **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}), **COMPLETE})
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
-        """Log the reviews of a split in an artifact of their own."""
+        """Log the reviews of a split as an artifact."""
         self._write({f"texts/{split}.parquet": _parquet(_text_table(example_id_N, texts))})
 
     def reopen(self, command: str) -> None:

@@ -73,12 +73,13 @@ def test_a_record_of_another_form_is_refused_or_means_something(
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    (lambda found: found["runs"].append(found["runs"][1]), "no run, or one twice"),
-    (lambda found: found["runs"].clear(), "no run, or one twice"),
-    (lambda found: found["runs"].reverse(), "not a study and its own"),
-    (lambda found: found["runs"][2]["tags"].update({"mlflow.parentRunId": "0" * 32}), "not a study and its own"),
-    (lambda found: found["metrics"].clear(), "name metrics that it has"),
-    (lambda found: found["runs"][0].update({"status": "DONE"}), r"runs\.0\.status has not"),
+    (lambda found: found["runs"].append(found["runs"][1]), "no run, or the same run twice"),
+    (lambda found: found["runs"].clear(), "no run, or the same run twice"),
+    (lambda found: found["runs"].reverse(), "runs that do not belong to one study"),
+    (lambda found: found["runs"][2]["tags"].update({"mlflow.parentRunId": "0" * 32}),
+     "runs that do not belong to one study"),
+    (lambda found: found["metrics"].clear(), "refer to its metrics"),
+    (lambda found: found["runs"][0].update({"status": "DONE"}), r"runs\.0\.status does not"),
     (lambda found: found["runs"].pop(), "belongs to none of its runs"),
 ])
 def test_what_is_wrong_with_a_record_is_named(
@@ -96,7 +97,7 @@ def test_what_is_wrong_with_a_record_is_named(
 def test_the_limits_of_an_archive_can_be_raised(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, members = files(far)
     monkeypatch.setattr("gru_bench.archive.study.MOST_VALUES", 10)
-    with pytest.raises(DataError, match=r"at most 10 values, but holds more than that: .*GRU_BENCH_LIMITS=10 in the "):
+    with pytest.raises(DataError, match=r"at most 10 values, but holds more: .*GRU_BENCH_LIMITS=10 in the "):
         _read(source, members)
     monkeypatch.setenv("GRU_BENCH_LIMITS", "100000")
     assert _read(source, members)[2] > 10
@@ -106,14 +107,14 @@ def test_a_table_is_read_a_piece_at_a_time(far: Path, tmp_path: Path) -> None:
     source, members = files(far)
     shutil.copytree(source, tmp_path / "files")
     table = pq.read_table(source / "metrics.parquet")
-    with pytest.raises(DataError, match=f"at most {len(table) - 1} values, but holds more than that: "):
+    with pytest.raises(DataError, match=f"at most {len(table) - 1} values, but holds more: "):
         _read(tmp_path / "files", members, len(table) - 1)
     assert _read(tmp_path / "files", members, len(table))[2] == len(table)
     pq.write_table(table.set_column(2, "value", pa.array(["x"] * len(table))), tmp_path / "files" / "metrics.parquet")
-    with pytest.raises(DataError, match="must be the table that was exported"):
+    with pytest.raises(DataError, match="must be a table as an export writes it"):
         _read(tmp_path / "files", members)
     (tmp_path / "files" / "metrics.parquet").write_bytes(b"PAR1nothing")
-    with pytest.raises(DataError, match="must be the table that was exported"):
+    with pytest.raises(DataError, match="must be a table as an export writes it"):
         _read(tmp_path / "files", members)
 
 
@@ -144,7 +145,7 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     content["runs"][1]["run_id"] = lie
     (folder / "runs.json").write_text(json.dumps(content))
     pack(near / "changed.zip", folder, {})
-    with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id has not"):
+    with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id does not"):
         imported(near / "changed.zip", near)
     assert nothing_came_in(near)
     assert SECRET not in "".join(path.read_text() for path in near.rglob("mlartifacts/**/id_rsa"))
@@ -154,18 +155,18 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
 
 @pytest.mark.parametrize(("name", "change", "text"), [
     ("runs.json", lambda found: found["runs"][5]["tags"].update({"gru_bench.seed": "zzz"}),
-     r"runs\.5 has not .*its tag gru_bench\.seed must not be 'zzz'"),
+     r"runs\.5 does not .*its tag gru_bench\.seed must not be 'zzz'"),
     ("runs.json", lambda found: found["runs"][5]["tags"].pop("gru_bench.format"),
-     r"runs\.5 has not .*its tag gru_bench\.format must be '2'"),
-    ("runs.json", lambda found: found["runs"][0].update(started=10**18), r"runs\.0\.started has not"),
-    ("runs.json", lambda found: found["runs"][0].update(started=-1), r"runs\.0\.started has not"),
-    ("runs.json", lambda found: found["runs"][0].update(ended=10**18), r"runs\.0\.ended has not"),
+     r"runs\.5 does not .*its tag gru_bench\.format must be '2'"),
+    ("runs.json", lambda found: found["runs"][0].update(started=10**18), r"runs\.0\.started does not"),
+    ("runs.json", lambda found: found["runs"][0].update(started=-1), r"runs\.0\.started does not"),
+    ("runs.json", lambda found: found["runs"][0].update(ended=10**18), r"runs\.0\.ended does not"),
     ("runs.json", lambda found: found["runs"][2]["tags"].update({"../x": "y"}), r"runs\.2\.tags"),
-    ("runs.json", lambda found: found["runs"][2]["params"].update({"x": "y\0"}), r"runs\.2\.params\.x has not"),
-    ("runs.json", lambda found: found.update(study="a\x1b[2J"), "study has not .*none of them a control character"),
-    ("runs.json", lambda found: found.update(experiment=" "), "experiment has not"),
+    ("runs.json", lambda found: found["runs"][2]["params"].update({"x": "y\0"}), r"runs\.2\.params\.x does not"),
+    ("runs.json", lambda found: found.update(study="a\x1b[2J"), "study does not .*none of them a control character"),
+    ("runs.json", lambda found: found.update(experiment=" "), "experiment does not"),
     ("runs.json", lambda found: found["metrics"].append("/etc/passwd"), "MLflow does not accept this name"),
-    ("searches.json", lambda found: found["searches"][0].update(model="a/b"), r"searches\.0\.model has not"),
+    ("searches.json", lambda found: found["searches"][0].update(model="a/b"), r"searches\.0\.model does not"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0]["system"].update(fixed_params="x"),
      "trial 0 of torch: fixed_params"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0]["user"].update(retry_of=[1]),
@@ -264,8 +265,8 @@ def table(rows: int, *, step: int = 1, run: list[int] | None = None) -> pa.Table
 
 
 @pytest.mark.parametrize(("values", "text"), [
-    (table(3, run=[1, 0, 0]), "must name runs in their order"),
-    (table(3, run=[0, 9, 9]), "name runs that it has, in their order"),
+    (table(3, run=[1, 0, 0]), "must list points in the order of the runs"),
+    (table(3, run=[0, 9, 9]), "refer to its runs, in their order"),
     (table(3, step=2**62), "have a step from"),
 ])
 def test_values_of_metrics_stand_in_the_order_of_runs(far: Path, tmp_path: Path, values: pa.Table, text: str) -> None:
@@ -283,7 +284,7 @@ def test_millions_of_values_in_a_small_file_are_refused_at_once(far: Path, tmp_p
         for _ in range(3):
             writer.write_table(piece)
     assert path.stat().st_size < 200_000
-    with pytest.raises(DataError, match="at most 2,000,000 values, but holds more than that"):
+    with pytest.raises(DataError, match="at most 2,000,000 values, but holds more"):
         _read(tmp_path / "files", files(far)[1])
 
 

@@ -105,7 +105,7 @@ def test_what_is_here_already_is_recognised(far: Path, near: Path) -> None:
     assert imported(far / "quick.zip", near).already
     assert len(only(near).confirms) == 3
     exported(near, near / "again.zip")
-    with pytest.raises(UsageError, match=r"there is a study 'quick' already and it is not .*--study-name NAME"):
+    with pytest.raises(UsageError, match=r"there is another study 'quick' already: .*--study-name NAME"):
         imported(near / "again.zip", near)
     other = imported(far / "quick.zip", near, "other")
     assert (other.study, other.already) == ("other", False)

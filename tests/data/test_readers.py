@@ -121,7 +121,7 @@ def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
     assert read_rows(path, Columns(split="part")).split_N == ["train", "validation", "test", "validation"]
     path.write_text("text,label,part\na,1,train\nb,0,holdout\n")
     with pytest.raises(DataError, match=r"column 'part' of .* must hold train, validation or test, but row 2 "
-                                        r"holds 'holdout': rename"):
+                                        r"holds 'holdout': replace it"):
         read_rows(path, Columns(split="part"))
 
 
@@ -130,7 +130,7 @@ def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
     (Columns(label="stars"), r"unknown label column 'stars': it must be one of kind, label, text\..*--label-column"),
     (Columns(text="txt"), r"unknown text column 'txt'\. Did you mean 'text'\? .*--text-column"),
     (Columns(category="k"), r"unknown category column 'k': .*--category-column"),
-    (Columns(split="part"), r"unknown split column 'part': .*data\.split_column"),
+    (Columns(split="part"), r"unknown split column 'part': .*--split-column"),
 ])
 def test_an_unknown_column_lists_the_known(
     tmp_path: Path, write: Callable[[Path], Path], columns: Columns, message: str
@@ -329,7 +329,8 @@ def test_another_separator_is_told(tmp_path: Path, name: str, first: str, messag
 @pytest.mark.parametrize(("name", "remedy"), [
     ("a.xlsx", r"open it and save it as CSV \(UTF-8\)"), ("a.ods", "open it and save it as CSV"),
     ("a.json", r"write one object on each line, and name it \.jsonl"), ("a.zip", "unpack it, and name the file inside"),
-    ("a.csv.xz", "unpack it, and name the file inside"), ("a.txt", "convert it, or rename it where it is one of these"),
+    ("a.csv.xz", "unpack it, and name the file inside"),
+    ("a.txt", "convert it, or rename it if it already is one of these"),
 ])
 def test_what_to_do_with_another_kind_of_file(tmp_path: Path, name: str, remedy: str) -> None:
     path = write(tmp_path / name, b"x")
@@ -338,7 +339,7 @@ def test_what_to_do_with_another_kind_of_file(tmp_path: Path, name: str, remedy:
 
 
 def test_a_spreadsheet_that_was_renamed_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.csv must be text, but it is a ZIP archive, as spreadsheets are"):
+    with pytest.raises(DataError, match=r"a\.csv must be text, but it is a ZIP archive, as spreadsheet files"):
         read_rows(write(tmp_path / "a.csv", b"PK\x03\x04\x14\x00\x06\x00"), Columns())
 
 

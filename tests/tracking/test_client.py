@@ -81,7 +81,7 @@ class TestWhatGoesWrong:
     def test_reading_a_database_of_something_else(self, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "runs.db") as connection:
             connection.execute("CREATE TABLE runs (name TEXT)")
-        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*' cannot be read \(no such"):
+        with pytest.raises(RunError, match=r"must be an MLflow database, but '.*' cannot be read \(no such"):
             Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)
 
 
@@ -103,8 +103,8 @@ def test_a_folder_is_no_tracking_store(tmp_path: Path) -> None:
 def test_a_damaged_database_is_told_as_one(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mlflow.db").write_bytes(content)
     for create in (True, False):
-        with pytest.raises(RunError, match=r"must be a database of MLflow's, but '.*mlflow\.db' cannot be read \(.*\): "
-                                           "put back a copy of it, move it away to begin a new one"):
+        with pytest.raises(RunError, match=r"must be an MLflow database, but '.*mlflow\.db' cannot be read \(.*\): "
+                                           "restore a copy of it, move it away to begin a new one"):
             Store(create=create)
     assert (tmp_path / "mlflow.db").read_bytes() == content
 
@@ -144,7 +144,7 @@ def test_a_database_is_read_where_nothing_can_be_written(
     monkeypatch.setattr("os.access", lambda *_: False)
     assert Store(create=False).experiments() == []
     (tmp_path / "mlflow.db-wal").write_bytes(b"changes")
-    with pytest.raises(RunError, match=rf"without what mlflow\.db-wal holds, .*, but {tmp_path} is read-only: copy"):
+    with pytest.raises(RunError, match=rf"must be merged with mlflow\.db-wal .*, but .* {tmp_path} is read-only: copy"):
         Store(create=False)
 
 
@@ -202,7 +202,7 @@ def test_a_server_without_the_route(tracking_server: MlflowServer, monkeypatch: 
     requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
     requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
 def test_a_server_that_dies_in_the_midst_of_an_answer_is_away(error: Exception) -> None:
-    told = RunError("the tracking store must do what it is asked")
+    told = RunError("the tracking store must answer requests")
     told.__cause__ = RuntimeError(f"API request failed with exception {error}")
     told.__cause__.__context__ = error  # as MLflow wraps it
     assert is_away(told)

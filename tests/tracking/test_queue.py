@@ -72,7 +72,7 @@ class TestOnDisk:
 
     def test_a_folder_that_may_not_be_written(self) -> None:
         (Path.cwd() / ".gru-bench").write_text("a file")
-        with pytest.raises(RunError, match=r"the write queue .* must be writable, but is not .* where you may write"):
+        with pytest.raises(RunError, match=r"the write queue .* must be writable, but is not .* that you may write to"):
             WriteQueue.begin(root(), NOBODY)
 
     def test_a_database_beside_it_is_found_when_both_have_moved(self, tmp_path: Path) -> None:

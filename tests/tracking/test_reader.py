@@ -130,7 +130,7 @@ def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path:
     queue.append(Operation(new_run(), 1, Beginning("reviews", None)))
     queue.close()
     with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/queue for sqlite:.*mlflow\.db, which "
-                                       r"is not there yet: the same .* again writes them, and so does gru-bench sync"):
+                                       r"does not exist yet: run gru-bench sync to write them, or the same .* again"):
         Store(create=False)
 
 

@@ -167,7 +167,7 @@ class TestSyncedOnce:
         assert done.returncode == 0, done.stderr
         assert f"6 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by" in done.stdout
         assert f"sqlite:///{database} has all writes now" in done.stdout
-        assert "nothing waits in this directory" in done.stdout
+        assert "no writes wait in this directory" in done.stdout
         assert len(Store(create=False).runs("reviews")) == 2
 
 
@@ -204,7 +204,7 @@ class TestRefused:
     def test_a_deleted_experiment_is_told_at_once(self, database: Path) -> None:
         store = Store()
         store._client.delete_experiment(store.experiment("reviews"))
-        with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
+        with pytest.raises(RunError, match="only to an experiment that exists, but 'reviews' was deleted"):
             store.start("reviews", "r", role="single")
         store.close()
 
@@ -360,7 +360,7 @@ def test_a_server_that_is_away_at_the_start_is_said_and_waited_for(capsys: pytes
     writer.kill("nobody there")
     store.close(0.1)
     assert said[0] == (
-        f"{NOBODY} does not answer (Connection refused): runs are kept in .gru-bench/queue until it does")
+        f"{NOBODY} does not answer (Connection refused): runs are stored in .gru-bench/queue until it does")
     assert said[1].startswith(f"2 writes of 1 run wait in .gru-bench/queue for {NOBODY}")
 
 

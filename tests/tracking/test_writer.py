@@ -72,7 +72,7 @@ class TestWhatGoesWrong:
         with sqlite3.connect(present(store.database)) as connection:
             connection.execute("DROP TABLE latest_metrics")
         writer.metrics({"loss/train": 1.0})
-        with pytest.raises(RunError, match=r"the tracking store must do what it is asked, but .* fails to log_batch"):
+        with pytest.raises(RunError, match=r"the tracking store must answer requests, but .* fails to log_batch"):
             store.catch_up()
         with pytest.raises(RunError, match="fails to log_batch"):
             writer.metrics({"loss/train": 0.5})
@@ -80,5 +80,5 @@ class TestWhatGoesWrong:
     def test_a_deleted_experiment(self, store: Store) -> None:
         identity = store.experiment("reviews")
         store._client.delete_experiment(identity)
-        with pytest.raises(RunError, match="the experiment 'reviews' must not be deleted to log to it"):
+        with pytest.raises(RunError, match="only to an experiment that exists, but 'reviews' was deleted"):
             store.experiment("reviews")

@@ -1,4 +1,4 @@
-"""Claims: where several processes share a study, each run or follow-up is claimed by one process and done once.
+"""Claims: if several processes share a study, one of them claims each run or follow-up, so that it is done once.
 
 A claim is a small record among the user attributes of an Optuna study, under a key such as `confirm 3fa9 10000`. It is
 changed only while the study's lock is held.
@@ -21,7 +21,7 @@ CLAIM = "claim "
 STARTS = "starts"
 """Attribute that counts the starts of the study."""
 MOST_ATTEMPTS = 4
-"""How often a piece of work is attempted if its process dies each time."""
+"""Most attempts at a piece of work whose process dies each time."""
 
 
 def digest(settings: Mapping[str, Scalar]) -> str:
@@ -46,17 +46,17 @@ class Claim:
     """The claim of one piece of work."""
 
     state: Literal["free", "running", "done", "failed"]
-    """free: broken off, any process may take it up. failed: only starts that begin later may try it again."""
+    """free: interrupted, any process may claim it. failed: only starts that begin later may try it again."""
     owner: str
     """The process that has the work, or had it last."""
     start: int
-    """Number of the owner's start; of failed work, the number of the last start at that time."""
+    """Number of the owner's start. For failed work: number of the latest start at the time of the failure."""
     attempt: int
     """Number of the current attempt, from 1."""
     run_id: str = ""
-    """The run in the tracking store that holds the result."""
+    """Id of the run that holds the result, in the tracking store."""
     value: float | None = None
-    """Validation accuracy of the run, where runs are compared by it."""
+    """Validation accuracy of the run, if runs are compared by it."""
 
 
 class Claims:
@@ -84,11 +84,11 @@ class Claims:
             return True
 
     def note_run(self, key: str, run_id: str) -> None:
-        """Note the run that holds the result."""
+        """Store the id of the run that holds the result."""
         self._change(key, run_id=run_id)
 
     def finish(self, key: str, value: float | None = None) -> bool:
-        """Mark a piece of work as done, with its value; return False if another process has it by now."""
+        """Mark a piece of work as done, with its value; return False if another process has claimed it since."""
         return self._change(key, state="done", value=value)
 
     def fail(self, key: str) -> bool:
@@ -96,11 +96,11 @@ class Claims:
         return self._change(key, state="failed", start=self._starts)
 
     def release(self, key: str, *, fault: bool) -> bool:
-        """Release a piece of work so that any process may take it up; return False if it was attempted too often.
+        """Release a piece of work so that any process may claim it; return False if it was attempted too often.
 
         Args:
             key: Key of the claim.
-            fault: Whether the work itself may be the cause; the attempt then counts.
+            fault: Whether the work itself may be the cause of the release. If so, the attempt counts.
         """
         with self._lock:
             claim = self.get(key)
@@ -153,7 +153,7 @@ class Claims:
                 self._study.set_user_attr(CLAIM + key, None)
 
     def unfinished(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys of the work that has not ended: no process has begun it, or one is doing it."""
+        """Return the keys of the work that is not done: no process has begun it, or one is working on it."""
         claims = self.all()
         return [key for key in keys if self._is_free(claims.get(key)) or claims[key].state == "running"]
 

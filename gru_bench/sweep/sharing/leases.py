@@ -1,8 +1,8 @@
-"""Leases: the name of each process that works on a study, and whether it is still alive.
+"""Leases: they show which processes work on a study and which of them are still alive.
 
-A process on the same machine is looked up by its id. In addition, each process renews its lease, a counter, every few
-seconds. A process whose counter has not changed for `LEASE_SECONDS` counts as dead, on whatever machine: it may hang,
-or its machine may be gone. Only the clock of the observer is used, so that clocks need not agree.
+A process on the same machine is looked up by its process id. In addition, each process renews its lease, a counter,
+every few seconds. On any machine, a process whose counter has not changed for `LEASE_SECONDS` counts as dead: it may
+hang, or its machine may be gone. Only the observer's clock is used, so the clocks of the machines need not agree.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def this_process() -> str:
 
 
 class LeaseWatch:
-    """Finds out which processes are dead, by watching their leases over time."""
+    """Watches leases over time to find out which processes are dead."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin to watch; `clock` returns the time in seconds."""
@@ -72,7 +72,7 @@ class LeaseWatch:
 
 
 class Lease:
-    """The lease of this process on a study, which also tells which other processes work on it and are alive."""
+    """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
 
     def __init__(self, study: Attributes, start: int) -> None:
         """Take a lease.
@@ -126,7 +126,7 @@ class Lease:
         return sum(float(record["seconds"]) for record in self._records().values())
 
     def _records(self) -> dict[int, dict[str, Any]]:
-        """Return number of the start -> lease record, in order."""
+        """Return start number -> lease record, in order of the starts."""
         found = {int(key.removeprefix(START)): record for key, record in self._study.user_attrs.items()
                  if key.startswith(START)}
         return dict(sorted(found.items()))
@@ -155,7 +155,7 @@ def _process_name(pid: int) -> str:
 def _started(pid: int) -> str:
     """Return when a process began, in clock ticks since boot; `ended` for a zombie; `?` where there is no /proc.
 
-    The time tells apart two processes that have had the same id.
+    The time distinguishes two processes that have had the same process id.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The storage of the searches, and locks that make several writes one step for all processes.
+"""The storage of the searches, and locks under which a process makes several writes as one step.
 
 A journal file serves one machine, or machines that share its folder; a database serves any number of machines. Optuna
 makes single writes safe, but "count the trials, then begin one" takes several writes: `lock_for` keeps other processes
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 JOURNAL = "optuna.journal"
 STORAGE_KINDS = "a database URL such as postgresql://user@host/name, or a file that ends in .journal"
 STALE_SECONDS = 3
-"""Age at which Optuna's own lock file counts as left by a killed process; it protects a single write."""
+"""Age at which Optuna's own lock file, which protects a single write, counts as left by a killed process."""
 MOST_IDLE_SECONDS = 60
-"""Seconds after which a database ends an idle session that holds a lock, as when its machine is gone."""
+"""Seconds after which a database ends an idle session that holds a lock, for example if its machine is gone."""
 
 
 def open_storage(
@@ -45,12 +45,12 @@ def open_storage(
 
     Args:
         url: Path of a .journal file or URL of a database; None means `optuna.journal` in the working directory.
-        create: Whether the storage is to be written. Otherwise a missing journal is an error, and its folder may be
+        create: Whether the storage will be written to. If not, a missing journal is an error, and its folder may be
             read-only.
         say: Called with a sentence for the user when a journal is repaired.
 
     Raises:
-        UsageError: The URL names no database, or a driver is not installed.
+        UsageError: The URL does not name a database, or a driver is not installed.
         RunError: The storage does not answer, is missing or is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -76,7 +76,7 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
     """Turn errors of the storage inside the context into RunError.
 
     Raises:
-        RunError: The storage does not answer any more.
+        RunError: The storage no longer answers.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -84,8 +84,8 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise RunError(f"the search's storage must answer, but {_without_password(url or JOURNAL)!r} does not any "
-                       f"more: {cause}. Nothing is lost: the same command goes on once it does") from error
+        raise RunError(f"the search's storage must answer, but {_without_password(url or JOURNAL)!r} no longer "
+                       f"does: {cause}. Nothing is lost: run the same command again when it answers") from error
 
 
 def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContextManager[object]:
@@ -109,7 +109,7 @@ class JournalFile(optuna.storages.JournalStorage):
 
         Args:
             path: Path of the journal.
-            create: Whether the journal is to be written, and created where it does not exist.
+            create: Whether the journal will be written to, and created if it does not exist.
             say: Called with a sentence for the user when the journal is repaired.
 
         Raises:
@@ -122,12 +122,12 @@ class JournalFile(optuna.storages.JournalStorage):
             raise UsageError(f"--storage must name a file in a folder that exists, but got {str(path)!r}: make "
                              f"{path.parent} first")
         if path.exists() and not path.is_file():
-            raise RunError(f"the search must be in a file, but {str(path)!r} is none: move it away, or name another "
-                           "with --storage FILE.journal")
+            raise RunError(f"the search must be in a file, but {str(path)!r} is not a file: move it away, or name "
+                           "another with --storage FILE.journal")
         if not create and not path.exists():
             raise RunError(f"the search must be in {str(path)!r}, but there is no such file: run this in the sweep's "
-                           "directory, or name --storage. If it is lost, the sweep command begins the search anew "
-                           "and sets the runs of the lost one aside")
+                           "directory, or name another file with --storage. If it is lost, the sweep command begins "
+                           "a new search and does not use the runs of the lost one")
         self._journal = _Journal(path, say or (lambda _: None))
         if create or os.access(path.parent, os.W_OK):
             self._journal.mend()
@@ -156,7 +156,7 @@ class JournalFile(optuna.storages.JournalStorage):
             raise self._damage from error
 
     def _sound(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry, checked: it must not name a trial or study that no earlier entry began.
+        """Return an entry after checking that an earlier entry began the trial or study that it names.
 
         Optuna would skip such an entry silently.
 
@@ -197,12 +197,12 @@ class _Journal(JournalFileBackend):
             return _is_entry(_last_line(file))
 
     def mend(self) -> None:
-        """Remove the last line if it is no entry."""
+        """Remove the last line if it is not an entry."""
         self._lock.acquire()
         self._lock.release()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator
-        """Yield the entries from that number on; an incomplete last line is left to the next writer."""
+        """Yield the entries from a number on; an incomplete last line is left for the next writer to repair."""
         self._require_same()
         number, offset = self._next if self._next[0] == log_number_from else (0, 0)
         with self._path.open("rb") as file:
@@ -261,8 +261,8 @@ class _Journal(JournalFileBackend):
             found = self._path.stat()
         if found is None or not os.path.samestat(found, os.fstat(self._opened)) or found.st_size < self._next[1]:
             raise RunError(f"the search must stay in {str(self._path)!r} while a command works on it, but the file was "
-                           "removed or replaced: put it back, then the same command goes on; without it the search "
-                           "begins anew, and the runs of the lost one are set aside")
+                           "removed or replaced: put it back and run the same command again; without the file a new "
+                           "search begins, which does not use the runs of the lost one")
 
 
 def _last_line(file: BinaryIO) -> bytes:
@@ -286,14 +286,14 @@ def _entry(line: bytes) -> dict[str, Any]:
     """Return the entry on a line of a journal.
 
     Raises:
-        ValueError: The line is no entry; the message gives the reason.
+        ValueError: The line is not an entry; the message gives the reason.
     """
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError("it is not JSON") from error
     if not (isinstance(found, dict) and type(found.get("op_code")) is int and isinstance(found.get("worker_id"), str)):
-        raise ValueError("it is JSON, but no entry of a search")
+        raise ValueError("it is JSON, but not an entry of a search")
     if isinstance(found.get("values"), list) and len(found["values"]) > 1:
         raise ValueError("it gives a trial several values, but a search here has one objective")
     return found
@@ -303,7 +303,7 @@ def _damaged(path: Path, line: int, reason: str) -> RunError:
     file = shlex.quote(str(path))
     return RunError(
         f"each line of {str(path)!r} must be an entry of a search, but line {line} is damaged ({reason}). Restore a "
-        f"copy of the file, or keep the lines before that one: head -n {line - 1} {file} > kept && mv kept {file}. "
+        f"copy of the file, or keep only the lines before it: head -n {line - 1} {file} > whole && mv whole {file}. "
         "The same sweep command then repeats what was removed")
 
 
@@ -400,8 +400,8 @@ def _database_lock(engine: Engine, name: str) -> AbstractContextManager[object]:
         case "sqlite":
             return FileLock(f"{engine.url.database}.step.lock", is_singleton=True)
         case other:
-            raise UsageError(f"--storage must be on PostgreSQL, MySQL, MariaDB or SQLite, whose locks let several "
-                             f"machines share a study, but got {other!r}")
+            raise UsageError("--storage must be on PostgreSQL, MySQL, MariaDB or SQLite, because a shared study needs "
+                             f"their locks, but got {other!r}")
 
 
 def _open_database(url: str) -> optuna.storages.RDBStorage:

@@ -120,7 +120,7 @@ def test_the_remedy_works_as_it_is_printed(spec: StudySpec, journal: Path) -> No
     Path("a b.journal").write_bytes(b"\n".join(lines))
     with pytest.raises(RunError) as told:
         open_storage("a b.journal")
-    remedy = str(told.value).partition("before that one: ")[2].partition(". The same")[0]
+    remedy = str(told.value).partition("lines before it: ")[2].partition(". The same")[0]
     assert shlex.split(remedy)[:4] == ["head", "-n", "8", "a b.journal"]
     subprocess.run(["sh", "-c", remedy], check=True)
     Search(spec, "torch", open_storage("a b.journal"), "data")
@@ -155,14 +155,14 @@ def test_a_journal_that_is_taken_away_under_a_search_is_told(
 
 def test_what_is_no_file_is_told() -> None:
     Path("optuna.journal").mkdir()
-    with pytest.raises(RunError, match=r"the search must be in a file, but 'optuna.journal' is none: move it away"):
+    with pytest.raises(RunError, match=r"must be in a file, but 'optuna.journal' is not a file: move it away"):
         open_storage(None)
     with pytest.raises(UsageError, match=r"--storage must name a file in a folder that exists, but got 'no/x.journal'"):
         open_storage("no/x.journal")
 
 
 def test_a_check_begins_no_search(spec: StudySpec) -> None:
-    with pytest.raises(RunError, match=r"the search must be in 'optuna.journal', but there is no such file: .* anew"):
+    with pytest.raises(RunError, match=r"must be in 'optuna.journal', but there is no such file: .* new search"):
         _check(spec, Console(quiet=True), None, None)
     assert not list(Path.cwd().glob("optuna*"))
 
@@ -234,10 +234,10 @@ def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
 
 def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
     down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
-    with (pytest.raises(RunError, match=r"'postgresql://host/studies' does not any more: .*refused") as told_as,
+    with (pytest.raises(RunError, match=r"'postgresql://host/studies' no longer does: .*refused") as told_as,
           wrapped_errors("postgresql://me:secret@host/studies")):
         raise down
-    assert "the same command goes on" in str(told_as.value)
+    assert "run the same command again" in str(told_as.value)
     assert "secret" not in str(told_as.value)
 
 
