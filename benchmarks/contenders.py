@@ -36,7 +36,7 @@ def cores() -> int:
 
 
 def environment(threads: int | None = None, **more: str) -> dict[str, str]:
-    """Return the environment of this process with so many threads for each numerical library (None: unchanged)."""
+    """Return the environment of this process with `threads` threads for each numerical library (None: unchanged)."""
     values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
     return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}) | more
 
@@ -72,7 +72,7 @@ def serve(answer: Callable[[Any], object]) -> None:
 
 
 def alternated(
-    processes: Mapping[str, Process], rounds: int, question: object = "go", told: Callable[[str], object] = str
+    processes: Mapping[str, Process], rounds: int, question: object = "go", on_turn: Callable[[str], object] = str
 ) -> dict[str, list[Any]]:
     """Return the answers of each contender over the rounds. Each round begins with another contender."""
     answers: dict[str, list[Any]] = {name: [] for name in processes}
@@ -80,7 +80,7 @@ def alternated(
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            told(f"round {turn + 1} of {rounds}: {name}")
+            on_turn(f"round {turn + 1} of {rounds}: {name}")
             answers[name].append(processes[name].ask(question))
     return answers
 
@@ -124,8 +124,8 @@ def loader(
 def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
     """Return the peer's classifier: called with padded ids (B, T) and lengths, it gives log-probabilities (B, 2).
 
-    With `packed` off nn.GRU reads the padding too, which reaches no result where the batch has one length, or
-    where the model reads one way and `config.model.pooling` leaves padding out.
+    If `packed` is off, nn.GRU reads the padding too. This changes no result if all reviews of a batch have one length,
+    or if the model reads one way and `config.model.pooling` leaves the padding out.
     """
     import torch
     from torch import nn
@@ -157,13 +157,13 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
             elif pooling in ("final", "last"):
                 features = output[torch.arange(len(ids)), lengths - 1]
             else:
-                inside = (torch.arange(output.shape[1]) < lengths[:, None])[..., None]
-                parts = []
+                real = (torch.arange(output.shape[1]) < lengths[:, None])[..., None]
+                pooled = []
                 if "mean" in pooling:
-                    parts.append((output * inside).sum(1) / lengths[:, None])
+                    pooled.append((output * real).sum(1) / lengths[:, None])
                 if "max" in pooling:
-                    parts.append(output.masked_fill(~inside, -torch.inf).amax(1))
-                features = torch.cat(parts, 1)
+                    pooled.append(output.masked_fill(~real, -torch.inf).amax(1))
+                features = torch.cat(pooled, 1)
             features = self.dropout(features)
             if shape.relu:
                 features = torch.relu(features)
@@ -191,7 +191,7 @@ class PeerTrainer:
         self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
         on_step: Callable[[float], object] = float,
     ) -> tuple[float, int, int]:
-        """Train on the batches once; return mean loss, reviews and tokens. `on_step` is told each step's loss."""
+        """Train on the batches once; return mean loss, reviews and tokens. `on_step` gets each step's loss."""
         import torch
 
         self.model.train()

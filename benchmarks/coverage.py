@@ -78,7 +78,7 @@ class Truth:
     ) -> list[np.ndarray]:
         """Return the correctness of each model's runs, (R, N), on the same examples.
 
-        `shifts` are added to the means of the models; infinity makes one answer all rightly.
+        `shifts` are added to the means of the models. With infinity, a model answers every example correctly.
         """
         normal = rng.standard_normal
         shared_N = self.mean + np.sqrt(self.between) * normal(examples, np.float32)
@@ -154,10 +154,10 @@ def _chunk(job: tuple[Truth, int, int, int, np.random.SeedSequence]) -> np.ndarr
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=300, help="of each size (default 300)")
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
-    parser.add_argument("--processes", type=int, default=2, help="side by side; no number depends on it (default 2)")
-    parser.add_argument("--few", action="store_true", help="where reviews, or wrong answers, are few")
+    parser.add_argument("--repetitions", type=int, default=300, help="repetitions of each size (default 300)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of all draws (default 0)")
+    parser.add_argument("--processes", type=int, default=2, help="parallel processes; results are the same (default 2)")
+    parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
     options = parser.parse_args()
     if options.few:
         few_table(options)

@@ -9,16 +9,16 @@ update, on ids that are in memory already. Contenders:
 
     ours      gru_bench.train.loop.train on the fused backend
     packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU
-    buckets   nn.GRU without packing, fused Adam, in shuffled buckets prepared ahead: of one length for a
-              bidirectional model (so that many a batch is not full, and with part of the reviews most are not), of
-              similar length and padded for one that reads one way
+    buckets   nn.GRU without packing, fused Adam, on shuffled buckets that are prepared ahead. A model that reads one
+              way gets padded reviews of similar length. A bidirectional model gets reviews of one length, so many
+              batches are not full (with part of the reviews, most are not)
     reversed  ours on the torch backend: full buckets of similar length, each sequence reversed by its own length for
               the backward half, the kernels of nn.GRU
 
-Before anything is timed, all must give the same probabilities, loss and gradient for the same weights and reviews
-(1e-4, the norm of the gradient 1e-3 of itself), and ours and `reversed`, which draw the same batches, the same loss
-after training (1e-3). Each runs in a process of its own; they take turns; a ratio is the median over rounds of
-contender / ours. With part of the reviews nothing is extrapolated: the times are those of the part.
+Before anything is timed, all must give the same probabilities and loss (to 1e-4) and the same gradient norm (to 1e-3 of
+itself) for the same weights and reviews. Ours and `reversed`, which draw the same batches, must also have the same loss
+after training (to 1e-3). Each runs in a process of its own; they take turns; a ratio is the median over rounds of
+contender / ours. With `--reviews` the times are those of that part of the reviews: nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def part(split: Any, count: int | None) -> Any:
     if count is None or count >= len(split):
         return split
     chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
-    timings = [np.arange(split.offsets_N1[n], split.offsets_N1[n + 1]) for n in chosen]
+    spans = [np.arange(split.offsets_N1[n], split.offsets_N1[n + 1]) for n in chosen]
     return replace(
-        split, ids=split.ids[np.concatenate(timings)],
-        offsets_N1=np.cumsum([0, *map(len, timings)]), label_N=split.label_N[chosen],
+        split, ids=split.ids[np.concatenate(spans)],
+        offsets_N1=np.cumsum([0, *map(len, spans)]), label_N=split.label_N[chosen],
         example_id_N=split.example_id_N[chosen], category_N=split.category_N[chosen])
 
 
@@ -210,8 +210,8 @@ def main() -> None:
                         help="(default bidirectional; torch and scratch read one way)")
     parser.add_argument("--batch", type=int, default=64, help="reviews per batch (default 64)")
     parser.add_argument("--hidden", type=int, default=100, help="width of the state (default 100)")
-    parser.add_argument("--trainable", action="store_true", help="train the word vectors along: the peers by dense "
-                        "Adam over the whole table, ours by Adam over the rows that a batch holds")
+    parser.add_argument("--trainable", action="store_true", help="train the word vectors too: the peers use dense "
+                        "Adam over the whole table, ours uses Adam over the rows that a batch holds")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default all cores)")
     parser.add_argument("--rounds", type=int, default=3, help="epochs per contender (default 3)")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
@@ -226,12 +226,12 @@ def main() -> None:
     console = Console(width=120, highlight=False)
     names = ["ours", *asked.contenders]
     processes = {name: Process(__file__, name, asked.threads) for name in names}
-    with console.status("preparing: reviews, word vectors, the same results from all") as status:
+    with console.status("preparing reviews and word vectors, checking that all compute the same") as status:
         prepared(processes, {
             "reviews": asked.reviews, "model.name": asked.model, "model.hidden_size": asked.hidden,
             "training.batch_size": asked.batch, "embedding.trainable": asked.trainable,
             **parsed_settings(asked.settings)}, asked.threads)
-        answers = alternated(processes, asked.rounds, told=status.update)
+        answers = alternated(processes, asked.rounds, on_turn=status.update)
     same_work(answers)
     reviews, tokens = (int(answers["ours"][0][key]) for key in ("reviews", "tokens"))
     table = Table(title=f"one epoch of {reviews:,} reviews, {tokens:,} tokens: {asked.model}, hidden {asked.hidden}, "

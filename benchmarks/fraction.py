@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_TRIALS = 4
-"""A median pruner lets four trials end before it compares: up to then the same epochs are trained by everybody."""
+"""A median pruner compares only after four trials have ended. Until then all contenders train the same epochs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Fraction:
         return options
 
     def queue(self, folder: Path) -> None:
-        """Put the trials into the search that a sweep started in `folder` will find and go on with."""
+        """Queue the trials in a search in `folder`, which a sweep that starts there will continue."""
         import optuna
 
         from gru_bench.sweep.sharing.storage import JOURNAL, open_storage
@@ -76,7 +76,7 @@ class Fraction:
                 search.enqueue_trial(settings)
 
     def warm(self) -> None:
-        """Bring reviews, word vectors and baselines into the cache, and the kernel into numba's, by a child process."""
+        """Fill the caches (reviews, word vectors, baselines, numba's compiled kernel) in a child process."""
         process = multiprocessing.get_context("spawn").Process(target=warmed, args=(self,))
         process.start()
         process.join()
@@ -85,7 +85,7 @@ class Fraction:
 
 
 def warmed(fraction: Fraction) -> None:
-    """Do what `Fraction.warm` says, here."""
+    """Fill the caches in this process, for `Fraction.warm`."""
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
     from gru_bench.evaluation.baseline import baselines
@@ -102,8 +102,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, trials: int, confirm: int)
     """Let the fraction be chosen on the command line."""
     parser.add_argument("--study", default="bidirectional", help="a study's name or TOML file (default bidirectional)")
     parser.add_argument("--trials", type=int, choices=range(1, MOST_TRIALS + 1), default=trials,
-                        help=f"trials of each model (default {trials}); with more the pruner would decide who trains "
-                        "how long")
+                        help=f"trials of each model (default {trials}); with more, the pruner would stop different "
+                        "trials for each contender")
     if confirm:
         parser.add_argument("--confirm", type=int, default=confirm, help=f"confirm runs (default {confirm})")
     parser.add_argument("--epochs", type=int, help="epochs of a run (default the study's)")

@@ -3,14 +3,14 @@
     python benchmarks/overhead.py                    4 trials and 2 confirm runs on 6,000 reviews, some minutes
     python benchmarks/overhead.py --limit 0 --rounds 1
 
-    sweep    the sweep command: optuna asks and prunes, MLflow gets every epoch, window loss, prediction and model
-    bare     the same jobs given to the same pool of workers, and the best trial's settings to the confirm runs; neither
-             optuna nor mlflow is imported, nothing is logged
+    sweep    the sweep command: Optuna proposes and prunes, MLflow gets every epoch, window loss, prediction and model
+    bare     the same jobs on the same pool of workers; the confirm runs get the best trial's settings. Neither optuna
+             nor mlflow is imported, and nothing is logged
 
 Both run in separate processes, are timed from start to end, and take turns. Reviews, word vectors and baselines are in
-the cache before. They must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time
+the cache before. Both must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time
 differs by the cost of search and tracking, some of it paid once (imports, a new database) and some in each run; as
-training itself varies by a few per cent, the processor time of the conducting process, workers left out, is shown too.
+training itself varies by a few per cent, the processor time of the main process (without workers) is shown too.
 Goal: under 2 % of the wall time of a default study.
 """
 
@@ -36,7 +36,7 @@ GOAL = 0.02
 
 
 def sweep(fraction: Fraction) -> None:
-    """Run the sweep command in the working directory, which its trials are queued in."""
+    """Run the sweep command in the working directory, where its trials are queued."""
     sys.argv = ["run.py", *fraction.command()]
     from gru_bench.sweep.__main__ import main as command
 
@@ -84,7 +84,7 @@ def bare(fraction: Fraction) -> None:
 
 
 def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: bool = False) -> None:
-    """Run jobs and note what each reaches; with `to_the_end`, wait for whatever else runs."""
+    """Run jobs and note what each reaches; with `to_the_end`, also wait for all other jobs."""
     from gru_bench.evaluation.metrics import correct
     from gru_bench.sweep.workers.local import EpochDone, Failed, Finished
 
@@ -106,7 +106,7 @@ def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: 
 
 
 def processor_seconds() -> float:
-    """Return what this process has used so far, its children left out."""
+    """Return the processor seconds that this process, without its children, has used so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -157,7 +157,7 @@ def main() -> None:
             same_work(answers["sweep"]["reached"], answers["bare"]["reached"])
             runs = len(answers["sweep"]["reached"])
     table = Table(title=f"{fraction.described()}; {runs} runs, {asked.rounds} rounds")
-    for column in ("", "seconds", "fastest", "slowest", "conductor's processor seconds"):
+    for column in ("", "seconds", "fastest", "slowest", "main process, processor seconds"):
         table.add_column(column, justify="left" if not column else "right")
     for name in names:
         table.add_row(name, f"{median(wall[name]):.2f}", f"{min(wall[name]):.2f}", f"{max(wall[name]):.2f}",

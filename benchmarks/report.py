@@ -4,9 +4,9 @@
     python benchmarks/report.py --runs 10000
 
 The store is an SQLite file in a temporary folder: three studies of ten confirm runs each, logged as a sweep logs
-them, with predictions for 3,300 test reviews, three epochs and 120 window losses; the rest are search trials,
-of which one a study is logged and the others are copies of its rows. Goal: under 5 seconds and 500 MB for 1,000
-runs, figures included. Memory is the peak memory of the process so far, which can only grow from stage to stage.
+them, with predictions for 3,300 test reviews, three epochs and 120 window losses; the rest are search trials.
+One trial of each study is logged, and the others are copies of its rows. Goal: under 5 seconds and 500 MB for 1,000
+runs, figures included. Memory is the peak memory of the process up to that stage.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gru_bench.results.runs import (
 )
 
 STUDIES = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.15}
-SEEDS, REVIEWS, EPOCHS, TRACE = 10, 3_300, 3, 120
+SEEDS, REVIEWS, EPOCHS, WINDOWS = 10, 3_300, 3, 120
 EXPERIMENT = "movie-reviews"
 SPACE = {
     "training.lr": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -91,7 +91,7 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
     epochs = tuple(
         EpochRecord(e, 0.6 / e, 0.5 / e + 0.1, 0.8 + 0.02 * e, 30.0, 50_000.0) for e in range(1, EPOCHS + 1))
     window_losses = tuple(
-        WindowLoss(10 * i, 1 + i * EPOCHS // (TRACE + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, TRACE + 1))
+        WindowLoss(10 * i, 1 + i * EPOCHS // (WINDOWS + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, WINDOWS + 1))
     return RunResult(
         config, "fused", "cpu", epochs, window_losses, EPOCHS, 120_802, 6, 90.0, 900_000_000,
         {"validation": predictions, "test": predictions}, {})

@@ -3,13 +3,13 @@
     python benchmarks/scaling.py --quick      a minute or two
     python benchmarks/scaling.py              a quarter of an hour
 
-Width and length: a training step as in `train_step.py`, one direction, B = 64, every sequence equally long, so that
-padding costs nobody anything (150 tokens where the width grows, hidden 100 where the length does). Number of reviews:
-a training epoch as in `epoch.py` on so many reviews of the default corpus, one direction, hidden 100, B = 64, nn.GRU
+Width and length: a training step as in `train_step.py`, one direction, B = 64, all sequences equally long, so that
+there is no padding (150 tokens where the width grows, hidden 100 where the length grows). Number of reviews:
+a training epoch as in `epoch.py` on that many reviews of the default corpus, one direction, hidden 100, B = 64, nn.GRU
 in padded buckets of similar length. Contenders have processes of their own, take turns, and must first compute
-the same. `grows` is the exponent by which time grows from the row above: 1 is in proportion, 2 with the square.
-A step has 6 E H products of input weights a token (E = 300) and 6 H H of hidden ones, so that with the width the
-exponent rises from below 1 to 2.
+the same. `grows` is the exponent by which time grows from the row above: 1 means in proportion, 2 with the square.
+A step takes 6 E H products with input weights per token (E = 300) and 6 H H with hidden weights, so the exponent rises
+with the width, from below 1 to 2.
 """
 
 from __future__ import annotations

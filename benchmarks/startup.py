@@ -6,8 +6,8 @@
 `train` and `sweep` are started as a user starts them, in an empty folder, and ended once their first optimizer step is
 done. Cold: the cache of reviews and word vectors is empty, and so is numba's of compiled kernels (the operating system
 may still hold the files themselves). Warm: the same command again, in the same folder, and in a new one, where the
-sweep's tracking database is still to be made. The step is seen by a `sitecustomize` module that Python imports at its
-start, in worker processes too; it waits for the optimizer's module and wraps its step, and imports nothing itself.
+sweep's tracking database is still to be made. A `sitecustomize` module, which Python imports at its start (in
+workers too), detects the step: it wraps the optimizer's step once that module is loaded, and imports nothing itself.
 
 Goals: a warm start's first batch within 3 s of the command, imports included; `--help` of every command in 0.4 s.
 """
@@ -113,7 +113,7 @@ def help_seconds(command: list[str]) -> float:
 
 
 def verdict(seconds: float, goal: float) -> str:
-    """Return whether a goal is met, and by how much not."""
+    """Return whether a goal is met, and otherwise by how much it is missed."""
     return "met" if seconds <= goal else f"missed by {seconds - goal:.2f} s"
 
 
@@ -125,7 +125,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, help="reviews, before they are split (default all)")
     parser.add_argument("--study", default="bidirectional", help="study that the sweep begins (default bidirectional)")
-    parser.add_argument("--rounds", type=int, default=5, help="warm starts and helps of each (default 5); cold: one")
+    parser.add_argument("--rounds", type=int, default=5, help="warm starts and --help calls of "
+                        "each command (default 5); there is one cold start")
     parser.add_argument("--only", choices=["help", "batch"], help="measure only this")
     asked = parser.parse_args()
     console = Console(width=120, highlight=False)

@@ -8,12 +8,13 @@
             batches of a shuffled DataLoader, Adam, MLflow on SQLite: `log_metric` for the loss of each step and for
             the validation of each epoch
 
-Both train the same trials, drawn up front and queued, with the same epochs, batch size, pooling, dropout, clipping and
-schedule on the same reviews and vectors, and end by choosing the best; no confirm runs. The time is that of the whole
+Both train the same trials, which are drawn and queued beforehand, with the same epochs, batch size, pooling, dropout,
+clipping and schedule on the same reviews and vectors. Both end by choosing the best trial,
+without confirm runs. The time is that of the whole
 process, imports included. Reviews, word vectors and baselines are in the cache before, and the peer is given its
-reviews as ids from there. The program ends without a ratio where trials, settings or epochs are not the same.
-Each draws weights and batches of its own, so that what they reach differs as seeds do; that both compute the same is
-checked by epoch.py. Trained word vectors cost the peer Adam over the whole table, as `nn.Embedding` has it.
+reviews as ids from there. The program ends without a ratio if trials, settings or epochs differ. Each
+draws its own weights and batches, so their accuracies differ as those of two seeds do; epoch.py checks that both
+compute the same. If word vectors are trained, the peer runs Adam over the whole table, as `nn.Embedding` does.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ A step is what a classifier of reviews does: look up frozen 300-d vectors, run o
 log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours does so with
 the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does ahead.
 Contenders run in separate processes, which take turns: a round is the same batches once through each of them,
-a ratio is the median over rounds of baseline / ours. A round has 4 batches, of one review each 32.
-Before anything is timed, all must report the same losses to 1e-4 on the way through all batches.
+a ratio is the median over rounds of baseline / ours. A round has 4 batches (32 batches at B = 1).
+Before anything is timed, all must report the same losses, to 1e-4, on all batches.
 
 Batches are drawn once, by seed: lengths log-normal as in reviews (median 150, cut at 400), sorted and cut into
 batches, so that padding is slight; for a bidirectional GRU all sequences of a batch have the same length, which
@@ -35,14 +35,14 @@ CONTENDERS = {False: ("ours", "padded", "packed", "cells"), True: ("ours", "padd
 
 
 def batches_of(sequences: int) -> int:
-    """Return the batches of a round: many small ones, as a contender whose turn comes finds its caches cold."""
+    """Return the number of batches in a round. Small batches need many, because each turn begins with cold caches."""
     return max(4, 32 // sequences)
 
 
 def draw_batches(
     sequences: int, equal: bool, steps: int | None = None
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return (ids_BT, lengths_B, labels_B) of every batch; ids behind an end are 0.
+    """Return (ids_BT, lengths_B, labels_B) of every batch; ids after the end of a sequence are 0.
 
     With `steps` every sequence has that length.
     """

@@ -1,7 +1,7 @@
-"""Everything that the commands share: exit codes, consoles, and the options that mean the same in each.
+"""What all commands share: exit codes, consoles, and the options that mean the same in each command.
 
-A command gets its options from the aliases below (`data: Data = None`) and their values from its typer context: each
-table such as `SETTING_OPTIONS` says which setting an option sets, and `given` reads those that were typed.
+A command declares its options with the aliases below (`data: Data = None`) and reads their values from its typer
+context. Each table such as `SETTING_OPTIONS` says which setting an option sets; `given` returns those that were typed.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def given(context: typer.Context, options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_OPTIONS) -> dict[str, Any]:
-    """Return setting -> value for those of the `options` that were typed, once the shared ones are checked.
+    """Return setting -> value for those of the `options` that were typed, after checking the shared ones.
 
     Raises:
-        UsageError: When --device is no kind of device. Whether this machine has the device is checked later.
+        UsageError: When --device is not a kind of device. Whether this machine has the device is checked later.
     """
     from gru_bench.data.recall_task import is_recall
 
@@ -112,7 +112,7 @@ def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_
         raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
                          f"{device!r}")
     if is_recall(settings.get("data.name", "")):
-        settings.setdefault("embedding.name", "random")  # the words of such data mean nothing
+        settings.setdefault("embedding.name", "random")  # made-up words have no meaning that a corpus could teach
     return settings
 
 
@@ -140,7 +140,7 @@ def app(**options: Any) -> typer.Typer:
 
 
 def command_of(application: typer.Typer) -> Any:
-    """Return the command of an application, whose help page shows names of values where they help."""
+    """Return the command of an application. Its help page shows a name for a value only where that helps."""
     command = typer.main.get_command(application)
     _name_values(command)
     return command
@@ -190,7 +190,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         _complain(message)
         return ExitCode.FAILED
     except Exception as error:
-        # typer's own usage errors know how to show themselves; their class has moved between its versions.
+        # typer's own usage errors can print themselves. Their class differs between typer's versions.
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
@@ -205,7 +205,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
 
 
 def _name_values(command: Any) -> None:
-    """Let help pages show no value for a flag, and the option's name as the value of one that may be repeated."""
+    """Let help pages show no value for a flag, and the option's name as the value of a repeatable option."""
     for option in command.params:
         if option.metavar is None and getattr(option, "is_flag", False):
             option.metavar = ""
@@ -247,7 +247,7 @@ def program() -> list[str]:
 def command_line() -> str:
     """Return the command for the record, as it was typed and quoted for a shell, but without passwords.
 
-    Of a script or module it holds the file's name alone: `report.evidence.progress.typed` makes it a command again.
+    For a script or module it holds only the file's name; `report.evidence.progress.typed` restores the full command.
     """
     return shlex.join([Path(sys.argv[0]).name, *(_PASSWORD.sub(r"\1", word) for word in sys.argv[1:])])
 

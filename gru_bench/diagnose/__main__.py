@@ -45,7 +45,7 @@ def diagnose(
         help="Id of a run, or its first characters.", show_default="the newest that has weights",
         rich_help_panel="What to look at")] = None,
     text: Annotated[str | None, typer.Option(
-        help="A text of your own. Its words are weighed, and the gates are shown over it.",
+        help="A text of your own: the effect of each of its words and the gates over it are shown.",
         show_default="a sentence that turns from bad to good", rich_help_panel="What to look at")] = None,
     review: Annotated[int | None, typer.Option(
         help=f"Number of a test review to use instead. Figures show its first {REVIEW_WORDS} known words.", min=1,
@@ -78,7 +78,7 @@ def diagnose(
         _recall(cli.out(), seeds, workers, out or Path("diagnostics") / "recall", study, tracking_uri)
         return
     if study is not None:
-        raise UsageError(f"--study needs --recall, whose result it stores, but got {study!r} without it: add "
+        raise UsageError(f"--study needs --recall, whose result is stored with the study, but got {study!r} alone: add "
                          "--recall, or look inside one of the study's runs with --run")
     if text is not None and review is not None:
         raise UsageError(f"--text and --review must not be given together, but got {text!r} and {review}: leave one "
@@ -104,14 +104,14 @@ def _run(
         from gru_bench.report.evidence.groups import MODEL_NAMES
         from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, word_picture
 
-        kept = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
-        corpus = load_corpus(kept.config.data)
+        trained = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
+        corpus = load_corpus(trained.config.data)
         _same_data(found, corpus)
-        vectors = load_vectors(kept.config.embedding, corpus)
-        subject = diagnostics.Subject.trained(kept, vectors)
+        vectors = load_vectors(trained.config.embedding, corpus)
+        subject = diagnostics.Subject.trained(trained, vectors)
         asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
         read = _text(corpus, text, review)
-        length = kept.config.data.max_length
+        length = trained.config.data.max_length
         whole = diagnostics.Sentence.of(read.text, vectors, length)
         shown = whole
         if review is not None:
@@ -131,12 +131,12 @@ def _run(
         console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
                       "--text", markup=False)
     with console.status("following gradients"):
-        flows = _flows(kept, corpus, vectors)
+        flows = _flows(trained, corpus, vectors)
     if flows:
         _show_flows(console, flows)
         pictures.append(gradient_picture(flows, MODEL_NAMES))
     else:
-        console.print("gradients: skipped, because hardly any review has four known words", markup=False)
+        console.print("gradients: skipped, because too few reviews have four known words", markup=False)
     known = set(vectors.words_V)
     near = asked or [diagnostics.neighbours(word, vectors) for word in diagnostics.WORDS if word in known]
     for one in near:
@@ -207,18 +207,18 @@ def _same_data(run: LoggedRun, corpus: Corpus) -> None:
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
 
 
-def _flows(kept: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
+def _flows(trained: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
     from gru_bench.diagnose.compute import Subject, gradient_flows
 
     try:
-        return [flow for subject in (Subject.untrained(kept.config, vectors), Subject.trained(kept, vectors))
+        return [flow for subject in (Subject.untrained(trained.config, vectors), Subject.trained(trained, vectors))
                 for flow in gradient_flows(subject, corpus, vectors)]
     except DataError:  # texts are too short for this; everything else can be shown
         return []
 
 
 def study_run(store: Reader, name: str) -> LoggedRun:
-    """Return the newest run that stands for the study called `name`.
+    """Return the newest parent run of the study called `name`.
 
     Raises:
         RunError: When the store has no study.
@@ -229,7 +229,7 @@ def study_run(store: Reader, name: str) -> LoggedRun:
         raise RunError(f"--study must name a study in {store.uri}, but there is none yet: run one, or leave it out")
     found = [run for run in runs if run.study == name]
     if not found:
-        raise unknown("study", name, {run.study for run in runs}, f"They lie in {store.uri}.")
+        raise unknown("study", name, {run.study for run in runs}, f"These are the studies in {store.uri}.")
     return max(found, key=lambda run: run.started)
 
 
@@ -254,7 +254,7 @@ def _recall(
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = Progress(
-        TextColumn("training to remember"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("training on the recall task"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=None)
     context = multiprocessing.get_context("spawn")
@@ -349,8 +349,8 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
         table.add_row(flow_label(flow, MODEL_NAMES), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
-    console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; where "
-                  "it falls far, early words hardly teach the model", markup=False)
+    console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; if it "
+                  "falls to almost 0, early words hardly teach the model", markup=False)
     if rates:
         first, last = rates[0].fitted
         console.print("factor per step: the norm at a word, divided by the norm at the word after it; fitted over the "

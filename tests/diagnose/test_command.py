@@ -208,7 +208,7 @@ def test_an_rnn_a_mean_pooling_and_both_directions(
     (["--out", "file.txt"], 1, r"--out must be a folder that can be written to, but file.txt is not"),
     (["--recall", "--text", ""], 2, r"--text must be left out with --recall, which trains models of its own"),
     (["--recall", "--text", "a"], 2, r"--text must be left out with --recall, which trains models of its own"),
-    (["--study", "homework"], 2, r"--study needs --recall, whose result it stores, but got 'homework' without it"),
+    (["--study", "homework"], 2, r"--study needs --recall, whose result is stored with the study, but got 'homework'"),
     (["--recall", "--study", "other"], 1, r"--study must name a study in sqlite:.*, but there is none yet: run one"),
     (["--recall", "--seeds", "2"], 2, r"--seeds.*3"),
 ])
