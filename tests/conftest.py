@@ -19,6 +19,19 @@ hypothesis.settings.register_profile("same", derandomize=True, database=None, de
 hypothesis.settings.load_profile("same")
 
 
+LONGEST_FIRST = ("kernels/test_cpu.py", "report/test_verify.py", "end_to_end/test_sweep.py", "test_html_latex.py",
+                 "end_to_end/test_homework.py", "report/test_command.py", "kernels/test_fused.py")
+"""Files that take longest. They begin first, so that at the end no worker is left alone with one of them. The kernel is
+the very first: while one worker compiles it, the other has a file that does without."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    places = {path: min((place for name, place in order.items() if str(path).endswith(name)), default=len(order))
+              for path in {item.path for item in items}}
+    items.sort(key=lambda item: places[item.path])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=20, help="least kills of the chaos test")
 

@@ -31,7 +31,7 @@ def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
         study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
         assert len(study.trials) == known
         study.enqueue_trial({"x": 1.0})
-        storage.backend.dispose()
+        storage.engine.dispose()
 
 
 def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
