@@ -356,7 +356,7 @@ def test_trials_of_several_seeds(tmp_path: Path, easy_csv: Path, empty_database:
     assert done.returncode == 0, done.stderr
     study = only_study(tmp_path)
     assert study.summary is not None
-    assert study.summary.objective == "validation accuracy, mean over 2 seeds, maximised"
+    assert study.summary.objective == "validation accuracy, mean over 2 seeds, maximized"
     complete = [trial for trial in study.summary.trials if trial.state == "complete"]
     assert len(complete) == 3
     # Each seed once: what was done before the kill is kept.
