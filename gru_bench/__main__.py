@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gru_bench import cli
+from gru_bench import __version__, cli
 from gru_bench.errors import ExitCode
 
 PROGRAM = "gru-bench"
@@ -69,9 +69,7 @@ app = cli.app(cls=LazyGroup, add_completion=True, no_args_is_help=True)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        typer.echo(f"{PROGRAM} {__version__}")
         raise typer.Exit(ExitCode.DONE)
 
 

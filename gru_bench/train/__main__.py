@@ -13,7 +13,7 @@ from gru_bench import cli
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import FormatError, RunError
 from gru_bench.evaluation.accuracy import percent
-from gru_bench.results.logged_metrics import LOSS_TRAIN
+from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -210,9 +210,9 @@ class _Progress:
         """Print the line of one epoch."""
         line = "  " if record.epoch < self.first else ""
         line += f"epoch {record.epoch}/{self.epochs}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}"
-        if record.validation_accuracy is not None:
+        if record.validation_accuracy is not None and record.validation_loss is not None:
             self.accuracy = f"  accuracy {percent(record.validation_accuracy)}"
-            line += f"  validation loss {record.validation_loss:.4f}{self.accuracy}"
+            line += f"  {LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}{self.accuracy}"
         self.console.print(f"{line}  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s", markup=False)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gru_bench.config import Scalar
 from gru_bench.evaluation.accuracy import percent
+from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.eta import ActiveRun, EtaEstimator
 
@@ -119,15 +120,15 @@ class ProgressDisplay:
 
     def job_epoch(self, label: str, record: EpochRecord) -> None:
         """Show the validation scores of an epoch."""
-        if record.validation_accuracy is None:
+        if record.validation_accuracy is None or record.validation_loss is None:
             return
         row = self._rows[label]
         row.epoch = record
         row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
         if self._live is None and record.epoch >= row.first:
-            self.note(f"  {label}: epoch {record.epoch}  train loss {record.train_loss:.4f}  validation loss "
-                      f"{record.validation_loss:.4f}  accuracy {percent(record.validation_accuracy)}  "
-                      f"({record.seconds:.1f} s)")
+            self.note(f"  {label}: epoch {record.epoch}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}  "
+                      f"{LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}  "
+                      f"accuracy {percent(record.validation_accuracy)}  ({record.seconds:.1f} s)")
 
     def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
         """Remove a run that has ended and print its result.
