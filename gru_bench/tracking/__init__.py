@@ -4,7 +4,7 @@ Writes go to a queue on disk first. A thread then syncs them to MLflow.
 """
 
 from gru_bench.tracking.queue import DIED, waiting
-from gru_bench.tracking.reader import LoggedRun, LoggedStudy, Reader
+from gru_bench.tracking.reader import LoggedRun, LoggedStudy, Reader, StudyPlan
 from gru_bench.tracking.writer import RunWriter, Store
 
-__all__ = ["DIED", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "waiting"]
+__all__ = ["DIED", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "waiting"]

@@ -21,8 +21,8 @@ from urllib.request import url2pathname
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig
-from gru_bench.errors import FormatError, RunError, unknown
+from gru_bench.config import RunConfig, flat, is_valid_setting, with_settings
+from gru_bench.errors import FormatError, RunError, UsageError, unknown
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
@@ -91,6 +91,63 @@ class LoggedRun:
         """The ids that an imported run had in earlier stores, the first one first."""
         return tuple(self.tags.get(EARLIER_IDS, "").split())
 
+    @property
+    def state(self) -> str:
+        """How far the run is: running, complete, pruned, failed or killed; empty where none was logged."""
+        return self.tags.get("gru_bench.state", "")
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data and its split; empty where none was logged."""
+        return self.tags.get("gru_bench.data_fingerprint", "")
+
+    @property
+    def command(self) -> str:
+        """The command that began the run or last continued it, as the user typed it; empty where none was logged."""
+        return self.tags.get("mlflow.source.name", "")
+
+    @property
+    def ablations(self) -> tuple[str, ...]:
+        """Names of the ablations that the run belongs to; none for a run of another role."""
+        names = self.tags.get("gru_bench.ablation")
+        return () if names is None else tuple(names.split(","))
+
+    @property
+    def side(self) -> str:
+        """Side of its ablations that the run is on: usual, other or tuning; empty for a run of another role."""
+        return self.tags.get("gru_bench.side", "")
+
+    def config(self) -> RunConfig:
+        """Return the config that was logged with the run. A setting that was not logged has its default.
+
+        Raises:
+            RunError: The params are not those of a valid config. The message names the first such setting.
+        """
+        settings = {  # "None" stays text where a setting is always text
+            key: None if text == "None" and is_valid_setting(key, None) else text
+            for key in flat(RunConfig()) if (text := self.params.get(key)) is not None}
+        try:
+            return with_settings(RunConfig(), settings)
+        except UsageError as error:
+            raise damaged(self.run_id, "its config", error) from error
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study was to do when it began. A value that was not logged, or cannot be read, is empty or None."""
+
+    models: tuple[str, ...]
+    trials: int | None
+    """Number of search trials of each model."""
+    confirm: int | None
+    """Number of confirm seeds of each model."""
+    margin: float | None
+    """The largest difference of no practical weight; 0.01 is one point of accuracy."""
+    contents: tuple[str, ...] | None
+    """Parts besides the confirm runs: search, ablations, timings, diagnostics or recall. None: not logged."""
+    protocol: str
+    """tuning or homework."""
+
 
 @dataclass(frozen=True)
 class LoggedStudy:
@@ -111,8 +168,33 @@ class LoggedStudy:
 
     def side(self, ablation: str, side: str) -> tuple[LoggedRun, ...]:
         """Return the runs of one side of an ablation: `usual`, `other` or `tuning`; ablations may share a run."""
-        return tuple(run for run in self.ablations if run.tags.get("gru_bench.side") == side
-                     and ablation in run.tags.get("gru_bench.ablation", "").split(","))
+        return tuple(run for run in self.ablations if run.side == side and ablation in run.ablations)
+
+    def plan(self) -> StudyPlan:
+        """Return what the study was to do when it began, as its own run logged it."""
+        logged = self.run.params
+        contents = logged.get("contents")
+        return StudyPlan(
+            models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
+            confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
+            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def _margin(text: str) -> float | None:
+    """Return a margin in points as a share; None unless it is above 0 and at most 50 points."""
+    try:
+        points = float(text)
+    except ValueError:
+        return None
+    return points / 100 if 0 < points <= 50 else None
 
 
 RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"

@@ -13,7 +13,8 @@ from rich.console import Console
 from gru_bench.errors import UsageError
 from gru_bench.sweep.sharing.leases import machine, this_process
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import Store
+from gru_bench.sweep.spec import load_study
+from gru_bench.tracking import Store, StudyPlan
 from tests.support.workers import WELL, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -47,6 +48,15 @@ def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_
     with pytest.raises(UsageError, match=r"'study' was begun without it and holds reviews: leave --no-texts out"):
         swept(easy_csv, Script(), storage=storage)
     assert Store().studies(store.experiments()[0]) == [before]
+
+
+def test_the_plan_of_a_study_is_read_back_as_its_file_says(easy_csv: Path) -> None:
+    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL))
+    store, spec = Store(), load_study("study.toml")
+    (study,) = store.studies(store.experiments()[0])
+    assert study.plan() == StudyPlan(
+        models=tuple(spec.models), trials=spec.trials, confirm=spec.confirm, margin=spec.margin / 100,
+        contents=("search",), protocol=spec.protocol)
 
 
 class TestALostStore:

@@ -7,14 +7,17 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gru_bench.config import RunConfig
+from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking import Reader, Store
+from gru_bench.tracking import LoggedStudy, Reader, Store, StudyPlan
 from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
-from gru_bench.tracking.reader import _local_path
+from gru_bench.tracking.reader import RESTORE, _local_path
 from tests.support.fake_store import logged
 from tests.support.runs import result, summary
 from tests.support.values import present
@@ -137,3 +140,114 @@ def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path:
 def test_a_link_to_a_run_holds_no_password() -> None:
     link = Reader("https://ada:secret@example.org/mlflow/").run_url(logged("1" * 32))
     assert link == f"https://example.org/mlflow/#/experiments/1/runs/{'1' * 32}"
+
+
+WORDS = ("None", "none", "True", "1", "1e-3", "", " ", "a/b", "corpus", "é – 中文 😀")
+names = st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
+"""Names of columns. The longest part of a path has 255 bytes."""
+files = names.filter(lambda name: not name.startswith("~"))
+shares = st.floats(0, 1, exclude_max=True)
+magnitudes = st.floats(0, 1e38, exclude_min=True)
+seeds, many = st.integers(0, 2**32 - 1), st.integers(1, 1_000_000)
+
+
+def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Values of a setting that may be None; the text "None" cannot be told from None there."""
+    return st.none() | values.filter(lambda value: value != "None")
+
+
+configs = st.builds(
+    RunConfig,
+    data=st.builds(
+        DataConfig, name=files, test_name=optional(files), text_column=names, label_column=names,
+        category_column=optional(names), split_column=optional(names), max_length=optional(many),
+        limit=optional(st.integers(10, 1_000_000_000)), validation_share=shares, split_seed=seeds),
+    embedding=st.builds(
+        EmbeddingConfig, name=files, dimension=st.integers(1, 16_384), scale=st.floats(0, 1e6, exclude_min=True),
+        trainable=st.booleans()),
+    model=st.builds(
+        ModelConfig, name=st.sampled_from(["scratch", "torch", "bidirectional", "rnn"]),
+        hidden_size=st.integers(1, 2000), layers=st.integers(1, 100), dropout=shares,
+        pooling=st.sampled_from(["last", "final", "mean", "max", "meanmax"]), relu=st.booleans()),
+    training=st.builds(
+        TrainingConfig, lr=magnitudes, batch_size=many, clip_norm=optional(magnitudes), patience=optional(many.map(
+            lambda number: min(number, 100_000))), bucket=st.booleans(), device=names,
+        threads=optional(st.integers(1, 1024)), selection=st.sampled_from(["best_validation", "lowest_train_window"])),
+    seed=seeds)
+
+
+class TestTheConfigOfARun:
+    @given(configs)
+    def test_comes_back_as_it_was_logged(self, config: RunConfig) -> None:
+        params = {key: str(value) for key, value in flat(config).items()}
+        assert logged("1", params={**params, "texts": "True", "model.bias": "2"}).config() == config
+
+    def test_has_the_default_of_what_was_not_logged(self) -> None:
+        assert logged("1").config() == RunConfig()
+        found = logged("1", model="torch", params={"model.name": "rnn", "data.test_name": "None"}).config()
+        assert found == RunConfig(model=ModelConfig(name="rnn"))
+
+    @pytest.mark.parametrize(("key", "text", "said"), [
+        ("training.lr", "abc", "training.lr must be a number, but got 'abc'"),
+        ("training.lr", "nan", "training.lr must be a finite number, but got 'nan'"),
+        ("training.lr", "None", "training.lr must be a number, but got 'None'"),
+        ("data.max_length", "0", "data.max_length must be at least 1, but got '0'"),
+        ("seed", "-1", "seed must be at least 0, but got '-1'"),
+        ("model.relu", "perhaps", "model.relu must be true or false, but got 'perhaps'"),
+        ("model.reset", "never", "model.reset must be one of 'after' or 'before', but got 'never'"),
+    ])
+    def test_is_refused_by_the_name_of_a_wrong_setting(self, key: str, text: str, said: str) -> None:
+        with pytest.raises(RunError) as refused:
+            logged("ab12", params={key: text}).config()
+        assert str(refused.value) == (
+            f"the run ab12 must hold its config as it was logged, but it cannot be read ({said}){RESTORE}")
+
+    @given(st.dictionaries(
+        st.sampled_from([*flat(RunConfig()), "models", "data", ""]),
+        st.text() | st.sampled_from([
+            *WORDS, "nan", "-inf", "1_0", "16384", "100", "9" * 5000, "~nobody", "\0", "\ud800"]),
+        max_size=4))
+    def test_is_read_or_refused_whatever_the_params_are(self, params: dict[str, str]) -> None:
+        try:
+            config = logged("ab12", params=params).config()
+        except RunError as error:
+            said = str(error)
+            assert said.startswith("the run ab12 must hold its config as it was logged, but it cannot be read (")
+            assert said.endswith(RESTORE)
+            return
+        defaults = flat(RunConfig())
+        assert {key for key, value in flat(config).items() if value != defaults[key]} <= params.keys()
+
+
+def test_what_the_tags_of_a_run_say() -> None:
+    plain = logged("1")
+    assert (plain.fingerprint, plain.state, plain.command, plain.side, plain.ablations) == ("", "", "", "", ())
+    run = logged("1", tags={
+        "gru_bench.data_fingerprint": "3f6c", "gru_bench.state": "pruned", "mlflow.source.name": "run.py --study a",
+        "gru_bench.side": "usual", "gru_bench.ablation": "pooling,reset gate"})
+    assert (run.fingerprint, run.state, run.command) == ("3f6c", "pruned", "run.py --study a")
+    assert (run.side, run.ablations) == ("usual", ("pooling", "reset gate"))
+    study = LoggedStudy(plain, None, (), (), (run, plain))
+    assert study.side("reset gate", "usual") == (run,)
+    assert study.side("reset gate", "other") == study.side("reset", "usual") == ()
+
+
+NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, contents=None, protocol="")
+
+
+@pytest.mark.parametrize(("params", "plan"), [
+    ({}, NOTHING),
+    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "contents": "search,recall",
+      "protocol": "homework", "study": "s"},
+     StudyPlan(("scratch", "torch"), 16, 5, 0.01, ("search", "recall"), "homework")),
+    ({"models": "torch", "trials": "0", "confirm": "0", "contents": ""},
+     replace(NOTHING, models=("torch",), trials=0, confirm=0, contents=())),
+    ({"models": ",torch,,"}, replace(NOTHING, models=("torch",))),
+    *(({"trials": wrong, "confirm": wrong}, NOTHING) for wrong in ("", "-1", "1.0", " 1", "five", "1" * 10, "٣")),
+    ({"trials": "9" * 9, "confirm": "007"}, replace(NOTHING, trials=999_999_999, confirm=7)),
+    ({"margin": "50"}, replace(NOTHING, margin=0.5)),
+    ({"margin": " 2e-1 "}, replace(NOTHING, margin=0.002)),
+    *(({"margin": wrong}, NOTHING) for wrong in ("None", "nan", "inf", "-inf", "0", "-1", "50.1", "", "one")),
+])
+def test_what_a_study_logged_at_its_start(params: dict[str, str], plan: StudyPlan) -> None:
+    assert LoggedStudy(logged("1", params=params), None, (), ()).plan() == plan
