@@ -225,7 +225,7 @@ def _parent(
         raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
                          "right --storage, or run this in the directory of optuna.journal")
     data = {copy.user.get("identity", {}).get("data") for copy in copies}
-    matching = [(run, place) for run, place in named if run.tags.get("gru_bench.data_fingerprint") in data]
+    matching = [(run, place) for run, place in named if run.fingerprint in data]
     if not matching:
         raise UsageError(f"runs and searches must be of the same study, but those of {study!r} used different data: "
                          "name the --storage and the --tracking-uri that the study was run with")

@@ -201,7 +201,7 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
 
 
 def _same_data(run: LoggedRun, corpus: Corpus) -> None:
-    fingerprint = run.tags.get("gru_bench.data_fingerprint", "")
+    fingerprint = run.fingerprint
     if fingerprint and fingerprint != corpus.fingerprint:
         raise DataError(f"the data must be what the run {run.run_id} was trained on, but {run.params.get('data.name')} "
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")

@@ -143,7 +143,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
-    studies = [run for run in runs if run.role == "study" and run.tags.get("gru_bench.data_fingerprint") in prints]
+    studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
     ids = {study.run_id for study in studies}
     found = check_consistency(
         spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])

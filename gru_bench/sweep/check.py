@@ -141,7 +141,7 @@ def _run_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
     if len(runs) > 1 or (not runs and trial.state != "broken off"):
         yield f"trial {trial.number} is {trial.state} and must have one run, but has {len(runs)}"
     for run in runs:
-        end = (run.tags.get("gru_bench.state", ""), run.status)
+        end = (run.state, run.status)
         if end not in RUN_ENDS[trial.state]:
             yield f"trial {trial.number} is {trial.state}, but its run {run.run_id} is {end[0]} and {end[1]}"
 

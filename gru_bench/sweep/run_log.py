@@ -92,7 +92,7 @@ class RunLog:
         if self.experiment in self.store.experiments():
             yield from (run for run in self.store.runs(self.experiment)
                         if run.role == "study" and run.study == self.spec.name
-                        and run.tags.get("gru_bench.data_fingerprint") == self.corpus.fingerprint)
+                        and run.fingerprint == self.corpus.fingerprint)
 
     def _keeps_texts(self, known: LoggedRun, texts: bool) -> bool:
         if "texts" in known.params:
@@ -217,7 +217,7 @@ class RunLog:
         complete = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "ablation")}
         for number in search.orphans():
             run = ended.get(str(number))
-            state = run.tags.get("gru_bench.state", "") if run is not None else ""
+            state = run.state if run is not None else ""
             if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
                 search.give_up(number, DIED)
             elif state == "pruned" or search.has_reported(number, run.metrics.get(BEST_EPOCH.key)):
@@ -254,7 +254,7 @@ class RunLog:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
                 if run.complete:
                     self.searches[model].claims.record_done(key, run.run_id, run.metrics.get(VALIDATED))
-            elif not waiting.isdisjoint(run.tags.get("gru_bench.ablation", "").split(",")):
+            elif not waiting.isdisjoint(run.ablations):
                 continue
             if _role(run) == "ablation" and not tags.items() <= run.tags.items():
                 self.store.writer(run.run_id).tags(tags)
@@ -280,7 +280,7 @@ def _contents(spec: StudySpec) -> list[str]:
 
 def _role(run: LoggedRun) -> str:
     """Return the role that a run was begun with; a superseded ablation run is still an ablation run."""
-    return "ablation" if run.tags.get("gru_bench.side") else run.role
+    return "ablation" if run.side else run.role
 
 
 def _key(run: LoggedRun) -> str:
@@ -288,4 +288,4 @@ def _key(run: LoggedRun) -> str:
     settings = run.tags.get("gru_bench.settings")
     if run.seed is None or settings is None:
         return ""
-    return run_key(_role(run), settings, run.seed, run.tags.get("gru_bench.side", ""))
+    return run_key(_role(run), settings, run.seed, run.side)

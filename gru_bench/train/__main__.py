@@ -126,7 +126,7 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
     try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
             if (run.role == "single" and run.complete and params.items() <= run.params.items()
-                    and run.tags.get("gru_bench.data_fingerprint") == corpus.fingerprint):
+                    and run.fingerprint == corpus.fingerprint):
                 return run
     except FormatError:  # a new run must not be logged among such runs
         raise
