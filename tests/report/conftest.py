@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.render import html_latex as render
-from gru_bench.report.render import record
+from gru_bench.report.render.files import write
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
 from tests.support.diagnostics import report_of, some_diagnostics, some_recall
 from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, three_models
 from tests.support.renderings import Built, Rendered, Written
@@ -25,7 +26,7 @@ def built() -> Built:
 @pytest.fixture(scope="session")
 def three(built: Built) -> Rendered:
     """The same report, rendered."""
-    return Rendered(built.report, render.html(built.report), render.tex(built.report))
+    return Rendered(built.report, html(built.report), tex(built.report))
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +34,14 @@ def hostile() -> Rendered:
     """A rendered report of studies whose names are as bad as names can be."""
     store, studies = hostile_studies()
     report = build(studies, store, experiment=HOSTILE_NAMES[0])
-    return Rendered(report, render.html(report), render.tex(report))
+    return Rendered(report, html(report), tex(report))
 
 
 @pytest.fixture(scope="session")
 def diagnosed() -> Rendered:
     """A rendered report of a study that logged diagnostics and a recall curve."""
     report = report_of(diagnostics=some_diagnostics(), recall=some_recall())
-    return Rendered(report, render.html(report), render.tex(report))
+    return Rendered(report, html(report), tex(report))
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +50,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
     store, studies = three_models(test_set=TestSet.draw(400))
     folder = tmp_path_factory.mktemp("original")
     report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
-    render.write(report, folder)
-    record.write(report, folder)
+    write(report, folder)
     return Written(store, folder, report)
 
 

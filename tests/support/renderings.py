@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Table
-from gru_bench.report.document.numbers import MISSING, Math, Number
+from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Reviews, every
+from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 
@@ -40,31 +42,52 @@ class Written(NamedTuple):
     report: Report
 
 
-def content_of(report: Report, name: str) -> Any:
-    """Return the content of a section."""
-    return next(section for section in report.sections if section.name == name).content
+def section_of(report: Report, name: str) -> Section:
+    """Return a section of a report."""
+    return next(section for section in report.sections if section.name == name)
 
 
-def table_of(report: Report, name: str, key: str) -> Any:
-    """Return the table of a section that has this key; what a cell of it holds, its test knows."""
-    return next(block for block in content_of(report, name).blocks if isinstance(block, Table) and block.key == key)
+def table_of(report: Report, key: str) -> Any:
+    """Return the table that has this key; what a cell of it holds, its test knows."""
+    return next(table for table in report.tables if table.key == key)
+
+
+def column_of(report: Report, key: str, heading: str) -> list[Any]:
+    """Return the cells of a column of a table, without those of its context."""
+    table = table_of(report, key)
+    place = [column.heading for column in table.columns].index(heading)
+    return [row[place] for row in table.rows]
+
+
+def figure_of(report: Report, name: str) -> Any:
+    """Return a figure of a report by its name."""
+    return next(figure for figure in report.figures if figure.name == name)
 
 
 def words_of(report: Report, name: str) -> str:
-    """Return all the words of a section that is made of blocks."""
+    """Return all the words of a section but for its tables and figures, a paragraph or an item a line."""
     parts = []
-    for block in content_of(report, name).blocks:
-        for text in [getattr(block, "text", ()), *(text for _, text in getattr(block, "items", ()))]:
-            parts.append(text if isinstance(text, str) else said(text))
+    for block in every(section_of(report, name).blocks):
+        match block:
+            case Heading(text):
+                parts.append(text)
+            case Paragraph(text, lead):
+                parts.append(f"{lead} {said(text)}".strip())
+            case Bullets(items) | Reviews(items):
+                parts += [f"{lead} {said(text)}".strip() for lead, text in items]
+            case Commands(lines):
+                parts += lines
+            case Details(summary):
+                parts.append(summary)
     return "\n".join(parts)
 
 
-def said(sentence: Iterable[str | Number | Math]) -> str:
+def said(sentence: Sentence) -> str:
     """Return a sentence as plain text, with its numbers as they are shown."""
-    return "".join(part if isinstance(part, str) else part.text for part in sentence).replace("\u00a0", " ")
+    return in_text(sentence).replace("\u00a0", " ")
 
 
-def all_said(sentences: Iterable[Iterable[str | Number | Math]]) -> str:
+def all_said(sentences: Iterable[Sentence]) -> str:
     """Return sentences as plain text, one a line."""
     return "\n".join(said(sentence) for sentence in sentences)
 

@@ -1,23 +1,17 @@
-"""The blocks of a section that is written in code: text with numbers and formulas, figures and tables.
-
-`templates/sections/blocks.html.j2`, `blocks.tex.j2` and `blocks.md.j2` render each kind of block, so that such a
-section is written once for all three formats.
-"""
+"""The blocks that sections are made of. Each format has one template that renders every kind of block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from gru_bench.report.document.numbers import Math, Number, Sentence
+from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.sentences import Sentence
 
 Cell = Number | str | Sentence
-
-
-def prose(text: str) -> Sentence:
-    """Return running text as a sentence: lines joined, text between dollar signs as formulas."""
-    parts = " ".join(text.split()).split("$")
-    return tuple(Math(part) if place % 2 else part for place, part in enumerate(parts) if part)
+"""A number stands with its interval where it has one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,22 @@ class Bullets:
 
 
 @dataclass(frozen=True)
+class Reviews:
+    """A list of quoted reviews, each with a remark."""
+
+    kind: ClassVar[str] = "reviews"
+    items: tuple[tuple[str, Sentence], ...]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands to type, one a line."""
+
+    kind: ClassVar[str] = "commands"
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Equation:
     """One line of mathematics in TeX, split before the relation sign at which lines are aligned."""
 
@@ -70,20 +80,26 @@ class Equations:
 
 
 @dataclass(frozen=True)
-class FigureReference:
-    """The place of one of the section's figures."""
-
-    kind: ClassVar[str] = "figure"
-    name: str
-
-
-@dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of a table, named once for all formats."""
 
-    head: str
+    heading: str
+    unit: str = ""
+    """Stands behind the heading: `%` makes `Accuracy, %`."""
+    short: str = ""
+    """The heading on paper, where the whole one takes too much room."""
+    align: Literal["left", "right"] = "right"
     width: float | None = None
-    """Centimetres on paper, for text that is broken into lines; None for numbers."""
+    """Centimeters on paper, for text that is broken into lines; None for numbers."""
+    note: str = ""
+    """A sentence for the caption; `{}` in it stands for the heading as the format shows it."""
+    named: bool = False
+    """Whether the heading is the name of a model. A table with many of these is cut into parts."""
+
+    def shown(self, on_paper: bool = False) -> str:
+        """Return the heading with its unit."""
+        heading = self.short if on_paper and self.short else self.heading
+        return f"{heading}, {self.unit}" if self.unit else heading
 
 
 @dataclass(frozen=True)
@@ -92,20 +108,80 @@ class Table:
 
     kind: ClassVar[str] = "table"
     key: str
-    about: str
-    """A short description, for screen readers."""
+    """Unique in a report: the name of its LaTeX file, and its label there."""
+    title: str
+    """A short description, for screen readers; unique in a report."""
     caption: Sentence
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     context: tuple[tuple[Cell, ...], ...] = ()
     """Rows that are set apart because they do not come from these runs."""
+    grouped: bool = False
+    """Whether rows with the same first cell follow one another, so that paper shows it once."""
 
+    def captioned(self, on_paper: bool = False) -> Sentence:
+        """Return the caption with the notes of the columns."""
+        notes = [
+            f" {column.note.replace('{}', column.short if on_paper and column.short else column.heading)}"
+            for column in self.columns if column.note
+        ]
+        return (*self.caption, *notes)
 
-Block = Heading | Paragraph | Bullets | Equations | FigureReference | Table
+    def parts(self, most: int) -> Iterator[Table]:
+        """Yield the table, or parts of it that have at most `most` columns of models each, beside the other columns."""
+        named = [place for place, column in enumerate(self.columns) if column.named]
+        if len(named) <= most:
+            yield self
+            return
+        for start in range(0, len(named), most):
+            kept = [place for place, column in enumerate(self.columns)
+                    if not column.named or place in named[start:start + most]]
+
+            def cut(rows: Sequence[tuple[Cell, ...]], kept: Sequence[int] = kept) -> tuple[tuple[Cell, ...], ...]:
+                return tuple(tuple(row[place] for place in kept) for row in rows)
+
+            title = f"{self.title}, continued ({start // most + 1})" if start else self.title
+            yield Table(self.key, title, self.caption, tuple(self.columns[place] for place in kept), cut(self.rows),
+                        cut(self.context), self.grouped)
+
+    @property
+    def mixed(self) -> tuple[bool, ...]:
+        """Return for each column whether some of its cells are numbers with an interval."""
+        return tuple(any(has_interval(row[place]) for row in (*self.rows, *self.context))
+                     for place in range(len(self.columns)))
+
+    @property
+    def dense(self) -> bool:
+        """Return whether it has too many columns of intervals to set each beside its number."""
+        return sum(self.mixed) > 4
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """The content of a section."""
+class Details:
+    """Blocks that a page folds under a line."""
 
+    kind: ClassVar[str] = "details"
+    summary: str
     blocks: tuple[Block, ...]
+    opened: bool = False
+
+
+Block = Heading | Paragraph | Bullets | Reviews | Commands | Equations | Table | Figure | Diagram | Details
+
+
+def every(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield blocks in order, with those inside others."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Details):
+            yield from every(block.blocks)
+
+
+def has_interval(cell: Cell) -> bool:
+    """Return whether a cell is a number with an interval."""
+    return isinstance(cell, Number) and cell.low is not None
+
+
+def sentences(items: Sequence[Sentence]) -> list[Block]:
+    """Return sentences as a bulleted list; nothing for none."""
+    return [Bullets(tuple(("", item) for item in items))] if items else []

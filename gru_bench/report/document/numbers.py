@@ -77,23 +77,6 @@ class Number:
         return "; ".join(parts)
 
 
-@dataclass(frozen=True)
-class Math:
-    """A formula inside a sentence."""
-
-    text: str
-    """TeX, as it stands between dollar signs."""
-
-
-Sentence = tuple["str | Number | Math", ...]
-"""Text with numbers and formulas in it; each renderer escapes the text, marks the numbers and sets the formulas."""
-
-
-def in_text(sentence: Sentence) -> str:
-    """Return a sentence as plain text."""
-    return "".join(part if isinstance(part, str) else part.text for part in sentence)
-
-
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
     """Return a value as text; negative numbers carry a true minus sign."""
     # MLflow keeps what is infinite as the largest number there is, which cannot be rounded.
@@ -146,11 +129,6 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
         if not touches:
             return decimals
     return 4
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
 
 
 def file_name(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
-from gru_bench.report.document.numbers import slug
-from gru_bench.report.document.report import KnownRun, Report, Row
+from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import Anchor, KnownRun
 
 MANY = 12
 """Most runs of a set that are listed in the open; a longer list is folded."""
@@ -20,8 +21,8 @@ class RunSet:
     """Its id on the page."""
     title: str
     runs: tuple[KnownRun, ...]
-    has_table: bool
-    """Whether it has a table of its own: the confirm set of a model, or one of its runs."""
+    anchored: bool
+    """Whether the report shows the runs at an anchor of its own; otherwise the page lists them at its end."""
 
     @property
     def many(self) -> bool:
@@ -30,17 +31,15 @@ class RunSet:
 
 
 def run_sets(report: Report) -> dict[tuple[str, ...], RunSet]:
-    """Return the sets of runs behind the numbers of a report, by the runs' ids: the models' confirm sets first.
+    """Return the sets of runs behind the numbers of a report, by the runs' ids: those with an anchor first.
 
     Numbers that rest on the same runs, in whatever order, share one set.
     """
     known = {run.run_id: run for run in report.runs}
-    rows = {tuple(link.run_id for link in row.runs): row for row in report.rows}
-    single = {(run_id,): RunSet(f"run-{slug(run_id)}", row.label, _named((run_id,), known), has_table=True)
-              for ids, row in rows.items() for run_id in ids}
-    found = single | {
-        ids: RunSet(f"runs-of-{row.key}", row.label, _named(ids, known), has_table=True) for ids, row in rows.items()
-    }
+    found: dict[tuple[str, ...], RunSet] = {}
+    for anchor in _anchors(report.sections):
+        found.setdefault(anchor.runs, RunSet(anchor.key, anchor.text, _named(anchor.runs, known), anchored=True))
+    models = {ids: some.title for ids, some in found.items() if some.title not in ids}
     same = {frozenset(ids): some for ids, some in found.items()}
     others = 0
     for number in report.numbers().values():
@@ -49,16 +48,28 @@ def run_sets(report: Report) -> dict[tuple[str, ...], RunSet]:
             if (members := frozenset(ids)) not in same:
                 runs = _named(tuple(dict.fromkeys(ids)), known)
                 others += 1
-                same[members] = RunSet(f"source-{others}", _title(ids, runs, rows), runs, has_table=False)
+                same[members] = RunSet(f"source-{others}", _title(ids, runs, models), runs, anchored=False)
             found[ids] = same[members]
     return found
 
 
-def _title(ids: tuple[str, ...], runs: tuple[KnownRun, ...], rows: Mapping[tuple[str, ...], Row]) -> str:
+def _anchors(value: Any) -> Iterator[Anchor]:
+    """Yield every anchor inside dataclasses and tuples, in order."""
+    if isinstance(value, Anchor):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _anchors(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _anchors(getattr(value, field.name))
+
+
+def _title(ids: tuple[str, ...], runs: tuple[KnownRun, ...], models: Mapping[tuple[str, ...], str]) -> str:
     """Return the models whose confirm sets make up a set of runs, else what the runs have in common."""
-    inside = [own for own in rows if set(own) <= set(ids)]
+    inside = [own for own in models if set(own) <= set(ids)]
     if sum(map(len, inside)) == len(ids):
-        return ", ".join(rows[own].label for own in inside)
+        return ", ".join(models[own] for own in inside)
     return runs[0].name if len(runs) == 1 else ", ".join(dict.fromkeys(run.study for run in runs))
 
 

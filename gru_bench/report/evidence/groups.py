@@ -7,19 +7,21 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval
-from gru_bench.report.document.numbers import Kind, Number, Sentence, plain, slug
+from gru_bench.report.document.numbers import Kind, Number, plain, slug
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, score
@@ -28,10 +30,6 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
                "rnn": "Vanilla RNN"}
-
-
-Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
-"""Run -> metric -> (step, value)."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,39 @@ class Group:
     @property
     def fingerprint(self) -> str:
         """Return the fingerprint of the data and its split."""
-        return fingerprint(self.runs[0])
+        return self.runs[0].fingerprint
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Return the settings of the runs, which differ in the seed alone."""
+        return self.runs[0].config()
+
+    @cached_property
+    def settings(self) -> Mapping[str, Scalar]:
+        """Return the same settings by their dotted names."""
+        return flat(self.config)
 
     @property
+    def tuned(self) -> Mapping[str, Scalar]:
+        """Return the settings that the search of the model chose; empty without a search."""
+        return self.summary.best.get(self.model, {}) if self.summary is not None else {}
+
+    @property
+    def backend(self) -> str:
+        """Return the backends that the runs used."""
+        return ", ".join(sorted({plain(run.backend) for run in self.runs if run.backend})) or "not logged"
+
+    @property
+    def seeds(self) -> Number:
+        """Return the number of seeds."""
+        return self.number("seeds", len(self.runs), "count")
+
+    @cached_property
+    def accuracy(self) -> Number:
+        """Return the test accuracy: the mean over seeds, with its interval where there are enough seeds for one."""
+        return self.estimate("accuracy", accuracy_interval(self.correct_RN))
+
+    @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
         """Return whether seed r classifies example i correctly."""
         right_RN = metrics.predicted(self.probability_RN) == (self.label_N == 1)
@@ -101,18 +129,6 @@ class Group:
         return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The evidence that the numbers of a report are computed from."""
-
-    studies: Sequence[LoggedStudy]
-    groups: Sequence[Group]
-    """The confirm runs of each model of each study, with their predictions."""
-    store: Store
-    histories: Histories
-    """The curves of the groups' runs."""
-
-
 def families(groups: Sequence[Group]) -> list[list[Group]]:
     """Return lists of the groups that share a test set."""
     found: list[list[Group]] = []
@@ -126,7 +142,7 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
     return found
 
 
-def gather(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
+def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
     """Return the groups of confirm runs that can be shown, and sentences about what cannot."""
     groups: list[Group] = []
     gaps: list[Sentence] = []
@@ -162,13 +178,12 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
     """Return the models that a study is to confirm, as far as it tells."""
     if study.summary is not None:
         return study.summary.models
-    named = [model for model in study.run.params.get("models", "").split(",") if model]
-    return tuple(dict.fromkeys([*named, *sorted({run.model for run in study.confirms})]))
+    return tuple(dict.fromkeys([*study.plan().models, *sorted({run.model for run in study.confirms})]))
 
 
 def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
     """Disclose a confirm set that has grown since the study began: its size is part of the design."""
-    planned = _planned(study)
+    planned = study.plan().confirm
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
@@ -181,22 +196,22 @@ def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
     )]
 
 
-def _planned(study: LoggedStudy) -> int | None:
-    """Return how many confirm seeds a study began with; None where it does not tell."""
-    text = study.run.params.get("confirm", "")
-    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
-
-
 def _chosen(
     study: LoggedStudy, model: str, key: str, label: str, runs: list[LoggedRun]
 ) -> tuple[list[LoggedRun], list[Sentence]]:
     """Return one run for each seed, all with the final configuration of the study, and sentences about the others."""
     said: list[Sentence] = []
-    newest_first = sorted(runs, key=lambda run: run.started, reverse=True)
+    final = None
     kept: dict[int | None, LoggedRun] = {}
     others = []
-    for run in newest_first:
-        if _configuration(run) != _configuration(newest_first[0]):
+    for run in sorted(runs, key=lambda run: run.started, reverse=True):
+        try:
+            settings = _settings(run)
+        except RunError:
+            said.append((f"{label}: the run {run.run_id} has no readable settings and is left out.",))
+            continue
+        final = final or settings
+        if settings != final:
             others.append(run)
         else:
             kept.setdefault(run.seed, run)
@@ -219,7 +234,7 @@ def _chosen(
         count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
         said.append((f"{label}: ", count, " planned seeds without a run: "
                      f"{', '.join(map(str, absent))}."))
-    asked = _planned(study)
+    asked = study.plan().confirm
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
         own = (study.run.run_id,)
         said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
@@ -280,15 +295,12 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _configuration(run: LoggedRun) -> tuple[Any, ...]:
-    """Return what must be equal between the runs of a row: all settings but the seed, and the data."""
-    free = {"seed", "training.threads", "training.device"}
-    return (fingerprint(run), *sorted((k, v) for k, v in run.params.items() if k not in free))
-
-
-def fingerprint(run: LoggedRun) -> str:
-    """Return the fingerprint of a run's data and split; empty where none was logged."""
-    return run.tags.get("gru_bench.data_fingerprint", "")
+def _settings(run: LoggedRun) -> tuple[str, RunConfig]:
+    """Return what must be equal between the runs of a group: the data, and all settings but the seed."""
+    config = run.config()
+    free = {"threads": None, "device": "auto"}
+    return run.fingerprint, config.model_copy(
+        update={"seed": 0, "training": config.training.model_copy(update=free)})
 
 
 def _same_examples(one: Predictions, two: Predictions) -> bool:

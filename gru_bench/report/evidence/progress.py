@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from gru_bench.report.document.numbers import Sentence, plain
+from gru_bench.report.document.numbers import plain
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
@@ -40,6 +41,11 @@ def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     if study.summary is not None:
         return study.summary.baselines
     return _parsed(study, store, BASELINES, baselines_of) or ()
+
+
+def protocol_of(study: LoggedStudy) -> str:
+    """Return the setting `protocol` of a study, which names the sections of its report."""
+    return study.summary.protocol if study.summary is not None else study.plan().protocol
 
 
 def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
@@ -80,7 +86,7 @@ def typed(run: LoggedRun) -> list[str] | None:
     Passwords are left out.
     """
     try:
-        words = shlex.split(run.tags.get("mlflow.source.name", ""))
+        words = shlex.split(run.command)
     except ValueError:
         return None
     first = next((first for first in PROGRAMS if tuple(words[:len(first)]) == first), None)
@@ -93,13 +99,13 @@ def typed(run: LoggedRun) -> list[str] | None:
 
 def _absent(study: LoggedStudy, store: Store) -> list[str]:
     """Return the parts that an unfinished study will have and does not have yet."""
-    planned = study.run.params.get("contents")
+    planned = study.plan().contents
     absent = [] if study_baselines(study, store) else ["the baselines"]
     if study_data(study, store) is None:
         absent.append("the summary of its data")
     if planned is None:  # a study begun before these were logged
         return [*absent, "the result of its search, if it has one, and all else that is logged at its end"]
     return absent + [
-        words for part, words in PARTS.items() if part in planned.split(",")
+        words for part, words in PARTS.items() if part in planned
         and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)
     ]

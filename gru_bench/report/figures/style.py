@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import seaborn as sns
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
+from gru_bench.report.document.figure import Line
 from gru_bench.report.document.numbers import Number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
@@ -52,25 +51,16 @@ class Style:
         return self.colors[place % len(self.colors)]
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve as it is drawn: a mean and the lowest and highest at each `x`."""
-
-    series: int
-    x: tuple[float, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    dense: bool = False
-    """Whether it has too many points for a mark each."""
-
-
 # Colors that no one else uses: each is put back as a variable of the page's style sheet.
 _VARIABLES = {"#010203": "ink", "#020304": "faint", "#030405": "grid"} | {
     f"#0{place}0a0b": f"series-{place}" for place in range(1, len(COLORS) + 1)
 }
 _COMMON: dict[str, Any] = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "axes.axisbelow": True,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "w",
+    "patch.force_edgecolor": True,
     "axes.unicode_minus": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -98,8 +88,10 @@ SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colors=CO
 
 
 @contextmanager
-def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
+def drawing(style: Style, more: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Set the global settings of matplotlib while a figure is drawn and written."""
+    from matplotlib import rc_context
+
     colors = {
         "text.color": style.ink, "axes.labelcolor": style.ink, "xtick.color": style.faint,
         "ytick.color": style.faint, "xtick.labelcolor": style.ink, "ytick.labelcolor": style.ink,
@@ -107,16 +99,15 @@ def drawing(style: Style, more: dict[str, Any]) -> Iterator[None]:
         "axes.labelsize": style.size, "axes.titlesize": style.size, "xtick.labelsize": style.size - 0.5,
         "ytick.labelsize": style.size - 0.5,
     }
-    settings = sns.axes_style("ticks") | _COMMON | colors | style.settings | more
-    with rc_context(settings), warnings.catch_warnings():
+    with rc_context({**_COMMON, **colors, **style.settings, **(more or {})}), warnings.catch_warnings():
         # A name may hold letters that no font at hand has; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
         yield
 
 
-def for_page(svg: str, name: str, kind: str) -> str:
-    """Return an SVG as an element of a page, of the class `kind`.
+def for_page(svg: str, name: str, kind: str = "") -> str:
+    """Return an SVG as an element of a page, of the class `kind` where there is one.
 
     Its ids begin with `name`, its colors are the page's variables.
     """
@@ -146,6 +137,8 @@ def short(text: str, width: int = 24, lines: int = 2) -> str:
 
 def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure of a style's width, and of `height` inches on a page, with its grid of axes."""
+    from matplotlib.figure import Figure
+
     scale = style.width / PAGE.width
     # Smaller letters take flatter figures, of which two and a table share a sheet.
     inches = min(max(1.1, height * (0.1 + 0.9 * scale)), 11 * scale)
@@ -155,9 +148,18 @@ def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **o
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def few_ticks(axis: Any, most: int, steps: Sequence[float] = (1, 2, 5, 10), whole: bool = False) -> None:
+    """Put at most about `most` round ticks on an axis, at whole numbers only where asked."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, integer=True) if whole else MaxNLocator(most, steps=list(steps)))
+
+
 def percent_axis(axis: Any) -> None:
     """Put few and round ticks on an axis, with a true minus sign."""
-    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    from matplotlib.ticker import FuncFormatter
+
+    few_ticks(axis, 6)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 

@@ -15,7 +15,9 @@ from gru_bench.report.document.blocks import (
     Paragraph,
     prose,
 )
-from gru_bench.report.document.numbers import Sentence
+from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.collect import Evidence
 
 CELL = (
     Equation("z_t", r"= \sigma(W_{iz} x_t + b_{iz} + W_{hz} h_{t-1} + b_{hz})", "1", "update gate"),
@@ -202,3 +204,8 @@ REFERENCES = (
         (11).
     """)),
 )
+
+
+def theory(evidence: Evidence) -> Section | None:
+    """Return the section."""
+    return None

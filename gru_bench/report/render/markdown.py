@@ -8,8 +8,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.numbers import Math, Number
+from gru_bench.report.document.blocks import has_interval
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
 from gru_bench.resources import resource
 
 
@@ -17,13 +19,12 @@ def markdown(report: Report) -> str:
     """Return the report as Markdown with tables."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=shown,
     )
-    environment.filters["interval"] = _interval
-    environment.filters["run"] = _run
-    environment.filters["math"] = Markup
-    environment.filters["code"] = Markup  # in a block that is indented, where nothing is markup
-    return environment.get_template("report.md.j2").render(w=report)
+    environment.filters["verbatim"] = Markup  # for formulas, and for code in an indented block
+    environment.tests["interval"] = has_interval
+    text = environment.get_template("report.md.j2").render(report=report)
+    return re.sub("\n{3,}", "\n\n", text)
 
 
 def escaped(text: str) -> Markup:
@@ -34,26 +35,24 @@ def escaped(text: str) -> Markup:
     return Markup(re.sub(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", shown))
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, Markup):
-        return value
-    if isinstance(value, Number):
-        return Markup(value.text.replace("<", "&lt;"))
-    if isinstance(value, Math):
-        return Markup(f"${value.text}$")
-    if isinstance(value, tuple):
-        return Markup("").join(_shown(part) for part in value)
-    return escaped(str(value))
-
-
-def _interval(number: Number) -> Markup:
-    if number.low is None:
-        return Markup(_shown(number))
-    low, high = number.ends
-    return Markup("{} [{}, {}]").format(_shown(number), _shown(low), _shown(high))
-
-
-def _run(run_id: str, url: str | None) -> Markup:
-    code = "`" + re.sub("[^A-Za-z0-9_-]", "", run_id) + "`"
-    address = re.sub(r"[<>\s]", "", url or "")
-    return Markup(f"[{code}](<{address}>)" if address else code)
+def shown(value: Any) -> Any:
+    """Return what a template prints for a value."""
+    match value:
+        case Markup():
+            return value
+        case Number():
+            return Markup(value.text.replace("<", "&lt;"))
+        case Math():
+            return Markup(f"${value.text}$")
+        case KnownRun():
+            code = "`" + re.sub("[^A-Za-z0-9_-]", "", value.run_id) + "`"
+            address = re.sub(r"[<>\s]", "", value.url or "")
+            return Markup(f"[{code}](<{address}>)" if address else code)
+        case Aside():
+            return Markup(" ({})" if value.below else "{}").format(shown(value.parts))
+        case Anchor():
+            return shown(value.parts)
+        case tuple():
+            return Markup("").join(shown(part) for part in value)
+        case _:
+            return escaped(str(value))

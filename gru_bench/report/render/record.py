@@ -17,39 +17,31 @@ from gru_bench import __version__
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.render import html_latex as render
-from gru_bench.report.render.markdown import markdown
 
 NAME = "numbers.json"
 FORMAT = 3
 
 
-def write(report: Report, folder: Path) -> list[Path]:
-    """Write `numbers.json` and `report.md` to `folder`, each replaced whole."""
-    return [render.replace_file(folder / name, text.encode()) for name, text in data_files(report).items()]
-
-
-def data_files(report: Report) -> dict[str, str]:
-    """Return the report as data and as Markdown, by file name."""
-    return {NAME: json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            "report.md": markdown(report)}
+def recorded(report: Report) -> str:
+    """Return the content of `numbers.json`."""
+    return json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record(report: Report) -> dict[str, Any]:
     """Return every number, and what is needed to compute them again, as JSON values."""
-    numbers = report.numbers()
+    numbers, source = report.numbers(), report.source
     return {
         "format": FORMAT,
         "gru_bench": __version__,
         "drawn_by": drawn_by(),
         "title": report.title,
-        "experiment": report.experiment,
-        "tracking_uri": report.source.tracking_uri,
-        "margin": report.margin.value,
-        "cautions_before": list(report.source.cautions_before),
-        "known_studies": list(report.source.known_studies),
-        "mcnemar_runs": list(report.source.mcnemar_runs or ()),
-        "studies": [{"name": study.name, "run": study.run_id} for study in report.studies],
+        "experiment": source.experiment,
+        "tracking_uri": source.tracking_uri,
+        "margin": source.margin,
+        "cautions_before": list(source.cautions_before),
+        "known_studies": list(source.known_studies),
+        "mcnemar_runs": list(source.mcnemar_runs or ()),
+        "studies": [{"name": name, "run": run} for name, run in source.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
     }
@@ -71,8 +63,8 @@ def entry(number: Number) -> dict[str, Any]:
 
 
 def drawn_by() -> str:
-    """Return the versions of the drawing libraries; other versions may draw the same values differently."""
-    return f"matplotlib {version('matplotlib')}, seaborn {version('seaborn')}"
+    """Return the version of the drawing library; another version may draw the same values differently."""
+    return f"matplotlib {version('matplotlib')}"
 
 
 def read(folder: Path) -> dict[str, Any]:

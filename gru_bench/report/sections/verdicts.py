@@ -6,21 +6,19 @@ make an end look like 0 or like the margin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gru_bench.evaluation.statistics import (
     Design,
-    Estimate,
     EvidenceLevel,
     Finding,
-    Verdict,
     can_show_equivalence,
     examples_for_equivalence,
 )
-from gru_bench.report.document.numbers import NBSP, Math, Number, Sentence, decimals_for
+from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.pairs import DETECTED, Pair, plain_points
 
-DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
 SEEDS = (10, 20, 50)
 """Sizes of a confirm set that are considered where more test examples are needed."""
@@ -37,76 +35,6 @@ class Limit:
     taken: int
     whole: int | None
     """Reviews that the data holds; None where that was not logged."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Everything known about model A against model B; A has the higher mean."""
-
-    key: str
-    a: str
-    b: str
-    difference: Estimate
-    p_adjusted: float | None
-    family: int
-    """Pairs tested together."""
-    verdict: Verdict
-    design: Design | None
-    """None where one of the models has a single seed."""
-    runs: tuple[str, ...]
-
-    def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
-        """Return a difference, with enough decimals that no end looks equal to 0 or to the margin."""
-        shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
-        margin = self.verdict.margin
-        return Number(
-            f"{self.key}.{name}", value, "points", self.runs, self.difference.examples,
-            f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
-            ends.low if ends else None, ends.high if ends else None,
-            decimals_for(shown, (0.0, margin, -margin)),
-        )
-
-    @property
-    def theta(self) -> Number:
-        """Return the difference, with its 95 % interval where there are enough seeds for one."""
-        outer = self.difference.at(0.95)
-        return self.points("difference", outer.estimate, outer if outer.evidence_level.has_interval else None)
-
-    @property
-    def narrow(self) -> Number:
-        """Return the difference with its 90 % interval: the one that decides on equivalence."""
-        return self.points("difference-90", self.difference.estimate, self.verdict.equivalence)
-
-    @property
-    def p(self) -> Number:
-        """Return p, adjusted by Holm's procedure."""
-        method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
-        return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
-
-    @property
-    def margin(self) -> Number:
-        """Return the margin that the verdict uses."""
-        return plain_points(
-            f"{self.key}.margin", self.verdict.margin, method="the largest difference of no practical weight")
-
-    @property
-    def detectable(self) -> Number | None:
-        """Return the smallest difference that runs like these detect with a chance of 80 %."""
-        if self.design is None:
-            return None
-        seeds = (self.difference.seeds[0], self.difference.seeds[1])
-        value = self.design.detectable(seeds, self.difference.examples)
-        return plain_points(
-            f"{self.key}.detectable", value, self.runs, self.difference.examples,
-            DETECTED,
-        )
-
-
-def plain_points(
-    key: str, value: float, runs: tuple[str, ...] = (), examples: int | None = None, method: str = ""
-) -> Number:
-    """Return a size in points, without a sign; small ones keep a digit that is not 0."""
-    return Number(key, value, "percent", runs, examples, method, decimals=decimals_for([value], [0.0]))
 
 
 def verdict_sentence(pair: Pair) -> Sentence:
@@ -236,15 +164,6 @@ def _remove_limit_first(pair: Pair, limit: Limit) -> Sentence:
         " of the ", Number(f"{key}.unlimited", limit.whole, "count", runs, examples, "in the data, each text once"))
     return (" data.limit let ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
             *whole, " reviews into the study: remove it first, with --set data.limit=none under another --study-name")
-
-
-def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
-    """Return several sentences as one, leaving out the empty ones."""
-    whole: list[str | Number | Math] = []
-    for part in parts:
-        if part:
-            whole += [separator, *part] if whole else part
-    return tuple(whole)
 
 
 def _inconclusive(pair: Pair) -> Sentence:

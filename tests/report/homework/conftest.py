@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.render import html_latex as render
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
 from tests.support.homework_study import Forms, Made, homework
 
@@ -20,4 +21,4 @@ def made() -> Made:
 @pytest.fixture(scope="session")
 def forms(made: Made) -> Forms:
     """The same report, rendered."""
-    return Forms(render.html(made.report), render.tex(made.report), markdown(made.report))
+    return Forms(html(made.report), tex(made.report), markdown(made.report))

@@ -1,0 +1,90 @@
+"""A sentence: text with numbers, formulas, asides and links to runs in it, which each renderer writes in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gru_bench.report.document.numbers import Number
+
+
+@dataclass(frozen=True)
+class Math:
+    """A formula inside a sentence."""
+
+    text: str
+    """TeX, as it stands between dollar signs."""
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Less important words, set fainter."""
+
+    parts: Sentence
+    below: bool = False
+    """In a cell of a table: whether they stand below the rest, in small letters."""
+
+    @property
+    def text(self) -> str:
+        """Return the words as plain text."""
+        return in_text(self.parts)
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A run by its name, and its page where there is one."""
+
+    run_id: str
+    name: str
+    study: str
+    url: str | None
+
+    @property
+    def text(self) -> str:
+        """Return the id of the run, which stands for it in a sentence and leads to its page."""
+        return self.run_id
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Words that stand for a set of runs: the numbers that rest on exactly these runs link to them."""
+
+    key: str
+    """The id on a page."""
+    runs: tuple[str, ...]
+    """The ids of the runs."""
+    parts: Sentence
+
+    @property
+    def text(self) -> str:
+        """Return the words as plain text."""
+        return in_text(self.parts)
+
+
+Sentence = tuple["str | Number | Math | Aside | KnownRun | Anchor", ...]
+"""Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
+
+
+def in_text(sentence: Sentence) -> str:
+    """Return a sentence as plain text."""
+    return "".join(part if isinstance(part, str) else part.text for part in sentence)
+
+
+def prose(text: str) -> Sentence:
+    """Return running text as a sentence: lines joined, text between dollar signs as formulas."""
+    parts = " ".join(text.split()).split("$")
+    return tuple(Math(part) if place % 2 else part for place, part in enumerate(parts) if part)
+
+
+def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
+    """Return several sentences as one, leaving out the empty ones."""
+    whole: list[str | Number | Math | Aside | KnownRun | Anchor] = []
+    for part in parts:
+        if part:
+            whole += [separator, *part] if whole else part
+    return tuple(whole)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))

@@ -1,0 +1,66 @@
+"""All that the sections of a report are computed from, read from the store once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from gru_bench.errors import IncompleteError
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.margin import Margin, margin_of
+from gru_bench.report.evidence.pairs import Compared, compare
+from gru_bench.report.evidence.progress import unfinished
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
+from gru_bench.tracking import LoggedStudy
+
+Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
+"""Run -> metric -> (step, value)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence that the numbers of a report are computed from."""
+
+    studies: Sequence[LoggedStudy]
+    groups: Sequence[Group]
+    """The confirm runs of each model of each study, with their predictions."""
+    gaps: Sequence[Sentence]
+    """What cannot be shown, and why."""
+    store: Store
+    histories: Histories
+    """The curves of the groups' runs."""
+    margin: Margin
+    compared: Sequence[Compared]
+    not_compared: Sequence[Sentence]
+    known_studies: Collection[str]
+    """Names that a new study must not have."""
+    mcnemar_runs: tuple[str, str] | None
+    """Two runs to compare by McNemar's test; None where none were named."""
+
+
+def collect(
+    studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
+    mcnemar_runs: tuple[str, str] | None = None,
+) -> Evidence:
+    """Return the evidence of some studies.
+
+    Raises:
+        IncompleteError: If no study has a complete confirm run.
+    """
+    groups, gaps = confirm_groups(studies, store)
+    if not groups:
+        raise IncompleteError(
+            "a report needs a study with a complete confirm run, but there is none: "
+            "run one to its end (gru-bench sweep --study smoke)"
+        )
+    chosen = margin_of(studies, margin)
+    # An unfinished study is to be continued first: advice to draw new seeds comes after that.
+    under_way = frozenset(study.run.run_id for study in studies if unfinished(study))
+    compared, apart = compare(groups, chosen.value, under_way)
+    histories = store.histories(
+        [run.run_id for group in groups for run in group.runs],
+        [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
+    return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
+                    {*known_studies, *(group.study for group in groups)}, mcnemar_runs)

@@ -1,0 +1,131 @@
+"""Pairs of models on the same test reviews: the difference, its test, and the verdict.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from gru_bench.evaluation.statistics import Design, Estimate, Verdict, accuracy_difference, holm, verdict
+from gru_bench.report.document.numbers import Number, decimals_for
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.groups import Group
+
+DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Everything known about model A against model B; A has the higher mean."""
+
+    key: str
+    a: str
+    b: str
+    difference: Estimate
+    p_adjusted: float | None
+    family: int
+    """Pairs tested together."""
+    verdict: Verdict
+    design: Design | None
+    """None where one of the models has a single seed."""
+    runs: tuple[str, ...]
+
+    def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
+        """Return a difference, with enough decimals that no end looks equal to 0 or to the margin."""
+        shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
+        margin = self.verdict.margin
+        return Number(
+            f"{self.key}.{name}", value, "points", self.runs, self.difference.examples,
+            f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
+            ends.low if ends else None, ends.high if ends else None,
+            decimals_for(shown, (0.0, margin, -margin)),
+        )
+
+    @property
+    def theta(self) -> Number:
+        """Return the difference, with its 95 % interval where there are enough seeds for one."""
+        outer = self.difference.at(0.95)
+        return self.points("difference", outer.estimate, outer if outer.evidence_level.has_interval else None)
+
+    @property
+    def narrow(self) -> Number:
+        """Return the difference with its 90 % interval: the one that decides on equivalence."""
+        return self.points("difference-90", self.difference.estimate, self.verdict.equivalence)
+
+    @property
+    def p(self) -> Number:
+        """Return p, adjusted by Holm's procedure."""
+        method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
+        return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
+
+    @property
+    def margin(self) -> Number:
+        """Return the margin that the verdict uses."""
+        return plain_points(
+            f"{self.key}.margin", self.verdict.margin, method="the largest difference of no practical weight")
+
+    @property
+    def detectable(self) -> Number | None:
+        """Return the smallest difference that runs like these detect with a chance of 80 %."""
+        if self.design is None:
+            return None
+        seeds = (self.difference.seeds[0], self.difference.seeds[1])
+        value = self.design.detectable(seeds, self.difference.examples)
+        return plain_points(
+            f"{self.key}.detectable", value, self.runs, self.difference.examples,
+            DETECTED,
+        )
+
+
+def plain_points(
+    key: str, value: float, runs: tuple[str, ...] = (), examples: int | None = None, method: str = ""
+) -> Number:
+    """Return a size in points, without a sign; small ones keep a digit that is not 0."""
+    return Number(key, value, "percent", runs, examples, method, decimals=decimals_for([value], [0.0]))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A pair with the groups of its models, the more accurate one first."""
+
+    pair: Pair
+    a: Group
+    b: Group
+    done: bool
+    """Whether both studies have ended, so that new seeds may be advised."""
+
+
+def compare(
+    groups: Sequence[Group], margin: float, under_way: frozenset[str]
+) -> tuple[tuple[Compared, ...], tuple[Sentence, ...]]:
+    """Return each pair of models that met the same test examples, and sentences about the others.
+
+    Args:
+        groups: The groups of confirm runs.
+        margin: Largest difference of no practical weight; 0.01 is one point.
+        under_way: Ids of the studies that have something left to do.
+    """
+    apart: list[Sentence] = []
+    couples: list[tuple[Group, Group, Estimate]] = []
+    for one, two in combinations(groups, 2):
+        if one.fingerprint != two.fingerprint:
+            apart.append((f"{one.label} and {two.label} are not compared: their data or their splits differ.",))
+        elif not np.array_equal(one.example_N, two.example_N) or not np.array_equal(one.label_N, two.label_N):
+            apart.append((f"{one.label} and {two.label} are not compared: their test examples differ.",))
+        else:
+            a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
+            couples.append((a, b, accuracy_difference(a.correct_RN, b.correct_RN)))
+    adjusted = holm([d.p if d.evidence_level.has_verdict else None for _, _, d in couples])
+    family = sum(p is not None for p in adjusted)
+    found = []
+    for (a, b, difference), p in zip(couples, adjusted, strict=True):
+        design = Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None
+        pair = Pair(f"pair.{a.key}.{b.key}", a.label, b.label, difference, p, family, verdict(difference, p, margin),
+                    design, a.ids + b.ids)
+        found.append(Compared(pair, a, b, not {a.parent.run_id, b.parent.run_id} & under_way))
+    return tuple(found), tuple(apart)

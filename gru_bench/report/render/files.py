@@ -1,0 +1,50 @@
+"""Writes a report into a folder: page, document, Markdown, numbers, tables and figures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from gru_bench.report.document.report import Report
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
+from gru_bench.report.render.markdown import markdown
+from gru_bench.report.render.record import NAME, recorded
+
+
+def write(report: Report, folder: Path, reload_seconds: int | None = None) -> list[Path]:
+    """Write all files of a report and return their paths, each replaced as a whole.
+
+    Args:
+        report: The report.
+        folder: The folder, which is made where it does not exist.
+        reload_seconds: Seconds after which the page loads itself again; None for never.
+    """
+    files = {name: text.encode() for name, text in texts(report, reload_seconds).items()}
+    for figure in report.figures:
+        files[f"figures/{figure.name}.pdf"] = figure.pdf()
+        if values := figure.csv():
+            files[f"figures/{figure.name}.csv"] = values.encode()
+    return [replace_file(folder / name, content) for name, content in files.items()]
+
+
+def texts(report: Report, reload_seconds: int | None = None) -> dict[str, str]:
+    """Return the files of a report that are text, without the values behind figures, by name."""
+    return {"report.html": html(report, reload_seconds), **tex(report), "report.md": markdown(report),
+            NAME: recorded(report)}
+
+
+def replace_file(path: Path, content: bytes) -> Path:
+    """Replace a file as a whole: a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,90 @@
+"""Renders a `Report` as one HTML page, which contains its style, script and figures and loads nothing else.
+
+Text reaches the page only through Jinja's escaping, which is applied to whatever a template prints. Numbers are printed
+with their keys, so that the formats can be compared.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from latex2mathml.converter import convert
+from markupsafe import Markup
+
+from gru_bench.report.document.blocks import has_interval
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.provenance import RunSet, run_sets
+from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.resources import resource
+
+MOST_NAMED = 5
+"""Most columns of models in a table: no wider than a sheet of paper."""
+
+
+def html(report: Report, reload_seconds: int | None = None) -> str:
+    """Return the page.
+
+    Args:
+        report: The report.
+        reload_seconds: Seconds after which the page loads itself again; None for never.
+    """
+    sets = run_sets(report)
+    environment = Environment(
+        loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=partial(shown, sets=sets),
+    )
+    environment.filters["math"] = mathml
+    environment.filters["csv_link"] = lambda text: quote(text, safe=",:;/()")
+    environment.tests["interval"] = has_interval
+    script = (resource("templates") / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        sources=[some for some in dict.fromkeys(sets.values()) if not some.anchored],
+        most_named=MOST_NAMED,
+        reload_seconds=reload_seconds,
+        script=Markup(script),
+        # Names come from users, so the page allows this script only.
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def mathml(tex: str, display: bool = False) -> Markup:
+    """Return a formula as MathML, which browsers render themselves."""
+    return Markup(convert(tex, display="block" if display else "inline"))
+
+
+def shown(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
+    """Return what a template prints for a value.
+
+    A number carries its key, and leads to its runs where these have a place; the ends of intervals do not.
+    """
+    match value:
+        case Number():
+            exact = "" if value.value is None else repr(float(value.value))
+            number = Markup('<data value="{}" data-key="{}"{}>{}</data>').format(
+                exact, value.key, Markup(' title="{}"').format(value.source) if value.source else "", value.text
+            )
+            if value.runs not in sets or value.key.endswith((".low", ".high")):
+                return number
+            return Markup('<a class="n" href="#{}">{}</a>').format(sets[value.runs].key, number)
+        case Math():
+            return mathml(value.text)
+        case KnownRun():
+            code = Markup("<code>{}</code>").format(value.run_id)
+            return Markup('<a href="{}">{}</a>').format(value.url, code) if value.url else code
+        case Aside():
+            return Markup('<span class="{}">{}</span>').format(
+                "settings" if value.below else "interval", shown(value.parts, sets))
+        case Anchor():
+            return Markup('<span id="{}">{}</span>').format(value.key, shown(value.parts, sets))
+        case tuple():
+            return Markup("").join(shown(part, sets) for part in value)
+        case _:
+            return value
