@@ -1,0 +1,39 @@
+"""Settings of runs as a report shows them."""
+
+from __future__ import annotations
+
+import math
+
+from gru_bench.config import Scalar
+from gru_bench.report.document.numbers import Number, plain
+from gru_bench.report.evidence.groups import Group
+
+SETTING_NAMES = {
+    "training.lr": "learning rate",
+    "training.batch_size": "batch size",
+    "training.epochs": "epochs",
+    "model.hidden_size": "hidden size",
+    "model.layers": "layers",
+    "model.pooling": "pooling",
+    "model.dropout": "dropout",
+    "embedding.name": "word vectors",
+    "embedding.trainable": "trained vectors",
+}
+
+
+def setting_name(name: str) -> str:
+    """Return the name to show for a dotted setting."""
+    return SETTING_NAMES.get(name, plain(name.rpartition(".")[2].replace("_", " ")))
+
+
+def setting(group: Group, key: str, value: Scalar) -> Number | str:
+    """Return a setting's value as it is shown: a number where it is one."""
+    number = as_number(value)
+    return plain(str(value)) if number is None else group.number(key, number, "setting", "a setting")
+
+
+def as_number(value: Scalar) -> float | None:
+    """Return a setting as a finite number; None for text, a switch, or an absent value."""
+    if isinstance(value, bool | str) or value is None or not math.isfinite(value):
+        return None
+    return float(value)
