@@ -92,6 +92,14 @@ class Group:
         """Return the test accuracy: the mean over seeds, with its interval where there are enough seeds for one."""
         return self.estimate("accuracy", accuracy_interval(self.correct_RN))
 
+    @property
+    def run_accuracies(self) -> tuple[Number, ...]:
+        """Return the test accuracy of each run, in the order of `runs`."""
+        return tuple(
+            Number(f"{self.key}.run-{place}.accuracy", float(correct_N.mean()), "percent", (run.run_id,),
+                   self.example_N.size, "one run")
+            for place, (run, correct_N) in enumerate(zip(self.runs, self.correct_RN, strict=True), start=1))
+
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
         """Return whether seed r classifies example i correctly."""
