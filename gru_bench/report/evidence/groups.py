@@ -30,6 +30,8 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
                "rnn": "Vanilla RNN"}
+UNCATEGORIZED = "(none)"
+"""The name of the category of reviews that have none."""
 
 
 @dataclass(frozen=True)
