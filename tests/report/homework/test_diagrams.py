@@ -1,10 +1,12 @@
-"""The diagrams can be read where they are shown: no label on another, none outside, all colors those of the page."""
+"""The diagrams can be read where they are shown, and their files are what their script draws."""
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +17,24 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from gru_bench.report.figures.figure import Picture
+from gru_bench.errors import ExitCode
+from gru_bench.report.document.figure import Diagram
 from gru_bench.report.figures.style import PAPER, drawing
-from gru_bench.report.homework.diagrams import DIAGRAMS, LETTERS, SIZE, SMALL, WIDTH
+from gru_bench.report.homework.diagrams import DIAGRAMS, FOLDER
+from gru_bench.report.homework.diagrams.draw import DRAWINGS, LETTERS, SIZE, SMALL, WIDTH, files, main, pdf, svg
+from gru_bench.report.render.record import drawn_by
+from tests.support.commands import ROOT
 
 every = pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
+EXAMPLE = json.loads((ROOT / "reports/example/tuned/numbers.json").read_text(encoding="utf-8"))
 PHONE = 272
 """Pixels that a figure has on a page 320 pixels wide."""
 
 
 @cache
 def drawn(name: str) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
-    diagram = DIAGRAMS[name]
     with drawing(PAPER, LETTERS):
-        figure = diagram.draw(PAPER)
+        figure = DRAWINGS[name](PAPER)
         figure.set_dpi(72)
         canvas: Any = FigureCanvasAgg(figure)
         renderer = canvas.get_renderer()
@@ -37,13 +43,18 @@ def drawn(name: str) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
     return figure, found
 
 
-def labels(diagram: Picture) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
+@cache
+def drawn_files() -> dict[str, bytes]:
+    return files()
+
+
+def labels(diagram: Diagram) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
     """Return the figure, and each label's words, size and box in points of the sheet."""
     return drawn(diagram.name)
 
 
 @every
-def test_labels_keep_clear_of_one_another_and_inside(diagram: Picture) -> None:
+def test_labels_keep_clear_of_one_another_and_inside(diagram: Diagram) -> None:
     figure, found = labels(diagram)
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     assert width == WIDTH
@@ -55,7 +66,7 @@ def test_labels_keep_clear_of_one_another_and_inside(diagram: Picture) -> None:
 
 
 @every
-def test_a_label_lies_in_its_box_or_outside_of_it(diagram: Picture) -> None:
+def test_a_label_lies_in_its_box_or_outside_of_it(diagram: Diagram) -> None:
     figure, found = labels(diagram)
     boxes = [patch.get_window_extent() for patch in figure.findobj(FancyBboxPatch)]
     assert boxes or diagram.name == "chunks"
@@ -67,7 +78,7 @@ def test_a_label_lies_in_its_box_or_outside_of_it(diagram: Picture) -> None:
 
 
 @every
-def test_no_wire_runs_through_a_label(diagram: Picture) -> None:
+def test_no_wire_runs_through_a_label(diagram: Diagram) -> None:
     figure, found = labels(diagram)
     transform = figure.axes[0].transData
     for wire in figure.findobj(PathPatch):
@@ -79,7 +90,7 @@ def test_no_wire_runs_through_a_label(diagram: Picture) -> None:
 
 
 @every
-def test_letters_can_be_read_on_a_phone(diagram: Picture) -> None:
+def test_letters_can_be_read_on_a_phone(diagram: Diagram) -> None:
     _, found = labels(diagram)
     # Points of the sheet become pixels of the page; subscripts are 0.7 times as large.
     assert min(size for _, size, _ in found) * PHONE / WIDTH >= 7
@@ -87,7 +98,7 @@ def test_letters_can_be_read_on_a_phone(diagram: Picture) -> None:
 
 
 @every
-def test_a_page_gives_the_colors_and_no_font_is_needed(diagram: Picture) -> None:
+def test_a_page_gives_the_colors_and_no_font_is_needed(diagram: Diagram) -> None:
     svg = diagram.svg()
     assert "<text" not in svg
     assert "font" not in svg
@@ -98,15 +109,49 @@ def test_a_page_gives_the_colors_and_no_font_is_needed(diagram: Picture) -> None
     assert set(re.findall(r'href="#([^"]+)"', svg)) <= set(re.findall(r'\bid="([^"]+)"', svg))
 
 
+def test_the_files_are_those_of_the_diagrams() -> None:
+    named = {f"{name}.{kind}" for name in DIAGRAMS for kind in ("svg", "pdf")}
+    assert {path.name for path in FOLDER.iterdir() if path.suffix in {".svg", ".pdf"}} == named
+    assert drawn_files().keys() == named
+    assert all(diagram.folder == FOLDER and name == diagram.name for name, diagram in DIAGRAMS.items())
+    assert all(diagram.pdf().startswith(b"%PDF") for diagram in DIAGRAMS.values())
+
+
+@pytest.mark.skipif(drawn_by() not in EXAMPLE["drawn_by"].split(", "),
+                    reason=f"the files were drawn by {EXAMPLE['drawn_by']}; {drawn_by()} may draw otherwise")
+def test_the_files_are_what_the_script_draws() -> None:
+    """Strokes may differ by the rounding of another machine, as in the figures of a report that is checked."""
+    from gru_bench.report import verify
+
+    for name, diagram in DIAGRAMS.items():
+        assert verify._same_strokes(diagram.svg(), drawn_files()[f"{name}.svg"].decode()), name
+        assert verify._same_drawing(diagram.pdf(), drawn_files()[f"{name}.pdf"]), name
+
+
 def test_a_diagram_is_drawn_alike_each_time() -> None:
-    diagram = DIAGRAMS["networks"]
-    assert diagram.svg() == diagram.svg()
-    assert diagram.pdf() == diagram.pdf()
-    assert diagram.pdf().startswith(b"%PDF")
+    assert svg("networks").encode() == drawn_files()["networks.svg"]
+    assert pdf("networks") == drawn_files()["networks.pdf"]
+
+
+def test_the_script_writes_the_files_and_names_those_that_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gru_bench.report.homework.diagrams.draw.FOLDER", tmp_path)
+    monkeypatch.setattr("gru_bench.report.homework.diagrams.draw.files", drawn_files)
+    monkeypatch.setattr("sys.argv", ["draw"])
+    assert main() == ExitCode.DONE
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == drawn_files()
+    monkeypatch.setattr("sys.argv", ["draw", "--check"])
+    assert main() == ExitCode.DONE
+    (tmp_path / "networks.pdf").unlink()
+    (tmp_path / "chunks.svg").write_text("<svg/>", encoding="utf-8")
+    capsys.readouterr()
+    assert main() == ExitCode.NO
+    assert capsys.readouterr().out.startswith(f"networks.pdf, chunks.svg in {tmp_path}: not what the script draws")
 
 
 @every
-def test_who_does_not_see_it_is_told_all_of_it(diagram: Picture) -> None:
+def test_who_does_not_see_it_is_told_all_of_it(diagram: Diagram) -> None:
     """Each name of the drawing is named in words."""
     _, found = labels(diagram)
     told = diagram.alternative.lower()

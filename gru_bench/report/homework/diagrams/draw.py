@@ -1,15 +1,23 @@
-"""The diagrams of the theory section, drawn by the same code for a page (SVG) and for paper (PDF).
+"""The script that draws the diagrams of the theory section: `python -m gru_bench.report.homework.diagrams.draw`.
 
-Each is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. Letters become
-outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is the state and
-what reads it, the second the gates and the focus word, the third the candidate and the second layer.
+It writes an SVG for a page and a PDF for paper. They are kept beside it, so that a report need not draw them. Run it
+after you change a drawing. `--check` names the files that differ from what is drawn; with another version of matplotlib
+they may differ although no drawing was changed.
+
+Each diagram is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. On a
+page letters are outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is
+the state and what reads it, the second the gates and the focus word, the third the candidate and the second layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +26,9 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from gru_bench.report.figures.figure import Picture
-from gru_bench.report.figures.style import Style
+from gru_bench.errors import ExitCode
+from gru_bench.report.figures.style import PAGE, PAPER, Style, drawing, for_page
+from gru_bench.report.homework.diagrams import FOLDER
 
 WIDTH = 300.0
 """Width of every diagram, in points: the text width of a phone."""
@@ -160,10 +169,6 @@ class Sheet:
 
 def _unit(vector: Vector) -> Vector:
     return vector / np.linalg.norm(vector)
-
-
-def _text(lines: str) -> str:
-    return " ".join(lines.split())
 
 
 # ---------------------------------------------------------------- word vectors
@@ -362,84 +367,65 @@ def _chunks(style: Style) -> Figure:
     return sheet.figure
 
 
-# ---------------------------------------------------------------- captions and alternative texts
+# ---------------------------------------------------------------- files
 
-WORD2VEC = Picture(
-    "word-vectors",
-    _text("""
-        Word2Vec, as a skip-gram. Top: a focus word and the context words within two places of it. Bottom: the
-        network that predicts the context words from the focus word, two linear layers with nothing between them.
-        The row of the first layer that the focus word selects is its word vector.
-    """),
-    _text("""
-        The words a, quiet, film, that, moved, me, deeply. The focus word is moved; arcs lead from it to its
-        context words film, that, me and deeply. Below, a one-hot column of V entries, the one of moved filled,
-        enters a first linear layer W1 of V by E, which narrows to a word vector of E numbers. A second linear
-        layer W2 of E by V widens to V values, which a softmax turns into probabilities: high for film, that, me and
-        deeply, low for the other words.
-    """),
-    _word2vec, (), letters=LETTERS,
-)
-NETWORKS = Picture(
-    "networks",
-    _text("""
-        A feed-forward layer; the same with its state fed back (U), which makes it recurrent; and the recurrent
-        network unrolled: a deep network with one layer for each token, all with the same W and U.
-    """),
-    _text("""
-        Three drawings. Feed-forward: an input x passes weights W into a layer h and on to an output y.
-        Recurrent: the same with a loop, of weights U, from the state h at step t back to itself. Unrolled over
-        a review of T tokens: a start state h0 leads by U to h1, by U to h2 and so on to the last state hT, from
-        which the output y is read; at every step the token x of that step enters from below by the same W.
-    """),
-    _networks, (), letters=LETTERS,
-)
-GRU = Picture(
-    "gru-cell",
-    _text("""
-        One step of the GRU as the code computes it. Circles act element by element. Each gate is a logistic
-        function (σ) of the sum of two linear layers, of the token and of the old state. The reset gate acts on
-        the product with the old state; the update gate weighs the old state against the candidate. Biases are
-        left out.
-    """),
-    _text("""
-        The old state h at t minus 1 enters at the left and runs along the top: it is multiplied by the update
-        gate z, then the candidate n times one minus z is added, which gives the new state h at t at the right.
-        The update gate and the reset gate r are each a logistic function of the old state and the token x at t.
-        The old state also passes the linear layer W hn; the product is multiplied by the reset gate and joins
-        the token's linear layer W in under a tanh, which gives the candidate n.
-    """),
-    _gru, (), letters=LETTERS,
-)
-POOLINGS = Picture(
-    "poolings",
-    _text("""
-        A bidirectional GRU: one half reads from the first token to the last, the other from the last to the first.
-        Each box says how many tokens its state has read. The pooling last takes both halves at the last token,
-        where the backward half has read one token. The pooling final takes each half where it has read all tokens.
-    """),
-    _text("""
-        Two rows of states over the tokens x1, x2 and so on to xT. The forward row has read 1, 2, up to T
-        tokens, from left to right; the backward row has read T at the first token, T minus 1 at the second, and
-        1 at the last. A circle marks what the pooling last passes on: the forward state at T, which has read T
-        tokens, and the backward state at T, which has read one. A diamond marks what final passes on: the
-        forward state at T and the backward state at 1, each of which has read T tokens.
-    """),
-    _poolings, (), letters=LETTERS,
-)
-CHUNKS = Picture(
-    "chunks",
-    _text("""
-        The projections of the scratch GRU. The weights of both gates and of the candidate are stacked, so that one
-        product serves all three, and its result is split into three chunks. The product with the tokens is computed
-        once for a whole review (X, its word vectors as columns), the product with the state once for each token.
-    """),
-    _text("""
-        Two products. Once for each review: the stacked matrices W ir, W iz and W in, 3H by E, times the review X, E by
-        T, give three chunks of 3H by T, which go to the reset gate r, the update gate z and the candidate n.
-        Once for each token: the stacked matrices W hr, W hz and W hn, 3H by H, times the old state, H by 1, give three
-        chunks of 3H by 1, which go to the same three.
-    """),
-    _chunks, (), letters=LETTERS,
-)
-DIAGRAMS = {diagram.name: diagram for diagram in (WORD2VEC, NETWORKS, GRU, POOLINGS, CHUNKS)}
+DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
+    "word-vectors": _word2vec,
+    "networks": _networks,
+    "gru-cell": _gru,
+    "poolings": _poolings,
+    "chunks": _chunks,
+}
+"""Name of a diagram -> its drawing."""
+
+
+def svg(name: str) -> str:
+    """Draw a diagram as an SVG element of a page."""
+    with drawing(PAGE, {**LETTERS, "svg.hashsalt": name}):
+        buffer = io.StringIO()
+        figure = DRAWINGS[name](PAGE)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return for_page(buffer.getvalue(), name)
+
+
+def pdf(name: str) -> bytes:
+    """Draw a diagram as a PDF file."""
+    with drawing(PAPER, LETTERS):
+        buffer = io.BytesIO()
+        figure = DRAWINGS[name](PAPER)
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return buffer.getvalue()
+
+
+def files() -> dict[str, bytes]:
+    """Draw all diagrams and return file name -> content."""
+    drawn = {}
+    for name in DRAWINGS:
+        drawn[f"{name}.svg"] = svg(name).encode()
+        drawn[f"{name}.pdf"] = pdf(name)
+    return drawn
+
+
+def main() -> ExitCode:
+    """Write the files, or say which of them differ from what is drawn."""
+    parser = argparse.ArgumentParser(description=f"Draws the diagrams of the theory section into {FOLDER}.")
+    parser.add_argument("--check", action="store_true", help="write nothing, and name the files that differ")
+    check = parser.parse_args().check
+    drawn = files()
+    if not check:
+        for name, content in drawn.items():
+            (FOLDER / name).write_bytes(content)
+        print(f"wrote {len(drawn)} files to {FOLDER}")
+        return ExitCode.DONE
+    other = [name for name, content in drawn.items()
+             if not (FOLDER / name).is_file() or (FOLDER / name).read_bytes() != content]
+    if not other:
+        print("all files are what the script draws")
+        return ExitCode.DONE
+    print(f"{', '.join(other)} in {FOLDER}: not what the script draws with matplotlib {matplotlib.__version__}. Either "
+          "the script was changed (run it without --check), or another version of matplotlib drew the files.")
+    return ExitCode.NO
+
+
+if __name__ == "__main__":
+    sys.exit(main())
