@@ -14,10 +14,10 @@ from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import KnownRun, Sentence, in_text
+from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.progress import protocol_of
-from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.progress import protocol_of, study_name
+from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.introduction import introduction
@@ -92,10 +92,9 @@ def build(
         summary=(*summary(evidence), *(said for section in sections for said in section.summary)),
         cautions=(*cautions, *cautions_of(evidence)),
         sections=sections,
-        runs=tuple(KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
-                   for study in studies for run in study.runs),
+        runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
-            plain(experiment), tuple((_name(study), study.run.run_id) for study in studies), evidence.margin.value,
+            plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
             _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs),
     )
 
@@ -104,10 +103,6 @@ def _contents(studies: Sequence[LoggedStudy]) -> tuple[Callable[[Evidence], Sect
     """Return the sections of the first study that has contents of its own, else the usual ones."""
     return next((CONTENTS[named] for study in studies if (named := protocol_of(study)) in CONTENTS and named != USUAL),
                 CONTENTS[USUAL])
-
-
-def _name(study: LoggedStudy) -> str:
-    return plain(study.run.study or study.run.name)
 
 
 def _title(names: Sequence[str]) -> str:
@@ -126,7 +121,7 @@ def _subtitle(studies: Sequence[LoggedStudy], experiment: str) -> str:
 
 def _purposes(studies: Sequence[LoggedStudy]) -> tuple[Paragraph, ...]:
     return tuple(
-        Paragraph((plain(study.summary.purpose),), lead=f"{_name(study)}." if len(studies) > 1 else "")
+        Paragraph((plain(study.summary.purpose),), lead=f"{study_name(study)}." if len(studies) > 1 else "")
         for study in studies if study.summary is not None and plain(study.summary.purpose))
 
 

@@ -40,7 +40,20 @@ class Values:
 
     def distinct(self, column: str) -> list[Any]:
         """Return the values of a column, each once, in order."""
-        return list(dict.fromkeys(record[column] for record in self.records()))
+        return list(dict.fromkeys(self.column(column)))
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column."""
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+    def groups(self, *columns: str) -> dict[tuple[Any, ...], Values]:
+        """Return the rows with equal values in some columns as tables of their own, by these values, in order."""
+        places = [self.columns.index(name) for name in columns]
+        found: dict[tuple[Any, ...], list[tuple[Value, ...]]] = {}
+        for row in self.rows:
+            found.setdefault(tuple(row[place] for place in places), []).append(row)
+        return {shared: Values(self.columns, tuple(rows), self.intervals) for shared, rows in found.items()}
 
     def csv(self) -> str:
         """Return the table as comma-separated text, whole numbers and shares unrounded."""

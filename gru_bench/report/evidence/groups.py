@@ -22,7 +22,7 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval
 from gru_bench.report.document.numbers import Kind, Number, plain, slug
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.progress import study_data
+from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, score
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary
@@ -32,6 +32,11 @@ MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": 
                "rnn": "Vanilla RNN"}
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
+
+
+def model_name(model: str) -> str:
+    """Return what a report calls a model."""
+    return MODEL_NAMES.get(model, plain(model))
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
     places: set[str] = set()
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
-        name = plain(study.run.study or study.run.name)
+        name = study_name(study)
         place = slug(name, "study")
         whole = [run for run in study.confirms if run.complete]
         if study.summary is None:
@@ -170,7 +175,7 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
         if not whole and not expected:
             gaps.append((f"The study {name} has no complete confirm run yet.",))
         for model in expected:
-            label = MODEL_NAMES.get(model, plain(model))
+            label = model_name(model)
             label = f"{label} ({name})" if several[model] > 1 else label
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
             runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])

@@ -29,6 +29,11 @@ LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
 """Part -> its artifact, which a report shows before the study is finished."""
 
 
+def study_name(study: LoggedStudy) -> str:
+    """Return the name of a study."""
+    return plain(study.run.study or study.run.name)
+
+
 def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
     """Return the data of a study; None as long as its run does not hold it."""
     if study.summary is not None:
@@ -70,7 +75,7 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
     """Return, for each unfinished study, the parts that are missing and the command that continues it."""
     said: list[Sentence] = []
     for study in filter(unfinished, studies):
-        name = plain(study.run.study or study.run.name)
+        name = study_name(study)
         if study.summary is None and (parts := _absent(study, store)):
             said.append((f"Still missing from {name}: {', '.join(parts)}.",))
         if (words := typed(study.run)) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from gru_bench.report.document.numbers import plain
+from gru_bench.report.document.sentences import KnownRun
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun
 
@@ -33,3 +35,8 @@ class Store(Protocol):
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
         ...
+
+
+def known_run(run: LoggedRun, store: Store) -> KnownRun:
+    """Return a run by its name, with its page where there is one."""
+    return KnownRun(run.run_id, plain(run.name) or run.run_id, plain(run.study), store.run_url(run))
