@@ -1,37 +1,51 @@
-"""The figures by length are drawn from their tables, and their labels have room."""
+"""The figures by label, category and length are drawn from their tables, and their labels have room."""
 
 from __future__ import annotations
 
 import csv
 from itertools import combinations
 
-from gru_bench.report.figures.accuracy import pictures
-from gru_bench.report.figures.style import NARROW, drawing
-from tests.support.renderings import Rendered
-from tests.support.values import present
+import pytest
+
+from gru_bench.report.document.blocks import has_interval
+from gru_bench.report.figures.style import NARROW, PAGE, drawing
+from tests.support.renderings import Rendered, column_of, figure_of, said, table_of
 
 
-def test_length_and_reliability_are_drawn_from_their_tables(three: Rendered) -> None:
+@pytest.mark.parametrize(("name", "what"), [("categories-1", "category"), ("lengths-1", "tokens from")])
+def test_accuracies_are_those_of_the_table(three: Rendered, name: str, what: str) -> None:
     report, _, _ = three
-    drawn = {picture.name: picture for picture in pictures(report)}
-    lengths = list(csv.DictReader(drawn["lengths-1"].csv().splitlines()))
-    table = report.length_tables[0]
-    assert [float(row["accuracy"]) for row in lengths] == [n.value for part in table.bins for n in part.accuracy]
-    assert table.bins[0].accuracy[1].text in drawn["lengths-1"].alternative
-    (panel,) = drawn["reliability"].panels
-    for line, model in zip(panel.lines, report.reliability, strict=True):
-        known = [part for part in model.bins if part.accuracy.value is not None and not part.few]
-        assert line.x == tuple(100 * present(part.confidence.value) for part in known)
-        assert line.mean == tuple(100 * present(part.accuracy.value) for part in known)
-        assert all(low <= mean <= high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
+    figure, table = figure_of(report, name), table_of(report, name)
+    found = [number for row in table.rows for number in row[2:]]
+    assert all(map(has_interval, found))
+    rows = list(csv.DictReader(figure.csv().splitlines()))
+    assert [(float(row["accuracy"]), float(row["low"]), float(row["high"])) for row in rows] == [
+        (number.value, number.low, number.high) for number in found]
+    assert len({row[what] for row in rows}) == len(table.rows)
+    assert all(number.text in figure.alternative for number in found)
+    assert [series.name for series in figure.series] == [column.heading for column in table.columns[2:]]
+
+
+def test_confusion_counts_are_those_of_the_table(three: Rendered) -> None:
+    report, _, _ = three
+    figure = figure_of(report, "confusion")
+    rows = list(csv.DictReader(figure.csv().splitlines()))
+    assert [float(row["mean count"]) for row in rows] == [
+        count.value for row in table_of(report, "confusion").rows for count, _ in row[1:]]
+    assert [(row["label"], row["predicted"]) for row in rows[:4]] == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    model, (tn, _), (fp, _), (fn, _), (tp, _) = table_of(report, "confusion").rows[1]
+    assert (f"{model}: of label 0, {tn.text} correct and {fp.text} wrong; of label 1, {tp.text} correct and {fn.text} "
+            "wrong") in figure.alternative
+    with drawing(PAGE, {}):
+        texts = [text.get_text() for text in figure.draw(PAGE).axes[1].texts]
+    assert [texts[place] for place in (0, 2, 4, 6)] == [tn.text, fp.text, fn.text, tp.text]
 
 
 def test_the_names_of_lengths_have_room_on_a_phone(three: Rendered) -> None:
-    picture = next(picture for picture in pictures(three[0]) if picture.name == "lengths-1")
-    names = [f"{part.low.text} to {part.high.text} tokens  ({part.examples.text})"
-             for part in three[0].length_tables[0].bins]
+    names = [f"{said(tokens)} tokens  ({size.text})" for tokens, size in zip(
+        column_of(three.report, "lengths-1", "Tokens"), column_of(three.report, "lengths-1", "Reviews"), strict=True)]
     with drawing(NARROW, {}):
-        figure = picture.draw(NARROW)
+        figure = figure_of(three.report, "lengths-1").draw(NARROW)
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in names]
     assert len(boxes) == len(names) > 4

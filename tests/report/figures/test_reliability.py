@@ -1,0 +1,44 @@
+"""The figure of reliability is drawn from its table, without ranges of few predictions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gru_bench.report.build import build
+from gru_bench.report.figures.reliability import few
+from tests.support.fake_store import TestSet, three_models
+from tests.support.renderings import Rendered, figure_of
+
+
+def test_each_curve_is_that_of_the_table(three: Rendered) -> None:
+    figure = figure_of(three.report, "reliability")
+    (panel,) = figure.panels
+    for line, series in zip(panel.lines, figure.series, strict=True):
+        rows = [row for row in figure.values.records()
+                if row["model"] == series.name and not few(row["share of predictions"])]
+        assert len(rows) > 2
+        assert line.x == tuple(100 * row["confidence"].value for row in rows)
+        assert line.mean == tuple(100 * row["accuracy"].value for row in rows)
+        assert line.low == tuple(100 * row["accuracy"].low for row in rows)
+        assert line.high == tuple(100 * row["accuracy"].high for row in rows)
+        assert f"{rows[-1]['accuracy'].text} % correct at {rows[-1]['confidence'].text} %" in figure.alternative
+
+
+def test_a_range_of_few_predictions_is_not_drawn() -> None:
+    store, (study, *_) = three_models(test_set=TestSet.draw(200))
+    for key, p in store.predicted.items():
+        sure_N = np.select([np.arange(200) < 29, np.arange(200) < 59], [0.62, 0.72], 0.97)
+        store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
+    figure = figure_of(build([study], store), "reliability")
+    assert [round(x) for x in figure.panels[0].lines[0].x] == [72, 97]
+    assert "fewer than 30 predictions of a seed are left out" in figure.caption
+    assert len(figure.values.rows) == 3
+
+
+def test_a_model_with_few_predictions_in_each_range_is_drawn_whole() -> None:
+    store, (study, *_) = three_models(test_set=TestSet.draw(40))
+    figure = figure_of(build([study], store), "reliability")
+    assert len(figure.panels[0].lines[0].x) == len(figure.values.rows) > 2
+    assert "left out" not in figure.caption
