@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
-from gru_bench.evaluation.statistics import Estimate, accuracy_interval
+from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import Kind, Number, plain, slug
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data, study_name
@@ -30,6 +30,7 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
                "rnn": "Vanilla RNN"}
+DEVIATION = "part of the standard deviation over seeds that the noise of the test set does not explain, in points"
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
 
@@ -98,6 +99,15 @@ class Group:
     def accuracy(self) -> Number:
         """Return the test accuracy: the mean over seeds, with its interval where there are enough seeds for one."""
         return self.estimate("accuracy", accuracy_interval(self.correct_RN))
+
+    @cached_property
+    def deviation(self) -> Number:
+        """Return the deviation of the accuracy from seed to seed; without a value for a single seed."""
+        value = seed_deviation(self.correct_RN)
+        still = ""
+        if value is not None and value < 5e-5:
+            still = "; 0.00 means that seeds differ no more than this noise explains, not that they agree"
+        return self.number("deviation", value, "percent", DEVIATION + still, decimals=2)
 
     @property
     def run_accuracies(self) -> tuple[Number, ...]:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 
-from gru_bench.evaluation.statistics import Design, Estimate, Verdict, accuracy_difference, holm, verdict
+from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, accuracy_difference, holm, verdict
 from gru_bench.report.document.numbers import Number, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
+SEEDS = (10, 20, 50)
+"""Sizes of a confirm set that are considered where more test examples are needed."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,31 @@ class Pair:
             f"{self.key}.detectable", value, self.runs, self.difference.examples,
             DETECTED,
         )
+
+    @cached_property
+    def fresh_seeds(self) -> int | None:
+        """Return the fresh seeds for each model that could settle it; None if none are needed or enough."""
+        if self.verdict.finding is Finding.TOO_FEW_SEEDS:
+            return SEEDS[0]
+        if self.verdict.finding is not Finding.INCONCLUSIVE or self.design is None:
+            return None
+        seeds = self.design.seeds_for(self.verdict.margin, self.difference.examples)
+        return None if seeds is None else max(seeds, 2 * min(self.difference.seeds))
+
+    @property
+    def wants_examples(self) -> bool:
+        """Return whether it is open and needs more test examples, because no number of seeds would settle it."""
+        return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None and self.fresh_seeds is None
+
+    @cached_property
+    def needed(self) -> tuple[int, int] | None:
+        """Return the test examples, and the seeds for each model, that would detect the margin; None if none would."""
+        at_hand = min(self.difference.seeds)
+        for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
+            if self.design is None or (examples := self.design.examples_for(self.verdict.margin, seeds)) is None:
+                continue
+            return examples, seeds
+        return None
 
 
 def plain_points(

@@ -1,23 +1,17 @@
-"""The figures of a report, made from its numbers: accuracy, differences and cost."""
+"""The figures of test accuracies: of each model, their differences, and against the cost of training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from gru_bench.report.document.report import BaselineRow, Report, Row
-from gru_bench.report.figures.breakdowns import category_picture, confusion_picture, length_picture
-from gru_bench.report.figures.curves import budget_picture, learning_picture, reliability_picture
-from gru_bench.report.figures.figure import Cell, Picture, value_and_ends, with_interval, with_intervals
+from gru_bench.report.document.figure import Figure, Values, with_interval, with_intervals
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.style import (
     LINES,
     MARKERS,
-    PANELS,
     Style,
     interval_marks,
     names_axis,
@@ -27,131 +21,140 @@ from gru_bench.report.figures.style import (
     short,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+MEAN, BASELINE = "mean over seeds", "baseline"
+"""What a row of the accuracies is of, where it is not of a single seed."""
+NEAR = 0.06
+"""Most that a baseline that is drawn is below the lowest seed: one far below would squeeze the models together."""
 LABELS = 4
 """Most points that get their names beside them."""
 
 
-def pictures(report: Report) -> list[Picture]:
-    """Return the figures that a report has numbers for, those of its own sections last."""
-    found = [_accuracy_picture(report)]
-    if report.comparisons:
-        found.append(_difference_picture(report))
-    curves = [curve for curve in report.curves if curve.epochs]
-    if curves:
-        found.append(learning_picture(curves))
-    found.append(confusion_picture(report.rows))
-    found += [category_picture(table) for table in report.category_tables]
-    found += [length_picture(table) for table in report.length_tables]
-    sure = [model for model in report.reliability if any(part.accuracy.value is not None for part in model.bins)]
-    if sure:
-        found.append(reliability_picture(sure[:PANELS]))
-    if sum(bool(row.train_seconds.value) for row in report.rows) > 1:
-        found.append(_cost_picture(report))
-    if report.expected_best:
-        found.append(budget_picture(report.expected_best))
-    return [*found, *(picture for section in report.sections for picture in section.drawn())]
+def accuracy_figure(values: Values) -> Figure:
+    """Return the figure of the test accuracy of each model, with its seeds, and of the baselines near them.
 
-
-def _accuracy_picture(report: Report) -> Picture:
-    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(
-        len(_baselines_near(report)), "; dashed lines are baselines")
-    return Picture(
+    Args:
+        values: `model`, `what` and `accuracy`; of each model the mean over seeds, and then its seeds.
+    """
+    means = [row for row in values.records() if row["what"] == MEAN]
+    baselines = [row for row in values.records() if row["what"] == BASELINE]
+    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(_near(values)), "; dashed lines are baselines")
+    words = [f"{row['model']} {with_interval(row['accuracy'])} %" for row in means]
+    words += [f"{row['model']} {row['accuracy'].text} %" for row in baselines]
+    return Figure(
         "accuracy",
-        f"Test accuracy{with_intervals([row.accuracy for row in report.rows])}; small marks are single seeds{dashed}.",
-        _accuracy_words(report),
-        lambda style: _accuracy(report, style),
-        _accuracy_table(report),
+        f"Test accuracy{with_intervals([row['accuracy'] for row in means])}; small marks are single seeds{dashed}.",
+        f"Test accuracy: {'; '.join(words)}.",
+        values,
+        lambda style: _accuracy(values, style),
     )
 
 
-def _difference_picture(report: Report) -> Picture:
-    return Picture(
+def difference_figure(values: Values, margin: float) -> Figure:
+    """Return the figure of the differences in test accuracy.
+
+    Args:
+        values: `pair`, which is `A less B`, and `difference`.
+        margin: Largest difference of no practical weight; 0.01 is one point.
+    """
+    words = [f"{row['pair']} {with_interval(row['difference'])}" for row in values.records()]
+    return Figure(
         "differences",
         "Difference in test accuracy for each pair"
-        f"{with_intervals([pair.difference for pair in report.comparisons], 'unadjusted ')}. In the shaded band "
-        "a difference has no practical weight.",
-        _difference_words(report),
-        lambda style: _differences(report, style),
-        [("pair", "difference", "low", "high"), *(
-            (f"{pair.a} less {pair.b}", *value_and_ends(pair.difference)) for pair in report.comparisons)],
+        f"{with_intervals([row['difference'] for row in values.records()], 'unadjusted ')}. In the shaded band a "
+        "difference has no practical weight.",
+        f"Differences in test accuracy, in points: {'; '.join(words)}.",
+        values,
+        lambda style: _differences(values, margin, style),
     )
 
 
-def _cost_picture(report: Report) -> Picture:
-    return Picture(
+def cost_figure(values: Values) -> Figure:
+    """Return the figure of test accuracy against the seconds of training.
+
+    Args:
+        values: `model`, `backend`, `training seconds` and `accuracy`.
+    """
+    words = [f"{row['model']} {row['accuracy'].text} % after {row['training seconds'].text} s of training "
+             f"({row['backend']})" for row in values.records()]
+    return Figure(
         "cost",
-        f"Test accuracy{with_intervals([row.accuracy for row in report.rows])}, against the seconds of training; "
-        "the backend is named.",
-        _cost_words(report), lambda style: _cost(report, style),
-        [("model", "backend", "training seconds", "accuracy", "low", "high"), *(
-            (row.label, row.backend, row.train_seconds.value, *value_and_ends(row.accuracy)) for row in report.rows)],
+        f"Test accuracy{with_intervals([row['accuracy'] for row in values.records()])}, against the seconds of "
+        "training; the backend is named.",
+        f"Accuracy against cost: {'; '.join(words)}.",
+        values,
+        lambda style: _cost(values, style),
     )
 
 
-def _accuracy_table(report: Report) -> list[tuple[Cell, ...]]:
-    rows: list[tuple[Cell, ...]] = [("model", "what", "accuracy", "low", "high")]
-    for row in report.rows:
-        rows.append((row.label, "mean over seeds", *value_and_ends(row.accuracy)))
-        rows += [(row.label, f"seed {run.seed}", *value_and_ends(run.accuracy)) for run in row.runs]
-    rows += [(baseline.name, "baseline", *value_and_ends(baseline.accuracy)) for baseline in report.baselines]
-    return rows
+def _by_model(values: Values) -> list[tuple[str, Number, list[float]]]:
+    """Return each model with its mean and the accuracies of its seeds, in percent."""
+    models: list[tuple[str, Number, list[float]]] = []
+    for row in values.records():
+        if row["what"] == MEAN:
+            models.append((row["model"], row["accuracy"], []))
+        elif row["what"] != BASELINE:
+            models[-1][2].append(100 * row["accuracy"].value)
+    return models[:LINES]
 
 
-def _baselines_near(report: Report) -> list[BaselineRow]:
-    """Return the baselines that are drawn: one far below the models would squeeze them together."""
-    lowest = min(run.accuracy.value or 1 for row in report.rows[:LINES] for run in row.runs)
-    return [baseline for baseline in report.baselines
-            if baseline.accuracy.value is not None and baseline.accuracy.value > lowest - 0.06]
+def _near(values: Values) -> list[tuple[str, Number]]:
+    """Return the baselines that are drawn."""
+    lowest = min(seed for _, _, seeds in _by_model(values) for seed in seeds) / 100
+    return [(row["model"], row["accuracy"]) for row in values.records()
+            if row["what"] == BASELINE and row["accuracy"].value > lowest - NEAR]
 
 
-def _accuracy(report: Report, style: Style) -> Figure:
-    rows = report.rows[:LINES]
-    figure, grid = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(rows) < 9 else 0.36) * len(rows))
+def _accuracy(values: Values, style: Style) -> Drawing:
+    models, baselines = _by_model(values), _near(values)
+    figure, grid = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(models) < 9 else 0.36) * len(models))
     axes: Axes = grid[0, 0]
-    for place, row in enumerate(rows):
-        interval_marks(axes, place, row.accuracy, style, place)
-        seeds = [100 * (run.accuracy.value or 0) for run in row.runs]
+    for place, (_, mean, seeds) in enumerate(models):
+        interval_marks(axes, place, mean, style, place)
         axes.plot(seeds, [place + 0.24] * len(seeds), "|", color=style.color(place), markersize=6, alpha=0.8)
-    drawn = _baselines_near(report)
-    for baseline in drawn:
-        axes.axvline(100 * (baseline.accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
-                     zorder=0)
+    for _, accuracy in baselines:
+        axes.axvline(100 * (accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
     axes.margins(x=0.06)
     share_axis(axes, "x")
     left, right = axes.get_xlim()
-    for place, baseline in enumerate(drawn):
-        x = 100 * (baseline.accuracy.value or 0)
+    for place, (name, accuracy) in enumerate(baselines):
+        x = 100 * (accuracy.value or 0)
         share = (x - left) / (right - left)
         axes.annotate(
-            f"{short(baseline.name, 30, 1)} {baseline.accuracy.text}", (x, 1),
-            (0, 3 + 1.3 * style.size * place),
+            f"{short(name, 30, 1)} {accuracy.text}", (x, 1), (0, 3 + 1.3 * style.size * place),
             xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
             ha="left" if share < 0.3 else "right" if share > 0.7 else "center", color=style.faint,
             fontsize=style.size - 1,
         )
-    names_axis(axes, [short(row.label, 40, 1) if style.narrow else short(row.label) for row in rows], style)
+    names_axis(axes, [short(label, 40, 1) if style.narrow else short(label) for label, _, _ in models], style)
     axes.set_xlabel("test accuracy, %")
     return figure
 
 
-def _differences(report: Report, style: Style) -> Figure:
-    pairs = report.comparisons[:LINES]
+def _differences(values: Values, margin: float, style: Style) -> Drawing:
+    pairs = values.records()[:LINES]
     figure, grid = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
     axes: Axes = grid[0, 0]
     for place, pair in enumerate(pairs):
-        interval_marks(axes, place, pair.difference, style, 0)
+        interval_marks(axes, place, pair["difference"], style, 0)
     axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
-    margin = 100 * (report.margin.value or 0)
-    axes.axvspan(-margin, margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
-    names_axis(axes, [
-        f"{short(p.a, 19, 1)} less {short(p.b, 19, 1)}" if style.narrow else
-        f"{short(p.a, 32, 1)}\nless {short(p.b, 32, 1)}" for p in pairs
-    ], style)
+    axes.axvspan(-100 * margin, 100 * margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
+    names_axis(axes, [_pair_label(pair["pair"], style) for pair in pairs], style)
     left, right = axes.get_xlim()
-    axes.set_xlim(min(left, -1.3 * margin), max(right, 1.3 * margin))
+    axes.set_xlim(min(left, -130 * margin), max(right, 130 * margin))
     percent_axis(axes.xaxis)
     axes.set_xlabel("difference in test accuracy, points")
     return figure
+
+
+def _pair_label(pair: str, style: Style) -> str:
+    a, less, b = pair.partition(" less ")
+    if style.narrow:
+        return f"{short(a, 19, 1)}{less}{short(b, 19, 1)}"
+    return f"{short(a, 32, 1)}\nless {short(b, 32, 1)}"
 
 
 def _log_ticks(left: float, right: float) -> list[float]:
@@ -163,42 +166,42 @@ def _log_ticks(left: float, right: float) -> list[float]:
     return found[:: -(-len(found) // 8) or 1]
 
 
-def _apart(rows: Sequence[Row]) -> bool:
-    """Tell whether the marks of accuracy against cost leave room for a name to the right of each."""
-    height = max(row.accuracy.high or row.accuracy.value or 0 for row in rows) - min(
-        row.accuracy.low or row.accuracy.value or 0 for row in rows
+def _apart(points: Sequence[tuple[float, Number]]) -> bool:
+    """Tell whether marks of accuracy at these seconds leave room for a name to the right of each."""
+    height = max(accuracy.high or accuracy.value or 0 for _, accuracy in points) - min(
+        accuracy.low or accuracy.value or 0 for _, accuracy in points
     )
     return all(
-        abs(math.log((one.train_seconds.value or 1) / (two.train_seconds.value or 1))) > math.log(2)
-        or abs((one.accuracy.value or 0) - (two.accuracy.value or 0)) > 0.2 * height
-        for one, two in combinations(rows, 2)
+        abs(math.log(one / two)) > math.log(2) or abs((first.value or 0) - (second.value or 0)) > 0.2 * height
+        for (one, first), (two, second) in combinations(points, 2)
     )
 
 
-def _cost(report: Report, style: Style) -> Figure:
-    rows = [row for row in report.rows if row.train_seconds.value and row.accuracy.value is not None][:LINES]
+def _cost(values: Values, style: Style) -> Drawing:
+    # A model keeps its color and its mark, whether or not the models before it have a time.
+    models: list[tuple[int, dict[str, Any]]] = [
+        (place, row) for place, row in enumerate(values.records()) if row["training seconds"].value][:LINES]
+    seconds = [row["training seconds"].value for _, row in models]
     figure, grid = new_figure(style, 2.9)
     axes: Axes = grid[0, 0]
-    beside = len(rows) <= LABELS and _apart(rows) and not style.narrow
-    for place, row in enumerate(report.rows):
-        if row not in rows:
-            continue
-        x, y = row.train_seconds.value or 0, 100 * (row.accuracy.value or 0)
-        color = style.color(place)
-        if row.accuracy.low is not None and row.accuracy.high is not None:
-            axes.plot([x, x], [100 * row.accuracy.low, 100 * row.accuracy.high], color=color, linewidth=2)
-        name = f"{short(row.label, 32, 1)}, {row.backend}"
-        axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=color, markersize=6.5, label=name, linestyle="none")
+    beside = len(models) <= LABELS and not style.narrow and _apart(
+        [(row["training seconds"].value, row["accuracy"]) for _, row in models])
+    for place, row in models:
+        x, accuracy, color = row["training seconds"].value, row["accuracy"], style.color(place)
+        if accuracy.low is not None:
+            axes.plot([x, x], [100 * accuracy.low, 100 * accuracy.high], color=color, linewidth=2)
+        name = f"{short(row['model'], 32, 1)}, {row['backend']}"
+        axes.plot([x], [100 * accuracy.value], MARKERS[place % len(MARKERS)], color=color, markersize=6.5, label=name,
+                  linestyle="none")
         if beside:
-            axes.annotate(name.replace(", ", "\n"), (x, y), (7, 0), textcoords="offset points", va="center",
-                          fontsize=style.size - 1)
+            axes.annotate(name.replace(", ", "\n"), (x, 100 * accuracy.value), (7, 0), textcoords="offset points",
+                          va="center", fontsize=style.size - 1)
     if not beside:
         figure.legend(loc="outside upper left" if style.narrow else "outside right upper", frameon=False,
                       fontsize=style.size - 1, handletextpad=0.3)
-    seconds = np.array([row.train_seconds.value for row in rows], float)
     axes.set_xscale("log")
     # Room for names to the right of their marks.
-    left, right = seconds.min() / 1.4, seconds.max() * (2.6 if beside else 1.4)
+    left, right = min(seconds) / 1.4, max(seconds) * (2.6 if beside else 1.4)
     axes.set_xlim(left, right)
     ticks = _log_ticks(left, right)
     axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
@@ -209,22 +212,3 @@ def _cost(report: Report, style: Style) -> Figure:
     axes.set_xlabel("training, seconds (log scale)")
     axes.set_ylabel("test accuracy, %")
     return figure
-
-
-def _accuracy_words(report: Report) -> str:
-    parts = [f"{row.label} {with_interval(row.accuracy)} %" for row in report.rows]
-    parts += [f"{baseline.name} {baseline.accuracy.text} %" for baseline in report.baselines]
-    return "Test accuracy: " + "; ".join(parts) + "."
-
-
-def _difference_words(report: Report) -> str:
-    parts = [f"{pair.a} less {pair.b} {with_interval(pair.difference)}" for pair in report.comparisons]
-    return "Differences in test accuracy, in points: " + "; ".join(parts) + "."
-
-
-def _cost_words(report: Report) -> str:
-    parts = [
-        f"{row.label} {row.accuracy.text} % after {row.train_seconds.text} s of training ({row.backend})"
-        for row in report.rows
-    ]
-    return "Accuracy against cost: " + "; ".join(parts) + "."

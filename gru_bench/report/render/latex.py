@@ -86,7 +86,8 @@ class _Layout:
 
     def _format(self, place: int) -> str:
         """Return the most digits before and after the decimal points of a column, as siunitx reads them."""
-        texts = [cell.text for row in (*self.table.rows, *self.table.context) if isinstance(cell := row[place], Number)]
+        cells = [_number(row[place]) for row in (*self.table.rows, *self.table.context)]
+        texts = [cell.text for cell in cells if cell is not None]
         found = [match for text in texts if (match := _PARSED.fullmatch(text))]
         before = max((len(match[2].replace(",", "")) for match in found), default=1)
         after = max((len(match[3] or ".") - 1 for match in found), default=0)
@@ -128,7 +129,8 @@ class _Layout:
 
     def _cell(self, place: int, cell: Cell) -> Tex:
         if self.aligned[place]:
-            return _aligned(cell) if isinstance(cell, Number) else Tex(f"{{{shown(cell)}}}")
+            number = _number(cell)
+            return Tex(f"{{{shown(cell)}}}") if number is None else _aligned(number)
         if not isinstance(cell, Number) or self.table.dense:
             return shown(cell)
         if cell.low is None:
@@ -148,12 +150,21 @@ _PARSED = re.compile(r"(< )?([\d,]+)(\.\d+)?")
 
 def _is_aligned(column: Column, cells: list[Cell]) -> bool:
     """Return whether a column holds plain numbers with different numbers of decimals."""
-    numbers = [cell for cell in cells if isinstance(cell, Number)]
-    if column.width or column.named or len(numbers) < 2 or any(map(has_interval, numbers)):
+    numbers = [number for cell in cells if (number := _number(cell)) is not None]
+    if column.width or column.named or len(numbers) < 2 or any(map(has_interval, cells)):
         return False
     found = [_PARSED.fullmatch(number.text) for number in numbers if number.value is not None]
-    return all(cell == "" or isinstance(cell, Number) for cell in cells) and None not in found and len(
+    return all(cell == "" or _number(cell) is not None for cell in cells) and None not in found and len(
         {len(match[3] or "") for match in found if match}) > 1
+
+
+def _number(cell: Cell) -> Number | None:
+    """Return the number that is all of a cell, with or without its interval."""
+    match cell:
+        case (Number() as number) | (Number() as number,):
+            return number
+        case _:
+            return None
 
 
 def _words(cell: Cell) -> object:

@@ -1,11 +1,187 @@
-"""To be written."""
+"""The comparisons section: each pair of models on the same test reviews, its verdict, and what may settle open ones.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.errors import UsageError, unknown
+from gru_bench.evaluation.statistics import Finding, chance_better, effect_size, mcnemar
+from gru_bench.report.document.blocks import Block, Column, Commands, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.figure import Values
+from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Aside, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.pairs import Compared, Pair
+from gru_bench.report.figures.accuracy import difference_figure
+from gru_bench.report.sections.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
+from gru_bench.report.sections.verdicts import next_step_sentence, verdict_sentence
+
+FEW = 6
+"""Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""
+UNEQUAL = 5
+"""Ratio of two models' deviations over seeds from which on intervals of few seeds are too narrow."""
 
 
 def comparisons(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+    """Return the section; None where there is nothing to compare."""
+    compared, tested = evidence.compared, _mcnemar_of_runs(evidence)
+    blocks: list[Block] = []
+    if compared:
+        values = Values(
+            ("pair", "difference"),
+            tuple((_less(one.pair), one.pair.theta) for one in compared), intervals=("difference",))
+        blocks += [difference_figure(values, evidence.margin.value), _table(compared)]
+    if len(compared) > FEW:
+        blocks += sentences([comparison_sentence(evidence, one) for one in compared])
+    blocks += [*_next_steps(evidence), *([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared)]
+    return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
+
+
+def comparison_sentence(evidence: Evidence, compared: Compared) -> Sentence:
+    """Return all that is said of a pair: its verdict, doubts about its intervals, and what may settle it."""
+    pair, a, b = compared.pair, compared.a, compared.b
+    return joined([
+        verdict_sentence(pair), _weak_spot(pair, a, b),
+        next_step_sentence(pair, fresh_for_all(evidence), held_back(a)) if compared.done else (),
+        _mcnemar_of_pair(pair, a, b),
+    ])
+
+
+def _less(pair: Pair) -> str:
+    return f"{pair.a} less {pair.b}"
+
+
+def _table(compared: Sequence[Compared]) -> Table:
+    sure = any(one.pair.theta.low is not None for one in compared)
+    tested = any(one.pair.p.value is not None for one in compared)
+    return Table(
+        "comparisons",
+        "Comparisons of models",
+        ("Each pair on the same test reviews, with the higher mean first.",
+         " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the 90 % interval "
+         "after it." if sure else ""),
+        (
+            Column("Pair", align="left", width=4.2),
+            Column("Difference", unit="points"),
+            Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""),
+            Column("Detectable", unit="points", short="MDD", note=(
+                "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % "
+                "level." if sure else "")),
+            Column("In deviations", short="Effect", note=(
+                "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of "
+                "them varies.")),
+            Column("First wins", unit="%", short="Wins", note=(
+                "“{}” is the share of pairs of seeds in which the first model’s run is more accurate, on this test "
+                "set.")),
+            Column("Finding", align="left", width=2.8),
+        ),
+        tuple((_less(one.pair), one.pair.theta, one.pair.p, *_sizes(one), _finding(one.pair)) for one in compared),
+    )
+
+
+def _sizes(compared: Compared) -> tuple[Number, Number, Number]:
+    """Return the detectable difference, the difference in deviations, and how often the first model wins."""
+    pair, a, b = compared.pair, compared.a, compared.b
+    examples = pair.difference.examples
+    return (
+        pair.detectable or Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds"),
+        Number(f"{pair.key}.effect", effect_size(a.correct_RN, b.correct_RN), "tenth", pair.runs, examples,
+               "difference over the larger of the two deviations over seeds"),
+        Number(f"{pair.key}.chance", chance_better(a.correct_RN, b.correct_RN), "percent", pair.runs, examples,
+               "share of pairs of seeds, ties counting half, on this test set", decimals=0),
+    )
+
+
+def _finding(pair: Pair) -> Sentence:
+    """Return the finding, with the 90 % interval where it rests on that."""
+    finding = pair.verdict.finding
+    if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
+        return (finding.value,)
+    low, high = pair.narrow.ends
+    return (finding.value, Aside(("90 % interval [", low, ", ", high, "]"), below=True))
+
+
+def _next_steps(evidence: Evidence) -> list[Block]:
+    """Return the commands that may settle open comparisons."""
+    steps = (
+        ("These commands repeat the studies with the reviews that data.limit held back, and write a report on them:",
+         remove_limit_commands(evidence)),
+        ("These commands train the new confirm sets, on fresh seeds with the same settings, and write a report on "
+         "them:", next_step_commands(evidence)),
+    )
+    blocks: list[Block] = []
+    for words, commands in steps:
+        if commands:
+            blocks += [Paragraph((words,)), Commands(commands)]
+    return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
+
+
+def _weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
+    deviations = a.deviation.value, b.deviation.value
+    if None in deviations or not pair.difference.evidence_level.has_interval:
+        return ()
+    (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
+    if len(noisy.runs) < max(pair.difference.seeds) and large > small:
+        return (f"{noisy.label} varies more from seed to seed (", noisy.deviation, " points) and has fewer seeds. Such "
+                "intervals are known to be somewhat too narrow.")
+    if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
+        return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.deviation, " points) as "
+                "the other. With so few seeds such intervals are known to be somewhat too narrow.")
+    return ()
+
+
+def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
+    """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
+    if max(pair.difference.seeds) > 1:
+        return ()
+    p = Number(f"{pair.key}.mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", pair.runs,
+               a.example_N.size, "exact McNemar test, two-sided")
+    sign = "p " if p.text.startswith("<") else "p = "
+    names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
+    return (f"For these two trained models alone ({names}), {sign}", p, " by McNemar's exact test.")
+
+
+def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
+    """Return McNemar's test of the two runs that were named: it describes these models, not how they were trained."""
+    if evidence.mcnemar_runs is None:
+        return ()
+    one, two = evidence.mcnemar_runs
+    found = {name: (group, place) for group in evidence.groups for place, run in enumerate(group.runs)
+             for name in run.ids}
+    for name in (one, two):
+        if name not in found:
+            raise unknown("run", name, [run_id for group in evidence.groups for run_id in group.ids],
+                          "These are the confirm runs of this report.")
+    (a, r), (b, s) = found[one], found[two]
+    if a.runs[r] is b.runs[s]:
+        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
+    if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
+        raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
+                         "scored on different ones: name runs of studies on the same data")
+    only, runs, size = _only(a.correct_RN[r], b.correct_RN[s]), (a.ids[r], b.ids[s]), a.example_N.size
+    first, second = (
+        Number(f"mcnemar.only-{side}", count, "count", runs, size, "reviews only this run classifies correctly")
+        for side, count in zip(("first", "second"), only, strict=True))
+    p = Number("mcnemar.p", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
+    name_a, name_b = (f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
+                      for (group, place), run_id in zip(((a, r), (b, s)), runs, strict=True))
+    return (
+        "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
+        f"{name_a}: ", first, f"; only by {name_b}: ", second, "; p ", "" if p.text.startswith("<") else "= ", p,
+        ". This describes these two trained models, not the procedures that trained them: other seeds may give another "
+        "result. It is not part of the verdicts.",
+    )
+
+
+def _only(right_A_N: NDArray[np.bool_], right_B_N: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return how many examples only A and only B answers correctly."""
+    return int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())

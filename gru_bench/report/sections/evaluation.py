@@ -1,11 +1,230 @@
-"""To be written."""
+"""The evaluation section: the test results and the cost of each model, and the baselines beside them.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gru_bench.evaluation import metrics
+from gru_bench.evaluation.statistics import f1_interval
+from gru_bench.report.document.blocks import Cell, Column, Heading, Table
+from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, plain, slug
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Aside, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.progress import study_baselines
+from gru_bench.report.evidence.settings import setting, setting_name
+from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
+from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, Metric, score
+from gru_bench.results.runs import Baseline
+
+HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
+"""Settings that are shown of a model that was not tuned."""
+SCORES = {
+    "precision": Column("Precision", unit="%"),
+    "recall": Column("Recall", unit="%"),
+    "roc_auc": Column("ROC area"),
+    "average_precision": Column("PR area"),
+    "loss": Column("Loss", note="{} is the negative log-likelihood in nats per review."),
+    "calibration_error": Column("Calibration", note=(
+        "{} is the calibration error: the mean distance between confidence and accuracy over ten ranges of confidence, "
+        "for each seed alone, in points.")),
+}
+"""Name in `metrics.scores` -> column of the table of further scores."""
 
 
-def evaluation(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+@dataclass(frozen=True)
+class _Baseline:
+    """A baseline on one data set; it was fitted once."""
+
+    name: str
+    fingerprint: str
+    """Of its data."""
+    accuracy: Number
+    f1: Number
+    seconds: Number
+
+
+def evaluation(evidence: Evidence) -> Section:
+    """Return the section; the summary says of it which models do not beat a baseline."""
+    groups, baselines = evidence.groups, _baselines(evidence)
+    accuracies = Values(("model", "what", "accuracy"), (
+        *(row for group in groups for row in (
+            (group.label, MEAN, group.accuracy),
+            *((group.label, f"seed {run.seed}", accuracy)
+              for run, accuracy in zip(group.runs, group.run_accuracies, strict=True)))),
+        *((baseline.name, BASELINE, baseline.accuracy) for baseline in baselines),
+    ), intervals=("accuracy",))
+    return Section(
+        "evaluation", "Evaluation",
+        (accuracy_figure(accuracies), _results(groups, baselines), _further_scores(groups), Heading("Cost", "cost"),
+         _cost(groups), *_cost_figure(groups)),
+        summary=_below_baseline(groups, baselines))
+
+
+def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
+    sure = any(group.accuracy.low is not None for group in groups)
+    still = any(group.deviation.text == "0.00" for group in groups)
+    return Table(
+        "evaluation",
+        "Evaluation table",
+        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
+         "context: they are not GRUs and were fitted once.",),
+        (
+            Column("Model", align="left", width=2.85),
+            Column("Seeds"),
+            Column("Accuracy", unit="%"),
+            Column("Seed deviation", short="Dev.", note=(
+                "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
+                f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it.")),
+            Column("F1", unit="%"),
+            Column("Parameters", short="Params"),
+            Column("Training", unit="s", short="Train"),
+            Column("Tokens/s"),
+            Column("Backend", align="left", width=1.3),
+        ),
+        tuple((
+            _named(group), group.seeds, group.accuracy, _deviation(group), _f1(group),
+            # Without the lowest and the highest, which the table of costs shows.
+            *((_logged(group, metric),) for metric in (PARAMETERS, TRAIN_SECONDS, TOKENS_PER_SECOND)), group.backend,
+        ) for group in groups),
+        context=tuple(
+            (f"{one.name} (baseline)", "", one.accuracy, "", one.f1, "", (one.seconds,), "", "") for one in baselines),
+    )
+
+
+def _named(group: Group) -> Cell:
+    """Return the label of a model, and below it the settings that were tuned, or the main ones."""
+    settings: list[Sentence] = []
+    for name in group.tuned or HEADLINE_SETTINGS:
+        value = setting(group, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name)))
+        settings.append((f"{setting_name(name).replace(' ', NBSP)}{NBSP}", value))
+    return (group.label, Aside(joined(settings, " · "), below=True))
+
+
+def _deviation(group: Group) -> Cell:
+    """Return the deviation over seeds, and below it the lowest and the highest seed where there are several."""
+    seeds = len(group.runs)
+    if seeds == 1:
+        return group.deviation
+    accuracy_R = group.correct_RN.mean(1)
+    lowest, highest = (
+        group.number(f"{name}-seed", float(accuracy), "percent", f"{name} of {seeds} seeds")
+        for name, accuracy in (("lowest", accuracy_R.min()), ("highest", accuracy_R.max())))
+    return (group.deviation, Aside((lowest, " to ", highest), below=True))
+
+
+def _f1(group: Group) -> Number:
+    # From what the runs predicted, not from their ids: a study has the same numbers wherever it is carried.
+    rng = np.random.default_rng(zlib.crc32(group.probability_RN.tobytes()))
+    return group.estimate("f1", f1_interval(metrics.predicted(group.probability_RN), group.label_N, rng))
+
+
+def _further_scores(groups: Sequence[Group]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups:
+        scores_R = [metrics.scores(group.label_N, probability_N) for probability_N in group.probability_RN]
+        rows.append((group.label, *(
+            group.over_runs(slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
+                            KINDS[score(name, "test").unit])
+            for name in SCORES)))
+    return Table(
+        "scores", "Further scores",
+        ("Further scores on the test reviews, means over seeds, lowest and highest in brackets.",),
+        (Column("Model", align="left", width=3.6), *SCORES.values()), tuple(rows))
+
+
+def _cost(groups: Sequence[Group]) -> Table:
+    return Table(
+        "cost", "Cost by model",
+        ("Cost of each model: means over seeds, lowest and highest in brackets. Compare times of models only together "
+         "with their backends.",),
+        (
+            Column("Model", align="left", width=3.6),
+            Column("Backend", align="left"),
+            Column("Parameters"),
+            Column("Training", unit="s", note="Seconds cover training alone."),
+            Column("Tokens/s"),
+            Column("Memory", unit="MB", note="{} is the peak of the process."),
+        ),
+        tuple((group.label, group.backend, (_logged(group, PARAMETERS),), *(
+            _logged(group, metric) for metric in (TRAIN_SECONDS, TOKENS_PER_SECOND, PEAK_MEMORY))) for group in groups),
+    )
+
+
+def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
+    """Return the figure of accuracy against cost, where the time of several models is known."""
+    rows = tuple((group.label, group.backend, _logged(group, TRAIN_SECONDS), group.accuracy) for group in groups)
+    if sum(bool(seconds.value) for _, _, seconds, _ in rows) < 2:
+        return []
+    return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]
+
+
+def _logged(group: Group, metric: Metric) -> Number:
+    """Return the mean of a logged metric over runs, bytes in MB."""
+    name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
+    scale = 1e6 if metric.unit == "bytes" else 1
+    values = [run.metrics[metric.key] / scale for run in group.runs if metric.key in run.metrics]
+    return group.over_runs(name, values, KINDS[metric.unit])
+
+
+def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
+    """Return each baseline once for each data set."""
+    found: dict[tuple[str, str], tuple[Baseline, str]] = {}
+    for study in evidence.studies:
+        for baseline in study_baselines(study, evidence.store):
+            found.setdefault((study.run.fingerprint, baseline.name), (baseline, study.run.run_id))
+    prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
+    taken: set[str] = set()
+    rows = []
+    for (fingerprint, name), (baseline, run_id) in found.items():
+        key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
+        rows.append(_Baseline(
+            plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
+            Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit),
+            Number(f"{key}.f1", baseline.test_f1, "percent", runs, baseline.test_size, fit),
+            Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
+        ))
+    return tuple(rows)
+
+
+def _below_baseline(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> tuple[Sentence, ...]:
+    """Return which models do not beat a baseline on the same data, or not beyond doubt."""
+    said: list[Sentence] = []
+    for baseline in baselines:
+        found: dict[str, list[Group]] = {}
+        for group in groups:
+            if group.fingerprint == baseline.fingerprint and (where := _place(group.accuracy, baseline.accuracy)):
+                found.setdefault(where, []).append(group)
+        for where, some in found.items():
+            names = joined([(f"{group.label} (", group.accuracy, f"{NBSP}%)") for group in some], ", ")
+            one = len(some) == 1
+            inside = f", but the baseline lies within {'its interval' if one else 'each interval'}."
+            side, ending = {
+                "level": ("level with", "."),
+                "below": ("below", "."),
+                "whole": ("below", f"; {'its' if one else 'each'} whole interval lies below."),
+                "inside": ("below", inside),
+                "doubt": ("above", inside),
+            }[where]
+            said.append((*names, f" {'is' if one else 'are'} {side} the baseline {baseline.name} (", baseline.accuracy,
+                         f"{NBSP}%) on the same split{ending}"))
+    return tuple(said)
+
+
+def _place(accuracy: Number, baseline: Number) -> str:
+    """Return where the accuracy of a model lies, with its interval; empty where it beats the baseline beyond doubt."""
+    ours, theirs = accuracy.value or 0.0, baseline.value or 0.0
+    if accuracy.text == baseline.text:
+        return "level"
+    if ours < theirs:
+        return "below" if accuracy.high is None else "whole" if accuracy.high < theirs else "inside"
+    return "doubt" if accuracy.low is not None and accuracy.low <= theirs else ""

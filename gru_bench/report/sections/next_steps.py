@@ -1,6 +1,6 @@
-"""Next steps for open comparisons: new confirm sets of one size, fixed in advance, or studies on all reviews.
+"""Commands that may settle open comparisons: new confirm sets of one size, or studies on all reviews.
 
-Both come with the commands to run.
+Where a study is unfinished, its comparisons have no next step but to continue it.
 """
 
 from __future__ import annotations
@@ -11,86 +11,83 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.pairs import Compared
 from gru_bench.report.evidence.progress import typed
-from gru_bench.report.sections.search import as_number
-from gru_bench.report.sections.verdicts import Limit, Pair, fresh_seeds, needed, wants_examples
-from gru_bench.results.runs import StudySummary
+from gru_bench.report.sections.verdicts import Limit
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that are replaced in the command of its new confirm set."""
 LIMIT = "data.limit"
 
 
-def fresh_for_all(pairs: Sequence[Pair]) -> int | None:
+def fresh_for_all(evidence: Evidence) -> int | None:
     """Return the fresh seeds for each model that would settle every comparison that seeds can settle.
 
     One size serves all, so that no confirm set is extended for the sake of another comparison; None where seeds
     would settle nothing.
     """
-    return max((fresh for pair in pairs if (fresh := fresh_seeds(pair)) is not None), default=None)
+    return max((fresh for one in _done(evidence) if (fresh := one.pair.fresh_seeds) is not None), default=None)
 
 
-def next_step_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     """Return the commands that make the new confirm sets for the open comparisons, and a report on them.
 
     A comparison is left out if the command of one of its models is not known.
-
-    Args:
-        compared: Each comparison with the groups of its two models.
-        taken: Names that studies have already.
     """
-    fresh = fresh_for_all([pair for pair, _, _ in compared])
+    fresh = fresh_for_all(evidence)
     if fresh is None:
         return ()
     wanted = {
         (group.parent.run_id, group.model): group
-        for pair, *both in compared if fresh_seeds(pair) is not None and all(map(_typed_by, both))
-        for group in both
+        for one in _done(evidence) if one.pair.fresh_seeds is not None and _typed_by(one.a) and _typed_by(one.b)
+        for group in (one.a, one.b)
     }
     sets: dict[str, str] = {}
     for together in _alike(list(wanted.values())):
-        name, command = _confirm_command(together, fresh, {*taken, *sets})
+        name, command = _confirm_command(together, fresh, {*evidence.known_studies, *sets})
         sets[name] = command
     return _with_report(sets, list(wanted.values()))
 
 
 def held_back(group: Group) -> Limit | None:
     """Return how many reviews data.limit let into a group's study; None where it holds nothing back."""
-    limit = as_number(group.runs[0].params.get(LIMIT))
+    limit = group.config.data.limit
     if limit is None:
         return None
     data = group.data
     whole = None if data is None else data.available
-    taken = int(limit) if data is None else data.train + data.validation + data.test
+    taken = limit if data is None else data.train + data.validation + data.test
     # A limit above the number of reviews takes them all.
     return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
 
 
-def remove_limit_commands(compared: Sequence[tuple[Pair, Group, Group]], taken: Collection[str]) -> tuple[str, ...]:
+def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     """Return the commands that repeat studies without data.limit, where a comparison needs more test reviews.
 
     Each is the study's own command with another name and at least as many seeds as are needed.
-
-    Args:
-        compared: Each comparison with the groups of its two models.
-        taken: Names that studies have already.
     """
     seeds: dict[str, int] = {}
     wanted: dict[str, Group] = {}
-    for pair, *both in compared:
-        if not wants_examples(pair) or not all(held_back(group) and _typed_by(group) for group in both):
+    for one in _done(evidence):
+        both = (one.a, one.b)
+        if not one.pair.wants_examples or not all(held_back(group) and _typed_by(group) for group in both):
             continue
-        enough = needed(pair)
         for group in both:
             study = group.parent.run_id
             wanted.setdefault(study, group)
-            seeds[study] = max(seeds.get(study, 0), enough[1] if enough else 0)
+            seeds[study] = max(seeds.get(study, 0), one.pair.needed[1] if one.pair.needed else 0)
     begun: dict[str, str] = {}
     for study, group in wanted.items():
-        name, command = _remove_limit_command(group, seeds[study], {*taken, *begun})
+        name, command = _remove_limit_command(group, seeds[study], {*evidence.known_studies, *begun})
         begun[name] = command
     return _with_report(begun, list(wanted.values()))
+
+
+def _done(evidence: Evidence) -> list[Compared]:
+    """Return the comparisons of studies that have ended: others are continued first."""
+    return [one for one in evidence.compared if one.done]
 
 
 def _remove_limit_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
@@ -99,8 +96,7 @@ def _remove_limit_command(group: Group, seeds: int, taken: Collection[str]) -> t
     more = seeds > len(group.summary.confirm_seeds)
     words = _typed_by(group, ("--study-name", "--limit", *(["--confirm"] if more else [])))
     assert words is not None
-    base = f"{group.summary.name}-whole"
-    name = next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
+    name = free_name(f"{group.summary.name}-whole", set(taken))
     # What the file of the study says of a limit gives way to what is typed.
     new = ["--study-name", name, "--set", f"{LIMIT}=none", *(["--confirm", str(seeds)] if more else [])]
     return name, f"{words[0]} {shlex.join([*words[1:], *new])}"
@@ -146,7 +142,7 @@ def _alike(groups: Sequence[Group]) -> list[list[Group]]:
     """Return the models together that one command can train: of one study, with the same settings."""
     found: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        found.setdefault((group.parent.run_id, repr(sorted(_tuned(group).items()))), []).append(group)
+        found.setdefault((group.parent.run_id, repr(sorted(group.tuned.items()))), []).append(group)
     return list(found.values())
 
 
@@ -166,14 +162,8 @@ def _confirm_command(groups: Sequence[Group], fresh: int, taken: Collection[str]
     # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
     new = [*chosen, "--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
            "--trials", "0"]
-    fixed = [word for key, value in _tuned(groups[0]).items() for word in ("--set", f"{key}={_written(value)}")]
+    fixed = [word for key, value in groups[0].tuned.items() for word in ("--set", f"{key}={_written(value)}")]
     return name, f"{typed[0]} {shlex.join([*typed[1:], *new, *fixed])}"
-
-
-def _tuned(group: Group) -> dict[str, object]:
-    """Return the settings that the search of a model settled on."""
-    assert isinstance(group.summary, StudySummary)
-    return dict(group.summary.best.get(group.model, {}))
 
 
 def _written(value: object) -> str:

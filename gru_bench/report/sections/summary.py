@@ -1,16 +1,109 @@
-"""To be written."""
+"""What a report says first: the accuracies, the verdicts, and what a reader must know before the numbers."""
 
 from __future__ import annotations
 
-from gru_bench.report.document.sentences import Sentence
+from collections import Counter
+from collections.abc import Sequence
+
+from gru_bench.evaluation.statistics import EvidenceLevel, Finding
+from gru_bench.report.document.numbers import NBSP, Number, slug
+from gru_bench.report.document.sentences import Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.progress import what_is_missing
+from gru_bench.report.sections.budgets import unequal_budgets
+from gru_bench.report.sections.comparisons import FEW, comparison_sentence
+from gru_bench.report.sections.next_steps import fresh_for_all
+
+FEW_REVIEWS = 200
+"""Number of test reviews below which a caution is shown."""
 
 
 def summary(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return the first sentences of a report."""
-    return ()
+    """Return the first sentences of a report: the accuracies, then the verdicts, where there are few."""
+    groups, compared = evidence.groups, evidence.compared
+    if len(compared) > FEW:
+        tally = Counter(one.pair.verdict.finding.value for one in compared)
+        parts: list[Sentence] = [(f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
+                                 for finding, times in tally.most_common()]
+        return ((Number("summary.pairs", len(compared), "count"), " pairs of models are compared below: ",
+                 *joined(parts, "; "), "."),)
+    return (_accuracies(groups), *_evidence_levels(groups), *(comparison_sentence(evidence, one) for one in compared),
+            *_fresh_seeds(evidence))
 
 
 def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return what a reader must know before the numbers."""
-    return tuple(evidence.gaps)
+    studies, groups = evidence.studies, evidence.groups
+    rests_on_margin = evidence.compared or any(study.ablations for study in studies)
+    said = (
+        *evidence.gaps, *what_is_missing(studies, evidence.store), *map(_few_seeds, groups), *_few_reviews(groups),
+        evidence.margin.caution if rests_on_margin else (), unequal_budgets(studies),
+    )
+    return tuple(filter(None, said))
+
+
+def _accuracies(groups: Sequence[Group]) -> Sentence:
+    parts: list[Sentence] = []
+    for group in groups[:FEW]:
+        low, high = group.accuracy.ends
+        interval: Sentence = () if group.accuracy.low is None else (low, " to ", high, "; ")
+        unit = " seed)" if len(group.runs) == 1 else " seeds)"
+        parts.append((f"{group.label} ", group.accuracy, f"{NBSP}% (", *interval, group.seeds, unit))
+    sure = any(group.accuracy.low is not None for group in groups)
+    shown = f"Test accuracy, 95{NBSP}% intervals" if sure else "Test accuracy"
+    return (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
+
+
+def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
+    """Return whether the seeds of each model are enough for a verdict or a claim; nothing where none has five."""
+    if len(groups) > FEW:
+        return ()
+    verdict, claim = (listed([group.label for group in groups if EvidenceLevel.of(len(group.runs)) is level])
+                      for level in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM))
+    parts = []
+    if verdict:
+        parts.append(f"{verdict}: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10).")
+    if claim:
+        parts.append(f"{claim}: enough seeds to publish a claim (at least 10).")
+    return ((" ".join(parts),),) if parts else ()
+
+
+def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return how many fresh seeds are needed where there are too few for a verdict."""
+    fresh = fresh_for_all(evidence)
+    few = any(one.done and one.pair.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
+    if not few or fresh is None:
+        return ()
+    return (("Where there are too few seeds for a verdict, train each model again on ",
+             Number("summary.fresh", fresh, "count"), " fresh seeds. Do not count the old runs with them."),)
+
+
+def _few_seeds(group: Group) -> Sentence:
+    """Return a caution about too few seeds; empty from five seeds on."""
+    match EvidenceLevel.of(len(group.runs)):
+        case EvidenceLevel.EXAMPLES_ONLY:
+            return (f"{group.label} has only ", group.seeds, " seed: its interval covers test examples only.")
+        case EvidenceLevel.ESTIMATE:
+            return (f"{group.label} has only ", group.seeds, " seeds: an estimate without an interval.")
+        case EvidenceLevel.FLAGGED:
+            return (f"{group.label} has only ", group.seeds, " seeds: too few for a verdict.")
+        case _:
+            return ()
+
+
+def _few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
+    """Return a caution for each test set with few reviews."""
+    said = []
+    for place, members in enumerate(families(groups), start=1):
+        size, runs = members[0].example_N.size, tuple(run_id for group in members for run_id in group.ids)
+        if size >= FEW_REVIEWS:
+            continue
+        whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
+        said.append((
+            f"There are few test reviews{whose}: ",
+            Number(f"few-reviews-{place}", size, "count", runs, size), ", each worth ",
+            Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review"),
+            " points of accuracy. Intervals are wide, and only large differences can be told from chance.",
+        ))
+    return tuple(said)

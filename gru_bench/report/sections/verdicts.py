@@ -1,4 +1,4 @@
-"""Sentences about comparisons, none of which says more than its numbers.
+"""Sentences about pairs of models, none of which says more than its numbers.
 
 Numbers inside sentences are the ones the tables show: points with one decimal, or more where one would
 make an end look like 0 or like the margin.
@@ -20,8 +20,6 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.pairs import DETECTED, Pair, plain_points
 
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
-SEEDS = (10, 20, 50)
-"""Sizes of a confirm set that are considered where more test examples are needed."""
 MORE_EXAMPLES = (
     "collect more labeled reviews and start a study with them under another --study-name, either in a file of "
     "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
@@ -67,30 +65,6 @@ def verdict_sentence(pair: Pair) -> Sentence:
             return _inconclusive(pair)
 
 
-def fresh_seeds(pair: Pair) -> int | None:
-    """Return the fresh seeds for each model that could settle an open comparison; None if none are needed or enough."""
-    if pair.verdict.finding is Finding.TOO_FEW_SEEDS:
-        return SEEDS[0]
-    if pair.verdict.finding is not Finding.INCONCLUSIVE or pair.design is None:
-        return None
-    seeds = pair.design.seeds_for(pair.verdict.margin, pair.difference.examples)
-    return None if seeds is None else max(seeds, 2 * min(pair.difference.seeds))
-
-
-def wants_examples(pair: Pair) -> bool:
-    """Return whether an open comparison needs more test examples, because no number of seeds would settle it."""
-    return pair.verdict.finding is Finding.INCONCLUSIVE and pair.design is not None and fresh_seeds(pair) is None
-
-
-def needed(pair: Pair) -> tuple[int, int] | None:
-    """Return the test examples, and the seeds for each model, that would detect the margin; None where none would."""
-    at_hand = min(pair.difference.seeds)
-    for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
-        if pair.design is not None and (examples := pair.design.examples_for(pair.verdict.margin, seeds)) is not None:
-            return examples, seeds
-    return None
-
-
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
     """Return what could settle an open comparison, as a sentence; empty for other verdicts.
 
@@ -101,13 +75,12 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
         together: Seeds of new confirm sets that serve all comparisons of a report, at least those needed here.
         limit: Limit that held reviews back; None where there was none.
     """
-    least = fresh_seeds(pair)
-    if least is None:
-        return _more_examples(pair, pair.design, limit) if wants_examples(pair) and pair.design is not None else ()
-    fresh, examples = max(least, together or 0), pair.difference.examples
+    if pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
+        return ()  # of too few seeds it is said once for all pairs
+    if pair.fresh_seeds is None:
+        return _more_examples(pair, pair.design, limit) if pair.wants_examples else ()
+    fresh, examples = max(pair.fresh_seeds, together or 0), pair.difference.examples
     count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples, FRESH)
-    if pair.verdict.finding is Finding.TOO_FEW_SEEDS or pair.design is None:
-        return ()  # said once for all such pairs
     reach = plain_points(
         f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples,
         DETECTED,
@@ -121,7 +94,7 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     examples, margin = pair.difference.examples, pair.verdict.margin
     start: Sentence = ("Detecting ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
-    enough = needed(pair)
+    enough = pair.needed
     if enough is None:
         start = (*start, "than 50 seeds for each model, whatever the number of test examples: these models vary too "
                  "much from seed to seed.")
