@@ -1,11 +1,143 @@
-"""To be written."""
+"""The discussion: published results beside those of these runs, and whether the homework's claim holds up."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from gru_bench.evaluation.statistics import Finding
+from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import model_name
+from gru_bench.report.homework import published
+from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
+from gru_bench.report.homework.theory import REFERENCES
+from gru_bench.report.sections.comparisons import comparison_sentence
+from gru_bench.results.logged_metrics import TRAIN_SECONDS
+
+BECOMES: Mapping[Finding, tuple[str, str]] = {
+    Finding.BETTER: ("holds up", "is contradicted"),
+    Finding.BETTER_BY_MARGIN: ("holds up", "is contradicted"),
+    Finding.NEGLIGIBLE: ("holds up by a negligible amount only", "does not hold up"),
+    Finding.EQUIVALENT: ("does not hold up", "does not hold up"),
+    Finding.INCONCLUSIVE: ("stays open", "stays open"),
+    Finding.TOO_FEW_SEEDS: ("stays open", "stays open"),
+}
+"""Finding -> what follows for the claim if the bidirectional model has the higher mean, and if it has not."""
 
 
 def discussion(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+    """Return the section, whose summary is the conclusion of each study; None where none follows the protocol."""
+    studies = reproductions(evidence)
+    if not studies:
+        return None
+
+    def percent(name: str, value: float) -> Number:
+        return Number(f"published.{name}", value, "percent", method=published.LABEL)
+
+    blocks: list[Block] = [
+        *map(_published_table, studies),
+        Paragraph((
+            "The published figures come from one run each, on about ",
+            Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and a "
+            "graphics card, and have no interval. They show what was found then; nothing here is measured against "
+            "them. They also come from other reviews, and that alone changes an accuracy. Other students’ "
+            "solutions were published with ",
+            percent("others-lowest", published.OTHERS[0]), " to ",
+            percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
+        )),
+        Heading("Is bidirectional better?", "claim"),
+    ]
+    conclusions = []
+    for one in studies:
+        verdicts, conclusion = _claim(one, evidence)
+        conclusions.append(conclusion)
+        if verdicts:
+            blocks.append(Paragraph(verdicts))
+        blocks.append(Paragraph(conclusion, lead="Conclusion."))
+        if learnt := tuple(filter(None, (_against_linear(one), _against_loop(one)))):
+            blocks.append(Bullets(learnt))
+    blocks += [Heading("References", "references"), *sentences(REFERENCES)]
+    return Section("discussion", "Discussion", tuple(blocks), summary=tuple(conclusions))
+
+
+def _published_table(one: Reproduction) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    context: list[tuple[Cell, ...]] = []
+    for model, group in one.groups.items():
+        seconds = [run.metrics[TRAIN_SECONDS.key] for run in group.runs if TRAIN_SECONDS.key in run.metrics]
+        rows.append((f"{group.label}, these runs", group.backend, group.accuracy,
+                     group.over_runs("train-seconds", seconds, "amount")))
+        if model in published.ACCURACY:
+            context.append((
+                f"{model_name(model)}, published", "graphics card",
+                Number(f"published.{model}.accuracy", published.ACCURACY[model], "percent", method=published.LABEL),
+                Number(f"published.{model}.seconds", published.SECONDS[model], "count", method=published.LABEL),
+            ))
+    title = one.titled("These runs and what was published")
+    return Table(
+        f"{one.key}-published", title, (f"{title}.",),
+        (Column("Model", align="left", width=4.6), Column("Ran on", align="left", width=2.6),
+         Column("Accuracy", "%", note="{} on the test reviews has a 95 % interval where there are enough seeds."),
+         Column("Training", "s", note="The seconds of these runs are means with the lowest and the highest. These runs "
+                                      "shared the machine; the timing benchmark compares models that were timed "
+                                      "alone.")),
+        tuple(rows), tuple(context),
+    )
+
+
+def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Compare the models with the linear baseline on the same test reviews."""
+    linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
+                 key=lambda baseline: baseline.test_accuracy, default=None)
+    if linear is None:
+        return None
+    above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
+    beside = {0: "more than any of the GRUs on average", len(one.groups): "fewer than each of the GRUs on average"}
+    reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
+    return "What do the networks add?", (
+        f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of these "
+        "test reviews correctly: ", beside.get(len(above), f"fewer than {listed(above)} on average"), ".",
+    )
+
+
+def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
+    """Explain the published run times by the readable loop and the compiled kernel, both timed alone."""
+    scratch = {timing.backend: timing.seconds / timing.iterations for timing in one.timings
+               if timing.model == "scratch"}
+    if not {"fused", "reference"} <= scratch.keys():
+        return None
+    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
+                        "ratio of timed iterations")
+    return "Is a GRU from scratch slow?", (
+        "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "
+        "loop as in the compiled kernel, with the same result.",
+    )
+
+
+def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
+    """Return the verdicts on the bidirectional model, and the conclusion on the claim that it is better."""
+    bidirectional = one.groups.get("bidirectional")
+    said: list[Sentence] = []
+    becomes: dict[str, list[str]] = {}
+    for compared in evidence.compared:
+        behind = compared.b is bidirectional
+        if not behind and compared.a is not bidirectional:
+            continue
+        other = compared.a if behind else compared.b
+        if other.parent is one.study.run:
+            said.append(comparison_sentence(evidence, compared))
+            becomes.setdefault(BECOMES[compared.pair.verdict.finding][behind], []).append(other.label)
+    if bidirectional is None or not said:
+        return (), (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
+                    "so it says nothing about the claim.",)
+    parts = "; it ".join(f"{words} against {listed(labels)}" for words, labels in becomes.items())
+    where = f"In the runs of {one.name}" if one.name else "In these runs"
+    by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
+    conclusion = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}."
+    if bidirectional.config.model.pooling == "last":
+        conclusion += (" This holds for the pooling “last”, with which the backward half passes on a state that has "
+                       "read one word.")
+    return joined(said), (conclusion,)

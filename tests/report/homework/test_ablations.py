@@ -14,13 +14,13 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.homework.ablations import chance_first
 from tests.support.fake_store import FakeStore, correct
 from tests.support.homework_study import ABLATIONS, Made, homework
-from tests.support.renderings import content_of, table_of, words_of
+from tests.support.renderings import table_of, words_of
 from tests.support.values import present
 
 
 def test_ablations_are_paired_differences_on_validation(made: Made) -> None:
     store, study, report = made
-    rows = table_of(report, "ablations", "of-homework-ablations").rows
+    rows = table_of(report, "of-homework-ablations").rows
     p = []
     for ablation, row in zip(ABLATIONS, rows, strict=True):
         usual, other = (correct(store, study.side(ablation.name, side), "validation") for side in ("usual", "other"))
@@ -45,7 +45,7 @@ def test_no_test_review_enters_an_ablation(made: Made) -> None:
     store, study, _ = made
     store.reads.clear()
     build([study], store)
-    ablations = {run.run_id for run in study.ablations if run.tags["gru_bench.side"] != "tuning"}
+    ablations = {run.run_id for run in study.ablations if run.side != "tuning"}
     assert ablations <= set(store.reads)
     assert not any((run, "test") in store.predicted for run in ablations)
 
@@ -53,9 +53,7 @@ def test_no_test_review_enters_an_ablation(made: Made) -> None:
 def test_what_was_tried_before_a_tuned_ablation_is_said(made: Made) -> None:
     _, study, report = made
     said = words_of(report, "ablations")
-    assert "How the learning rate was tuned." in [
-        name for block in content_of(report, "ablations").blocks for name, _ in getattr(block, "items", ())]
-    assert ("Validation accuracy of each value, with one run and one seed: "
+    assert ("How the learning rate was tuned. Validation accuracy of each value, with one run and one seed: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is compared with the "
             "protocol above. It was chosen on another split of the training file: 10.0 % of the reviews that judge it "
             "here were also used to choose it, which favors it.") in said
@@ -85,6 +83,15 @@ def test_a_candidate_without_a_result_is_named() -> None:
     assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
 
 
+def test_a_candidate_whose_settings_cannot_be_read_is_named() -> None:
+    store, (study,) = homework()
+    first = study.side("lr", "tuning")[0]
+    broken = tuple(replace(run, params={"training.lr": "?"}) if run is first else run for run in study.ablations)
+    said = words_of(build([replace(study, ablations=broken)], store), "ablations")
+    assert ("one seed: 0.0003: 72.0 %; 0.001: 74.0 %. No result from the run "
+            f"{first.run_id}, whose settings cannot be read.") in said
+
+
 def test_candidates_that_read_alike_are_all_shown() -> None:
     store, (study,) = homework()
     alike = {"0.0003": "0.0010004"}
@@ -100,9 +107,9 @@ def test_a_choice_that_costs_is_called_worse() -> None:
     (study,) = studies
     swap = {"usual": "other", "other": "usual"}
     study = replace(study, ablations=tuple(
-        replace(run, tags={**run.tags, "gru_bench.side": swap[run.tags["gru_bench.side"]]}) for run in study.ablations))
+        replace(run, tags={**run.tags, "gru_bench.side": swap[run.side]}) for run in study.ablations))
     report = build([study], store)
-    (row,) = table_of(report, "ablations", "of-homework-ablations").rows
+    (row,) = table_of(report, "of-homework-ablations").rows
     assert row[5] == "worse by more than the margin"
     assert row[3].value < 0
     words = words_of(report, "ablations")
@@ -121,7 +128,7 @@ def test_an_ablation_whose_tuning_found_nothing_better_has_one_side() -> None:
 def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
     store, studies = homework(ablation_seeds=seeds)
     report = build(studies, store)
-    row = table_of(report, "ablations", "of-homework-ablations").rows[0]
+    row = table_of(report, "of-homework-ablations").rows[0]
     assert (row[3].low is None) == (seeds == 2)
     assert row[4].text == MISSING
     assert row[5] == Finding.TOO_FEW_SEEDS.value
@@ -129,9 +136,9 @@ def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
 
 
 def test_runs_of_ablations_are_counted_among_all_runs(made: Made) -> None:
-    counts = {count.stage: count for count in made[2].counts}
-    assert counts["ablation"].complete.value == 23
-    assert set(counts["ablation"].complete.runs) == {run.run_id for run in made[1].ablations}
+    complete = made[2].numbers()["runs-homework-ablation.complete"]
+    assert complete.value == 23
+    assert set(complete.runs) == {run.run_id for run in made[1].ablations}
 
 
 def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Made) -> None:
@@ -161,7 +168,7 @@ def test_how_often_one_seed_each_would_name_another_winner() -> None:
     assert chance_first(right) == pytest.approx([4 / 8, (2 + 2 / 2) / 8, (2 / 2) / 8])
     store, studies = homework(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
     report = build(studies, store)
-    rows = table_of(report, "ablations", "of-homework-one-seed").rows
+    rows = table_of(report, "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
     other = report.numbers()["of-homework.one-seed.other"]
     best = max(range(3), key=lambda place: rows[place][2].value)

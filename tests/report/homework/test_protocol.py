@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.homework.reproduction import NAMES
 from tests.support.homework_study import Made, homework
 from tests.support.renderings import said, table_of, words_of
 from tests.support.values import present
 
 
 def test_the_training_table_holds_every_setting(made: Made) -> None:
-    rows = {row[0]: row[1:] for row in table_of(made[2], "protocol", "of-homework-training").rows}
+    rows = {row[0]: row[1:] for row in table_of(made[2], "of-homework-training").rows}
     assert rows["pooling"] == ("last",) * 3
     assert rows["ReLU before the last linear layer"] == ("no", "yes", "yes")
     assert rows["backend"] == ("fused", "torch", "torch")
@@ -22,6 +23,7 @@ def test_the_training_table_holds_every_setting(made: Made) -> None:
     assert [cell.text for cell in rows["learning rate of Adam"]] == ["0.0001"] * 3
     assert rows["gradient clipping"] == ("none",) * 3
     assert rows["best checkpoint by"] == ("the lowest training loss",) * 3
+    assert set(NAMES.values()) <= set(rows)
 
 
 def test_departures_from_the_protocol_are_named(made: Made) -> None:
@@ -57,5 +59,13 @@ def test_files_are_named_without_their_folders() -> None:
     store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=summary)
     report = build(store.by_experiment["movie-reviews"], store)
     assert "are “vectors.bin”" in words_of(report, "theory")
-    rows = {row[0]: row[1:] for row in table_of(report, "protocol", "of-homework-training").rows}
+    rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
     assert rows["word vectors"] == ("vectors.bin",) * 3
+
+
+def test_vectors_that_were_scaled_say_so(made: Made) -> None:
+    assert "multiplied" not in words_of(made[2], "theory")
+    store, studies = homework(settings={"embedding.scale": 2.9})
+    text = words_of(build(studies, store), "theory")
+    assert "are “vectors.bin”, 300 numbers each, all multiplied by 2.9 (the factor brings vectors" in text
+    assert "; 2.1 % of all tokens have none" in text

@@ -11,7 +11,7 @@ from tests.support.renderings import table_of, words_of
 
 
 def test_run_times_are_worked_out_from_the_timings_and_say_so(made: Made) -> None:
-    shown = table_of(made[2], "run-times", "of-homework-times")
+    shown = table_of(made[2], "of-homework-times")
     torch = TIMINGS[2]
     for timing, row in zip(TIMINGS, shown.rows, strict=True):
         assert row[1] == timing.backend
@@ -27,7 +27,7 @@ def test_run_times_are_worked_out_from_the_timings_and_say_so(made: Made) -> Non
 def test_without_the_base_or_any_timing_nothing_is_compared() -> None:
     store, studies = homework(timings=TIMINGS[:1])
     report = build(studies, store)
-    assert table_of(report, "run-times", "of-homework-times").rows[0][6].text == MISSING
+    assert table_of(report, "of-homework-times").rows[0][6].text == MISSING
     assert "published" not in words_of(report, "run-times").lower()
     store, studies = homework(timings=(), ablations=())
     report = build(studies, store)

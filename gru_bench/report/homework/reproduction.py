@@ -1,0 +1,151 @@
+"""Studies that follow the homework's protocol: their runs and settings, and how they depart from the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gru_bench.config import Scalar
+from gru_bench.report.document.numbers import Kind, Number, file_name, plain, slug, written
+from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name, model_name
+from gru_bench.report.evidence.progress import protocol_of, study_baselines, study_name
+from gru_bench.report.evidence.settings import as_number, setting, setting_name
+from gru_bench.report.homework import published
+from gru_bench.results.runs import Ablation, Baseline, DataSummary, Timing
+from gru_bench.tracking import LoggedStudy
+
+NAMES: Mapping[str, str] = {
+    "embedding.name": "word vectors",
+    "embedding.scale": "factor on each vector",
+    "embedding.trainable": "vectors trained too",
+    "model.hidden_size": "hidden size, each direction",
+    "model.layers": "layers",
+    "model.reset": "reset gate",
+    "model.pooling": "pooling",
+    "model.relu": "ReLU before the last linear layer",
+    "training.epochs": "epochs",
+    "training.batch_size": "batch size",
+    "training.bucket": "order of the reviews",
+    "training.drop_last": "incomplete last batch",
+    "training.lr": "learning rate of Adam",
+    "training.beta1": "first beta of Adam",
+    "training.beta2": "second beta of Adam",
+    "training.clip_norm": "gradient clipping",
+    "training.log_every": "iterations in a loss window",
+    "training.selection": "best checkpoint by",
+    "data.validation_share": "share used for validation",
+    "data.max_length": "most tokens read of a review",
+    "data.limit": "reviews used of the data",
+}
+"""The settings of the protocol, in the order of the table of the training."""
+IN_WORDS: Mapping[str, Mapping[Scalar, str]] = {
+    "embedding.trainable": {False: "no", True: "yes"},
+    "model.reset": {"after": "after the product", "before": "before the product"},
+    "model.relu": {False: "no", True: "yes"},
+    "training.bucket": {False: "shuffled", True: "shuffled among like lengths"},
+    "training.drop_last": {False: "used", True: "dropped"},
+    "training.clip_norm": {None: "none"},
+    "training.selection": {
+        "lowest_train_window": "the lowest training loss", "best_validation": "the best validation score",
+    },
+    "data.max_length": {None: "all"},
+    "data.limit": {None: "all"},
+}
+"""Setting -> words for those of its values that are not numbers."""
+OTHER_VECTORS: Mapping[str, str] = {
+    "corpus": "trained on the training reviews", "random": "drawn at random", "glove-6b-50d": "GloVe’s",
+}
+"""Word vectors that are not the homework's, with words for them."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One study that follows the homework's protocol, with its groups of confirm runs by model."""
+
+    key: str
+    name: str
+    """Its name; empty where there is one such study only."""
+    study: LoggedStudy
+    groups: Mapping[str, Group]
+    data: DataSummary
+    baselines: tuple[Baseline, ...]
+    seeds: int
+    """Number of seeds that each model is to be trained on."""
+
+    @property
+    def ablations(self) -> tuple[Ablation, ...]:
+        """Return its ablations; none while it is unfinished."""
+        return self.study.summary.ablations if self.study.summary is not None else ()
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        """Return its timing benchmark; empty while it is unfinished."""
+        return self.study.summary.timings if self.study.summary is not None else ()
+
+    def number(self, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
+        """Return a number that the study's own run holds."""
+        return Number(f"{self.key}.{name}", value, kind, (self.study.run.run_id,), method=method)
+
+    def titled(self, title: str) -> str:
+        """Return the title of a table, with the study's name where there are several."""
+        return f"{title}, {self.name}" if self.name else title
+
+
+def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
+    """Return the studies of the homework's protocol that have confirm runs, unfinished ones included."""
+    found = []
+    for study in evidence.studies:
+        groups = {group.model: group for group in evidence.groups if group.parent is study.run}
+        data = next((group.data for group in groups.values()), None)
+        if data is not None and protocol_of(study) == "homework":
+            found.append((study, groups, data))
+    taken: set[str] = set()
+    made = []
+    for study, groups, data in found:
+        name, summary = study_name(study), study.summary
+        begun = max(len(group.runs) for group in groups.values())
+        made.append(Reproduction(
+            free_name(f"of-{slug(name)}", taken), name if len(found) > 1 else "", study, groups, data,
+            study_baselines(study, evidence.store), begun if summary is None else len(summary.confirm_seeds)))
+    return tuple(made)
+
+
+def shown_setting(group: Group, name: str) -> Number | str:
+    """Return a setting of a group as it is shown: a number where it is one, else words."""
+    value = group.settings[name]
+    return in_words(name, value) if as_number(value) is None else setting(group, f"protocol.{slug(name)}", value)
+
+
+def in_words(name: str, value: Scalar) -> str:
+    """Return a setting's value as text; for a file, its name."""
+    if name == "embedding.name":
+        kind = OTHER_VECTORS.get(str(value))
+        return f"vectors {kind}" if kind else file_name(str(value))
+    number = as_number(value)
+    return IN_WORDS.get(name, {}).get(value, plain(str(value))) if number is None else written(number, "setting")
+
+
+def departures(one: Reproduction) -> Sentence:
+    """Return how the runs depart from the homework's protocol; empty where they do not."""
+    parts: list[Sentence] = list(_other_vectors(one))
+    for model, group in one.groups.items():
+        wanted = {**published.SETTINGS, **({"model.relu": published.RELU[model]} if model in published.RELU else {})}
+        parts += (
+            (f"{model_name(model)}, {NAMES.get(name, setting_name(name))}: ", shown_setting(group, name),
+             f" (homework: {in_words(name, theirs)})")
+            for name, theirs in wanted.items() if group.settings[name] != theirs)
+    if not parts:
+        return ()
+    return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")
+
+
+def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
+    """Yield how the word vectors differ from those of the homework."""
+    data = one.data
+    if data.embedding in OTHER_VECTORS:
+        yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
+    if data.embedding_dimension != published.DIMENSION:
+        yield ("a vector has ", one.number("departs.dimension", data.embedding_dimension, "count"),
+               f" numbers (homework: {published.DIMENSION})")

@@ -1,0 +1,61 @@
+"""The training losses are those of the logged windows, in the table and in the figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gru_bench.report.build import build
+from gru_bench.report.document.figure import Values
+from gru_bench.report.figures.style import PAGE, drawing
+from gru_bench.report.homework.training_loss import training_loss_figure
+from tests.support.fake_store import FakeStore
+from tests.support.homework_study import Made
+from tests.support.renderings import column_of, figure_of
+
+
+def test_the_table_holds_the_losses_of_the_windows(made: Made) -> None:
+    store, study, report = made
+    lost = [[loss for _, loss in store.metrics[run.run_id]["loss/train_window"]]
+            for run in study.confirms if run.model == "scratch"]
+    for heading, pick in (("First", lambda losses: losses[0]), ("Last", lambda losses: losses[-1]), ("Lowest", min)):
+        number = column_of(report, "training-loss", heading)[0]
+        found = list(map(pick, lost))
+        assert (number.value, number.low, number.high) == (pytest.approx(np.mean(found)), min(found), max(found))
+    assert column_of(report, "training-loss", "Window")[0].value == 800
+
+
+def test_the_figure_draws_each_seed_and_their_mean(made: Made) -> None:
+    store, study, report = made
+    figure = figure_of(report, "training-loss")
+    assert "averaged over each 800 iterations" in figure.caption
+    logged = {(run.model, f"seed {run.seed}"): store.metrics[run.run_id]["loss/train_window"] for run in study.confirms}
+    shown = figure.values.groups("model", "seed")
+    assert len(shown) == len(logged)
+    for (model, seed), points in logged.items():
+        (own,) = (own for (label, name), own in shown.items() if name == seed and label.lower().startswith(model))
+        assert list(zip(own.column("iteration"), own.column("loss"), strict=True)) == points
+    scratch = [dict(points) for (model, _), points in logged.items() if model == "scratch"]
+    mean = figure.panels[0].lines[0]
+    assert mean.mean == pytest.approx([np.mean([losses[step] for losses in scratch]) for step in mean.x])
+    with drawing(PAGE):
+        axes = figure.draw(PAGE).axes
+    assert [len(one.lines) for one in axes] == [6, 6, 6]
+
+
+def test_a_mean_is_of_the_iterations_that_all_seeds_have() -> None:
+    rows = [("GRU", "seed 1", 10, 0.7), ("GRU", "seed 1", 20, 0.5), ("GRU", "seed 2", 20, 0.3)]
+    figure = training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(rows)), "10")
+    assert (figure.panels[0].lines[0].x, figure.panels[0].lines[0].mean) == ((20,), (0.4,))
+    assert figure.alternative.endswith("GRU, over 2 seeds, from 0.500 to 0.400, at its lowest 0.400.")
+
+
+def test_without_losses_by_window_there_is_no_section(made: Made) -> None:
+    store, study, report = made
+    silent = FakeStore(by_experiment=store.by_experiment, predicted=store.predicted, metrics={
+        run: {name: points for name, points in found.items() if name != "loss/train_window"}
+        for run, found in store.metrics.items()})
+    names = [section.name for section in report.sections]
+    without = [section.name for section in build([study], silent).sections]
+    assert "training-loss" in names
+    assert without == [name for name in names if name != "training-loss"]
