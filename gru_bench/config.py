@@ -24,6 +24,7 @@ Backend = Literal["auto", "reference", "torch", "fused"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 Protocol = Literal["tuning", "homework"]
+"""Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
 
 LARGEST_SEED = 2**32 - 1

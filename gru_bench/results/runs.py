@@ -276,7 +276,7 @@ class StudySummary:
     seconds: float
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"
-    """Kind of study: models are tuned and confirmed, or the homework is reproduced."""
+    """Contents of the study's report: the usual sections, or the homework's sections as well."""
     timings: tuple[Timing, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     ablation_seeds: tuple[int, ...] = ()

@@ -201,10 +201,8 @@ def _prepare(
         f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
     _need_windows(spec, corpus)
-    if spec.protocol == "homework" and any(spec.config(model, {}, 0).model.backend == "torch" for model in spec.models):
-        console.print("note: the backend torch takes several times as long as the backend fused; for the same study in "
-                      "a fraction of the time, add --set model.backend=fused --study-name "
-                      f"{shlex.quote(f'{spec.name}-quick')}", markup=False)
+    if note := _backend_note(spec):
+        console.print(f"note: {note}", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
@@ -221,6 +219,15 @@ def _prepare(
     return Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=cli.command_line(),
         threads=threads, timeout=timeout, texts=texts, display=display)
+
+
+def _backend_note(spec: StudySpec) -> str:
+    """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
+    configs = [spec.config(model, {}, 0) for model in spec.models if model != "rnn"]
+    if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
+        return ""
+    return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
+            f"fastest backend, add --set model.backend=auto --study-name {shlex.quote(f'{spec.name}-quick')}")
 
 
 def _need_windows(spec: StudySpec, corpus: Corpus) -> None:

@@ -330,8 +330,8 @@ class Sweep:
                 self._failed(job, active, kind, reason)
 
     def _prints_console_log(self, active: _ActiveRun) -> bool:
-        """Return whether this run prints all lines that the homework's program printed."""
-        return self.spec.protocol == "homework" and active.run.role == "confirm"
+        """Return whether the console shows this run line by line."""
+        return self.spec.console_log and active.run.role == "confirm"
 
     def _epoch(self, active: _ActiveRun, record: EpochRecord) -> bool:
         """Report an epoch to the search; return whether the run goes on."""

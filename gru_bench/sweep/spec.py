@@ -155,7 +155,10 @@ class StudySpec(Section):
     """`median` prunes between epochs; `wilcoxon` prunes between the seeds of a trial of several seeds."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
+    console_log: bool = False
+    """Whether the console shows each confirm run line by line: its losses by window, its sizes and its test results."""
     protocol: Protocol = "tuning"
+    """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
     own: Mapping[str, Mapping[str, Scalar]] = {}
     """Model -> settings for this model only, such as its backend."""

@@ -128,9 +128,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
 
 
 def test_a_quicker_way_is_told_first(done: Done) -> None:
-    assert "add --set model.backend=fused --study-name homework-quick" in done.shown
-    quick = load_study("homework", name="homework-quick", settings={"model.backend": "fused"})
-    assert {quick.config(model, {}, 0).model.backend for model in MODELS} == {"fused"}
+    assert "add --set model.backend=auto --study-name homework-quick" in done.shown
+    quick = load_study("homework", name="homework-quick", settings={"model.backend": "auto"})
+    assert {quick.config(model, {}, 0).model.backend for model in MODELS} == {"auto"}
 
 
 def test_the_protocol_is_the_homeworks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -85,11 +86,11 @@ class Actors:
 
 def swept(
     csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
-    uri: str | None = None,
+    uri: str | None = None, **changes: Any,
 ) -> StudySummary:
-    """Conduct that study in the working directory."""
+    """Conduct that study in the working directory; `changes` are as those of `load_study`."""
     Path("study.toml").write_text(STUDY)
-    spec = load_study("study.toml", settings={"data.name": str(csv)})
+    spec = load_study("study.toml", settings={"data.name": str(csv)}, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
     with store:

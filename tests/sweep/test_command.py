@@ -17,12 +17,13 @@ from gru_bench.errors import UsageError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show
+from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _show
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
 from tests.support.fake_store import FakeStore, add_study
 from tests.support.runs import answered, summary
+from tests.support.studies import study_file
 
 
 def shown(table: Table, width: int = 200) -> list[list[str]]:
@@ -89,6 +90,22 @@ class TestClosing:
         assert "Train on more than 16,384 reviews (--limit 600 leaves the others out)" in said
         assert "--limit" not in " ".join(_cautions(found, self.summary, None))
         assert not list(_cautions({"bidirectional": found["bidirectional"]}, self.summary, 600))
+
+
+@pytest.mark.parametrize(("models", "settings", "told"), [
+    ("torch", 'model.backend = "torch"', True),
+    ("scratch", 'model.scratch.backend = "torch"', True),
+    ("rnn", 'model.backend = "torch"', False),
+    ("torch", 'model.backend = "torch"\ntraining.device = "cuda"', False),
+    ("torch", "", False),
+])
+def test_any_study_on_the_backend_torch_is_told_of_a_faster_one(
+    tmp_path: Path, models: str, settings: str, told: bool
+) -> None:
+    spec = load_study(study_file(tmp_path, f'models = ["{models}"]\n{settings}'), name="my study")
+    note = _backend_note(spec)
+    assert note.endswith("add --set model.backend=auto --study-name 'my study-quick'") == told
+    assert bool(note) == told
 
 
 def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +12,18 @@ from typing import Any
 import optuna
 import pytest
 from filelock import FileLock, Timeout
+from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
 from gru_bench.sweep.runner import MOST_FAILURES
 from gru_bench.sweep.search import RETRIES
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.workers.local import Message, WasPruned
+from gru_bench.sweep.workers.local import Finished, Message, WasPruned
 from gru_bench.tracking import Store, sync
 from gru_bench.tracking import writer as writing
 from gru_bench.tracking.client import open_client
+from tests.support.runs import result
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -44,6 +48,21 @@ def test_a_pruned_trial_says_by_what(easy_csv: Path) -> None:
     reasons = {run.reason for run in study.trials} - {""}
     assert reasons == {"pruned after epoch 1 by the median pruner: its best validation accuracy was below the "
                        "median of earlier trials"}
+
+
+def test_a_study_may_ask_for_the_console_log_of_its_confirm_runs(easy_csv: Path) -> None:
+    def console_log(name: str, **changes: Any) -> list[str]:
+        text = io.StringIO()
+        swept(easy_csv, lambda _: (*result().window_losses, EPOCH, Finished(result())), name=name, trials=1, confirm=1,
+              console=Console(file=text, width=200), **changes)
+        shown = re.findall(r"torch seed 10000: (.*?) *$", text.getvalue(), re.MULTILINE)
+        return [line for line in shown if "train loss" not in line]  # the lines of epochs, which are always shown
+
+    assert console_log("shown", console_log=True)[:6] == [
+        "epoch 1  iteration 10  0.5 s  loss 0.6900", "epoch 1  iteration 20  1.0 s  loss 0.6600",
+        "2 parameter tensors, 12 parameters; backend fused", "lowest loss 0.6600 at iteration 20 in epoch 1",
+        "trained for 4.5 s", "test accuracy 50.00 % (2 of 4)"]
+    assert console_log("silent") == console_log("homework", protocol="homework") == []
 
 
 class TestANewStore:

@@ -1,4 +1,4 @@
-"""Console log of a run, line by line, as the homework's program printed it."""
+"""Console log of a run, line by line: losses by window, sizes, training time and test results."""
 
 from __future__ import annotations
 
