@@ -7,17 +7,25 @@ from dataclasses import replace
 import numpy as np
 
 from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
+from gru_bench.report.evidence.collect import collect
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
-from tests.support.renderings import Built, all_said
+from tests.support.renderings import Built, all_said, column_of, table_of, words_of
+
+
+def seeds_of(report: Report) -> float:
+    """Return the seeds of the only model."""
+    (seeds,) = column_of(report, "evaluation", "Seeds")
+    return float(seeds.value)
 
 
 def test_two_studies_of_one_model_are_told_apart() -> None:
     store = FakeStore()
     add_study(store, "small", {"torch": 0.0})
     add_study(store, "large", {"torch": 0.1})
-    report = build(store.by_experiment["movie-reviews"], store)
-    assert [row.label for row in report.rows] == ["Torch GRU (small)", "Torch GRU (large)"]
-    assert len(report.comparisons) == 1
+    evidence = collect(store.by_experiment["movie-reviews"], store)
+    assert [group.label for group in evidence.groups] == ["Torch GRU (small)", "Torch GRU (large)"]
+    assert len(evidence.compared) == 1
 
 
 def test_other_data_is_not_compared() -> None:
@@ -25,12 +33,13 @@ def test_other_data_is_not_compared() -> None:
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1), fingerprint="other")
     report = build(store.by_experiment["movie-reviews"], store)
-    assert report.comparisons == ()
-    assert "not compared: their data or their splits differ" in all_said(report.not_compared)
-    assert len(report.data) == 2
-    assert len(report.category_tables) == 2
+    assert "differences" not in [figure.name for figure in report.figures]
+    assert "not compared: their data or their splits differ" in words_of(report, "comparisons")
+    assert {"categories-1", "categories-2"} <= {figure.name for figure in report.figures}
     # A baseline is context for its own data alone.
-    assert {baseline.fingerprint for baseline in report.baselines} == {"3f6c90d2a41b", "other"}
+    assert [row[0] for row in table_of(report, "evaluation").context] == [
+        f"{name} (data {place}) (baseline)" for place in (1, 2)
+        for name in ("majority class", "TF-IDF + logistic regression")]
 
 
 def test_the_same_data_with_other_test_examples_is_not_compared() -> None:
@@ -38,11 +47,11 @@ def test_the_same_data_with_other_test_examples_is_not_compared() -> None:
     add_study(store, "here", {"torch": 0.0})
     add_study(store, "there", {"bidirectional": 0.1}, test_set=TestSet.draw(seed=1))
     report = build(store.by_experiment["movie-reviews"], store)
-    assert "not compared: their test examples differ" in all_said(report.not_compared)
+    assert "not compared: their test examples differ" in words_of(report, "comparisons")
 
 
 def test_the_order_of_examples_in_a_file_does_not_matter(built: Built) -> None:
-    store, studies, report = built
+    store, studies, _ = built
     shuffled = FakeStore(metrics=store.metrics)
     rng = np.random.default_rng(0)
     for key, p in store.predicted.items():
@@ -51,8 +60,9 @@ def test_the_order_of_examples_in_a_file_does_not_matter(built: Built) -> None:
             p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
         )
-    again = build(studies, shuffled, experiment="movie-reviews")
-    assert [pair.difference for pair in again.comparisons] == [pair.difference for pair in report.comparisons]
+    once, again = ([one.pair.theta for one in collect(studies, where).compared] for where in (store, shuffled))
+    assert len(once) == 3
+    assert again == once
 
 
 def test_a_run_scored_on_other_examples_is_left_out_and_named() -> None:
@@ -60,7 +70,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named() -> None:
     odd = study.confirms[2].run_id
     store.predicted[odd, "test"] = TestSet.draw(seed=5).predictions(np.random.default_rng(0), np.zeros(2000), 0.0)
     report = build([study], store)
-    assert report.rows[0].seeds.value == 4
+    assert seeds_of(report) == 4
     assert f"the run {odd} was scored on other test examples and is left out" in all_said(report.cautions)
 
 
@@ -69,7 +79,7 @@ def test_a_run_without_predictions_is_left_out_and_named() -> None:
     bare = study.confirms[0].run_id
     del store.predicted[bare, "test"]
     report = build([study], store)
-    assert report.rows[0].seeds.value == 4
+    assert seeds_of(report) == 4
     assert f"the run {bare} has no readable test predictions and is left out" in all_said(report.cautions)
 
 
@@ -87,7 +97,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted() -> None:
         for run in study.confirms[:2]
     )
     report = build([replace(study, confirms=(*old, *study.confirms[2:]))], store)
-    assert report.rows[0].seeds.value == 3
+    assert seeds_of(report) == 3
     assert "2 confirm runs are left out (earlier settings or other data)" in all_said(report.cautions)
 
 
@@ -97,9 +107,10 @@ def test_a_seed_run_twice_counts_once_and_the_newer_stands() -> None:
     store.predicted["again", "test"] = store.predicted[study.confirms[1].run_id, "test"]
     store.metrics["again"] = store.metrics[study.confirms[1].run_id]
     report = build([replace(study, confirms=(*study.confirms, again))], store)
-    assert report.rows[0].seeds.value == 5
-    assert "again" in report.rows[0].accuracy.runs
-    assert study.confirms[0].run_id not in report.rows[0].accuracy.runs
+    assert seeds_of(report) == 5
+    runs = column_of(report, "evaluation", "Accuracy")[0].runs
+    assert "again" in runs
+    assert study.confirms[0].run_id not in runs
 
 
 def test_planned_seeds_without_a_run_are_named() -> None:

@@ -10,7 +10,7 @@ import pytest
 from gru_bench.report.build import build
 from gru_bench.report.evidence.progress import typed
 from tests.support.fake_store import FakeStore, add_study, three_models
-from tests.support.renderings import all_said
+from tests.support.renderings import all_said, column_of, table_of, words_of
 from tests.support.values import present
 
 
@@ -18,14 +18,13 @@ def test_an_unfinished_study_shows_what_there_is() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     report = build([study], store)
-    assert len(report.rows) == 1
+    assert len(column_of(report, "evaluation", "Model")) == 1
     text = all_said(report.cautions)
     assert "The study torch is not finished: this report shows what it has so far." in text
     assert "Still missing from torch: the baselines, the summary of its data, the result of its search" in text
     assert text.endswith("First continue torch by running its command again: python sweeps/run.py --study torch")
-    assert report.data == ()
-    assert report.baselines == ()
-    assert report.curves[0].window_losses is None  # the iterations of an epoch are not known
+    assert "data" not in [section.name for section in report.sections]
+    assert table_of(report, "evaluation").context == ()
 
 
 def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first() -> None:
@@ -46,12 +45,11 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     assert ("Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
             "diagnostics, the recall task.") in text
     assert "First continue homework by running its command again" in text
-    assert len(report.baselines) == 2
-    assert len(report.data) == 1
-    assert report.curves[0].window_losses is not None
+    assert len(table_of(report, "evaluation").context) == 2
+    assert report.numbers()["data-1.train"].value == present(whole.summary).data.train
     # No new seeds are called for before the planned ones are there.
-    assert report.next_step_commands == ()
-    assert "new confirm set" not in all_said([*report.summary, *(pair.sentence for pair in report.comparisons)])
+    assert "Next steps" not in words_of(report, "comparisons")
+    assert "new confirm set" not in all_said(report.summary)
 
 
 def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:

@@ -9,14 +9,33 @@ import numpy as np
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.figures.accuracy import _log_ticks, pictures
-from gru_bench.report.figures.style import NARROW, PAGE, PAPER, drawing
-from tests.support.fake_store import (
-    TestSet,
-    three_models,
+from gru_bench.report.document.figure import Values
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.figures.accuracy import (
+    BASELINE,
+    MEAN,
+    _log_ticks,
+    accuracy_figure,
+    cost_figure,
+    difference_figure,
 )
-from tests.support.renderings import Rendered
-from tests.support.values import present
+from gru_bench.report.figures.style import NARROW, PAGE, PAPER, drawing
+from tests.support.fake_store import TestSet, three_models
+from tests.support.renderings import Built, column_of, figure_of
+
+
+def share(value: float, *ends: float) -> Number:
+    """Return an accuracy, with an interval where its ends are given."""
+    low, high = ends or (None, None)
+    return Number("accuracy", value, "percent", low=low, high=high)
+
+
+def accuracies(*baselines: tuple[str, float]) -> Values:
+    """Return the accuracies of a model of two seeds, the lower one at 84 %, and of some baselines."""
+    return Values(("model", "what", "accuracy"), (
+        ("One", MEAN, share(0.85)), ("One", "seed 1", share(0.84)), ("One", "seed 2", share(0.86)),
+        *((name, BASELINE, share(value)) for name, value in baselines),
+    ), intervals=("accuracy",))
 
 
 def test_an_axis_of_costs_has_more_than_one_tick() -> None:
@@ -35,34 +54,83 @@ def test_no_axis_of_shares_goes_beyond_them(style: Any, right: bool) -> None:
         store.predicted[key] = replace(p, probability_N=probability_N)
     for histories in store.metrics.values():
         histories["accuracy/val"] = [(step, float(right)) for step, _ in histories["accuracy/val"]]
-    drawn = {picture.name: picture for picture in pictures(build(studies, store))}
+    report = build(studies, store)
     for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "x" if style.narrow else "y"),
                         ("cost", "y"), ("curves", "y")):
         with drawing(style, {}):
-            axes = drawn[name].draw(style).axes[-1]
+            axes = figure_of(report, name).draw(style).axes[-1]
         low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
         assert 0 <= low < high <= 100, name
         assert 100 * right in (low, high), name
 
 
+def test_baselines_near_the_models_are_drawn_and_the_caption_counts_them() -> None:
+    for baselines, drawn, words in (
+        ([("far", 0.77)], 0, "small marks are single seeds."),
+        ([("far", 0.77), ("near", 0.79)], 1, "; the dashed line is a baseline."),
+        ([("near", 0.79), ("above", 0.99)], 2, "; dashed lines are baselines."),
+    ):
+        figure = accuracy_figure(accuracies(*baselines))
+        assert figure.caption.endswith(words)
+        with drawing(PAGE):
+            (axes,) = figure.draw(PAGE).axes
+        assert sum(text.get_text().split()[0] in dict(baselines) for text in axes.texts) == drawn
+
+
 def test_the_names_of_baselines_have_room_on_a_phone() -> None:
-    store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
-    near = tuple(replace(one, test_accuracy=0.85) for one in present(studies[0].summary).baselines)
-    studies = [replace(study, summary=replace(present(study.summary), baselines=near)) for study in studies]
-    with drawing(NARROW, {}):
-        figure = pictures(build(studies, store))[0].draw(NARROW)
+    with drawing(NARROW):
+        figure = accuracy_figure(accuracies(("majority class", 0.85), ("linear", 0.85))).draw(NARROW)
         figure.canvas.draw()
-        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().endswith(" 85.0")]
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().endswith("s 85.0")
+                 or text.get_text().endswith("r 85.0")]
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
 
 
-def test_alternatives_hold_the_numbers(three: Rendered) -> None:
-    report, _, _ = three
-    words = {picture.name: picture.alternative for picture in pictures(report)}
-    for row in report.rows:
-        assert f"{row.label} {row.accuracy.text} ({row.accuracy.ends[0].text} to" in words["accuracy"]
-        assert f"{row.label}: of label 0, {row.confusion[0].text} correct" in words["confusion"]
-    for pair in report.comparisons:
-        assert f"{pair.a} less {pair.b} {pair.difference.text}" in words["differences"]
-    assert report.category_tables[0].categories[1].accuracy[2].text in words["categories-1"]
+def test_seeds_are_marked_below_their_own_mean() -> None:
+    values = accuracies()
+    other = (("Two", MEAN, share(0.5)), ("Two", "seed 1", share(0.4)), ("Two", "seed 2", share(0.6)))
+    with drawing(PAGE):
+        (axes,) = accuracy_figure(replace(values, rows=values.rows + other)).draw(PAGE).axes
+    marks = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_marker() == "|"]
+    assert marks == [[[84.0, 0.24], [86.0, 0.24]], [[40.0, 1.24], [60.0, 1.24]]]
+
+
+def test_the_margin_is_shaded_and_both_models_are_named() -> None:
+    values = Values(("pair", "difference"), (("A (x) less B", share(0.004, 0.001, 0.007)),), ("difference",))
+    figure = difference_figure(values, 0.02)
+    assert "with unadjusted 95 % intervals" in figure.caption
+    with drawing(PAGE):
+        (axes,) = figure.draw(PAGE).axes
+        (band,) = axes.patches
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["A (x)\nless B"]
+    low, high = band.get_extents().transformed(axes.transData.inverted()).intervalx
+    assert (low, high) == pytest.approx((-2, 2))
+    assert axes.get_xlim() == pytest.approx((-2.6, 2.6))
+
+
+def test_a_model_without_a_time_is_left_out_and_the_others_keep_their_marks() -> None:
+    def marks(*seconds: float | None) -> list[Any]:
+        values = Values(("model", "backend", "training seconds", "accuracy"), tuple(
+            (f"Model {place}", "fused", Number("seconds", value, "amount"), share(0.8 + 0.05 * place))
+            for place, value in enumerate(seconds)), ("accuracy",))
+        with drawing(PAGE):
+            (axes,) = cost_figure(values).draw(PAGE).axes
+        return [(line.get_label(), line.get_marker(), line.get_color()) for line in axes.lines]
+
+    assert marks(None, 20.0, 300.0) == marks(5.0, 20.0, 300.0)[1:]
+
+
+def test_alternatives_hold_the_numbers(built: Built) -> None:
+    report = built.report
+    names = column_of(report, "scores", "Model")
+    for name, accuracy, seconds in zip(
+        names, column_of(report, "evaluation", "Accuracy"), column_of(report, "cost", "Training"), strict=True
+    ):
+        assert (f"{name} {accuracy.text} ({accuracy.ends[0].text} to {accuracy.ends[1].text}) %"
+                in figure_of(report, "accuracy").alternative)
+        assert f"{name} {accuracy.text} % after {seconds.text} s" in figure_of(report, "cost").alternative
+    for pair, difference in zip(
+        column_of(report, "comparisons", "Pair"), column_of(report, "comparisons", "Difference"), strict=True
+    ):
+        assert f"{pair} {difference.text} ({difference.ends[0].text} to" in figure_of(report, "differences").alternative

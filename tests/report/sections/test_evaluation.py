@@ -1,8 +1,9 @@
-"""The rows of the evaluation: scores, baselines, evidence levels and cautions, recomputed from the predictions."""
+"""The evaluation: scores, costs and baselines, recomputed from the predictions and from what the runs logged."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,122 +11,130 @@ import pytest
 from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
+from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, three_models
-from tests.support.renderings import Built, all_said
+from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
 from tests.support.values import present
 
 
-def test_rows_hold_what_the_predictions_say(built: Built) -> None:
+def below_baseline(studies: list[LoggedStudy], store: FakeStore) -> str:
+    """Return what the summary says of baselines."""
+    return all_said(section_of(build(studies, store), "evaluation").summary)
+
+
+def test_tables_hold_what_the_predictions_say(built: Built) -> None:
     store, studies, report = built
-    assert [row.label for row in report.rows] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
-    for study, row in zip(studies, report.rows, strict=True):
+    assert column_of(report, "scores", "Model") == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+    for place, study in enumerate(studies):
+        def cell(table: str, heading: str, place: int = place) -> Any:
+            return column_of(report, table, heading)[place]
+
         right_RN = correct(store, study.confirms)
-        expected = statistics.accuracy_interval(right_RN)
-        assert row.accuracy.value == expected.estimate
-        assert (row.accuracy.low, row.accuracy.high) == (expected.low, expected.high)
-        assert row.deviation.value == statistics.seed_deviation(right_RN)
         runs = [run for run in study.confirms if run.complete]
-        assert row.seeds.value == 5
-        assert row.accuracy.runs == tuple(run.run_id for run in runs)
-        assert row.accuracy.examples == 2000
-        assert row.f1.value == pytest.approx(np.mean([run.metrics["score/test_f1"] for run in runs]), abs=1e-6)
-        assert row.train_seconds.value == pytest.approx(np.mean([run.metrics["time/train_seconds"] for run in runs]))
-        for cell, name in zip(
-            row.confusion, ("true_negative", "false_positive", "false_negative", "true_positive"), strict=True
+        expected = statistics.accuracy_interval(right_RN)
+        accuracy = cell("evaluation", "Accuracy")
+        assert accuracy.value == expected.estimate
+        assert (accuracy.low, accuracy.high) == (expected.low, expected.high)
+        assert accuracy.runs == tuple(run.run_id for run in runs)
+        assert accuracy.examples == 2000
+        assert cell("evaluation", "Seeds").value == 5
+        # Below the deviation stand the lowest and the highest seed.
+        deviation, below = cell("evaluation", "Seed deviation")
+        assert deviation.value == statistics.seed_deviation(right_RN)
+        lowest, _, highest = below.parts
+        assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
+        assert lowest.method == "lowest of 5 seeds"
+        for table, heading, key, scale in (
+            ("evaluation", "F1", "score/test_f1", 1), ("scores", "Precision", "score/test_precision", 1),
+            ("scores", "ROC area", "score/test_roc_auc", 1), ("scores", "PR area", "score/test_average_precision", 1),
+            ("scores", "Loss", "score/test_loss", 1), ("scores", "Calibration", "score/test_calibration_error", 1),
+            ("cost", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
+            ("cost", "Memory", "size/peak_memory_bytes", 1e6),
         ):
-            assert cell.value == pytest.approx(np.mean([run.metrics[f"score/test_{name}"] for run in runs]))
-        assert sum(present(cell.value) for cell in row.confusion) == pytest.approx(2000)
+            values = [run.metrics[key] / scale for run in runs]
+            shown = cell(table, heading)
+            assert shown.value == pytest.approx(np.mean(values), abs=1e-6), heading
+            if heading != "F1":
+                assert (shown.low, shown.high) == pytest.approx((min(values), max(values)), abs=1e-6)
+        # Times and sizes stand with their lowest and highest in the table of costs alone.
+        assert cell("evaluation", "Training") == (cell("cost", "Training"),)
+        assert cell("evaluation", "Parameters") == cell("cost", "Parameters")
+        assert cell("cost", "Backend") == cell("evaluation", "Backend") == runs[0].backend
+
+
+def test_one_seed_has_no_lowest_and_highest() -> None:
+    store, studies = three_models(seeds=1, test_set=TestSet.draw(300))
+    deviations = column_of(build(studies, store), "evaluation", "Seed deviation")
+    assert [deviation.text for deviation in deviations] == [MISSING] * 3
 
 
 def test_a_baseline_above_is_said(built: Built) -> None:
-    _, _, report = built
-    text = all_said(report.below_baseline)
+    store, studies, report = built
+    text = below_baseline(studies, store)
+    assert text in all_said(report.summary)
     assert "Scratch GRU (86.1 %), Torch GRU (86.4 %) are below the baseline TF-IDF + logistic regression" in text
     assert "Bidirectional" not in text
     assert "majority" not in text
+    context = table_of(report, "evaluation").context
+    assert [row[0] for row in context] == ["majority class (baseline)", "TF-IDF + logistic regression (baseline)"]
+    assert [row[2].text for row in context] == ["50.1", "87.3"]
 
 
 def test_a_baseline_inside_or_beyond_the_interval_is_said() -> None:
     store = FakeStore()
-    low = add_study(store, "low", {"torch": -0.3})
-    even = add_study(store, "even", {"torch": 0.08})
-    text = all_said(build([low], store).below_baseline)
+    low, even, under = (add_study(store, name, {"torch": skill})
+                        for name, skill in (("low", -0.3), ("even", 0.08), ("under", 0.03)))
+    text = below_baseline([low], store)
     assert "is below the baseline TF-IDF + logistic regression (87.3 %)" in text
     assert "its whole interval lies below" in text
-    row = build([even], store).rows[0].accuracy
-    assert present(row.low) < 0.8731 < present(row.value)
-    text = all_said(build([even], store).below_baseline)
-    assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
-    under = add_study(store, "under", {"torch": 0.03})
-    row = build([under], store).rows[0].accuracy
-    assert present(row.value) < 0.8731 < present(row.high)
-    text = all_said(build([under], store).below_baseline)
-    assert "is below the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in text
+    accuracy = build([even], store).numbers()["even-torch.accuracy"]
+    assert present(accuracy.low) < 0.8731 < present(accuracy.value)
+    assert "is above the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in below_baseline(
+        [even], store)
+    accuracy = build([under], store).numbers()["under-torch.accuracy"]
+    assert present(accuracy.value) < 0.8731 < present(accuracy.high)
+    assert "is below the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in below_baseline(
+        [under], store)
 
 
 def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below() -> None:
     store = FakeStore()
     study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
-    level = build([study], store).rows[0].accuracy
+    level = build([study], store).numbers()["even-torch.accuracy"]
     for shift in (-0.0003, 0.0, 0.0003):
         shown = round(present(level.value), 3)
         baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
         even = replace(study, summary=replace(present(study.summary), baselines=baselines))
-        text = all_said(build([even], store).below_baseline)
-        assert text.replace("\u00a0", " ") == (
+        assert below_baseline([even], store) == (
             f"Torch GRU ({level.text} %) is level with the baseline TF-IDF + logistic regression ({level.text} %) on "
             "the same split."
         )
-
-
-@pytest.mark.parametrize(("seeds", "words"), [
-    ((5, 10), "Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10). Torch "
-              "GRU: enough seeds to publish a claim (at least 10)."),
-    ((9, 3), "Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10)."),
-    ((5, 6), "Scratch GRU and Torch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at "
-             "least 10)."),
-])
-def test_it_is_said_whether_seeds_carry_a_verdict_or_a_claim(seeds: tuple[int, ...], words: str) -> None:
-    store = FakeStore()
-    for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
-        add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(300))
-    assert words in all_said(build(store.by_experiment["movie-reviews"], store).summary)
-    few, studies = three_models(seeds=3, test_set=TestSet.draw(300))
-    assert "enough seeds" not in all_said(build(studies, few).summary)
 
 
 def test_missing_metrics_are_dashes_and_never_zero() -> None:
     store, (study, *_) = three_models()
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build([replace(study, confirms=bare)], store)
-    row = report.rows[0]
-    assert [n.text for n in (row.parameters, row.train_seconds, row.tokens_per_second)] == [MISSING] * 3
-    assert row.accuracy.value is not None
-    assert report.curves[0].best.text == MISSING
-
-
-@pytest.mark.parametrize("size", [199, 200])
-def test_few_test_reviews_are_said_up_to_two_hundred(size: int) -> None:
-    store, studies = three_models(test_set=TestSet.draw(size))
-    assert ("There are few test reviews: 199" in all_said(build(studies, store).cautions)) == (size == 199)
-
-
-def test_the_seeds_stand_beside_their_deviation(built: Built) -> None:
-    store, studies, report = built
-    for study, row in zip(studies, report.rows, strict=True):
-        accuracies = correct(store, study.confirms).mean(1)
-        assert [end.value for end in row.extremes] == [accuracies.min(), accuracies.max()]
-        assert row.extremes[0].method == "lowest of 5 seeds"
-    store, studies = three_models(seeds=1)
-    assert all(row.extremes == () for row in build(studies, store).rows)
+    (parameters,), (seconds,), (speed,) = (
+        column_of(report, "evaluation", heading)[0] for heading in ("Parameters", "Training", "Tokens/s"))
+    assert [n.text for n in (parameters, seconds, speed)] == [MISSING] * 3
+    assert column_of(report, "evaluation", "Accuracy")[0].value is not None
+    # Without times there is nothing to set against accuracy.
+    assert "cost" not in [figure.name for figure in report.figures]
 
 
 def test_tuned_settings_are_shown_as_they_ran(built: Built) -> None:
-    _, _, report = built
-    shown = {s.name: s.value if isinstance(s.value, str) else s.value.value for s in report.rows[0].settings}
-    assert shown == {
-        "learning rate": BEST["training.lr"], "hidden size": 250, "pooling": "meanmax", "dropout": 0.31,
-    }
+    label, settings = column_of(built.report, "evaluation", "Model")[0]
+    assert label == "Scratch GRU"
+    assert said((settings,)) == "learning rate 0.00137 · hidden size 250 · pooling meanmax · dropout 0.31"
+    assert built.report.numbers()["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
+
+
+def test_of_a_model_that_was_not_tuned_the_main_settings_are_shown() -> None:
+    store = FakeStore()
+    study = add_study(store, "homework", {"scratch": 0.0}, search=False, test_set=TestSet.draw(300))
+    _, settings = column_of(build([study], store), "evaluation", "Model")[0]
+    assert said((settings,)).startswith("learning rate 0.001 · hidden size 100 · layers 1 · pooling ")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -17,15 +17,20 @@ import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.figures.figure import Picture
-from gru_bench.report.render import html_latex as render
-from gru_bench.report.render import record
+from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.numbers import numbers_in
+from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.render import files, record
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
+from gru_bench.report.sections.comparisons import comparison_sentence
+from gru_bench.report.sections.next_steps import next_step_commands, remove_limit_commands
+from gru_bench.report.sections.summary import summary
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import BEST, FakeStore, Studies, TestSet, add_study, three_models
-from tests.support.renderings import html_numbers, said, soup_of, tex_numbers
+from tests.support.renderings import said, soup_of, words_of
 from tests.support.values import present
 
 
@@ -37,6 +42,17 @@ def inconclusive() -> Studies:
     for name, skill in (("scratch", 0.0), ("torch", 0.05)):
         add_study(store, name, {name: skill}, test_set=test_set)
     return store, store.by_experiment["movie-reviews"]
+
+
+def sentence_of(evidence: Evidence, place: int = 0) -> str:
+    """Return all that is said of a pair."""
+    return said(comparison_sentence(evidence, evidence.compared[place]))
+
+
+def sizes_in(evidence: Evidence, ending: str) -> list[float | None]:
+    """Return the numbers in what is said of all pairs whose keys end so."""
+    said = tuple(comparison_sentence(evidence, one) for one in evidence.compared)
+    return [number.value for number in numbers_in(said) if number.key.endswith(ending)]
 
 
 def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
@@ -61,11 +77,10 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
     inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = inconclusive
-    report = build(studies, store, margin=0.015)
-    (pair,) = report.comparisons
-    assert pair.finding == "inconclusive"
-    fresh = next(n for n in pair.sentence if isinstance(n, Number) and n.key.endswith("fresh-seeds")).value
-    *sweeps, last = report.next_step_commands
+    evidence = collect(studies, store, 0.015)
+    assert evidence.compared[0].pair.verdict.finding.value == "inconclusive"
+    (fresh,) = sizes_in(evidence, "fresh-seeds")
+    *sweeps, last = next_step_commands(evidence)
     assert last == "gru-bench report --study torch-confirm-2 --study scratch-confirm-2"
     for command, study in zip(sweeps, studies[::-1], strict=True):
         spec = spec_of(command, monkeypatch)
@@ -76,10 +91,10 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
         config = spec.config(spec.models[0], {}, 0)
         assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
-    page, files = render.html(report), render.tex(report)
-    commands = [code.get_text() for code in soup_of(page).select(".commands code")]
-    assert commands == list(report.next_step_commands)
-    assert "{-}{-}study{-}name" in files["report.tex"].replace(r"\allowbreak{}", "")
+    report = build(studies, store, margin=0.015)
+    assert [code.get_text() for code in soup_of(html(report)).select(".commands code")] == [*sweeps, last]
+    assert "{-}{-}study{-}name" in tex(report)["report.tex"].replace(r"\allowbreak{}", "")
+    assert f"    {last}\n" in markdown(report)
 
 
 def typed(study: LoggedStudy, command: str) -> LoggedStudy:
@@ -92,7 +107,7 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
-    commands = build([one, two], store, margin=0.015).next_step_commands
+    commands = next_step_commands(collect([one, two], store, 0.015))
     command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
     assert "secret" not in command
     assert "--timeout" not in command
@@ -103,31 +118,31 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(
 @pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
 def test_no_command_is_named_that_is_not_known_to_work(inconclusive: Studies, command: str) -> None:
     store, (one, two) = inconclusive
-    report = build([typed(one, command), two], store, margin=0.015)
-    assert report.next_step_commands == ()
-    assert "A new confirm set of" in said(report.comparisons[0].sentence)
+    evidence = collect([typed(one, command), two], store, 0.015)
+    assert next_step_commands(evidence) == ()
+    assert "A new confirm set of" in sentence_of(evidence)
 
 
 def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive: Studies) -> None:
     store, (one, two) = inconclusive
     again = replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2"),
                     summary=replace(present(two.summary), name="torch-confirm-2", search_seed=1))
-    commands = build([one, again], store, margin=0.015).next_step_commands
+    commands = next_step_commands(collect([one, again], store, 0.015))
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Neither is one that another study has, although it is not written up here.
-    commands = build([one, two], store, margin=0.015, known_studies=["torch-confirm-2"]).next_step_commands
+    commands = next_step_commands(collect([one, two], store, 0.015, ["torch-confirm-2"]))
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
 def test_more_examples_are_named_where_no_number_of_seeds_would_do() -> None:
     store, studies = three_models(test_set=TestSet.draw(500))
-    report = build(studies, store)
-    pair = next(pair for pair in report.comparisons if pair.finding == "inconclusive")
-    assert "takes more test examples" in said(pair.sentence)
-    numbers = {n.key.rpartition(".")[2]: n.value for n in pair.sentence if isinstance(n, Number)}
-    assert present(numbers["needed-examples"]) > 500
-    assert present(numbers["needed-examples"]) % 100 == 0
-    assert report.next_step_commands == ()
+    evidence = collect(studies, store)
+    assert evidence.compared[0].pair.verdict.finding.value == "inconclusive"
+    assert "takes more test examples" in sentence_of(evidence)
+    examples = present(sizes_in(evidence, "needed-examples")[0])
+    assert examples > 500
+    assert examples % 100 == 0
+    assert next_step_commands(evidence) == ()
 
 
 def one_study(bests: list[dict[str, Any]], **options: Any) -> Studies:
@@ -150,10 +165,10 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(
     study_file: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
-    report = build(studies, store, margin=0.015)
-    assert [pair.finding for pair in report.comparisons if "Bidirectional GRU" not in (pair.a, pair.b)] == [
-        "inconclusive"]
-    *commands, last = report.next_step_commands
+    evidence = collect(studies, store, 0.015)
+    assert [one.pair.verdict.finding.value for one in evidence.compared
+            if "bidirectional" not in (one.a.model, one.b.model)] == ["inconclusive"]
+    *commands, last = next_step_commands(evidence)
     assert last == "gru-bench report --study all-torch-confirm-2 --study all-scratch-confirm-2"
     seen = {}
     for command in commands:
@@ -170,7 +185,7 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(
     study_file: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = one_study([{}, {}, {}])
-    command, last = build(studies, store, margin=0.015).next_step_commands
+    command, last = next_step_commands(collect(studies, store, 0.015))
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
     assert last == "gru-bench report --study all-scratch-torch-confirm-2"
@@ -178,11 +193,11 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(
 
 def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = one_study([{}, {}, {}], seeds=2)
-    report = build(studies, store)
-    command, _ = report.next_step_commands
+    evidence = collect(studies, store)
+    command, _ = next_step_commands(evidence)
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
-    assert said(report.summary[-1]) == (
+    assert said(summary(evidence)[-1]) == (
         "Where there are too few seeds for a verdict, train each model again on 10 fresh seeds. Do not count "
         "the old runs with them."
     )
@@ -193,25 +208,25 @@ def test_one_size_serves_all_that_is_open() -> None:
     test_set = TestSet.draw(2000)
     for name, skill in (("scratch", 0.0), ("torch", 0.05), ("bidirectional", 0.0)):
         add_study(store, name, {name: skill}, test_set=test_set)
-    report = build(store.by_experiment["movie-reviews"], store, margin=0.015)
-    sizes = [n.value for pair in report.comparisons for n in pair.sentence
-             if isinstance(n, Number) and n.key.endswith("fresh-seeds")]
+    evidence = collect(store.by_experiment["movie-reviews"], store, 0.015)
+    sizes = sizes_in(evidence, "fresh-seeds")
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
-    assert len(report.next_step_commands) == 4
-    assert all(f"--confirm {sizes[0]:g} " in command for command in report.next_step_commands[:-1])
+    *sweeps, _ = next_step_commands(evidence)
+    assert len(sweeps) == 3
+    assert all(f"--confirm {sizes[0]:g} " in command for command in sweeps)
 
 
 def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive: Studies) -> None:
     store, studies = inconclusive
     for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
         told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
-        assert build(told, store, margin=0.015).next_step_commands[-1].endswith(where)
+        assert next_step_commands(collect(told, store, 0.015))[-1].endswith(where)
 
 
 def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = inconclusive
-    program, *words = shlex.split(build(studies, store, margin=0.015).next_step_commands[-1].removeprefix("gru-bench "))
+    program, *words = shlex.split(next_step_commands(collect(studies, store, 0.015))[-1].removeprefix("gru-bench "))
     assert program == "report"
     seen = []
 
@@ -229,13 +244,12 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monk
 def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(
     inconclusive: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Picture, "pdf", lambda picture: b"%PDF")  # drawing takes long, and is not the question
-    monkeypatch.setattr(Picture, "for_page", lambda picture: ("<svg></svg>", "{}"))
+    monkeypatch.setattr(Figure, "pdf", lambda figure: b"%PDF")  # drawing takes long, and is not the question
+    monkeypatch.setattr(Figure, "for_page", lambda figure: ("<svg></svg>", "{}"))
     store, studies = inconclusive
     report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
                     known_studies=[study.run.name for study in studies])
-    render.write(report, tmp_path)
-    record.write(report, tmp_path)
+    files.write(report, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
 
@@ -271,19 +285,17 @@ def test_a_limit_is_lifted_before_reviews_are_gathered(
     short_of_reviews: Studies, available: int | None, words: str, gathers: bool
 ) -> None:
     store, studies = short_of_reviews
-    report = build([limited(study, 5000, available) for study in studies], store, margin=0.012)
-    text = said(report.comparisons[0].sentence)
+    studies = [limited(study, 5000, available) for study in studies]
+    evidence = collect(studies, store, 0.012)
+    text = sentence_of(evidence)
     assert words in text
     assert ("collect" in text) == gathers
-    held = {name: value.value for name, value in report.data[0].facts
-            if name == "reviews held back by data.limit" and isinstance(value, Number)}
-    assert held == ({"reviews held back by data.limit": available - 5000} if available else {})
-    page, paper = render.html(report), render.tex(report)
-    for shown in (page, paper["report.tex"], markdown(report)):
-        assert "repeat the studies with the reviews that data.limit held back" in shown
-    codes = [code.get_text() for code in soup_of(page).select(".commands code")]
-    assert codes == list(report.remove_limit_commands)
-    assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(paper)
+    report = build(studies, store, margin=0.012)
+    held = {key: number.value for key, number in report.numbers().items() if key.endswith(".held-back")}
+    assert set(held.values()) == ({available - 5000} if available else set())
+    assert "repeat the studies with the reviews that data.limit held back" in words_of(report, "comparisons")
+    for command in remove_limit_commands(evidence):
+        assert command in words_of(report, "comparisons")
 
 
 @pytest.mark.parametrize(("limit", "taken", "available"), [(None, 5000, None), (9000, 5000, None), (5000, 5000, 5000)])
@@ -294,10 +306,10 @@ def test_a_limit_that_holds_nothing_back_is_none(
     studies = [limited(study, taken, available) for study in studies]
     studies = [replace(study, confirms=tuple(
         replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
-    report = build(studies, store, margin=0.012)
-    assert "data.limit" not in said(report.comparisons[0].sentence)
-    assert ". To get them, collect more labeled reviews" in said(report.comparisons[0].sentence)
-    assert report.remove_limit_commands == ()
+    evidence = collect(studies, store, 0.012)
+    assert "data.limit" not in sentence_of(evidence)
+    assert ". To get them, collect more labeled reviews" in sentence_of(evidence)
+    assert remove_limit_commands(evidence) == ()
 
 
 def test_the_commands_that_lift_a_limit_are_the_studies_own(
@@ -310,21 +322,19 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(
                                      "--tracking-uri sqlite:///x.db")
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
                                      "--tracking-uri sqlite:///x.db")
-    report = build([one, two], store, margin=0.012, known_studies=["torch-whole"])
-    *sweeps, last = report.remove_limit_commands
+    evidence = collect([one, two], store, 0.012, ["torch-whole"])
+    *sweeps, last = remove_limit_commands(evidence)
     assert last == ("gru-bench report --study torch-whole-2 --study scratch-whole "
                     "--tracking-uri sqlite:///x.db")
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]
     assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
     assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
-    sentence = report.comparisons[0].sentence
-    seeds = {n.value for n in sentence if isinstance(n, Number) and n.key.endswith("needed-seeds")}
-    assert {torch.confirm, scratch.confirm} == seeds
+    assert {torch.confirm, scratch.confirm} == set(sizes_in(evidence, "needed-seeds"))
 
 
 def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews: Studies) -> None:
     store, (one, two) = short_of_reviews
-    report = build([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, margin=0.012)
-    assert "remove it first, with --set data.limit=none" in said(report.comparisons[0].sentence)
-    assert report.remove_limit_commands == ()
+    evidence = collect([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, 0.012)
+    assert "remove it first, with --set data.limit=none" in sentence_of(evidence)
+    assert remove_limit_commands(evidence) == ()

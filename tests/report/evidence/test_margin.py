@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.evidence.margin import margin_of
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, add_study
-from tests.support.renderings import all_said
+from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.renderings import all_said, said
 
 
 def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
@@ -30,10 +31,14 @@ def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
 def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(
     logged: tuple[str | None, ...] | tuple[None, ...] | tuple[str, ...], asked: float | None, value: float, words: str
 ) -> None:
-    store = FakeStore()
-    studies = [with_margin(add_study(store, name, {name: 0.0}), points)
+    store, few = FakeStore(), TestSet.draw(300)
+    studies = [with_margin(add_study(store, name, {name: 0.0}, test_set=few), points)
                for name, points in zip(("scratch", "torch"), logged, strict=True)]
+    margin = margin_of(studies, asked)
+    assert words in said((margin.number, *margin.said))
     report = build(studies, store, margin=asked)
-    assert report.margin.value == value
-    assert words in all_said(report.methods)
-    assert ("was not fixed before the runs" in all_said(report.cautions)) == ("beforehand" not in words)
+    assert report.source.margin == margin.value == value
+    caution = f"was not fixed before the runs: verdicts use a margin of {said((margin.number, *margin.said))}"
+    assert (caution in all_said(report.cautions)) == ("beforehand" not in words)
+    # Where nothing is compared, nothing depends on it.
+    assert "margin" not in all_said(build(studies[:1], store, margin=asked).cautions)
