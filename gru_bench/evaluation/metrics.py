@@ -2,7 +2,7 @@
 
 Labels are 0 and 1, and 1 is the positive class. The predicted label is 1 where the probability is at least 0.5.
 
-Shapes: `N` examples.
+Shapes: `N` examples, `K` thresholds, `G` places at which a curve is read off.
 """
 
 from __future__ import annotations
@@ -121,17 +121,66 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
 
     R_k and P_k are recall and precision. None where no example has label 1.
     """
-    label_N, probability_N = _checked(label_N, probability_N)
-    one_N = label_N == 1
-    if not one_N.any():
+    found_K, named_K = _by_threshold(label_N, probability_N)
+    if not found_K[-1]:
         return None
-    order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
-    score_N, hit_N = probability_N[order_N], one_N[order_N]
-    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
-    found_K = np.cumsum(hit_N)[last_N]
-    named_K = np.flatnonzero(last_N) + 1
-    recall_K = found_K / one_N.sum()
+    recall_K = found_K / found_K[-1]
     return float(np.sum(np.diff(recall_K, prepend=0.0) * found_K / named_K))
+
+
+def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Floats) -> NDArray[np.float64]:
+    """Return the true positive rate at given false positive rates (Fawcett 2006, algorithm 3).
+
+    Neighboring points of the curve are joined by straight lines. Where it rises straight up, its upper end counts. The
+    area below the curve is `roc_auc`.
+
+    Args:
+        label_N: Labels, 0 or 1.
+        probability_N: Probabilities of label 1.
+        false_positive_rate_G: Shares of the examples of label 0 that get label 1, from 0 to 1.
+
+    Raises:
+        ValueError: where one of the classes is absent, and as `confusion`.
+    """
+    found_K, named_K = _by_threshold(label_N, probability_N)
+    ones, zeros = int(found_K[-1]), int(named_K[-1] - found_K[-1])
+    if not ones or not zeros:
+        raise ValueError(f"a ROC curve needs examples of both labels, but got {zeros} of label 0 and {ones} of label 1")
+    false_K, true_K = (np.concatenate([[0.0], rate_K]) for rate_K in ((named_K - found_K) / zeros, found_K / ones))
+    # Of several points with the same false positive rate, np.interp takes the last one, which is the highest.
+    return np.asarray(np.interp(false_positive_rate_G, false_K, true_K))
+
+
+def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Floats) -> NDArray[np.float64]:
+    """Return the precision at given recalls: that of the highest threshold with at least this recall.
+
+    Precision is not interpolated between thresholds. A straight line between two points would be too optimistic (Davis
+    and Goadrich 2006). The area below the curve is `average_precision`.
+
+    Args:
+        label_N: Labels, 0 or 1.
+        probability_N: Probabilities of label 1.
+        recall_G: Shares of the examples of label 1 that are found, above 0 and up to 1.
+
+    Raises:
+        ValueError: where no example has label 1, and as `confusion`.
+    """
+    found_K, named_K = _by_threshold(label_N, probability_N)
+    if not found_K[-1]:
+        raise ValueError("a precision-recall curve needs examples of label 1, but got none")
+    return np.asarray((found_K / named_K)[np.searchsorted(found_K / found_K[-1], recall_G)])
+
+
+def _by_threshold(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the numbers of examples that have label 1 and that get it, K each, from the highest threshold down.
+
+    A threshold is a probability that occurs. The first number counts the correct ones among the second.
+    """
+    label_N, probability_N = _checked(label_N, probability_N)
+    order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
+    score_N, hit_N = probability_N[order_N], label_N[order_N] == 1
+    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
+    return np.cumsum(hit_N)[last_N], np.flatnonzero(last_N) + 1
 
 
 def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int = 10) -> float:

@@ -1,0 +1,88 @@
+"""The figure of ROC curves and precision-recall curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gru_bench.report.document.figure import Figure, Line, Panel, Values, of_models
+from gru_bench.report.document.numbers import written
+from gru_bench.report.figures.style import Style, draw_line, name_series, new_figure, percent_axis, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+ROC = "ROC"
+PRECISION_RECALL = "precision-recall"
+AXES = {ROC: ("false positive rate", "true positive rate"), PRECISION_RECALL: ("recall", "precision")}
+"""Curve -> the names of its axes."""
+CHANCE = "chance"
+"""Stands for a model in the rows of the curves that chance would give."""
+RATES = (0.05, 0.1, 0.2)
+RECALLS = (0.5, 0.8, 0.9, 0.95)
+"""False positive rates and recalls at which words and tables read the curves off."""
+
+
+def thresholds_figure(name: str, values: Values) -> Figure:
+    """Return the figure of the ROC curve and the precision-recall curve of each model."""
+    models = [model for model in values.distinct("model") if model != CHANCE]
+    panels = tuple(
+        Panel(f"{y}, %", tuple(_line(place, _points(values, curve, model)) for place, model in enumerate(models)), 1,
+              f"{x}, %,")
+        for curve, (x, y) in AXES.items()
+    )
+    of = f" of {models[0]}" if len(models) == 1 else ""
+    return Figure(
+        name,
+        f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
+        "probability of label 1: means over seeds, with a band from the lowest to the highest seed. The areas below "
+        "the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
+        _words(values, models), values, partial(_thresholds, values, panels, models), of_models(models), panels,
+    )
+
+
+def _points(values: Values, curve: str, model: str) -> list[dict[str, Any]]:
+    return [row for row in values.records() if (row["curve"], row["model"]) == (curve, model)]
+
+
+def _line(series: int, points: Sequence[dict[str, Any]]) -> Line:
+    x, mean, low, high = (tuple(100 * point[column] for point in points) for column in ("x", "mean", "low", "high"))
+    return Line(series, x, mean, low, high, dense=True)
+
+
+def _thresholds(values: Values, panels: Sequence[Panel], models: Sequence[str], style: Style) -> Drawing:
+    figure, grid = (new_figure(style, 6.6 + 0.2 * len(models), 1, 2) if style.narrow
+                    else new_figure(style, 3.1 + 0.2 * -(-len(models) // 3), 2))
+    for axes, panel, (curve, (x, y)) in zip(grid.flat, panels, AXES.items(), strict=True):
+        chance = _points(values, curve, CHANCE)
+        axes.plot([100 * point["x"] for point in chance], [100 * point["mean"] for point in chance],
+                  color=style.faint, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
+        for line, model in zip(panel.lines, models, strict=True):
+            draw_line(axes, line, style, line.series, dashed=False)
+            # A mark on the edge, as at 100 %, is whole.
+            axes.lines[-1].set_clip_on(False)
+            if curve == ROC:
+                axes.lines[-1].set_label(short(model, 30, 1))
+        lowest = min(100 * chance[0]["mean"], *(min(line.low) for line in panel.lines))
+        axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100))
+        percent_axis(axes.xaxis)
+        percent_axis(axes.yaxis)
+        axes.grid(linewidth=0.5)
+        axes.set_title(curve, loc="left", color=style.faint)
+        axes.set_xlabel(f"{x}, %")
+        axes.set_ylabel(f"{y}, %")
+    name_series(figure, len(models), style)
+    return figure
+
+
+def _words(values: Values, models: Sequence[str]) -> str:
+    """Return some points of the curves in words."""
+
+    def at(curve: str, model: str, places: Sequence[float]) -> str:
+        means = {point["x"]: point["mean"] for point in _points(values, curve, model)}
+        return ", ".join(f"{written(means[place], 'percent')} % at {100 * place:.0f} %" for place in places)
+
+    parts = [f"{model}: true positive rate {at(ROC, model, RATES)} false positive rate; "
+             f"precision {at(PRECISION_RECALL, model, RECALLS)} recall" for model in models]
+    return "ROC and precision-recall curves. " + ". ".join(parts) + "."
