@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values, of_models, with_interval, with_intervals
 from gru_bench.report.document.numbers import Number
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-Part = tuple[dict[str, Any], list[Number]]
-"""A part of the reviews: its first row in the table, and the accuracy of each model on it."""
-
 
 def confusion_figure(values: Values) -> Figure:
     """Return the figure of the confusion counts of each model, with their deviation over seeds."""
@@ -42,42 +38,27 @@ def confusion_figure(values: Values) -> Figure:
 
 def category_figure(name: str, values: Values) -> Figure:
     """Return the figure of accuracy by category."""
-    parts = _parts(values, "category")
     return Figure(
-        name, f"Test accuracy by category{with_intervals(_accuracies(parts))}.",
-        _words("category", values, [row["category"] for row, _ in parts], parts), values,
+        name, f"Test accuracy by category{with_intervals(values.column('accuracy'))}.",
+        _words("category", [(category, part) for (category,), part in values.groups("category").items()]), values,
         partial(_categories, values), of_models(values.distinct("model")),
     )
 
 
 def length_figure(name: str, values: Values) -> Figure:
     """Return the figure of accuracy by length."""
-    parts = _parts(values, "tokens from")
     return Figure(
-        name, f"Test accuracy by the number of tokens read{with_intervals(_accuracies(parts))}.",
-        _words("length", values, [_tokens(row) for row, _ in parts], parts), values,
+        name, f"Test accuracy by the number of tokens read{with_intervals(values.column('accuracy'))}.",
+        _words("length", [(f"{low.text} to {high.text} tokens", part)
+                          for (low, high), part in values.groups("tokens from", "tokens to").items()]), values,
         partial(_lengths, values), of_models(values.distinct("model")),
     )
-
-
-def _parts(values: Values, column: str) -> list[Part]:
-    """Return the parts of the reviews that differ in a column."""
-    parts = [list(rows) for _, rows in groupby(values.records(), lambda row: row[column])]
-    return [(rows[0], [row["accuracy"] for row in rows]) for rows in parts]
-
-
-def _accuracies(parts: Sequence[Part]) -> list[Number]:
-    return [number for _, accuracies in parts for number in accuracies]
-
-
-def _tokens(row: dict[str, Any]) -> str:
-    return f"{row['tokens from'].text} to {row['tokens to'].text} tokens"
 
 
 def _confusion(values: Values, style: Style) -> Drawing:
     from matplotlib.patches import Rectangle
 
-    shown = [(model, list(cells)) for model, cells in groupby(values.records(), lambda row: row["model"])][:PANELS]
+    shown = [(model, cells.records()) for (model,), cells in values.groups("model").items()][:PANELS]
     columns = min(2 if style.narrow else 4, len(shown))
     rows = -(-len(shown) // columns)
     side = min(1.9, 6.0 / columns)
@@ -107,25 +88,25 @@ def _confusion(values: Values, style: Style) -> Drawing:
 
 
 def _categories(values: Values, style: Style) -> Drawing:
-    parts = _parts(values, "category")
-    largest = sorted(parts, key=lambda part: -part[0]["reviews"].value)[:LINES]
+    parts = values.groups("category", "reviews")
+    largest = sorted(parts, key=lambda part: -part[1].value)[:LINES]
     return _lines(values.distinct("model"), [
-        (f"{short(row['category'], 26, 1)}  ({row['reviews'].text})", accuracies)
-        for row, accuracies in parts if (row, accuracies) in largest], style)
+        (f"{short(category, 26, 1)}  ({reviews.text})", parts[category, reviews].column("accuracy"))
+        for category, reviews in parts if (category, reviews) in largest], style)
 
 
 def _lengths(values: Values, style: Style) -> Drawing:
-    models, parts = values.distinct("model"), _parts(values, "tokens from")
+    models, parts = values.distinct("model"), values.groups("tokens from", "tokens to", "reviews")
     if style.narrow:  # where ranges have no room beside one another
-        return _lines(models, [
-            (f"{_tokens(row)}  ({row['reviews'].text})", accuracies) for row, accuracies in parts], style)
+        return _lines(models, [(f"{low.text} to {high.text} tokens  ({reviews.text})", part.column("accuracy"))
+                               for (low, high, reviews), part in parts.items()], style)
     figure, grid = new_figure(style, 2.9 + 0.2 * -(-len(models) // 3))
     axes: Axes = grid[0, 0]
     step = min(0.12, 0.6 / len(models))
     for place, model in enumerate(models):
         color, gid = style.color(place), f"series-{place}"
         shift = step * (place - (len(models) - 1) / 2)
-        points = [(x + shift, accuracies[place]) for x, (_, accuracies) in enumerate(parts)]
+        points = [(x + shift, part.column("accuracy")[place]) for x, part in enumerate(parts.values())]
         for x, number in points:
             if number.low is not None and number.high is not None:
                 axes.plot([x, x], [100 * number.low, 100 * number.high], color=color, linewidth=1.8, gid=gid)
@@ -133,7 +114,7 @@ def _lengths(values: Values, style: Style) -> Drawing:
         axes.plot(*zip(*known, strict=True), color=color, linewidth=0.8, marker=MARKERS[place % len(MARKERS)],
                   markersize=5, label=short(model, 30, 1), gid=gid)
     axes.set_xticks(range(len(parts)), [
-        f"{row['tokens from'].text}–{row['tokens to'].text}\n({row['reviews'].text})" for row, _ in parts
+        f"{low.text}–{high.text}\n({reviews.text})" for low, high, reviews in parts
     ])
     axes.tick_params(axis="x", length=0)
     axes.margins(x=0.04)
@@ -171,18 +152,16 @@ def _lines(models: Sequence[str], lines: Sequence[tuple[str, Sequence[Number]]],
 
 def _confusion_words(values: Values) -> str:
     parts = []
-    for model, cells in groupby(values.records(), lambda row: row["model"]):
-        tn, fp, fn, tp = (cell["mean count"].text for cell in cells)
+    for (model,), cells in values.groups("model").items():
+        tn, fp, fn, tp = (number.text for number in cells.column("mean count"))
         parts.append(f"{model}: of label 0, {tn} correct and {fp} wrong; of label 1, {tp} correct and {fn} wrong")
     return "Mean counts of test reviews. " + ". ".join(parts) + "."
 
 
-def _words(what: str, values: Values, names: Sequence[str], parts: Sequence[Part]) -> str:
-    """Return the accuracies of each part of the reviews in words."""
-    models = values.distinct("model")
+def _words(what: str, parts: Sequence[tuple[str, Values]]) -> str:
+    """Return the accuracies on each part of the reviews in words."""
     said = [
-        f"{name}: " + ", ".join(f"{model} {with_interval(number)} %"
-                                for model, number in zip(models, accuracies, strict=True))
-        for name, (_, accuracies) in zip(names, parts, strict=True)
+        f"{name}: " + ", ".join(f"{row['model']} {with_interval(row['accuracy'])} %" for row in part.records())
+        for name, part in parts
     ]
     return f"Test accuracy by {what}. " + "; ".join(said) + "."

@@ -27,11 +27,11 @@ def few(share: Number) -> bool:
 
 def reliability_figure(values: Values) -> Figure:
     """Return the figure of accuracy by confidence."""
-    drawn = {model: _drawn([row for row in values.records() if row["model"] == model])
-             for model in values.distinct("model")[:PANELS]}
+    models = {model: part.records() for (model,), part in list(values.groups("model").items())[:PANELS]}
+    drawn = {model: _drawn(rows) for model, rows in models.items()}
     panel = Panel("accuracy, %", tuple(_line(place, rows) for place, rows in enumerate(drawn.values())), 1,
                   "confidence, %,")
-    left_out = sum(map(len, drawn.values())) < sum(row["model"] in drawn for row in values.records())
+    left_out = any(len(drawn[model]) < len(rows) for model, rows in models.items())
     rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them."
     return Figure(
         "reliability",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,16 @@ RATES = (0.05, 0.1, 0.2)
 RECALLS = (0.5, 0.8, 0.9, 0.95)
 """False positive rates and recalls at which words and tables read the curves off."""
 
+Points = Mapping[tuple[Any, ...], Values]
+"""Curve and model -> its points."""
+
 
 def thresholds_figure(name: str, values: Values) -> Figure:
     """Return the figure of the ROC curve and the precision-recall curve of each model."""
+    points = values.groups("curve", "model")
     models = [model for model in values.distinct("model") if model != CHANCE]
     panels = tuple(
-        Panel(f"{y}, %", tuple(_line(place, _points(values, curve, model)) for place, model in enumerate(models)), 1,
+        Panel(f"{y}, %", tuple(_line(place, points[curve, model]) for place, model in enumerate(models)), 1,
               f"{x}, %,")
         for curve, (x, y) in AXES.items()
     )
@@ -38,33 +42,32 @@ def thresholds_figure(name: str, values: Values) -> Figure:
         f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
         "probability of label 1: means over seeds, with a band from the lowest to the highest seed. The areas below "
         "the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
-        _words(values, models), values, partial(_thresholds, values, panels, models), of_models(models), panels,
+        _words(points, models), values, partial(_thresholds, points, panels, models), of_models(models), panels,
     )
 
 
-def _points(values: Values, curve: str, model: str) -> list[dict[str, Any]]:
-    return [row for row in values.records() if (row["curve"], row["model"]) == (curve, model)]
-
-
-def _line(series: int, points: Sequence[dict[str, Any]]) -> Line:
-    x, mean, low, high = (tuple(100 * point[column] for point in points) for column in ("x", "mean", "low", "high"))
+def _line(series: int, points: Values) -> Line:
+    x, mean, low, high = (_percent(points, column) for column in ("x", "mean", "low", "high"))
     return Line(series, x, mean, low, high, dense=True)
 
 
-def _thresholds(values: Values, panels: Sequence[Panel], models: Sequence[str], style: Style) -> Drawing:
+def _percent(points: Values, column: str) -> tuple[float, ...]:
+    return tuple(100 * share for share in points.column(column))
+
+
+def _thresholds(points: Points, panels: Sequence[Panel], models: Sequence[str], style: Style) -> Drawing:
     figure, grid = (new_figure(style, 6.6 + 0.2 * len(models), 1, 2) if style.narrow
                     else new_figure(style, 3.1 + 0.2 * -(-len(models) // 3), 2))
     for axes, panel, (curve, (x, y)) in zip(grid.flat, panels, AXES.items(), strict=True):
-        chance = _points(values, curve, CHANCE)
-        axes.plot([100 * point["x"] for point in chance], [100 * point["mean"] for point in chance],
-                  color=style.faint, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
+        chance = _percent(points[curve, CHANCE], "mean")
+        axes.plot([0, 100], chance, color=style.faint, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
         for line, model in zip(panel.lines, models, strict=True):
             draw_line(axes, line, style, line.series, dashed=False)
             # A mark on the edge, as at 100 %, is whole.
             axes.lines[-1].set_clip_on(False)
             if curve == ROC:
                 axes.lines[-1].set_label(short(model, 30, 1))
-        lowest = min(100 * chance[0]["mean"], *(min(line.low) for line in panel.lines))
+        lowest = min(chance[0], *(min(line.low) for line in panel.lines))
         axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100))
         percent_axis(axes.xaxis)
         percent_axis(axes.yaxis)
@@ -76,11 +79,11 @@ def _thresholds(values: Values, panels: Sequence[Panel], models: Sequence[str], 
     return figure
 
 
-def _words(values: Values, models: Sequence[str]) -> str:
+def _words(points: Points, models: Sequence[str]) -> str:
     """Return some points of the curves in words."""
 
     def at(curve: str, model: str, places: Sequence[float]) -> str:
-        means = {point["x"]: point["mean"] for point in _points(values, curve, model)}
+        means = {point["x"]: point["mean"] for point in points[curve, model].records()}
         return ", ".join(f"{written(means[place], 'percent')} % at {100 * place:.0f} %" for place in places)
 
     parts = [f"{model}: true positive rate {at(ROC, model, RATES)} false positive rate; "
