@@ -8,7 +8,7 @@ from gru_bench.errors import RunError
 from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.homework_study import homework
-from tests.support.renderings import Built, words_of
+from tests.support.renderings import Built
 
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
@@ -27,21 +27,6 @@ def test_nothing_to_show() -> None:
     study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2)
     with pytest.raises(RunError, match=r"needs a study with a complete confirm run, but there is none: run one"):
         build([study], store)
-
-
-def test_how_often_the_test_reviews_were_looked_at() -> None:
-    store = FakeStore()
-    one = add_study(store, "one", {"torch": 0.0, "scratch": 0.0}, search=False)
-    two = add_study(store, "two", {"bidirectional": 0.0})
-    there = add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(seed=1), fingerprint="other")
-    alone = words_of(build([one], store), "methods")
-    assert "only the confirm runs of one study were scored on the test reviews" in alone
-    assert "opened once" not in alone
-    assert "Search trials" not in alone
-    both = words_of(build([one, two], store), "methods")
-    assert "The confirm runs of 2 studies (one, two) were scored on the same test reviews." in both
-    assert "Search trials used training and validation reviews only" in both
-    assert "only the confirm runs of one study were" in words_of(build([one, there], store), "methods")
 
 
 def test_one_read_of_histories_and_predictions_of_confirm_runs_only() -> None:

@@ -8,10 +8,16 @@ from dataclasses import asdict, replace
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.progress import typed
 from tests.support.fake_store import FakeStore, add_study, three_models
-from tests.support.renderings import all_said, column_of, table_of, words_of
+from tests.support.renderings import all_said, column_of, figure_of, table_of, words_of
 from tests.support.values import present
+
+
+def has_window_losses(report: Report) -> bool:
+    """Return whether the training loss is drawn within epochs."""
+    return any(epoch % 1 for epoch in figure_of(report, "curves").values.column("epoch"))
 
 
 def test_an_unfinished_study_shows_what_there_is() -> None:
@@ -25,6 +31,7 @@ def test_an_unfinished_study_shows_what_there_is() -> None:
     assert text.endswith("First continue torch by running its command again: python sweeps/run.py --study torch")
     assert "data" not in [section.name for section in report.sections]
     assert table_of(report, "evaluation").context == ()
+    assert not has_window_losses(report)  # the iterations of an epoch are not known
 
 
 def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first() -> None:
@@ -46,6 +53,7 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
             "diagnostics, the recall task.") in text
     assert "First continue homework by running its command again" in text
     assert len(table_of(report, "evaluation").context) == 2
+    assert has_window_losses(report)
     assert report.numbers()["data-1.train"].value == present(whole.summary).data.train
     # No new seeds are called for before the planned ones are there.
     assert "Next steps" not in words_of(report, "comparisons")

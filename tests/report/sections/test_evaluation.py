@@ -13,7 +13,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, three_models
-from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
+from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of
 from tests.support.values import present
 
 
@@ -60,6 +60,12 @@ def test_tables_hold_what_the_predictions_say(built: Built) -> None:
         assert cell("evaluation", "Training") == (cell("cost", "Training"),)
         assert cell("evaluation", "Parameters") == cell("cost", "Parameters")
         assert cell("cost", "Backend") == cell("evaluation", "Backend") == runs[0].backend
+
+
+def test_times_stand_at_their_decimal_points_on_paper(three: Rendered) -> None:
+    table = three.files["tables/evaluation.tex"]
+    assert "S[table-format=<3.1]" in table
+    assert "& {Train{,}" in table
 
 
 def test_one_seed_has_no_lowest_and_highest() -> None:
