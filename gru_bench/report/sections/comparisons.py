@@ -41,7 +41,7 @@ def comparisons(evidence: Evidence) -> Section | None:
         blocks += [difference_figure(values, evidence.margin.value), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
-    blocks += [*_next_steps(evidence), *([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared)]
+    blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
