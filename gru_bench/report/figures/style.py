@@ -7,6 +7,7 @@ document. Series differ in color and in marker, and are labeled where they are d
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 import warnings
@@ -16,11 +17,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gru_bench.report.document.figure import Line
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
@@ -152,7 +154,7 @@ def few_ticks(axis: Any, most: int, steps: Sequence[float] = (1, 2, 5, 10), whol
     """Put at most about `most` round ticks on an axis, at whole numbers only where asked."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(most, integer=True) if whole else MaxNLocator(most, steps=list(steps)))
+    axis.set_major_locator(MaxNLocator(most, steps=list(steps), integer=whole))
 
 
 def percent_axis(axis: Any) -> None:
@@ -170,6 +172,25 @@ def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
     axes.set(**{f"{along}lim": (max(low, 0.0), min(high, 100.0))})
     for line in axes.lines:
         line.set_clip_on(False)  # a mark on the edge is whole
+
+
+def log_axis(axes: Axes, most: int) -> None:
+    """Make the x axis logarithmic, with at most about `most` round ticks."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    # From fine to coarse; ticks between round ones only where there is no other.
+    for steps in (range(10, 100), range(1, 10), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        scale = 0.1 if steps[0] == 10 else 1
+        ticks = [scale * step * 10.0**decade for decade in decades for step in steps
+                 if low <= scale * step * 10.0**decade <= high]
+        if not found or len(ticks) > 1:
+            found = ticks
+        if len(found) <= most:
+            break
+    axes.set_xticks(found, [written(tick, "setting") for tick in found])
+    axes.minorticks_off()
 
 
 def interval_marks(
@@ -213,9 +234,12 @@ def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) ->
     )
 
 
-def name_series(figure: Figure, series: int, style: Style) -> None:
-    """Put the names of the series above the axes, where there is more than one."""
+def name_series(figure: Figure, series: int, style: Style, handles: list[Line2D] | None = None) -> None:
+    """Put the names of the series above the axes, where there is more than one.
+
+    The names and marks are those of `handles`; by default, those of all lines with a label.
+    """
     if series > 1:
-        legend = figure.legend(loc="outside upper left", ncols=1 if style.narrow else min(3, series), frameon=False,
-                               fontsize=style.size - 0.5, handletextpad=0.4)
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=1 if style.narrow else min(3, series),
+                               frameon=False, fontsize=style.size - 0.5, handletextpad=0.4)
         legend.set_gid("series-names")

@@ -1,11 +1,145 @@
-"""To be written."""
+"""Learning curves: the losses and the validation accuracy of each model by epoch and by window."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Table
+from gru_bench.report.document.figure import Values
+from gru_bench.report.document.numbers import KINDS, Number
 from gru_bench.report.document.section import Section
-from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.evidence.collect import Evidence, Histories
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.figures.curves import OVERLAID, curves_figure
+from gru_bench.report.figures.style import PANELS
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
+
+Epoch = tuple[Number, Number, Number, Number, Number]
+"""An epoch, the number of seeds that reached it, training loss, validation loss, validation accuracy."""
+Point = tuple[float, float, float, float]
+"""Position in epochs, mean over seeds, lowest, highest."""
+TRAIN_LOSS, VALIDATION_LOSS, VALIDATION_ACCURACY = 2, 3, 4
+"""Places in an `Epoch`."""
 
 
-def learning(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+def learning(evidence: Evidence) -> Section:
+    """Return the learning curves, the best epochs, and the values by epoch."""
+    curves = [(group, _epochs(group, evidence.histories)) for group in evidence.groups]
+    drawn = [(group, epochs) for group, epochs in curves if epochs]
+    values = _values(drawn, evidence.histories)
+    figures: list[Block] = [curves_figure(values, _in_words(drawn))] if values.rows else []
+    best: list[Sentence] = [(_best_epoch(group), f" for {group.label}") for group in evidence.groups]
+    return Section("learning", "Learning", (
+        *figures,
+        Paragraph(("The results are those of each run’s best checkpoint. On average over seeds it comes from epoch ",
+                   *joined(best, ", "), ".")),
+        Details("Values by epoch", (_table(curves),)),
+    ))
+
+
+def _epochs(group: Group, histories: Histories) -> list[Epoch]:
+    """Return the epochs of a model, each averaged over the runs that reached it."""
+    by_run = [histories.get(run_id, {}) for run_id in group.ids]
+
+    def averaged(epoch: int, name: str, metric: Metric) -> Number:
+        values = [value for run in by_run for step, value in run.get(metric.key, ()) if step == epoch]
+        return group.over_runs(f"epoch-{epoch}.{name}", values, KINDS[metric.unit])
+
+    reached = [{step for step, _ in run.get(LOSS_TRAIN.key, ())} for run in by_run]
+    return [
+        (group.number(f"epoch-{epoch}", epoch, "count"),
+         group.number(f"epoch-{epoch}.seeds", sum(epoch in steps for steps in reached), "count"),
+         averaged(epoch, "train-loss", LOSS_TRAIN), averaged(epoch, "validation-loss", LOSS_VAL),
+         averaged(epoch, "validation-accuracy", ACCURACY_VAL))
+        for epoch in sorted(set().union(*reached))
+    ]
+
+
+def _best_epoch(group: Group) -> Number:
+    """Return the epoch of the best checkpoint, averaged over seeds."""
+    best = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
+    return group.number("best-epoch", float(np.mean(best)) if best else None, "tenth", "mean over seeds")
+
+
+def _table(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> Table:
+    return Table(
+        "epochs", "Losses by epoch",
+        ("Means over the seeds that reached the epoch. Losses are in nats per review.",),
+        (Column("Model", align="left", width=3.4), Column("Epoch"), Column("Seeds"), Column("Training loss"),
+         Column("Validation loss"), Column("Validation accuracy", "%")),
+        tuple((group.label, *epoch) for group, epochs in curves for epoch in epochs),
+        grouped=True,
+    )
+
+
+def _values(curves: Sequence[tuple[Group, Sequence[Epoch]]], histories: Histories) -> Values:
+    """Return the points of the curves: a panel for each quantity, or with many models for each model."""
+    shown = curves[:PANELS]
+    if len(shown) <= OVERLAID:
+        panels = [
+            *(("training loss", group.label, _training(group, epochs, histories)) for group, epochs in shown),
+            *(("validation loss", group.label, _by_epoch(epochs, VALIDATION_LOSS)) for group, epochs in shown),
+            *(("validation accuracy, %", group.label, _by_epoch(epochs, VALIDATION_ACCURACY, 100))
+              for group, epochs in shown),
+        ]
+    else:
+        panels = [
+            (f"{group.label}, loss", name, points) for group, epochs in shown
+            for name, points in (("training", _training(group, epochs, histories)),
+                                 ("validation", _by_epoch(epochs, VALIDATION_LOSS)))
+        ]
+    return Values(("panel", "series", "epoch", "mean", "low", "high"),
+                  tuple((panel, series, *point) for panel, series, points in panels for point in points))
+
+
+def _training(group: Group, epochs: Sequence[Epoch], histories: Histories) -> list[Point]:
+    """Return the training loss: by window where it was logged so, else by epoch."""
+    windows = _by_window(group, [histories.get(run_id, {}) for run_id in group.ids])
+    return _by_epoch(epochs, TRAIN_LOSS) if windows is None else windows
+
+
+def _by_epoch(epochs: Sequence[Epoch], place: int, scale: float = 1) -> list[Point]:
+    """Return the known values of a quantity."""
+    points = []
+    for epoch in epochs:
+        number = epoch[place]
+        if number.value is not None and math.isfinite(number.value):
+            mean, low, high = (scale * (number.value if end is None else end)
+                               for end in (None, number.low, number.high))
+            points.append((epoch[0].value or 0, mean, low, high))
+    return points
+
+
+def _by_window(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> list[Point] | None:
+    """Return the training loss by iteration, counted in epochs; None where that cannot be known."""
+    if group.data is None:
+        return None
+    examples, training = group.data.train, group.config.training
+    iterations = examples // training.batch_size if training.drop_last else -(-examples // training.batch_size)
+    values: dict[int, list[float]] = {}
+    for run in by_run:
+        for step, value in run.get(LOSS_TRAIN_WINDOW.key, ()):
+            values.setdefault(step, []).append(value)
+    full = [step for step in sorted(values) if len(values[step]) == len(by_run)]
+    if len(full) < 3 or not iterations:
+        return None
+    points = [(step / iterations, float(np.mean(values[step])), min(values[step]), max(values[step])) for step in full]
+    return [point for point in points if all(map(math.isfinite, point))]
+
+
+def _in_words(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> str:
+    """Return the losses of the first and of the last epoch of each model."""
+    parts = []
+    for group, epochs in curves:
+        first, last = epochs[0], epochs[-1]
+        losses = [
+            f"{name} loss from {first[place].text} to {last[place].text}"
+            for name, place in (("training", TRAIN_LOSS), ("validation", VALIDATION_LOSS))
+            if first[place].value is not None or last[place].value is not None
+        ]
+        parts.append(f"{group.label}: {', '.join(losses)} over {last[0].text} epochs")
+    return "Loss by epoch. " + "; ".join(parts) + "."

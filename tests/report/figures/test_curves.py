@@ -8,21 +8,16 @@ import re
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.figures.accuracy import pictures
-from tests.support.fake_store import (
-    FakeStore,
-    TestSet,
-    add_study,
-    three_models,
-)
-from tests.support.renderings import Rendered, soup_of
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import Rendered, column_of, figure_of, soup_of
 
 
 def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
     report, page, _ = three
     figure = next(f for f in soup_of(page).find_all("figure") if f.find(id=re.compile("^curves-")))
     live = json.loads(figure["data-live"])
-    assert [series["name"] for series in live["series"]] == [row.label for row in report.rows]
+    models = column_of(report, "epochs", "Model")
+    assert [series["name"] for series in live["series"]] == list(dict.fromkeys(models))
     assert [panel["title"] for panel in live["panels"]] == [
         "training loss", "validation loss", "validation accuracy, %"
     ]
@@ -30,8 +25,12 @@ def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
     assert marked == {"0", "1", "2"}
     _, _, width, height = map(float, figure.svg["viewbox"].split())
     panel = live["panels"][1]
-    for line, curve in zip(panel["lines"], report.curves, strict=True):
-        assert line["mean"] == pytest.approx([epoch.validation_loss.value for epoch in curve.epochs], rel=1e-4)
+    assert len(panel["lines"]) == 3
+    for line in panel["lines"]:
+        name = live["series"][line["series"]]["name"]
+        losses = [loss.value for model, loss in zip(models, column_of(report, "epochs", "Validation loss"), strict=True)
+                  if model == name]
+        assert line["mean"] == pytest.approx(losses, rel=1e-4)
         # The path of the curve goes through the place where its last value is said to be.
         left, top, right, bottom = panel["box"]
         x = width * (left + (right - left) * (line["x"][-1] - panel["xlim"][0]) / (panel["xlim"][1] - panel["xlim"][0]))
@@ -49,23 +48,25 @@ def test_many_models_have_small_axes_of_their_own() -> None:
     store = FakeStore()
     for i in range(8):
         add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=TestSet.draw(200), search=i > 0, seed=i)
-    curves = next(p for p in pictures(build(store.by_experiment["movie-reviews"], store)) if p.name == "curves")
+    curves = figure_of(build(store.by_experiment["movie-reviews"], store), "curves")
     assert [series.name for series in curves.series] == ["training", "validation"]
-    assert len(curves.panels) == 8
+    assert [panel.title for panel in curves.panels] == [f"Torch GRU (study {i}), loss" for i in range(8)]
+    svg = curves.svg()
+    assert all(f"Torch GRU (study {i})<" in svg for i in range(8))
 
 
 def test_curves_of_runs_without_validation() -> None:
     store, studies = three_models()
     for metrics in store.metrics.values():
         del metrics["loss/val"], metrics["accuracy/val"]
-    curves = next(p for p in pictures(build(studies, store)) if p.name == "curves")
+    curves = figure_of(build(studies, store), "curves")
     assert [panel.title for panel in curves.panels] == ["training loss"]
+    assert curves.caption.startswith("Training loss, in nats per review, by epoch")
     assert "<svg" in curves.svg()
 
 
 def test_a_phone_is_told_where_its_own_drawing_lies(three: Rendered) -> None:
-    curves = next(picture for picture in pictures(three[0]) if picture.name == "curves")
-    svgs, live = curves.for_page()
+    svgs, live = figure_of(three.report, "curves").for_page()
     assert re.findall(r'<svg class="(\w+)"', svgs) == ["wide", "narrow"]
     narrow = json.loads(live)["narrow"]
     # Under one another, and under the names, which a script cuts off.

@@ -6,26 +6,59 @@ import numpy as np
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.document.blocks import Details
 from tests.support.fake_store import three_models
-from tests.support.renderings import Built
+from tests.support.renderings import Built, column_of, figure_of, section_of, table_of, words_of
 
 
 def test_curves_are_means_with_the_range_of_seeds(built: Built) -> None:
     store, studies, report = built
     runs = [run.run_id for run in studies[0].confirms]
-    curve = report.curves[0]
-    assert [epoch.epoch.value for epoch in curve.epochs] == [1, 2, 3, 4]
+    assert [epoch.value for epoch in column_of(report, "epochs", "Epoch")[:4]] == [1, 2, 3, 4]
     values = [dict(store.metrics[run]["loss/val"])[2] for run in runs]
-    shown = curve.epochs[1].validation_loss
+    shown = column_of(report, "epochs", "Validation loss")[1]
     assert shown.value == pytest.approx(np.mean(values))
     assert (shown.low, shown.high) == (min(values), max(values))
-    assert curve.window_losses is not None
-    assert curve.window_losses.epoch[-1] == pytest.approx(4.0)
+    drawn = [point for point in figure_of(report, "curves").values.records()
+             if (point["panel"], point["series"]) == ("validation loss", "Scratch GRU")]
+    assert [point["epoch"] for point in drawn] == [1, 2, 3, 4]
+    assert (drawn[1]["mean"], drawn[1]["low"], drawn[1]["high"]) == (shown.value, shown.low, shown.high)
+
+
+def test_the_training_loss_is_drawn_by_window_in_epochs(built: Built) -> None:
+    store, studies, report = built
+    logged = [dict(store.metrics[run.run_id]["loss/train_window"]) for run in studies[0].confirms]
+    batch = int(studies[0].confirms[0].params["training.batch_size"])
+    points = [point for point in figure_of(report, "curves").values.records()
+              if (point["panel"], point["series"]) == ("training loss", "Scratch GRU")]
+    assert [point["epoch"] for point in points] == pytest.approx([step / -(-16_384 // batch) for step in logged[0]])
+    assert points[-1]["epoch"] == pytest.approx(4.0)
+    for step, point in zip(logged[0], points, strict=True):
+        losses = [run[step] for run in logged]
+        assert point["mean"] == pytest.approx(np.mean(losses))
+        assert (point["low"], point["high"]) == (min(losses), max(losses))
 
 
 def test_an_epoch_that_only_some_seeds_reached_says_how_many() -> None:
     store, (study, *_) = three_models()
     short = study.confirms[0].run_id
     store.metrics[short] = {name: points[:2] for name, points in store.metrics[short].items()}
-    curve = build([study], store).curves[0]
-    assert [epoch.seeds.value for epoch in curve.epochs] == [5, 5, 4, 4]
+    report = build([study], store)
+    assert [seeds.value for seeds in column_of(report, "epochs", "Seeds")] == [5, 5, 4, 4]
+
+
+def test_the_best_epochs_are_said_before_the_values(built: Built) -> None:
+    report = built.report
+    assert ("On average over seeds it comes from epoch 3.0 for Scratch GRU, 3.0 for Torch GRU, 3.0 for Bidirectional "
+            "GRU.") in words_of(report, "learning")
+    details = section_of(report, "learning").blocks[-1]
+    assert isinstance(details, Details)
+    assert details.blocks == (table_of(report, "epochs"),)
+
+
+def test_runs_without_a_curve_have_no_figure() -> None:
+    store, (study, *_) = three_models()
+    store.metrics.clear()
+    section = section_of(build([study], store), "learning")
+    assert section.figures == ()
+    assert section.tables[0].rows == ()
