@@ -264,7 +264,8 @@ def add_study(
                 tags=tags | {"gru_bench.state": state},
             ))
             value = None if state == "failed" else 0.85 + 0.02 * rng.random()
-            trial_summaries.append(TrialSummary(place, model, state, value, epochs, chosen))
+            tried = {"training.lr": 1e-4 * 100 ** (7 * place % trials / trials), "model.hidden_size": 32 + 14 * place}
+            trial_summaries.append(TrialSummary(place, model, state, value, epochs, {**chosen, **tried}))
     summary = StudySummary(
         name=name, purpose=purpose, models=tuple(models), space=space, sampler="TPE", pruner="median",
         objective="validation accuracy of the best epoch", trials_asked=trials if search else 0, epochs=epochs,

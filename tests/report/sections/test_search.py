@@ -1,4 +1,4 @@
-"""What a search promised, and what its budget was worth."""
+"""What a search promised, what fresh seeds reached, and what its budget was worth."""
 
 from __future__ import annotations
 
@@ -10,14 +10,33 @@ import pytest
 
 from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
-from gru_bench.report.figures.accuracy import pictures
-from gru_bench.report.render import html_latex as render
+from gru_bench.report.document.blocks import Heading
+from gru_bench.report.document.report import Report
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from gru_bench.results.runs import TrialSummary
+from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, three_models
-from tests.support.renderings import Built, all_said, html_numbers, said, soup_of, tex_numbers
+from tests.support.renderings import (
+    Built,
+    column_of,
+    figure_of,
+    html_numbers,
+    said,
+    section_of,
+    soup_of,
+    table_of,
+    tex_numbers,
+    words_of,
+)
 from tests.support.values import present
+
+
+def summarized(study: LoggedStudy, **values: Any) -> LoggedStudy:
+    """Return the same study with other values in its summary."""
+    summary: StudySummary = replace(present(study.summary), **values)
+    return replace(study, summary=summary)
 
 
 def with_trials(
@@ -26,7 +45,12 @@ def with_trials(
     states = states or ["complete"] * len(values)
     trials = tuple(TrialSummary(n, "torch", state, value, 3, BEST)
                    for n, (value, state) in enumerate(zip(values, states, strict=True)))
-    return replace(study, summary=replace(present(study.summary), trials=trials, sampler=sampler))
+    return summarized(study, trials=trials, sampler=sampler)
+
+
+def names(report: Report) -> set[str]:
+    """Return the names of the figures of a report."""
+    return {figure.name for figure in report.figures}
 
 
 @pytest.fixture
@@ -39,30 +63,30 @@ def test_the_expected_best_of_random_trials(torch: tuple[FakeStore, LoggedStudy]
     store, study = torch
     values = list(np.random.default_rng(0).uniform(0.8, 0.9, 20))
     report = build([with_trials(study, values)], store)
-    (best,) = report.expected_best
-    assert report.no_expected_best == ()
+    best = column_of(report, "expected-best", "Best of them")
+    assert "expected best of fewer trials" not in words_of(report, "search")
     expected = {found.trials: found for found in statistics.expected_best(values)}
-    assert [point.trials.value for point in best.points] == [1, 2, 3, 5, 8, 12, 16, 20]
-    for point in best.points:
-        found = expected[int(present(point.trials.value))]
-        assert (point.best.value, point.best.low, point.best.high) == (found.mean, found.low, found.high)
-    page, files = render.html(report), render.tex(report)
-    picture = next(picture for picture in pictures(report) if picture.name == "expected-best")
-    (line,) = picture.panels[0].lines
-    assert list(line.x) == [1, 2, 3, 5, 8, 12, 16, 20]
-    assert line.mean == tuple(100 * present(point.best.value) for point in best.points)
+    trials = [int(number.value) for number in column_of(report, "expected-best", "Trials")]
+    assert trials == [1, 2, 3, 5, 8, 12, 16, 20]
+    for number, count in zip(best, trials, strict=True):
+        found = expected[count]
+        assert (number.value, number.low, number.high) == (found.mean, found.low, found.high)
+    page, files = html(report), tex(report)
+    figure = figure_of(report, "expected-best")
+    (line,) = figure.panels[0].lines
+    assert list(line.x) == trials
+    assert line.mean == tuple(100 * number.value for number in best)
     assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
-    assert [row[2:] for row in picture.table[1:]] == [
-        (point.best.value, point.best.low, point.best.high) for point in best.points]
-    assert f"{best.points[-1].best.text} ({best.points[-1].best.ends[0].text} to" in picture.alternative
+    assert figure.csv().splitlines()[0] == "model,trials,expected best,low,high"
+    assert figure.csv().splitlines()[1].endswith(",".join(map(repr, (best[0].value, best[0].low, best[0].high))))
+    assert f"{best[-1].text} ({best[-1].ends[0].text} to" in figure.alternative
     assert soup_of(page).find("a", download="expected-best.csv")
     assert "\\drawn{expected-best}" in files["report.tex"]
-    for text in (picture.caption, page, markdown(report), files["tables/expected-best.tex"].replace("\\,\\%", " %")):
+    for text in (figure.caption, page, markdown(report), files["tables/expected-best.tex"].replace("\\%", "%")):
         assert "fresh random trials" in text
         assert "80 % interval of that expectation" in text
-    last = best.points[-1]
-    ends = ", ".join(end.text for end in last.best.ends)
-    assert f"| Torch GRU | 20 | {last.best.text} [{ends}] |" in markdown(report)
+    ends = ", ".join(end.text for end in best[-1].ends)
+    assert f"| Torch GRU | 20 | {best[-1].text} [{ends}] |" in markdown(report)
     assert {key: text for key, (text, _) in html_numbers(page).items()} == tex_numbers(files)
 
 
@@ -76,17 +100,11 @@ def test_no_expected_best_where_trials_were_not_independent(
 ) -> None:
     store, study = torch
     report = build([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store)
-    assert report.expected_best == ()
-    assert "expected-best" not in {picture.name for picture in pictures(report)}
-    assert reason in all_said(report.no_expected_best)
-    assert reason in markdown(report)
-    assert "Torch GRU: the expected best of fewer trials is not shown" in all_said(report.no_expected_best)
-
-
-def importance_of(study: LoggedStudy, method: str) -> LoggedStudy:
-    """The same search, with the shares of importance that a method gives, or none."""
-    shares = {"torch": {"training.lr": 0.7, "model.hidden_size": 0.3}} if method else {}
-    return replace(study, summary=replace(present(study.summary), importance=shares, importance_method=method))
+    assert "expected-best" not in names(report) | {table.key for table in report.tables}
+    assert not any(isinstance(block, Heading) for block in section_of(report, "search").blocks)
+    words = words_of(report, "search")
+    assert reason in words
+    assert "Torch GRU: the expected best of fewer trials is not shown" in words
 
 
 @pytest.mark.parametrize(("methods", "named"), [
@@ -101,25 +119,23 @@ def test_the_method_of_importance_is_named_wherever_there_is_one(
 ) -> None:
     store, study = torch
     other = add_study(store, "other", {"torch": 0.0}, test_set=TestSet.draw(300))
-    report = build([importance_of(one, method) for one, method in zip((study, other), methods, strict=True)], store)
-    for text in (render.html(report), render.tex(report)["tables/search.tex"].replace(r"\allowbreak{}", "")):
-        text = text.replace("{-}", "-").replace("{,}", ",")
-        assert ("Importance measures how much" in text) == bool(named)
-        assert f"over all settings {named}." in text or not named
+    shares = {"torch": {"training.lr": 0.7, "model.hidden_size": 0.3}}
+    report = build([summarized(one, importance=shares if method else {}, importance_method=method)
+                    for one, method in zip((study, other), methods, strict=True)], store)
+    caption = said(table_of(report, "settings").captioned())
+    assert ("Importance measures how much the best tenth of the completed trials differ from all completed trials in a "
+            "setting" in caption) == bool(named)
+    assert caption.endswith(f"over all settings {named}." if named else "The settings searched.")
+    assert [share.text for share in column_of(report, "settings", "Importance")[:2]] == (
+        ["70", "30"] if methods[0] else ["—", "—"])
 
 
 @pytest.mark.parametrize(("pruner", "words"), [
     ("median", "median pruner"), ("wilcoxon", "Wilcoxon pruner"), ("none", "none pruned")])
 def test_every_pruner_has_its_words(torch: tuple[FakeStore, LoggedStudy], pruner: str, words: str) -> None:
     store, study = torch
-    (search,) = build([replace(study, summary=replace(present(study.summary), pruner=pruner))], store).searches
-    assert search.pruner == words
-
-
-def space_of(study: LoggedStudy, name: str, range_: dict[str, Any], value: Any) -> LoggedStudy:
-    best = {"training.lr": 0.002, name: value}
-    space = {"training.lr": {"low": 1e-3, "high": 1e-2, "log": True}, name: range_}
-    return replace(study, summary=replace(present(study.summary), space=space, best={"torch": best}))
+    (cell,) = column_of(build([summarized(study, pruner=pruner)], store), "search", "Search")
+    assert said(cell) == f"TPE, {words}by validation accuracy of the best epoch"
 
 
 @pytest.mark.parametrize(("name", "range_", "value", "edge"), [
@@ -144,9 +160,10 @@ def test_an_end_that_the_setting_cannot_pass_is_no_edge(
     torch: tuple[FakeStore, LoggedStudy], name: str, range_: Any, value: bool | float | str, edge: str
 ) -> None:
     store, study = torch
-    (search,) = build([space_of(study, name, range_, value)], store).searches
-    assert search.space[1].edge == edge
-    assert bool(search.edges) == bool(edge)
+    space = {"training.lr": {"low": 1e-3, "high": 1e-2, "log": True}, name: range_}
+    report = build([summarized(study, space=space, best={"torch": {"training.lr": 0.002, name: value}})], store)
+    assert column_of(report, "settings", "At an end") == ["", edge]
+    assert ("at an end of the range searched" in words_of(report, "search")) == bool(edge)
 
 
 def test_several_ends_are_listed(torch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -154,10 +171,10 @@ def test_several_ends_are_listed(torch: tuple[FakeStore, LoggedStudy]) -> None:
     ranges = {"model.layers": {"low": 1, "high": 3}, "model.hidden_size": {"low": 8, "high": 16},
               "training.batch_size": {"low": 16, "high": 64}}
     best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
-    wide = replace(study, summary=replace(present(study.summary), space=ranges, best={"torch": best}))
-    assert said(build([wide], store).searches[0].edges) == (
+    assert (
         "The best values of layers, hidden size and batch size lie at an end of the ranges searched; a wider range "
-        "may hold a better one.")
+        "may hold a better one."
+    ) in words_of(build([summarized(study, space=ranges, best={"torch": best})], store), "search")
 
 
 @pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
@@ -166,86 +183,43 @@ def test_importance_says_what_it_compares_and_where_it_is_unstable(
 ) -> None:
     store, study = torch
     values = list(np.random.default_rng(0).uniform(0.8, 0.9, trials))
-    report = build([with_trials(study, values)], store)
-    page, paper = render.html(report), render.tex(report)
-    said_so = " ".join(said(search.importance_caution) for search in report.searches)
-    assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in said_so
+    words = words_of(build([with_trials(study, values)], store), "search")
+    assert (f"the best tenth of {trials} completed trials, which is {1 if trials < 11 else 2}, with all" in words
             ) == unstable
-    for text in (page, paper["report.tex"]):
-        assert ("such shares are unstable" in text) == unstable
-    for text in (page, paper["tables/search.tex"]):
-        assert "how much the best tenth of the completed trials differ from all completed trials in a setting" in text
-        assert "a setting explains" not in text
+    assert ("such shares are unstable" in words) == unstable
 
 
 def test_search_shows_promise_confirmation_and_test(built: Built) -> None:
     _, studies, report = built
-    search = report.searches[0]
     runs = studies[0].confirms
-    assert search.best.value == 0.872
-    assert search.confirmed.value == pytest.approx(np.mean([run.metrics["score/val_accuracy"] for run in runs]))
-    assert search.test == report.rows[0].accuracy
-    assert "the best trial reached 87.2 % on validation; fresh seeds" in said(search.gap)
-    assert {d.name: d.edge for d in search.space} == {
+    assert column_of(report, "search", "Best trial")[0].value == 0.872
+    assert column_of(report, "search", "Confirmed")[0].value == pytest.approx(
+        np.mean([run.metrics["score/val_accuracy"] for run in runs]))
+    assert column_of(report, "search", "Test")[0].value == pytest.approx(
+        np.mean([run.metrics["score/test_accuracy"] for run in runs]))
+    words = words_of(report, "search")
+    assert "Scratch GRU: the best trial reached 87.2 % on validation; fresh seeds" in words
+    assert "The best value of hidden size lies at an end of the range searched; a" in words
+    rows = [row for row in table_of(report, "settings").rows if row[0] == "Scratch GRU"]
+    assert {row[1]: row[-1] for row in rows} == {
         "learning rate": "", "hidden size": "high", "pooling": "", "dropout": "",
     }
-    assert said(search.edges).startswith("The best value of hidden size lies at an end of the range searched; a")
-    assert search.importance_method.startswith("PED-ANOVA")
+    assert [row[2] for row in rows] == ["0.0001 to 0.01, log scale", "32 to 256", "final, mean, meanmax", "0 to 0.5"]
+    assert "(PED-ANOVA over complete trials)" in said(table_of(report, "settings").captioned())
 
 
 def test_validation_of_the_best_epoch_is_found_in_the_history_too() -> None:
     store, (study, *_) = three_models()
     bare = [replace(run, metrics={key: value for key, value in run.metrics.items() if key != "score/val_accuracy"})
             for run in study.confirms]
-    search = build([replace(study, confirms=tuple(bare))], store).searches[0]
+    report = build([replace(study, confirms=tuple(bare))], store)
     expected = np.mean([dict(store.metrics[run.run_id]["accuracy/val"])[3] for run in bare])
-    assert search.confirmed.value == pytest.approx(expected)
+    assert column_of(report, "search", "Confirmed")[0].value == pytest.approx(expected)
 
 
-def test_unequal_budgets_are_said() -> None:
-    store = FakeStore()
-    add_study(store, "scratch", {"scratch": 0.0}, trials=16)
-    add_study(store, "torch", {"torch": 0.0}, trials=16)
-    studies = store.by_experiment["movie-reviews"]
-    assert build(studies, store).budgets == ()
-    add_study(store, "bidirectional", {"bidirectional": 0.1}, trials=40)
-    text = said(build(store.by_experiment["movie-reviews"], store).budgets)
-    assert "had unequal budgets" in text
-    # Of forty, as many failed as in the other studies of sixteen.
-    assert "bidirectional had 32 finished trials of up to 4 epochs over 4 settings" in text
-
-
-def test_budgets_are_the_trials_that_finished_whatever_was_typed_last() -> None:
-    store = FakeStore()
-    one = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, trials=5)
-    two = add_study(store, "two", {"bidirectional": 0.1}, trials=5)
-    lowered = replace(one, summary=replace(present(one.summary), trials_asked=0))
-    # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
-    report = build([lowered, two], store)
-    assert report.budgets == ()
-    assert "Search trials used training and validation reviews only" in all_said(report.methods)
-    three = add_study(store, "three", {"rnn": 0.0}, trials=16)
-    text = said(build([lowered, two, three], store).budgets)
-    assert "one had 4 finished trials for each model of up to 4 epochs over 4 settings" in text
-    assert "two had 4 finished trials of up to 4 epochs" in text
-    assert "three had 13 finished trials of up to 4 epochs" in text
-    fewer = tuple(trial for trial in present(one.summary).trials if trial.model == "scratch" or trial.number == 0)
-    uneven = replace(one, summary=replace(present(one.summary), trials=fewer))
-    assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(build([uneven], store).budgets)
-    fixed = add_study(store, "fixed", {"rnn": 0.0}, search=False)
-    assert said(build([two, fixed], store).budgets).endswith("settings; fixed had no search.")
-    # Models on other data are not compared.
-    there = add_study(store, "there", {"torch": 0.0}, trials=16, fingerprint="other", test_set=TestSet.draw(seed=1))
-    assert build([two, there], store).budgets == ()
-
-
-def test_a_study_of_several_models_without_a_search() -> None:
+def test_a_study_without_a_search_has_no_such_section() -> None:
     store = FakeStore()
     study = add_study(store, "homework", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.1}, search=False)
     report = build([study], store)
-    assert len(report.rows) == 3
-    assert report.searches == ()
-    assert [setting.name for setting in report.rows[0].settings] == [
-        "learning rate", "hidden size", "layers", "pooling",
-    ]
-    assert report.budgets == ()
+    assert "search" not in [section.name for section in report.sections]
+    assert not any(name.startswith("search") for name in names(report))
