@@ -14,6 +14,7 @@ from gru_bench.report.figures.style import (
     MARKERS,
     Style,
     interval_marks,
+    log_axis,
     names_axis,
     new_figure,
     percent_axis,
@@ -157,15 +158,6 @@ def _pair_label(pair: str, style: Style) -> str:
     return f"{short(a, 32, 1)}\nless {short(b, 32, 1)}"
 
 
-def _log_ticks(left: float, right: float) -> list[float]:
-    """Return round values between two ends of a logarithmic axis: at least two wherever there are so many."""
-    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(range(10, 100))):
-        found = [m * 10.0**e for e in range(-3, 7) for m in steps if left <= m * 10.0**e <= right]
-        if len(found) > 1:
-            break
-    return found[:: -(-len(found) // 8) or 1]
-
-
 def _apart(points: Sequence[tuple[float, Number]]) -> bool:
     """Tell whether marks of accuracy at these seconds leave room for a name to the right of each."""
     height = max(accuracy.high or accuracy.value or 0 for _, accuracy in points) - min(
@@ -199,13 +191,9 @@ def _cost(values: Values, style: Style) -> Drawing:
     if not beside:
         figure.legend(loc="outside upper left" if style.narrow else "outside right upper", frameon=False,
                       fontsize=style.size - 1, handletextpad=0.3)
-    axes.set_xscale("log")
     # Room for names to the right of their marks.
-    left, right = min(seconds) / 1.4, max(seconds) * (2.6 if beside else 1.4)
-    axes.set_xlim(left, right)
-    ticks = _log_ticks(left, right)
-    axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
-    axes.minorticks_off()
+    axes.set_xlim(min(seconds) / 1.4, max(seconds) * (2.6 if beside else 1.4))
+    log_axis(axes, 8)
     axes.margins(y=0.12)
     share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)

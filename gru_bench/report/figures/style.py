@@ -177,20 +177,24 @@ def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
 def log_axis(axes: Axes, most: int) -> None:
     """Make the x axis logarithmic, with at most about `most` round ticks."""
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = log_ticks(*axes.get_xlim(), most)
+    axes.set_xticks(ticks, [written(tick, "setting") for tick in ticks])
+    axes.minorticks_off()
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return at most about `most` round values between two ends, and at least two wherever there are so many."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)))
     found: list[float] = []
-    # From fine to coarse; ticks between round ones only where there is no other.
-    for steps in (range(10, 100), range(1, 10), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        scale = 0.1 if steps[0] == 10 else 1
-        ticks = [scale * step * 10.0**decade for decade in decades for step in steps
-                 if low <= scale * step * 10.0**decade <= high]
+    for steps in (
+        range(10, 100), range(10, 100, 2), range(10, 100, 10), (10, 20, 30, 50), (10, 20, 50), (10, 30), (10,)
+    ):
+        ticks = [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
         if not found or len(ticks) > 1:
             found = ticks
         if len(found) <= most:
             break
-    axes.set_xticks(found, [written(tick, "setting") for tick in found])
-    axes.minorticks_off()
+    return found
 
 
 def interval_marks(

@@ -14,7 +14,6 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.accuracy import (
     BASELINE,
     MEAN,
-    _log_ticks,
     accuracy_figure,
     cost_figure,
     difference_figure,
@@ -36,13 +35,6 @@ def accuracies(*baselines: tuple[str, float]) -> Values:
         ("One", MEAN, share(0.85)), ("One", "seed 1", share(0.84)), ("One", "seed 2", share(0.86)),
         *((name, BASELINE, share(value)) for name, value in baselines),
     ), intervals=("accuracy",))
-
-
-def test_an_axis_of_costs_has_more_than_one_tick() -> None:
-    for left, right in ((60, 65), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7)):
-        ticks = _log_ticks(left, right)
-        assert 2 <= len(ticks) <= 12
-        assert left <= min(ticks) < max(ticks) <= right
 
 
 @pytest.mark.parametrize("style", [PAGE, NARROW, PAPER], ids=["page", "narrow", "paper"])

@@ -1,4 +1,4 @@
-"""Names are shortened to the room that a figure has."""
+"""Names are shortened to the room that a figure has, and axes get few round ticks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.report.figures.style import short
+from gru_bench.report.figures.style import log_ticks, short
 
 
 @pytest.mark.parametrize(("text", "width", "lines", "shown"), [
@@ -28,3 +28,19 @@ def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: 
     assert max(map(len, shown)) <= width
     whole, begun = "".join(text.split()), "".join("".join(shown).split())
     assert whole == begun or (begun.endswith("…") and whole.startswith(begun[:-1]) and len(begun) > 1)
+
+
+@pytest.mark.parametrize("most", [5, 8])
+@pytest.mark.parametrize(("low", "high"), [
+    (60, 65), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7), (1e-4, 1e-2), (1.1e-3, 7.9e-3), (3e-6, 0.4)])
+def test_a_logarithmic_axis_has_a_few_round_ticks(low: float, high: float, most: int) -> None:
+    ticks = log_ticks(low, high, most)
+    assert 2 <= len(ticks) <= most
+    assert low <= min(ticks)
+    assert max(ticks) <= high
+    assert ticks == sorted(set(ticks))
+    assert all(float(f"{tick:.2g}") == pytest.approx(tick) for tick in ticks)
+
+
+def test_a_logarithmic_axis_of_two_decades_has_ticks_at_both_ends() -> None:
+    assert log_ticks(1e-4, 1e-2, 5) == pytest.approx([1e-4, 3e-4, 1e-3, 3e-3, 1e-2])
