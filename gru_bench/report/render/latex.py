@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,10 +17,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import Cell, Column, Table, has_interval
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, has_interval
 from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math, in_text
 from gru_bench.resources import resource
 
 MOST_NAMED = 3
@@ -29,6 +29,9 @@ NAMED_WIDTH = 3.3
 """Centimeters of a column of a model."""
 PAGE_LINES = 40
 """Lines of a table from which on it may be broken over pages."""
+
+PER_CENTIMETER = 7
+"""Characters in a centimeter of a cell, at least."""
 
 
 class Tex(Markup):
@@ -46,12 +49,26 @@ def tex(report: Report) -> dict[str, str]:
     environment.filters["key"] = checked_key
     environment.filters["math"] = Tex
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
+    environment.filters["room"] = room
     environment.filters["joined"] = Tex(" & ").join
     blocks: Any = environment.get_template("blocks.tex.j2").module
     files = {f"tables/{table.key}.tex": str(blocks.table([_Layout(part) for part in table.parts(MOST_NAMED)]))
              for table in report.tables}
     files["report.tex"] = environment.get_template("report.tex.j2").render(report=report)
     return files
+
+
+def room(blocks: Sequence[Block]) -> int:
+    """Return about how many lines a table and the headings right above it take, so that none of these ends a page.
+
+    0 where the headings are followed by something else.
+    """
+    for headings, block in enumerate(blocks):
+        if isinstance(block, Table):
+            return 3 * headings + (_Layout(next(block.parts(MOST_NAMED))).lines or 9)
+        if not isinstance(block, Heading):
+            break
+    return 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,9 @@ class _Layout:
     @property
     def lines(self) -> int:
         """Return about how many lines the table takes: 0 where these are too many for one page."""
-        wraps = self.table.dense or any(column.align == "left" and column.width for column in self.table.columns[1:])
+        longest = (len(_words(row[place])) / column.width for row in self.table.rows
+                   for place, column in enumerate(self.table.columns) if place and column.width)
+        wraps = self.table.dense or max(longest, default=0) > PER_CENTIMETER
         each = 2 if wraps or any(map(self.below, self.table.rows)) else 1
         lines = 7 + each * (len(self.table.rows) + len(self.table.context))
         return lines if lines < PAGE_LINES else 0
@@ -167,9 +186,9 @@ def _number(cell: Cell) -> Number | None:
             return None
 
 
-def _words(cell: Cell) -> object:
-    """Return what a first cell says, by which rows of a group are told."""
-    return "".join(part if isinstance(part, str) else part.text for part in cell) if isinstance(cell, tuple) else cell
+def _words(cell: Cell) -> str:
+    """Return a cell as plain text."""
+    return cell if isinstance(cell, str) else cell.text if isinstance(cell, Number) else in_text(cell)
 
 
 def escaped(text: str) -> Tex:
