@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.embeddings import Vectors
     from gru_bench.diagnose.compute import Sentence, TrainedModel
-    from gru_bench.report.figures.figure import Picture
+    from gru_bench.report.document.figure import Figure
     from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
     from gru_bench.tracking import LoggedRun, Reader
 
@@ -101,8 +101,15 @@ def _run(
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.embeddings import load_vectors
         from gru_bench.diagnose import compute as diagnostics
-        from gru_bench.report.evidence.groups import MODEL_NAMES
-        from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, word_picture
+        from gru_bench.report.evidence.groups import model_name
+        from gru_bench.report.figures.diagnostics import (
+            gate_figure,
+            gate_values,
+            gradient_figure,
+            gradient_values,
+            word_figure,
+            word_values,
+        )
 
         trained = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
         corpus = load_corpus(trained.config.data)
@@ -118,15 +125,17 @@ def _run(
             shown = diagnostics.Sentence.of(read.text, vectors, min(length or REVIEW_WORDS, REVIEW_WORDS))
         if text is not None or review is not None:
             whole.need_words()
-    pictures: list[Picture] = []
+    figures: list[Figure] = []
     if shown.tokens:
         gates = diagnostics.gate_maps(subject, shown)
         attributions = [diagnostics.occlusion(subject, shown), diagnostics.gradient_times_input(subject, shown)]
+        name = model_name(attributions[0].model)
         _show_verdict(console, read, whole, diagnostics.probability(subject, whole))
         _show_words(console, whole, attributions, gates)
         if gates:
-            pictures.append(gate_picture(gates, MODEL_NAMES, f"gates{read.suffix}"))
-        pictures.append(word_picture(attributions, MODEL_NAMES, f"words{read.suffix}"))
+            figures.append(gate_figure(gate_values(gates), name, f"gates{read.suffix}"))
+        figures.append(word_figure(
+            word_values(attributions), {name: attributions[0].probability}, f"words{read.suffix}"))
     else:
         console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
                       "--text", markup=False)
@@ -134,7 +143,7 @@ def _run(
         flows = _flows(trained, corpus, vectors)
     if flows:
         _show_flows(console, flows)
-        pictures.append(gradient_picture(flows, MODEL_NAMES))
+        figures.append(gradient_figure(gradient_values(flows), [flow.decay for flow in flows]))
     else:
         console.print("gradients: skipped, because too few reviews have four known words", markup=False)
     known = set(vectors.words_V)
@@ -142,7 +151,7 @@ def _run(
     for one in near:
         console.print(f"nearest to {one.word}, with the cosine of their vectors: "
                       + ", ".join(f"{word} {cosine:.2f}" for word, cosine in one.nearest), markup=False)
-    _write(console, pictures, out or Path("diagnostics") / found.run_id[:8])
+    _write(console, figures, out or Path("diagnostics") / found.run_id[:8])
 
 
 @dataclass(frozen=True)
@@ -249,8 +258,7 @@ def _recall(
     store = Store(tracking_uri, create=False) if study is not None else None
     parent = study_run(store, study) if store is not None and study is not None else None
     from gru_bench.diagnose import compute as diagnostics
-    from gru_bench.report.evidence.groups import MODEL_NAMES
-    from gru_bench.report.figures.diagnostics import recall_picture
+    from gru_bench.report.figures.diagnostics import recall_figure, recall_values
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = Progress(
@@ -269,7 +277,7 @@ def _recall(
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
     _show_recall(console, curve)
-    written = _write(console, [recall_picture(curve, MODEL_NAMES)], out)
+    written = _write(console, [recall_figure(recall_values(curve))], out)
     (written / RECALL).write_text(curve.to_json() + "\n", encoding="utf-8")
     console.print(f"wrote {written / RECALL}", markup=False)
     if store is not None and parent is not None:
@@ -336,8 +344,8 @@ def _show_words(
 def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     from rich.table import Table
 
-    from gru_bench.report.evidence.groups import MODEL_NAMES
-    from gru_bench.report.figures.diagnostics import flow_label
+    from gru_bench.report.evidence.groups import model_name
+    from gru_bench.report.figures.diagnostics import with_direction
     from gru_bench.results.diagnostics import STATES
 
     rates = [flow for flow in flows if flow.decay is not None]
@@ -346,7 +354,7 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
                   title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
     for flow in flows:
         rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
-        table.add_row(flow_label(flow, MODEL_NAMES), STATES[flow.state], f"{flow.norm[0]:.3g}",
+        table.add_row(with_direction(model_name(flow.model), flow.direction), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
     console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; if it "
@@ -363,10 +371,10 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
 def _show_recall(console: Any, curve: RecallCurve) -> None:
     from rich.table import Table
 
-    from gru_bench.report.evidence.groups import MODEL_NAMES
+    from gru_bench.report.evidence.groups import model_name
 
     models = list(dict.fromkeys(point.model for point in curve.points))
-    table = Table("steps", *(MODEL_NAMES.get(model, model) for model in models),
+    table = Table("steps", *map(model_name, models),
                   title="test accuracy by steps to remember, with 95 % intervals")
     for k in sorted({point.k for point in curve.points}):
         table.add_row(str(k), *(
@@ -377,16 +385,15 @@ def _show_recall(console: Any, curve: RecallCurve) -> None:
     console.print(f"intervals: {curve.method}", markup=False)
 
 
-def _write(console: Any, pictures: Sequence[Picture], out: Path) -> Path:
-    from gru_bench.report.render.html_latex import replace_file
+def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:
+    from gru_bench.report.render.files import replace_file
 
     try:
-        for picture in pictures:
-            for name, content in ((f"{picture.name}.png", picture.alone("png")),
-                                  (f"{picture.name}.svg", picture.alone("svg")),
-                                  (f"{picture.name}.csv", picture.csv().encode())):
-                replace_file(out / name, content)
-            console.print(f"wrote {out / picture.name}.png, .svg and .csv", markup=False)
+        for figure in figures:
+            for kind, content in (("png", figure.alone("png")), ("svg", figure.alone("svg")),
+                                  ("csv", figure.csv().encode())):
+                replace_file(out / f"{figure.name}.{kind}", content)
+            console.print(f"wrote {out / figure.name}.png, .svg and .csv", markup=False)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise RunError(f"--out must be a folder that can be written to, but {out} is not ({error.strerror}): name "
                        "another") from error

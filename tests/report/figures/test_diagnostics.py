@@ -5,72 +5,92 @@ from __future__ import annotations
 import csv
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gru_bench.report.evidence.groups import MODEL_NAMES
-from gru_bench.report.figures.accuracy import pictures
-from gru_bench.report.figures.diagnostics import gate_picture, gradient_picture, recall_picture, word_picture
+from gru_bench.report.document.figure import Figure
+from gru_bench.report.figures.diagnostics import (
+    gate_figure,
+    gate_values,
+    gradient_figure,
+    gradient_values,
+    recall_figure,
+    recall_values,
+    word_figure,
+    word_values,
+)
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
+from gru_bench.results.diagnostics import GateMap
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
-from tests.support.renderings import Rendered
+from tests.support.renderings import Rendered, figure_of
+
+
+def rows(figure: Figure) -> list[dict[str, str]]:
+    """The rows of a figure's CSV."""
+    return list(csv.DictReader(io.StringIO(figure.csv())))
+
+
+def words(*methods: str) -> Figure:
+    attributions = [attribution("scratch", method, ("one", "two")) for method in methods]
+    return word_figure(word_values(attributions), {"Scratch GRU": 0.8})
 
 
 def test_the_figures_hold_their_values_and_follow_the_page(diagnosed: Rendered) -> None:
-    drawn = {picture.name: picture for picture in pictures(diagnosed[0])}
-    expected = {"gradients", "gates-scratch", "gates-bidirectional", "words", "recall"}
-    assert expected <= set(drawn)
-    for name in expected:
-        picture = drawn[name]
-        colors = set(re.findall(r"#[0-9a-f]{6}\b", picture.svg()))
+    drawn = {name: figure_of(diagnosed.report, name)
+             for name in ("gradients", "gates-scratch", "gates-bidirectional", "words", "recall")}
+    for name, figure in drawn.items():
+        colors = set(re.findall(r"#[0-9a-f]{6}\b", figure.svg()))
         assert not colors, (name, colors)  # all are variables of the page
-        assert picture.alternative
-        rows = list(csv.reader(io.StringIO(picture.csv())))
-        assert len({len(row) for row in rows}) == 1, name
+        assert figure.alternative
+        assert len({len(row) for row in csv.reader(io.StringIO(figure.csv()))}) == 1, name
     assert drawn["gates-scratch"].pdf().startswith(b"%PDF")
-    flows = list(csv.DictReader(io.StringIO(drawn["gradients"].csv())))
+    flows = rows(drawn["gradients"])
     assert len(flows) == 8 * 51
     assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
     assert "Vanilla RNN, trained: from 0.3 to" in drawn["gradients"].alternative
     assert "0.760 per step" in drawn["gradients"].alternative
-    gates = list(csv.DictReader(io.StringIO(drawn["gates-bidirectional"].csv())))
+    gates = rows(drawn["gates-bidirectional"])
     assert len(gates) == 2 * 2 * len(TOKENS)
     assert float(gates[2]["mean over units"]) == pytest.approx(np.mean(some_diagnostics().gates[1].update[2]))
     assert "55.0 % (50.0 to 60.0) over 40 steps" in drawn["recall"].alternative
+    recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(drawn["recall"])]
+    assert recall[4:6] == [["40", "mean over seeds", "0.55", "0.5"], ["40", "seed 0", "0.55", ""]]
 
 
 def test_a_file_stands_alone() -> None:
-    for picture in (gradient_picture(some_diagnostics().flows, MODEL_NAMES), recall_picture(some_recall(), MODEL_NAMES),
-                    gate_picture([gate_map("scratch", units=3)], MODEL_NAMES, "gates"),
-                    word_picture([attribution("scratch", "occlusion", ("one",))], MODEL_NAMES)):
-        assert picture.alone("png").startswith(b"\x89PNG")
-        svg = picture.alone("svg").decode()
+    flows = some_diagnostics().flows
+    for figure in (gradient_figure(gradient_values(flows), [flow.decay for flow in flows]),
+                   gate_figure(gate_values([gate_map("scratch", units=3)]), "Scratch GRU", "gates"),
+                   words("occlusion"), recall_figure(recall_values(some_recall()))):
+        assert figure.alone("png").startswith(b"\x89PNG")
+        svg = figure.alone("svg").decode()
         assert "var(--" not in svg
-        assert svg == picture.alone("svg").decode()
+        assert svg == figure.alone("svg").decode()
 
 
 def test_words_alone_in_a_file_say_what_bars_and_marks_are() -> None:
     """On a page and on paper the caption says it."""
-    attributions = [attribution("scratch", method, ("one", "two")) for method in ("occlusion", "gradient times input")]
-    picture = word_picture(attributions, MODEL_NAMES)
+    figure = words("occlusion", "gradient times input")
     with drawing(SCREEN, {}):
-        (legend,) = picture.draw(SCREEN).legends
+        (legend,) = figure.draw(SCREEN).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "for label 1, by occlusion", "for label 0, by occlusion", "gradient times input"]
     assert legend.get_title().get_text() == "How far each word moves the decision"
     for style in (PAGE, NARROW, PAPER):
         with drawing(style, {}):
-            assert not picture.draw(style).legends
+            assert not figure.draw(style).legends
 
 
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:
-    from gru_bench.report.figures.diagnostics import _bands
+    def bands(*gate: tuple[float, ...]) -> list[list[Any]]:
+        values = gate_values([GateMap("scratch", "forward", "", ("word",) * len(gate), gate, gate)])
+        return [list(row[5:]) for row in values.rows[:len(gate)]]
 
-    gate_TH = np.array([[0.9, 0.1, 0.5, 0.3], [0.7, 0.3, 0.5, 0.1]])
-    assert _bands(gate_TH).tolist() == [[0.1, 0.3, 0.5, 0.9], [0.3, 0.1, 0.5, 0.7]]
+    assert bands((0.9, 0.1, 0.5, 0.3), (0.7, 0.3, 0.5, 0.1)) == [[0.1, 0.3, 0.5, 0.9], [0.3, 0.1, 0.5, 0.7]]
     wide = np.random.default_rng(0).random((3, 100))
-    bands = _bands(wide)
-    assert bands.shape == (3, 10)
-    assert bands.mean(axis=1) == pytest.approx(wide.mean(axis=1))
-    assert (np.diff(bands.mean(axis=0)) > 0).all()
+    found = np.array(bands(*map(tuple, wide.tolist())))
+    assert found.shape == (3, 10)
+    assert found.mean(axis=1) == pytest.approx(wide.mean(axis=1))
+    assert (np.diff(found.mean(axis=0)) > 0).all()
