@@ -9,20 +9,6 @@
   };
 
   // Tables: the button in a column's heading sorts the rows ascending, descending, and back to the page's order.
-  const heads = table => {
-    const taken = [], found = [];
-    [...table.tHead.rows].forEach((row, y) => {
-      let x = 0;
-      for (const cell of row.cells) {
-        while (taken[y]?.[x]) x++;
-        for (let down = 0; down < cell.rowSpan; down++)
-          for (let along = 0; along < cell.colSpan; along++) (taken[y + down] ??= [])[x + along] = true;
-        if (cell.colSpan === 1) found.push([cell, x]);
-        x += cell.colSpan;
-      }
-    });
-    return found;
-  };
   const key = cell => {
     const number = cell?.querySelector("data");
     if (number) return number.value === "" ? null : Number(number.value);
@@ -35,18 +21,18 @@
   };
   for (const table of document.querySelectorAll("table")) {
     const bodies = [...table.tBodies].map(body => [body, [...body.rows]]);
-    if (!table.tHead || bodies.every(([, rows]) => rows.length < 2) || table.querySelector("tbody [colspan]")) continue;
-    const columns = heads(table).filter(([cell]) => cell.textContent.trim());
-    for (const [cell, place] of columns) {
+    if (bodies.every(([, rows]) => rows.length < 2)) continue;
+    const columns = [...table.tHead.rows[0].cells];
+    for (const cell of columns) {
       const button = make("button", {type: "button"}, ...cell.childNodes);
       cell.append(button);
       button.addEventListener("click", () => {
         const before = cell.getAttribute("aria-sort");
         const now = before === null ? "ascending" : before === "ascending" ? "descending" : null;
-        for (const [other] of columns) other.removeAttribute("aria-sort");
+        for (const other of columns) other.removeAttribute("aria-sort");
         if (now) cell.setAttribute("aria-sort", now);
         for (const [body, rows] of bodies) {
-          const keyed = rows.map(row => [key(row.cells[place]), row]);
+          const keyed = rows.map(row => [key(row.cells[cell.cellIndex]), row]);
           if (now) keyed.sort(([a], [b]) => compare(a, b, now === "ascending" ? 1 : -1));
           body.append(...keyed.map(([, row]) => row));
         }
@@ -89,8 +75,7 @@
         link.focus();
       });
       const told = make("p", {class: "asked"}, `${number.textContent}: ${number.title} (`, back, ")");
-      if (place.tagName === "LI") place.append(told);
-      else (place.closest(".scroll") ?? place).after(told);
+      (place.closest("li, th, td") ?? place).append(told);
     });
   }
 

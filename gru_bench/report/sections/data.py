@@ -1,11 +1,74 @@
-"""To be written."""
+"""The section on data: what each data set holds, and what the models read of it."""
 
 from __future__ import annotations
 
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
+from gru_bench.report.document.numbers import Number, file_name, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import UNCATEGORIZED, free_name
+from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.results.runs import DataSummary
+from gru_bench.tracking import LoggedStudy
 
 
 def data(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+    """Return the section on data; None where no study has logged its data yet."""
+    found: dict[str, tuple[DataSummary, list[LoggedStudy]]] = {}
+    for study in evidence.studies:
+        if (summary := study_data(study, evidence.store)) is not None:
+            found.setdefault(summary.fingerprint, (summary, []))[1].append(study)
+    blocks: list[Block] = []
+    for place, (summary, studies) in enumerate(found.values(), start=1):
+        key, name = f"data-{place}", plain(summary.name)
+        blocks.append(Heading(name, key))
+        title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
+        ids = tuple(study.run.run_id for study in studies)
+        blocks.append(_facts(summary, key, title, ids))
+        if summary.categories:
+            blocks.append(Details("Reviews by category, over all splits", (_categories(summary, key, title, ids),)))
+    return Section("data", "Data", tuple(blocks)) if blocks else None
+
+
+def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+    """Return what a study logged of its data."""
+
+    def count(name: str, value: int) -> Number:
+        return Number(f"{key}.{name}", value, "count", runs)
+
+    def share(name: str, value: float) -> Number:
+        return Number(f"{key}.{name}", value, "percent", runs, method="share, as the study logged it")
+
+    held_back = 0 if found.available is None else found.available - found.train - found.validation - found.test
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("training reviews", count("train", found.train)),
+        ("validation reviews", count("validation", found.validation)),
+        ("test reviews", count("test", found.test)),
+        *([("reviews held back by data.limit", count("held-back", held_back))] if held_back else []),
+        ("positive reviews over all splits, %", share("positive", found.positive_share)),
+        ("exact duplicates removed", count("repeats", found.repeats_removed)),
+        ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
+        ("distinct words", count("vocabulary", found.vocabulary)),
+        ("word vectors", file_name(found.embedding)),
+        ("dimension of a word vector", count("dimension", found.embedding_dimension)),
+        ("words with a vector", count("covered", found.covered_words)),
+        ("tokens without a vector, dropped, %", share("dropped", found.dropped_share)),
+        ("most tokens read of a review, from its start",
+         "all" if found.max_length is None else count("max-length", found.max_length)),
+        ("reviews cut to that length, %", share("cut", found.cut_share)),
+        ("fingerprint", plain(found.fingerprint)),
+    )
+    return Table(key, f"Data: {title}", (f"Data: {title}.",),
+                 (Column("Fact", align="left", width=7), Column("Value", align="left", width=6)), rows)
+
+
+def _categories(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+    """Return the number of reviews of each category."""
+    taken: set[str] = set()
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (plain(name) or UNCATEGORIZED,
+         Number(f"{key}.category.{free_name(slug(name, 'none'), taken)}", size, "count", runs))
+        for name, size in found.categories.items())
+    return Table(
+        f"{key}-categories", f"Reviews by category: {title}", (f"Reviews by category, over all splits: {title}.",),
+        (Column("Category", align="left", width=7), Column("Reviews")), rows)

@@ -1,11 +1,82 @@
-"""To be written."""
+"""The section on statistical methods: how the numbers were computed, and what they do not cover."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel
+from gru_bench.report.document.blocks import sentences
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, families
 
 
-def methods(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+def methods(evidence: Evidence) -> Section:
+    """Return the section on statistical methods."""
+    sure = any(EvidenceLevel.of(len(group.runs)).has_interval for group in evidence.groups)
+    said: list[Sentence] = []
+    if sure:
+        said.append((
+            "Intervals of accuracy have 95 % confidence. They cover fresh seeds and fresh reviews like the test "
+            "reviews together: their variance is that over examples plus the part of the variance over seeds that is "
+            "not noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are misclassified, "
+            "or classified differently by two models, they lean on Wilson's interval, which has a width even where "
+            "there are none.",))
+    said += [
+        ("Accuracies of single seeds differ by the luck of the seed and by noise, because each is measured on the same "
+         "limited test set. The seed deviation is the part that this noise does not explain. The lowest and the "
+         "highest seed are shown beside it.",),
+        ("F1 is computed for the positive class" + (
+            "; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
+            "from a fixed seed." if sure else "."),),
+        ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
+         "that ran it. Compare times of models only together with their backends.",),
+        *_looks(evidence.groups),
+        ("The intervals do not cover another training set or the luck of tuning. Test reviews are treated as "
+         "independent: where several are about one product or by one author, intervals are too narrow.",),
+    ]
+    if any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies):
+        said.append(("Search trials used training and validation reviews only, and no seed of a confirm run.",))
+    if evidence.compared:
+        said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
+                     *_holm(evidence.compared[0].pair.family)))
+    return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
+
+
+def _looks(groups: Sequence[Group]) -> list[Sentence]:
+    """Return how many studies were scored on the same test reviews, as far as this report shows."""
+    said: list[Sentence] = []
+    for place, members in enumerate(families(groups), start=1):
+        studies = tuple(dict.fromkeys(group.parent.run_id for group in members))
+        if len(studies) > 1:
+            names = ", ".join(dict.fromkeys(group.study for group in members))
+            count = Number(f"methods.looks-{place}", len(studies), "count", studies, members[0].example_N.size,
+                           "studies whose confirm runs were scored on the same test reviews")
+            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "
+                         "a study was planned after a look at another’s result, these reviews influenced it, and its "
+                         "intervals do not show that.",))
+    return said or [("As far as this report shows, only the confirm runs of one study were scored on the test "
+                     "reviews.",)]
+
+
+def _holm(family: int) -> Sentence:
+    """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
+    if family < 2:
+        return ()
+    level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
+    return (" Holm's procedure over all ", Number("methods.family", family, "count"), " pairs decides at the level ",
+            level, "; intervals are shown unadjusted.")
+
+
+def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:
+    """Return whether the scratch GRU and the torch GRU, where both are shown, compute the same function."""
+    models = {group.model: group for group in groups}
+    if not {"scratch", "torch"} <= models.keys():
+        return []
+    if models["scratch"].config.model.reset == "before":
+        return [("The scratch GRU applies the reset gate before the hidden product, so it does not compute the same "
+                 "function as the torch GRU.",)]
+    return [("The scratch GRU and the torch GRU compute the same function, apart from the ReLU before the linear "
+             "layer where one has it. Otherwise they differ in the draw of their initial weights and in speed.",)]

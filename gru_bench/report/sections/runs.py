@@ -1,11 +1,88 @@
-"""To be written."""
+"""The appendix on runs: the state of every run, and the confirm runs, to which the numbers lead."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.numbers import MISSING, Number, plain, slug
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Anchor, Sentence
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.store import Store, known_run
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+STATES = ("complete", "pruned", "failed", "other")
+"""What has become of a run; killed, interrupted and running ones are the others."""
 
 
-def runs(evidence: Evidence) -> Section | None:
-    """Return the section."""
-    return None
+def runs(evidence: Evidence) -> Section:
+    """Return the section on runs."""
+    return Section("runs", "Runs", (
+        *_states(evidence.studies),
+        Heading("Confirm runs", "confirm-runs"),
+        _confirm_runs(evidence.groups, evidence.store),
+        *(block for study in evidence.studies for block in _own_run(study, evidence.store)),
+    ), appendix=True)
+
+
+def _states(studies: Sequence[LoggedStudy]) -> list[Block]:
+    """Return how many runs of each study ended in which state, by stage, and why some did not complete."""
+    taken: set[str] = set()
+    rows: list[tuple[Cell, ...]] = []
+    incomplete: list[Block] = []
+    for study in studies:
+        name = study_name(study)
+        key = free_name(f"runs-{slug(name, 'study')}", taken)
+        for stage, stage_runs in (("search", study.trials), ("confirm", study.confirms), ("ablation", study.ablations)):
+            if not stage_runs:
+                continue
+            by_state = {state: [run for run in stage_runs if _state(run) == state] for state in STATES}
+            rows.append((name, stage, *(
+                Number(f"{key}-{stage}.{state}", len(some), "count", tuple(run.run_id for run in some))
+                for state, some in by_state.items())))
+            if reasons := [_reason(run, state) for state in ("failed", "other") for run in by_state[state]]:
+                incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
+    return [Table(
+        "runs", "Runs by state", ("The state of every run. Only complete runs are counted above.",),
+        (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
+         Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
+        tuple(rows), grouped=True), *incomplete]
+
+
+def _state(run: LoggedRun) -> str:
+    if run.complete:
+        return "complete"
+    if run.state == "pruned" or run.reason.startswith("pruned"):
+        return "pruned"
+    return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
+
+
+def _reason(run: LoggedRun, state: str) -> Sentence:
+    """Return why a run did not complete."""
+    return (f"{plain(run.name) or run.run_id}: {state}: {plain(run.reason)[:200] or 'no reason logged'}",)
+
+
+def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
+    """Return the confirm runs of each model, at which numbers that rest on all of them, or on one, find their runs."""
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups:
+        model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
+        for run, accuracy in zip(group.runs, group.run_accuracies, strict=True):
+            own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (known_run(run, store),))
+            rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
+            model = group.label
+    return Table(
+        "confirm", "Confirm runs", ("The confirm runs behind the results.",),
+        (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
+         Column("Accuracy", "%")),
+        tuple(rows), grouped=True)
+
+
+def _own_run(study: LoggedStudy, store: Store) -> list[Block]:
+    """Return the run of a study itself, and the notes that it logged."""
+    notes = study.summary.notes if study.summary is not None else ()
+    return [Paragraph((f"Study {study_name(study)}: ", known_run(study.run, store))),
+            *sentences([(plain(note),) for note in notes])]

@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.render import html_latex as render
-from tests.support.fake_store import (
-    TestSet,
-    three_models,
-)
+from gru_bench.report.render.html import html
+from tests.support.fake_store import TestSet, three_models
 from tests.support.homework_study import homework
 from tests.support.renderings import soup_of
 
 WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^pair\..*\.margin$|baseline-.*\.seconds$"
 """Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
-
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:5000"])
@@ -29,7 +25,7 @@ def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureR
         store, studies = three_models(test_set=TestSet.draw(200), epochs=2, seeds=3)
         store.url = url
         report = build(studies, store)
-        page = render.html(report)
+        page = html(report)
     soup = soup_of(page)
     numbers = report.numbers()
     for element in soup.find_all("data"):
@@ -44,19 +40,20 @@ def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureR
         if numbers[key].value == 0 and not runs:
             continue  # none of these
         assert runs, key
-        if element.find_parent("a", class_="n") is None:
-            # In the list of runs, beside its run.
-            assert element.find_parent("tr").find("code").get_text() == runs[0]
-            continue
         place = soup.find(id=element.find_parent("a", class_="n")["href"][1:])
-        place = place if place.name in ("li", "tr") else place.find_next("table")
-        told = place.find_all("a") if url else place.find_all("code")
+        if place["id"].startswith("runs-of-"):
+            # The row of the model's first run; those of the others follow.
+            rows = [row for row in place.find_parent("tbody").find_all("tr") if row.th.text == place.text]
+            assert rows[0] == place.find_parent("tr")
+        else:
+            rows = [place]
+        told = [found for row in rows for found in (row.select("a:not(.n)") if url else row.find_all("code"))]
         assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
 
 
 def test_runs_behind_numbers_are_listed_once(tmp_path: Path) -> None:
     store, studies = homework()
-    page = soup_of(render.html(build(studies, store)))
+    page = soup_of(html(build(studies, store)))
     listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)

@@ -1,28 +1,57 @@
-"""The counts of runs: complete, pruned, failed and other."""
+"""The section on data shows each data set once, as the studies logged it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from gru_bench.report.build import build
-from tests.support.fake_store import logged, three_models
-from tests.support.renderings import Built, all_said
+from gru_bench.report.document.blocks import Details, Heading
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import Built, section_of, table_of, words_of
+from tests.support.values import present
 
 
-def test_failed_seeds_are_named_and_counted(built: Built) -> None:
-    _, _, report = built
-    assert "Torch GRU: 1 confirm run is not complete (seed 1005)" in all_said(report.cautions)
-    counts = {(count.study, count.stage): count for count in report.counts}
-    torch = counts["torch", "confirm"]
-    assert [n.value for n in (torch.complete, torch.pruned, torch.failed, torch.other)] == [5, 0, 1, 0]
-    assert torch.reasons == (("torch seed 1005", "failed: the loss is not finite in epoch 2"),)
-    search = counts["torch", "search"]
-    assert [n.value for n in (search.complete, search.pruned, search.failed, search.other)] == [10, 3, 3, 0]
+def test_the_data_of_several_studies_stand_once(built: Built) -> None:
+    report, data = built.report, present(present(built.studies[0].summary).data)
+    facts = dict(table_of(report, "data-1").rows)
+    assert facts["training reviews"].value == data.train
+    assert set(facts["training reviews"].runs) == {study.run.run_id for study in built.studies}
+    assert facts["positive reviews over all splits, %"].text == f"{100 * data.positive_share:.1f}"
+    assert facts["most tokens read of a review, from its start"].value == data.max_length
+    assert facts["word vectors"] == "corpus"
+    assert facts["fingerprint"] == data.fingerprint
+    assert "reviews held back by data.limit" not in facts
+    (heading, _, folded) = section_of(report, "data").blocks
+    assert heading == Heading("movie-reviews", "data-1")
+    assert isinstance(folded, Details)
+    assert {name: number.value for name, number in table_of(report, "data-1-categories").rows} == data.categories
 
 
-def test_a_run_still_running_counts_as_other() -> None:
-    store, (study, *_) = three_models()
-    running = logged("r", role="trial", complete=False, status="RUNNING", tags={"gru_bench.state": "running"})
-    report = build([replace(study, trials=(*study.trials, running))], store)
-    assert report.counts[0].other.value == 1
-    assert report.counts[0].reasons[-1] == ("r", "other: no reason logged")
+def test_reviews_held_back_and_all_tokens_read_are_told() -> None:
+    store, (study, *_) = three_models(test_set=TestSet.draw(300, [""]))
+    summary = present(study.summary)
+    data = replace(summary.data, available=summary.data.train + summary.data.validation + summary.data.test + 1234,
+                   max_length=None, embedding="/home/me/vectors.bin")
+    report = build([replace(study, summary=replace(summary, data=data))], store)
+    facts = dict(table_of(report, "data-1").rows)
+    assert facts["reviews held back by data.limit"].text == "1,234"
+    assert facts["most tokens read of a review, from its start"] == "all"
+    assert facts["word vectors"] == "vectors.bin"
+    assert "category" not in words_of(report, "data")
+
+
+def test_other_data_stands_apart_with_its_studies() -> None:
+    store = FakeStore()
+    for name, place in (("here", 0), ("there", 1), ("too", 0)):
+        add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(seed=place), fingerprint=f"f{place}")
+    report = build(store.by_experiment["movie-reviews"], store)
+    tables = [table_of(report, key) for key in ("data-1", "data-2")]
+    assert [table.title for table in tables] == [
+        "Data: movie-reviews (studies: here, too)", "Data: movie-reviews (studies: there)"]
+    assert [dict(table.rows)["fingerprint"] for table in tables] == ["f0", "f1"]
+
+
+def test_a_study_without_its_data_has_no_section() -> None:
+    store = FakeStore()
+    report = build([add_study(store, "torch", {"torch": 0.0}, finished=False)], store)
+    assert "data" not in [section.name for section in report.sections]
