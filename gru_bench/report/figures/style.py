@@ -101,7 +101,8 @@ def drawing(style: Style, more: Mapping[str, Any] | None = None) -> Iterator[Non
         "axes.labelsize": style.size, "axes.titlesize": style.size, "xtick.labelsize": style.size - 0.5,
         "ytick.labelsize": style.size - 0.5,
     }
-    with rc_context({**_COMMON, **colors, **style.settings, **(more or {})}), warnings.catch_warnings():
+    settings: Any = {**_COMMON, **colors, **style.settings, **(more or {})}
+    with rc_context(settings), warnings.catch_warnings():
         # A name may hold letters that no font at hand has; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
