@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from gru_bench.report.document.figure import Line
 from gru_bench.report.document.numbers import Number, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+    from gru_bench.report.document.figure import Line
 
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
