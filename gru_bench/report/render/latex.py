@@ -158,7 +158,7 @@ class _Layout:
 
     def ends(self, row: tuple[Cell, ...]) -> list[Tex]:
         """Return the intervals of a row for the line below it, where there are too many for one line."""
-        if not self.table.dense:
+        if not self.table.dense or not any(map(has_interval, row)):
             return []
         return [Tex(r"{{\scriptsize\color{{faint}}[{}, {}]}}").format(*map(shown, cell.ends))
                 if isinstance(cell, Number) and cell.low is not None else Tex("") for cell in row]
