@@ -2,7 +2,7 @@
 
 The report is computed again from its record, and every file is compared with the result: numbers by their keys, the
 values behind each figure cell by cell, and, where these agree, the text around them. Figures are drawn again and
-compared stroke by stroke, where the same versions of the drawing libraries are installed.
+compared stroke by stroke, where the same version of the drawing library is installed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
+from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.evidence import store as evidence
-from gru_bench.report.figures.accuracy import pictures
-from gru_bench.report.figures.figure import Picture
-from gru_bench.report.render import html_latex as render
-from gru_bench.report.render.markdown import markdown
+from gru_bench.report.render.files import texts
+from gru_bench.report.render.html import without_reload
 from gru_bench.report.render.record import NAME, drawn_by, entry
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -94,21 +94,17 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
-    numbers = report.numbers()
-    told += _recorded(found["numbers"], {key: entry(number) for key, number in numbers.items()})
-    drawn = pictures(report)
-    documents = render.tex(report, drawn)
-    files = {**documents, "report.html": render.html(report, drawn), "report.md": markdown(report)}
-    for name in ("report.html", *sorted(documents)):
-        shown_in = _on_page if name == "report.html" else _on_paper
-        path = folder / name
-        if path.is_file():
-            was = path.read_text(encoding="utf-8", errors="replace")
-            told += _rendered(name, shown_in(was), shown_in(files[name]))
-    told += _values(folder, drawn)
-    if not unchecked(found):
-        told += _drawings(folder, drawn, files["report.html"])
-    told += _texts(folder, {"report.md": files["report.md"]} if told else files)
+    told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers().items()})
+    fresh = {name: text for name, text in texts(report).items() if name != NAME}
+    was = {name: (folder / name).read_text(encoding="utf-8", errors="replace")
+           for name in fresh if (folder / name).is_file()}
+    for name, text in was.items():
+        told += _rendered(name, _numbers_in(name, text), _numbers_in(name, fresh[name]))
+    page = was.get("report.html", "")
+    told += _values(folder, page, report.figures)
+    told += _drawings(folder, page, fresh["report.html"], report.figures, same_library=not unchecked(found))
+    # Numbers are told apart by their keys, but in Markdown, where they have none.
+    told += _texts(was, {"report.md": fresh["report.md"]} if told else fresh)
     return told
 
 
@@ -241,25 +237,23 @@ def _rendered(
     return told
 
 
-def _values(folder: Path, drawn: Sequence[Picture]) -> list[str]:
+def _values(folder: Path, page: str, figures: Sequence[Figure | Diagram]) -> list[str]:
     """Compare the values behind each figure, beside it and on the page."""
-    page = folder / "report.html"
-    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
     carried = {
         name: unquote(html.unescape(values)) for name, values in
-        re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', text)
+        re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', page)
     }
     told = []
-    for picture in (picture for picture in drawn if picture.table):
-        beside = folder / "figures" / f"{picture.name}.csv"
+    for figure in (figure for figure in figures if figure.csv()):
+        beside = folder / "figures" / f"{figure.name}.csv"
         if beside.is_file():
             was = beside.read_bytes().decode("utf-8", errors="replace")
-            told += _cells(f"figures/{picture.name}.csv", was, picture.csv())
+            told += _cells(f"figures/{figure.name}.csv", was, figure.csv())
         else:
-            told.append(f"figures/{picture.name}.csv is missing")
-        if text:
-            where = f"report.html: the values of the figure {picture.name}"
-            told += _cells(where, carried[picture.name], picture.csv()) if picture.name in carried else [
+            told.append(f"figures/{figure.name}.csv is missing")
+        if page:
+            where = f"report.html: the values of the figure {figure.name}"
+            told += _cells(where, carried[figure.name], figure.csv()) if figure.name in carried else [
                 f"{where} are missing"]
     return told
 
@@ -279,20 +273,28 @@ def _cells(where: str, was: str, now: str) -> list[str]:
     return told
 
 
-def _drawings(folder: Path, drawn: Sequence[Picture], page: str) -> list[str]:
-    """Compare the drawings with new ones of the same values."""
+def _drawings(
+    folder: Path, was: str, now: str, figures: Sequence[Figure | Diagram], same_library: bool
+) -> list[str]:
+    """Compare figures, on paper and on the page, with new drawings of the same values, and diagrams with their files.
+
+    Figures that another version of the drawing library drew must be there, but are not compared.
+    """
     told = []
-    for picture in drawn:
-        path = folder / "figures" / f"{picture.name}.pdf"
+    shown, right = _svg_of(was), _svg_of(now)
+    for figure in figures:
+        path = folder / "figures" / f"{figure.name}.pdf"
+        drawn = isinstance(figure, Figure)
+        source = "the numbers of the runs are drawn as" if drawn else "gru-bench brings"
+        same_pdf, same_svg = (_same_drawing, _same_strokes) if drawn else (eq, eq)
         if not path.is_file():
-            told.append(f"figures/{picture.name}.pdf is missing")
-        elif not _same_drawing(path.read_bytes(), picture.pdf()):
-            told.append(f"figures/{picture.name}.pdf is not what the numbers of the runs are drawn as")
-    path = folder / "report.html"
-    if path.is_file():
-        shown, right = (_svg_of(text) for text in (path.read_text(encoding="utf-8", errors="replace"), page))
-        told += [f"report.html: the figure {name} is not what the numbers of the runs are drawn as"
-                 for name in right if name in shown and not _same_strokes(shown[name], right[name])]
+            told.append(f"figures/{figure.name}.pdf is missing")
+        if drawn and not same_library:
+            continue
+        if path.is_file() and not same_pdf(path.read_bytes(), figure.pdf()):
+            told.append(f"figures/{figure.name}.pdf is not what {source}")
+        if figure.name in shown and not same_svg(shown[figure.name], right[figure.name]):
+            told.append(f"report.html: the figure {figure.name} is not what {source}")
     return told
 
 
@@ -310,8 +312,12 @@ def _same_strokes(was: str, now: str) -> bool:
 
 
 def _bare(page: str) -> str:
-    """Return a page without what is compared separately: drawings, and the values behind figures and numbers."""
-    page = re.sub(r"<svg\b.*?</svg>", "<svg/>", re.sub(r'<figure data-live="[^"]*"', "<figure", page), flags=re.DOTALL)
+    """Return a page without what is compared separately: drawings, and the values behind figures and numbers.
+
+    A page that was written while its studies ran may reload itself, which is no difference.
+    """
+    page = re.sub(r'<figure data-live="[^"]*"', "<figure", without_reload(page))
+    page = re.sub(r"<svg\b.*?</svg>", "<svg/>", page, flags=re.DOTALL)
     return re.sub(r'(<data value="|href="data:text/csv;charset=utf-8,)[^"]*"', r'\1"', page)
 
 
@@ -342,16 +348,14 @@ def _near(a: bytes | str, b: bytes | str) -> bool:
         return False
 
 
-def _texts(folder: Path, fresh: Mapping[str, str]) -> list[str]:
+def _texts(found: Mapping[str, str], fresh: Mapping[str, str]) -> list[str]:
     """Compare whole files, line by line."""
     told = []
     for name, text in fresh.items():
-        path = folder / name
-        if not path.is_file():
+        if name not in found:
             told.append(f"{name} is missing")
             continue
-        found = path.read_text(encoding="utf-8", errors="replace")
-        was, now = ((_bare(page) if name.endswith(".html") else page).splitlines() for page in (found, text))
+        was, now = ((_bare(page) if name.endswith(".html") else page).splitlines() for page in (found[name], text))
         parts = [part for part in SequenceMatcher(None, was, now, autojunk=False).get_opcodes() if part[0] != "equal"]
         told += [f"{name}: {_changed(was[a:b], now[c:d], a + 1)}" for _, a, b, c, d in parts[:SHOWN]]
         if len(parts) > SHOWN:
@@ -386,23 +390,19 @@ def _quoted(text: str) -> str:
     return f"'{plain}'"
 
 
-def _on_page(page: str) -> dict[str, list[ShownNumber]]:
-    """Return key -> each time the page shows it."""
+def _numbers_in(name: str, text: str) -> dict[str, list[ShownNumber]]:
+    """Return key -> each time a file shows it; nothing for Markdown, whose numbers have no keys."""
     found: dict[str, list[ShownNumber]] = {}
-    for attributes, text in re.findall(r"<data\b([^>]*)>(.*?)</data>", page, re.DOTALL):
-        named = dict(re.findall(r'([a-z-]+)="([^"]*)"', attributes))
-        shown = ShownNumber(html.unescape(re.sub("<[^>]*>", "", text)), named.get("value", ""))
-        found.setdefault(named.get("data-key", "a number without a key"), []).append(shown)
-    return found
-
-
-def _on_paper(text: str) -> dict[str, list[ShownNumber]]:
-    """Return key -> each time the LaTeX source shows it."""
-    found: dict[str, list[ShownNumber]] = {}
-    inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"
-    for key, tex in re.findall(r"\\val\{([a-z0-9.-]+)\}\{" + inner + r"\}", text):
-        plain = tex.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<").replace(r"\textemdash{}", "—")
-        found.setdefault(key, []).append(ShownNumber(re.sub(r"\{([,-])\}", r"\1", plain), ""))
+    if name.endswith(".html"):
+        for attributes, shown in re.findall(r"<data\b([^>]*)>(.*?)</data>", text, re.DOTALL):
+            named = dict(re.findall(r'([a-z-]+)="([^"]*)"', attributes))
+            number = ShownNumber(html.unescape(re.sub("<[^>]*>", "", shown)), named.get("value", ""))
+            found.setdefault(named.get("data-key", "a number without a key"), []).append(number)
+    if name.endswith(".tex"):
+        inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"
+        for key, tex in re.findall(r"\\val\{([a-z0-9.-]+)\}\{" + inner + r"\}", text):
+            plain = tex.replace(r"\ensuremath{-}", "−").replace(r"\ensuremath{<}", "<").replace(r"\textemdash{}", "—")
+            found.setdefault(key, []).append(ShownNumber(re.sub(r"\{([,-])\}", r"\1", plain), ""))
     return found
 
 

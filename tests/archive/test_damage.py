@@ -22,8 +22,8 @@ from gru_bench.archive.container import pack
 from gru_bench.archive.study import _read, export_study
 from gru_bench.errors import DataError, RunError
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.report.__main__ import choose
 from gru_bench.report.build import build
+from gru_bench.report.choice import choose
 from gru_bench.tracking import Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import changed, exported, imported, only, stores
@@ -311,7 +311,7 @@ def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -
             store.predictions(run.run_id, "test")
         found = build([only(own)], store, experiment="easy")
         assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.cautions)
-        assert found.rows[0].seeds.value == 2
+        assert found.numbers()["quick-torch.seeds"].value == 2
     path.write_bytes(kept)
     study = artifact(own, only(own).run.run_id, "study.json")
     for text in ("{", "[1]", '{"name": 1}', "\xff"):

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gru_bench.tracking
 from gru_bench.cli import ended
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.evaluation import statistics
-from gru_bench.report.__main__ import Choice, app, choose
+from gru_bench.report.__main__ import app
+from gru_bench.report.build import build
+from gru_bench.report.choice import Choice, choose
+from gru_bench.report.document.report import Report
+from gru_bench.report.render import spreadsheets
+from gru_bench.results.runs import Predictions
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.renderings import soup_of
+from tests.support.values import present
 
 
 @pytest.fixture
@@ -43,6 +54,7 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     assert choice.experiment == "movie-reviews"
     assert names(choice) == ["oldest", "newest"]
     assert choice.missing == (("The study early is left out: it has no complete confirm run yet.",),)
+    assert choice.early == ("early",)
     assert choice.remarks == (
         "study early: left out, it has no complete confirm run (trials so far: 16, confirm runs: 1, none of these "
         "complete)",
@@ -126,7 +138,7 @@ def test_it_writes_and_says_where(
     out = capsys.readouterr().out
     page = tmp_path / "reports" / "movie-reviews" / "report.html"
     assert f"wrote reports/movie-reviews/report.html: {page.resolve().as_uri()}\n" in out
-    assert "and beside it report.tex, numbers.json, report.md, tables and figures\n" in out
+    assert "and beside it report.tex, report.md, numbers.json, tables and figures\n" in out
     assert "there are others (--experiment): reviews.csv" in out
     # What was found, as the page says it.
     soup = soup_of(page.read_text())
@@ -173,6 +185,7 @@ def test_the_margin_is_given_in_points(store: FakeStore, command: Callable[..., 
         (("--study", "early"), 3, "error: a report needs a study with a complete confirm run"),
         (("--out", "file"), 2, "error: --out must name a folder, but file is a file: choose another name"),
         (("--out", "file/below"), 2, "error: --out must name a folder, but file is a file: choose another name"),
+        (("--csv", "file"), 2, "error: --csv must name a folder, but file is a file: choose another name"),
         (("--margin", "-1"), 2, "--margin must be above 0 and at most 50 points, but got -1: try --margin 1"),
         (("--nonsense",), 2, "--nonsense"),
     ],
@@ -186,6 +199,22 @@ def test_how_it_ends_badly(
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv"])
+def test_a_folder_that_must_not_be_written_is_named_with_its_option(
+    option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shut(*, dir: Path, prefix: str, real: Callable[..., Any] = tempfile.mkstemp) -> Any:
+        if dir.name == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr("gru_bench.report.render.files.tempfile.mkstemp", shut)
+    assert command(store, "--out", "x", option, "shut") == 1
+    assert f"error: shut must be writable, but is not (Permission denied): name another with {option}\n" in (
+        capsys.readouterr().err)
 
 
 def test_help_is_quick_and_without_a_store_one_line_says_what_to_run(tmp_path: Path) -> None:
@@ -232,3 +261,216 @@ def test_two_named_checkpoints_are_tested_and_labelled(
     assert f"unknown run 'nonsense': it must be one of {a}"[:30] in capsys.readouterr().err
     assert command(store, "--mcnemar", a, a) == 2
     assert "must name two different runs" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- --csv
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    text = path.read_bytes().decode()
+    assert text.count("\r\n") == text.count("\n")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_runs_trials_and_predictions_are_written_as_tables(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path("tables")).mkdir()
+    Path("tables/runs.csv").write_text("old")
+    assert command(store, "--out", "x", "--csv", "tables") == 0
+    studies = [study for study in store.by_experiment["movie-reviews"] if study.run.name in ("newest", "oldest")][::-1]
+    runs, trials, predictions = (table(Path("tables") / f"{name}.csv") for name in ("runs", "trials", "predictions"))
+    assert [row["id"] for row in runs] == [run.run_id for study in studies for run in study.runs]
+    confirm = studies[0].confirms[0]
+    row = next(row for row in runs if row["id"] == confirm.run_id)
+    config = confirm.config()
+    assert [row[name] for name in ("study", "role", "model", "seed", "state", "started")] == [
+        "oldest", "confirm", "bidirectional", "1000", "complete", "2025-11-24T00:00:00+00:00"]
+    assert (float(row["training.lr"]), row["model.pooling"]) == (config.training.lr, config.model.pooling)
+    assert float(row["score/test_accuracy"]) == confirm.metrics["score/test_accuracy"]
+    parent = next(row for row in runs if row["role"] == "study")
+    assert (parent["training.lr"], parent["score/test_accuracy"], parent["seed"]) == ("", "", "")
+    found = [trial for study in studies for trial in present(study.summary).trials]
+    assert [(row["study"], row["model"], int(row["number"]), row["state"]) for row in trials] == [
+        (study.run.name, trial.model, trial.number, trial.state)
+        for study in studies for trial in present(study.summary).trials]
+    assert [float(row["value"]) if row["value"] else None for row in trials] == [trial.value for trial in found]
+    assert [float(row["training.lr"]) for row in trials] == [trial.settings["training.lr"] for trial in found]
+    assert len(predictions) == 2 * 5 * 200
+    of_one = [row for row in predictions if row["run"] == confirm.run_id]
+    right = store.predicted[confirm.run_id, "test"]
+    assert [row["example"] for row in of_one] == right.example_id_N.tolist()
+    assert [np.float32(row["probability"]) for row in of_one] == right.probability_N.tolist()
+    assert np.mean([row["correct"] == "1" for row in of_one]) == confirm.metrics["score/test_accuracy"]
+    assert {row["category"] for row in of_one} == {"imdb", "rotten_tomatoes"}
+    assert f"tables/runs.csv ({len(runs)} rows), tables/trials.csv ({len(found)} rows), tables/predictions.csv (2,000" \
+        in capsys.readouterr().out
+
+
+def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(command: Callable[..., int]) -> None:
+    store = FakeStore()
+    add_study(store, "=HYPERLINK(1)", {"torch": 0.0}, test_set=TestSet.draw(60, ["@sum", "-x", "+y"]))
+    assert command(store, "--out", "x", "--csv", "x") == 0
+    for name, column in (("runs", "study"), ("trials", "study"), ("predictions", "study"), ("predictions", "category")):
+        assert {row[column][:2] for row in table(Path("x") / f"{name}.csv")} <= {"'=", "'@", "'-", "'+"}
+
+
+def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) -> None:
+    """Those of one run are read only when those of the run before are on their way to the disk."""
+    seen: list[int] = []
+
+    class Watched(FakeStore):
+        def predictions(self, run_id: str, split: str) -> Predictions:
+            seen.append(sum(path.stat().st_size for path in tmp_path.glob(".predictions.csv*")))
+            return super().predictions(run_id, split)
+
+    add_study(store, "large", {"torch": 0.0}, test_set=TestSet.draw(4000))
+    watched = Watched(**vars(store))
+    rows = spreadsheets.write(store.by_experiment["movie-reviews"][-1:], watched, tmp_path)
+    assert rows[tmp_path / "predictions.csv"] == 5 * 4000
+    assert seen[0] == 0
+    assert all(before < after for before, after in pairwise(seen))
+
+
+def test_a_run_without_predictions_or_settings_leaves_its_cells_empty(store: FakeStore, tmp_path: Path) -> None:
+    study = store.by_experiment["movie-reviews"][0]
+    first, second, *others = study.confirms
+    del store.predicted[first.run_id, "test"]
+    broken = replace(second, params={"training.lr": "much"})
+    spreadsheets.write([replace(study, confirms=(first, broken, *others))], store, tmp_path)
+    assert first.run_id not in {row["run"] for row in table(tmp_path / "predictions.csv")}
+    (row,) = (row for row in table(tmp_path / "runs.csv") if row["id"] == second.run_id)
+    assert row["training.lr"] == ""
+    assert float(row["score/test_accuracy"]) == second.metrics["score/test_accuracy"]
+
+
+# ---------------------------------------------------------------- --watch
+
+
+class Sweep:
+    """A study whose runs end one by one: something happens in each pause of a watching report."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> None:
+        self.steps = list(steps)
+        self.pages: list[str | None] = []
+        monkeypatch.setattr("gru_bench.report.watch.time.sleep", self.pause)
+
+    def pause(self, seconds: float) -> None:
+        assert seconds == 30
+        page = Path("x/report.html")
+        self.pages.append(page.read_text() if page.exists() else None)
+        self.steps.pop(0)()
+
+
+@pytest.fixture
+def growing() -> tuple[FakeStore, Callable[[int, bool], Callable[[], None]]]:
+    """A store of one study, and a function that lets so many confirm runs of it be complete."""
+    store = FakeStore()
+    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), search=False, epochs=2)
+
+    def runs(complete: int, finished: bool = False) -> Callable[[], None]:
+        confirms = tuple(run if place < complete else replace(
+            run, complete=False, status="RUNNING", tags={**run.tags, "gru_bench.state": "running"})
+            for place, run in enumerate(whole.confirms[:complete + 1]))
+
+        def happen() -> None:
+            store.by_experiment["movie-reviews"] = [
+                whole if finished else replace(whole, summary=None, confirms=confirms)]
+
+        return happen
+
+    runs(0)()
+    return store, runs
+
+
+REFRESH = '<meta http-equiv="refresh" content="30">'
+
+
+def test_it_writes_again_when_runs_have_ended_until_the_study_is_finished(
+    growing: Any, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = growing
+    sweep = Sweep(monkeypatch, runs(0), runs(2), runs(2), runs(4), runs(5, True))
+    assert command(store, "--watch", "--out", "x") == 0
+    assert not sweep.steps
+    none, still_none, two, still_two, four = sweep.pages
+    assert none is still_none is None
+    assert two == still_two
+    assert all(REFRESH in page for page in (two, four) if page)
+    assert two != four
+    assert REFRESH not in Path("x/report.html").read_text()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(("waiting", "wrote x/report.html: "))] == [
+        "waiting: a report needs a study with a complete confirm run, but the experiment movie-reviews has none",
+        "wrote x/report.html: 2 confirm runs so far, not finished: torch",
+        "wrote x/report.html: 4 confirm runs so far, not finished: torch",
+        f"wrote x/report.html: {Path('x/report.html').resolve().as_uri()}",
+    ]
+    assert command(store, "--verify", "x") == 0
+
+
+def test_it_writes_nothing_while_nothing_ends(
+    growing: Any, command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = growing
+    runs(2)()
+    built: list[Report] = []
+
+    def counted(*studies: Any, **more: Any) -> Report:
+        built.append(build(*studies, **more))
+        return built[-1]
+
+    monkeypatch.setattr("gru_bench.report.build.build", counted)
+
+    def learn() -> None:
+        (study,) = store.by_experiment["movie-reviews"]
+        *done, last = study.confirms
+        store.by_experiment["movie-reviews"] = [replace(study, confirms=(*done, replace(last, metrics={"x": 1.0})))]
+
+    Sweep(monkeypatch, runs(2), learn, runs(2), runs(5, True))
+    assert command(store, "--watch", "--out", "x") == 0
+    assert len(built) == 2
+
+
+def test_ctrl_c_leaves_a_whole_report_whose_page_stays_as_it_is(
+    growing: Any, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = growing
+    runs(3)()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    sweep = Sweep(monkeypatch, interrupt)
+    assert command(store, "--watch", "--out", "x", "--csv", "tables") == 130
+    assert REFRESH in str(sweep.pages[0])
+    assert REFRESH not in Path("x/report.html").read_text()
+    assert len(table(Path("tables/predictions.csv"))) == 3 * 100
+    assert command(store, "--verify", "x") == 0
+    # One that was killed left a page that loads itself again: no difference, unlike any other address.
+    Path("x/report.html").write_text(str(sweep.pages[0]))
+    assert command(store, "--verify", "x") == 0
+    Path("x/report.html").write_text(str(sweep.pages[0]).replace('content="30"', 'content="30;url=http://x"'))
+    assert command(store, "--verify", "x") == 4
+
+
+def test_it_waits_for_studies_that_have_only_begun(
+    growing: Any, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = growing
+    runs(5, True)()
+    (done,) = store.by_experiment["movie-reviews"]
+    late = add_study(store, "late", {"scratch": 0.0}, test_set=TestSet.draw(100), search=False, epochs=2)
+
+    def holds(*studies: Any) -> Callable[[], None]:
+        return lambda: store.by_experiment.update({"movie-reviews": list(studies)})
+
+    holds(replace(late, summary=None, confirms=()), done)()
+    # An experiment that is written meanwhile is another one's.
+    store.by_experiment = {**store.by_experiment, "reviews.csv": [done]}
+    Sweep(monkeypatch, lambda: store.by_experiment.update({
+        "movie-reviews": store.by_experiment.pop("movie-reviews")}), holds(late, done))
+    assert command(store, "--watch", "--out", "x") == 0
+    assert "wrote x/report.html: 5 confirm runs so far, not finished: late\n" in capsys.readouterr().out
+    assert json.loads(Path("x/numbers.json").read_text())["experiment"] == "movie-reviews"
+    assert {study["name"] for study in json.loads(Path("x/numbers.json").read_text())["studies"]} == {"torch", "late"}

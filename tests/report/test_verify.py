@@ -21,16 +21,17 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
-from gru_bench.report.document.report import Report
-from gru_bench.report.figures.accuracy import pictures
-from gru_bench.report.figures.figure import Picture
-from gru_bench.report.render import html_latex as render
-from gru_bench.report.render import record
+from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.figures.accuracy import accuracy_figure
+from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
 from tests.support.fake_store import FakeStore, TestSet
-from tests.support.renderings import Written
+from tests.support.homework_study import homework
+from tests.support.renderings import Written, figure_of
 from tests.support.values import present
+
+ACCURACY = "scratch-scratch.accuracy"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,18 +39,18 @@ def drawn_once() -> Iterator[None]:
     """Draw each figure once for all tests: equal values give equal drawings, which a test of its own shows."""
     kept = {}
 
-    def once(draw: Callable[[Picture], Any]) -> Callable[[Picture], Any]:
-        def remembered(picture: Picture) -> Any:
-            key = (draw, picture.name, picture.caption, picture.csv())
+    def once(draw: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
+        def remembered(figure: Figure) -> Any:
+            key = (draw, figure.name, figure.caption, figure.csv())
             if key not in kept:
-                kept[key] = draw(picture)
+                kept[key] = draw(figure)
             return kept[key]
 
         return remembered
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("for_page", "pdf"):
-            patch.setattr(Picture, name, once(getattr(Picture, name)))
+            patch.setattr(Figure, name, once(getattr(Figure, name)))
         yield
 
 
@@ -70,7 +71,7 @@ def test_an_untouched_report_is_verified(original: Written) -> None:
 
 def test_a_number_changed_in_the_record(original: Written, folder: Path) -> None:
     store, _, report = original
-    number = report.rows[0].accuracy
+    number = report.numbers()[ACCURACY]
     change(folder / "numbers.json", f'"value": {number.value!r}', '"value": 0.99')
     (line,) = differences(store, folder)
     assert line == f"numbers.json: {number.key} has value 0.99, but the runs give {number.value!r}"
@@ -78,12 +79,11 @@ def test_a_number_changed_in_the_record(original: Written, folder: Path) -> None
 
 def test_a_number_missing_from_the_record_and_one_too_many(original: Written, folder: Path) -> None:
     store, _, report = original
-    key = report.rows[0].accuracy.key
     found = json.loads((folder / "numbers.json").read_text())
-    found["numbers"]["made-up"] = found["numbers"].pop(key)
+    found["numbers"]["made-up"] = found["numbers"].pop(ACCURACY)
     (folder / "numbers.json").write_text(json.dumps(found))
     assert differences(store, folder) == [
-        f"numbers.json: {key} is missing, it is {report.rows[0].accuracy.text}",
+        f"numbers.json: {ACCURACY} is missing, it is {report.numbers()[ACCURACY].text}",
         "numbers.json: made-up is not among the numbers of the runs"]
 
 
@@ -95,30 +95,30 @@ def test_a_margin_changed_afterwards(original: Written, folder: Path) -> None:
 
 def test_a_number_changed_on_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
-    key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
+    key, text = ACCURACY, report.numbers()[ACCURACY].text
     page = (folder / "report.html").read_text()
     other = re.sub(rf'(data-key="{re.escape(key)}"[^>]*>){text}<', r"\g<1>99.9<", page, count=1)
     (folder / "report.html").write_text(other)
     assert differences(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
-    (folder / "report.html").write_text(page.replace(f'value="{report.rows[0].accuracy.value!r}"', 'value="0.5"'))
+    (folder / "report.html").write_text(page.replace(f'value="{report.numbers()[ACCURACY].value!r}"', 'value="0.5"'))
     assert differences(store, folder) == [
-        f"report.html: {key} holds 0.5, but the runs give {report.rows[0].accuracy.value!r}"]
+        f"report.html: {key} holds 0.5, but the runs give {report.numbers()[ACCURACY].value!r}"]
 
 
 @pytest.mark.parametrize("name", ["report.tex", "tables/evaluation.tex"])
 def test_a_number_changed_in_the_document(original: Written, folder: Path, name: str) -> None:
     store, _, report = original
-    key, text = report.rows[0].accuracy.key, report.rows[0].accuracy.text
+    key, text = ACCURACY, report.numbers()[ACCURACY].text
     change(folder / name, rf"\val{{{key}}}{{{text}}}", rf"\val{{{key}}}{{99.9}}")
     assert differences(store, folder) == [f"{name}: {key} is 99.9, but the runs give {text}"]
 
 
 def test_a_number_taken_off_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
-    key = report.rows[1].roc_auc.key
+    key = "torch-torch.roc-auc"
     page = (folder / "report.html").read_text()
     (folder / "report.html").write_text(re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page))
-    assert differences(store, folder) == [f"report.html: {key} is missing, it is {report.rows[1].roc_auc.text}"]
+    assert differences(store, folder) == [f"report.html: {key} is missing, it is {report.numbers()[key].text}"]
 
 
 def test_a_verdict_turned_round(original: Written, folder: Path) -> None:
@@ -131,14 +131,10 @@ def test_a_verdict_turned_round(original: Written, folder: Path) -> None:
                for line in lines)
 
 
-def figure(report: Report, name: str) -> Picture:
-    return next(picture for picture in pictures(report) if picture.name == name)
-
-
 def test_a_digit_changed_in_the_values_behind_a_figure(original: Written, folder: Path) -> None:
     store, _, report = original
-    value = report.rows[1].accuracy.value
-    for name in [picture.name for picture in pictures(report)]:
+    value = report.numbers()["torch-torch.accuracy"].value
+    for name in [figure.name for figure in report.figures]:
         path = folder / "figures" / f"{name}.csv"
         kept = path.read_bytes()
         head, line, *rest = kept.decode().splitlines()
@@ -167,7 +163,7 @@ def test_lines_taken_from_the_values_behind_a_figure(original: Written, folder: 
 
 def test_a_digit_changed_in_the_values_that_the_page_brings(original: Written, folder: Path) -> None:
     store, _, report = original
-    value = repr(report.comparisons[0].difference.value)
+    value = repr(report.numbers()["pair.torch-torch.scratch-scratch.difference"].value)
     page = (folder / "report.html").read_text()
     brought = present(re.search(r'download="differences.csv" href="([^"]*)"', page))[1]
     (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
@@ -178,11 +174,13 @@ def test_a_digit_changed_in_the_values_that_the_page_brings(original: Written, f
 
 def test_a_figure_drawn_from_other_values(original: Written, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, _, report = original
-    better = replace(report.rows[0], accuracy=replace(report.rows[0].accuracy, value=0.8655))
-    drawn = figure(replace(report, rows=(better, *report.rows[1:])), "accuracy")
+    right = figure_of(report, "accuracy")
+    better = replace(report.numbers()[ACCURACY], value=0.8655)
+    drawn = accuracy_figure(replace(right.values, rows=tuple(
+        tuple(better if cell == report.numbers()[ACCURACY] else cell for cell in row) for row in right.values.rows)))
+    assert drawn.csv() != right.csv()
     (folder / "figures" / "accuracy.pdf").write_bytes(drawn.pdf())
-    page = (folder / "report.html").read_text()
-    (folder / "report.html").write_text(page.replace(figure(report, "accuracy").svg(), drawn.svg()))
+    change(folder / "report.html", right.svg(), drawn.svg())
     expected = ["figures/accuracy.pdf is not what the numbers of the runs are drawn as",
                 "report.html: the figure accuracy is not what the numbers of the runs are drawn as"]
     assert differences(store, folder) == expected
@@ -200,9 +198,24 @@ def test_a_figure_for_paper_that_is_damaged_or_missing(original: Written, folder
     path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/CropBox "))
     (folder / "figures" / "curves.pdf").unlink()
     assert differences(store, folder) == [
-        "figures/curves.pdf is missing",
         "figures/cost.pdf is not what the numbers of the runs are drawn as",
+        "figures/curves.pdf is missing",
     ]
+
+
+def test_a_diagram_must_be_the_one_that_comes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, studies = homework()
+    report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
+    files.write(report, tmp_path)
+    diagram = next(figure for figure in report.figures if isinstance(figure, Diagram))
+    change(tmp_path / "report.html", diagram.svg(), diagram.svg().replace("<path", '<path id="x"', 1))
+    path = tmp_path / "figures" / f"{diagram.name}.pdf"
+    path.write_bytes(path.read_bytes() + b"\n")
+    # It is not drawn here, so that it is compared whatever the drawing library.
+    monkeypatch.setattr(verify, "drawn_by", lambda: "matplotlib 9.9")
+    assert differences(store, tmp_path) == [
+        f"figures/{diagram.name}.pdf is not what gru-bench brings",
+        f"report.html: the figure {diagram.name} is not what gru-bench brings"]
 
 
 def test_rounding_of_another_machine_is_no_difference(original: Written) -> None:
@@ -226,7 +239,7 @@ def test_a_drawing_added_to_the_page(original: Written, folder: Path) -> None:
 
 def test_a_number_changed_in_the_markdown_is_named_with_its_line(original: Written, folder: Path) -> None:
     store, _, report = original
-    shown = report.rows[0].accuracy.text
+    shown = report.numbers()[ACCURACY].text
     path = folder / "report.md"
     lines = path.read_text().splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
@@ -286,20 +299,19 @@ def test_a_report_is_verified_against_imported_runs(original: Written, tmp_path:
         for study in original[0].by_experiment["movie-reviews"]]})
     whole = build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews",
                   tracking_uri=url or store.uri)
-    render.write(whole, tmp_path)
-    record.write(whole, tmp_path)
+    files.write(whole, tmp_path)
     assert (url or "http://host") in (tmp_path / "report.html").read_text() or url is None
     assert differences(imported(store, -1), tmp_path) == []
     assert differences(imported(store, -1, 2, 3), tmp_path) == []  # through two more stores
     elsewhere = differences(imported(store, 2), tmp_path)
-    assert elsewhere[0] == f"the run {whole.studies[0].run_id} of the study scratch is gone"
+    assert elsewhere[0] == f"the run {whole.source.studies[0][1]} of the study scratch is gone"
     assert any("scratch is gone" in line or "torch is gone" in line for line in elsewhere)
     both = imported(store, -1)
     both.by_experiment["movie-reviews"] = [*both.by_experiment["movie-reviews"], *store.by_experiment["movie-reviews"]]
     both = replace(both, url=url, metrics={**both.metrics, **store.metrics},
                    predicted={**both.predicted, **store.predicted})
     assert differences(both, tmp_path) == []  # the runs themselves are there beside their copies
-    change(tmp_path / "numbers.json", f'"value": {whole.rows[0].accuracy.value!r}', '"value": 0.99')
+    change(tmp_path / "numbers.json", f'"value": {whole.numbers()[ACCURACY].value!r}', '"value": 0.99')
     assert len(differences(imported(store, -1), tmp_path)) == 1
 
 
@@ -376,8 +388,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
     store = gru_bench.tracking.Store(writer.uri, create=False)
     folder = tmp_path / "report"
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
-    render.write(report, folder)
-    record.write(report, folder)
+    files.write(report, folder)
     assert differences(store, folder) == []
     writer._client.delete_run(runs[1].run_id)
     lines = differences(store, folder)

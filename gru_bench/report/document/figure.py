@@ -228,11 +228,11 @@ def with_interval(number: Number) -> str:
 def _cells(value: Value, interval: bool) -> list[str]:
     """Return the cells of a value in a file: three where its column has intervals."""
     if isinstance(value, Number):
-        return [_cell(end) for end in ((value.value, value.low, value.high) if interval else (value.value,))]
-    return [_cell(value), *([""] * (2 * interval))]
+        return [csv_cell(end) for end in ((value.value, value.low, value.high) if interval else (value.value,))]
+    return [csv_cell(value), *([""] * (2 * interval))]
 
 
-def _cell(value: str | float | None) -> str:
+def csv_cell(value: str | float | None) -> str:
     """Return a value for a table of text; a name that a spreadsheet would compute is quoted."""
     if value is None:
         return ""

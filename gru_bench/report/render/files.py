@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
@@ -36,15 +39,22 @@ def texts(report: Report, reload_seconds: int | None = None) -> dict[str, str]:
 
 
 def replace_file(path: Path, content: bytes) -> Path:
-    """Replace a file as a whole: a reader sees the old one or the new one."""
+    """Replace a file as a whole and return its path."""
+    with replacing(path) as file:
+        file.write(content)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of another once it is written: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path

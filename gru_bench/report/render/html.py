@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -53,6 +54,11 @@ def html(report: Report, reload_seconds: int | None = None) -> str:
         # Names come from users, so the page allows this script only.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def without_reload(page: str) -> str:
+    """Return a page that does not load itself again."""
+    return re.sub(r'<meta http-equiv="refresh" content="\d+">\n', "", page)
 
 
 def mathml(tex: str, display: bool = False) -> Markup:

@@ -1,0 +1,138 @@
+"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirm run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gru_bench.errors import IncompleteError, RunError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from gru_bench.report.document.sentences import Sentence
+    from gru_bench.tracking import LoggedStudy
+
+RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
+
+MOST_NAMED = 5
+"""Most runs that one sentence names."""
+
+
+class Shelf(Protocol):
+    """A store of studies."""
+
+    def experiments(self) -> list[str]:
+        """Return the names of the experiments, the one written last first."""
+        ...
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return the studies of an experiment, newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The studies that a report shows, and remarks on how they were chosen."""
+
+    experiment: str
+    studies: tuple[LoggedStudy, ...]
+    """Oldest first."""
+    early: tuple[str, ...]
+    """Names of studies that are left out because they have no complete confirm run yet."""
+    missing: tuple[Sentence, ...]
+    """Sentences for the report."""
+    remarks: tuple[str, ...]
+    """Lines for the terminal only."""
+    known: tuple[str, ...]
+    """Names of all studies of the experiment."""
+
+
+def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:
+    """Return the studies to report on.
+
+    Args:
+        shelf: The store of the studies.
+        experiment: Name of an experiment. None means the one written last that has the named studies.
+        names: Names of studies. An empty sequence means every study with a complete confirm run.
+
+    Raises:
+        IncompleteError: When no study has a complete confirm run.
+        RunError: When the summary of a study cannot be read.
+        UsageError: For an unknown experiment or study. The error lists the known ones.
+    """
+    known = shelf.experiments()
+    if experiment is not None and experiment not in known:
+        raise unknown("experiment", experiment, known) if known else _nothing("nothing has been logged yet")
+    if not known:
+        raise _nothing("nothing has been logged yet")
+    place, found = _shelved(shelf, [experiment] if experiment is not None else known, names)
+    remarks, missing, early = [], [], []
+    chosen = []
+    for name in names or list(dict.fromkeys(_name(study) for study in reversed(found))):
+        same = [study for study in found if _name(study) == name]
+        usable = [study for study in same if _confirmed(study) and not study.damaged]
+        if not usable and (broken := [study.damaged for study in same if study.damaged]):
+            if names:
+                raise RunError(broken[0])
+            missing.append((f"The study {name} is left out: its summary cannot be read.",))
+            remarks.append(f"study {name}: left out, {broken[0]}")
+            continue
+        finished = [study for study in usable if study.summary is not None]
+        best = (finished or usable or same)[0]
+        if not usable:
+            state = f"trials so far: {len(best.trials)}, confirm runs: {len(best.confirms)}, none of these complete"
+            if names and len(names) == 1:
+                raise _nothing(f"the study {name} has none ({state})")
+            early.append(name)
+            missing.append((f"The study {name} is left out: it has no complete confirm run yet.",))
+            remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
+            continue
+        if len(same) > 1:
+            remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
+        chosen.append(best)
+    if not chosen:
+        damaged = [study.damaged for study in found if study.damaged]
+        raise RunError(damaged[0]) if damaged else _nothing(f"the experiment {place} has none")
+    others = [name for name in known if name != place]
+    if others and experiment is None:
+        remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
+    return Choice(place, tuple(chosen), tuple(early), tuple(missing), tuple(remarks),
+                  tuple(dict.fromkeys(_name(study) for study in found)))
+
+
+def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
+    """Return what a report says about runs that it leaves out because they cannot be read."""
+    if not odd:
+        return []
+    ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
+    runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
+    return [(f"{runs} left out, because what MLflow holds of them cannot be read: {ids}.",)]
+
+
+def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
+    """Return the first experiment that holds all the studies named, and its studies."""
+    seen: set[str] = set()
+    for place in places:
+        found = shelf.studies(place)
+        here = {_name(study) for study in found}
+        if set(names) <= here:
+            return place, found
+        seen |= here
+    lost = [name for name in names if name not in seen]
+    if lost:
+        raise unknown("study", lost[0], seen) if seen else _nothing("no study has been logged yet")
+    raise UsageError(
+        f"--study must name studies of one experiment, but {', '.join(names)} lie in several: report on them one by one"
+    )
+
+
+def _name(study: LoggedStudy) -> str:
+    return study.run.study or study.run.name
+
+
+def _confirmed(study: LoggedStudy) -> bool:
+    return any(run.complete for run in study.confirms)
+
+
+def _nothing(state: str) -> IncompleteError:
+    return IncompleteError(f"a report needs a study with a complete confirm run, but {state}: {RUN_ONE}")

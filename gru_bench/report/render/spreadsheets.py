@@ -1,0 +1,95 @@
+"""Writes the runs, trials and predictions behind a report as CSV files, for spreadsheets and notebooks."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.errors import RunError
+from gru_bench.evaluation import metrics
+from gru_bench.report.document.figure import csv_cell
+from gru_bench.report.evidence.store import Store
+from gru_bench.report.render.files import replacing
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+Row = Iterable[str | float | None]
+
+
+def write(studies: Sequence[LoggedStudy], store: Store, folder: Path) -> dict[Path, int]:
+    """Write runs.csv, trials.csv and predictions.csv, each replaced as a whole, and return the number of rows of each.
+
+    Args:
+        studies: The studies of a report.
+        store: Source of their predictions, which are read and written run by run.
+        folder: The folder, which is made where it does not exist.
+    """
+    return {
+        folder / name: _written(folder / name, table) for name, table in (
+            ("runs.csv", _runs(studies)), ("trials.csv", _trials(studies)),
+            ("predictions.csv", _predictions(studies, store)))
+    }
+
+
+def _written(path: Path, table: Iterator[Row]) -> int:
+    """Write a table, the row of headings first, and return the number of its other rows."""
+    count = -1
+    with replacing(path) as file:
+        writer = csv.writer(codecs.getwriter("utf-8")(file, "replace"))
+        for row in table:
+            writer.writerow(map(csv_cell, row))
+            count += 1
+    return count
+
+
+def _runs(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
+    """Yield a row for every run of the studies, with its settings and its latest metrics."""
+    settings = [name for name in flat(RunConfig()) if name != "seed"]
+    measured = sorted({key for study in studies for run in study.runs for key in run.metrics})
+    yield ["study", "role", "name", "id", "model", "seed", "state", "started", *settings, *measured]
+    for study in studies:
+        for run in study.runs:
+            config = _config(run)
+            started = datetime.fromtimestamp(run.started, UTC).isoformat(timespec="seconds")
+            yield [run.study, run.role, run.name, run.run_id, run.model, run.seed, run.state, started,
+                   *map(config.get, settings), *map(run.metrics.get, measured)]
+
+
+def _config(run: LoggedRun) -> Mapping[str, Scalar]:
+    """Return the settings of a run: none for a study's own run, and where they cannot be read."""
+    try:
+        return {} if run.role == "study" else flat(run.config())
+    except RunError:
+        return {}
+
+
+def _trials(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
+    """Yield a row for every trial of the searches, with the settings that were searched."""
+    ended = [study.summary for study in studies if study.summary is not None]
+    searched = list(dict.fromkeys(setting for summary in ended for setting in summary.space))
+    yield ["study", "model", "number", "state", "value", "epochs", *searched]
+    for summary in ended:
+        for trial in summary.trials:
+            yield [summary.name, trial.model, trial.number, trial.state, trial.value, trial.epochs,
+                   *map(trial.settings.get, searched)]
+
+
+def _predictions(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
+    """Yield a row for every test review of every complete confirm run whose predictions can be read."""
+    yield ["study", "model", "seed", "run", "example", "label", "probability", "correct", "category", "tokens"]
+    for study in studies:
+        for run in study.confirms:
+            if not run.complete:
+                continue
+            try:
+                found = store.predictions(run.run_id, "test")
+            except RunError:  # the report says so
+                continue
+            correct_N = metrics.correct(found.label_N, found.probability_N)
+            # As text, a probability has the digits of its 32 bits, and no more.
+            for review in zip(found.example_id_N.tolist(), found.label_N.tolist(), found.probability_N.astype(str),
+                              correct_N.tolist(), found.category_N.tolist(), found.tokens_N.tolist(), strict=True):
+                yield [run.study, run.model, run.seed, run.run_id, *review]

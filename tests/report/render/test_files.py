@@ -1,0 +1,38 @@
+"""All files of a report are written, each replaced as a whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gru_bench.report.render.files import replacing, write
+from tests.support.renderings import Rendered
+
+
+def test_write_replaces_whole_files(three: Rendered, tmp_path: Path) -> None:
+    report, page, files = three
+    (tmp_path / "report.html").write_text("old")
+    written = write(report, tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in written}
+    assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/evaluation.tex", "figures/accuracy.pdf",
+            "figures/accuracy.csv"} <= names
+    assert names == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert (tmp_path / "report.html").read_text() == page
+    assert (tmp_path / "report.tex").read_text() == files["report.tex"]
+    included = re.findall(r"\\input\{([^}]*)\}", files["report.tex"])
+    assert all((tmp_path / f"{name}.tex").is_file() for name in included)
+    drawn = re.findall(r"\\drawn\{([a-z0-9-]+)\}", files["report.tex"])
+    assert all((tmp_path / "figures" / f"{name}.pdf").is_file() for name in drawn)
+
+
+def test_a_file_that_is_broken_off_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "file"
+    with replacing(path) as file:
+        file.write(b"old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:  # noqa: PT012
+        file.write(b"ne")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
