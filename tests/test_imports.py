@@ -26,7 +26,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "gensim": ("data.embeddings",),
     "sklearn": ("evaluation.baseline",),
     "scipy": ("evaluation.",),
-    "matplotlib": ("report.figures.", "report.homework."),
+    "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
               "archive.__main__", "tracking.__main__"),

@@ -1,9 +1,23 @@
-"""Blocks of running text."""
+"""Blocks: running text, and tables that are cut, captioned and measured alike for all formats."""
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import prose
-from gru_bench.report.document.numbers import Math
+from dataclasses import replace
+
+from gru_bench.report.document.blocks import Bullets, Column, Details, Heading, Table, every, sentences
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.sentences import Aside, Math, in_text, joined, listed, prose
+
+SURE = Number("k", 0.5, "percent", low=0.4, high=0.6)
+PLAIN = Number("l", 0.5, "percent")
+
+
+def table(models: int) -> Table:
+    """A table of so many models between two other columns."""
+    return Table(
+        "t", "T", ("Of models.",),
+        (Column("Part"), *(Column(f"m{n}", named=True) for n in range(models)), Column("All")),
+        (("a", *(str(n) for n in range(models)), "z"),), context=(("b", *("" for _ in range(models)), "y"),))
 
 
 def test_running_text_becomes_a_sentence() -> None:
@@ -11,3 +25,45 @@ def test_running_text_becomes_a_sentence() -> None:
         Of $x_t$ and
         $y$.
     """) == ("Of ", Math("x_t"), " and ", Math("y"), ".")
+
+
+def test_sentences_are_joined_without_the_empty_ones() -> None:
+    assert joined([("a", PLAIN), (), ("b",)]) == ("a", PLAIN, " ", "b")
+    assert in_text(("a ", PLAIN, Aside((" of ", SURE)))) == "a 50.0 of 50.0"
+    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert sentences([]) == []
+    assert sentences([("a",)]) == [Bullets((("", ("a",)),))]
+
+
+def test_a_table_of_many_models_is_cut_into_parts_that_keep_its_other_columns() -> None:
+    assert list(table(5).parts(5)) == [table(5)]
+    parts = list(table(7).parts(3))
+    assert [[column.heading for column in part.columns] for part in parts] == [
+        ["Part", "m0", "m1", "m2", "All"], ["Part", "m3", "m4", "m5", "All"], ["Part", "m6", "All"]]
+    assert [part.rows for part in parts] == [
+        (("a", "0", "1", "2", "z"),), (("a", "3", "4", "5", "z"),), (("a", "6", "z"),)]
+    assert parts[2].context == (("b", "", "y"),)
+    assert [part.title for part in parts] == ["T", "T, continued (2)", "T, continued (3)"]
+    assert {part.caption for part in parts} == {table(7).caption}
+
+
+def test_notes_of_columns_join_the_caption_with_the_heading_that_a_format_shows() -> None:
+    whole = replace(table(0), columns=(
+        Column("Part"), Column("Accuracy", "%", "Acc.", note="{} is a mean."), Column("p", note="Of tests.")))
+    assert in_text(whole.captioned()) == "Of models. Accuracy is a mean. Of tests."
+    assert in_text(whole.captioned(on_paper=True)) == "Of models. Acc. is a mean. Of tests."
+    assert [whole.columns[1].shown(on_paper) for on_paper in (False, True)] == ["Accuracy, %", "Acc., %"]
+
+
+def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:
+    for intervals, dense in ((4, False), (5, True)):
+        found = Table("t", "T", (), tuple(Column(str(n)) for n in range(7)),
+                      (("a", *[SURE] * intervals, *[PLAIN] * (6 - intervals)), ("b", *[PLAIN] * 6)))
+        assert found.mixed == (False, *[True] * intervals, *[False] * (6 - intervals))
+        assert found.dense is dense
+
+
+def test_blocks_inside_others_are_found() -> None:
+    inner = Heading("inner", "inner")
+    folded = Details("more", (Details("deeper", (inner,)),))
+    assert list(every([folded]))[-1] is inner

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.render import html_latex as render
+from gru_bench.report.render.html import html
 from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.fake_store import (
     HOSTILE_NAMES,
@@ -28,6 +28,7 @@ from tests.support.fake_store import (
     three_models,
 )
 from tests.support.homework_study import homework
+from tests.support.renderings import column_of
 
 pytestmark = [
     pytest.mark.service,
@@ -83,7 +84,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, make in CASES.items():
         store, studies = make()
         report = build(studies, store, experiment=HOSTILE_NAMES[0] if name == "hostile" else "movie-reviews")
-        (folder / f"{name}.html").write_text(render.html(report), encoding="utf-8")
+        (folder / f"{name}.html").write_text(html(report), encoding="utf-8")
     return folder
 
 
@@ -259,12 +260,14 @@ def test_a_curve_is_read_off_by_pointer_and_keyboard(browser: Chromium, pages: P
     browser.move(x, y)
     shown = browser.run(f"{read}.textContent")
     assert shown.startswith("validation loss at epoch 2")
-    for curve in report.curves:
-        number = curve.epochs[1].validation_loss
-        assert f"{curve.label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
+    models = column_of(report, "evaluation", "Model")
+    labels = [str(model[0]) for model in models]
+    for label, key in zip(labels, ("scratch-scratch", "torch-torch", "bidirectional-bidirectional"), strict=True):
+        number = report.numbers()[f"{key}.epoch-2.validation-loss"]
+        assert f"{label} {number.text} ({number.ends[0].text} to {number.ends[1].text})" in shown
     assert browser.run(f'{CURVES}.querySelectorAll(".wide .cursor circle").length') == 3
     browser.run(f'{CURVES}.querySelectorAll(".switches button")[0].click()')
-    assert report.curves[0].label not in browser.run(f"{read}.textContent")
+    assert labels[0] not in browser.run(f"{read}.textContent")
     browser.run(f'{CURVES}.querySelector(".scroll").focus()')
     browser.press("ArrowRight", 39)
     assert browser.run(f"{read}.textContent").startswith("validation loss at epoch 3")

@@ -1,4 +1,4 @@
-"""A report as Markdown shows the numbers of the page and escapes whatever a name holds."""
+"""A report in Markdown escapes whatever a name holds."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ import pytest
 from gru_bench.report.build import build
 from gru_bench.report.render.markdown import escaped, markdown
 from tests.support.fake_store import HOSTILE_NAMES, hostile_studies
-from tests.support.renderings import Written
-
-
-def test_markdown_shows_the_numbers_of_the_page(original: Written) -> None:
-    _, folder, report = original
-    text = (folder / "report.md").read_text()
-    for row in report.rows:
-        low, high = row.accuracy.ends
-        assert f"| {row.accuracy.text} [{low.text}, {high.text}] |" in text
-        assert all(f"`{link.run_id}`" in text for link in row.runs)
-    for pair in report.comparisons:
-        assert "".join(p if isinstance(p, str) else p.text for p in pair.sentence).replace("<", "&lt;") in text
-    for line in text.splitlines():
-        if line.startswith("|"):
-            assert line.endswith("|")
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -37,8 +22,11 @@ def test_markdown_escapes(text: str, shown: str) -> None:
 
 def test_no_name_becomes_markdown() -> None:
     store, studies = hostile_studies()
-    text = markdown(build(studies, store, experiment=HOSTILE_NAMES[0]))
+    report = build(studies, store, experiment=HOSTILE_NAMES[0])
+    text = markdown(report)
     assert not re.search(r"(?<!\\)[<`](?![0-9a-f]{32}|]|http://127)", text.replace("](<", "").replace("`](", ""))
     rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} <= {3, 4, 6, 7, 8, 9}
+    assert all(row.endswith("|") for row in rows)
+    columns = {len(table.columns) + 1 for table in report.tables}
+    assert {row.count("|") for row in rows} <= columns
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)

@@ -17,7 +17,7 @@ def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> No
     _, folder, report = original
     found = json.loads((folder / "numbers.json").read_text())
     assert set(found["numbers"]) == set(report.numbers())
-    accuracy = report.rows[0].accuracy
+    accuracy = report.numbers()["scratch-scratch.accuracy"]
     assert found["numbers"][accuracy.key] == {
         "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],

@@ -12,8 +12,8 @@ import pytest
 
 from gru_bench.errors import RunError
 from gru_bench.report.build import build
-from gru_bench.report.render import html_latex as render
 from gru_bench.report.render import pdf as typeset
+from gru_bench.report.render.files import write
 from tests.support.fake_store import (
     HOSTILE_NAMES,
     FakeStore,
@@ -24,6 +24,7 @@ from tests.support.fake_store import (
     three_models,
 )
 from tests.support.homework_study import homework
+from tests.support.renderings import column_of
 
 pytestmark = [
     pytest.mark.service,
@@ -71,14 +72,14 @@ def all_right() -> Studies:
 def test_it_compiles_cleanly(studies: Any, tmp_path: Path) -> None:
     store, logged = studies()
     report = build(logged, store, experiment=HOSTILE_NAMES[0] if studies is hostile_studies else "movie-reviews")
-    render.write(report, tmp_path)
+    write(report, tmp_path)
     log = compiled(tmp_path)
     assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
     shown = subprocess.run(
         ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.replace("\u2212", "-")
-    for row in report.rows:
-        assert row.accuracy.text in shown
+    for accuracy in column_of(report, "evaluation", "Accuracy"):
+        assert accuracy.text in shown
     if studies is hostile_studies:
         assert "<script>alert(1)</script>" in re.sub(r"\s", "", shown)
         assert "root:" not in shown
@@ -87,8 +88,8 @@ def test_it_compiles_cleanly(studies: Any, tmp_path: Path) -> None:
 def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
     store, logged = three_models()
     report = build(logged, store)
-    render.write(report, tmp_path)
-    inputs = "\n".join(rf"\input{{tables/{name}}}" for section in report.sections for name in section.tables)
+    write(report, tmp_path)
+    inputs = "\n".join(rf"\input{{tables/{table.key}}}" for table in report.tables)
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
         "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"
@@ -109,7 +110,7 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_command_compiles_and_tidies_up(program: str, tmp_path: Path) -> None:
     store, logged = three_models()
-    written = {path.name for path in render.write(build(logged, store), tmp_path) if path.parent == tmp_path}
+    written = {path.name for path in write(build(logged, store), tmp_path) if path.parent == tmp_path}
     assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == written | {"report.pdf"}
     text = subprocess.run(["pdftotext", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -1,0 +1,276 @@
+"""The page, the document and the Markdown say the same: every sentence, every cell of every table, every number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure as Drawing
+
+from gru_bench.report.build import build
+from gru_bench.report.document.blocks import (
+    Bullets,
+    Column,
+    Commands,
+    Details,
+    Equation,
+    Equations,
+    Heading,
+    Paragraph,
+    Reviews,
+    Table,
+)
+from gru_bench.report.document.figure import Diagram, Figure, Values
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.report import Report, Source
+from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.report.figures.style import Style, new_figure
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
+from gru_bench.report.render.markdown import markdown
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, three_models
+from tests.support.formats import (
+    MARKDOWN,
+    PAGE,
+    PAPER,
+    expected,
+    markdown_words,
+    page_words,
+    paper_words,
+    plain_markdown,
+    plain_tex,
+)
+from tests.support.homework_study import homework
+from tests.support.renderings import html_numbers, soup_of, table_of, tex_numbers
+
+RUN = KnownRun("0" * 32, "torch seed 1", "torch", None)
+ROUND = Number("k.round", 0.861, "percent", (RUN.run_id,), 200, "a method", 0.846, 0.876)
+COUNT = Number("k.count", 1234, "count")
+SMALL = Number("k.small", 0.0001, "p")
+MINUS = Number("k.minus", -0.0123, "points", low=-0.02, high=0.001, method="a method", decimals=2)
+MISSING = Number("k.missing", None, "percent")
+ENDING = "\\ {} ## 5. --- | `x` $y$ <b> & ~ ^ “q” [z](http://u) *_ @me %"
+
+
+def wide(models: int) -> Table:
+    """A table of so many models, with a column before and one after them."""
+    return Table(
+        "wide", "A wide table", ("Cells of models.",),
+        (Column("Part", align="left"), *(Column(f"Model {n}", "%", named=True) for n in range(models)), Column("All")),
+        tuple((f"row {row}", *(Number(f"wide.{row}-{n}", n / 10, "percent") for n in range(models)), COUNT)
+              for row in range(3)),
+        context=(("base", *[""] * models, COUNT),))
+
+
+def dense() -> Table:
+    """A table with an interval in each of five columns."""
+    return Table("dense", "Dense", ("Many intervals.",), (Column("Model", align="left"), *(
+        Column(f"Score {n}", "%") for n in range(5))), (
+            ("one", *(replace(ROUND, key=f"dense.{n}") for n in range(5))),
+            (("two", Aside(("with ", COUNT), below=True)), *(replace(MINUS, key=f"dense.two-{n}") for n in range(4)),
+             MISSING)))
+
+
+def some(folder: Path) -> Section:
+    """Return a section with every kind of block, and whatever a cell or a sentence may hold."""
+    (folder / "shape.svg").write_text("<svg viewBox='0 0 9 9'></svg>")
+    (folder / "shape.pdf").write_bytes(b"%PDF")
+    return Section("some", "Some & all", (
+        Heading("A heading <of> 5 %", "a-heading"),
+        Paragraph(("Text with ", ROUND, ", ", Math(r"h_t = \frac{1}{2}"), ", ", Aside((" an aside of ", COUNT)), ", ",
+                   RUN, " and ", Anchor("runs-of-it", (RUN.run_id,), ("its runs",)), ENDING), lead="A lead."),
+        Bullets((("", ("plain", SMALL)), ("Bold.", ("and ", MISSING)), ("", ("- not a list",)), ("", ("1. no",)))),
+        Reviews((("“quoted” <review> of *stars*", ("label ", COUNT)),)),
+        Commands(("gru-bench sweep --study 'a b' --set x.y=1", "second")),
+        Equations("Two lines", (Equation("x", "= 1", "4.1", "one"), Equation("y", "= 2"))),
+        Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
+        Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),
+        Table("mixed", "Mixed", ("Caption with ", COUNT, "."), (
+            Column("Model", align="left", note="{} names the row."),
+            Column("Accuracy", "%", short="Acc."), Column("Loss"), Column("Text & more", align="left", width=4.0)), (
+                (("Torch GRU", Aside(("lr ", COUNT), below=True)), ROUND, SMALL, ENDING),
+                (("Torch GRU",), MISSING, COUNT, ("a ", Math("x^2"), " b", Aside(("below",), below=True))),
+                ("Other", replace(ROUND, key="k.wider", low=0.1), MINUS, (RUN,))),
+              context=(("base | line", COUNT, "", ""),), grouped=True),
+        wide(7),
+        Figure("bars", "Bars <of> 5 %.", "Bars: 5.", Values(("name", "value"), (("a", COUNT),)), draw),
+        Diagram("shape", "A shape & more.", "A shape with 1 part.", folder),
+    ), appendix=True)
+
+
+def draw(style: Style) -> Drawing:
+    figure, grid = new_figure(style, 1.5)
+    grid[0, 0].barh([0], [1])
+    return figure
+
+
+@pytest.fixture
+def every_kind(tmp_path: Path) -> Report:
+    """A report with every kind of block."""
+    return Report(
+        "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
+        (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
+        Source("e", (("one", RUN.run_id),), 0.01, "", (), (), None))
+
+
+def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
+    """Compare all three formats with the blocks that they show."""
+    for found, form in ((page_words(page, report), PAGE), (paper_words(files, report), PAPER),
+                        (markdown_words(text), MARKDOWN)):
+        right = expected(report, form)
+        assert list(found) == list(right)
+        for title, said in found.items():
+            for one, two in zip_longest(said, right[title]):
+                assert one == two, title
+    numbers, on_page = report.numbers(), html_numbers(page)
+    assert {key: shown for key, (shown, _) in on_page.items()} == tex_numbers(files)
+    for key, (shown, value) in on_page.items():
+        base, _, end = key.rpartition(".")
+        number = numbers[key] if key in numbers else numbers[base].ends[("low", "high").index(end)]
+        assert (shown, value) == (number.text, "" if number.value is None else repr(float(number.value)))
+    in_figures = {cell.key for figure in report.figures if isinstance(figure, Figure)
+                  for row in figure.values.rows for cell in row if isinstance(cell, Number)}
+    assert set(numbers) <= set(on_page) | in_figures
+
+
+def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> None:
+    check(every_kind, html(every_kind), tex(every_kind), markdown(every_kind))
+
+
+@pytest.mark.parametrize("case", ["three", "hostile", "diagnosed"])
+def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) -> None:
+    report, page, files = request.getfixturevalue(case)
+    check(report, page, files, markdown(report))
+
+
+def test_all_formats_show_the_same_of_the_homework() -> None:
+    store, studies = homework()
+    report = build(studies, store)
+    check(report, html(report), tex(report), markdown(report))
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [
+    ("page", ">86.1<", ">86.2<"),
+    ("page", "Cells of models.", "Cells of some."),
+    ("page", "Model 6, %", "Model 9, %"),
+    ("tables/mixed.tex", "Acc.", "Occ."),
+    ("tables/wide.tex", "{60.0}", "{61.0}"),
+    ("report.tex", "Folded", "Fold"),
+    ("markdown", "| 86.1 [", "| 86.2 ["),
+    ("markdown", "- plain", "- plainer"),
+])
+def test_a_digit_or_a_word_that_one_format_says_otherwise_is_found(
+    name: str, right: str, wrong: str, every_kind: Report
+) -> None:
+    files = {"page": html(every_kind), **tex(every_kind), "markdown": markdown(every_kind)}
+    assert right in files[name]
+    files[name] = files[name].replace(right, wrong, 1)
+    page, text = files.pop("page"), files.pop("markdown")
+    with pytest.raises(AssertionError):
+        check(every_kind, page, files, text)
+
+
+def lamps() -> Section:
+    """Return a section that a test adds: one function, and no template."""
+    lit = Number("lamps.lit", 4, "count", (), None, "counted")
+    return Section("lamps", "Lamps", (
+        Paragraph((lit, " lamps are lit.")),
+        Table("lamps", "Lamps by room", ("Lamps in each room.",), (Column("Room", align="left"), Column("Lamps")),
+              (("hall", lit),)),
+        Figure("lamps", "Lamps.", f"Lamps: {lit.text}.", Values(("room", "lamps"), (("hall", lit),)), draw),
+    ), summary=((lit, " lamps are lit in the hall."),))
+
+
+def test_a_section_is_added_by_one_function(every_kind: Report) -> None:
+    report = replace(every_kind, sections=(lamps(), *every_kind.sections))
+    page, files, text = html(report), tex(report), markdown(report)
+    check(report, page, files, text)
+    soup = soup_of(page)
+    assert [heading.get_text() for heading in soup.find_all("h2")] == ["Summary", "Lamps", "Some & all"]
+    assert soup.find("a", href="#lamps").get_text() == "Lamps"
+    assert html_numbers(page)["lamps.lit"] == ("4", "4.0")
+    assert soup.find("a", download="lamps.csv")
+    assert "\\section{Lamps}\n\\val{lamps.lit}{4} lamps are lit" in files["report.tex"]
+    assert "\\drawn{lamps}{Lamps." in files["report.tex"]
+    assert "## Lamps\n\n4 lamps are lit.\n" in text
+    assert "| hall | 4 |" in text
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, ENDING])
+def test_what_is_escaped_is_read_back(name: str) -> None:
+    """The comparison reads names as a reader of each format does."""
+    from gru_bench.report.document.numbers import plain
+    from gru_bench.report.render import latex
+    from gru_bench.report.render import markdown as marked
+    from tests.support.formats import one_line
+
+    assert plain_tex(latex.escaped(plain(name))) == one_line(plain(name))
+    assert plain_markdown(marked.escaped(plain(name))) == one_line(plain(name))
+
+
+def test_one_category_and_no_search() -> None:
+    store = FakeStore()
+    study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
+    report = build([study], store)
+    page, files, text = html(report), tex(report), markdown(report)
+    check(report, page, files, text)
+    assert "Accuracy by category" not in page
+    assert 'id="search"' not in page
+    assert not {"tables/comparisons.tex", "tables/search.tex"} & set(files)
+    assert "## Comparisons" not in text
+
+
+def test_an_unfinished_study_renders() -> None:
+    store = FakeStore()
+    report = build([add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=TestSet.draw(300))], store)
+    page, files, text = html(report), tex(report), markdown(report)
+    check(report, page, files, text)
+    for shown in (page, files["report.tex"], text):
+        assert "is not finished" in shown
+
+
+def test_many_models_and_categories() -> None:
+    store = FakeStore()
+    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
+    for i in range(14):
+        add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=test_set, seed=i)
+    report = build(store.by_experiment["movie-reviews"], store)
+    page, files, text = html(report), tex(report), markdown(report)
+    check(report, page, files, text)
+    assert "pairs of models are compared below" in text
+    assert files["tables/categories-1.tex"].count(r"\begin{longtable}") == 5
+
+
+def test_captions_speak_of_what_is_there_alone() -> None:
+    """Two seeds have no interval, and one pair has no correction: no caption explains one."""
+    store = FakeStore()
+    report = build([add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2)], store)
+    assert report.numbers()["two-seeds-torch.accuracy"].low is None
+    captions = [*(caption.get_text() for caption in soup_of(html(report)).find_all(["caption", "figcaption"])),
+                *(line for text in tex(report).values() for line in text.splitlines() if r"\caption{" in line)]
+    assert len(captions) > 10
+    absent = ("95 %", "95\u00a0%", r"95~\%", "Holm", "bootstrap")
+    assert [caption for caption in captions if any(word in caption for word in absent)] == []
+    methods = str(expected(report, MARKDOWN)["Statistical methods"])
+    assert "bootstrap" not in methods
+
+
+def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on() -> None:
+    store, studies = three_models()
+    report = build(studies, store, margin=0.03)
+    page, paper, text = html(report), tex(report)["tables/comparisons.tex"], markdown(report)
+    found = [row[-1] for row in table_of(report, "comparisons").rows if "equivalent within the margin" in row[-1]]
+    assert found
+    for _, narrow in found:
+        low, high = (part for part in narrow.parts if isinstance(part, Number))
+        assert low.method.startswith("90 % interval")
+        assert -0.03 < (low.value or 0) < (high.value or 0) < 0.03
+        assert f"equivalent within the margin (90 % interval [{low.text}, {high.text}])" in plain_markdown(text)
+        for shown in (page, paper):
+            assert low.key in shown
+            assert high.key in shown
+    for shown in (page, plain_tex(paper), text):
+        assert "detect with a chance of 80 % at the 5 % level" in " ".join(shown.split())

@@ -1,0 +1,119 @@
+"""The page stands alone, shows no number that the report does not know, and escapes whatever a name holds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from itertools import pairwise
+
+import pytest
+from markupsafe import Markup
+
+from gru_bench.report.build import build
+from gru_bench.report.document.numbers import Number, written
+from gru_bench.report.render.html import html, shown, without_reload
+from gru_bench.report.render.latex import tex
+from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.renderings import Built, Rendered, column_of, soup_of, table_of, visible_text
+
+
+def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Rendered) -> None:
+    _, studies, report = built
+    text = visible_text(three.page)
+    known = [*(column.heading for column in table_of(report, "thresholds").columns[1:]),
+             "F1", "95 %", "95\u00a0%", "90\u00a0%", "predicted 0", "predicted 1", "(0 negative, 1 positive)", "label 1",
+             "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
+             "(at least 5)", "(at least 10)",
+             report.subtitle, studies[0].confirms[0].fingerprint, *column_of(report, "settings", "Range"),
+             *(f"{run.name}: failed: {run.reason}" for study in studies for run in study.runs if run.state == "failed"),
+             *(str(run.seed) for study in studies for run in study.confirms)]
+    for word in known:
+        text = text.replace(word, "")
+    assert re.findall(r"[^\s]*\d[^\s]*", text) == []
+
+
+def test_the_page_asks_for_nothing(three: Rendered) -> None:
+    _, page, _ = three
+    soup = soup_of(page)
+    assert soup.find_all(["img", "iframe", "object", "embed", "video", "audio", "base", "form"]) == []
+    assert [link["href"] for link in soup.find_all("link")] == ["data:,"]
+    assert "default-src 'none'" in soup.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)[^)]*\)", page) == []
+    for element in soup.find_all(href=True):
+        assert element["href"].startswith(("#", "data:,", "data:text/csv;"))
+
+
+def test_the_page_runs_its_own_script_and_no_other(hostile: Rendered) -> None:
+    _, page, _ = hostile
+    soup = soup_of(page)
+    (script,) = soup.find_all("script")
+    assert script.attrs == {}
+    digest = base64.b64encode(hashlib.sha256(script.string.encode()).digest()).decode()
+    policy = soup.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert [name for element in soup.find_all(True) for name in element.attrs if name.startswith("on")] == []
+
+
+def test_runs_are_linked_where_there_is_a_server() -> None:
+    store = FakeStore(url="http://127.0.0.1:5000")
+    study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100))
+    report = build([study], store)
+    run_id = study.confirms[0].run_id
+    links = [a["href"] for a in soup_of(html(report)).find_all("a")]
+    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in links
+    assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in "".join(tex(report).values())
+
+
+@pytest.mark.parametrize("case", ["three", "hostile"])
+def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pytest.FixtureRequest) -> None:
+    _, page, _ = request.getfixturevalue(case)
+    soup = soup_of(page)
+    assert soup.html["lang"] == "en"
+    levels = [int(h.name[1]) for h in soup.find_all(re.compile("^h[1-6]$"))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for cell in soup.find_all("th"):
+        assert cell["scope"] in ("col", "row", "colgroup")
+    for table in soup.find_all("table"):
+        assert table.parent["class"] == ["scroll"]
+        assert table.parent["aria-label"]
+        assert table.parent["tabindex"] == "0"
+        widths = {sum(int(c.get("colspan", 1)) for c in r.find_all(["td", "th"])) for r in table.tbody.find_all("tr")}
+        assert len(widths) == 1
+    for figure in soup.find_all("figure"):
+        assert re.search(r"\d", figure.find(role="img")["aria-label"])
+        assert figure.figcaption.get_text(strip=True)
+    ids = [element["id"] for element in soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for a in soup.find_all("a", href=re.compile("^#"))}
+    assert targets <= set(ids)
+    for reference in re.findall(r'(?:url\(#|href="#)([^)"]+)', page):
+        assert reference in ids
+
+
+def test_no_name_becomes_markup(hostile: Rendered) -> None:
+    _, page, _ = hostile
+    soup = soup_of(page)
+    assert len(soup.find_all("script")) == 1
+    assert "<script>alert(1)</script>" in soup.h1.get_text()
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page)
+
+
+def test_html_marks_are_escaped_in_attributes() -> None:
+    number = Number("k", 0.5, "percent", method='a "quoted" <method>')
+    found = shown(number, {})
+    assert isinstance(found, Markup)
+    assert soup_of(found).data["title"] == 'a "quoted" <method>'
+    assert written(0.5, "percent") in found
+
+
+def test_a_page_reloads_itself_only_where_that_is_asked(three: Rendered) -> None:
+    report, page, _ = three
+    assert "http-equiv=\"refresh\"" not in page
+    live = html(report, reload_seconds=30)
+    assert soup_of(live).find("meta", {"http-equiv": "refresh"})["content"] == "30"
+    assert without_reload(live) == page
+    assert without_reload(page) == page
