@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import ExitCode
+from gru_bench.report import build
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
+from gru_bench.report.render.markdown import markdown
+from gru_bench.report.sections import evaluation
 from gru_bench.sweep.spec import KEYS, known_studies, load_study
 from tests.support.commands import ROOT, command
+from tests.support.fake_store import three_models
+from tests.support.renderings import html_numbers, tex_numbers
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -147,6 +156,26 @@ def test_the_picture_of_a_run_names_places_that_exist() -> None:
     assert len(places) > 20
     for place in places:
         assert list(ROOT.glob(place)) or list((ROOT / "gru_bench").glob(place)), place
+
+
+def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    column, figure, section = blocks(ARCHITECTURE, "python")
+    for name, code in (("figures", figure), ("sections", section)):
+        module = ModuleType("speed")
+        monkeypatch.setitem(sys.modules, f"gru_bench.report.{name}.speed", module)
+        exec(code, module.__dict__)
+    monkeypatch.setitem(build.CONTENTS, build.USUAL, (module.speed, *build.CONTENTS[build.USUAL]))
+    monkeypatch.setattr(evaluation, "SCORES", evaluation.SCORES | eval(f"{{{column}}}", vars(evaluation)))
+    store, studies = three_models()
+    report = build.build(studies, store)
+    page, paper, text = html(report), tex(report), markdown(report)
+    for key in ("torch-torch.speed", "torch-torch.macro-f1"):
+        shown = report.numbers()[key].text
+        assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
+        assert shown in text
+    assert "Macro F1 is the mean of the F1 of both labels." in text
+    assert report.figures[0].name == "speed"
+    assert report.figures[0].pdf().startswith(b"%PDF")
 
 
 # ---------------------------------------------------------------- commands, options, settings
