@@ -12,6 +12,7 @@ runs, figures included. Memory is the peak memory of the process up to that stag
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import sqlite3
@@ -138,8 +139,8 @@ def stages(database: Path, folder: Path) -> None:
         import gru_bench.tracking  # noqa: F401
 
     stage("import", imports)
-    from gru_bench.report.__main__ import choose
     from gru_bench.report.build import build
+    from gru_bench.report.choice import choose
     from gru_bench.report.render.files import write
     from gru_bench.tracking import Store
 
@@ -162,7 +163,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         database = Path(temporary) / "mlflow.db"
-        fill(database, options.runs)
+        # In a process of its own: those started later would begin with the peak memory of this one.
+        filling = multiprocessing.get_context("spawn").Process(target=fill, args=(database, options.runs))
+        filling.start()
+        filling.join()
+        if filling.exitcode:
+            sys.exit("the store could not be filled")
         with sqlite3.connect(database) as connection:
             print(f"{connection.execute('SELECT COUNT(*) FROM runs').fetchone()[0]:,} runs")
         subprocess.run([sys.executable, __file__, "--stages", str(database), f"{temporary}/stages"], check=True)

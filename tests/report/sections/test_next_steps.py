@@ -234,7 +234,7 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monk
         seen.append((experiment, list(names)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report_command, "choose", chosen)
+    monkeypatch.setattr("gru_bench.report.choice.choose", chosen)
     monkeypatch.setattr("gru_bench.tracking.Store", lambda uri=None, create=True: store)
     monkeypatch.setattr(sys, "argv", ["report", *words])
     ended(report_command.app)
