@@ -190,7 +190,7 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
             runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])
             gaps += said
-            group, said = scored(store, runs, key, label, name, model, study)
+            group, said = scored(store, runs, key, label, model, study)
             gaps += said
             if group is None:
                 gaps.append((f"{label} has no complete confirm run and is left out.",))
@@ -274,8 +274,7 @@ def _runs_are(runs: Sequence[object]) -> tuple[str]:
 
 
 def scored(
-    store: Store, runs: Sequence[LoggedRun], key: str, label: str, name: str, model: str, study: LoggedStudy,
-    split: str = "test",
+    store: Store, runs: Sequence[LoggedRun], key: str, label: str, model: str, study: LoggedStudy, split: str = "test"
 ) -> tuple[Group | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and sentences about runs left out; None for no run."""
     said: list[Sentence] = []
@@ -304,7 +303,7 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, name, model, study.run, study.summary, study_data(study, store), tuple(usable),
+        key, label, study_name(study), model, study.run, study.summary, study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]),
     ), said

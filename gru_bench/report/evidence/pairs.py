@@ -128,6 +128,23 @@ class Compared:
     """Whether both studies have ended, so that new seeds may be advised."""
 
 
+def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[Pair]:
+    """Return the pairs of groups that are tested together.
+
+    Args:
+        couples: For each pair its key, and the groups that it calls A and B, on the same examples.
+        margin: Largest difference of no practical weight; 0.01 is one point.
+    """
+    differences = [accuracy_difference(a.correct_RN, b.correct_RN) for _, a, b in couples]
+    adjusted = holm([one.p if one.evidence_level.has_verdict else None for one in differences])
+    family = sum(p is not None for p in adjusted)
+    return [
+        Pair(key, a.label, b.label, difference, p, family, verdict(difference, p, margin),
+             Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None, a.ids + b.ids)
+        for (key, a, b), difference, p in zip(couples, differences, adjusted, strict=True)
+    ]
+
+
 def compare(
     groups: Sequence[Group], margin: float, under_way: frozenset[str]
 ) -> tuple[tuple[Compared, ...], tuple[Sentence, ...]]:
@@ -139,7 +156,7 @@ def compare(
         under_way: Ids of the studies that have something left to do.
     """
     apart: list[Sentence] = []
-    couples: list[tuple[Group, Group, Estimate]] = []
+    couples: list[tuple[str, Group, Group]] = []
     for one, two in combinations(groups, 2):
         if one.fingerprint != two.fingerprint:
             apart.append((f"{one.label} and {two.label} are not compared: their data or their splits differ.",))
@@ -147,13 +164,8 @@ def compare(
             apart.append((f"{one.label} and {two.label} are not compared: their test examples differ.",))
         else:
             a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
-            couples.append((a, b, accuracy_difference(a.correct_RN, b.correct_RN)))
-    adjusted = holm([d.p if d.evidence_level.has_verdict else None for _, _, d in couples])
-    family = sum(p is not None for p in adjusted)
-    found = []
-    for (a, b, difference), p in zip(couples, adjusted, strict=True):
-        design = Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None
-        pair = Pair(f"pair.{a.key}.{b.key}", a.label, b.label, difference, p, family, verdict(difference, p, margin),
-                    design, a.ids + b.ids)
-        found.append(Compared(pair, a, b, not {a.parent.run_id, b.parent.run_id} & under_way))
-    return tuple(found), tuple(apart)
+            couples.append((f"pair.{a.key}.{b.key}", a, b))
+    compared = tuple(
+        Compared(pair, a, b, not {a.parent.run_id, b.parent.run_id} & under_way)
+        for pair, (_, a, b) in zip(tested(couples, margin), couples, strict=True))
+    return compared, tuple(apart)

@@ -75,9 +75,11 @@ class Reproduction:
     """Number of seeds that each model is to be trained on."""
 
     @property
-    def ablations(self) -> tuple[Ablation, ...]:
-        """Return its ablations; none while it is unfinished."""
-        return self.study.summary.ablations if self.study.summary is not None else ()
+    def ablations(self) -> dict[str, Ablation]:
+        """Return its ablations by the keys of their numbers; none while it is unfinished."""
+        taken: set[str] = set()
+        found = self.study.summary.ablations if self.study.summary is not None else ()
+        return {free_name(f"{self.key}.ablation.{slug(ablation.name)}", taken): ablation for ablation in found}
 
     @property
     def timings(self) -> tuple[Timing, ...]:

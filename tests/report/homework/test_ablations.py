@@ -55,8 +55,8 @@ def test_what_was_tried_before_a_tuned_ablation_is_said(made: Made) -> None:
     said = words_of(report, "ablations")
     assert ("How the learning rate was tuned. Validation accuracy of each value, with one run and one seed: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is compared with the "
-            "protocol above. It was chosen on another split of the training file: 10.0 % of the reviews that judge it "
-            "here were also used to choose it, which favors it.") in said
+            "protocol above. Of the reviews that judge it here, 10.0 % were also used to choose it, which favors it."
+            ) in said
     tried = study.side("lr", "tuning")
     assert [report.numbers()[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
@@ -68,10 +68,10 @@ def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said() ->
     kept = store.predicted[first.run_id, "validation"]
     store.predicted[first.run_id, "validation"] = store.predicted[judge.run_id, "validation"]
     said = words_of(build([study], store), "ablations")
-    assert "It was chosen on the same reviews that judge it here, which favors it." in said
+    assert "Of the reviews that judge it here, 100.0 % were also used to choose it, which favors it." in said
     store.predicted[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
     said = words_of(build([study], store), "ablations")
-    assert "It was chosen on other reviews than those that judge it here." in said
+    assert "Of the reviews that judge it here, 0.0 % were also used to choose it." in said
     del store.predicted[first.run_id, "validation"]
     assert "The reviews it was chosen on are not known" in words_of(build([study], store), "ablations")
 
