@@ -15,13 +15,14 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import BoxStyle, Circle, FancyBboxPatch, PathPatch, Polygon, Rectangle
+from matplotlib.patches import BoxStyle, Circle, FancyBboxPatch, Patch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
 from numpy.typing import NDArray
@@ -64,6 +65,15 @@ class Sheet:
         """Return the color of a meaning; the color of letters for none."""
         return self.style.ink if meaning is None else self.style.color(meaning)
 
+    def tinted(
+        self, shape: Callable[..., Patch], color: int | None, strength: float, width: float = 1.0, **line: Any
+    ) -> None:
+        """Draw a shape filled faintly, with its outline; without a meaning, the outline alone."""
+        if color is not None:
+            self.axes.add_patch(shape(facecolor=self.color(color), alpha=strength, linewidth=0))
+        edge = self.style.faint if color is None else self.color(color)
+        self.axes.add_patch(shape(facecolor="none", edgecolor=edge, linewidth=width, **line))
+
     def text(
         self, x: float, y: float, words: str, size: float = SIZE, *, faint: bool = False, color: int | None = None,
         ha: Literal["left", "center", "right"] = "center", italic: bool = False,
@@ -79,14 +89,9 @@ class Sheet:
         color: int | None = None, size: float = SIZE, corner: float = 4.0, strength: float = 0.14,
     ) -> None:
         """Draw a rounded box around its center, with a line of words or two in it."""
-        place = (x - width / 2, y - height / 2)
         shape = BoxStyle.Round(pad=0, rounding_size=corner)
-        if color is not None:
-            self.axes.add_patch(FancyBboxPatch(
-                place, width, height, shape, facecolor=self.color(color), alpha=strength, linewidth=0))
-        self.axes.add_patch(FancyBboxPatch(
-            place, width, height, shape, facecolor="none", linewidth=1.0,
-            edgecolor=self.style.faint if color is None else self.color(color)))
+        place = (x - width / 2, y - height / 2)
+        self.tinted(partial(FancyBboxPatch, place, width, height, shape), color, strength)
         if below:
             self.text(x, y + 0.21 * height, words, size)
             self.text(x, y - 0.21 * height, below, SMALL)
@@ -153,18 +158,11 @@ class Sheet:
         """Draw a vector as a column of squares; `filled` shades each, from 0 to 1."""
         for place, share in enumerate(filled):
             corner = (middle[0] - side / 2, middle[1] + ((count - 1) / 2 - place) * side - side / 2)
-            for fill in (True, False):
-                self.axes.add_patch(Rectangle(
-                    corner, side, side, facecolor=self.color(color) if fill else "none",
-                    alpha=0.85 * share if fill else 1, edgecolor="none" if fill else self.color(color),
-                    linewidth=0 if fill else 0.8))
+            self.tinted(partial(Rectangle, corner, side, side), color, 0.85 * share, width=0.8)
 
     def patch(self, corners: Sequence[Point], color: int) -> None:
         """Draw a tinted shape with straight sides."""
-        for fill in (True, False):
-            self.axes.add_patch(Polygon(
-                corners, closed=True, facecolor=self.color(color) if fill else "none", alpha=0.14 if fill else 1,
-                edgecolor="none" if fill else self.color(color), linewidth=0 if fill else 1.0, joinstyle="round"))
+        self.tinted(partial(Polygon, corners, closed=True), color, 0.14, joinstyle="round")
 
 
 def _unit(vector: Vector) -> Vector:
