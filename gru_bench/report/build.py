@@ -6,7 +6,7 @@ Renderers take their numbers from the report and compute none. Only what sweeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.progress import protocol_of, study_name
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
@@ -39,17 +39,11 @@ from gru_bench.report.sections.summary import cautions_of, summary
 from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.tracking import LoggedStudy
 
-USUAL = "tuning"
-CONTENTS: Mapping[str, tuple[Callable[[Evidence], Section | None], ...]] = {
-    USUAL: (
-        evaluation, comparisons, learning, errors, thresholds, diagnostics, search, data, methods, runs,
-    ),
-    "homework": (
-        introduction, theory, protocol, evaluation, comparisons, learning, errors, thresholds, training_loss, run_times,
-        ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
-    ),
-}
-"""The setting `protocol` of a study -> the sections of its report, in their order."""
+CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
+    introduction, theory, protocol, evaluation, comparisons, learning, errors, thresholds, training_loss, run_times,
+    ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
+)
+"""The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 
 
 def build(
@@ -84,7 +78,7 @@ def build(
             on different test reviews.
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs)
-    sections = tuple(made for section in _contents(studies) if (made := section(evidence)) is not None)
+    sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
     return Report(
         title=plain(title) or _title([group.study for group in evidence.groups]),
         subtitle=_subtitle(studies, plain(experiment)),
@@ -97,12 +91,6 @@ def build(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
             _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs),
     )
-
-
-def _contents(studies: Sequence[LoggedStudy]) -> tuple[Callable[[Evidence], Section | None], ...]:
-    """Return the sections of the first study that has contents of its own, else the usual ones."""
-    return next((CONTENTS[named] for study in studies if (named := protocol_of(study)) in CONTENTS and named != USUAL),
-                CONTENTS[USUAL])
 
 
 def _title(names: Sequence[str]) -> str:

@@ -230,6 +230,11 @@ class Timing:
     protocol_iterations: int
     """Number of iterations in a whole run of the study: epochs times batches per epoch."""
 
+    @property
+    def seconds_each(self) -> float:
+        """Return the time of one iteration."""
+        return self.seconds / self.iterations
+
 
 @dataclass(frozen=True)
 class Ablation:

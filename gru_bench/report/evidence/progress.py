@@ -48,11 +48,6 @@ def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     return _parsed(study, store, BASELINES, baselines_of) or ()
 
 
-def protocol_of(study: LoggedStudy) -> str:
-    """Return the setting `protocol` of a study, which names the sections of its report."""
-    return study.summary.protocol if study.summary is not None else study.plan().protocol
-
-
 def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
     text = store.text(study.run.run_id, path)
     try:

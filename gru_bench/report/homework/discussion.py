@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from gru_bench.evaluation.statistics import Finding
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table, sentences
-from gru_bench.report.document.numbers import NBSP, Number, plain
+from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
+from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
-from gru_bench.report.homework.theory import REFERENCES
 from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
 
@@ -26,6 +26,17 @@ BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.TOO_FEW_SEEDS: ("stays open", "stays open"),
 }
 """Finding -> what follows for the claim if the bidirectional model has the higher mean, and if it has not."""
+REFERENCES = (
+    "Bengio, Simard, Frasconi (1994). Learning long-term dependencies with gradient descent is difficult. IEEE "
+    "Transactions on Neural Networks 5 (2).",
+    "Cho, van Merriënboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio (2014). Learning phrase representations using "
+    "RNN encoder-decoder for statistical machine translation. EMNLP.",
+    "Mikolov, Sutskever, Chen, Corrado, Dean (2013). Distributed representations of words and phrases and their "
+    "compositionality. NIPS.",
+    "Schuster, Paliwal (1997). Bidirectional recurrent neural networks. IEEE Transactions on Signal Processing "
+    "45 (11).",
+)
+"""What the theory cites."""
 
 
 def discussion(evidence: Evidence) -> Section | None:
@@ -33,20 +44,15 @@ def discussion(evidence: Evidence) -> Section | None:
     studies = reproductions(evidence)
     if not studies:
         return None
-
-    def percent(name: str, value: float) -> Number:
-        return Number(f"published.{name}", value, "percent", method=published.LABEL)
-
     blocks: list[Block] = [
         *map(_published_table, studies),
         Paragraph((
             "The published figures come from one run each, on about ",
-            Number("published.reviews", published.REVIEWS, "count", method=published.LABEL), " test reviews and a "
-            "graphics card, and have no interval. They show what was found then; nothing here is measured against "
-            "them. They also come from other reviews, and that alone changes an accuracy. Other students’ "
-            "solutions were published with ",
-            percent("others-lowest", published.OTHERS[0]), " to ",
-            percent("others-highest", published.OTHERS[1]), f"{NBSP}%.",
+            published.number("reviews", published.REVIEWS, "count"), " test reviews and a graphics card, and have no "
+            "interval. They show what was found then; nothing here is measured against them. They also come from other "
+            "reviews, and that alone changes an accuracy. Other students’ solutions were published with ",
+            published.number("others-lowest", published.OTHERS[0], "percent"), " to ",
+            published.number("others-highest", published.OTHERS[1], "percent"), f"{NBSP}%.",
         )),
         Heading("Is bidirectional better?", "claim"),
     ]
@@ -57,9 +63,9 @@ def discussion(evidence: Evidence) -> Section | None:
         if verdicts:
             blocks.append(Paragraph(verdicts))
         blocks.append(Paragraph(conclusion, lead="Conclusion."))
-        if learnt := tuple(filter(None, (_against_linear(one), _against_loop(one)))):
+        if learnt := _learnt(one, evidence):
             blocks.append(Bullets(learnt))
-    blocks += [Heading("References", "references"), *sentences(REFERENCES)]
+    blocks += [Heading("References", "references"), *sentences([(text,) for text in REFERENCES])]
     return Section("discussion", "Discussion", tuple(blocks), summary=tuple(conclusions))
 
 
@@ -73,8 +79,8 @@ def _published_table(one: Reproduction) -> Table:
         if model in published.ACCURACY:
             context.append((
                 f"{model_name(model)}, published", "graphics card",
-                Number(f"published.{model}.accuracy", published.ACCURACY[model], "percent", method=published.LABEL),
-                Number(f"published.{model}.seconds", published.SECONDS[model], "count", method=published.LABEL),
+                published.number(f"{model}.accuracy", published.ACCURACY[model], "percent"),
+                published.number(f"{model}.seconds", published.SECONDS[model], "count"),
             ))
     title = one.titled("These runs and what was published")
     return Table(
@@ -88,33 +94,28 @@ def _published_table(one: Reproduction) -> Table:
     )
 
 
-def _against_linear(one: Reproduction) -> tuple[str, Sentence] | None:
-    """Compare the models with the linear baseline on the same test reviews."""
-    linear = max((baseline for baseline in one.baselines if baseline.name != "majority class"),
-                 key=lambda baseline: baseline.test_accuracy, default=None)
-    if linear is None:
-        return None
-    above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
-    beside = {0: "more than any of the GRUs on average", len(one.groups): "fewer than each of the GRUs on average"}
-    reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
-    return "What do the networks add?", (
-        f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of these "
-        "test reviews correctly: ", beside.get(len(above), f"fewer than {listed(above)} on average"), ".",
-    )
-
-
-def _against_loop(one: Reproduction) -> tuple[str, Sentence] | None:
-    """Explain the published run times by the readable loop and the compiled kernel, both timed alone."""
-    scratch = {timing.backend: timing.seconds / timing.iterations for timing in one.timings
-               if timing.model == "scratch"}
-    if not {"fused", "reference"} <= scratch.keys():
-        return None
-    factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
-                        "ratio of timed iterations")
-    return "Is a GRU from scratch slow?", (
-        "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "
-        "loop as in the compiled kernel, with the same result.",
-    )
+def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence], ...]:
+    """Return how the models compare with a linear one on the same reviews, and the loop with the compiled kernel."""
+    points: list[tuple[str, Sentence]] = []
+    linear = max((baseline for baseline in study_baselines(one.study, evidence.store)
+                  if baseline.name != "majority class"), key=lambda baseline: baseline.test_accuracy, default=None)
+    if linear is not None:
+        above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
+        beside = f"fewer than {listed(above)}" if above else "more than any of the GRUs"
+        reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
+        points.append(("What do the networks add?", (
+            f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of "
+            f"these test reviews correctly: {beside} on average.",
+        )))
+    scratch = {timing.backend: timing.seconds_each for timing in one.timings if timing.model == "scratch"}
+    if {"fused", "reference"} <= scratch.keys():
+        factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
+                            "ratio of timed iterations")
+        points.append(("Is a GRU from scratch slow?", (
+            "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "
+            "loop as in the compiled kernel, with the same result.",
+        )))
+    return tuple(points)
 
 
 def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
@@ -134,9 +135,8 @@ def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
         return (), (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
                     "so it says nothing about the claim.",)
     parts = "; it ".join(f"{words} against {listed(labels)}" for words, labels in becomes.items())
-    where = f"In the runs of {one.name}" if one.name else "In these runs"
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
-    conclusion = f"{where}, {by}, the claim that the bidirectional GRU is better {parts}."
+    conclusion = f"In {one.these_runs}, {by}, the claim that the bidirectional GRU is better {parts}."
     if bidirectional.config.model.pooling == "last":
         conclusion += (" This holds for the pooling “last”, with which the backward half passes on a state that has "
                        "read one word.")

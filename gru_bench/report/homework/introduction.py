@@ -35,10 +35,13 @@ def introduction(evidence: Evidence) -> Section | None:
 
 
 def _what(one: Reproduction) -> Sentence:
-    """Return the reviews and the seeds of a study."""
+    """Return the reviews of a study, and the number of seeds that each model is to be trained on."""
+    summary = one.study.summary
+    begun = max(len(group.runs) for group in one.groups.values())
+    seeds = begun if summary is None else len(summary.confirm_seeds)
     return (
         f"on {plain(one.data.name)}, with ",
         one.number("introduction.train", one.data.train, "count", "reviews"), " training reviews, ",
         one.number("introduction.test", one.data.test, "count", "reviews"), " test reviews and ",
-        one.number("introduction.seeds", one.seeds, "count"), " seeds of each model",
+        one.number("introduction.seeds", seeds, "count"), " seeds of each model",
     )

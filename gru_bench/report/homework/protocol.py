@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import KINDS, Number, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Math, Sentence, joined, prose
@@ -19,8 +17,6 @@ from gru_bench.report.homework.reproduction import (
     shown_setting,
 )
 from gru_bench.results.logged_metrics import PARAMETER_TENSORS, PARAMETERS, Metric
-
-SPLITS: Mapping[str, str] = {"train": "training"}
 
 
 def protocol(evidence: Evidence) -> Section | None:
@@ -37,21 +33,6 @@ def protocol(evidence: Evidence) -> Section | None:
                 are shuffled and processed one at a time, so no padding is needed.
             """), " ", *joined(list(map(_wordless, studies))),
         )),
-        *_scratch_unit(),
-        Heading("Training", "training"),
-        Paragraph(prose("""
-            The last linear layer turns the pooled state into two numbers. Their log-softmax is the log probability of
-            each label, and the loss is the negative log-likelihood of the correct one. The table shows every setting
-            of the protocol as these runs had it.
-        """)),
-        *map(_training_table, studies),
-        *(Paragraph(said) for one in studies if (said := departures(one))),
-    ))
-
-
-def _scratch_unit() -> tuple[Block, ...]:
-    """Return how the scratch GRU computes its projections."""
-    return (
         Heading("The scratch GRU", "scratch-gru"),
         Paragraph(prose("""
             Equations (1) to (3) use six matrices. The scratch GRU stores two: the three that multiply the word vector
@@ -64,7 +45,15 @@ def _scratch_unit() -> tuple[Block, ...]:
             The readable reference backend does exactly this, in a loop over the words. The fused backend computes the
             same recurrence in one compiled kernel with its own gradient, and is tested against the reference.
         """)),
-    )
+        Heading("Training", "training"),
+        Paragraph(prose("""
+            The last linear layer turns the pooled state into two numbers. Their log-softmax is the log probability of
+            each label, and the loss is the negative log-likelihood of the correct one. The table shows every setting
+            of the protocol as these runs had it.
+        """)),
+        *map(_training_table, studies),
+        *(Paragraph(said) for one in studies if (said := departures(one))),
+    ))
 
 
 def _wordless(one: Reproduction) -> Sentence:
@@ -76,7 +65,7 @@ def _wordless(one: Reproduction) -> Sentence:
         return ("Every review has at least one word with a vector.",)
     parts: list[Sentence] = [
         (one.number(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
-         f" of the {SPLITS.get(split, plain(split))} reviews")
+         f" of the {'training' if split == 'train' else plain(split)} reviews")
         for split, size in counts.items()
     ]
     return (*joined(parts, ", "), " have no known word. Each is read as one step of zeros and stays in every count.")

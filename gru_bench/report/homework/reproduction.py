@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gru_bench.config import Scalar
@@ -10,10 +10,10 @@ from gru_bench.report.document.numbers import Kind, Number, file_name, plain, sl
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name, model_name
-from gru_bench.report.evidence.progress import protocol_of, study_baselines, study_name
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.settings import as_number, setting, setting_name
 from gru_bench.report.homework import published
-from gru_bench.results.runs import Ablation, Baseline, DataSummary, Timing
+from gru_bench.results.runs import Ablation, DataSummary, Timing
 from gru_bench.tracking import LoggedStudy
 
 NAMES: Mapping[str, str] = {
@@ -41,19 +41,16 @@ NAMES: Mapping[str, str] = {
 }
 """The settings of the protocol, in the order of the table of the training."""
 IN_WORDS: Mapping[str, Mapping[Scalar, str]] = {
-    "embedding.trainable": {False: "no", True: "yes"},
     "model.reset": {"after": "after the product", "before": "before the product"},
-    "model.relu": {False: "no", True: "yes"},
     "training.bucket": {False: "shuffled", True: "shuffled among like lengths"},
     "training.drop_last": {False: "used", True: "dropped"},
-    "training.clip_norm": {None: "none"},
     "training.selection": {
         "lowest_train_window": "the lowest training loss", "best_validation": "the best validation score",
     },
     "data.max_length": {None: "all"},
     "data.limit": {None: "all"},
 }
-"""Setting -> words for those of its values that are not numbers."""
+"""Setting -> words for those of its values that are not numbers, other than no, yes and none."""
 OTHER_VECTORS: Mapping[str, str] = {
     "corpus": "trained on the training reviews", "random": "drawn at random", "glove-6b-50d": "GloVe’s",
 }
@@ -70,9 +67,6 @@ class Reproduction:
     study: LoggedStudy
     groups: Mapping[str, Group]
     data: DataSummary
-    baselines: tuple[Baseline, ...]
-    seeds: int
-    """Number of seeds that each model is to be trained on."""
 
     @property
     def ablations(self) -> dict[str, Ablation]:
@@ -85,6 +79,11 @@ class Reproduction:
     def timings(self) -> tuple[Timing, ...]:
         """Return its timing benchmark; empty while it is unfinished."""
         return self.study.summary.timings if self.study.summary is not None else ()
+
+    @property
+    def these_runs(self) -> str:
+        """Return what a sentence calls its runs."""
+        return f"the runs of {self.name}" if self.name else "these runs"
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number that the study's own run holds."""
@@ -101,17 +100,13 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
     for study in evidence.studies:
         groups = {group.model: group for group in evidence.groups if group.parent is study.run}
         data = next((group.data for group in groups.values()), None)
-        if data is not None and protocol_of(study) == "homework":
-            found.append((study, groups, data))
+        known = study.plan() if study.summary is None else study.summary
+        if data is not None and known.protocol == "homework":
+            found.append((study_name(study), study, groups, data))
     taken: set[str] = set()
-    made = []
-    for study, groups, data in found:
-        name, summary = study_name(study), study.summary
-        begun = max(len(group.runs) for group in groups.values())
-        made.append(Reproduction(
-            free_name(f"of-{slug(name)}", taken), name if len(found) > 1 else "", study, groups, data,
-            study_baselines(study, evidence.store), begun if summary is None else len(summary.confirm_seeds)))
-    return tuple(made)
+    return tuple(
+        Reproduction(free_name(f"of-{slug(name)}", taken), name if len(found) > 1 else "", study, groups, data)
+        for name, study, groups, data in found)
 
 
 def shown_setting(group: Group, name: str) -> Number | str:
@@ -126,12 +121,19 @@ def in_words(name: str, value: Scalar) -> str:
         kind = OTHER_VECTORS.get(str(value))
         return f"vectors {kind}" if kind else file_name(str(value))
     number = as_number(value)
-    return IN_WORDS.get(name, {}).get(value, plain(str(value))) if number is None else written(number, "setting")
+    words = {False: "no", True: "yes", None: "none", **IN_WORDS.get(name, {})}
+    return words.get(value, plain(str(value))) if number is None else written(number, "setting")
 
 
 def departures(one: Reproduction) -> Sentence:
     """Return how the runs depart from the homework's protocol; empty where they do not."""
-    parts: list[Sentence] = list(_other_vectors(one))
+    parts: list[Sentence] = []
+    if one.data.embedding in OTHER_VECTORS:
+        vectors = OTHER_VECTORS[one.data.embedding]
+        parts.append((f"the word vectors are {vectors} (homework: word2vec of a news corpus)",))
+    if one.data.embedding_dimension != published.DIMENSION:
+        parts.append(("a vector has ", one.number("departs.dimension", one.data.embedding_dimension, "count"),
+                      f" numbers (homework: {published.DIMENSION})"))
     for model, group in one.groups.items():
         wanted = {**published.SETTINGS, **({"model.relu": published.RELU[model]} if model in published.RELU else {})}
         parts += (
@@ -141,13 +143,3 @@ def departures(one: Reproduction) -> Sentence:
     if not parts:
         return ()
     return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")
-
-
-def _other_vectors(one: Reproduction) -> Iterator[Sentence]:
-    """Yield how the word vectors differ from those of the homework."""
-    data = one.data
-    if data.embedding in OTHER_VECTORS:
-        yield (f"the word vectors are {OTHER_VECTORS[data.embedding]} (homework: word2vec of a news corpus)",)
-    if data.embedding_dimension != published.DIMENSION:
-        yield ("a vector has ", one.number("departs.dimension", data.embedding_dimension, "count"),
-               f" numbers (homework: {published.DIMENSION})")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, Kind, Number, plain, slug
+from gru_bench.report.document.numbers import NBSP, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, joined, prose
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import free_name, model_name
+from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, reproductions
-from gru_bench.results.runs import Timing
-
-BASE = ("torch", "torch")
-"""Model and backend that times are compared with: nn.GRU on its own backend."""
 
 
 def run_times(evidence: Evidence) -> Section | None:
@@ -37,14 +33,37 @@ def run_times(evidence: Evidence) -> Section | None:
 
 
 def _timings(one: Reproduction) -> list[Block]:
-    if not one.timings:
+    """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
+    base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
+    rows: list[tuple[Cell, ...]] = []
+    said: list[Sentence] = []
+    for timing in one.timings:
+        key = f"timing.{slug(timing.model)}-{slug(timing.backend)}"
+        each = timing.seconds_each
+        ratio = None if base is None else each / base.seconds_each
+        ratio_shown = one.number(f"{key}.ratio", ratio, "score" if ratio is not None and ratio < 1 else "tenth",
+                                 "times the torch GRU on nn.GRU's own backend")
+        rows.append((
+            model_name(timing.model), plain(timing.backend),
+            one.number(f"{key}.threads", timing.threads, "count", "threads of the processor"),
+            one.number(f"{key}.iterations", timing.iterations, "count", "iterations timed"),
+            one.number(f"{key}.milliseconds", 1000 * each, "amount", "of one iteration"),
+            one.number(f"{key}.whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
+            ratio_shown,
+        ))
+        if base is None or timing.model != "scratch":
+            continue
+        factor: Sentence = ("took ", ratio_shown, " times as long as")
+        if each < base.seconds_each:
+            faster = base.seconds_each / each
+            factor = ("was ", one.number(f"{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
+                      " times as fast as")
+        said.append((f"The scratch GRU on the {plain(timing.backend)} backend ", *factor,
+                     " the torch GRU on nn.GRU’s own backend."))
+    if not rows:
         return [Paragraph((f"{one.titled('No model was timed')}.",))]
-    taken: set[str] = set()
-    keyed = [(timing, free_name(f"{slug(timing.model)}-{slug(timing.backend)}", taken))
-             for timing in one.timings]
-    base = next((timing for timing, _ in keyed if (timing.model, timing.backend) == BASE), None)
     title = one.titled("Timing benchmark")
-    blocks: list[Block] = [Table(
+    table = Table(
         f"{one.key}-times", title,
         (f"{title}: each model timed alone.",),
         (Column("Model", align="left", width=3.3), Column("Backend", align="left", width=1.9), Column("Threads"),
@@ -52,54 +71,13 @@ def _timings(one: Reproduction) -> list[Block]:
          Column("Whole run", "s", note="The seconds of a whole run are extrapolated from the timed iterations, not "
                                        "measured."),
          Column("Ratio", note="{} is the time divided by that of the torch GRU on its own backend.")),
-        tuple(_row(one, timing, key, base) for timing, key in keyed),
-    )]
-    said: list[Sentence] = [
-        _compared(one, timing, key, base)
-        for timing, key in keyed if base is not None and timing.model == "scratch"
-    ]
-    if said:
-        factor = published.SECONDS["scratch"] / published.SECONDS["torch"]
-        blocks.append(Paragraph((
-            *joined(said), " The published factor is ",
-            Number("published.slower", factor, "tenth", method=published.LABEL),
-            ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from "
-            "the model.",
-        )))
-    return blocks
-
-
-def _compared(one: Reproduction, timing: Timing, key: str, base: Timing) -> Sentence:
-    """Return how the time of the scratch GRU compares with that of nn.GRU, as a factor above 1."""
-    start = f"The scratch GRU on the {plain(timing.backend)} backend "
-    faster = _seconds_each(base) / _seconds_each(timing)
-    if faster < 1:
-        return (f"{start}took ", _ratio(one, timing, key, base),
-                " times as long as the torch GRU on nn.GRU’s own backend.")
-    return (f"{start}was ", one.number(f"timing.{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
-            " times as fast as the torch GRU on nn.GRU’s own backend.")
-
-
-def _row(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> tuple[Cell, ...]:
-    def number(name: str, value: float, kind: Kind, method: str) -> Number:
-        return one.number(f"timing.{key}.{name}", value, kind, method)
-
-    each = _seconds_each(timing)
-    return (
-        model_name(timing.model), plain(timing.backend),
-        number("threads", timing.threads, "count", "threads of the processor"),
-        number("iterations", timing.iterations, "count", "iterations timed"),
-        number("milliseconds", 1000 * each, "amount", "of one iteration"),
-        number("whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
-        _ratio(one, timing, key, base),
+        tuple(rows),
     )
-
-
-def _ratio(one: Reproduction, timing: Timing, key: str, base: Timing | None) -> Number:
-    value = None if base is None else _seconds_each(timing) / _seconds_each(base)
-    kind: Kind = "tenth" if value is None or value >= 1 else "score"
-    return one.number(f"timing.{key}.ratio", value, kind, "times the torch GRU on nn.GRU's own backend")
-
-
-def _seconds_each(timing: Timing) -> float:
-    return timing.seconds / timing.iterations
+    if not said:
+        return [table]
+    slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
+    return [table, Paragraph((
+        *joined(said), " The published factor is ", published.number("slower", slower, "tenth"),
+        ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from the "
+        "model.",
+    ))]
