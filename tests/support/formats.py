@@ -29,7 +29,7 @@ from gru_bench.report.document.blocks import (
 from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math, Sentence
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math, Sentence
 from gru_bench.report.render import latex
 from gru_bench.report.render.html import mathml
 from tests.support.renderings import soup_of
@@ -119,7 +119,7 @@ def _parts(sentence: Sentence, form: Form, below: str) -> Iterator[str]:
                 yield below.format("".join(_parts(parts, form, below)))
             case Aside(parts) | Anchor(_, _, parts):
                 yield from _parts(parts, form, below)
-            case Number() | KnownRun():
+            case Number() | Ends() | KnownRun():
                 yield part.text
 
 

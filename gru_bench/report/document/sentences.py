@@ -31,6 +31,25 @@ class Aside:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """The ends of a number's interval, without the number itself."""
+
+    number: Number
+    between: str = " to "
+
+    @property
+    def parts(self) -> Sentence:
+        """Return the ends as numbers of their own, with the words between them."""
+        low, high = self.number.ends
+        return (low, self.between, high)
+
+    @property
+    def text(self) -> str:
+        """Return the ends as plain text."""
+        return in_text(self.parts)
+
+
+@dataclass(frozen=True)
 class KnownRun:
     """A run by its name, and its page where there is one."""
 
@@ -61,7 +80,7 @@ class Anchor:
         return in_text(self.parts)
 
 
-Sentence = tuple["str | Number | Math | Aside | KnownRun | Anchor", ...]
+Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
 """Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
 
 
@@ -78,7 +97,7 @@ def prose(text: str) -> Sentence:
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
     """Return several sentences as one, leaving out the empty ones."""
-    whole: list[str | Number | Math | Aside | KnownRun | Anchor] = []
+    whole: list[str | Number | Ends | Math | Aside | KnownRun | Anchor] = []
     for part in parts:
         if part:
             whole += [separator, *part] if whole else part

@@ -22,7 +22,7 @@ from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.provenance import RunSet, run_sets
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
 from gru_bench.resources import resource
 
 MOST_NAMED = 5
@@ -80,6 +80,8 @@ def shown(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
             if value.runs not in sets or value.key.endswith((".low", ".high")):
                 return number
             return Markup('<a class="n" href="#{}">{}</a>').format(sets[value.runs].key, number)
+        case Ends():
+            return shown(value.parts, sets)
         case Math():
             return mathml(value.text)
         case KnownRun():

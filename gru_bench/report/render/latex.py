@@ -20,7 +20,7 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, has_interval
 from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math, in_text
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math, in_text
 from gru_bench.resources import resource
 
 MOST_NAMED = 3
@@ -214,6 +214,8 @@ def shown(value: Any) -> Tex:
             return Tex(value)
         case Number():
             return Tex(rf"\val{{{checked_key(value.key)}}}{{{escaped(value.text)}}}")
+        case Ends():
+            return shown(value.parts)
         case Math():
             return Tex(rf"\({value.text}\)")
         case KnownRun():

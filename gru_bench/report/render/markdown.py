@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
 from gru_bench.resources import resource
 
 
@@ -42,6 +42,8 @@ def shown(value: Any) -> Any:
             return value
         case Number():
             return Markup(value.text.replace("<", "&lt;"))
+        case Ends():
+            return shown(value.parts)
         case Math():
             return Markup(f"${value.text}$")
         case KnownRun():

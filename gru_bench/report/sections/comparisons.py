@@ -16,7 +16,7 @@ from gru_bench.report.document.blocks import Block, Column, Commands, Heading, P
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Compared, Pair
@@ -105,8 +105,7 @@ def _finding(pair: Pair) -> Sentence:
     finding = pair.verdict.finding
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
-    low, high = pair.narrow.ends
-    return (finding.value, Aside(("90 % interval [", low, ", ", high, "]"), below=True))
+    return (finding.value, Aside(("90 % interval [", Ends(pair.narrow, ", "), "]"), below=True))
 
 
 def _next_steps(evidence: Evidence) -> list[Block]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from gru_bench.report.document.blocks import Block, Column, Details, Heading, Table, sentences
 from gru_bench.report.document.numbers import NBSP, Kind, Number, plain, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Ends, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import free_name, model_name
 from gru_bench.report.evidence.progress import study_name
@@ -348,8 +348,7 @@ def _furthest(key: str, curve: RecallCurve, means: Mapping[tuple[str, int], Numb
     parts: list[Sentence] = []
     for (model, k), accuracy in means.items():
         if k == furthest:
-            low, high = accuracy.ends
-            parts.append((f"{model} ", accuracy, f"{NBSP}% (", low, " to ", high, ")"))
+            parts.append((f"{model} ", accuracy, f"{NBSP}% (", Ends(accuracy), ")"))
     return ("The models are furthest apart over ", _steps(key, furthest), " steps: ", *joined(parts, ", "), ".")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gru_bench.evaluation.statistics import EvidenceLevel, Finding
 from gru_bench.report.document.numbers import NBSP, Number, slug
-from gru_bench.report.document.sentences import Sentence, joined, listed
+from gru_bench.report.document.sentences import Ends, Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.progress import what_is_missing
@@ -46,8 +46,7 @@ def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
 def _accuracies(groups: Sequence[Group]) -> Sentence:
     parts: list[Sentence] = []
     for group in groups[:FEW]:
-        low, high = group.accuracy.ends
-        interval: Sentence = () if group.accuracy.low is None else (low, " to ", high, "; ")
+        interval: Sentence = () if group.accuracy.low is None else (Ends(group.accuracy), "; ")
         unit = " seed)" if len(group.runs) == 1 else " seeds)"
         parts.append((f"{group.label} ", group.accuracy, f"{NBSP}% (", *interval, group.seeds, unit))
     sure = any(group.accuracy.low is not None for group in groups)

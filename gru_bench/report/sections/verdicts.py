@@ -16,7 +16,7 @@ from gru_bench.evaluation.statistics import (
     examples_for_equivalence,
 )
 from gru_bench.report.document.numbers import NBSP, Number
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Ends, Sentence
 from gru_bench.report.evidence.pairs import DETECTED, Pair, plain_points
 
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
@@ -52,12 +52,12 @@ def verdict_sentence(pair: Pair) -> Sentence:
         case Finding.NEGLIGIBLE:
             return (
                 f"{pair.a} is {better} than {pair.b}, but by a negligible amount: ", *_size(theta), *test,
-                "; the 90\u00a0% interval, ", *_ends(narrow), ", lies within ±", pair.margin, " points.",
+                "; the 90\u00a0% interval, ", Ends(narrow), ", lies within ±", pair.margin, " points.",
             )
         case Finding.EQUIVALENT:
             return (
                 f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
-                " points: the 90\u00a0% interval of their difference, ", *_ends(narrow), " points, lies within it.",
+                " points: the 90\u00a0% interval of their difference, ", Ends(narrow), " points, lies within it.",
             )
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
@@ -184,12 +184,7 @@ def _too_few(pair: Pair) -> Sentence:
 def _size(theta: Number) -> Sentence:
     if theta.low is None:
         return (theta, " points")
-    return (theta, " points (95\u00a0% interval ", *_ends(theta), ")")
-
-
-def _ends(number: Number) -> Sentence:
-    low, high = number.ends
-    return (low, " to ", high)
+    return (theta, " points (95\u00a0% interval ", Ends(theta), ")")
 
 
 def _test(pair: Pair) -> Sentence:

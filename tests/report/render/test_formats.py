@@ -23,7 +23,7 @@ from gru_bench.report.document.blocks import (
     Table,
 )
 from gru_bench.report.document.figure import Diagram, Figure, Values
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, numbers_in
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
@@ -133,7 +133,8 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
         assert (shown, value) == (number.text, "" if number.value is None else repr(float(number.value)))
     in_figures = {cell.key for figure in report.figures if isinstance(figure, Figure)
                   for row in figure.values.rows for cell in row if isinstance(cell, Number)}
-    assert set(numbers) <= set(on_page) | in_figures
+    by_their_ends = {key for key, number in numbers.items() if number.ends[0].key in on_page}
+    assert set(numbers) <= set(on_page) | in_figures | by_their_ends
 
 
 def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> None:
@@ -265,7 +266,8 @@ def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on() -> None:
     found = [row[-1] for row in table_of(report, "comparisons").rows if "equivalent within the margin" in row[-1]]
     assert found
     for _, narrow in found:
-        low, high = (part for part in narrow.parts if isinstance(part, Number))
+        (number,) = numbers_in(narrow)
+        low, high = number.ends
         assert low.method.startswith("90 % interval")
         assert -0.03 < (low.value or 0) < (high.value or 0) < 0.03
         assert f"equivalent within the margin (90 % interval [{low.text}, {high.text}])" in plain_markdown(text)

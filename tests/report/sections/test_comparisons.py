@@ -43,7 +43,7 @@ def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
 def test_equivalence_stands_with_its_own_interval(built: Built) -> None:
     store, studies, _ = built
     wide = build(studies, store, margin=0.1)
-    narrow = wide.numbers()["pair.torch-torch.scratch-scratch.difference-90.low"]
+    narrow = wide.numbers()["pair.torch-torch.scratch-scratch.difference-90"].ends[0]
     scratch, torch = (correct(store, study.confirms) for study in studies[:2])
     estimate = statistics.accuracy_difference(torch, scratch).at(0.9)
     assert narrow.value == estimate.low

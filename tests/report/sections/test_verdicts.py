@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gru_bench.evaluation import statistics
 from gru_bench.evaluation.statistics import Design, Estimate
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import numbers_in
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.sections.verdicts import Limit, next_step_sentence, verdict_sentence
 from tests.support.renderings import said
@@ -94,7 +94,8 @@ def test_no_sentence_contradicts_its_numbers(
     pair = pair_of(theta, deviation, seeds, factor, margin)
     text = said(verdict_sentence(pair))
     assert "no difference" not in text
-    numbers = {n.key.removeprefix("pair.a.b."): n for n in verdict_sentence(pair) if isinstance(n, Number)}
+    numbers = {number.key.removeprefix("pair.a.b."): number for whole in numbers_in(verdict_sentence(pair))
+               for number in (whole, *whole.ends)}
 
     def shown(key: str) -> float:
         return float(numbers[key].text.replace("−", "-").replace("< ", ""))
