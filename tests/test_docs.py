@@ -164,7 +164,7 @@ def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch
         module = ModuleType("speed")
         monkeypatch.setitem(sys.modules, f"gru_bench.report.{name}.speed", module)
         exec(code, module.__dict__)
-    monkeypatch.setitem(build.CONTENTS, build.USUAL, (module.speed, *build.CONTENTS[build.USUAL]))
+    monkeypatch.setattr(build, "CONTENTS", (module.speed, *build.CONTENTS))
     monkeypatch.setattr(evaluation, "SCORES", evaluation.SCORES | eval(f"{{{column}}}", vars(evaluation)))
     store, studies = three_models()
     report = build.build(studies, store)
