@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal
 
 from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import Number
@@ -169,12 +169,14 @@ class Details:
 Block = Heading | Paragraph | Bullets | Reviews | Commands | Equations | Table | Figure | Diagram | Details
 
 
-def every(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Yield blocks in order, with those inside others."""
-    for block in blocks:
-        yield block
-        if isinstance(block, Details):
-            yield from every(block.blocks)
+def every(value: Any) -> Iterator[Any]:
+    """Yield a value and all that is inside it, through dataclasses and tuples, in order: blocks, numbers, anchors."""
+    yield value
+    if is_dataclass(value):
+        value = tuple(getattr(value, field.name) for field in fields(value))
+    if isinstance(value, tuple):
+        for one in value:
+            yield from every(one)
 
 
 def has_interval(cell: Cell) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from gru_bench.results.logged_metrics import Unit
 
@@ -87,8 +87,6 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
             text = f"{100 * value:.{1 if decimals is None else decimals}f}"
         case "points":
             text = f"{100 * value:+.{1 if decimals is None else decimals}f}"
-            if not float(text):
-                text = text[1:]
         case "p":
             return _p_text(value)
         case "count":
@@ -103,10 +101,10 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
             text = f"{value:.3f}"
         case "signed":
             text = f"{value:+.2f}"
-            if not float(text):
-                text = text[1:]
         case "setting":
             text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
+    if not text.strip("+-0."):
+        text = text.lstrip("+-")  # zero has no sign
     return text.replace("-", MINUS)
 
 
@@ -142,36 +140,16 @@ def plain(text: str) -> str:
     Controls, unpaired surrogates and changes of writing direction become the replacement character;
     white space becomes a space.
     """
-    shown = []
-    for character in text:
-        if character.isspace():
-            shown.append(" ")
-        elif unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") or character in _DIRECTIONS:
-            shown.append("\ufffd")
-        else:
-            shown.append(character)
-    return re.sub(" +", " ", "".join(shown)).strip()
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") or character in _DIRECTIONS
+        else character
+        for character in " ".join(text.split()))
 
 
 def slug(text: str, fallback: str = "unnamed") -> str:
     """Return lower-case ASCII words joined by hyphens, fit for a key, an id or a folder."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", ascii_text).strip("-")[:60].strip("-") or fallback
-
-
-def numbers_in(value: Any) -> Iterator[Number]:
-    """Yield every number inside dataclasses, tuples and mappings, in order."""
-    if isinstance(value, Number):
-        yield value
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from numbers_in(getattr(value, field.name))
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from numbers_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from numbers_in(item)
 
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -193,8 +171,6 @@ def _p_text(p: float) -> str:
 def _significant(value: float, digits: int) -> str:
     if value == 0:
         return "0"
-    decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, decimals)
-    # Rounding may have added a digit: 9.96 -> 10.0.
+    rounded = float(f"{value:.{digits}g}")
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:,.{max(0, decimals)}f}"

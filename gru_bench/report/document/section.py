@@ -25,9 +25,9 @@ class Section:
     @property
     def figures(self) -> tuple[Figure | Diagram, ...]:
         """Return its figures, in order."""
-        return tuple(block for block in every(self.blocks) if isinstance(block, Figure | Diagram))
+        return tuple(one for one in every(self.blocks) if isinstance(one, Figure | Diagram))
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """Return its tables, in order."""
-        return tuple(block for block in every(self.blocks) if isinstance(block, Table))
+        return tuple(one for one in every(self.blocks) if isinstance(one, Table))

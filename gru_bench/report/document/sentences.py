@@ -97,11 +97,8 @@ def prose(text: str) -> Sentence:
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
     """Return several sentences as one, leaving out the empty ones."""
-    whole: list[str | Number | Ends | Math | Aside | KnownRun | Anchor] = []
-    for part in parts:
-        if part:
-            whole += [separator, *part] if whole else part
-    return tuple(whole)
+    between: Sentence = (separator,)
+    return tuple(piece for part in parts if part for piece in between + part)[1:]
 
 
 def listed(names: Sequence[str]) -> str:

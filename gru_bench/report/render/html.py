@@ -47,7 +47,7 @@ def html(report: Report, reload_seconds: int | None = None) -> str:
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         report=report,
-        sources=[some for some in dict.fromkeys(sets.values()) if not some.anchored],
+        sources=[some for some in sets.values() if not some.anchored],
         most_named=MOST_NAMED,
         reload_seconds=reload_seconds,
         script=Markup(script),
@@ -66,7 +66,7 @@ def mathml(tex: str, display: bool = False) -> Markup:
     return Markup(convert(tex, display="block" if display else "inline"))
 
 
-def shown(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
+def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
     """Return what a template prints for a value.
 
     A number carries its key, and leads to its runs where these have a place; the ends of intervals do not.
@@ -77,9 +77,9 @@ def shown(value: Any, sets: Mapping[tuple[str, ...], RunSet]) -> Any:
             number = Markup('<data value="{}" data-key="{}"{}>{}</data>').format(
                 exact, value.key, Markup(' title="{}"').format(value.source) if value.source else "", value.text
             )
-            if value.runs not in sets or value.key.endswith((".low", ".high")):
+            if (runs := frozenset(value.runs)) not in sets or value.key.endswith((".low", ".high")):
                 return number
-            return Markup('<a class="n" href="#{}">{}</a>').format(sets[value.runs].key, number)
+            return Markup('<a class="n" href="#{}">{}</a>').format(sets[runs].key, number)
         case Ends():
             return shown(value.parts, sets)
         case Math():
