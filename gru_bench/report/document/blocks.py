@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import compress
+from typing import Any, ClassVar, Literal, TypeVar
 
 from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Sentence
 
+T = TypeVar("T")
 Cell = Number | str | Sentence
 """A number stands with its interval where it has one."""
 
@@ -96,10 +98,13 @@ class Column:
     named: bool = False
     """Whether the heading is the name of a model. A table with many of these is cut into parts."""
 
+    def name(self, on_paper: bool = False) -> str:
+        """Return the heading without its unit."""
+        return self.short if on_paper and self.short else self.heading
+
     def shown(self, on_paper: bool = False) -> str:
         """Return the heading with its unit."""
-        heading = self.short if on_paper and self.short else self.heading
-        return f"{heading}, {self.unit}" if self.unit else heading
+        return self.name(on_paper) + (f", {self.unit}" if self.unit else "")
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,18 @@ class Table:
     grouped: bool = False
     """Whether rows with the same first cell follow one another, so that paper shows it once."""
 
+    @classmethod
+    def of(
+        cls, key: str, title: str, caption: Sentence, things: Sequence[T], *columns: tuple[Column, Callable[[T], Cell]],
+        context: tuple[tuple[Cell, ...], ...] = (), grouped: bool = False,
+    ) -> Table:
+        """Return a table with a row for each thing, from its columns and what each of them shows of a thing."""
+        rows = tuple(tuple(shown(thing) for _, shown in columns) for thing in things)
+        return cls(key, title, caption, tuple(column for column, _ in columns), rows, context, grouped)
+
     def captioned(self, on_paper: bool = False) -> Sentence:
         """Return the caption with the notes of the columns."""
-        notes = [
-            f" {column.note.replace('{}', column.short if on_paper and column.short else column.heading)}"
-            for column in self.columns if column.note
-        ]
+        notes = (f" {column.note.replace('{}', column.name(on_paper))}" for column in self.columns if column.note)
         return (*self.caption, *notes)
 
     def parts(self, most: int) -> Iterator[Table]:
@@ -134,15 +145,12 @@ class Table:
             yield self
             return
         for start in range(0, len(named), most):
-            kept = [place for place, column in enumerate(self.columns)
-                    if not column.named or place in named[start:start + most]]
-
-            def cut(rows: Sequence[tuple[Cell, ...]], kept: Sequence[int] = kept) -> tuple[tuple[Cell, ...], ...]:
-                return tuple(tuple(row[place] for place in kept) for row in rows)
-
-            title = f"{self.title}, continued ({start // most + 1})" if start else self.title
-            yield Table(self.key, title, self.caption, tuple(self.columns[place] for place in kept), cut(self.rows),
-                        cut(self.context), self.grouped)
+            shown = [not column.named or place in named[start:start + most]
+                     for place, column in enumerate(self.columns)]
+            rows, context = (tuple(tuple(compress(row, shown)) for row in rows) for rows in (self.rows, self.context))
+            yield replace(
+                self, title=f"{self.title}, continued ({start // most + 1})" if start else self.title,
+                columns=tuple(compress(self.columns, shown)), rows=rows, context=context)
 
     @property
     def mixed(self) -> tuple[bool, ...]:

@@ -89,6 +89,11 @@ def in_text(sentence: Sentence) -> str:
     return "".join(part if isinstance(part, str) else part.text for part in sentence)
 
 
+def p_is(p: Number) -> Sentence:
+    """Return what a sentence says of p: `p = 0.012`, `p < 0.001`."""
+    return ("p " if p.text.startswith("<") else "p = ", p)
+
+
 def prose(text: str) -> Sentence:
     """Return running text as a sentence: lines joined, text between dollar signs as formulas."""
     parts = " ".join(text.split()).split("$")

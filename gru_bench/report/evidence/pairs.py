@@ -6,14 +6,15 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, accuracy_difference, holm, verdict
-from gru_bench.report.document.numbers import Number, decimals_for
+from gru_bench.report.document.numbers import Kind, Number, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
 
@@ -38,51 +39,52 @@ class Pair:
     """None where one of the models has a single seed."""
     runs: tuple[str, ...]
 
-    def points(self, name: str, value: float | None, ends: Estimate | None = None) -> Number:
-        """Return a difference, with enough decimals that no end looks equal to 0 or to the margin."""
-        shown = [x for x in (value, ends.low if ends else None, ends.high if ends else None) if x is not None]
-        margin = self.verdict.margin
-        return Number(
-            f"{self.key}.{name}", value, "points", self.runs, self.difference.examples,
-            f"{ends.confidence:.0%} interval, {ends.method}".replace("%", " %") if ends else "",
-            ends.low if ends else None, ends.high if ends else None,
-            decimals_for(shown, (0.0, margin, -margin)),
-        )
+    def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
+        """Return a number that is computed from all runs of both models."""
+        return Number(f"{self.key}.{name}", value, kind, self.runs, self.difference.examples, method, **more)
+
+    def size(self, name: str, value: float, method: str) -> Number:
+        """Return a size in points, without a sign; small ones keep a digit that is not 0."""
+        return self.number(name, value, "percent", method, decimals=decimals_for([value], [0.0]))
 
     @property
     def theta(self) -> Number:
         """Return the difference, with its 95 % interval where there are enough seeds for one."""
-        outer = self.difference.at(0.95)
-        return self.points("difference", outer.estimate, outer if outer.evidence_level.has_interval else None)
+        return self._difference("difference", self.difference)
 
     @property
     def narrow(self) -> Number:
         """Return the difference with its 90 % interval: the one that decides on equivalence."""
-        return self.points("difference-90", self.difference.estimate, self.verdict.equivalence)
+        return self._difference("difference-90", self.verdict.equivalence)
+
+    def _difference(self, name: str, found: Estimate) -> Number:
+        """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
+        number, margin = self.number(name, found.estimate, "points"), self.verdict.margin
+        if found.evidence_level.has_interval:
+            method = f"{100 * found.confidence:.0f} % interval, {found.method}"
+            number = replace(number, method=method, low=found.low, high=found.high)
+        shown = [end for end in (number.value, number.low, number.high) if end is not None]
+        return replace(number, decimals=decimals_for(shown, (0.0, margin, -margin)))
 
     @property
     def p(self) -> Number:
         """Return p, adjusted by Holm's procedure."""
-        method = f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided"
-        return Number(f"{self.key}.p", self.p_adjusted, "p", self.runs, self.difference.examples, method)
+        return self.number("p", self.p_adjusted, "p",
+                           f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided")
 
     @property
     def margin(self) -> Number:
-        """Return the margin that the verdict uses."""
-        return plain_points(
-            f"{self.key}.margin", self.verdict.margin, method="the largest difference of no practical weight")
+        """Return the margin that the verdict uses, which no run gives."""
+        return replace(self.size("margin", self.verdict.margin, "the largest difference of no practical weight"),
+                       runs=(), examples=None)
 
     @property
-    def detectable(self) -> Number | None:
+    def detectable(self) -> Number:
         """Return the smallest difference that runs like these detect with a chance of 80 %."""
         if self.design is None:
-            return None
+            return self.number("detectable", None, "percent", "takes two seeds")
         seeds = (self.difference.seeds[0], self.difference.seeds[1])
-        value = self.design.detectable(seeds, self.difference.examples)
-        return plain_points(
-            f"{self.key}.detectable", value, self.runs, self.difference.examples,
-            DETECTED,
-        )
+        return self.size("detectable", self.design.detectable(seeds, self.difference.examples), DETECTED)
 
     @cached_property
     def fresh_seeds(self) -> int | None:
@@ -104,17 +106,9 @@ class Pair:
         """Return the test examples, and the seeds for each model, that would detect the margin; None if none would."""
         at_hand = min(self.difference.seeds)
         for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
-            if self.design is None or (examples := self.design.examples_for(self.verdict.margin, seeds)) is None:
-                continue
-            return examples, seeds
+            if self.design and (examples := self.design.examples_for(self.verdict.margin, seeds)) is not None:
+                return examples, seeds
         return None
-
-
-def plain_points(
-    key: str, value: float, runs: tuple[str, ...] = (), examples: int | None = None, method: str = ""
-) -> Number:
-    """Return a size in points, without a sign; small ones keep a digit that is not 0."""
-    return Number(key, value, "percent", runs, examples, method, decimals=decimals_for([value], [0.0]))
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from gru_bench.errors import UsageError, unknown
 from gru_bench.evaluation.statistics import Finding, chance_better, effect_size, mcnemar
 from gru_bench.report.document.blocks import Block, Column, Commands, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Number, plain
+from gru_bench.report.document.numbers import Kind, Number, plain
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Compared, Pair
@@ -37,7 +37,7 @@ def comparisons(evidence: Evidence) -> Section | None:
     if compared:
         values = Values(
             ("pair", "difference"),
-            tuple((_less(one.pair), one.pair.theta) for one in compared), intervals=("difference",))
+            tuple((_less(one), one.pair.theta) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
@@ -55,57 +55,54 @@ def comparison_sentence(evidence: Evidence, compared: Compared) -> Sentence:
     ])
 
 
-def _less(pair: Pair) -> str:
-    return f"{pair.a} less {pair.b}"
+def _less(compared: Compared) -> str:
+    return f"{compared.pair.a} less {compared.pair.b}"
 
 
 def _table(compared: Sequence[Compared]) -> Table:
     sure = any(one.pair.theta.low is not None for one in compared)
     tested = any(one.pair.p.value is not None for one in compared)
-    return Table(
+    return Table.of(
         "comparisons",
         "Comparisons of models",
         ("Each pair on the same test reviews, with the higher mean first.",
          " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the 90 % interval "
          "after it." if sure else ""),
-        (
-            Column("Pair", align="left", width=4.2),
-            Column("Difference", unit="points"),
-            Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""),
-            Column("Detectable", unit="points", short="MDD", note=(
-                "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % "
-                "level." if sure else "")),
-            Column("In deviations", short="Effect", note=(
-                "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of "
-                "them varies.")),
-            Column("First wins", unit="%", short="Wins", note=(
-                "“{}” is the share of pairs of seeds in which the first model’s run is more accurate, on this test "
-                "set.")),
-            Column("Finding", align="left", width=2.8),
-        ),
-        tuple((_less(one.pair), one.pair.theta, one.pair.p, *_sizes(one), _finding(one.pair)) for one in compared),
+        compared,
+        (Column("Pair", align="left", width=4.2), _less),
+        (Column("Difference", unit="points"), lambda one: one.pair.theta),
+        (Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.pair.p),
+        (Column("Detectable", unit="points", short="MDD", note=(
+            "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
+            if sure else "")), lambda one: one.pair.detectable),
+        (Column("In deviations", short="Effect", note=(
+            "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of them "
+            "varies.")), _effect),
+        (Column("First wins", unit="%", short="Wins", note=(
+            "“{}” is the share of pairs of seeds in which the first model’s run is more accurate, on this test set.")),
+         _wins),
+        (Column("Finding", align="left", width=2.8), _finding),
     )
 
 
-def _sizes(compared: Compared) -> tuple[Number, Number, Number]:
-    """Return the detectable difference, the difference in deviations, and how often the first model wins."""
-    pair, a, b = compared.pair, compared.a, compared.b
-    examples = pair.difference.examples
-    return (
-        pair.detectable or Number(f"{pair.key}.detectable", None, "percent", pair.runs, method="takes two seeds"),
-        Number(f"{pair.key}.effect", effect_size(a.correct_RN, b.correct_RN), "tenth", pair.runs, examples,
-               "difference over the larger of the two deviations over seeds"),
-        Number(f"{pair.key}.chance", chance_better(a.correct_RN, b.correct_RN), "percent", pair.runs, examples,
-               "share of pairs of seeds, ties counting half, on this test set", decimals=0),
-    )
+def _effect(compared: Compared) -> Number:
+    return compared.pair.number(
+        "effect", effect_size(compared.a.correct_RN, compared.b.correct_RN), "tenth",
+        "difference over the larger of the two deviations over seeds")
 
 
-def _finding(pair: Pair) -> Sentence:
+def _wins(compared: Compared) -> Number:
+    return compared.pair.number(
+        "chance", chance_better(compared.a.correct_RN, compared.b.correct_RN), "percent",
+        "share of pairs of seeds, ties counting half, on this test set", decimals=0)
+
+
+def _finding(compared: Compared) -> Sentence:
     """Return the finding, with the 90 % interval where it rests on that."""
-    finding = pair.verdict.finding
+    finding = compared.pair.verdict.finding
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
-    return (finding.value, Aside(("90 % interval [", Ends(pair.narrow, ", "), "]"), below=True))
+    return (finding.value, Aside(("90 % interval [", Ends(compared.pair.narrow, ", "), "]"), below=True))
 
 
 def _next_steps(evidence: Evidence) -> list[Block]:
@@ -125,10 +122,10 @@ def _next_steps(evidence: Evidence) -> list[Block]:
 
 def _weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
-    deviations = a.deviation.value, b.deviation.value
-    if None in deviations or not pair.difference.evidence_level.has_interval:
-        return ()
-    (small, _), (large, noisy) = sorted([(deviations[0] or 0.0, a), (deviations[1] or 0.0, b)], key=lambda one: one[0])
+    if min(pair.difference.seeds) < 3:
+        return ()  # there is no interval over seeds
+    calm, noisy = sorted((a, b), key=lambda group: group.deviation.value or 0.0)
+    small, large = calm.deviation.value or 0.0, noisy.deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
         return (f"{noisy.label} varies more from seed to seed (", noisy.deviation, " points) and has fewer seeds. Such "
                 "intervals are known to be somewhat too narrow.")
@@ -142,11 +139,9 @@ def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
     """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
     if max(pair.difference.seeds) > 1:
         return ()
-    p = Number(f"{pair.key}.mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", pair.runs,
-               a.example_N.size, "exact McNemar test, two-sided")
-    sign = "p " if p.text.startswith("<") else "p = "
+    p = pair.number("mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
-    return (f"For these two trained models alone ({names}), {sign}", p, " by McNemar's exact test.")
+    return (f"For these two trained models alone ({names}), ", *p_is(p), " by McNemar's exact test.")
 
 
 def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
@@ -166,18 +161,22 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
     if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
         raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
                          "scored on different ones: name runs of studies on the same data")
-    only, runs, size = _only(a.correct_RN[r], b.correct_RN[s]), (a.ids[r], b.ids[s]), a.example_N.size
-    first, second = (
-        Number(f"mcnemar.only-{side}", count, "count", runs, size, "reviews only this run classifies correctly")
-        for side, count in zip(("first", "second"), only, strict=True))
-    p = Number("mcnemar.p", mcnemar(*only), "p", runs, size, "exact McNemar test, two-sided")
-    name_a, name_b = (f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
-                      for (group, place), run_id in zip(((a, r), (b, s)), runs, strict=True))
+
+    def number(name: str, value: float, kind: Kind, method: str) -> Number:
+        return Number(f"mcnemar.{name}", value, kind, (a.ids[r], b.ids[s]), a.example_N.size, method)
+
+    def named(group: Group, place: int) -> str:
+        run_id = group.ids[place]
+        return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
+
+    only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "reviews only this run classifies correctly"
     return (
         "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
-        f"{name_a}: ", first, f"; only by {name_b}: ", second, "; p ", "" if p.text.startswith("<") else "= ", p,
-        ". This describes these two trained models, not the procedures that trained them: other seeds may give another "
-        "result. It is not part of the verdicts.",
+        f"{named(a, r)}: ", number("only-first", only[0], "count", alone), f"; only by {named(b, s)}: ",
+        number("only-second", only[1], "count", alone), "; ",
+        *p_is(number("p", mcnemar(*only), "p", "exact McNemar test, two-sided")), ". This describes these two trained "
+        "models, not the procedures that trained them: other seeds may give another result. It is not part of the "
+        "verdicts.",
     )
 
 

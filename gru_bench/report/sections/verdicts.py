@@ -16,8 +16,8 @@ from gru_bench.evaluation.statistics import (
     examples_for_equivalence,
 )
 from gru_bench.report.document.numbers import NBSP, Number
-from gru_bench.report.document.sentences import Ends, Sentence
-from gru_bench.report.evidence.pairs import DETECTED, Pair, plain_points
+from gru_bench.report.document.sentences import Ends, Sentence, p_is
+from gru_bench.report.evidence.pairs import DETECTED, Pair
 
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
 MORE_EXAMPLES = (
@@ -37,32 +37,24 @@ class Limit:
 
 def verdict_sentence(pair: Pair) -> Sentence:
     """Return the verdict on a pair of models, as a sentence."""
-    theta, narrow = pair.theta, pair.narrow
-    test = _test(pair)
+    found: Sentence = (*_size(pair.theta), *_test(pair))
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = "better" if pair.verdict.favours >= 0 else "worse"
+    better = f"{pair.a} is {'better' if pair.verdict.favours >= 0 else 'worse'} than {pair.b}"
     match pair.verdict.finding:
         case Finding.BETTER:
-            return (f"{pair.a} is {better} than {pair.b}: ", *_size(theta), *test, ".")
+            return (f"{better}: ", *found, ".")
         case Finding.BETTER_BY_MARGIN:
-            return (
-                f"{pair.a} is {better} than {pair.b} by more than ", pair.margin, " points: ",
-                *_size(theta), *test, ".",
-            )
+            return (f"{better} by more than ", pair.margin, " points: ", *found, ".")
         case Finding.NEGLIGIBLE:
-            return (
-                f"{pair.a} is {better} than {pair.b}, but by a negligible amount: ", *_size(theta), *test,
-                "; the 90\u00a0% interval, ", Ends(narrow), ", lies within ±", pair.margin, " points.",
-            )
+            return (f"{better}, but by a negligible amount: ", *found, f"; the 90{NBSP}% interval, ",
+                    Ends(pair.narrow), ", lies within ±", pair.margin, " points.")
         case Finding.EQUIVALENT:
-            return (
-                f"{pair.a} and {pair.b} are equivalent within ", pair.margin,
-                " points: the 90\u00a0% interval of their difference, ", Ends(narrow), " points, lies within it.",
-            )
+            return (f"{pair.a} and {pair.b} are equivalent within ", pair.margin, f" points: the 90{NBSP}% interval of "
+                    "their difference, ", Ends(pair.narrow), " points, lies within it.")
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE:
-            return _inconclusive(pair)
+            return (f"Inconclusive: {pair.a} against {pair.b}, ", *found, ".", *_doubts(pair))
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
@@ -79,118 +71,95 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
         return ()  # of too few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
         return _more_examples(pair, pair.design, limit) if pair.wants_examples else ()
-    fresh, examples = max(pair.fresh_seeds, together or 0), pair.difference.examples
-    count = Number(f"{pair.key}.fresh-seeds", fresh, "count", pair.runs, examples, FRESH)
-    reach = plain_points(
-        f"{pair.key}.fresh-detectable", pair.design.detectable((fresh, fresh), examples), pair.runs, examples,
-        DETECTED,
-    )
+    fresh = max(pair.fresh_seeds, together or 0)
+    detected = pair.design.detectable((fresh, fresh), pair.difference.examples)
     return (
-        "A new confirm set of ", count, " fresh seeds for each model, without the old runs, would detect a true "
-        "difference of ", reach, f" points with a chance of 80{NBSP}%; it may still be inconclusive.",
+        "A new confirm set of ", pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, "
+        "without the old runs, would detect a true difference of ", pair.size("fresh-detectable", detected, DETECTED),
+        f" points with a chance of 80{NBSP}%; it may still be inconclusive.",
     )
 
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
-    examples, margin = pair.difference.examples, pair.verdict.margin
+    """Return how many test examples would do, and where they come from."""
     start: Sentence = ("Detecting ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
-    enough = pair.needed
-    if enough is None:
+    remove_limit = _remove_limit_first(pair, limit) if limit else ()
+    if pair.needed is None:
         start = (*start, "than 50 seeds for each model, whatever the number of test examples: these models vary too "
-                 "much from seed to seed.")
-        return start if limit is None else (
-            *start, *_remove_limit_first(pair, limit), "; with all reviews the models may vary less.")
-    floor = plain_points(
-        f"{pair.key}.floor", design.detectable_floor(examples), pair.runs, examples, f"{DETECTED}; of very many seeds")
-    if (floor.value or 0) < margin:
-        start = (*start, "test examples (with the present ones, more than 50 seeds for each model)")
-    else:
-        start = (*start, "test examples (with the present ones, no number of seeds is enough: even very many detect no "
-                 "less than ",
-                 floor, " points)")
+                 "much from seed to seed.", *remove_limit)
+        return (*start, "; with all reviews the models may vary less.") if limit else start
+    examples, seeds = pair.needed
+    floor = pair.size("floor", design.detectable_floor(pair.difference.examples), f"{DETECTED}; of very many seeds")
+    enough: Sentence = ("more than 50 seeds for each model",)
+    if floor.value is None or floor.value >= pair.verdict.margin:
+        enough = ("no number of seeds is enough: even very many detect no less than ", floor, " points")
     start = (
-        *start, "; about ", Number(
-            f"{pair.key}.needed-examples", -(-enough[0] // 100) * 100, "count", pair.runs, examples,
-            "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
-        " would do, with a new confirm set of ", Number(
-            f"{pair.key}.needed-seeds", enough[1], "count", pair.runs, examples,
-            "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
-        " seeds for each model.",
-    )
+        *start, "test examples (with the present ones, ", *enough, "); about ",
+        pair.number("needed-examples", -(-examples // 100) * 100, "count",
+                    "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+        " would do, with a new confirm set of ",
+        pair.number("needed-seeds", seeds, "count",
+                    "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
+        " seeds for each model.", *remove_limit)
     if limit is None:
         return (*start, f" To get them, {MORE_EXAMPLES}")
     if limit.whole is None:
-        return (*start, *_remove_limit_first(pair, limit), f". Only where that is not enough, {MORE_EXAMPLES}")
-    then = examples * limit.whole // limit.taken
+        return (*start, f". Only where that is not enough, {MORE_EXAMPLES}")
+    then = pair.difference.examples * limit.whole // limit.taken
     return (
-        *start, *_remove_limit_first(pair, limit), ". About ",
-        Number(f"{pair.key}.unlimited-examples", then, "count", pair.runs, examples, "test reviews to be expected "
-               "without the limit: those at hand, times all reviews over those let in"),
-        " will then be test reviews, which is ", "enough." if then >= enough[0] else f"not enough: {MORE_EXAMPLES}",
+        *start, ". About ",
+        pair.number("unlimited-examples", then, "count", "test reviews to be expected without the limit: those at "
+                    "hand, times all reviews over those let in"),
+        " will then be test reviews, which is ", "enough." if then >= examples else f"not enough: {MORE_EXAMPLES}",
     )
 
 
 def _remove_limit_first(pair: Pair, limit: Limit) -> Sentence:
     """Return how many reviews a limit let in, and how to remove it, as the start of a sentence."""
-    key, runs, examples = pair.key, pair.runs, pair.difference.examples
     whole: Sentence = () if limit.whole is None else (
-        " of the ", Number(f"{key}.unlimited", limit.whole, "count", runs, examples, "in the data, each text once"))
-    return (" data.limit let ", Number(f"{key}.limited", limit.taken, "count", runs, examples, "over all splits"),
-            *whole, " reviews into the study: remove it first, with --set data.limit=none under another --study-name")
+        " of the ", pair.number("unlimited", limit.whole, "count", "in the data, each text once"))
+    return (" data.limit let ", pair.number("limited", limit.taken, "count", "over all splits"), *whole,
+            " reviews into the study: remove it first, with --set data.limit=none under another --study-name")
 
 
-def _inconclusive(pair: Pair) -> Sentence:
-    detectable = pair.detectable
-    reach: Sentence = ()
-    if detectable is not None:
-        reach = (" Runs like these detect a true difference of ", detectable, f" points with a chance of 80{NBSP}%.")
-    alone: Sentence = ()
-    if not pair.difference.at(0.95).low <= 0 <= pair.difference.at(0.95).high:
-        alone = (
-            " The interval alone excludes 0, but among ",
-            Number(f"{pair.key}.family", pair.family, "count", pair.runs, pair.difference.examples,
-                   "pairs tested together"),
-            " pairs one such finding may be chance.",
-        )
-    unable: Sentence = ()
+def _doubts(pair: Pair) -> Sentence:
+    """Return why a comparison may be inconclusive."""
     examples, margin = pair.difference.examples, pair.verdict.margin
+    alone: Sentence = ()
+    if not pair.difference.low <= 0 <= pair.difference.high:
+        alone = (" The interval alone excludes 0, but among ",
+                 pair.number("family", pair.family, "count", "pairs tested together"),
+                 " pairs one such finding may be chance.")
+    unable: Sentence = ()
     if not can_show_equivalence(examples, margin):
         unable = (" Equivalence within ", pair.margin, " points could not be shown: it takes at least ",
                   Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
                          method="fewest test reviews that show equivalence where no answer differs"),
-                  " test reviews, and there are ",
-                  Number(f"{pair.key}.examples", examples, "count", pair.runs, examples), ".")
-    return (
-        f"Inconclusive: {pair.a} against {pair.b}, ", *_size(pair.theta), *_test(pair), ".", *alone, *reach, *unable,
-    )
+                  " test reviews, and there are ", pair.number("examples", examples, "count"), ".")
+    return (*alone, " Runs like these detect a true difference of ", pair.detectable,
+            f" points with a chance of 80{NBSP}%.", *unable)
 
 
 def _too_few(pair: Pair) -> Sentence:
-    seeds = Number(f"{pair.key}.fewest-seeds", min(pair.difference.seeds), "count", pair.runs,
-                   pair.difference.examples, "of the model with fewer")
-    start: Sentence = (f"No verdict on {pair.a} against {pair.b} from ", seeds)
+    start: Sentence = (
+        f"No verdict on {pair.a} against {pair.b} from ",
+        pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"))
     match pair.difference.evidence_level:
         case EvidenceLevel.EXAMPLES_ONLY:
-            return (
-                *start, " seed: between these two runs the difference is ", *_size(pair.theta),
-                ", over test examples only.",
-            )
+            return (*start, " seed: between these two runs the difference is ", *_size(pair.theta),
+                    ", over test examples only.")
         case EvidenceLevel.ESTIMATE:
-            return (*start, " seeds: an estimate only, ", pair.theta, " points.")
+            return (*start, " seeds: an estimate only, ", *_size(pair.theta), ".")
         case _:
             return (*start, " seeds (at least 5 are needed): ", *_size(pair.theta), ".")
 
 
 def _size(theta: Number) -> Sentence:
-    if theta.low is None:
-        return (theta, " points")
-    return (theta, " points (95\u00a0% interval ", Ends(theta), ")")
+    interval: Sentence = () if theta.low is None else (f" (95{NBSP}% interval ", Ends(theta), ")")
+    return (theta, " points", *interval)
 
 
 def _test(pair: Pair) -> Sentence:
     if pair.p_adjusted is None:
         return ()
-    sign = "p " if pair.p.text.startswith("<") else "p = "
-    if pair.family == 1:
-        return (f", {sign}", pair.p)
-    return (f", {sign}", pair.p, " after Holm")
+    return (", ", *p_is(pair.p), " after Holm" if pair.family > 1 else "")
