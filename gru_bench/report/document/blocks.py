@@ -187,6 +187,11 @@ def every(value: Any) -> Iterator[Any]:
             yield from every(one)
 
 
+def numbers_in(value: Any) -> Iterator[Number]:
+    """Yield every number inside a value, in order."""
+    return (one for one in every(value) if isinstance(one, Number))
+
+
 def has_interval(cell: Cell) -> bool:
     """Return whether a cell is a number with an interval."""
     return isinstance(cell, Number) and cell.low is not None

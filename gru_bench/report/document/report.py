@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gru_bench.report.document.blocks import Paragraph, Table, every
+from gru_bench.report.document.blocks import Paragraph, Table, numbers_in
 from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.section import Section
@@ -59,7 +59,7 @@ class Report:
     def numbers(self) -> dict[str, Number]:
         """Return every number by its key."""
         found: dict[str, Number] = {}
-        for number in (one for one in every(self) if isinstance(one, Number)):
+        for number in numbers_in(self):
             known = found.setdefault(number.key, number)
             if known.text != number.text or (known.text != MISSING and known.value != number.value):
                 raise AssertionError(f"two numbers share the key {number.key}: {known} and {number}")

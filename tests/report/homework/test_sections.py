@@ -13,8 +13,7 @@ from markupsafe import escape
 
 from gru_bench.report import verify
 from gru_bench.report.build import build
-from gru_bench.report.document.blocks import every
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.render import record
 from gru_bench.report.render.files import write
 from tests.support.fake_store import FakeStore, three_models
@@ -46,7 +45,7 @@ def test_page_document_and_markdown_show_the_same_numbers(made: Made, forms: For
     page, files, text = forms
     on_page, on_paper = html_numbers(page), tex_numbers(files)
     assert {key: shown for key, (shown, _) in on_page.items()} == on_paper
-    ours = [one for name in OURS for one in every(section_of(report, name)) if isinstance(one, Number)]
+    ours = [number for name in OURS for number in numbers_in(section_of(report, name))]
     assert len(ours) > 100
     for number in ours:
         assert on_page[number.key][0] == number.text

@@ -21,9 +21,10 @@ from gru_bench.report.document.blocks import (
     Paragraph,
     Reviews,
     Table,
+    numbers_in,
 )
 from gru_bench.report.document.figure import Diagram, Figure, Values
-from gru_bench.report.document.numbers import Number, numbers_in
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math

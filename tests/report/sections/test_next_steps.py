@@ -17,9 +17,8 @@ import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
-from gru_bench.report.document.blocks import every
+from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import Number
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.render import files, record
 from gru_bench.report.render.html import html
@@ -53,7 +52,7 @@ def sentence_of(evidence: Evidence, place: int = 0) -> str:
 def sizes_in(evidence: Evidence, ending: str) -> list[float | None]:
     """Return the numbers in what is said of all pairs whose keys end so."""
     said = tuple(comparison_sentence(evidence, one) for one in evidence.compared)
-    return [one.value for one in every(said) if isinstance(one, Number) and one.key.endswith(ending)]
+    return [number.value for number in numbers_in(said) if number.key.endswith(ending)]
 
 
 def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gru_bench.evaluation import statistics
 from gru_bench.evaluation.statistics import Design, Estimate
-from gru_bench.report.document.numbers import numbers_in
+from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.sections.verdicts import Limit, next_step_sentence, verdict_sentence
 from tests.support.renderings import said
