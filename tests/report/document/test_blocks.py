@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gru_bench.report.document.blocks import Bullets, Column, Details, Heading, Paragraph, Table, every, numbers_in, sentences
+from gru_bench.report.document.blocks import (
+    Bullets,
+    Column,
+    Details,
+    Heading,
+    Paragraph,
+    Table,
+    every,
+    numbers_in,
+    sentences,
+)
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Aside, Ends, Math, in_text, joined, listed, prose
 
@@ -65,6 +75,6 @@ def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:
 
 def test_what_is_inside_others_is_found_in_order() -> None:
     inner = Heading("inner", "inner")
-    folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE)))),))
+    folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE))))),))
     assert [one for one in every((folded,)) if isinstance(one, Heading | Details)] == [folded, folded.blocks[0], inner]
     assert list(numbers_in(folded)) == [PLAIN, SURE]
