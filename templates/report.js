@@ -80,7 +80,7 @@
   }
 
   // Figures: a button for each series, and values at the pointer or at the place chosen by the arrow keys.
-  const color = place => place === null ? "var(--faint)" : `var(--series-${place % 6 + 1})`;
+  const color = place => `var(--series-${place % 6 + 1})`;
   const space = "http://www.w3.org/2000/svg";
   for (const figure of document.querySelectorAll("figure[data-live]")) {
     const {series, panels, cut, narrow} = JSON.parse(figure.dataset.live), shown = series.map(() => true);
@@ -92,9 +92,9 @@
     let read = () => {};
     if (series.length > 1) {
       const switches = make("div", {class: "switches live", role: "group", "aria-label": "Series shown"});
-      series.forEach(({name, place}, number) => {
+      series.forEach((name, number) => {
         const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
-        swatch.style.color = color(place);
+        swatch.style.color = color(number);
         const button = make("button", {type: "button", "aria-pressed": "true"}, swatch, name);
         button.addEventListener("click", () => {
           shown[number] = !shown[number];
@@ -153,9 +153,9 @@
       }
       output.append(make("b", {}, `${panel.title} at ${panel.axis} ${Number(x.toFixed(2))}`));
       for (const line of lines) {
-        const place = nearest(line.x, x), {name = "", place: tint = 0} = series[line.series] ?? {};
+        const place = nearest(line.x, x), name = series.length > 1 ? series[line.series] : "";
         const swatch = make("span", {class: "swatch", "aria-hidden": "true"});
-        swatch.style.color = color(tint);
+        swatch.style.color = color(line.series);
         const spread = line.low[place] < line.high[place]
           ? ` (${write(line.low[place])} to ${write(line.high[place])})` : "";
         output.append(make("span", {}, swatch, `${name} ${write(line.mean[place])}${spread}`.trim()));

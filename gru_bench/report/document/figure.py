@@ -9,20 +9,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gru_bench.report.document.numbers import Number
+from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, Style, drawing, for_page
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from gru_bench.report.figures.style import Style
-
+Form = Literal["svg", "pdf", "png"]
 Value = str | float | Number | None
+
+METADATA: Mapping[Form, Sequence[str]] = {
+    "svg": ("Date", "Creator", "Format", "Type"), "pdf": ("CreationDate", "Creator", "Producer"), "png": ()}
+"""What a file does not tell, so that it is the same each time."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +50,28 @@ class Values:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
-    def groups(self, *columns: str) -> dict[tuple[Any, ...], Values]:
-        """Return the rows with equal values in some columns as tables of their own, by these values, in order."""
+    def groups(self, *columns: str) -> dict[Any, Values]:
+        """Return the rows with equal values in some columns as tables of their own, in order.
+
+        Their keys are the values: a tuple where there are several columns.
+        """
         places = [self.columns.index(name) for name in columns]
-        found: dict[tuple[Any, ...], list[tuple[Value, ...]]] = {}
+        found: dict[Any, list[tuple[Value, ...]]] = {}
         for row in self.rows:
-            found.setdefault(tuple(row[place] for place in places), []).append(row)
+            shared = tuple(row[place] for place in places)
+            found.setdefault(shared if len(columns) > 1 else shared[0], []).append(row)
         return {shared: Values(self.columns, tuple(rows), self.intervals) for shared, rows in found.items()}
 
     def csv(self) -> str:
         """Return the table as comma-separated text, whole numbers and shares unrounded."""
-        heads = [name for column in self.columns
-                 for name in (column, *(("low", "high") if column in self.intervals else ()))]
-        rows = [[cell for column, value in zip(self.columns, row, strict=True)
-                 for cell in _cells(value, column in self.intervals)] for row in self.rows]
+        widths = [3 if column in self.intervals else 1 for column in self.columns]
+        heads = [name for column, width in zip(self.columns, widths, strict=True)
+                 for name in (column, "low", "high")[:width]]
+        rows = [[csv_cell(part) for value, width in zip(row, widths, strict=True) for part in _parts(value)[:width]]
+                for row in self.rows]
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\r\n").writerows([heads, *rows])
+        csv.writer(buffer).writerows([heads, *rows])
         return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class Series:
-    """Lines and marks that are switched on and off together."""
-
-    name: str
-    place: int | None
-    """Index of its color and marker; None where it has several."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,11 @@ class Line:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    dense: bool = False
-    """Whether it has too many points for a mark each."""
+
+    @classmethod
+    def through(cls, series: int, points: Iterable[Sequence[float]]) -> Line:
+        """Return the curve through some points: x, mean, lowest and highest of each."""
+        return cls(series, *zip(*points, strict=True))
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ class Panel:
 
     title: str
     lines: tuple[Line, ...]
-    digits: int
-    """Decimals of the values that are read off."""
-    axis: str = "epoch"
+    axis: str
     """Name of the x axis."""
+    digits: int = 1
+    """Decimals of the values that are read off."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Figure:
     """The numbers it shows, for readers who do not see it."""
     values: Values
     draw: Callable[[Style], Drawing]
-    series: tuple[Series, ...] = ()
+    series: tuple[str, ...] = ()
+    """Names of the series, which can be switched on and off where there are several."""
     panels: tuple[Panel, ...] = ()
     """Curves that can be read off: one panel for each pair of axes, in their order."""
 
@@ -121,63 +124,41 @@ class Figure:
 
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colors are variables."""
-        from gru_bench.report.figures.style import PAGE
-
-        return self._drawn(PAGE)[0]
+        return self._on_page(PAGE)[0]
 
     def for_page(self) -> tuple[str, str]:
         """Return the SVG elements, for wide and for narrow windows, and what the page's script needs of them, as JSON.
 
         The JSON is empty where there is nothing to switch and nothing to read off.
         """
-        from gru_bench.report.figures.style import NARROW, PAGE
-
-        (wide, on_page), (narrow, on_phone) = self._drawn(PAGE), self._drawn(NARROW)
-        if not self.series and not self.panels:
-            return f"{wide}\n{narrow}", ""
-        live = json.dumps({
-            "series": [{"name": one.name, "place": one.place} for one in self.series],
-            "panels": [_values(panel) | _placed(axes)
-                       for panel, axes in zip(self.panels, on_page.axes, strict=False)],
-            "cut": _legend(on_page),
-            "narrow": {"panels": [_placed(axes) for _, axes in zip(self.panels, on_phone.axes, strict=False)],
-                       "cut": _legend(on_phone)},
-        }, ensure_ascii=False, separators=(",", ":"))
+        (wide, places), (narrow, on_phone) = self._on_page(PAGE), self._on_page(NARROW)
+        live = ""
+        if len(self.series) > 1 or self.panels:
+            panels = [_values(panel) | place for panel, place in zip(self.panels, places["panels"], strict=True)]
+            live = json.dumps({"series": self.series, **places, "panels": panels, "narrow": on_phone},
+                              ensure_ascii=False, separators=(",", ":"))
         return f"{wide}\n{narrow}", live
-
-    def _drawn(self, style: Style) -> tuple[str, Drawing]:
-        from gru_bench.report.figures.style import drawing, for_page
-
-        with drawing(style, {"svg.hashsalt": self.name}):
-            buffer = io.StringIO()
-            figure = self.draw(style)
-            figure.savefig(
-                buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-            )
-        name = f"{self.name}-narrow" if style.narrow else self.name
-        return for_page(buffer.getvalue(), name, "narrow" if style.narrow else "wide"), figure
 
     def pdf(self) -> bytes:
         """Return the figure as a PDF file."""
-        from gru_bench.report.figures.style import PAPER, drawing
+        return self._drawn(PAPER, "pdf")[0]
 
-        with drawing(PAPER):
-            buffer = io.BytesIO()
-            self.draw(PAPER).savefig(
-                buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
-            )
-        return buffer.getvalue()
-
-    def alone(self, kind: Literal["png", "svg"]) -> bytes:
+    def alone(self, form: Form) -> bytes:
         """Return the figure as an image file of its own."""
-        from gru_bench.report.figures.style import SCREEN, drawing
+        return self._drawn(SCREEN, form)[0]
 
-        with drawing(SCREEN, {"svg.hashsalt": self.name}):
+    def _on_page(self, style: Style) -> tuple[str, dict[str, Any]]:
+        """Return the SVG element, and where it has its axes and names."""
+        svg, figure = self._drawn(style, "svg")
+        name, kind = (f"{self.name}-narrow", "narrow") if style.narrow else (self.name, "wide")
+        return for_page(svg.decode(), name, kind), _places(figure, self.panels)
+
+    def _drawn(self, style: Style, form: Form) -> tuple[bytes, Drawing]:
+        with drawing(style, {"svg.hashsalt": self.name}):
             buffer = io.BytesIO()
-            self.draw(SCREEN).savefig(
-                buffer, format=kind, dpi=150, metadata={"Date": None, "Creator": None} if kind == "svg" else None
-            )
-        return buffer.getvalue()
+            figure = self.draw(style)
+            figure.savefig(buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
+        return buffer.getvalue(), figure
 
 
 @dataclass(frozen=True)
@@ -207,11 +188,6 @@ class Diagram:
         return (self.folder / f"{self.name}.pdf").read_bytes()
 
 
-def of_models(labels: Sequence[str]) -> tuple[Series, ...]:
-    """Return one series for each model; none for a single model, which needs no switch."""
-    return tuple(Series(label, place) for place, label in enumerate(labels)) if len(labels) > 1 else ()
-
-
 def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:
     """Return the words of a caption on the intervals that are drawn, if any are."""
     return f", with {kind}95 % intervals" if any(number.low is not None for number in numbers) else ""
@@ -225,11 +201,9 @@ def with_interval(number: Number) -> str:
     return f"{number.text} ({low.text} to {high.text})"
 
 
-def _cells(value: Value, interval: bool) -> list[str]:
-    """Return the cells of a value in a file: three where its column has intervals."""
-    if isinstance(value, Number):
-        return [csv_cell(end) for end in ((value.value, value.low, value.high) if interval else (value.value,))]
-    return [csv_cell(value), *([""] * (2 * interval))]
+def _parts(value: Value) -> tuple[str | float | None, float | None, float | None]:
+    """Return a value and the ends of its interval."""
+    return (value.value, value.low, value.high) if isinstance(value, Number) else (value, None, None)
 
 
 def csv_cell(value: str | float | None) -> str:
@@ -241,20 +215,18 @@ def csv_cell(value: str | float | None) -> str:
     return repr(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def _placed(axes: Axes) -> dict[str, Any]:
-    """Return the box of axes, in shares of the figure from its top left corner."""
-    box = axes.get_position()
-    return {
-        "xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
-        "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
-    }
+def _places(figure: Drawing, panels: Sequence[Panel]) -> dict[str, Any]:
+    """Return the ends and the box of the axes of each panel, and where the names of the series end.
 
-
-def _legend(figure: Drawing) -> float:
-    """Return the share of a figure's height, from the top, that the names of its series take."""
-    if not any(legend.get_gid() for legend in figure.legends):
-        return 0.0
-    return round(1 - float(figure.legends[0].get_window_extent().y0 / figure.bbox.height), 5)
+    Boxes are in shares of the figure from its top left corner, and `cut` is the share from the top that the names take.
+    """
+    placed = []
+    for axes in figure.axes[:len(panels)]:
+        box = axes.get_position()
+        placed.append({"xlim": axes.get_xlim(), "ylim": axes.get_ylim(),
+                       "box": [round(share, 5) for share in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)]})
+    named = [legend.get_window_extent().y0 / figure.bbox.height for legend in figure.legends if legend.get_gid()]
+    return {"panels": placed, "cut": round(1 - float(*named), 5) if named else 0.0}
 
 
 def _values(panel: Panel) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values, with_interval, with_intervals
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.style import (
     LINES,
-    MARKERS,
     Style,
+    in_percent,
     interval_marks,
     log_axis,
     names_axis,
@@ -23,7 +24,6 @@ from gru_bench.report.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 MEAN, BASELINE = "mean over seeds", "baseline"
@@ -40,18 +40,16 @@ def accuracy_figure(values: Values) -> Figure:
     Args:
         values: `model`, `what` and `accuracy`; of each model the mean over seeds, and then its seeds.
     """
-    means = [row for row in values.records() if row["what"] == MEAN]
-    baselines = [row for row in values.records() if row["what"] == BASELINE]
-    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(_near(values)), "; dashed lines are baselines")
-    words = [f"{row['model']} {with_interval(row['accuracy'])} %" for row in means]
-    words += [f"{row['model']} {row['accuracy'].text} %" for row in baselines]
+    kinds = values.groups("what")
+    means, baselines = kinds[MEAN], kinds[BASELINE].records() if BASELINE in kinds else []
+    lowest = min(row["accuracy"].value for row in values.records() if row["what"] not in (MEAN, BASELINE))
+    near = {row["model"]: row["accuracy"] for row in baselines if row["accuracy"].value > lowest - NEAR}
+    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(near), "; dashed lines are baselines")
+    words = [f"{row['model']} {with_interval(row['accuracy'])} %" for row in (*means.records(), *baselines)]
     return Figure(
         "accuracy",
-        f"Test accuracy{with_intervals([row['accuracy'] for row in means])}; small marks are single seeds{dashed}.",
-        f"Test accuracy: {'; '.join(words)}.",
-        values,
-        lambda style: _accuracy(values, style),
-    )
+        f"Test accuracy{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
+        f"Test accuracy: {'; '.join(words)}.", values, partial(_accuracy, values, near))
 
 
 def difference_figure(values: Values, margin: float) -> Figure:
@@ -64,13 +62,9 @@ def difference_figure(values: Values, margin: float) -> Figure:
     words = [f"{row['pair']} {with_interval(row['difference'])}" for row in values.records()]
     return Figure(
         "differences",
-        "Difference in test accuracy for each pair"
-        f"{with_intervals([row['difference'] for row in values.records()], 'unadjusted ')}. In the shaded band a "
-        "difference has no practical weight.",
-        f"Differences in test accuracy, in points: {'; '.join(words)}.",
-        values,
-        lambda style: _differences(values, margin, style),
-    )
+        f"Difference in test accuracy for each pair{with_intervals(values.column('difference'), 'unadjusted ')}. In "
+        "the shaded band a difference has no practical weight.",
+        f"Differences in test accuracy, in points: {'; '.join(words)}.", values, partial(_differences, values, margin))
 
 
 def cost_figure(values: Values) -> Figure:
@@ -83,45 +77,27 @@ def cost_figure(values: Values) -> Figure:
              f"({row['backend']})" for row in values.records()]
     return Figure(
         "cost",
-        f"Test accuracy{with_intervals([row['accuracy'] for row in values.records()])}, against the seconds of "
-        "training; the backend is named.",
-        f"Accuracy against cost: {'; '.join(words)}.",
-        values,
-        lambda style: _cost(values, style),
-    )
+        f"Test accuracy{with_intervals(values.column('accuracy'))}, against the seconds of training; the backend is "
+        "named.",
+        f"Accuracy against cost: {'; '.join(words)}.", values, partial(_cost, values))
 
 
-def _by_model(values: Values) -> list[tuple[str, Number, list[float]]]:
-    """Return each model with its mean and the accuracies of its seeds, in percent."""
-    models: list[tuple[str, Number, list[float]]] = []
-    for row in values.records():
-        if row["what"] == MEAN:
-            models.append((row["model"], row["accuracy"], []))
-        elif row["what"] != BASELINE:
-            models[-1][2].append(100 * row["accuracy"].value)
-    return models[:LINES]
-
-
-def _near(values: Values) -> list[tuple[str, Number]]:
-    """Return the baselines that are drawn."""
-    lowest = min(seed for _, _, seeds in _by_model(values) for seed in seeds) / 100
-    return [(row["model"], row["accuracy"]) for row in values.records()
-            if row["what"] == BASELINE and row["accuracy"].value > lowest - NEAR]
-
-
-def _accuracy(values: Values, style: Style) -> Drawing:
-    models, baselines = _by_model(values), _near(values)
-    figure, grid = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(models) < 9 else 0.36) * len(models))
-    axes: Axes = grid[0, 0]
-    for place, (_, mean, seeds) in enumerate(models):
+def _accuracy(values: Values, baselines: Mapping[str, Number], style: Style) -> Drawing:
+    models = {model: own.column("accuracy") for model, own in values.groups("model").items()
+              if MEAN in own.column("what")}
+    names = list(models)[:LINES]
+    figure, (axes,) = new_figure(style, 0.9 + (0.95 if style.narrow else 0.55 if len(names) < 9 else 0.36) * len(names))
+    for place, name in enumerate(names):
+        mean, *seeds = models[name]
         interval_marks(axes, place, mean, style, place)
-        axes.plot(seeds, [place + 0.24] * len(seeds), "|", color=style.color(place), markersize=6, alpha=0.8)
-    for _, accuracy in baselines:
+        axes.plot([100 * seed.value for seed in seeds], [place + 0.24] * len(seeds), "|", color=style.color(place),
+                  markersize=6, alpha=0.8)
+    for accuracy in baselines.values():
         axes.axvline(100 * (accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
     axes.margins(x=0.06)
     share_axis(axes, "x")
     left, right = axes.get_xlim()
-    for place, (name, accuracy) in enumerate(baselines):
+    for place, (name, accuracy) in enumerate(baselines.items()):
         x = 100 * (accuracy.value or 0)
         share = (x - left) / (right - left)
         axes.annotate(
@@ -130,15 +106,14 @@ def _accuracy(values: Values, style: Style) -> Drawing:
             ha="left" if share < 0.3 else "right" if share > 0.7 else "center", color=style.faint,
             fontsize=style.size - 1,
         )
-    names_axis(axes, [short(label, 40, 1) if style.narrow else short(label) for label, _, _ in models], style)
+    names_axis(axes, [short(name, 40, 1) if style.narrow else short(name) for name in names], style)
     axes.set_xlabel("test accuracy, %")
     return figure
 
 
 def _differences(values: Values, margin: float, style: Style) -> Drawing:
     pairs = values.records()[:LINES]
-    figure, grid = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
-    axes: Axes = grid[0, 0]
+    figure, (axes,) = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
     for place, pair in enumerate(pairs):
         interval_marks(axes, place, pair["difference"], style, 0)
     axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
@@ -158,45 +133,31 @@ def _pair_label(pair: str, style: Style) -> str:
     return f"{short(a, 32, 1)}\nless {short(b, 32, 1)}"
 
 
-def _apart(points: Sequence[tuple[float, Number]]) -> bool:
-    """Tell whether marks of accuracy at these seconds leave room for a name to the right of each."""
-    height = max(accuracy.high or accuracy.value or 0 for _, accuracy in points) - min(
-        accuracy.low or accuracy.value or 0 for _, accuracy in points
-    )
-    return all(
-        abs(math.log(one / two)) > math.log(2) or abs((first.value or 0) - (second.value or 0)) > 0.2 * height
-        for (one, first), (two, second) in combinations(points, 2)
-    )
-
-
 def _cost(values: Values, style: Style) -> Drawing:
     # A model keeps its color and its mark, whether or not the models before it have a time.
-    models: list[tuple[int, dict[str, Any]]] = [
-        (place, row) for place, row in enumerate(values.records()) if row["training seconds"].value][:LINES]
-    seconds = [row["training seconds"].value for _, row in models]
-    figure, grid = new_figure(style, 2.9)
-    axes: Axes = grid[0, 0]
-    beside = len(models) <= LABELS and not style.narrow and _apart(
-        [(row["training seconds"].value, row["accuracy"]) for _, row in models])
-    for place, row in models:
-        x, accuracy, color = row["training seconds"].value, row["accuracy"], style.color(place)
-        if accuracy.low is not None:
-            axes.plot([x, x], [100 * accuracy.low, 100 * accuracy.high], color=color, linewidth=2)
+    points = [(place, row, row["training seconds"].value, in_percent(row["accuracy"]))
+              for place, row in enumerate(values.records()) if row["training seconds"].value][:LINES]
+    seconds = [x for _, _, x, _ in points]
+    ends = [end for *_, accuracy in points for end in accuracy]
+    # Whether there is room for a name to the right of each mark.
+    beside = not style.narrow and len(points) <= LABELS and all(
+        abs(math.log(x_a / x_b)) > math.log(2) or abs(a - b) > 0.2 * (max(ends) - min(ends))
+        for (_, _, x_a, (a, *_)), (_, _, x_b, (b, *_)) in combinations(points, 2))
+    figure, (axes,) = new_figure(style, 2.9)
+    for place, row, x, (accuracy, low, high) in points:
+        axes.plot([x, x], [low, high], color=style.color(place), linewidth=2)
         name = f"{short(row['model'], 32, 1)}, {row['backend']}"
-        axes.plot([x], [100 * accuracy.value], MARKERS[place % len(MARKERS)], color=color, markersize=6.5, label=name,
-                  linestyle="none")
+        axes.plot([x], [accuracy], markersize=6.5, label=name, linestyle="none", **style.mark(place))
         if beside:
-            axes.annotate(name.replace(", ", "\n"), (x, 100 * accuracy.value), (7, 0), textcoords="offset points",
-                          va="center", fontsize=style.size - 1)
+            axes.annotate(name.replace(", ", "\n"), (x, accuracy), (7, 0), textcoords="offset points", va="center",
+                          fontsize=style.size - 1)
     if not beside:
         figure.legend(loc="outside upper left" if style.narrow else "outside right upper", frameon=False,
                       fontsize=style.size - 1, handletextpad=0.3)
-    # Room for names to the right of their marks.
     axes.set_xlim(min(seconds) / 1.4, max(seconds) * (2.6 if beside else 1.4))
     log_axis(axes, 8)
     axes.margins(y=0.12)
     share_axis(axes, "y")
     axes.grid(axis="y", linewidth=0.5)
-    axes.set_xlabel("training, seconds (log scale)")
-    axes.set_ylabel("test accuracy, %")
+    axes.set(xlabel="training, seconds (log scale)", ylabel="test accuracy, %")
     return figure

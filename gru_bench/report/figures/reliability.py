@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.report.document.figure import Figure, Line, Panel, Values, of_models
+from gru_bench.report.document.figure import Figure, Line, Panel, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.figures.style import PANELS, Style, draw_line, name_series, new_figure, percent_axis, short
+from gru_bench.report.figures.curves import OVERLAID, draw_panels, not_drawn
+from gru_bench.report.figures.style import Style, in_percent, share_axis
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 LEAST = 30
@@ -27,61 +27,35 @@ def few(share: Number) -> bool:
 
 def reliability_figure(values: Values) -> Figure:
     """Return the figure of accuracy by confidence."""
-    models = {model: part.records() for (model,), part in list(values.groups("model").items())[:PANELS]}
-    drawn = {model: _drawn(rows) for model, rows in models.items()}
-    panel = Panel("accuracy, %", tuple(_line(place, rows) for place, rows in enumerate(drawn.values())), 1,
-                  "confidence, %,")
-    left_out = any(len(drawn[model]) < len(rows) for model, rows in models.items())
+    parts = values.groups("model")
+    ranges = {model: _drawn(part) for model, part in parts.items()}
+    models = tuple(ranges)[:OVERLAID]
+    panel = Panel("accuracy, %", tuple(
+        Line.through(place, [(100 * row["confidence"].value, *in_percent(row["accuracy"])) for row in ranges[model]])
+        for place, model in enumerate(models)), "confidence, %,")
+    left_out = any(len(ranges[model]) < len(part.rows) for model, part in parts.items())
     rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them."
+    words = "; ".join(
+        f"{model}: " + ", ".join(f"{row['accuracy'].text} % correct at {row['confidence'].text} %" for row in rows)
+        for model, rows in ranges.items())
     return Figure(
         "reliability",
         "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
-        f"highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident."
-        f"{rest if left_out else ''}",
-        _words(drawn), values, partial(_reliability, panel, list(drawn)), of_models(list(drawn)), (panel,),
-    )
+        "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident."
+        f"{rest if left_out else ''}{not_drawn(ranges)}",
+        f"Accuracy by confidence. {words}.", values, partial(_reliability, panel, models), models, (panel,))
 
 
-def _drawn(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def _drawn(ranges: Values) -> list[dict[str, Any]]:
     """Return the ranges of a model that are drawn: those with enough predictions, or all where none has."""
-    return [row for row in rows if not few(row["share of predictions"])] or rows
-
-
-def _line(place: int, rows: Sequence[Mapping[str, Any]]) -> Line:
-    points = [[100 * row["confidence"].value, *_with_ends(row["accuracy"])] for row in rows]
-    x, mean, low, high = zip(*points, strict=True)
-    return Line(place, x, mean, low, high)
-
-
-def _with_ends(number: Number) -> list[float]:
-    """Return a share and the ends of its interval in percent: where it has none, the share itself."""
-    value = number.value or 0.0
-    return [100 * (value if end is None else end) for end in (value, number.low, number.high)]
+    return [row for row in ranges.records() if not few(row["share of predictions"])] or ranges.records()
 
 
 def _reliability(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
-    figure, grid = new_figure(style, 3.3 + 0.2 * -(-len(models) // 3))
-    axes: Axes = grid[0, 0]
-    for line, model in zip(panel.lines, models, strict=True):
-        draw_line(axes, line, style, line.series, dashed=False)
-        axes.lines[-1].set_label(short(model, 30, 1))
-        # A mark on the edge, as at 100 %, is whole.
-        axes.lines[-1].set_clip_on(False)
-    lowest = min(min(line.low) for line in panel.lines)
+    figure, (axes,) = draw_panels([panel], models, style, 3.3)
     axes.plot([50, 100], [50, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
-    axes.set(xlim=(49.5, 100.5), ylim=(max(0, min(49.5, lowest - 1)), 100.5))
-    percent_axis(axes.xaxis)
-    percent_axis(axes.yaxis)
-    axes.grid(axis="y", linewidth=0.5)
-    axes.set_xlabel("confidence, %" if style.narrow else "confidence: probability of the predicted class, %")
-    axes.set_ylabel("accuracy, %")
-    name_series(figure, len(models), style)
+    share_axis(axes, "x", "y")
+    lowest = min(min(line.low) for line in panel.lines)
+    axes.set(xlim=(49.5, 100.5), ylim=(max(0, min(49.5, lowest - 1)), 100.5), ylabel="accuracy, %",
+             xlabel="confidence, %" if style.narrow else "confidence: probability of the predicted class, %")
     return figure
-
-
-def _words(drawn: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    parts = [
-        f"{model}: " + ", ".join(f"{row['accuracy'].text} % correct at {row['confidence'].text} %" for row in rows)
-        for model, rows in drawn.items()
-    ]
-    return "Accuracy by confidence. " + "; ".join(parts) + "."

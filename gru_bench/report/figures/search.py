@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.report.document.figure import Figure, Line, Panel, Values, of_models, with_interval
+from gru_bench.report.document.figure import Figure, Line, Panel, Values, with_interval
 from gru_bench.report.document.numbers import written
-from gru_bench.report.figures.curves import OVERLAID
+from gru_bench.report.figures.curves import OVERLAID, draw_panels, not_drawn
 from gru_bench.report.figures.style import (
-    MARKERS,
     Style,
-    draw_line,
     few_ticks,
+    in_percent,
     log_axis,
     name_series,
     new_figure,
     share_axis,
-    short,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +30,10 @@ STATES = ("complete", "pruned", "failed")
 """States of a trial that has ended. Each is drawn in its own way: filled, hollow, as a cross."""
 SCORE = "validation accuracy"
 
+Trials = Sequence[Mapping[str, Any]]
+Models = Mapping[str, Trials]
+"""Model -> its trials."""
+
 
 def history_figure(values: Values) -> Figure:
     """Return the figure of the trials of each search in their order.
@@ -39,23 +42,20 @@ def history_figure(values: Values) -> Figure:
         values: A row for each trial, with columns `model`, `trial`, `state`, `validation accuracy` (None where there is
             none) and `best so far`: that of the complete trials up to this one.
     """
-    labels, records = values.distinct("model"), values.records()
-    floor = _floor(records, labels[:OVERLAID])
+    models = _models(values)
+    drawn, floor = _drawn(models)
     lines = []
-    for place, label in enumerate(labels[:OVERLAID]):
-        points = [(r["trial"], 100 * r["best so far"]) for r in records
-                  if r["model"] == label and r["best so far"] is not None and 100 * r["best so far"] >= (floor or 0)]
-        if points:
-            x, best = zip(*points, strict=True)
-            lines.append(Line(place, x, best, best, best))
-    panel = Panel("best so far, %", tuple(lines), 1, "trial")
+    for place, trials in enumerate(drawn.values()):
+        best = [(trial["trial"], 100 * trial["best so far"]) for trial in trials if trial["best so far"] is not None]
+        if points := [(x, y, y, y) for x, y in best if y >= floor]:
+            lines.append(Line.through(place, points))
+    panel = Panel("best so far, %", tuple(lines), "trial")
     return Figure(
         "search-history",
         "Validation accuracy of each trial, in the order of the search; a line shows the best complete trial so far."
-        f"{_cut(floor)}{_rest(labels)}",
-        _history_in_words(records, labels), values,
-        lambda style: _history(panel, records, labels[:OVERLAID], floor, style), of_models(labels[:OVERLAID]), (panel,),
-    )
+        f"{_cut(floor)}{not_drawn(models)}",
+        f"Validation accuracy by trial. {'; '.join(map(_history_in_words, models, models.values()))}.", values,
+        partial(_history, panel, drawn, floor), tuple(drawn), (panel,))
 
 
 def settings_figure(values: Values) -> Figure:
@@ -65,15 +65,15 @@ def settings_figure(values: Values) -> Figure:
         values: A row for each trial and setting, with columns `setting`, `scale` (`log` or `linear`), `value`, `model`,
             `trial`, `state` and `validation accuracy` (None where there is none).
     """
-    labels, settings, records = values.distinct("model"), values.distinct("setting"), values.records()
-    floor = _floor(records, labels[:OVERLAID])
+    models = _models(values)
+    drawn, floor = _drawn(models)
+    settings = {setting: _models(own) for setting, own in values.groups("setting").items()}
     return Figure(
         "search-settings",
         f"Validation accuracy of each trial against its {' and its '.join(settings)}; the largest mark of a model is "
-        f"its best complete trial.{_cut(floor)}{_rest(labels)}",
-        _settings_in_words(records, labels), values,
-        lambda style: _settings(settings, records, labels[:OVERLAID], floor, style), of_models(labels[:OVERLAID]),
-    )
+        f"its best complete trial.{_cut(floor)}{not_drawn(models)}",
+        f"Validation accuracy by setting. {'; '.join(_settings_in_words(model, settings) for model in models)}.",
+        values, partial(_settings, settings, drawn, floor), tuple(drawn))
 
 
 def expected_best_figure(values: Values) -> Figure:
@@ -82,208 +82,150 @@ def expected_best_figure(values: Values) -> Figure:
     Args:
         values: A row for each model and number of trials, with columns `model`, `trials` and `expected best`.
     """
-    labels, records = values.distinct("model"), values.records()
-    lines = []
-    for place, label in enumerate(labels[:OVERLAID]):
-        points = [(r["trials"].value, *(100 * end for end in (r["expected best"].value, r["expected best"].low,
-                                                              r["expected best"].high)))
-                  for r in records if r["model"] == label]
-        x, mean, low, high = zip(*points, strict=True)
-        lines.append(Line(place, x, mean, low, high))
-    panel = Panel("expected best, %", tuple(lines), 1, "trials")
-    rest = f" The table holds all {len(labels)} models." if len(labels) > OVERLAID else ""
+    models = _models(values)
+    drawn = list(models)[:OVERLAID]
+    panel = Panel("expected best, %", tuple(
+        Line.through(place, [(row["trials"].value, *in_percent(row["expected best"])) for row in models[model]])
+        for place, model in enumerate(drawn)), "trials")
+    words = "; ".join(
+        f"{model}: {with_interval(rows[0]['expected best'])} % of {rows[0]['trials'].text} trial, "
+        f"{with_interval(rows[-1]['expected best'])} % of {rows[-1]['trials'].text}" for model, rows in models.items())
     return Figure(
         "expected-best",
         "Expected best validation accuracy by number of fresh random trials. The band is a conservative 80 % interval "
-        f"of that expectation: it is wide where little is known beyond the best trial seen.{rest}",
-        _expected_best_in_words(records, labels), values,
-        lambda style: _expected_best(panel, labels[:OVERLAID], style), of_models(labels[:OVERLAID]), (panel,),
-    )
+        f"of that expectation: it is wide where little is known beyond the best trial seen.{not_drawn(models)}",
+        f"Expected best validation accuracy by number of trials. {words}.", values,
+        partial(_expected_best, panel, drawn), tuple(drawn), (panel,))
 
 
-def _floor(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> int | None:
-    """Return a whole percentage at which the axes end; None where no trial lies below it.
+def _models(values: Values) -> Models:
+    return {model: trials.records() for model, trials in values.groups("model").items()}
 
-    It is far below most trials of each model, so that a few bad ones do not squeeze the others together.
+
+def _drawn(models: Models) -> tuple[Models, int]:
+    """Return the models that are drawn, and the whole percentage at which the axes end.
+
+    It is far below most trials of each model, so that a few bad ones do not squeeze the others together; 0 where no
+    trial lies below it.
     """
-    by_model = [found for label in labels
-                if (found := [100 * r[SCORE] for r in records if r["model"] == label and r[SCORE] is not None])]
-    ends = []
-    for found in by_model:
-        low, high = np.percentile(found, [25, 75])
-        ends.append(low - max(3 * (high - low), 5))
-    floor = max(0, math.floor(min(ends)))
-    return floor if min(map(min, by_model)) < floor else None
+    drawn = {model: models[model] for model in list(models)[:OVERLAID]}
+    scores = [own for trials in drawn.values() if (own := [100 * trial[SCORE] for trial in _scored(trials)])]
+    quartiles = [np.percentile(own, (25, 75)) for own in scores]
+    floor = max(0, math.floor(min(low - max(3 * (high - low), 5) for low, high in quartiles)))
+    return drawn, floor if min(map(min, scores)) < floor else 0
 
 
-def _cut(floor: int | None) -> str:
-    return "" if floor is None else f" Trials below {floor} % stand on the lower edge."
+def _scored(trials: Trials, states: Sequence[str] = STATES) -> Trials:
+    """Return the trials in some states that have an accuracy."""
+    return [trial for trial in trials if trial["state"] in states and trial[SCORE] is not None]
 
 
-def _rest(labels: Sequence[str]) -> str:
-    return f" The first {OVERLAID} of {len(labels)} models are drawn." if len(labels) > OVERLAID else ""
+def _best(trials: Trials) -> Mapping[str, Any] | None:
+    """Return the complete trial with the highest accuracy, the first of several; None where none is complete."""
+    return max(_scored(trials, ["complete"]), key=lambda trial: float(trial[SCORE]), default=None)
 
 
-def _history(
-    panel: Panel, records: Sequence[Mapping[str, Any]], labels: Sequence[str], floor: int | None, style: Style
-) -> Drawing:
-    figure, grid = new_figure(style, 2.8 + _names_height(labels, style))
-    axes: Axes = grid[0, 0]
+def _cut(floor: int) -> str:
+    return f" Trials below {floor} % stand on the lower edge." if floor else ""
+
+
+def _history(panel: Panel, models: Models, floor: int, style: Style) -> Drawing:
+    figure, (axes,) = new_figure(style, 2.8, names=len(models))
     for line in panel.lines:
         axes.plot(line.x, line.mean, drawstyle="steps-post", color=style.color(line.series), linewidth=1.2,
                   gid=f"series-{line.series}")
-    for place, label in enumerate(labels):
-        _draw_trials(axes, [r for r in records if r["model"] == label], "trial", floor, style, place)
+    _draw_trials(axes, list(models.values()), "trial", floor, style)
     few_ticks(axes.xaxis, 9, whole=True)
-    _accuracy_axis(axes, floor)
-    axes.set_xlabel("trial")
-    axes.set_ylabel("validation accuracy, %")
-    _name(figure, records, labels, style)
+    axes.set(xlabel="trial", ylabel="validation accuracy, %")
+    _name(figure, models, style)
     return figure
 
 
-def _settings(
-    settings: Sequence[str], records: Sequence[Mapping[str, Any]], labels: Sequence[str], floor: int | None,
-    style: Style,
-) -> Drawing:
-    columns = 1 if style.narrow else len(settings)
-    rows = -(-len(settings) // columns)
-    figure, grid = new_figure(style, 0.4 + 2.4 * rows + _names_height(labels, style), columns, rows, sharey=True)
-    for axes, setting in zip(grid.flat, settings, strict=True):
-        own = [r for r in records if r["setting"] == setting]
-        for place, label in enumerate(labels):
-            of_model = [r for r in own if r["model"] == label]
-            _draw_trials(axes, of_model, "value", floor, style, place)
-            if best := _best(of_model):
-                axes.plot([best["value"]], [100 * best[SCORE]], MARKERS[place % len(MARKERS)], markersize=8,
-                          color=style.color(place), markeredgecolor=style.ink, markeredgewidth=0.8,
-                          gid=f"series-{place}")
-        log = all(r["scale"] == "log" for r in own)
+def _settings(settings: Mapping[str, Models], models: Models, floor: int, style: Style) -> Drawing:
+    figure, axes_of = new_figure(style, 0.4, len(settings), 1 if style.narrow else len(settings), 2.4, len(models),
+                                 sharey=True)
+    for axes, (setting, by_model) in zip(axes_of, settings.items(), strict=True):
+        drawn = [by_model.get(model, ()) for model in models]
+        _draw_trials(axes, drawn, "value", floor, style)
+        for place, trials in enumerate(drawn):
+            if best := _best(trials):
+                axes.plot([best["value"]], [100 * best[SCORE]], markersize=8, markeredgecolor=style.ink,
+                          markeredgewidth=0.8, gid=f"series-{place}", **style.mark(place))
+        log = all(trial["scale"] == "log" for trials in by_model.values() for trial in trials)
         if log:
             log_axis(axes, 5)
         else:
             few_ticks(axes.xaxis, 5)
-        _accuracy_axis(axes, floor)
         axes.set_xlabel(f"{setting} (log scale)" if log else setting)
     figure.supylabel("validation accuracy, %", fontsize=style.size)
-    _name(figure, records, labels, style)
+    _name(figure, models, style)
     return figure
 
 
-def _names_height(labels: Sequence[str], style: Style) -> float:
-    """Return the inches that the names of the models take, which stand three or on a phone one in a line."""
-    return 0.0 if len(labels) < 2 else 0.25 * (len(labels) if style.narrow else -(-len(labels) // 3))
-
-
-def _draw_trials(
-    axes: Axes, records: Sequence[Mapping[str, Any]], along: str, floor: int | None, style: Style, place: int
-) -> None:
-    """Draw the trials of a model that have an accuracy, those of each state in their own way."""
-    for state in STATES:
-        drawn = [r for r in records if r["state"] == state and r[SCORE] is not None]
-        if drawn:
-            axes.plot([r[along] for r in drawn], [max(100 * r[SCORE], floor or 0) for r in drawn], linestyle="none",
-                      gid=f"series-{place}", **_mark(state, style.color(place), MARKERS[place % len(MARKERS)]))
-
-
-def _mark(state: str, color: str, marker: str) -> dict[str, Any]:
-    """Return how a trial in a state is drawn."""
-    return {"marker": "x" if state == "failed" else marker, "markersize": 4.5, "color": color,
-            "markerfacecolor": color if state == "complete" else "none", "markeredgecolor": color,
-            "markeredgewidth": 1.0}
-
-
-def _accuracy_axis(axes: Axes, floor: int | None) -> None:
+def _draw_trials(axes: Axes, models: Sequence[Trials], along: str, floor: int, style: Style) -> None:
+    """Draw the trials of each model that have an accuracy, those of each state in their own way."""
+    for place, trials in enumerate(models):
+        for state in STATES:
+            if drawn := _scored(trials, [state]):
+                axes.plot([trial[along] for trial in drawn], [max(100 * trial[SCORE], floor) for trial in drawn],
+                          gid=f"series-{place}", **_mark(state, style, place))
     share_axis(axes, "y")
-    if floor is not None:
+    if floor:
         axes.set_ylim(bottom=floor)
     axes.grid(axis="y", linewidth=0.5)
 
 
-def _name(figure: Drawing, records: Sequence[Mapping[str, Any]], labels: Sequence[str], style: Style) -> None:
+def _mark(state: str, style: Style, place: int) -> dict[str, Any]:
+    """Return how a trial in a state is drawn, as options of a line."""
+    return {**style.mark(place), "linestyle": "none", "markersize": 4.5, "markeredgewidth": 1.0,
+            **({} if state == "complete" else {"markerfacecolor": "none"}),
+            **({"marker": "x"} if state == "failed" else {})}
+
+
+def _name(figure: Drawing, models: Models, style: Style) -> None:
     """Name the models above the axes, and below them the states, where there are several."""
     from matplotlib.lines import Line2D
 
-    if len(labels) > 1:
-        handles = [Line2D([], [], linestyle="none", label=short(label, 30, 1),
-                          **_mark("complete", style.color(place), MARKERS[place % len(MARKERS)]))
-                   for place, label in enumerate(labels)]
-        name_series(figure, len(labels), style, handles)
-    states = [state for state in STATES
-              if any(r["state"] == state and r[SCORE] is not None and r["model"] in labels for r in records)]
+    name_series(figure, list(models), style, line=False)
+    states = [state for state in STATES if any(_scored(trials, [state]) for trials in models.values())]
     if len(states) > 1:
-        handles = [Line2D([], [], linestyle="none", label=state, **_mark(state, style.faint, MARKERS[0]))
-                   for state in states]
+        handles = [Line2D([], [], label=state, **{**_mark(state, style, 0), "color": style.faint}) for state in states]
         figure.legend(handles=handles, loc="outside lower left", ncols=len(states), frameon=False,
                       fontsize=style.size - 1, handletextpad=0.2)
 
 
-def _best(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the complete trial with the highest accuracy, the first of several; None where none is complete."""
-    complete = [r for r in records if r["state"] == "complete" and r[SCORE] is not None]
-    return max(complete, key=lambda r: float(r[SCORE]), default=None)
-
-
-def _expected_best(panel: Panel, labels: Sequence[str], style: Style) -> Drawing:
-    figure, grid = new_figure(style, 2.9 + 0.2 * -(-len(labels) // 3))
-    axes: Axes = grid[0, 0]
-    for line, label in zip(panel.lines, labels, strict=True):
-        draw_line(axes, line, style, line.series, dashed=False)
-        axes.lines[-1].set_label(short(label, 30, 1))
+def _expected_best(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
+    figure, (axes,) = draw_panels([panel], models, style, 2.9)
     few_ticks(axes.xaxis, 9, whole=True)
     share_axis(axes, "y")
-    axes.grid(axis="y", linewidth=0.5)
-    axes.set_xlabel("random trials")
-    axes.set_ylabel("best validation accuracy, %")
-    name_series(figure, len(labels), style)
+    axes.set(xlabel="random trials", ylabel="best validation accuracy, %")
     return figure
 
 
-def _history_in_words(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
-    parts = []
-    for label in labels:
-        own = [r for r in records if r["model"] == label]
-        words = f"{label}: {_counted(own)}"
-        if best := _best(own):
-            first = next(r for r in own if r["best so far"] is not None)
-            start = "" if first is best else f"from {written(first[SCORE], 'percent')} % in trial {first['trial']} to "
-            words += f", the best so far {start}{written(best[SCORE], 'percent')} % in trial {best['trial']}"
-        parts.append(words)
-    return "Validation accuracy by trial. " + "; ".join(parts) + "."
+def _history_in_words(model: str, trials: Trials) -> str:
+    words = f"{model}: {_counted(trials)}"
+    if best := _best(trials):
+        first = _scored(trials, ["complete"])[0]
+        start = "" if first is best else f"from {written(first[SCORE], 'percent')} % in trial {first['trial']} to "
+        words += f", the best so far {start}{written(best[SCORE], 'percent')} % in trial {best['trial']}"
+    return words
 
 
-def _settings_in_words(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
-    parts = []
-    for label in labels:
-        by_setting: dict[str, list[Mapping[str, Any]]] = {}
-        for r in records:
-            if r["model"] == label:
-                by_setting.setdefault(r["setting"], []).append(r)
-        any_setting = next(iter(by_setting.values()))
-        words = f"{label}: {_counted(any_setting)}"
-        if best := _best(any_setting):
-            words += f", the best {written(best[SCORE], 'percent')} %"
-        for setting, own in by_setting.items():
-            low, high = (written(end(r["value"] for r in own), "setting") for end in (min, max))
-            at = f" {written(best['value'], 'setting')} in the best," if (best := _best(own)) else ""
-            words += f", {setting}{at} {low} to {high} in all"
-        parts.append(words)
-    return "Validation accuracy by setting. " + "; ".join(parts) + "."
+def _settings_in_words(model: str, settings: Mapping[str, Models]) -> str:
+    by_setting = {setting: models[model] for setting, models in settings.items() if model in models}
+    trials = next(iter(by_setting.values()))
+    best = _best(trials)
+    words = f"{model}: {_counted(trials)}" + (f", the best {written(best[SCORE], 'percent')} %" if best else "")
+    for setting, own in by_setting.items():
+        low, high = (written(end(trial["value"] for trial in own), "setting") for end in (min, max))
+        at = f" {written(best['value'], 'setting')} in the best," if (best := _best(own)) else ""
+        words += f", {setting}{at} {low} to {high} in all"
+    return words
 
 
-def _counted(records: Sequence[Mapping[str, Any]]) -> str:
+def _counted(trials: Trials) -> str:
     """Return how many trials there are, of which state, and how many have no accuracy to be drawn."""
-    counts = [f"{count} {state}" for state in STATES if (count := sum(r["state"] == state for r in records))]
-    unscored = sum(r[SCORE] is None for r in records)
-    return (f"{len(records)} trial{'s' * (len(records) != 1)} ({', '.join(counts)}"
+    counts = [f"{count} {state}" for state in STATES if (count := sum(trial["state"] == state for trial in trials))]
+    unscored = len(trials) - len(_scored(trials))
+    return (f"{len(trials)} trial{'s' * (len(trials) != 1)} ({', '.join(counts)}"
             + (f"; {unscored} without an accuracy, not drawn)" if unscored else ")"))
-
-
-def _expected_best_in_words(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
-    parts = []
-    for label in labels:
-        own = [r for r in records if r["model"] == label]
-        first, last = own[0], own[-1]
-        parts.append(f"{label}: {with_interval(first['expected best'])} % of {first['trials'].text} trial, "
-                     f"{with_interval(last['expected best'])} % of {last['trials'].text}")
-    return "Expected best validation accuracy by number of trials. " + "; ".join(parts) + "."

@@ -21,9 +21,6 @@ from gru_bench.report.document.numbers import Number, written
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    from gru_bench.report.document.figure import Line
 
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
@@ -31,6 +28,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
 LINES = 30
 """Most panels and most lines of a figure; the tables hold the rest."""
+NAMES = 3
+"""Most names of series in a line above the axes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,10 @@ class Style:
     def color(self, place: int) -> str:
         """Return the color of a series."""
         return self.colors[place % len(self.colors)]
+
+    def mark(self, place: int) -> dict[str, Any]:
+        """Return the color and the marker of a series, as options of a line."""
+        return {"color": self.color(place), "marker": MARKERS[place % len(MARKERS)]}
 
 
 # Colors that no one else uses: each is put back as a variable of the page's style sheet.
@@ -86,7 +89,7 @@ PAPER = Style(
 
 SCREEN = replace(PAGE, ink="#1c1b19", faint="#635f58", grid="#d9d5cc", colors=COLORS, settings={
     "font.family": ["DejaVu Sans"], "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff",
-    "savefig.transparent": False, "svg.fonttype": "path"})
+    "savefig.transparent": False, "savefig.dpi": 150, "svg.fonttype": "path"})
 """A figure in a file of its own: the size of a page's figure, with fixed colors."""
 
 
@@ -121,14 +124,11 @@ def for_page(svg: str, name: str, kind: str = "") -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="series-(\d+)"', r'data-series="\1"', svg)
     svg = svg.replace('id="series-names"', 'data-names=""')
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--figure-font)", svg)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
-    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1),
-                  count=1)
+    return re.sub(r' (?:width|height)="[^"]*"', "", svg, count=2)
 
 
 def short(text: str, width: int = 24, lines: int = 2) -> str:
@@ -139,17 +139,35 @@ def short(text: str, width: int = 24, lines: int = 2) -> str:
     return "\n".join(found)
 
 
-def new_figure(style: Style, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure of a style's width, and of `height` inches on a page, with its grid of axes."""
+def new_figure(
+    style: Style, height: float, panels: int = 1, columns: int = 1, row: float = 0.0, names: int = 0, **options: Any
+) -> tuple[Figure, list[Any]]:
+    """Return a figure of a style's width, and the axes of its panels.
+
+    Args:
+        style: The style.
+        height: Inches on a page, without rows and names.
+        panels: Number of pairs of axes.
+        columns: Most of them beside one another.
+        row: Inches of each row of axes.
+        names: Number of series whose names stand above the axes.
+        options: For the axes.
+    """
     from matplotlib.figure import Figure
 
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    height += row * rows + 0.2 * (names if style.narrow else -(-names // NAMES))
     scale = style.width / PAGE.width
     # Smaller letters take flatter figures, of which two and a table share a sheet.
     inches = min(max(1.1, height * (0.1 + 0.9 * scale)), 11 * scale)
     if style.narrow:
         inches = min(0.86 * height, 18)
     figure = Figure(figsize=(style.width, inches), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    for left_over in axes[panels:]:
+        left_over.set_visible(False)
+    return figure, axes[:panels]
 
 
 def few_ticks(axis: Any, most: int, steps: Sequence[float] = (1, 2, 5, 10), whole: bool = False) -> None:
@@ -167,20 +185,21 @@ def percent_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
-def share_axis(axes: Axes, along: Literal["x", "y"]) -> None:
-    """Put few and round ticks on an axis of percentages, and end it at 0 and 100."""
-    percent_axis(axes.xaxis if along == "x" else axes.yaxis)
-    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
-    axes.set(**{f"{along}lim": (max(low, 0.0), min(high, 100.0))})
+def share_axis(axes: Axes, *along: Literal["x", "y"]) -> None:
+    """Put few and round ticks on axes of percentages, and end them at 0 and 100."""
+    for name in along:
+        percent_axis(axes.xaxis if name == "x" else axes.yaxis)
+        low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
+        axes.set(**{f"{name}lim": (max(low, 0.0), min(high, 100.0))})
     for line in axes.lines:
         line.set_clip_on(False)  # a mark on the edge is whole
 
 
-def log_axis(axes: Axes, most: int) -> None:
-    """Make the x axis logarithmic, with at most about `most` round ticks."""
-    axes.set_xscale("log")
-    ticks = log_ticks(*axes.get_xlim(), most)
-    axes.set_xticks(ticks, [written(tick, "setting") for tick in ticks])
+def log_axis(axes: Axes, most: int, along: Literal["x", "y"] = "x") -> None:
+    """Make an axis logarithmic, with at most about `most` round ticks."""
+    axes.set(**{f"{along}scale": "log"})
+    ticks = log_ticks(*(axes.get_xlim() if along == "x" else axes.get_ylim()), most)
+    axes.set(**{f"{along}ticks": ticks, f"{along}ticklabels": [written(tick, "setting") for tick in ticks]})
     axes.minorticks_off()
 
 
@@ -196,18 +215,24 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
             found = ticks
         if len(found) <= most:
             break
-    return found
+    return found[::max(1, -(-len(found) // most))]
+
+
+def in_percent(number: Number) -> tuple[float, float, float]:
+    """Return a share and the ends of its interval in percent: the share itself where it has none."""
+    value = 100 * (number.value or 0.0)
+    if number.low is None or number.high is None:
+        return value, value, value
+    return value, 100 * number.low, 100 * number.high
 
 
 def interval_marks(
     axes: Axes, y: float, number: Number, style: Style, place: int, label: bool = True, gid: str | None = None
 ) -> None:
     """Draw an estimate and its interval along x, with its value above."""
-    value = 100 * (number.value or 0)
-    if number.low is not None and number.high is not None:
-        axes.plot([100 * number.low, 100 * number.high], [y, y], color=style.color(place), linewidth=2.2,
-                  solid_capstyle="round", gid=gid)
-    axes.plot([value], [y], MARKERS[place % len(MARKERS)], color=style.color(place), markersize=6.5, gid=gid)
+    value, low, high = in_percent(number)
+    axes.plot([low, high], [y, y], color=style.color(place), linewidth=2.2, gid=gid)
+    axes.plot([value], [y], markersize=6.5, gid=gid, **style.mark(place))
     if label:
         axes.annotate(number.text, (value, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
 
@@ -227,25 +252,13 @@ def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float =
     axes.spines["left"].set_visible(False)
 
 
-def draw_line(axes: Axes, line: Line, style: Style, place: int, dashed: bool) -> None:
-    """Draw a curve and its band, with the marks of a series."""
-    color, gid = style.color(place), f"series-{line.series}"
-    # A few marks along a dense curve, not at the same places as its neighbours'.
-    every = (len(line.x) * (1 + place % 4) // 20, max(1, len(line.x) // 4)) if line.dense else None
-    axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0, gid=gid)
-    axes.plot(
-        line.x, line.mean, color=color, linestyle=(0, (3, 2)) if dashed else "-", gid=gid,
-        linewidth=1.1 if line.dense else 1.4, marker=MARKERS[place % len(MARKERS)],
-        markersize=3.6 if line.dense else 4.2, markevery=every,
-    )
+def name_series(figure: Figure, names: Sequence[str], style: Style, line: bool = True) -> None:
+    """Put the names and marks of the series above the axes, where there are several: marks on a line, or alone."""
+    from matplotlib.lines import Line2D
 
-
-def name_series(figure: Figure, series: int, style: Style, handles: list[Line2D] | None = None) -> None:
-    """Put the names of the series above the axes, where there is more than one.
-
-    The names and marks are those of `handles`; by default, those of all lines with a label.
-    """
-    if series > 1:
-        legend = figure.legend(handles=handles, loc="outside upper left", ncols=1 if style.narrow else min(3, series),
+    if len(names) > 1:
+        handles = [Line2D([], [], linestyle="-" if line else "none", markersize=4.5, label=short(name, 30, 1),
+                          **style.mark(place)) for place, name in enumerate(names)]
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=1 if style.narrow else NAMES,
                                frameon=False, fontsize=style.size - 0.5, handletextpad=0.4)
         legend.set_gid("series-names")

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.report.document.figure import Figure, Line, Panel, Values, of_models
+from gru_bench.report.document.figure import Figure, Line, Panel, Values
 from gru_bench.report.document.numbers import written
-from gru_bench.report.figures.style import Style, draw_line, name_series, new_figure, percent_axis, short
+from gru_bench.report.figures.curves import draw_panels
+from gru_bench.report.figures.style import Style, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -32,50 +33,32 @@ def thresholds_figure(name: str, values: Values) -> Figure:
     points = values.groups("curve", "model")
     models = [model for model in values.distinct("model") if model != CHANCE]
     panels = tuple(
-        Panel(f"{y}, %", tuple(_line(place, points[curve, model]) for place, model in enumerate(models)), 1,
-              f"{x}, %,")
-        for curve, (x, y) in AXES.items()
-    )
+        Panel(f"{y}, %", tuple(_line(place, points[curve, model]) for place, model in enumerate(models)), f"{x}, %,")
+        for curve, (x, y) in AXES.items())
     of = f" of {models[0]}" if len(models) == 1 else ""
     return Figure(
         name,
         f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
         "probability of label 1: means over seeds, with a band from the lowest to the highest seed. The areas below "
         "the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
-        _words(points, models), values, partial(_thresholds, points, panels, models), of_models(models), panels,
-    )
+        _words(points, models), values, partial(_thresholds, points, panels, models), tuple(models), panels)
 
 
 def _line(series: int, points: Values) -> Line:
-    x, mean, low, high = (_percent(points, column) for column in ("x", "mean", "low", "high"))
-    return Line(series, x, mean, low, high, dense=True)
-
-
-def _percent(points: Values, column: str) -> tuple[float, ...]:
-    return tuple(100 * share for share in points.column(column))
+    return Line(series, *(tuple(100 * share for share in points.column(name)) for name in ("x", "mean", "low", "high")))
 
 
 def _thresholds(points: Points, panels: Sequence[Panel], models: Sequence[str], style: Style) -> Drawing:
-    figure, grid = (new_figure(style, 6.6 + 0.2 * len(models), 1, 2) if style.narrow
-                    else new_figure(style, 3.1 + 0.2 * -(-len(models) // 3), 2))
-    for axes, panel, (curve, (x, y)) in zip(grid.flat, panels, AXES.items(), strict=True):
-        chance = _percent(points[curve, CHANCE], "mean")
+    figure, axes_of = draw_panels(panels, models, style, 0.0, 3.1)
+    for axes, panel, (curve, (x, y)) in zip(axes_of, panels, AXES.items(), strict=True):
+        chance = [100 * share for share in points[curve, CHANCE].column("mean")]
         axes.plot([0, 100], chance, color=style.faint, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
-        for line, model in zip(panel.lines, models, strict=True):
-            draw_line(axes, line, style, line.series, dashed=False)
-            # A mark on the edge, as at 100 %, is whole.
-            axes.lines[-1].set_clip_on(False)
-            if curve == ROC:
-                axes.lines[-1].set_label(short(model, 30, 1))
+        share_axis(axes, "x", "y")
         lowest = min(chance[0], *(min(line.low) for line in panel.lines))
-        axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100))
-        percent_axis(axes.xaxis)
-        percent_axis(axes.yaxis)
-        axes.grid(linewidth=0.5)
+        axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100), xlabel=f"{x}, %",
+                 ylabel=f"{y}, %")
+        axes.grid(axis="x", linewidth=0.5)
         axes.set_title(curve, loc="left", color=style.faint)
-        axes.set_xlabel(f"{x}, %")
-        axes.set_ylabel(f"{y}, %")
-    name_series(figure, len(models), style)
     return figure
 
 

@@ -72,7 +72,7 @@ def training_loss_figure(values: Values, window: str) -> Figure:
         values: The points: model, seed, iteration, loss.
         window: Iterations that a loss is averaged over.
     """
-    models = {model: own for (model,), own in list(values.groups("model").items())[:PANELS]}
+    models = dict(list(values.groups("model").items())[:PANELS])
     means = {model: _mean(own) for model, own in models.items()}
     return Figure(
         "training-loss",
@@ -82,7 +82,7 @@ def training_loss_figure(values: Values, window: str) -> Figure:
             f"{model}{_words(own)}" for model, own in models.items()) + ".",
         values,
         partial(_draw, models, means),
-        panels=tuple(Panel(model, (mean,), 3, "iteration") for model, mean in means.items()),
+        panels=tuple(Panel(model, (mean,), "iteration", 3) for model, mean in means.items()),
     )
 
 
@@ -91,7 +91,7 @@ def _mean(own: Values) -> Line:
     runs = [dict(zip(run.column("iteration"), run.column("loss"), strict=True)) for run in own.groups("seed").values()]
     steps = sorted(set.intersection(*map(set, runs)))
     loss_RS = np.array([[losses[step] for step in steps] for losses in runs])
-    return Line(0, tuple(steps), tuple(loss_RS.mean(0)), tuple(loss_RS.min(0)), tuple(loss_RS.max(0)), dense=True)
+    return Line(0, tuple(steps), tuple(loss_RS.mean(0)), tuple(loss_RS.min(0)), tuple(loss_RS.max(0)))
 
 
 def _words(own: Values) -> str:
@@ -103,14 +103,10 @@ def _words(own: Values) -> str:
 
 
 def _draw(models: Mapping[str, Values], means: Mapping[str, Line], style: Style) -> Drawing:
-    columns = min(1 if style.narrow else 3, len(models))
-    rows = -(-len(models) // columns)
-    figure, grid = new_figure(style, 0.5 + 2.2 * rows, columns, rows, sharex=True, sharey=True)
-    for axes in grid.flat[len(models):]:
-        axes.set_visible(False)
-    for place, (model, own) in enumerate(models.items()):
-        _panel(grid.flat[place], own, means[model], style.color(place))
-        grid.flat[place].set_title(short(model, 26), loc="left")
+    figure, axes_of = new_figure(style, 0.5, len(models), 1 if style.narrow else 3, 2.2, sharex=True, sharey=True)
+    for place, (axes, (model, own)) in enumerate(zip(axes_of, models.items(), strict=True)):
+        _panel(axes, own, means[model], style.color(place))
+        axes.set_title(short(model, 26), loc="left")
     figure.supxlabel("iteration, thousands", fontsize=style.size)
     figure.supylabel("training loss", fontsize=style.size)
     return figure

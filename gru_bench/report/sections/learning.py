@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence, Histories
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.figures.curves import OVERLAID, curves_figure
-from gru_bench.report.figures.style import PANELS
+from gru_bench.report.figures.curves import curves_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
 
 Epoch = tuple[Number, Number, Number, Number, Number]
@@ -77,29 +76,16 @@ def _table(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> Table:
 
 
 def _values(curves: Sequence[tuple[Group, Sequence[Epoch]]], histories: Histories) -> Values:
-    """Return the points of the curves: a panel for each quantity, or with many models for each model."""
-    shown = curves[:PANELS]
-    if len(shown) <= OVERLAID:
-        panels = [
-            *(("training loss", group.label, _training(group, epochs, histories)) for group, epochs in shown),
-            *(("validation loss", group.label, _by_epoch(epochs, VALIDATION_LOSS)) for group, epochs in shown),
-            *(("validation accuracy, %", group.label, _by_epoch(epochs, VALIDATION_ACCURACY, 100))
-              for group, epochs in shown),
-        ]
-    else:
-        panels = [
-            (f"{group.label}, loss", name, points) for group, epochs in shown
-            for name, points in (("training", _training(group, epochs, histories)),
-                                 ("validation", _by_epoch(epochs, VALIDATION_LOSS)))
-        ]
+    """Return the points of the curves: a panel for each quantity."""
+    panels = [
+        *(("training loss", group.label, _by_window(group, histories) or _by_epoch(epochs, TRAIN_LOSS))
+          for group, epochs in curves),
+        *(("validation loss", group.label, _by_epoch(epochs, VALIDATION_LOSS)) for group, epochs in curves),
+        *(("validation accuracy, %", group.label, _by_epoch(epochs, VALIDATION_ACCURACY, 100))
+          for group, epochs in curves),
+    ]
     return Values(("panel", "series", "epoch", "mean", "low", "high"),
                   tuple((panel, series, *point) for panel, series, points in panels for point in points))
-
-
-def _training(group: Group, epochs: Sequence[Epoch], histories: Histories) -> list[Point]:
-    """Return the training loss: by window where it was logged so, else by epoch."""
-    windows = _by_window(group, [histories.get(run_id, {}) for run_id in group.ids])
-    return _by_epoch(epochs, TRAIN_LOSS) if windows is None else windows
 
 
 def _by_epoch(epochs: Sequence[Epoch], place: int, scale: float = 1) -> list[Point]:
@@ -114,19 +100,19 @@ def _by_epoch(epochs: Sequence[Epoch], place: int, scale: float = 1) -> list[Poi
     return points
 
 
-def _by_window(group: Group, by_run: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> list[Point] | None:
-    """Return the training loss by iteration, counted in epochs; None where that cannot be known."""
+def _by_window(group: Group, histories: Histories) -> list[Point]:
+    """Return the training loss by iteration, counted in epochs; empty where it was not logged so, or is not known."""
     if group.data is None:
-        return None
+        return []
     examples, training = group.data.train, group.config.training
     iterations = examples // training.batch_size if training.drop_last else -(-examples // training.batch_size)
     values: dict[int, list[float]] = {}
-    for run in by_run:
-        for step, value in run.get(LOSS_TRAIN_WINDOW.key, ()):
+    for run_id in group.ids:
+        for step, value in histories.get(run_id, {}).get(LOSS_TRAIN_WINDOW.key, ()):
             values.setdefault(step, []).append(value)
-    full = [step for step in sorted(values) if len(values[step]) == len(by_run)]
+    full = [step for step in sorted(values) if len(values[step]) == len(group.runs)]
     if len(full) < 3 or not iterations:
-        return None
+        return []
     points = [(step / iterations, float(np.mean(values[step])), min(values[step]), max(values[step])) for step in full]
     return [point for point in points if all(map(math.isfinite, point))]
 

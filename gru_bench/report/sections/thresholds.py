@@ -16,13 +16,12 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.figures.curves import OVERLAID
 from gru_bench.report.figures.thresholds import CHANCE, PRECISION_RECALL, RECALLS, ROC, thresholds_figure
 
 RATES_G = np.r_[0:20, 20:101:5] / 100
 RECALLS_G = np.r_[5:80:5, 80:101] / 100
 """Where curves are read off: at each percent where they are steep, at each fifth where they are flat."""
-MOST = 6
-"""Most models whose curves share axes: as many as can be told apart."""
 
 
 def thresholds(evidence: Evidence) -> Section | None:
@@ -40,7 +39,7 @@ def thresholds(evidence: Evidence) -> Section | None:
 
 def _parts(members: Sequence[Group]) -> list[Sequence[Group]]:
     """Return models of one test set in as few parts as possible, of about equal sizes."""
-    parts = -(-len(members) // MOST)
+    parts = -(-len(members) // OVERLAID)
     size = -(-len(members) // parts)
     return [members[start:start + size] for start in range(0, len(members), size)]
 

@@ -23,7 +23,7 @@ def test_accuracies_are_those_of_the_table(three: Rendered, name: str, what: str
         (number.value, number.low, number.high) for number in found]
     assert len({row[what] for row in rows}) == len(table.rows)
     assert all(number.text in figure.alternative for number in found)
-    assert [series.name for series in figure.series] == [column.heading for column in table.columns[2:]]
+    assert list(figure.series) == [column.heading for column in table.columns[2:]]
 
 
 def test_confusion_counts_are_those_of_the_table(three: Rendered) -> None:

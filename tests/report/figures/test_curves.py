@@ -17,7 +17,7 @@ def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
     figure = next(f for f in soup_of(page).find_all("figure") if f.find(id=re.compile("^curves-")))
     live = json.loads(figure["data-live"])
     models = column_of(report, "epochs", "Model")
-    assert [series["name"] for series in live["series"]] == list(dict.fromkeys(models))
+    assert live["series"] == list(dict.fromkeys(models))
     assert [panel["title"] for panel in live["panels"]] == [
         "training loss", "validation loss", "validation accuracy, %"
     ]
@@ -27,7 +27,7 @@ def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
     panel = live["panels"][1]
     assert len(panel["lines"]) == 3
     for line in panel["lines"]:
-        name = live["series"][line["series"]]["name"]
+        name = live["series"][line["series"]]
         losses = [loss.value for model, loss in zip(models, column_of(report, "epochs", "Validation loss"), strict=True)
                   if model == name]
         assert line["mean"] == pytest.approx(losses, rel=1e-4)
@@ -44,15 +44,18 @@ def test_what_a_script_reads_off_is_what_is_drawn(three: Rendered) -> None:
         assert any(path == pytest.approx([x, y], abs=0.5) for path in paths)
 
 
-def test_many_models_have_small_axes_of_their_own() -> None:
+def test_the_first_six_of_many_models_are_drawn() -> None:
     store = FakeStore()
     for i in range(8):
         add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=TestSet.draw(200), search=i > 0, seed=i)
-    curves = figure_of(build(store.by_experiment["movie-reviews"], store), "curves")
-    assert [series.name for series in curves.series] == ["training", "validation"]
-    assert [panel.title for panel in curves.panels] == [f"Torch GRU (study {i}), loss" for i in range(8)]
-    svg = curves.svg()
-    assert all(f"Torch GRU (study {i})<" in svg for i in range(8))
+    report = build(store.by_experiment["movie-reviews"], store)
+    for name in ("curves", "reliability"):
+        figure = figure_of(report, name)
+        assert figure.series == tuple(f"Torch GRU (study {i})" for i in range(6))
+        assert all(len(panel.lines) == 6 for panel in figure.panels)
+        assert figure.caption.endswith(" The first 6 of 8 models are drawn.")
+        assert "Torch GRU (study 7)" in figure.alternative
+        assert "Torch GRU (study 7)" in figure.csv()
 
 
 def test_curves_of_runs_without_validation() -> None:

@@ -17,7 +17,7 @@ def test_each_curve_is_that_of_the_table(three: Rendered) -> None:
     (panel,) = figure.panels
     for line, series in zip(panel.lines, figure.series, strict=True):
         rows = [row for row in figure.values.records()
-                if row["model"] == series.name and not few(row["share of predictions"])]
+                if row["model"] == series and not few(row["share of predictions"])]
         assert len(rows) > 2
         assert line.x == tuple(100 * row["confidence"].value for row in rows)
         assert line.mean == tuple(100 * row["accuracy"].value for row in rows)

@@ -17,7 +17,7 @@ def test_curves_that_are_read_off_are_those_of_the_table(three: Rendered) -> Non
         ("true positive rate, %", "false positive rate, %,"), ("precision, %", "recall, %,")]
     for panel, curve in zip(figure.panels, (ROC, PRECISION_RECALL), strict=True):
         for line, series in zip(panel.lines, figure.series, strict=True):
-            rows = [row for row in figure.values.records() if (row["curve"], row["model"]) == (curve, series.name)]
+            rows = [row for row in figure.values.records() if (row["curve"], row["model"]) == (curve, series)]
             assert line.x == tuple(100 * row["x"] for row in rows)
             assert line.mean == tuple(100 * row["mean"] for row in rows)
             assert line.high == tuple(100 * row["high"] for row in rows)
@@ -40,7 +40,7 @@ def test_what_chance_would_give_is_drawn_within_the_axes(share: float, lowest: f
         (ROC, CHANCE, 0, 0, None, None), (ROC, CHANCE, 1, 1, None, None),
         (PRECISION_RECALL, CHANCE, 0, share, None, None), (PRECISION_RECALL, CHANCE, 1, share, None, None),
     )))
-    assert (figure.series, len(figure.panels)) == ((), 2)
+    assert (figure.series, len(figure.panels)) == (("A",), 2)
     assert "precision by recall of A, " in figure.caption
     with drawing(PAGE, {}):
         roc, precision = figure.draw(PAGE).axes

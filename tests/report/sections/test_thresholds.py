@@ -81,5 +81,5 @@ def test_more_models_than_can_be_told_apart_are_spread_over_figures() -> None:
         add_study(store, f"study {place}", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200), search=False)
     report = build(store.by_experiment["movie-reviews"], store)
     first, second = (figure_of(report, f"thresholds-{place}") for place in (1, 2))
-    assert [series.name for series in (*first.series, *second.series)] == column_of(report, "thresholds", "Model")
+    assert [*first.series, *second.series] == column_of(report, "thresholds", "Model")
     assert len(first.series) == 4
