@@ -9,8 +9,7 @@ from gru_bench.errors import IncompleteError
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.margin import Margin, margin_of
-from gru_bench.report.evidence.pairs import Compared, compare
-from gru_bench.report.evidence.progress import unfinished
+from gru_bench.report.evidence.pairs import Pair, compare
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
@@ -32,7 +31,7 @@ class Evidence:
     histories: Histories
     """The curves of the groups' runs."""
     margin: Margin
-    compared: Sequence[Compared]
+    compared: Sequence[Pair]
     not_compared: Sequence[Sentence]
     known_studies: Collection[str]
     """Names that a new study must not have."""
@@ -56,9 +55,7 @@ def collect(
             "run one to its end (gru-bench sweep --study smoke)"
         )
     chosen = margin_of(studies, margin)
-    # An unfinished study is to be continued first: advice to draw new seeds comes after that.
-    under_way = frozenset(study.run.run_id for study in studies if unfinished(study))
-    compared, apart = compare(groups, chosen.value, under_way)
+    compared, apart = compare(groups, chosen.value)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])

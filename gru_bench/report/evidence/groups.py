@@ -22,7 +22,7 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import Kind, Number, plain, slug
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.report.evidence.progress import study_data, study_name, unfinished
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, score
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary
@@ -53,6 +53,8 @@ class Group:
     summary: StudySummary | None
     data: DataSummary | None
     """The data of the study; None where its run does not hold it."""
+    unfinished: bool
+    """Whether the study has something left to do: it is to be continued first, and no new seeds are advised."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
@@ -303,7 +305,8 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, study_name(study), model, study.run, study.summary, study_data(study, store), tuple(usable),
+        key, label, study_name(study), model, study.run, study.summary, study_data(study, store),
+        unfinished(study), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]),
     ), said

@@ -25,23 +25,28 @@ SEEDS = (10, 20, 50)
 
 @dataclass(frozen=True)
 class Pair:
-    """Everything known about model A against model B; A has the higher mean."""
+    """Everything known about the runs of group A against those of group B, which were scored on the same examples."""
 
     key: str
-    a: str
-    b: str
+    a: Group
+    b: Group
     difference: Estimate
     p_adjusted: float | None
     family: int
     """Pairs tested together."""
     verdict: Verdict
     design: Design | None
-    """None where one of the models has a single seed."""
-    runs: tuple[str, ...]
+    """None where one of the groups has a single seed."""
+
+    @property
+    def done(self) -> bool:
+        """Return whether both studies have ended, so that new seeds may be advised."""
+        return not (self.a.unfinished or self.b.unfinished)
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
-        """Return a number that is computed from all runs of both models."""
-        return Number(f"{self.key}.{name}", value, kind, self.runs, self.difference.examples, method, **more)
+        """Return a number that is computed from all runs of both groups."""
+        runs = self.a.ids + self.b.ids
+        return Number(f"{self.key}.{name}", value, kind, runs, self.difference.examples, method, **more)
 
     def size(self, name: str, value: float, method: str) -> Number:
         """Return a size in points, without a sign; small ones keep a digit that is not 0."""
@@ -111,17 +116,6 @@ class Pair:
         return None
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A pair with the groups of its models, the more accurate one first."""
-
-    pair: Pair
-    a: Group
-    b: Group
-    done: bool
-    """Whether both studies have ended, so that new seeds may be advised."""
-
-
 def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
@@ -133,21 +127,18 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[P
     adjusted = holm([one.p if one.evidence_level.has_verdict else None for one in differences])
     family = sum(p is not None for p in adjusted)
     return [
-        Pair(key, a.label, b.label, difference, p, family, verdict(difference, p, margin),
-             Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None, a.ids + b.ids)
+        Pair(key, a, b, difference, p, family, verdict(difference, p, margin),
+             Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None)
         for (key, a, b), difference, p in zip(couples, differences, adjusted, strict=True)
     ]
 
 
-def compare(
-    groups: Sequence[Group], margin: float, under_way: frozenset[str]
-) -> tuple[tuple[Compared, ...], tuple[Sentence, ...]]:
+def compare(groups: Sequence[Group], margin: float) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
-        groups: The groups of confirm runs.
+        groups: The groups of confirm runs. In a pair the one with the higher mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
-        under_way: Ids of the studies that have something left to do.
     """
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
@@ -159,7 +150,4 @@ def compare(
         else:
             a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
             couples.append((f"pair.{a.key}.{b.key}", a, b))
-    compared = tuple(
-        Compared(pair, a, b, not {a.parent.run_id, b.parent.run_id} & under_way)
-        for pair, (_, a, b) in zip(tested(couples, margin), couples, strict=True))
-    return compared, tuple(apart)
+    return tested(couples, margin), apart

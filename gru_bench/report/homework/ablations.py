@@ -6,7 +6,6 @@ Shapes: `R` runs (seeds) of a model, `N` examples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -40,17 +39,6 @@ MOST_DRAWS = 1_000_000
 """Most ways to take one seed of each model that are enumerated."""
 
 
-@dataclass(frozen=True)
-class Sides:
-    """An ablation with the results of its two sides on the same validation reviews."""
-
-    ablation: Ablation
-    other: Group
-    usual: Group
-    pair: Pair
-    """The other side minus the usual side."""
-
-
 def ablations(evidence: Evidence) -> Section | None:
     """Return the ablations, the effect of taking one seed only, and the accuracy on reviews without a known word.
 
@@ -64,13 +52,14 @@ def ablations(evidence: Evidence) -> Section | None:
         taken from the training file, with seeds of their own. The test reviews are used for comparing models only.
     """))]
     for one in studies:
-        sides, gaps = _compared(one, evidence)
-        if sides:
-            blocks.append(_ablation_table(one, tuple(sides.values())))
-        points = [(plain(side.ablation.question), _begun(verdict_sentence(side.pair))) for side in sides.values()]
+        pairs, gaps = _compared(one, evidence)
+        if pairs:
+            blocks.append(_ablation_table(one, pairs))
+        points = [(plain(one.ablations[pair.key].question), _begun(verdict_sentence(pair))) for pair in pairs]
+        judges = {pair.key: pair.b for pair in pairs}
         points += [
             (f"How the {' and the '.join(map(setting_name, ablation.other))} was tuned.",
-             _tuning(one, evidence.store, key, ablation, sides.get(key)))
+             _tuning(one, evidence.store, key, ablation, judges.get(key)))
             for key, ablation in one.ablations.items() if ablation.tuned
         ]
         if points:
@@ -83,8 +72,8 @@ def ablations(evidence: Evidence) -> Section | None:
     return Section("ablations", "Ablations", tuple(blocks))
 
 
-def _compared(one: Reproduction, evidence: Evidence) -> tuple[dict[str, Sides], list[Sentence]]:
-    """Return the ablations whose sides can be compared, by their keys, and sentences about the others."""
+def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[Sentence]]:
+    """Return the other side against the usual one of each ablation that can be compared, and sentences on the rest."""
     couples: list[tuple[str, Group, Group]] = []
     gaps: list[Sentence] = []
     for key, ablation in one.ablations.items():
@@ -99,10 +88,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[dict[str, Sides], 
             couples.append((key, other, usual))
             continue
         gaps.append((f"{plain(ablation.question)} {reason}",))
-    return {
-        key: Sides(one.ablations[key], other, usual, pair)
-        for (key, other, usual), pair in zip(couples, tested(couples, evidence.margin.value), strict=True)
-    }, gaps
+    return tested(couples, evidence.margin.value), gaps
 
 
 def _side(
@@ -129,26 +115,27 @@ def _phrase(settings: Mapping[str, Scalar]) -> str:
     )
 
 
-def _ablation_table(one: Reproduction, sides: Sequence[Sides]) -> Table:
-    seeds = sorted({seeds for side in sides for seeds in side.pair.difference.seeds})
+def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
+    seeds = sorted({seeds for pair in pairs for seeds in pair.difference.seeds})
     least = one.number("ablation.seeds-least", seeds[0], "count", "seeds of a side")
     most = one.number("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
     each: Sentence = (least,) if least.value == most.value else (least, " to ", most)
-    count = one.number("ablation.examples", sides[0].usual.example_N.size, "count", "validation reviews")
+    count = one.number("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
     title = one.titled("Ablations of the protocol")
-    selects = any(side.ablation.other.get("training.selection") == "best_validation" for side in sides)
+    asked = [one.ablations[pair.key] for pair in pairs]
+    selects = any(ablation.other.get("training.selection") == "best_validation" for ablation in asked)
     return Table(
         f"{one.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds for each side, trained on "
-         f"the {plain(sides[0].ablation.backend)} backend, and the difference in points. Intervals are unadjusted and "
+         f"the {plain(asked[0].backend)} backend, and the difference in points. Intervals are unadjusted and "
          "shown where there are enough seeds."),
         (Column("Choice", align="left", width=4.4), Column("Protocol"), Column("Instead"), Column("Difference"),
          Column("p", note="{} is adjusted by Holm’s procedure."),
          Column("Finding", align="left", width=2.6, note=(
              "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
              if selects else ""))),
-        tuple((f"{model_name(side.ablation.model)}: {side.pair.a} instead of {side.pair.b}", side.usual.accuracy,
-               side.other.accuracy, side.pair.theta, side.pair.p, _finding(side.pair)) for side in sides),
+        tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
+               pair.a.accuracy, pair.theta, pair.p, _finding(pair)) for pair in pairs),
     )
 
 
@@ -158,7 +145,7 @@ def _finding(pair: Pair) -> str:
     return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
-def _tuning(one: Reproduction, store: Store, key: str, ablation: Ablation, judged: Sides | None) -> Sentence:
+def _tuning(one: Reproduction, store: Store, key: str, ablation: Ablation, judges: Group | None) -> Sentence:
     """Return the score of each candidate, the choice, and the overlap of its reviews with those that judge it."""
     tried: dict[tuple[Scalar, ...], LoggedRun] = {}
     lost: list[str] = []
@@ -183,26 +170,25 @@ def _tuning(one: Reproduction, store: Store, key: str, ablation: Ablation, judge
     end: Sentence = (" No value was better than the protocol’s own, so there is nothing to compare.",)
     if ablation.other != ablation.usual:
         end = (f" The best, {_phrase(ablation.other)}, is compared with the protocol above.",
-               *_judged_by_its_own(f"{key}.tuning.shared", store, [run.run_id for _, run in whole], judged))
+               *_judged_by_its_own(f"{key}.tuning.shared", store, [run.run_id for _, run in whole], judges))
     return ("Validation accuracy of each value, with one run and one seed: ", *joined(reached, "; "), f".{gone}", *end)
 
 
-def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judged: Sides | None) -> Sentence:
+def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
     """Return the share of the judging reviews by which the choice had been made.
 
     Args:
         key: Key of the number.
         store: Source of the predictions.
         choosing: Ids of the tuning runs, which share their validation reviews.
-        judged: The ablation; None if its sides cannot be compared.
+        judges: The usual side of the ablation; None if its sides cannot be compared.
     """
-    if judged is None or not choosing:
+    if judges is None or not choosing:
         return ()
     try:
         choosing_N = store.predictions(choosing[0], "validation").example_id_N
     except RunError:
         return (" The reviews it was chosen on are not known: their predictions cannot be read.",)
-    judges = judged.usual
     share = float(np.isin(judges.example_N, choosing_N).mean())
     return (
         " Of the reviews that judge it here, ",

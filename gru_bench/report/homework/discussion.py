@@ -123,14 +123,14 @@ def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
     bidirectional = one.groups.get("bidirectional")
     said: list[Sentence] = []
     becomes: dict[str, list[str]] = {}
-    for compared in evidence.compared:
-        behind = compared.b is bidirectional
-        if not behind and compared.a is not bidirectional:
+    for pair in evidence.compared:
+        behind = pair.b is bidirectional
+        if not behind and pair.a is not bidirectional:
             continue
-        other = compared.a if behind else compared.b
+        other = pair.a if behind else pair.b
         if other.parent is one.study.run:
-            said.append(comparison_sentence(evidence, compared))
-            becomes.setdefault(BECOMES[compared.pair.verdict.finding][behind], []).append(other.label)
+            said.append(comparison_sentence(evidence, pair))
+            becomes.setdefault(BECOMES[pair.verdict.finding][behind], []).append(other.label)
     if bidirectional is None or not said:
         return (), (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
                     "so it says nothing about the claim.",)

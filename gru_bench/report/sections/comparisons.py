@@ -19,7 +19,7 @@ from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.pairs import Compared, Pair
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.sections.verdicts import next_step_sentence, verdict_sentence
@@ -37,7 +37,7 @@ def comparisons(evidence: Evidence) -> Section | None:
     if compared:
         values = Values(
             ("pair", "difference"),
-            tuple((_less(one), one.pair.theta) for one in compared), intervals=("difference",))
+            tuple((_less(one), one.theta) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
@@ -45,23 +45,22 @@ def comparisons(evidence: Evidence) -> Section | None:
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
-def comparison_sentence(evidence: Evidence, compared: Compared) -> Sentence:
+def comparison_sentence(evidence: Evidence, pair: Pair) -> Sentence:
     """Return all that is said of a pair: its verdict, doubts about its intervals, and what may settle it."""
-    pair, a, b = compared.pair, compared.a, compared.b
     return joined([
-        verdict_sentence(pair), _weak_spot(pair, a, b),
-        next_step_sentence(pair, fresh_for_all(evidence), held_back(a)) if compared.done else (),
-        _mcnemar_of_pair(pair, a, b),
+        verdict_sentence(pair), _weak_spot(pair),
+        next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
+        _mcnemar_of_pair(pair),
     ])
 
 
-def _less(compared: Compared) -> str:
-    return f"{compared.pair.a} less {compared.pair.b}"
+def _less(pair: Pair) -> str:
+    return f"{pair.a.label} less {pair.b.label}"
 
 
-def _table(compared: Sequence[Compared]) -> Table:
-    sure = any(one.pair.theta.low is not None for one in compared)
-    tested = any(one.pair.p.value is not None for one in compared)
+def _table(compared: Sequence[Pair]) -> Table:
+    sure = any(one.theta.low is not None for one in compared)
+    tested = any(one.p.value is not None for one in compared)
     return Table.of(
         "comparisons",
         "Comparisons of models",
@@ -70,11 +69,11 @@ def _table(compared: Sequence[Compared]) -> Table:
          "after it." if sure else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
-        (Column("Difference", unit="points"), lambda one: one.pair.theta),
-        (Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.pair.p),
+        (Column("Difference", unit="points"), lambda one: one.theta),
+        (Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p),
         (Column("Detectable", unit="points", short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
-            if sure else "")), lambda one: one.pair.detectable),
+            if sure else "")), lambda one: one.detectable),
         (Column("In deviations", short="Effect", note=(
             "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of them "
             "varies.")), _effect),
@@ -85,24 +84,24 @@ def _table(compared: Sequence[Compared]) -> Table:
     )
 
 
-def _effect(compared: Compared) -> Number:
-    return compared.pair.number(
-        "effect", effect_size(compared.a.correct_RN, compared.b.correct_RN), "tenth",
+def _effect(pair: Pair) -> Number:
+    return pair.number(
+        "effect", effect_size(pair.a.correct_RN, pair.b.correct_RN), "tenth",
         "difference over the larger of the two deviations over seeds")
 
 
-def _wins(compared: Compared) -> Number:
-    return compared.pair.number(
-        "chance", chance_better(compared.a.correct_RN, compared.b.correct_RN), "percent",
+def _wins(pair: Pair) -> Number:
+    return pair.number(
+        "chance", chance_better(pair.a.correct_RN, pair.b.correct_RN), "percent",
         "share of pairs of seeds, ties counting half, on this test set", decimals=0)
 
 
-def _finding(compared: Compared) -> Sentence:
+def _finding(pair: Pair) -> Sentence:
     """Return the finding, with the 90 % interval where it rests on that."""
-    finding = compared.pair.verdict.finding
+    finding = pair.verdict.finding
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
-    return (finding.value, Aside(("90 % interval [", Ends(compared.pair.narrow, ", "), "]"), below=True))
+    return (finding.value, Aside(("90 % interval [", Ends(pair.narrow, ", "), "]"), below=True))
 
 
 def _next_steps(evidence: Evidence) -> list[Block]:
@@ -120,11 +119,11 @@ def _next_steps(evidence: Evidence) -> list[Block]:
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
 
 
-def _weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
+def _weak_spot(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
     if min(pair.difference.seeds) < 3:
         return ()  # there is no interval over seeds
-    calm, noisy = sorted((a, b), key=lambda group: group.deviation.value or 0.0)
+    calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.deviation.value or 0.0)
     small, large = calm.deviation.value or 0.0, noisy.deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
         return (f"{noisy.label} varies more from seed to seed (", noisy.deviation, " points) and has fewer seeds. Such "
@@ -135,10 +134,11 @@ def _weak_spot(pair: Pair, a: Group, b: Group) -> Sentence:
     return ()
 
 
-def _mcnemar_of_pair(pair: Pair, a: Group, b: Group) -> Sentence:
+def _mcnemar_of_pair(pair: Pair) -> Sentence:
     """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
     if max(pair.difference.seeds) > 1:
         return ()
+    a, b = pair.a, pair.b
     p = pair.number("mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
     return (f"For these two trained models alone ({names}), ", *p_is(p), " by McNemar's exact test.")

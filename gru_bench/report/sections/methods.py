@@ -41,7 +41,7 @@ def methods(evidence: Evidence) -> Section:
         said.append(("Search trials used training and validation reviews only, and no seed of a confirm run.",))
     if evidence.compared:
         said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
-                     *_holm(evidence.compared[0].pair.family)))
+                     *_holm(evidence.compared[0].family)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
-from gru_bench.report.evidence.pairs import Compared
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import typed
 from gru_bench.report.sections.verdicts import Limit
 
@@ -28,7 +28,7 @@ def fresh_for_all(evidence: Evidence) -> int | None:
     One size serves all, so that no confirm set is extended for the sake of another comparison; None where seeds
     would settle nothing.
     """
-    return max((fresh for one in _done(evidence) if (fresh := one.pair.fresh_seeds) is not None), default=None)
+    return max((fresh for one in _done(evidence) if (fresh := one.fresh_seeds) is not None), default=None)
 
 
 def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
         return ()
     wanted = {
         (group.parent.run_id, group.model): group
-        for one in _done(evidence) if one.pair.fresh_seeds is not None and _typed_by(one.a) and _typed_by(one.b)
+        for one in _done(evidence) if one.fresh_seeds is not None and _typed_by(one.a) and _typed_by(one.b)
         for group in (one.a, one.b)
     }
     sets: dict[str, str] = {}
@@ -72,12 +72,12 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     wanted: dict[str, Group] = {}
     for one in _done(evidence):
         both = (one.a, one.b)
-        if not one.pair.wants_examples or not all(held_back(group) and _typed_by(group) for group in both):
+        if not one.wants_examples or not all(held_back(group) and _typed_by(group) for group in both):
             continue
         for group in both:
             study = group.parent.run_id
             wanted.setdefault(study, group)
-            seeds[study] = max(seeds.get(study, 0), one.pair.needed[1] if one.pair.needed else 0)
+            seeds[study] = max(seeds.get(study, 0), one.needed[1] if one.needed else 0)
     begun: dict[str, str] = {}
     for study, group in wanted.items():
         name, command = _remove_limit_command(group, seeds[study], {*evidence.known_studies, *begun})
@@ -85,7 +85,7 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     return _with_report(begun, list(wanted.values()))
 
 
-def _done(evidence: Evidence) -> list[Compared]:
+def _done(evidence: Evidence) -> list[Pair]:
     """Return the comparisons of studies that have ended: others are continued first."""
     return [one for one in evidence.compared if one.done]
 

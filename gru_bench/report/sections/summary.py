@@ -23,7 +23,7 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the first sentences of a report: the accuracies, then the verdicts, where there are few."""
     groups, compared = evidence.groups, evidence.compared
     if len(compared) > FEW:
-        tally = Counter(one.pair.verdict.finding.value for one in compared)
+        tally = Counter(one.verdict.finding.value for one in compared)
         parts: list[Sentence] = [(f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
                                  for finding, times in tally.most_common()]
         return ((Number("summary.pairs", len(compared), "count"), " pairs of models are compared below: ",
@@ -71,7 +71,7 @@ def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many fresh seeds are needed where there are too few for a verdict."""
     fresh = fresh_for_all(evidence)
-    few = any(one.done and one.pair.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
+    few = any(one.done and one.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
     if not few or fresh is None:
         return ()
     return (("Where there are too few seeds for a verdict, train each model again on ",

@@ -37,9 +37,10 @@ class Limit:
 
 def verdict_sentence(pair: Pair) -> Sentence:
     """Return the verdict on a pair of models, as a sentence."""
+    a, b = pair.a.label, pair.b.label
     found: Sentence = (*_size(pair.theta), *_test(pair))
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = f"{pair.a} is {'better' if pair.verdict.favours >= 0 else 'worse'} than {pair.b}"
+    better = f"{a} is {'better' if pair.verdict.favours >= 0 else 'worse'} than {b}"
     match pair.verdict.finding:
         case Finding.BETTER:
             return (f"{better}: ", *found, ".")
@@ -49,12 +50,12 @@ def verdict_sentence(pair: Pair) -> Sentence:
             return (f"{better}, but by a negligible amount: ", *found, f"; the 90{NBSP}% interval, ",
                     Ends(pair.narrow), ", lies within ±", pair.margin, " points.")
         case Finding.EQUIVALENT:
-            return (f"{pair.a} and {pair.b} are equivalent within ", pair.margin, f" points: the 90{NBSP}% interval of "
-                    "their difference, ", Ends(pair.narrow), " points, lies within it.")
+            return (f"{a} and {b} are equivalent within ", pair.margin, f" points: the 90{NBSP}% interval of their "
+                    "difference, ", Ends(pair.narrow), " points, lies within it.")
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE:
-            return (f"Inconclusive: {pair.a} against {pair.b}, ", *found, ".", *_doubts(pair))
+            return (f"Inconclusive: {a} against {b}, ", *found, ".", *_doubts(pair))
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
@@ -142,7 +143,7 @@ def _doubts(pair: Pair) -> Sentence:
 
 def _too_few(pair: Pair) -> Sentence:
     start: Sentence = (
-        f"No verdict on {pair.a} against {pair.b} from ",
+        f"No verdict on {pair.a.label} against {pair.b.label} from ",
         pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"))
     match pair.difference.evidence_level:
         case EvidenceLevel.EXAMPLES_ONLY:

@@ -60,7 +60,7 @@ def test_the_order_of_examples_in_a_file_does_not_matter(built: Built) -> None:
             p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
         )
-    once, again = ([one.pair.theta for one in collect(studies, where).compared] for where in (store, shuffled))
+    once, again = ([one.theta for one in collect(studies, where).compared] for where in (store, shuffled))
     assert len(once) == 3
     assert again == once
 

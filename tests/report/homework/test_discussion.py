@@ -49,7 +49,7 @@ def test_the_conclusion_follows_from_the_verdicts(skills: dict[str, Any], words:
         if concerns:
             behind = compared.b.model == "bidirectional"
             other = compared.a if behind else compared.b
-            becomes = BECOMES[compared.pair.verdict.finding][behind]
+            becomes = BECOMES[compared.verdict.finding][behind]
             assert re.search(rf"{becomes} against [^;]*{other.label}", conclusion)
 
 

@@ -78,7 +78,7 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
 ) -> None:
     store, studies = inconclusive
     evidence = collect(studies, store, 0.015)
-    assert evidence.compared[0].pair.verdict.finding.value == "inconclusive"
+    assert evidence.compared[0].verdict.finding.value == "inconclusive"
     (fresh,) = sizes_in(evidence, "fresh-seeds")
     *sweeps, last = next_step_commands(evidence)
     assert last == "gru-bench report --study torch-confirm-2 --study scratch-confirm-2"
@@ -137,7 +137,7 @@ def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive: Studies
 def test_more_examples_are_named_where_no_number_of_seeds_would_do() -> None:
     store, studies = three_models(test_set=TestSet.draw(500))
     evidence = collect(studies, store)
-    assert evidence.compared[0].pair.verdict.finding.value == "inconclusive"
+    assert evidence.compared[0].verdict.finding.value == "inconclusive"
     assert "takes more test examples" in sentence_of(evidence)
     examples = present(sizes_in(evidence, "needed-examples")[0])
     assert examples > 500
@@ -166,7 +166,7 @@ def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(
 ) -> None:
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
     evidence = collect(studies, store, 0.015)
-    assert [one.pair.verdict.finding.value for one in evidence.compared
+    assert [one.verdict.finding.value for one in evidence.compared
             if "bidirectional" not in (one.a.model, one.b.model)] == ["inconclusive"]
     *commands, last = next_step_commands(evidence)
     assert last == "gru-bench report --study all-torch-confirm-2 --study all-scratch-confirm-2"
