@@ -50,7 +50,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 Correct = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -145,6 +145,7 @@ class Estimate:
             return 1.0
         if self.wilson is None:
             return float(2 * special.stdtr(self.df, -abs(self.estimate) / float(np.sqrt(self.variance))))
+        from scipy.optimize import brentq  # takes over half a second to load, and few estimates need it
 
         wilson = self.wilson
 
@@ -154,7 +155,7 @@ class Estimate:
 
         if leaves_out(MOST_Z) > 0:
             return 0.0
-        return float(2 * special.ndtr(-optimize.brentq(leaves_out, LEAST_Z, MOST_Z, xtol=1e-12)))
+        return float(2 * special.ndtr(-brentq(leaves_out, LEAST_Z, MOST_Z, xtol=1e-12)))
 
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with the interval for another confidence.
