@@ -101,15 +101,7 @@ def _run(
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.embeddings import load_vectors
         from gru_bench.diagnose import compute as diagnostics
-        from gru_bench.report.evidence.groups import model_name
-        from gru_bench.report.figures.diagnostics import (
-            gate_figure,
-            gate_values,
-            gradient_figure,
-            gradient_values,
-            word_figure,
-            word_values,
-        )
+        from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 
         trained = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
         corpus = load_corpus(trained.config.data)
@@ -129,13 +121,11 @@ def _run(
     if shown.tokens:
         gates = diagnostics.gate_maps(subject, shown)
         attributions = [diagnostics.occlusion(subject, shown), diagnostics.gradient_times_input(subject, shown)]
-        name = model_name(attributions[0].model)
         _show_verdict(console, read, whole, diagnostics.probability(subject, whole))
         _show_words(console, whole, attributions, gates)
         if gates:
-            figures.append(gate_figure(gate_values(gates), name, f"gates{read.suffix}"))
-        figures.append(word_figure(
-            word_values(attributions), {name: attributions[0].probability}, f"words{read.suffix}"))
+            figures.append(gate_figure(gates, f"gates{read.suffix}"))
+        figures.append(word_figure(attributions, f"words{read.suffix}"))
     else:
         console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
                       "--text", markup=False)
@@ -143,7 +133,7 @@ def _run(
         flows = _flows(trained, corpus, vectors)
     if flows:
         _show_flows(console, flows)
-        figures.append(gradient_figure(gradient_values(flows), [flow.decay for flow in flows]))
+        figures.append(gradient_figure(flows))
     else:
         console.print("gradients: skipped, because too few reviews have four known words", markup=False)
     known = set(vectors.words_V)
@@ -258,7 +248,7 @@ def _recall(
     store = Store(tracking_uri, create=False) if study is not None else None
     parent = study_run(store, study) if store is not None and study is not None else None
     from gru_bench.diagnose import compute as diagnostics
-    from gru_bench.report.figures.diagnostics import recall_figure, recall_values
+    from gru_bench.report.figures.diagnostics import recall_figure
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = Progress(
@@ -277,7 +267,7 @@ def _recall(
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
     _show_recall(console, curve)
-    written = _write(console, [recall_figure(recall_values(curve))], out)
+    written = _write(console, [recall_figure(curve)], out)
     (written / RECALL).write_text(curve.to_json() + "\n", encoding="utf-8")
     console.print(f"wrote {written / RECALL}", markup=False)
     if store is not None and parent is not None:
@@ -344,7 +334,6 @@ def _show_words(
 def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     from rich.table import Table
 
-    from gru_bench.report.evidence.groups import model_name
     from gru_bench.report.figures.diagnostics import with_direction
     from gru_bench.results.diagnostics import STATES
 
@@ -354,7 +343,7 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
                   title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
     for flow in flows:
         rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
-        table.add_row(with_direction(model_name(flow.model), flow.direction), STATES[flow.state], f"{flow.norm[0]:.3g}",
+        table.add_row(with_direction(flow), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
     console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; if it "

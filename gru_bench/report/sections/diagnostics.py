@@ -17,14 +17,10 @@ from gru_bench.report.figures.diagnostics import (
     MEAN,
     METHODS,
     gate_figure,
-    gate_values,
     gradient_figure,
-    gradient_values,
     recall_figure,
-    recall_values,
     with_direction,
     word_figure,
-    word_values,
 )
 from gru_bench.results.diagnostics import (
     DIAGNOSTICS,
@@ -115,20 +111,16 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
          Column("Norm at the end", short="At the end"), Column("Steps back"), Column("Norm there", short="There"),
          Column("Factor per step", short="Factor", note="{}: fitted by a straight line through the logarithm of the "
                                                         "norm.")),
-        tuple((_flow_name(flow), STATES[flow.state], _flow_number(names.key, flow, "reviews", flow.reviews),
+        tuple((with_direction(flow), STATES[flow.state], _flow_number(names.key, flow, "reviews", flow.reviews),
                _flow_number(names.key, flow, "start", flow.norm[0], mean),
                _flow_number(names.key, flow, "steps", flow.steps_back[-1]),
                _flow_number(names.key, flow, "end", flow.norm[-1], mean), _decay(names.key, flow)) for flow in flows))
     return [
         Heading("Gradients through time", f"{name}-heading"),
-        gradient_figure(gradient_values(flows), [flow.decay for flow in flows], name),
+        gradient_figure(flows, name),
         *sentences(_flow_sentences(names.key, flows)),
         Details("Norms and factors", (table,)),
     ]
-
-
-def _flow_name(flow: GradientFlow) -> str:
-    return with_direction(model_name(flow.model), flow.direction)
 
 
 def _flow_number(key: str, flow: GradientFlow, name: str, value: float | None, method: str = "") -> Number:
@@ -147,7 +139,7 @@ def _decay(key: str, flow: GradientFlow) -> Number:
 def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> list[Sentence]:
     said: list[Sentence] = []
     for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
-        rates: list[Sentence] = [(f"{_flow_name(flow)} ", _decay(key, flow))
+        rates: list[Sentence] = [(f"{with_direction(flow)} ", _decay(key, flow))
                                  for flow in flows if flow.state == state and flow.decay is not None]
         if rates:
             said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
@@ -168,7 +160,7 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> list[Sentence]:
         said.append((f"The pooling {' and '.join(every)} uses every state, so each state gets a gradient directly: "
                      "the curve need not fall, and no factor is fitted.",))
     said += dict.fromkeys(
-        (f"{_flow_name(flow)} is not a run of the study: it was trained for this comparison alone "
+        (f"{with_direction(flow)} is not a run of the study: it was trained for this comparison alone "
          f"({flow.trained_how}).",)
         for flow in flows if flow.trained_how
     )
@@ -223,8 +215,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
                         "are left out.",))
     return [
         Heading("Gates over a sentence", f"{names.key}-gates"),
-        *(gate_figure(gate_values(maps), model_name(model), names.of(f"gates-{slug(model)}"))
-          for model, maps in by_model.items()),
+        *(gate_figure(maps, names.of(f"gates-{slug(model)}")) for model, maps in by_model.items()),
         *sentences(said),
     ]
 
@@ -241,8 +232,8 @@ def _gate_sentence(key: str, found: GateMap) -> Sentence:
         return Number(f"{part}.{which}", value, "score", runs, None, "mean over units and words of the sentence")
 
     return (
-        f"{with_direction(model_name(found.model), found.direction)}: on average over this sentence the update gate is "
-        "at ", number("update", sum(update_T) / len(update_T)), " and the reset gate at ",
+        f"{with_direction(found)}: on average over this sentence the update gate is at ",
+        number("update", sum(update_T) / len(update_T)), " and the reset gate at ",
         number("reset", sum(reset_T) / len(reset_T)),
         "; the update gate is lowest, and so replaces most of the state, "
         f"at “{plain(found.tokens[least])}”, word ", Number(f"{part}.place", least + 1, "count"), " of ",
@@ -257,9 +248,9 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
         return []
     words = attributions[0].tokens
     alike = [found for found in attributions if found.tokens == words]
-    name, values = names.of("words"), word_values(alike, names.key)
-    weights = {(model, method): found.column("weight")
-               for (model, method), found in values.groups("model", "method").items()}
+    name = names.of("words")
+    figure = word_figure(alike, name, names.key)
+    weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model", "method").items()}
     table = Table(
         name, names.title("Weights by word"),
         ("What each word adds to the log-odds of label 1, in nats. This holds for this sentence and these weights, not "
@@ -269,7 +260,7 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
         tuple(zip(map(plain, words), *weights.values(), strict=True)))
     return [
         Heading("Words that move the decision", f"{name}-heading"),
-        word_figure(values, {model_name(found.model): found.probability for found in alike}, name),
+        figure,
         *sentences([_word_sentence(names.key, found, weights[model_name(found.model), found.method])
                     for found in alike if found.method == METHODS[0]]),
         Details("Weights by word", (table,)),
@@ -316,19 +307,20 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     """Return the accuracy of the models by the steps over which they must remember a token."""
     if not curve.points:
         return []
-    name, values = names.of("recall"), recall_values(curve, names.key)
-    means = {(row["model"], row["steps"]): row["accuracy"] for row in values.records() if row["what"] == MEAN}
-    models, missing = values.distinct("model"), Number(f"{names.key}.recall-missing", None, "percent")
+    name = names.of("recall")
+    figure = recall_figure(curve, name, names.key)
+    means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
+    missing = Number(f"{names.key}.recall-missing", None, "percent")
     table = Table(
         name, names.title("Accuracy by steps to remember"),
         ("Test accuracy, %, on sequences whose label is one token, by the steps between it and the end; means over "
          "seeds, 95 % intervals in brackets.",),
-        (Column("Steps"), *(Column(model, named=True) for model in models)),
-        tuple((_steps(names.key, k), *(means.get((model, k), missing) for model in models))
-              for k in sorted(values.distinct("steps"))))
+        (Column("Steps"), *(Column(model, named=True) for model in figure.series)),
+        tuple((_steps(names.key, k), *(means.get((model, k), missing) for model in figure.series))
+              for k in sorted(figure.values.distinct("steps"))))
     return [
         Heading("Recall task", f"{name}-heading"),
-        recall_figure(values, name),
+        figure,
         *sentences([_furthest(names.key, curve, means), _common(names.key, curve)]),
         Details("Accuracy by steps", (table,)),
     ]

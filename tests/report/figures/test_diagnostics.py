@@ -11,16 +11,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.figure import Figure
-from gru_bench.report.figures.diagnostics import (
-    gate_figure,
-    gate_values,
-    gradient_figure,
-    gradient_values,
-    recall_figure,
-    recall_values,
-    word_figure,
-    word_values,
-)
+from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
 from gru_bench.results.diagnostics import GateMap
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
@@ -33,8 +24,7 @@ def rows(figure: Figure) -> list[dict[str, str]]:
 
 
 def words(*methods: str) -> Figure:
-    attributions = [attribution("scratch", method, ("one", "two")) for method in methods]
-    return word_figure(word_values(attributions), {"Scratch GRU": 0.8})
+    return word_figure([attribution("scratch", method, ("one", "two")) for method in methods])
 
 
 def test_the_figures_hold_their_values_and_follow_the_page(diagnosed: Rendered) -> None:
@@ -60,10 +50,8 @@ def test_the_figures_hold_their_values_and_follow_the_page(diagnosed: Rendered) 
 
 
 def test_a_file_stands_alone() -> None:
-    flows = some_diagnostics().flows
-    for figure in (gradient_figure(gradient_values(flows), [flow.decay for flow in flows]),
-                   gate_figure(gate_values([gate_map("scratch", units=3)]), "Scratch GRU", "gates"),
-                   words("occlusion"), recall_figure(recall_values(some_recall()))):
+    for figure in (gradient_figure(some_diagnostics().flows), gate_figure([gate_map("scratch", units=3)], "gates"),
+                   words("occlusion"), recall_figure(some_recall())):
         assert figure.alone("png").startswith(b"\x89PNG")
         svg = figure.alone("svg").decode()
         assert "var(--" not in svg
@@ -85,8 +73,8 @@ def test_words_alone_in_a_file_say_what_bars_and_marks_are() -> None:
 
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:
     def bands(*gate: tuple[float, ...]) -> list[list[Any]]:
-        values = gate_values([GateMap("scratch", "forward", "", ("word",) * len(gate), gate, gate)])
-        return [list(row[5:]) for row in values.rows[:len(gate)]]
+        figure = gate_figure([GateMap("scratch", "forward", "", ("word",) * len(gate), gate, gate)], "gates")
+        return [list(row[5:]) for row in figure.values.rows[:len(gate)]]
 
     assert bands((0.9, 0.1, 0.5, 0.3), (0.7, 0.3, 0.5, 0.1)) == [[0.1, 0.3, 0.5, 0.9], [0.3, 0.1, 0.5, 0.7]]
     wide = np.random.default_rng(0).random((3, 100))
