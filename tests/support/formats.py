@@ -275,7 +275,7 @@ def plain_tex(text: str) -> str:
     text = re.sub("|".join(map(re.escape, sorted(_PRINTED, key=len, reverse=True))),
                   lambda match: _PRINTED[match[0]], text)
     text = re.sub(r"\\codepoint\{([0-9A-F]+)\}", lambda match: chr(int(match[1], 16)), text)
-    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\phantom\{[^{}]*\}|\\color\{faint\}|"
+    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\phantom\{[^{}]*\}|\\color\{faint\}|\\leavevmode|"
                   r"\\(?:scriptsize|footnotesize|ttfamily|textbf|textit|texttt)(?![a-z])", "", text)
     text = text.replace("{", "").replace("}", "").replace(_OPEN, "{").replace(_CLOSED, "}").replace("\ue002", "\\")
     return one_line(re.sub("\ue003(\\d+)\ue004", lambda match: f"${formulas[int(match[1])]}$", text))
