@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
@@ -58,3 +59,10 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def folder(original: Written, tmp_path: Path) -> Path:
     """A copy of that folder, to tamper with."""
     return Path(shutil.copytree(original.folder, tmp_path / "copy"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are not drawn, which takes most of the time that a report takes."""
+    monkeypatch.setattr(Figure, "for_page", lambda figure: (f"<svg>{figure.name}</svg>", ""))
+    monkeypatch.setattr(Figure, "pdf", lambda figure: b"%PDF")

@@ -119,7 +119,7 @@ def test_only_studies_without_confirm_runs() -> None:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def command(monkeypatch: pytest.MonkeyPatch, undrawn: None) -> Callable[..., int]:
     """Run the command on a store in memory; return its exit code."""
 
     def run(store: FakeStore, *arguments: str) -> int:

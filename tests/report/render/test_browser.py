@@ -366,7 +366,7 @@ def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser: Chromium,
     browser.open(pages / "three.html")
     stops = browser.run("[...document.querySelectorAll('table')].map(table => "
                         "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")
-    assert set(stops) == {0, 1}
+    assert max(stops) == 1
 
     def here() -> Any:
         return browser.run("""(() => { const cell = document.activeElement.closest("td, th");

@@ -138,6 +138,7 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
     assert set(numbers) <= set(on_page) | in_figures | by_their_ends
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> None:
     check(every_kind, html(every_kind), tex(every_kind), markdown(every_kind))
 
@@ -148,12 +149,14 @@ def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) ->
     check(report, page, files, markdown(report))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_all_formats_show_the_same_of_the_homework() -> None:
     store, studies = homework()
     report = build(studies, store)
     check(report, html(report), tex(report), markdown(report))
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("name", "right", "wrong"), [
     ("page", ">86.1<", ">86.2<"),
     ("page", "Cells of models.", "Cells of some."),
@@ -186,6 +189,7 @@ def lamps() -> Section:
     ), summary=((lit, " lamps are lit in the hall."),))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_section_is_added_by_one_function(every_kind: Report) -> None:
     report = replace(every_kind, sections=(lamps(), *every_kind.sections))
     page, files, text = html(report), tex(report), markdown(report)
@@ -213,6 +217,7 @@ def test_what_is_escaped_is_read_back(name: str) -> None:
     assert plain_markdown(marked.escaped(plain(name))) == one_line(plain(name))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_category_and_no_search() -> None:
     store = FakeStore()
     study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
@@ -225,6 +230,7 @@ def test_one_category_and_no_search() -> None:
     assert "## Comparisons" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_unfinished_study_renders() -> None:
     store = FakeStore()
     report = build([add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=TestSet.draw(300))], store)
@@ -234,6 +240,7 @@ def test_an_unfinished_study_renders() -> None:
         assert "is not finished" in shown
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_many_models_and_categories() -> None:
     store = FakeStore()
     test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
@@ -246,6 +253,7 @@ def test_many_models_and_categories() -> None:
     assert files["tables/categories-1.tex"].count(r"\begin{longtable}") == 5
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_captions_speak_of_what_is_there_alone() -> None:
     """Two seeds have no interval, and one pair has no correction: no caption explains one."""
     store = FakeStore()
@@ -260,6 +268,7 @@ def test_captions_speak_of_what_is_there_alone() -> None:
     assert "bootstrap" not in methods
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on() -> None:
     store, studies = three_models()
     report = build(studies, store, margin=0.03)
