@@ -103,8 +103,8 @@ def some(folder: Path) -> Section:
 
 
 def draw(style: Style) -> Drawing:
-    figure, grid = new_figure(style, 1.5)
-    grid[0, 0].barh([0], [1])
+    figure, (axes,) = new_figure(style, 1.5)
+    axes.barh([0], [1])
     return figure
 
 
