@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,6 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
                "rnn": "Vanilla RNN"}
-DEVIATION = "part of the standard deviation over seeds that the noise of the test set does not explain, in points"
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
 
@@ -105,11 +105,11 @@ class Group:
     @cached_property
     def deviation(self) -> Number:
         """Return the deviation of the accuracy from seed to seed; without a value for a single seed."""
-        value = seed_deviation(self.correct_RN)
-        still = ""
-        if value is not None and value < 5e-5:
-            still = "; 0.00 means that seeds differ no more than this noise explains, not that they agree"
-        return self.number("deviation", value, "percent", DEVIATION + still, decimals=2)
+        number = self.number(
+            "deviation", seed_deviation(self.correct_RN), "percent", "part of the standard deviation over seeds that "
+            "the noise of the test set does not explain, in points", decimals=2)
+        still = "; 0.00 means that seeds differ no more than this noise explains, not that they agree"
+        return replace(number, method=number.method + still) if number.text == "0.00" else number
 
     @property
     def run_accuracies(self) -> tuple[Number, ...]:
@@ -125,35 +125,38 @@ class Group:
         right_RN = metrics.predicted(self.probability_RN) == (self.label_N == 1)
         return np.asarray(right_RN, dtype=np.bool_)
 
-    def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
-        """Return a number of this group that is computed from all its runs."""
-        return Number(f"{self.key}.{name}", value, kind, self.ids, self.example_N.size, method, **more)
+    def number(
+        self, name: str, value: float | None, kind: Kind, method: str = "", examples: int | None = None, **more: Any
+    ) -> Number:
+        """Return a number of this group that is computed from all its runs, and from all examples or so many."""
+        size = self.example_N.size if examples is None else examples
+        return Number(f"{self.key}.{name}", value, kind, self.ids, size, method, **more)
+
+    def of_study(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
+        """Return a number of this group that the study's own run holds."""
+        return Number(f"{self.key}.{name}", value, kind, (self.parent.run_id,), method=method, **more)
 
     def estimate(self, name: str, found: Estimate) -> Number:
         """Return an estimate as a percentage, without an interval where there are too few seeds for one."""
         if not found.evidence_level.has_interval:
             return self.number(name, found.estimate, "percent", "mean of two seeds: an estimate only")
-        method = f"95 % interval: {found.method}"
-        return self.number(name, found.estimate, "percent", method, low=found.low, high=found.high)
+        return self.number(name, found.estimate, "percent", f"95 % interval: {found.method}", found.examples,
+                           low=found.low, high=found.high)
 
     def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
         """Return the mean of a value over runs, with its lowest and highest."""
-        if not values:
-            return self.number(name, None, kind, "not logged")
-        if len(values) == 1:
-            return self.number(name, values[0], kind, "one run")
-        method = "mean over runs; lowest to highest"
-        return self.number(name, float(np.mean(values)), kind, method, low=min(values), high=max(values))
+        if len(values) < 2:
+            return self.number(name, values[0] if values else None, kind, "one run" if values else "not logged")
+        return self.number(name, float(np.mean(values)), kind, "mean over runs; lowest to highest",
+                           low=min(values), high=max(values))
 
     def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one."""
         correct_RN = self.correct_RN[:, inside_N]
-        key, size = f"{self.key}.{name}", int(inside_N.sum())
-        found = accuracy_interval(correct_RN) if size > 1 else None
-        if found is None or not found.evidence_level.has_interval:
-            return Number(key, float(correct_RN.mean()), "percent", self.ids, size, "mean over seeds")
-        method = f"95 % interval: {found.method}"
-        return Number(key, found.estimate, "percent", self.ids, size, method, found.low, found.high)
+        size = correct_RN.shape[1]
+        if size > 1 and (found := accuracy_interval(correct_RN)).evidence_level.has_interval:
+            return self.estimate(name, found)
+        return self.number(name, float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:
@@ -174,26 +177,21 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
     groups: list[Group] = []
     gaps: list[Sentence] = []
     taken: set[str] = set()
-    places: set[str] = set()
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
-        name = study_name(study)
-        place = slug(name, "study")
-        whole = [run for run in study.confirms if run.complete]
+        name, place = study_name(study), slug(study_name(study), "study")
         if study.summary is None:
             gaps.append((f"The study {name} is not finished: this report shows what it has so far.",))
-        gaps += _extended(study, name, free_name(f"extended-{place}", places))
+        gaps += _extended(study, name, free_name(f"extended-{place}", taken))
         expected = _expected(study)
-        if not whole and not expected:
+        if not expected:
             gaps.append((f"The study {name} has no complete confirm run yet.",))
         for model in expected:
-            label = model_name(model)
-            label = f"{label} ({name})" if several[model] > 1 else label
+            label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
-            runs, said = _chosen(study, model, key, label, [run for run in whole if run.model == model])
-            gaps += said
-            group, said = scored(store, runs, key, label, model, study)
-            gaps += said
+            runs, said = _chosen(study, model, key, label)
+            group, missing = scored(store, runs, key, label, model, study)
+            gaps += [*said, *missing]
             if group is None:
                 gaps.append((f"{label} has no complete confirm run and is left out.",))
             else:
@@ -223,56 +221,54 @@ def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
     )]
 
 
-def _chosen(
-    study: LoggedStudy, model: str, key: str, label: str, runs: list[LoggedRun]
-) -> tuple[list[LoggedRun], list[Sentence]]:
+def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[LoggedRun], list[Sentence]]:
     """Return one run for each seed, all with the final configuration of the study, and sentences about the others."""
     said: list[Sentence] = []
+
+    def tell(*words: str | Number) -> None:
+        said.append((f"{label}: ", *words))
+
+    def number(name: str, value: int, runs: Sequence[LoggedRun]) -> Number:
+        return Number(f"{key}.{name}", value, "count", tuple(run.run_id for run in runs))
+
     final = None
     kept: dict[int | None, LoggedRun] = {}
-    others = []
-    for run in sorted(runs, key=lambda run: run.started, reverse=True):
+    others: list[LoggedRun] = []
+    own = [run for run in study.confirms if run.model == model]
+    for run in sorted((run for run in own if run.complete), key=lambda run: run.started, reverse=True):
         try:
             settings = _settings(run)
         except RunError:
-            said.append((f"{label}: the run {run.run_id} has no readable settings and is left out.",))
+            tell(f"the run {run.run_id} has no readable settings and is left out.")
             continue
         final = final or settings
-        if settings != final:
-            others.append(run)
-        else:
+        if settings == final:
             kept.setdefault(run.seed, run)
+        else:
+            others.append(run)
     if others:
-        count = Number(f"{key}.other-configuration", len(others), "count", tuple(r.run_id for r in others))
-        said.append((f"{label}: ", count, *_runs_are(others), " left out (earlier settings or other data)."))
-    lost = sorted(
-        {r.seed for r in study.confirms if r.model == model and not r.complete and r.seed not in kept},
-        key=lambda seed: (seed is None, seed or 0),
-    )
+        tell(number("other-configuration", len(others), others),
+             f"{_runs_are(len(others))} left out (earlier settings or other data).")
+    lost = [run for run in own if not run.complete and run.seed not in kept]
+    seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
     if lost:
-        gone = tuple(r.run_id for r in study.confirms if r.model == model and not r.complete and r.seed in lost)
-        count = Number(f"{key}.lost-seeds", len(lost), "count", gone)
-        names = ", ".join("unknown" if seed is None else str(seed) for seed in lost)
-        said.append((f"{label}: ", count, *_runs_are(lost), f" not complete (seed{'s' * (len(lost) > 1)} {names}); "
-                     "the numbers use the other runs."))
-    planned = set(study.summary.confirm_seeds) if study.summary else set()
-    absent = sorted(planned - set(kept) - set(lost))
+        names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
+        tell(number("lost-seeds", len(seeds), lost), f"{_runs_are(len(seeds))} not complete "
+             f"(seed{'s' * (len(seeds) > 1)} {names}); the numbers use the other runs.")
+    absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
-        count = Number(f"{key}.absent-seeds", len(absent), "count", (study.run.run_id,))
-        said.append((f"{label}: ", count, " planned seeds without a run: "
-                     f"{', '.join(map(str, absent))}."))
+        tell(number("absent-seeds", len(absent), [study.run]),
+             f" planned seeds without a run: {', '.join(map(str, absent))}.")
     asked = study.plan().confirm
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
-        own = (study.run.run_id,)
-        said.append((f"{label}: ", Number(f"{key}.missing-seeds", left, "count", own), " of the ",
-                     Number(f"{key}.planned-seeds", asked, "count", own), " planned confirm seeds "
-                     f"{'has' if left == 1 else 'have'} no complete run yet."))
-    return sorted(kept.values(), key=lambda run: (run.seed is None, run.seed or 0)), said
+        tell(number("missing-seeds", left, [study.run]), " of the ", number("planned-seeds", asked, [study.run]),
+             f" planned confirm seeds {'has' if left == 1 else 'have'} no complete run yet.")
+    return sorted(kept.values(), key=lambda run: run.seed or 0), said
 
 
-def _runs_are(runs: Sequence[object]) -> tuple[str]:
+def _runs_are(count: int) -> str:
     """Return the words after a number of confirm runs."""
-    return (" confirm run is",) if len(runs) == 1 else (" confirm runs are",)
+    return " confirm run is" if count == 1 else " confirm runs are"
 
 
 def scored(
@@ -289,8 +285,7 @@ def scored(
             said.append((f"{label}: the run {run.run_id} has no readable {split} predictions and is left out.",))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
-        predictions = Predictions(*(getattr(predictions, name)[order_N] for name in (
-            "example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N")))
+        predictions = Predictions(*(getattr(predictions, field.name)[order_N] for field in fields(predictions)))
         if read and not _same_examples(read[0], predictions):
             said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
@@ -305,19 +300,16 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, study_name(study), model, study.run, study.summary, study_data(study, store),
-        unfinished(study), tuple(usable),
-        first.example_id_N, first.label_N, first.category_N, first.tokens_N,
+        key, label, study_name(study), model, study.run, study.summary, study_data(study, store), unfinished(study),
+        tuple(usable), first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]),
     ), said
 
 
 def free_name(name: str, taken: set[str]) -> str:
     """Return `name`, or where it is taken the first of `name-2`, `name-3`, ... that is not."""
-    place = 2
-    free = name
-    while free in taken:
-        free, place = f"{name}-{place}", place + 1
+    numbered = (f"{name}-{place}" for place in count(2))
+    free = next(one for one in chain([name], numbered) if one not in taken)
     taken.add(free)
     return free
 

@@ -73,28 +73,27 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
         name = study_name(study)
         if study.summary is None and (parts := _absent(study, store)):
             said.append((f"Still missing from {name}: {', '.join(parts)}.",))
-        if (words := typed(study.run)) is not None:
-            said.append((f"First continue {name} by running its command again: {words[0]} {shlex.join(words[1:])}",))
-        else:
-            said.append((f"First continue {name} by running its command again: it resumes where it stopped.",))
+        words = typed(study.run)
+        how = f"{words[0]} {shlex.join(words[1:])}" if words else "it resumes where it stopped."
+        said.append((f"First continue {name} by running its command again: {how}",))
     return said
 
 
-def typed(run: LoggedRun) -> list[str] | None:
-    """Return the words of the command that started a study, the program first; None where they are not known.
+def typed(run: LoggedRun) -> list[str]:
+    """Return the words of the command that started a study, the program first; none where they are not known.
 
     Passwords are left out.
     """
     try:
         words = shlex.split(run.command)
     except ValueError:
-        return None
-    first = next((first for first in PROGRAMS if tuple(words[:len(first)]) == first), None)
-    if first is None:
-        return None
-    shown = [PROGRAMS[first], *(re.sub("://[^/]*@", "://", word) for word in words[len(first):])]
-    # What could not be shown as it must be typed is not named.
-    return shown if all(plain(word) == word for word in shown) else None
+        return []
+    for first, program in PROGRAMS.items():
+        if tuple(words[:len(first)]) == first:
+            shown = [program, *(re.sub("://[^/]*@", "://", word) for word in words[len(first):])]
+            # What could not be shown as it must be typed is not named.
+            return shown if all(plain(word) == word for word in shown) else []
+    return []
 
 
 def _absent(study: LoggedStudy, store: Store) -> list[str]:

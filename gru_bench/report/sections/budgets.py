@@ -13,25 +13,15 @@ from gru_bench.tracking import LoggedStudy
 
 def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
     """Return a caution if studies on the same data were searched with unequal budgets; else empty."""
-    by_data: dict[str, list[tuple[LoggedStudy, StudySummary]]] = {}
+    by_data: dict[str, dict[str, StudySummary]] = {}
     for study in studies:
         if study.summary is not None:
-            by_data.setdefault(study.run.fingerprint, []).append((study, study.summary))
-    uneven = [one for alike in by_data.values() if _uneven([summary for _, summary in alike]) for one in alike]
-    if not uneven:
-        return ()
-    parts: list[Sentence] = []
+            by_data.setdefault(study.run.fingerprint, {})[study.run.run_id] = study.summary
     taken: set[str] = set()
-    for study, summary in uneven:
-        name, key, own = plain(summary.name), free_name(f"budget-{slug(summary.name)}", taken), (study.run.run_id,)
-        if not summary.best:
-            parts.append((f"{name} had no search",))
-            continue
-        parts.append((
-            f"{name} had ", *_trials_each(summary, key, own), " of up to ",
-            Number(f"{key}.epochs", summary.epochs, "count", own), " epochs over ",
-            Number(f"{key}.settings", len(summary.space), "count", own), " settings",
-        ))
+    parts = [_budget(summary, free_name(f"budget-{slug(summary.name)}", taken), run_id)
+             for alike in by_data.values() if _uneven(list(alike.values())) for run_id, summary in alike.items()]
+    if not parts:
+        return ()
     return ("The searches had unequal budgets, and a difference may come from that: ", *joined(parts, "; "), ".")
 
 
@@ -48,15 +38,20 @@ def _finished(summary: StudySummary) -> dict[str, int]:
             for model in summary.models}
 
 
-def _trials_each(summary: StudySummary, key: str, runs: tuple[str, ...]) -> Sentence:
-    """Return how many trials of each model finished."""
+def _budget(summary: StudySummary, key: str, run_id: str) -> Sentence:
+    """Return the budget of the search of a study."""
+
+    def number(name: str, value: int) -> Number:
+        return Number(f"{key}.{name}", value, "count", (run_id,))
+
+    if not summary.best:
+        return (f"{plain(summary.name)} had no search",)
     finished = _finished(summary)
-    trials = "trial" if set(finished.values()) == {1} else "trials"
+    each: Sentence = (*joined([(number(f"trials-{slug(model)}", count), f" ({model_name(model)})")
+                               for model, count in finished.items()], " and "), " finished trials")
     if len(set(finished.values())) == 1:
-        count = Number(f"{key}.trials", next(iter(finished.values())), "count", runs)
-        return (count, f" finished {trials}{' for each model' if len(finished) > 1 else ''}")
-    counts: list[Sentence] = [
-        (Number(f"{key}.trials-{slug(model)}", count, "count", runs), f" ({model_name(model)})")
-        for model, count in finished.items()
-    ]
-    return (*joined(counts, " and "), " finished trials")
+        count = finished[summary.models[0]]
+        whose = " for each model" if len(finished) > 1 else ""
+        each = (number("trials", count), f" finished trial{'s' * (count != 1)}{whose}")
+    return (f"{plain(summary.name)} had ", *each, " of up to ", number("epochs", summary.epochs), " epochs over ",
+            number("settings", len(summary.space)), " settings")

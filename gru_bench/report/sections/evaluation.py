@@ -73,29 +73,25 @@ def evaluation(evidence: Evidence) -> Section:
 def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
     still = any(group.deviation.text == "0.00" for group in groups)
-    return Table(
+    return Table.of(
         "evaluation",
         "Evaluation table",
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
          "context: they are not GRUs and were fitted once.",),
-        (
-            Column("Model", align="left", width=2.85),
-            Column("Seeds"),
-            Column("Accuracy", unit="%"),
-            Column("Seed deviation", short="Dev.", note=(
-                "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
-                f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it.")),
-            Column("F1", unit="%"),
-            Column("Parameters", short="Params"),
-            Column("Training", unit="s", short="Train"),
-            Column("Tokens/s"),
-            Column("Backend", align="left", width=1.3),
-        ),
-        tuple((
-            _named(group), group.seeds, group.accuracy, _deviation(group), _f1(group),
-            # Without the lowest and the highest, which the table of costs shows.
-            *((_logged(group, metric),) for metric in (PARAMETERS, TRAIN_SECONDS, TOKENS_PER_SECOND)), group.backend,
-        ) for group in groups),
+        groups,
+        (Column("Model", align="left", width=2.85), _named),
+        (Column("Seeds"), lambda group: group.seeds),
+        (Column("Accuracy", unit="%"), lambda group: group.accuracy),
+        (Column("Seed deviation", short="Dev.", note=(
+            "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
+            f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it.")),
+         _deviation),
+        (Column("F1", unit="%"), _f1),
+        # In a tuple a number stands without its lowest and highest, which the table of costs shows.
+        (Column("Parameters", short="Params"), lambda group: (_logged(group, PARAMETERS),)),
+        (Column("Training", unit="s", short="Train"), lambda group: (_logged(group, TRAIN_SECONDS),)),
+        (Column("Tokens/s"), lambda group: (_logged(group, TOKENS_PER_SECOND),)),
+        (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
             (f"{one.name} (baseline)", "", one.accuracy, "", one.f1, "", (one.seconds,), "", "") for one in baselines),
     )
@@ -143,20 +139,18 @@ def _further_scores(groups: Sequence[Group]) -> Table:
 
 
 def _cost(groups: Sequence[Group]) -> Table:
-    return Table(
+    return Table.of(
         "cost", "Cost by model",
         ("Cost of each model: means over seeds, lowest and highest in brackets. Compare times of models only together "
          "with their backends.",),
-        (
-            Column("Model", align="left", width=3.6),
-            Column("Backend", align="left"),
-            Column("Parameters"),
-            Column("Training", unit="s", note="Seconds cover training alone."),
-            Column("Tokens/s"),
-            Column("Memory", unit="MB", note="{} is the peak of the process."),
-        ),
-        tuple((group.label, group.backend, (_logged(group, PARAMETERS),), *(
-            _logged(group, metric) for metric in (TRAIN_SECONDS, TOKENS_PER_SECOND, PEAK_MEMORY))) for group in groups),
+        groups,
+        (Column("Model", align="left", width=3.6), lambda group: group.label),
+        (Column("Backend", align="left"), lambda group: group.backend),
+        (Column("Parameters"), lambda group: (_logged(group, PARAMETERS),)),
+        (Column("Training", unit="s", note="Seconds cover training alone."),
+         lambda group: _logged(group, TRAIN_SECONDS)),
+        (Column("Tokens/s"), lambda group: _logged(group, TOKENS_PER_SECOND)),
+        (Column("Memory", unit="MB", note="{} is the peak of the process."), lambda group: _logged(group, PEAK_MEMORY)),
     )
 
 
@@ -200,31 +194,26 @@ def _below_baseline(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> 
     """Return which models do not beat a baseline on the same data, or not beyond doubt."""
     said: list[Sentence] = []
     for baseline in baselines:
-        found: dict[str, list[Group]] = {}
+        found: dict[tuple[str, bool | None], list[Group]] = {}
         for group in groups:
-            if group.fingerprint == baseline.fingerprint and (where := _place(group.accuracy, baseline.accuracy)):
-                found.setdefault(where, []).append(group)
-        for where, some in found.items():
+            if group.fingerprint == baseline.fingerprint:
+                found.setdefault(_place(group.accuracy, baseline.accuracy), []).append(group)
+        for (side, inside), some in found.items():
+            if side == "above" and not inside:
+                continue
             names = joined([(f"{group.label} (", group.accuracy, f"{NBSP}%)") for group in some], ", ")
-            one = len(some) == 1
-            inside = f", but the baseline lies within {'its interval' if one else 'each interval'}."
-            side, ending = {
-                "level": ("level with", "."),
-                "below": ("below", "."),
-                "whole": ("below", f"; {'its' if one else 'each'} whole interval lies below."),
-                "inside": ("below", inside),
-                "doubt": ("above", inside),
-            }[where]
-            said.append((*names, f" {'is' if one else 'are'} {side} the baseline {baseline.name} (", baseline.accuracy,
+            are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
+            ending = {True: f", but the baseline lies within {whose} interval.",
+                      False: f"; {whose} whole interval lies below.", None: "."}[inside]
+            said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.accuracy,
                          f"{NBSP}%) on the same split{ending}"))
     return tuple(said)
 
 
-def _place(accuracy: Number, baseline: Number) -> str:
-    """Return where the accuracy of a model lies, with its interval; empty where it beats the baseline beyond doubt."""
+def _place(accuracy: Number, baseline: Number) -> tuple[str, bool | None]:
+    """Return where the accuracy of a model lies, and whether a baseline lies within its interval, if there is one."""
     ours, theirs = accuracy.value or 0.0, baseline.value or 0.0
     if accuracy.text == baseline.text:
-        return "level"
-    if ours < theirs:
-        return "below" if accuracy.high is None else "whole" if accuracy.high < theirs else "inside"
-    return "doubt" if accuracy.low is not None and accuracy.low <= theirs else ""
+        return "level with", None
+    inside = None if accuracy.low is None or accuracy.high is None else accuracy.low <= theirs <= accuracy.high
+    return "below" if ours < theirs else "above", inside

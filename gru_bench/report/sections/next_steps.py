@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
 
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
-from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import typed
 from gru_bench.report.sections.verdicts import Limit
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that are replaced in the command of its new confirm set."""
-LIMIT = "data.limit"
 
 
 def fresh_for_all(evidence: Evidence) -> int | None:
@@ -28,7 +25,8 @@ def fresh_for_all(evidence: Evidence) -> int | None:
     One size serves all, so that no confirm set is extended for the sake of another comparison; None where seeds
     would settle nothing.
     """
-    return max((fresh for one in _done(evidence) if (fresh := one.fresh_seeds) is not None), default=None)
+    return max((pair.fresh_seeds for pair in evidence.compared if pair.done and pair.fresh_seeds is not None),
+               default=None)
 
 
 def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
@@ -36,19 +34,21 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
 
     A comparison is left out if the command of one of its models is not known.
     """
-    fresh = fresh_for_all(evidence)
-    if fresh is None:
-        return ()
     wanted = {
         (group.parent.run_id, group.model): group
-        for one in _done(evidence) if one.fresh_seeds is not None and _typed_by(one.a) and _typed_by(one.b)
-        for group in (one.a, one.b)
+        for pair in evidence.compared
+        if pair.done and pair.fresh_seeds is not None and _is_known(pair.a) and _is_known(pair.b)
+        for group in (pair.a, pair.b)
     }
-    sets: dict[str, str] = {}
-    for together in _alike(list(wanted.values())):
-        name, command = _confirm_command(together, fresh, {*evidence.known_studies, *sets})
-        sets[name] = command
-    return _with_report(sets, list(wanted.values()))
+    # One command can train the models of one study with the same settings.
+    alike: dict[tuple[str, str], list[Group]] = {}
+    for group in wanted.values():
+        alike.setdefault((group.parent.run_id, repr(sorted(group.tuned.items()))), []).append(group)
+    begun: dict[str, str] = {}
+    for groups in alike.values():
+        name, command = _confirm_command(groups, fresh_for_all(evidence), {*evidence.known_studies, *begun})
+        begun[name] = command
+    return _with_report(begun, list(wanted.values()))
 
 
 def held_back(group: Group) -> Limit | None:
@@ -70,102 +70,76 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     """
     seeds: dict[str, int] = {}
     wanted: dict[str, Group] = {}
-    for one in _done(evidence):
-        both = (one.a, one.b)
-        if not one.wants_examples or not all(held_back(group) and _typed_by(group) for group in both):
-            continue
-        for group in both:
-            study = group.parent.run_id
-            wanted.setdefault(study, group)
-            seeds[study] = max(seeds.get(study, 0), one.needed[1] if one.needed else 0)
+    for pair in evidence.compared:
+        both = (pair.a, pair.b)
+        if pair.done and pair.wants_examples and all(held_back(group) and _is_known(group) for group in both):
+            for group in both:
+                study = group.parent.run_id
+                wanted[study] = group
+                seeds[study] = max(seeds.get(study, 0), pair.needed[1] if pair.needed else 0)
     begun: dict[str, str] = {}
     for study, group in wanted.items():
-        name, command = _remove_limit_command(group, seeds[study], {*evidence.known_studies, *begun})
-        begun[name] = command
+        assert group.summary is not None
+        name = free_name(f"{group.summary.name}-whole", {*evidence.known_studies, *begun})
+        more = ["--confirm", str(seeds[study])] if seeds[study] > len(group.summary.confirm_seeds) else []
+        # What the file of the study says of a limit gives way to what is typed.
+        begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
+                               ["--study-name", name, "--set", "data.limit=none", *more])
     return _with_report(begun, list(wanted.values()))
 
 
-def _done(evidence: Evidence) -> list[Pair]:
-    """Return the comparisons of studies that have ended: others are continued first."""
-    return [one for one in evidence.compared if one.done]
+def _is_known(group: Group) -> bool:
+    """Return whether the command that started a group's study can be typed again, and its name too."""
+    summary = group.summary
+    return summary is not None and bool(typed(group.parent)) and plain(summary.name) == summary.name
 
 
-def _remove_limit_command(group: Group, seeds: int, taken: Collection[str]) -> tuple[str, str]:
-    """Return the name of a study on all reviews, and the command that begins it."""
-    assert group.summary is not None
-    more = seeds > len(group.summary.confirm_seeds)
-    words = _typed_by(group, ("--study-name", "--limit", *(["--confirm"] if more else [])))
-    assert words is not None
-    name = free_name(f"{group.summary.name}-whole", set(taken))
-    # What the file of the study says of a limit gives way to what is typed.
-    new = ["--study-name", name, "--set", f"{LIMIT}=none", *(["--confirm", str(seeds)] if more else [])]
-    return name, f"{words[0]} {shlex.join([*words[1:], *new])}"
-
-
-def _with_report(commands: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the commands of new studies, and the command that makes a report on them; nothing for no study."""
-    if not commands:
-        return ()
-    words = [word for name in commands for word in ("--study", name)]
-    where = _tracked_at(_typed_by(groups[0]) or [])
-    return (*commands.values(), f"gru-bench report {shlex.join([*words, *where])}")
-
-
-def _typed_by(group: Group, replaced: Collection[str] = REPLACED) -> list[str] | None:
-    """Return the words of the command that started a group's study, without `replaced` options; None if unknown.
-
-    Passwords are left out.
-    """
-    words = typed(group.parent)
-    if group.summary is None or words is None or plain(group.summary.name) != group.summary.name:
-        return None
-    kept, skip = words[:1], False
-    for word in words[1:]:
-        option = word.partition("=")[0]
-        if not skip and option not in replaced:
-            kept.append(word)
-        skip = not skip and option in replaced and "=" not in word
-    return kept
-
-
-def _tracked_at(words: Sequence[str]) -> list[str]:
-    """Return the option among a command's words that says where runs are logged, if there is one."""
-    for word, after in pairwise([*words, ""]):
-        if word == "--tracking-uri":
-            return [word, after]
-        if word.startswith("--tracking-uri="):
-            return [word]
-    return []
-
-
-def _alike(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return the models together that one command can train: of one study, with the same settings."""
-    found: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
-        found.setdefault((group.parent.run_id, repr(sorted(group.tuned.items()))), []).append(group)
-    return list(found.values())
-
-
-def _confirm_command(groups: Sequence[Group], fresh: int, taken: Collection[str]) -> tuple[str, str]:
+def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collection[str]) -> tuple[str, str]:
     """Return the name of a new confirm set of models of one study, and the command that makes it."""
-    summary, typed = groups[0].summary, _typed_by(groups[0])
+    summary, tuned = groups[0].summary, groups[0].tuned
     assert summary is not None
-    assert typed is not None
     models = [model for model in summary.models if any(group.model == model for group in groups)]
-    base = re.sub(r"-confirm-\d+$", "", summary.name)
-    chosen: list[str] = []
-    if len(models) < len(summary.models):
-        base = "-".join([base, *models])
-        chosen = [word for model in models for word in ("--model", model)]
+    some = models if len(models) < len(summary.models) else []
+    base = "-".join([re.sub(r"-confirm-\d+$", "", summary.name), *some])
     number = next(n for n in range(2, len(taken) + 3) if f"{base}-confirm-{n}" not in taken)
     name = f"{base}-confirm-{number}"
+    chosen = [word for model in some for word in ("--model", model)]
     # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
-    new = [*chosen, "--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
+    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
            "--trials", "0"]
-    fixed = [word for key, value in groups[0].tuned.items() for word in ("--set", f"{key}={_written(value)}")]
-    return name, f"{typed[0]} {shlex.join([*typed[1:], *new, *fixed])}"
+    fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
+    return name, _command(groups[0], REPLACED, [*chosen, *new, *fixed])
 
 
 def _written(value: object) -> str:
     """Return a value as `--set` reads it."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
+    """Return the command that started a group's study, with new options in the place of others."""
+    program, *words = typed(group.parent)
+    return f"{program} {shlex.join([*_apart(words, replaced)[0], *new])}"
+
+
+def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
+    """Return the commands of new studies, and the command that makes a report on them; nothing for no study."""
+    if not begun:
+        return ()
+    names = [word for name in begun for word in ("--study", name)]
+    where = _apart(typed(groups[0].parent), ["--tracking-uri"])[1]
+    return (*begun.values(), f"gru-bench report {shlex.join([*names, *where])}")
+
+
+def _apart(words: Sequence[str], options: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the words of a command without some options, and these options with their values."""
+    others: list[str] = []
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        option, equals, _ = word.partition("=")
+        if option not in options:
+            others.append(word)
+        else:
+            found += [word] if equals else [word, next(rest, "")]
+    return others, found

@@ -73,9 +73,8 @@ def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:
     ("__main__.py sweep --study 'my own.toml'", ["python -m gru_bench sweep", "--study", "my own.toml"]),
     ("__main__.py --study smoke", ["python -m gru_bench.sweep", "--study", "smoke"]),
     ("gru-bench sweep --storage postgresql://me:secret@x/y", ["gru-bench sweep", "--storage", "postgresql://x/y"]),
-    ("gru-bench", None), ("gru-bench train --lr 1", None), ("my-script.py --study smoke", None), ("run.py 'x", None),
-    ("", None),
+    ("gru-bench", []), ("gru-bench train --lr 1", []), ("my-script.py --study smoke", []), ("run.py 'x", []), ("", []),
 ])
-def test_a_recorded_command_becomes_one_that_can_be_typed(recorded: str, words: list[str] | None) -> None:
+def test_a_recorded_command_becomes_one_that_can_be_typed(recorded: str, words: list[str]) -> None:
     run = add_study(FakeStore(), "torch", {"torch": 0.0}).run
     assert typed(replace(run, tags={**run.tags, "mlflow.source.name": recorded})) == words
