@@ -9,12 +9,18 @@ import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.report import Report
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from tests.support.diagnostics import report_of, some_diagnostics, some_recall
 from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, three_models
+from tests.support.homework_study import homework
 from tests.support.renderings import Built, Rendered, Written
+
+
+def rendered(report: Report) -> Rendered:
+    return Rendered(report, html(report), tex(report))
 
 
 @pytest.fixture(scope="session")
@@ -27,22 +33,33 @@ def built() -> Built:
 @pytest.fixture(scope="session")
 def three(built: Built) -> Rendered:
     """The same report, rendered."""
-    return Rendered(built.report, html(built.report), tex(built.report))
+    return rendered(built.report)
+
+
+@pytest.fixture(scope="session")
+def made() -> Built:
+    """A report of a study of the homework's protocol, with its store."""
+    store, studies = homework()
+    return Built(store, studies, build(studies, store, experiment="movie-reviews", tracking_uri=store.uri))
+
+
+@pytest.fixture(scope="session", name="homework")
+def of_homework(made: Built) -> Rendered:
+    """The same report, rendered."""
+    return rendered(made.report)
 
 
 @pytest.fixture(scope="session")
 def hostile() -> Rendered:
     """A rendered report of studies whose names are as bad as names can be."""
     store, studies = hostile_studies()
-    report = build(studies, store, experiment=HOSTILE_NAMES[0])
-    return Rendered(report, html(report), tex(report))
+    return rendered(build(studies, store, experiment=HOSTILE_NAMES[0]))
 
 
 @pytest.fixture(scope="session")
 def diagnosed() -> Rendered:
     """A rendered report of a study that logged diagnostics and a recall curve."""
-    report = report_of(diagnostics=some_diagnostics(), recall=some_recall())
-    return Rendered(report, html(report), tex(report))
+    return rendered(report_of(diagnostics=some_diagnostics(), recall=some_recall()))
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ Shapes: `N` examples of a split, `R` runs.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from gru_bench.evaluation.metrics import scores
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import RESTORE
+from tests.support.values import present
 
 SPACE: dict[str, dict[str, Any]] = {
     "training.lr": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -113,6 +115,12 @@ def correct(store: FakeStore, runs: Sequence[LoggedRun], split: str = "test") ->
     """Return whether each complete run answers each example rightly: R runs x N examples."""
     read = [store.predicted[run.run_id, split] for run in runs if run.complete]
     return np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in read])
+
+
+def answered(predictions: Predictions, right_N: NDArray[np.bool_]) -> Predictions:
+    """Return predictions that are right in these places and wrong in the others, all with a probability of 0.9."""
+    probability_N = np.where(right_N == (predictions.label_N == 1), 0.9, 0.1)
+    return replace(predictions, probability_N=probability_N.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -288,6 +296,31 @@ def add_study(
     return study
 
 
+def summarized(study: LoggedStudy, **values: Any) -> LoggedStudy:
+    """Return a study with other values in its summary."""
+    summary: StudySummary = replace(present(study.summary), **values)
+    return replace(study, summary=summary)
+
+
+def with_data(study: LoggedStudy, **values: Any) -> LoggedStudy:
+    """Return a study with other values in the summary of its data."""
+    data: DataSummary = replace(present(study.summary).data, **values)
+    return summarized(study, data=data)
+
+
+def with_params(study: LoggedStudy, **params: str) -> LoggedStudy:
+    """Return a study whose own run logged these parameters too."""
+    return replace(study, run=replace(study.run, params={**study.run.params, **params}))
+
+
+def under_way(store: FakeStore, study: LoggedStudy, **params: str) -> LoggedStudy:
+    """Return a study that has logged its data and its baselines, and has no summary yet."""
+    summary = present(study.summary)
+    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(summary.data))
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps(list(map(asdict, summary.baselines)))
+    return replace(with_params(study, **params), summary=None)
+
+
 def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, list[tuple[int, float]]]:
     """Return curves that fall, and from the third epoch on over-fit."""
     iterations = -(-16_384 // 64)
@@ -319,6 +352,14 @@ def three_models(**options: Any) -> Studies:
     store = FakeStore()
     for name, skill, failed in (("scratch", 0.0, 0), ("torch", 0.01, 1), ("bidirectional", 0.16, 0)):
         add_study(store, name, {name: skill}, failed=failed, **options)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def many_studies(count: int, test_set: TestSet, *, skill: float = 0.0, **options: Any) -> Studies:
+    """Return so many studies of the torch GRU on one test set, each with so much more skill than the one before."""
+    store = FakeStore()
+    for place in range(count):
+        add_study(store, f"study {place}", {"torch": skill * place}, test_set=test_set, seed=place, **options)
     return store, store.by_experiment["movie-reviews"]
 
 

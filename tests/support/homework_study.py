@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
+from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, Timing
@@ -34,22 +35,6 @@ GAIN = {"usual": 0.0, "pooling": 0.25, "selection": 0.005, "lr": 0.2}
 """Skill of each side of the ablations."""
 TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
 """Learning rate -> validation accuracy of the run that tried it."""
-
-
-class Made(NamedTuple):
-    """A report of one study, with its store."""
-
-    store: FakeStore
-    study: LoggedStudy
-    report: Report
-
-
-class Forms(NamedTuple):
-    """A report as page, as files of a LaTeX document (path -> content), and as Markdown."""
-
-    page: str
-    files: dict[str, str]
-    text: str
 
 
 def add_homework(
@@ -142,3 +127,9 @@ def homework(**options: Any) -> Studies:
     store = FakeStore()
     add_homework(store, **options)
     return store, store.by_experiment["movie-reviews"]
+
+
+def homework_report(**options: Any) -> Report:
+    """Return the report of one study of the protocol."""
+    store, studies = homework(**options)
+    return build(studies, store)

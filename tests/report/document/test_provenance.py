@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.render.html import html
 from tests.support.fake_store import TestSet, three_models
-from tests.support.homework_study import homework
-from tests.support.renderings import soup_of
+from tests.support.renderings import Rendered, soup_of
 
-WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^pair\..*\.margin$|baseline-.*\.seconds$"
+SERVER = "http://127.0.0.1:5000"
+
+WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^published\.|^(pair|of-).*\.margin$|baseline-.*\.seconds$"
 """Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
 
 
-@pytest.mark.parametrize("url", [None, "http://127.0.0.1:5000"])
-def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureRequest) -> None:
-    if url is None:
-        report, page, _ = request.getfixturevalue("three")
+@pytest.mark.parametrize("case", ["three", "homework", ""])
+def test_each_number_leads_to_its_runs(case: str, request: pytest.FixtureRequest) -> None:
+    if case:
+        report, page, _ = request.getfixturevalue(case)
     else:
         store, studies = three_models(test_set=TestSet.draw(200), epochs=2, seeds=3)
-        store.url = url
-        report = build(studies, store)
+        report = build(studies, replace(store, url=SERVER))
         page = html(report)
     soup = soup_of(page)
     numbers = report.numbers()
@@ -33,8 +33,8 @@ def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureR
         if re.search(WITHOUT_RUNS, key):
             continue
         if key.endswith((".low", ".high", ".spread")):
-            # Beside the number that leads on, in the same cell or sentence.
-            assert element.find_parent(["td", "li", "p"]).find("a", class_="n")
+            # Beside the number that leads on, in the same cell or sentence; equivalence has it in a table alone.
+            assert element.find_parent(["td", "li", "p"]).find("a", class_="n") or ".difference-90." in key
             continue
         runs = numbers[key].runs
         if numbers[key].value == 0 and not runs:
@@ -47,13 +47,12 @@ def test_each_number_leads_to_its_runs(url: str | None, request: pytest.FixtureR
             assert rows[0] == place.find_parent("tr")
         else:
             rows = [place]
-        told = [found for row in rows for found in (row.select("a:not(.n)") if url else row.find_all("code"))]
-        assert [a["href"].rpartition("/")[2] if url else a.get_text() for a in told] == list(runs)
+        told = [found for row in rows for found in (row.find_all("code") if case else row.select("a:not(.n)"))]
+        assert [a.get_text() if case else a["href"].rpartition("/")[2] for a in told] == list(runs)
 
 
-def test_runs_behind_numbers_are_listed_once(tmp_path: Path) -> None:
-    store, studies = homework()
-    page = soup_of(html(build(studies, store)))
-    listed = [frozenset(code.text for code in place.find_all("code")) for place in page.select(".sources > li")]
+def test_runs_behind_numbers_are_listed_once(homework: Rendered) -> None:
+    places = soup_of(homework.page).select(".sources > li")
+    listed = [frozenset(code.text for code in place.find_all("code")) for place in places]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)

@@ -12,14 +12,14 @@ from gru_bench.evaluation.statistics import Finding
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.homework.ablations import chance_first
-from tests.support.fake_store import FakeStore, correct
-from tests.support.homework_study import ABLATIONS, Made, homework
-from tests.support.renderings import table_of, words_of
+from tests.support.fake_store import correct
+from tests.support.homework_study import ABLATIONS, homework, homework_report
+from tests.support.renderings import Built, table_of, words_of
 from tests.support.values import present
 
 
-def test_ablations_are_paired_differences_on_validation(made: Made) -> None:
-    store, study, report = made
+def test_ablations_are_paired_differences_on_validation(made: Built) -> None:
+    store, (study,), report = made
     rows = table_of(report, "of-homework-ablations").rows
     p = []
     for ablation, row in zip(ABLATIONS, rows, strict=True):
@@ -41,8 +41,8 @@ def test_ablations_are_paired_differences_on_validation(made: Made) -> None:
     assert "The learning rate 0.001 is better than the learning rate 0.0001" in text
 
 
-def test_no_test_review_enters_an_ablation(made: Made) -> None:
-    store, study, _ = made
+def test_no_test_review_enters_an_ablation(made: Built) -> None:
+    store, (study,), _ = made
     store.reads.clear()
     build([study], store)
     ablations = {run.run_id for run in study.ablations if run.side != "tuning"}
@@ -50,8 +50,8 @@ def test_no_test_review_enters_an_ablation(made: Made) -> None:
     assert not any((run, "test") in store.predicted for run in ablations)
 
 
-def test_what_was_tried_before_a_tuned_ablation_is_said(made: Made) -> None:
-    _, study, report = made
+def test_what_was_tried_before_a_tuned_ablation_is_said(made: Built) -> None:
+    _, (study,), report = made
     said = words_of(report, "ablations")
     assert ("How the learning rate was tuned. Validation accuracy of each value, with one run and one seed: "
             "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is compared with the "
@@ -102,9 +102,8 @@ def test_candidates_that_read_alike_are_all_shown() -> None:
 
 
 def test_a_choice_that_costs_is_called_worse() -> None:
-    store, studies = homework(ablations=(replace(ABLATIONS[0], usual={"model.pooling": "final"},
-                                                 other={"model.pooling": "last"}),))
-    (study,) = studies
+    store, (study,) = homework(ablations=(replace(ABLATIONS[0], usual={"model.pooling": "final"},
+                                                  other={"model.pooling": "last"}),))
     swap = {"usual": "other", "other": "usual"}
     study = replace(study, ablations=tuple(
         replace(run, tags={**run.tags, "gru_bench.side": swap[run.side]}) for run in study.ablations))
@@ -117,8 +116,7 @@ def test_a_choice_that_costs_is_called_worse() -> None:
 
 
 def test_an_ablation_whose_tuning_found_nothing_better_has_one_side() -> None:
-    store, studies = homework(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),))
-    said = words_of(build(studies, store), "ablations")
+    said = words_of(homework_report(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),)), "ablations")
     assert "No value was better than the protocol’s own, so there is nothing to compare." in said
     assert "complete run" not in said
 
@@ -126,8 +124,7 @@ def test_an_ablation_whose_tuning_found_nothing_better_has_one_side() -> None:
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
                                               (3, "from 3 seeds (at least 5 are needed)")])
 def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
-    store, studies = homework(ablation_seeds=seeds)
-    report = build(studies, store)
+    report = homework_report(ablation_seeds=seeds)
     row = table_of(report, "of-homework-ablations").rows[0]
     assert (row[3].low is None) == (seeds == 2)
     assert row[4].text == MISSING
@@ -135,14 +132,14 @@ def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
     assert words in words_of(report, "ablations")
 
 
-def test_runs_of_ablations_are_counted_among_all_runs(made: Made) -> None:
-    complete = made[2].numbers()["runs-homework-ablation.complete"]
+def test_runs_of_ablations_are_counted_among_all_runs(made: Built) -> None:
+    complete = made.report.numbers()["runs-homework-ablation.complete"]
     assert complete.value == 23
-    assert set(complete.runs) == {run.run_id for run in made[1].ablations}
+    assert set(complete.runs) == {run.run_id for run in made.studies[0].ablations}
 
 
-def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Made) -> None:
-    store, study, _ = made
+def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Built) -> None:
+    store, (study,), _ = made
     lost = list(study.side("lr", "other"))
     kept = tuple(run for run in study.ablations if run not in lost)
     text = words_of(build([replace(study, ablations=kept)], store), "ablations")
@@ -152,9 +149,9 @@ def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Made) -> None:
     assert "epochs? Runs that did not complete and are left out: 1." in text
 
 
-def test_sides_scored_on_different_reviews_are_not_compared(made: Made) -> None:
-    store, study, _ = made
-    other = FakeStore(by_experiment=store.by_experiment, metrics=store.metrics, predicted=dict(store.predicted))
+def test_sides_scored_on_different_reviews_are_not_compared(made: Built) -> None:
+    store, (study,), _ = made
+    other = replace(store, predicted=dict(store.predicted))
     for run in study.side("pooling", "other"):
         kept = other.predicted[run.run_id, "validation"]
         other.predicted[run.run_id, "validation"] = replace(kept, example_id_N=np.char.add(kept.example_id_N, "x"))
@@ -166,8 +163,7 @@ def test_how_often_one_seed_each_would_name_another_winner() -> None:
     right = [np.array([5, 7]), np.array([6, 6]), np.array([4, 6])]
     # The eight draws: first of each by hand, ties shared.
     assert chance_first(right) == pytest.approx([4 / 8, (2 + 2 / 2) / 8, (2 / 2) / 8])
-    store, studies = homework(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
-    report = build(studies, store)
+    report = homework_report(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
     rows = table_of(report, "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
     other = report.numbers()["of-homework.one-seed.other"]
@@ -177,11 +173,11 @@ def test_how_often_one_seed_each_would_name_another_winner() -> None:
     assert f"In {other.text} % of them a model other than {rows[best][0]}" in words_of(report, "ablations")
 
 
-def test_reviews_without_a_known_word_are_counted_and_scored(made: Made) -> None:
-    text = words_of(made[2], "ablations")
+def test_reviews_without_a_known_word_are_counted_and_scored(made: Built) -> None:
+    text = words_of(made.report, "ablations")
     assert "Test reviews without a known word: 3. Each is read as one step of zeros" in text
-    assert "7 of the training reviews, 3 of the test reviews have no known word. Each" in words_of(made[2], "protocol")
-    store, studies = homework(empty=0, wordless={"train": 0, "test": 0})
-    report = build(studies, store)
+    assert "7 of the training reviews, 3 of the test reviews have no known word. Each" in words_of(
+        made.report, "protocol")
+    report = homework_report(empty=0, wordless={"train": 0, "test": 0})
     assert "Every test review has a known word" in words_of(report, "ablations")
     assert "Every review has at least one word with a vector." in words_of(report, "protocol")

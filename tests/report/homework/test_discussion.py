@@ -12,13 +12,13 @@ from gru_bench.report.build import build
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.homework.discussion import BECOMES
 from gru_bench.report.sections.comparisons import comparison_sentence
-from tests.support.homework_study import Made, homework
-from tests.support.renderings import said, section_of, words_of
+from tests.support.homework_study import homework, homework_report
+from tests.support.renderings import Built, said, section_of, words_of
 from tests.support.values import present
 
 
-def test_the_networks_stand_beside_a_linear_model_and_the_kernel_beside_the_loop(made: Made) -> None:
-    _, study, report = made
+def test_the_networks_stand_beside_a_linear_model_and_the_kernel_beside_the_loop(made: Built) -> None:
+    _, (study,), report = made
     text = words_of(report, "discussion")
     linear = max(baseline.test_accuracy for baseline in present(study.summary).baselines)
     assert f"classifies {100 * linear:.1f} % of these test reviews correctly: " in text
@@ -60,10 +60,9 @@ def test_every_finding_has_its_word() -> None:
 
 
 def test_few_seeds_leave_the_claim_open() -> None:
-    store, studies = homework(seeds=2)
-    assert "stays open against Scratch GRU and Torch GRU" in said(build(studies, store).summary[-1])
+    assert "stays open against Scratch GRU and Torch GRU" in said(homework_report(seeds=2).summary[-1])
 
 
 def test_a_study_without_a_bidirectional_model_does_not_speak_of_it() -> None:
-    store, studies = homework(skills={"scratch": 0.0, "torch": 0.1})
-    assert "says nothing about the claim" in said(build(studies, store).summary[-1])
+    report = homework_report(skills={"scratch": 0.0, "torch": 0.1})
+    assert "says nothing about the claim" in said(report.summary[-1])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.homework.reproduction import NAMES
-from tests.support.homework_study import Made, homework
-from tests.support.renderings import said, table_of, words_of
-from tests.support.values import present
+from tests.support.fake_store import with_data
+from tests.support.homework_study import homework, homework_report
+from tests.support.renderings import Built, said, table_of, words_of
 
 
-def test_the_training_table_holds_every_setting(made: Made) -> None:
-    rows = {row[0]: row[1:] for row in table_of(made[2], "of-homework-training").rows}
+def test_the_training_table_holds_every_setting(made: Built) -> None:
+    rows = {row[0]: row[1:] for row in table_of(made.report, "of-homework-training").rows}
     assert rows["pooling"] == ("last",) * 3
     assert rows["ReLU before the last linear layer"] == ("no", "yes", "yes")
     assert rows["backend"] == ("fused", "torch", "torch")
@@ -26,10 +24,9 @@ def test_the_training_table_holds_every_setting(made: Made) -> None:
     assert set(NAMES.values()) <= set(rows)
 
 
-def test_departures_from_the_protocol_are_named(made: Made) -> None:
-    assert "depart" not in words_of(made[2], "protocol")
-    store, studies = homework(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
-    report = build(studies, store)
+def test_departures_from_the_protocol_are_named(made: Built) -> None:
+    assert "depart" not in words_of(made.report, "protocol")
+    report = homework_report(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
     text = words_of(report, "protocol")
     assert "These runs depart from the homework’s protocol as follows: " in text
     assert "Scratch GRU, epochs: 1 (homework: 5)" in text
@@ -45,27 +42,21 @@ def test_departures_from_the_protocol_are_named(made: Made) -> None:
     ("vectors.bin", 50, "a vector has 50 numbers (homework: 300)"),
 ])
 def test_other_vectors_are_a_departure(embedding: str, dimension: int, said: str) -> None:
-    store, studies = homework()
-    data = replace(present(studies[0].summary).data, embedding=embedding, embedding_dimension=dimension)
-    summary = replace(present(studies[0].summary), data=data)
-    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=summary)
-    assert said in words_of(build(store.by_experiment["movie-reviews"], store), "protocol")
+    store, (study,) = homework()
+    study = with_data(study, embedding=embedding, embedding_dimension=dimension)
+    assert said in words_of(build([study], store), "protocol")
 
 
 def test_files_are_named_without_their_folders() -> None:
-    store, studies = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
-    data = replace(present(studies[0].summary).data, embedding="/home/someone/vectors.bin")
-    summary = replace(present(studies[0].summary), data=data)
-    store.by_experiment["movie-reviews"][0] = replace(studies[0], summary=summary)
-    report = build(store.by_experiment["movie-reviews"], store)
+    store, (study,) = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
+    report = build([with_data(study, embedding="/home/someone/vectors.bin")], store)
     assert "are “vectors.bin”" in words_of(report, "theory")
     rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
     assert rows["word vectors"] == ("vectors.bin",) * 3
 
 
-def test_vectors_that_were_scaled_say_so(made: Made) -> None:
-    assert "multiplied" not in words_of(made[2], "theory")
-    store, studies = homework(settings={"embedding.scale": 2.9})
-    text = words_of(build(studies, store), "theory")
+def test_vectors_that_were_scaled_say_so(made: Built) -> None:
+    assert "multiplied" not in words_of(made.report, "theory")
+    text = words_of(homework_report(settings={"embedding.scale": 2.9}), "theory")
     assert "are “vectors.bin”, 300 numbers each, all multiplied by 2.9 (the factor brings vectors" in text
     assert "; 2.1 % of all tokens have none" in text

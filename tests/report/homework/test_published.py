@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
+from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.homework import published
-from tests.support.homework_study import Forms, Made
-from tests.support.renderings import soup_of
+from tests.support.renderings import Built, table_of
 
 
-def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Made) -> None:
-    for key, number in made[2].numbers().items():
+def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Built) -> None:
+    for key, number in made.report.numbers().items():
         marked = number.method == published.LABEL
         assert marked == key.startswith("published.")
         assert not (marked and number.runs)
-    shown = {key: number.text for key, number in made[2].numbers().items() if key.startswith("published.")}
+    shown = {key: number.text for key, number in made.report.numbers().items() if key.startswith("published.")}
     assert shown == {
         "published.scratch.accuracy": "84.1", "published.torch.accuracy": "84.2",
         "published.bidirectional.accuracy": "85.3", "published.scratch.seconds": "8,075",
@@ -23,8 +21,8 @@ def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Made) -> N
     }
 
 
-def test_published_rows_stand_apart_on_the_page(forms: Forms) -> None:
-    soup = soup_of(forms[0])
-    for element in soup.find_all("data", attrs={"data-key": re.compile(r"^published\.(scratch|torch|bidirectional)")}):
-        assert element.find_parent("tbody")["class"] == ["context"]
-        assert "published" in element.find_parent("tr").th.get_text()
+def test_published_rows_stand_apart(made: Built) -> None:
+    table = table_of(made.report, "of-homework-published")
+    assert {number.method for number in numbers_in(table.context)} == {published.LABEL}
+    assert published.LABEL not in {number.method for number in numbers_in(table.rows)}
+    assert all("published" in row[0] for row in table.context)

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
-from tests.support.homework_study import TIMINGS, Made, homework
-from tests.support.renderings import table_of, words_of
+from tests.support.homework_study import TIMINGS, homework_report
+from tests.support.renderings import Built, table_of, words_of
 
 
-def test_run_times_are_worked_out_from_the_timings_and_say_so(made: Made) -> None:
-    shown = table_of(made[2], "of-homework-times")
+def test_run_times_are_worked_out_from_the_timings_and_say_so(made: Built) -> None:
+    shown = table_of(made.report, "of-homework-times")
     torch = TIMINGS[2]
     for timing, row in zip(TIMINGS, shown.rows, strict=True):
         assert row[1] == timing.backend
         assert row[5].value == pytest.approx(timing.seconds / 400 * 101_820)
         assert row[6].value == pytest.approx(timing.seconds / torch.seconds)
         assert "not measured" in row[5].method
-    text = words_of(made[2], "run-times")
+    text = words_of(made.report, "run-times")
     assert "on the fused backend was 6.0 times as fast as the torch GRU" in text
     assert "on the reference backend took 2.0 times as long" in text
     assert "The published factor is 20.8, for a loop in Python against nn.GRU on a graphics card" in text
 
 
 def test_without_the_base_or_any_timing_nothing_is_compared() -> None:
-    store, studies = homework(timings=TIMINGS[:1])
-    report = build(studies, store)
+    report = homework_report(timings=TIMINGS[:1])
     assert table_of(report, "of-homework-times").rows[0][6].text == MISSING
     assert "published" not in words_of(report, "run-times").lower()
-    store, studies = homework(timings=(), ablations=())
-    report = build(studies, store)
+    report = homework_report(timings=(), ablations=())
     assert "No model was timed." in words_of(report, "run-times")
     assert "There are no ablations." in words_of(report, "ablations")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,11 @@ from gru_bench.report.build import build
 from gru_bench.report.document.figure import Values
 from gru_bench.report.figures.style import PAGE, drawing
 from gru_bench.report.homework.training_loss import training_loss_figure
-from tests.support.fake_store import FakeStore
-from tests.support.homework_study import Made
-from tests.support.renderings import column_of, figure_of
+from tests.support.renderings import Built, column_of, figure_of
 
 
-def test_the_table_holds_the_losses_of_the_windows(made: Made) -> None:
-    store, study, report = made
+def test_the_table_holds_the_losses_of_the_windows(made: Built) -> None:
+    store, (study,), report = made
     lost = [[loss for _, loss in store.metrics[run.run_id]["loss/train_window"]]
             for run in study.confirms if run.model == "scratch"]
     for heading, pick in (("First", lambda losses: losses[0]), ("Last", lambda losses: losses[-1]), ("Lowest", min)):
@@ -25,8 +25,8 @@ def test_the_table_holds_the_losses_of_the_windows(made: Made) -> None:
     assert column_of(report, "training-loss", "Window")[0].value == 800
 
 
-def test_the_figure_draws_each_seed_and_their_mean(made: Made) -> None:
-    store, study, report = made
+def test_the_figure_draws_each_seed_and_their_mean(made: Built) -> None:
+    store, (study,), report = made
     figure = figure_of(report, "training-loss")
     assert "averaged over each 800 iterations" in figure.caption
     logged = {(run.model, f"seed {run.seed}"): store.metrics[run.run_id]["loss/train_window"] for run in study.confirms}
@@ -50,9 +50,9 @@ def test_a_mean_is_of_the_iterations_that_all_seeds_have() -> None:
     assert figure.alternative.endswith("GRU, over 2 seeds, from 0.500 to 0.400, at its lowest 0.400.")
 
 
-def test_without_losses_by_window_there_is_no_section(made: Made) -> None:
-    store, study, report = made
-    silent = FakeStore(by_experiment=store.by_experiment, predicted=store.predicted, metrics={
+def test_without_losses_by_window_there_is_no_section(made: Built) -> None:
+    store, (study,), report = made
+    silent = replace(store, metrics={
         run: {name: points for name, points in found.items() if name != "loss/train_window"}
         for run, found in store.metrics.items()})
     names = [section.name for section in report.sections]

@@ -32,7 +32,7 @@ from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, three_models
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.formats import (
     MARKDOWN,
     PAGE,
@@ -44,7 +44,6 @@ from tests.support.formats import (
     plain_markdown,
     plain_tex,
 )
-from tests.support.homework_study import homework
 from tests.support.renderings import html_numbers, soup_of, table_of, tex_numbers
 
 RUN = KnownRun("0" * 32, "torch seed 1", "torch", None)
@@ -126,6 +125,16 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
         for title, said in found.items():
             for one, two in zip_longest(said, right[title]):
                 assert one == two, title
+    document, lines = "".join(files.values()), [
+        line for section in report.sections for block in section.blocks if isinstance(block, Equations)
+        for line in block.lines]
+    for line in lines:
+        tag = rf" \tag{{{line.label}}}" if line.label else ""
+        assert f"{line.left} &{line.right}" in document
+        assert tag in document
+        assert f"$${line.left} {line.right}{tag}$$" in text
+    assert [label.get_text() for label in soup_of(page).select(".equations .label")] == [
+        line.label and f"({line.label})" for line in lines]
     numbers, on_page = report.numbers(), html_numbers(page)
     assert {key: shown for key, (shown, _) in on_page.items()} == tex_numbers(files)
     for key, (shown, value) in on_page.items():
@@ -143,17 +152,10 @@ def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> N
     check(every_kind, html(every_kind), tex(every_kind), markdown(every_kind))
 
 
-@pytest.mark.parametrize("case", ["three", "hostile", "diagnosed"])
+@pytest.mark.parametrize("case", ["three", "hostile", "diagnosed", "homework"])
 def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) -> None:
     report, page, files = request.getfixturevalue(case)
     check(report, page, files, markdown(report))
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_all_formats_show_the_same_of_the_homework() -> None:
-    store, studies = homework()
-    report = build(studies, store)
-    check(report, html(report), tex(report), markdown(report))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -242,11 +244,8 @@ def test_an_unfinished_study_renders() -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_many_models_and_categories() -> None:
-    store = FakeStore()
-    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
-    for i in range(14):
-        add_study(store, f"study {i}", {"torch": 0.02 * i}, seeds=2, test_set=test_set, seed=i)
-    report = build(store.by_experiment["movie-reviews"], store)
+    store, studies = many_studies(14, TestSet.draw(1200, [f"category {i}" for i in range(40)]), skill=0.02, seeds=2)
+    report = build(studies, store)
     page, files, text = html(report), tex(report), markdown(report)
     check(report, page, files, text)
     assert "pairs of models are compared below" in text

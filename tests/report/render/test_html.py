@@ -6,12 +6,14 @@ import base64
 import hashlib
 import re
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from markupsafe import Markup
 
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number, written
+from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render.html import html, shown, without_reload
 from gru_bench.report.render.latex import tex
 from tests.support.fake_store import FakeStore, TestSet, add_study
@@ -66,9 +68,9 @@ def test_runs_are_linked_where_there_is_a_server() -> None:
     assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in "".join(tex(report).values())
 
 
-@pytest.mark.parametrize("case", ["three", "hostile"])
+@pytest.mark.parametrize("case", ["three", "hostile", "homework"])
 def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pytest.FixtureRequest) -> None:
-    _, page, _ = request.getfixturevalue(case)
+    report, page, _ = request.getfixturevalue(case)
     soup = soup_of(page)
     assert soup.html["lang"] == "en"
     levels = [int(h.name[1]) for h in soup.find_all(re.compile("^h[1-6]$"))]
@@ -83,6 +85,14 @@ def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pyte
         assert table.parent["tabindex"] == "0"
         widths = {sum(int(c.get("colspan", 1)) for c in r.find_all(["td", "th"])) for r in table.tbody.find_all("tr")}
         assert len(widths) == 1
+    sections = [soup.find(id=part["aria-labelledby"]).get_text() for part in soup.find_all("section")]
+    landmarks = [*sections, *(part["aria-label"] for part in soup.find_all(role="region"))]
+    assert len(set(landmarks)) == len(landmarks)
+    for formula in soup.find_all("math"):
+        assert "\\" not in formula.get_text()
+        ElementTree.fromstring(str(formula))
+    assert [row.th.get_text() for row in soup.select("tbody.context tr")] == [
+        in_text(row[:1]) for table in report.tables for row in table.context]
     for figure in soup.find_all("figure"):
         assert re.search(r"\d", figure.find(role="img")["aria-label"])
         assert figure.figcaption.get_text(strip=True)
