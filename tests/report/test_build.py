@@ -8,7 +8,7 @@ from gru_bench.errors import RunError
 from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.homework_study import homework
-from tests.support.renderings import Built
+from tests.support.renderings import Built, said, words_of
 
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
@@ -20,6 +20,18 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
     assert both[:4] == ["introduction", "theory", "protocol", "evaluation"]
     assert [name for name in both if name in usual] == usual
+
+
+def test_captions_speak_of_what_is_there_alone() -> None:
+    """Two seeds have no interval, and one pair has no correction: no caption explains one."""
+    store = FakeStore()
+    report = build([add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2)], store)
+    assert report.numbers()["two-seeds-torch.accuracy"].low is None
+    captions = [*(said(table.captioned(on_paper)) for table in report.tables for on_paper in (False, True)),
+                *(figure.caption for figure in report.figures)]
+    assert len(captions) > 10
+    assert [caption for caption in captions if any(word in caption for word in ("95 %", "Holm", "bootstrap"))] == []
+    assert "bootstrap" not in words_of(report, "methods")
 
 
 def test_nothing_to_show() -> None:

@@ -27,8 +27,7 @@ from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
 from tests.support.fake_store import FakeStore, TestSet
-from tests.support.homework_study import homework
-from tests.support.renderings import Written, figure_of
+from tests.support.renderings import Built, Written, figure_of
 from tests.support.values import present
 
 ACCURACY = "scratch-scratch.accuracy"
@@ -203,9 +202,10 @@ def test_a_figure_for_paper_that_is_damaged_or_missing(original: Written, folder
     ]
 
 
-def test_a_diagram_must_be_the_one_that_comes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, studies = homework()
-    report = build(studies, store, experiment="movie-reviews", tracking_uri=store.uri)
+def test_a_diagram_must_be_the_one_that_comes_with_it(
+    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _, report = made
     files.write(report, tmp_path)
     diagram = next(figure for figure in report.figures if isinstance(figure, Diagram))
     change(tmp_path / "report.html", diagram.svg(), diagram.svg().replace("<path", '<path id="x"', 1))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.progress import typed
-from tests.support.fake_store import FakeStore, add_study, three_models
+from tests.support.fake_store import FakeStore, add_study, three_models, under_way
 from tests.support.renderings import all_said, column_of, figure_of, table_of, words_of
 from tests.support.values import present
 
@@ -38,14 +37,10 @@ def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first()
     store = FakeStore()
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
     whole = add_study(store, "homework", models)
-    params = {**whole.run.params, "models": "scratch,torch,bidirectional",
-              "contents": "search,ablations,timings,diagnostics,recall"}
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
-    study = replace(whole, run=replace(whole.run, params=params), summary=None, confirms=kept)
-    store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(present(whole.summary).data))
-    baselines = [asdict(baseline) for baseline in present(whole.summary).baselines]
-    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps(baselines)
-    report = build([study], store)
+    begun = under_way(store, whole, models="scratch,torch,bidirectional",
+                      contents="search,ablations,timings,diagnostics,recall")
+    report = build([replace(begun, confirms=kept)], store)
     text = all_said(report.cautions)
     assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
     assert "Bidirectional GRU has no complete confirm run and is left out." in text

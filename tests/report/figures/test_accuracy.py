@@ -19,7 +19,7 @@ from gru_bench.report.figures.accuracy import (
     difference_figure,
 )
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, drawing
-from tests.support.fake_store import TestSet, three_models
+from tests.support.fake_store import TestSet, answered, three_models
 from tests.support.renderings import Built, column_of, figure_of
 
 
@@ -42,8 +42,7 @@ def accuracies(*baselines: tuple[str, float]) -> Values:
 def test_no_axis_of_shares_goes_beyond_them(style: Any, right: bool) -> None:
     store, studies = three_models(seeds=2, test_set=TestSet.draw(60))
     for key, p in store.predicted.items():
-        probability_N = np.where((p.label_N == 1) == right, 0.9, 0.1).astype(np.float32)
-        store.predicted[key] = replace(p, probability_N=probability_N)
+        store.predicted[key] = answered(p, np.full(len(p), right))
     for histories in store.metrics.values():
         histories["accuracy/val"] = [(step, float(right)) for step, _ in histories["accuracy/val"]]
     report = build(studies, store)

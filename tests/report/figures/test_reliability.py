@@ -9,7 +9,7 @@ import numpy as np
 from gru_bench.report.build import build
 from gru_bench.report.figures.reliability import few
 from tests.support.fake_store import TestSet, three_models
-from tests.support.renderings import Rendered, figure_of
+from tests.support.renderings import Rendered, column_of, figure_of, said, table_of
 
 
 def test_each_curve_is_that_of_the_table(three: Rendered) -> None:
@@ -26,12 +26,15 @@ def test_each_curve_is_that_of_the_table(three: Rendered) -> None:
         assert f"{rows[-1]['accuracy'].text} % correct at {rows[-1]['confidence'].text} %" in figure.alternative
 
 
-def test_a_range_of_few_predictions_is_not_drawn() -> None:
+def test_a_range_of_few_predictions_is_marked_in_the_table_and_not_drawn() -> None:
     store, (study, *_) = three_models(test_set=TestSet.draw(200))
     for key, p in store.predicted.items():
         sure_N = np.select([np.arange(200) < 29, np.arange(200) < 59], [0.62, 0.72], 0.97)
         store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
-    figure = figure_of(build([study], store), "reliability")
+    report = build([study], store)
+    assert [said(cell) for cell in column_of(report, "reliability", "Predictions")] == ["14.5 (few)", "15.0", "70.5"]
+    assert "fewer than 30 predictions of a seed" in said(table_of(report, "reliability").captioned())
+    figure = figure_of(report, "reliability")
     assert [round(x) for x in figure.panels[0].lines[0].x] == [72, 97]
     assert "fewer than 30 predictions of a seed are left out" in figure.caption
     assert len(figure.values.rows) == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.figures.style import PAGE, drawing
 from gru_bench.results.runs import TrialSummary
-from tests.support.fake_store import BEST, SPACE, FakeStore, TestSet, add_study
+from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, many_studies, summarized
 from tests.support.renderings import Built, figure_of, section_of
 from tests.support.values import present
 
@@ -34,8 +33,7 @@ TRIALS = (
 def report_of(trials: Sequence[TrialSummary], space: dict[str, Any] | None = None) -> Report:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), seeds=2)
-    summary = replace(present(study.summary), trials=tuple(trials), space=space or SPACE)
-    return build([replace(study, summary=summary)], store)
+    return build([summarized(study, trials=tuple(trials), space=space or SPACE)], store)
 
 
 def drawn(figure: Any) -> Any:
@@ -164,10 +162,8 @@ def test_each_model_is_a_series_that_can_be_switched_off(built: Built) -> None:
 
 
 def test_the_first_six_of_many_models_are_drawn() -> None:
-    store = FakeStore()
-    for place in range(7):
-        add_study(store, f"study {place}", {"torch": 0.0}, test_set=TestSet.draw(100), seeds=2, best=BEST)
-    report = build(store.by_experiment["movie-reviews"], store)
+    store, studies = many_studies(7, TestSet.draw(100), seeds=2)
+    report = build(studies, store)
     for name in ("search-history", "search-settings"):
         figure = figure_of(report, name)
         assert len(figure.series) == 6

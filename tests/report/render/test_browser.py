@@ -25,6 +25,7 @@ from tests.support.fake_store import (
     TestSet,
     add_study,
     hostile_studies,
+    many_studies,
     three_models,
 )
 from tests.support.homework_study import homework
@@ -53,11 +54,7 @@ MEASURE = """(() => {
 
 
 def seven_models() -> Studies:
-    store = FakeStore()
-    test_set = TestSet.draw(600, [f"category {i}" for i in range(9)])
-    for place in range(7):
-        add_study(store, f"study {place}", {"torch": 0.02 * place}, test_set=test_set, seeds=2, seed=place)
-    return store, store.by_experiment["movie-reviews"]
+    return many_studies(7, TestSet.draw(600, [f"category {i}" for i in range(9)]), skill=0.02, seeds=2)
 
 
 def two_test_sets() -> Studies:

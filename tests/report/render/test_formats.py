@@ -27,12 +27,12 @@ from gru_bench.report.document.figure import Diagram, Figure, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Anchor, Aside, KnownRun, Math
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
 from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies, three_models
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies
 from tests.support.formats import (
     MARKDOWN,
     PAGE,
@@ -44,7 +44,7 @@ from tests.support.formats import (
     plain_markdown,
     plain_tex,
 )
-from tests.support.renderings import html_numbers, soup_of, table_of, tex_numbers
+from tests.support.renderings import html_numbers, soup_of, tex_numbers
 
 RUN = KnownRun("0" * 32, "torch seed 1", "torch", None)
 ROUND = Number("k.round", 0.861, "percent", (RUN.run_id,), 200, "a method", 0.846, 0.876)
@@ -93,7 +93,8 @@ def some(folder: Path) -> Section:
             Column("Accuracy", "%", short="Acc."), Column("Loss"), Column("Text & more", align="left", width=4.0)), (
                 (("Torch GRU", Aside(("lr ", COUNT), below=True)), ROUND, SMALL, ENDING),
                 (("Torch GRU",), MISSING, COUNT, ("a ", Math("x^2"), " b", Aside(("below",), below=True))),
-                ("Other", replace(ROUND, key="k.wider", low=0.1), MINUS, (RUN,))),
+                ("Other", replace(ROUND, key="k.wider", low=0.1), MINUS,
+                 (RUN, Aside(("90 % interval [", Ends(replace(ROUND, key="k.ends"), ", "), "]"), below=True)))),
               context=(("base | line", COUNT, "", ""),), grouped=True),
         wide(7),
         Figure("bars", "Bars <of> 5 %.", "Bars: 5.", Values(("name", "value"), (("a", COUNT),)), draw),
@@ -250,38 +251,3 @@ def test_many_models_and_categories() -> None:
     check(report, page, files, text)
     assert "pairs of models are compared below" in text
     assert files["tables/categories-1.tex"].count(r"\begin{longtable}") == 5
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_captions_speak_of_what_is_there_alone() -> None:
-    """Two seeds have no interval, and one pair has no correction: no caption explains one."""
-    store = FakeStore()
-    report = build([add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2)], store)
-    assert report.numbers()["two-seeds-torch.accuracy"].low is None
-    captions = [*(caption.get_text() for caption in soup_of(html(report)).find_all(["caption", "figcaption"])),
-                *(line for text in tex(report).values() for line in text.splitlines() if r"\caption{" in line)]
-    assert len(captions) > 10
-    absent = ("95 %", "95\u00a0%", r"95~\%", "Holm", "bootstrap")
-    assert [caption for caption in captions if any(word in caption for word in absent)] == []
-    methods = str(expected(report, MARKDOWN)["Statistical methods"])
-    assert "bootstrap" not in methods
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_finding_of_equivalence_shows_the_interval_that_it_rests_on() -> None:
-    store, studies = three_models()
-    report = build(studies, store, margin=0.03)
-    page, paper, text = html(report), tex(report)["tables/comparisons.tex"], markdown(report)
-    found = [row[-1] for row in table_of(report, "comparisons").rows if "equivalent within the margin" in row[-1]]
-    assert found
-    for _, narrow in found:
-        (number,) = numbers_in(narrow)
-        low, high = number.ends
-        assert low.method.startswith("90 % interval")
-        assert -0.03 < (low.value or 0) < (high.value or 0) < 0.03
-        assert f"equivalent within the margin (90 % interval [{low.text}, {high.text}])" in plain_markdown(text)
-        for shown in (page, paper):
-            assert low.key in shown
-            assert high.key in shown
-    for shown in (page, plain_tex(paper), text):
-        assert "detect with a chance of 80 % at the 5 % level" in " ".join(shown.split())

@@ -21,6 +21,7 @@ from tests.support.fake_store import (
     TestSet,
     add_study,
     hostile_studies,
+    many_studies,
     three_models,
 )
 from tests.support.homework_study import homework
@@ -45,11 +46,7 @@ def compiled(folder: Path, name: str = "report") -> str:
 
 
 def many_models() -> Studies:
-    store = FakeStore()
-    test_set = TestSet.draw(1200, [f"category {i}" for i in range(40)])
-    for place in range(14):
-        add_study(store, f"study {place}", {"torch": 0.02 * place}, test_set=test_set, seed=place)
-    return store, store.by_experiment["movie-reviews"]
+    return many_studies(14, TestSet.draw(1200, [f"category {i}" for i in range(40)]), skill=0.02)
 
 
 def one_small_model() -> Studies:

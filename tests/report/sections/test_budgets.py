@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gru_bench.report.build import build
 from gru_bench.report.sections.budgets import unequal_budgets
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import FakeStore, TestSet, add_study, summarized
 from tests.support.renderings import said
 from tests.support.values import present
 
@@ -26,7 +24,7 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last() -> None:
     store, few = FakeStore(), TestSet.draw(300)
     one = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, trials=5, test_set=few)
     two = add_study(store, "two", {"bidirectional": 0.1}, trials=5, test_set=few)
-    lowered = replace(one, summary=replace(present(one.summary), trials_asked=0))
+    lowered = summarized(one, trials_asked=0)
     # Of five trials of each model one failed; neither a number lowered later nor a second model changes that.
     assert unequal_budgets([lowered, two]) == ()
     three = add_study(store, "three", {"rnn": 0.0}, trials=16, test_set=few)
@@ -35,8 +33,8 @@ def test_budgets_are_the_trials_that_finished_whatever_was_typed_last() -> None:
     assert "two had 4 finished trials of up to 4 epochs" in text
     assert "three had 13 finished trials of up to 4 epochs" in text
     fewer = tuple(trial for trial in present(one.summary).trials if trial.model == "scratch" or trial.number == 0)
-    uneven = replace(one, summary=replace(present(one.summary), trials=fewer))
-    assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(unequal_budgets([uneven]))
+    uneven = unequal_budgets([summarized(one, trials=fewer)])
+    assert "one had 4 (Scratch GRU) and 1 (Torch GRU) finished trials of up to" in said(uneven)
     fixed = add_study(store, "fixed", {"rnn": 0.0}, search=False, test_set=few)
     assert said(unequal_budgets([two, fixed])).endswith("settings; fixed had no search.")
     assert unequal_budgets([fixed]) == ()

@@ -14,7 +14,7 @@ from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, TestSet, add_study, correct, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, three_models
 from tests.support.renderings import Built, column_of, said, table_of, words_of
 from tests.support.values import present
 
@@ -49,6 +49,7 @@ def test_equivalence_stands_with_its_own_interval(built: Built) -> None:
     assert narrow.value == estimate.low
     finding = said(column_of(wide, "comparisons", "Finding")[0])
     assert finding.startswith(f"equivalent within the margin90 % interval [{narrow.text}, ")
+    assert narrow.method.startswith("90 % interval")
 
 
 def test_the_caption_names_only_what_the_table_holds() -> None:
@@ -70,9 +71,7 @@ def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) 
     """Make the seeds of a study answer such shares of the test reviews rightly."""
     for run, share in zip(study.confirms, shares, strict=True):
         p = store.predicted[run.run_id, "test"]
-        right_N = np.arange(len(p)) < share * len(p)
-        store.predicted[run.run_id, "test"] = replace(
-            p, probability_N=np.where(right_N == (p.label_N == 1), 0.9, 0.1).astype(np.float32))
+        store.predicted[run.run_id, "test"] = answered(p, np.arange(len(p)) < share * len(p))
 
 
 @pytest.mark.parametrize(("one", "two", "words"), [
@@ -117,9 +116,11 @@ def test_two_named_runs_are_compared_by_mcnemars_test() -> None:
     report = build(studies, store, mcnemar_runs=(a, b))
     right_A_N, right_B_N = correct(store, studies[0].confirms)[0], correct(store, studies[2].confirms)[1]
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
-    assert report.numbers()["mcnemar.p"].value == statistics.mcnemar(*only)
-    assert f"correctly only by Scratch GRU, scratch seed 1000 ({a}): {only[0]}; only by Bid" in words_of(
-        report, "comparisons")
+    assert [report.numbers()[f"mcnemar.{name}"].value for name in ("only-first", "only-second", "p")] == [
+        *only, statistics.mcnemar(*only)]
+    words = words_of(report, "comparisons")
+    assert f"correctly only by Scratch GRU, scratch seed 1000 ({a}): {only[0]}; only by Bid" in words
+    assert "not the procedures that trained them" in words
     # Even where no two models can be compared, the test is shown.
     assert "McNemar’s exact test" in words_of(
         build(studies[:1], store, mcnemar_runs=(a, studies[0].confirms[1].run_id)), "comparisons")

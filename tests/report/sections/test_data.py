@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details, Heading
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.values import present
 
@@ -29,10 +27,10 @@ def test_the_data_of_several_studies_stand_once(built: Built) -> None:
 
 def test_reviews_held_back_and_all_tokens_read_are_told() -> None:
     store, (study, *_) = three_models(test_set=TestSet.draw(300, [""]))
-    summary = present(study.summary)
-    data = replace(summary.data, available=summary.data.train + summary.data.validation + summary.data.test + 1234,
-                   max_length=None, embedding="/home/me/vectors.bin")
-    report = build([replace(study, summary=replace(summary, data=data))], store)
+    data = present(study.summary).data
+    study = with_data(study, available=data.train + data.validation + data.test + 1234, max_length=None,
+                      embedding="/home/me/vectors.bin")
+    report = build([study], store)
     facts = dict(table_of(report, "data-1").rows)
     assert facts["reviews held back by data.limit"].text == "1,234"
     assert facts["most tokens read of a review, from its start"] == "all"

@@ -12,7 +12,7 @@ from gru_bench.evaluation import statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, three_models
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, summarized, three_models
 from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of
 from tests.support.values import present
 
@@ -110,8 +110,7 @@ def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below() 
     for shift in (-0.0003, 0.0, 0.0003):
         shown = round(present(level.value), 3)
         baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
-        even = replace(study, summary=replace(present(study.summary), baselines=baselines))
-        assert below_baseline([even], store) == (
+        assert below_baseline([summarized(study, baselines=baselines)], store) == (
             f"Torch GRU ({level.text} %) is level with the baseline TF-IDF + logistic regression ({level.text} %) on "
             "the same split."
         )

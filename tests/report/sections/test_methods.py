@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gru_bench.report.build import build
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_params
 from tests.support.renderings import words_of
 
 
@@ -46,5 +46,5 @@ def test_a_search_of_an_unfinished_study_is_told() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False)
     for asked, told in (("12", True), ("0", False)):
-        begun = replace(study, run=replace(study.run, params={**study.run.params, "trials": asked}))
-        assert ("Search trials" in words_of(build([begun], store), "methods")) == told
+        words = words_of(build([with_params(study, trials=asked)], store), "methods")
+        assert ("Search trials" in words) == told

@@ -6,7 +6,7 @@ import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING, Number
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.renderings import Built, all_said, column_of, said, words_of
 from tests.support.values import present
 
@@ -23,10 +23,8 @@ def test_the_first_sentence_holds_the_accuracies_and_the_verdicts_follow(built: 
 
 
 def test_many_pairs_are_tallied_first_and_said_in_their_section() -> None:
-    store = FakeStore()
-    for place in range(5):
-        add_study(store, f"study {place}", {"torch": 0.05 * place}, test_set=TestSet.draw(400), seed=place)
-    report = build(store.by_experiment["movie-reviews"], store)
+    store, studies = many_studies(5, TestSet.draw(400), skill=0.05)
+    report = build(studies, store)
     assert said(report.summary[0]).startswith("10 pairs of models are compared below: ")
     tally = {n.key: present(n.value) for n in report.summary[0] if isinstance(n, Number)}
     assert tally.pop("summary.pairs") == sum(tally.values()) == 10

@@ -11,7 +11,7 @@ from sklearn import metrics as peer
 from gru_bench.report.build import build
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.thresholds import thresholds
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.renderings import Built, column_of, figure_of, section_of, table_of
 
 
@@ -76,10 +76,8 @@ def test_each_test_set_has_a_figure() -> None:
 
 
 def test_more_models_than_can_be_told_apart_are_spread_over_figures() -> None:
-    store = FakeStore()
-    for place in range(7):
-        add_study(store, f"study {place}", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200), search=False)
-    report = build(store.by_experiment["movie-reviews"], store)
+    store, studies = many_studies(7, TestSet.draw(200), seeds=2, search=False)
+    report = build(studies, store)
     first, second = (figure_of(report, f"thresholds-{place}") for place in (1, 2))
     assert [*first.series, *second.series] == column_of(report, "thresholds", "Model")
     assert len(first.series) == 4
