@@ -21,7 +21,6 @@ from gru_bench.report.document.blocks import (
     Paragraph,
     Reviews,
     Table,
-    numbers_in,
 )
 from gru_bench.report.document.figure import Diagram, Figure, Values
 from gru_bench.report.document.numbers import Number
