@@ -98,8 +98,6 @@ class Panel:
     lines: tuple[Line, ...]
     axis: str
     """Name of the x axis."""
-    digits: int = 1
-    """Decimals of the values that are read off."""
 
 
 @dataclass(frozen=True)
@@ -230,12 +228,9 @@ def _places(figure: Drawing, panels: Sequence[Panel]) -> dict[str, Any]:
 
 
 def _values(panel: Panel) -> dict[str, Any]:
-    return {
-        "title": panel.title, "axis": panel.axis, "digits": panel.digits,
-        "lines": [
-            {"series": line.series, **{
-                name: [float(f"{value:.5g}") for value in getattr(line, name)] for name in ("x", "mean", "low", "high")
-            }}
-            for line in panel.lines
-        ],
-    }
+    """Return what is read off a panel, with one decimal in percent and three of a loss."""
+    lines = [
+        {"series": line.series} | {name: [float(f"{value:.5g}") for value in getattr(line, name)]
+                                   for name in ("x", "mean", "low", "high")}
+        for line in panel.lines]
+    return {"title": panel.title, "axis": panel.axis, "digits": 1 if panel.title.endswith("%") else 3, "lines": lines}

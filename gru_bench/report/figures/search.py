@@ -12,15 +12,7 @@ import numpy as np
 from gru_bench.report.document.figure import Figure, Line, Panel, Values, with_interval
 from gru_bench.report.document.numbers import written
 from gru_bench.report.figures.curves import OVERLAID, draw_panels, not_drawn
-from gru_bench.report.figures.style import (
-    Style,
-    few_ticks,
-    in_percent,
-    log_axis,
-    name_series,
-    new_figure,
-    share_axis,
-)
+from gru_bench.report.figures.style import Style, few_ticks, in_percent, log_axis, name_series, new_figure, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +46,7 @@ def history_figure(values: Values) -> Figure:
         "search-history",
         "Validation accuracy of each trial, in the order of the search; a line shows the best complete trial so far."
         f"{_cut(floor)}{not_drawn(models)}",
-        f"Validation accuracy by trial. {'; '.join(map(_history_in_words, models, models.values()))}.", values,
+        f"Validation accuracy by trial. {'; '.join(map(_in_words, models, models.values()))}.", values,
         partial(_history, panel, drawn, floor), tuple(drawn), (panel,))
 
 
@@ -73,7 +65,7 @@ def settings_figure(values: Values) -> Figure:
         f"Validation accuracy of each trial against its {' and its '.join(settings)}; the largest mark of a model is "
         f"its best complete trial.{_cut(floor)}{not_drawn(models)}",
         f"Validation accuracy by setting. {'; '.join(_settings_in_words(model, settings) for model in models)}.",
-        values, partial(_settings, settings, drawn, floor), tuple(drawn))
+        values, partial(_settings, settings, list(drawn), floor), tuple(drawn))
 
 
 def expected_best_figure(values: Values) -> Figure:
@@ -130,49 +122,65 @@ def _cut(floor: int) -> str:
 
 
 def _history(panel: Panel, models: Models, floor: int, style: Style) -> Drawing:
-    figure, (axes,) = new_figure(style, 2.8, names=len(models))
+    figure, (axes,) = _draw_trials({"trial": models}, "trial", list(models), floor, style)
     for line in panel.lines:
-        axes.plot(line.x, line.mean, drawstyle="steps-post", color=style.color(line.series), linewidth=1.2,
+        axes.plot(line.x, line.mean, drawstyle="steps-post", color=style.color(line.series), linewidth=1.2, zorder=1.9,
                   gid=f"series-{line.series}")
-    _draw_trials(axes, list(models.values()), "trial", floor, style)
     few_ticks(axes.xaxis, 9, whole=True)
-    axes.set(xlabel="trial", ylabel="validation accuracy, %")
-    _name(figure, models, style)
     return figure
 
 
-def _settings(settings: Mapping[str, Models], models: Models, floor: int, style: Style) -> Drawing:
-    figure, axes_of = new_figure(style, 0.4, len(settings), 1 if style.narrow else len(settings), 2.4, len(models),
-                                 sharey=True)
-    for axes, (setting, by_model) in zip(axes_of, settings.items(), strict=True):
-        drawn = [by_model.get(model, ()) for model in models]
-        _draw_trials(axes, drawn, "value", floor, style)
-        for place, trials in enumerate(drawn):
-            if best := _best(trials):
+def _settings(settings: Mapping[str, Models], names: Sequence[str], floor: int, style: Style) -> Drawing:
+    figure, axes_of = _draw_trials(settings, "value", names, floor, style)
+    for axes, (setting, models) in zip(axes_of, settings.items(), strict=True):
+        for place, name in enumerate(names):
+            if best := _best(models.get(name, ())):
                 axes.plot([best["value"]], [100 * best[SCORE]], markersize=8, markeredgecolor=style.ink,
-                          markeredgewidth=0.8, gid=f"series-{place}", **style.mark(place))
-        log = all(trial["scale"] == "log" for trials in by_model.values() for trial in trials)
-        if log:
+                          markeredgewidth=0.8, clip_on=False, gid=f"series-{place}", **style.mark(place))
+        if all(trial["scale"] == "log" for trials in models.values() for trial in trials):
             log_axis(axes, 5)
+            axes.set_xlabel(f"{setting} (log scale)")
         else:
             few_ticks(axes.xaxis, 5)
-        axes.set_xlabel(f"{setting} (log scale)" if log else setting)
-    figure.supylabel("validation accuracy, %", fontsize=style.size)
-    _name(figure, models, style)
     return figure
 
 
-def _draw_trials(axes: Axes, models: Sequence[Trials], along: str, floor: int, style: Style) -> None:
-    """Draw the trials of each model that have an accuracy, those of each state in their own way."""
-    for place, trials in enumerate(models):
-        for state in STATES:
-            if drawn := _scored(trials, [state]):
-                axes.plot([trial[along] for trial in drawn], [max(100 * trial[SCORE], floor) for trial in drawn],
-                          gid=f"series-{place}", **_mark(state, style, place))
-    share_axis(axes, "y")
-    if floor:
-        axes.set_ylim(bottom=floor)
-    axes.grid(axis="y", linewidth=0.5)
+def _draw_trials(
+    panels: Mapping[str, Models], along: str, names: Sequence[str], floor: int, style: Style
+) -> tuple[Drawing, list[Axes]]:
+    """Draw the trials that have an accuracy, those of each state in their own way, and return the axes of the panels.
+
+    Args:
+        panels: Name of the x axis of each panel -> the trials of each model.
+        along: Column of the values along x.
+        names: Models that are drawn.
+        floor: Percentage at which the axes end; 0 for that of the trials.
+        style: The style.
+    """
+    from matplotlib.lines import Line2D
+
+    figure, axes_of = new_figure(style, 0.4, len(panels), 1 if style.narrow else len(panels), 2.4, len(names),
+                                 sharey=True)
+    for axes, (label, models) in zip(axes_of, panels.items(), strict=True):
+        for place, name in enumerate(names):
+            for state in STATES:
+                if drawn := _scored(models.get(name, ()), [state]):
+                    axes.plot([trial[along] for trial in drawn], [max(100 * trial[SCORE], floor) for trial in drawn],
+                              gid=f"series-{place}", **_mark(state, style, place))
+        share_axis(axes, "y")
+        if floor:
+            axes.set_ylim(bottom=floor)
+        axes.grid(axis="y", linewidth=0.5)
+        axes.set_xlabel(label)
+    figure.supylabel("validation accuracy, %", fontsize=style.size)
+    name_series(figure, names, style, line=False)
+    states = [state for state in STATES
+              if any(_scored(models.get(name, ()), [state]) for models in panels.values() for name in names)]
+    if len(states) > 1:
+        handles = [Line2D([], [], label=state, **{**_mark(state, style, 0), "color": style.faint}) for state in states]
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(states), frameon=False,
+                      fontsize=style.size - 1, handletextpad=0.2)
+    return figure, axes_of
 
 
 def _mark(state: str, style: Style, place: int) -> dict[str, Any]:
@@ -180,18 +188,6 @@ def _mark(state: str, style: Style, place: int) -> dict[str, Any]:
     return {**style.mark(place), "linestyle": "none", "markersize": 4.5, "markeredgewidth": 1.0,
             **({} if state == "complete" else {"markerfacecolor": "none"}),
             **({"marker": "x"} if state == "failed" else {})}
-
-
-def _name(figure: Drawing, models: Models, style: Style) -> None:
-    """Name the models above the axes, and below them the states, where there are several."""
-    from matplotlib.lines import Line2D
-
-    name_series(figure, list(models), style, line=False)
-    states = [state for state in STATES if any(_scored(trials, [state]) for trials in models.values())]
-    if len(states) > 1:
-        handles = [Line2D([], [], label=state, **{**_mark(state, style, 0), "color": style.faint}) for state in states]
-        figure.legend(handles=handles, loc="outside lower left", ncols=len(states), frameon=False,
-                      fontsize=style.size - 1, handletextpad=0.2)
 
 
 def _expected_best(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
@@ -202,30 +198,21 @@ def _expected_best(panel: Panel, models: Sequence[str], style: Style) -> Drawing
     return figure
 
 
-def _history_in_words(model: str, trials: Trials) -> str:
-    words = f"{model}: {_counted(trials)}"
-    if best := _best(trials):
-        first = _scored(trials, ["complete"])[0]
-        start = "" if first is best else f"from {written(first[SCORE], 'percent')} % in trial {first['trial']} to "
-        words += f", the best so far {start}{written(best[SCORE], 'percent')} % in trial {best['trial']}"
-    return words
+def _in_words(model: str, trials: Trials) -> str:
+    """Return how many trials there are, of which state, how many have no accuracy to be drawn, and the best."""
+    counts = [f"{count} {state}" for state in STATES if (count := sum(trial["state"] == state for trial in trials))]
+    unscored = len(trials) - len(_scored(trials))
+    not_shown = f"; {unscored} without an accuracy, not drawn" if unscored else ""
+    best = _best(trials)
+    words = f", the best {written(best[SCORE], 'percent')} % in trial {best['trial']}" if best else ""
+    return f"{model}: {len(trials)} trial{'s' * (len(trials) != 1)} ({', '.join(counts)}{not_shown}){words}"
 
 
 def _settings_in_words(model: str, settings: Mapping[str, Models]) -> str:
     by_setting = {setting: models[model] for setting, models in settings.items() if model in models}
-    trials = next(iter(by_setting.values()))
-    best = _best(trials)
-    words = f"{model}: {_counted(trials)}" + (f", the best {written(best[SCORE], 'percent')} %" if best else "")
-    for setting, own in by_setting.items():
-        low, high = (written(end(trial["value"] for trial in own), "setting") for end in (min, max))
-        at = f" {written(best['value'], 'setting')} in the best," if (best := _best(own)) else ""
+    words = _in_words(model, next(iter(by_setting.values())))
+    for setting, trials in by_setting.items():
+        low, high = (written(end(trial["value"] for trial in trials), "setting") for end in (min, max))
+        at = f" {written(best['value'], 'setting')} in the best," if (best := _best(trials)) else ""
         words += f", {setting}{at} {low} to {high} in all"
     return words
-
-
-def _counted(trials: Trials) -> str:
-    """Return how many trials there are, of which state, and how many have no accuracy to be drawn."""
-    counts = [f"{count} {state}" for state in STATES if (count := sum(trial["state"] == state for trial in trials))]
-    unscored = len(trials) - len(_scored(trials))
-    return (f"{len(trials)} trial{'s' * (len(trials) != 1)} ({', '.join(counts)}"
-            + (f"; {unscored} without an accuracy, not drawn)" if unscored else ")"))

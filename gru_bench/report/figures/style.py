@@ -170,11 +170,11 @@ def new_figure(
     return figure, axes[:panels]
 
 
-def few_ticks(axis: Any, most: int, steps: Sequence[float] = (1, 2, 5, 10), whole: bool = False) -> None:
+def few_ticks(axis: Any, most: int, whole: bool = False) -> None:
     """Put at most about `most` round ticks on an axis, at whole numbers only where asked."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(most, steps=list(steps), integer=whole))
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
 
 
 def percent_axis(axis: Any) -> None:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-TICKS = (1, 2, 2.5, 5, 10)
-"""Steps between the ticks of an axis, times a power of ten."""
-
 
 def training_loss(evidence: Evidence) -> Section | None:
     """Return the section; None where no study of the homework's protocol logged its losses by window."""
@@ -82,7 +79,7 @@ def training_loss_figure(values: Values, window: str) -> Figure:
             f"{model}{_words(own)}" for model, own in models.items()) + ".",
         values,
         partial(_draw, models, means),
-        panels=tuple(Panel(model, (mean,), "iteration", 3) for model, mean in means.items()),
+        panels=tuple(Panel(model, (mean,), "iteration") for model, mean in means.items()),
     )
 
 
@@ -120,7 +117,7 @@ def _panel(axes: Axes, own: Values, mean: Line, color: str) -> None:
         axes.plot(run.column("iteration"), run.column("loss"), color=color, linewidth=0.7, alpha=0.45)
     if len(runs) > 1:
         axes.plot(mean.x, mean.mean, color=color, linewidth=1.6)
-    few_ticks(axes.xaxis, 4, TICKS)
+    few_ticks(axes.xaxis, 4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}"))
-    few_ticks(axes.yaxis, 5, TICKS)
+    few_ticks(axes.yaxis, 5)
     axes.grid(axis="y", linewidth=0.5)

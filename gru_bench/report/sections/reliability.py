@@ -9,7 +9,7 @@ from gru_bench.report.document.blocks import Block, Column, Details, Heading, Ta
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.figures.reliability import LEAST, few, reliability_figure
+from gru_bench.report.figures.curves import LEAST, few, reliability_figure
 
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""

@@ -16,8 +16,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
-from gru_bench.report.figures.curves import OVERLAID
-from gru_bench.report.figures.thresholds import CHANCE, PRECISION_RECALL, RECALLS, ROC, thresholds_figure
+from gru_bench.report.figures.curves import CHANCE, OVERLAID, PRECISION_RECALL, RECALLS, ROC, thresholds_figure
 
 RATES_G = np.r_[0:20, 20:101:5] / 100
 RECALLS_G = np.r_[5:80:5, 80:101] / 100

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gru_bench.report.build import build
-from gru_bench.report.figures.reliability import few
+from gru_bench.report.figures.curves import few
 from tests.support.fake_store import TestSet, three_models
 from tests.support.renderings import Rendered, column_of, figure_of, said, table_of
 

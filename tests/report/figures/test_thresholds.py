@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.figure import Values
+from gru_bench.report.figures.curves import CHANCE, PRECISION_RECALL, RATES, RECALLS, ROC, thresholds_figure
 from gru_bench.report.figures.style import NARROW, PAGE, drawing
-from gru_bench.report.figures.thresholds import CHANCE, PRECISION_RECALL, RATES, RECALLS, ROC, thresholds_figure
 from tests.support.renderings import Rendered, figure_of, table_of
 
 
