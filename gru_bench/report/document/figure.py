@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -83,11 +83,6 @@ class Line:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-
-    @classmethod
-    def through(cls, series: int, points: Iterable[Sequence[float]]) -> Line:
-        """Return the curve through some points: x, mean, lowest and highest of each."""
-        return cls(series, *zip(*points, strict=True))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench.report.document.figure import Figure, Line, Panel, Values
 from gru_bench.report.document.numbers import Number, written
+from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import Style, few_ticks, in_percent, name_series, new_figure, share_axis
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ Points = Mapping[str, Mapping[str, Values]]
 def not_drawn(models: Collection[str]) -> str:
     """Return the words of a caption on the models that are not drawn, if there are any."""
     return f" The first {OVERLAID} of {len(models)} models are drawn." if len(models) > OVERLAID else ""
+
+
+def curves(models: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Line, ...]:
+    """Return the curves of the models that are drawn, each through its points: x, mean, lowest and highest."""
+    return tuple(Line(place, *zip(*points, strict=True))
+                 for place, points in enumerate(list(models.values())[:OVERLAID]) if points)
 
 
 def draw_panels(
@@ -73,14 +80,6 @@ def _draw_line(axes: Axes, line: Line, style: Style) -> None:
               markevery=every, **style.mark(line.series))
 
 
-def _lines(points: Mapping[str, Values], models: Sequence[str], x: str, scale: float = 1) -> tuple[Line, ...]:
-    """Return the curve of each model that has points: the columns `x`, mean, low and high, times a scale."""
-    return tuple(
-        Line(place, *(tuple(scale * value for value in points[model].column(name))
-                      for name in (x, "mean", "low", "high")))
-        for place, model in enumerate(models) if model in points)
-
-
 # ---------------------------------------------------------------- learning
 
 
@@ -94,16 +93,18 @@ def curves_figure(values: Values, alternative: str) -> Figure:
     """
     models = values.distinct("series")
     drawn = tuple(models[:OVERLAID])
-    panels = tuple(Panel(title, _lines(points.groups("series"), drawn, "epoch"), "epoch")
-                   for title, points in values.groups("panel").items())
-    losses = " and ".join(panel.title for panel in panels if panel.title.endswith("loss"))
-    what = ", and ".join([f"{losses}, in nats per review"] * bool(losses)
-                         + ["validation accuracy"] * ("%" in panels[-1].title))
+    panels = []
+    for title, panel in values.groups("panel").items():
+        points: dict[str, list[tuple[float, ...]]] = {model: [] for model in models}
+        for row in panel.records():
+            points[row["series"]].append((row["epoch"], row["mean"], row["low"], row["high"]))
+        panels.append(Panel(title, curves(points), "epoch"))
+    quantities = listed([panel.title.removesuffix(", %") for panel in panels])
     return Figure(
         "curves",
-        f"{what.capitalize()}, by epoch: mean over seeds, with a band from the lowest to the highest seed."
-        f"{not_drawn(models)}",
-        alternative, values, partial(_learning, panels, drawn), drawn, panels)
+        f"{quantities.capitalize()} by epoch: mean over seeds, with a band from the lowest to the highest seed. Losses "
+        f"are in nats per review.{not_drawn(models)}",
+        alternative, values, partial(_learning, panels, drawn), drawn, tuple(panels))
 
 
 def _learning(panels: Sequence[Panel], models: Sequence[str], style: Style) -> Drawing:
@@ -133,9 +134,9 @@ def reliability_figure(values: Values) -> Figure:
     parts = values.groups("model")
     ranges = {model: _drawn(part) for model, part in parts.items()}
     models = tuple(ranges)[:OVERLAID]
-    panel = Panel("accuracy, %", tuple(
-        Line.through(place, [(100 * row["confidence"].value, *in_percent(row["accuracy"])) for row in ranges[model]])
-        for place, model in enumerate(models)), "confidence, %,")
+    panel = Panel("accuracy, %", curves({
+        model: [(100 * row["confidence"].value, *in_percent(row["accuracy"])) for row in rows]
+        for model, rows in ranges.items()}), "confidence, %,")
     left_out = any(len(ranges[model]) < len(part.rows) for model, part in parts.items())
     rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them."
     words = "; ".join(
@@ -171,8 +172,10 @@ def thresholds_figure(name: str, values: Values) -> Figure:
     """Return the figure of the ROC curve and the precision-recall curve of each model."""
     points = {curve: own.groups("model") for curve, own in values.groups("curve").items()}
     models = tuple(model for model in values.distinct("model") if model != CHANCE)
-    panels = tuple(Panel(f"{y}, %", _lines(points[curve], models, "x", 100), f"{x}, %,")
-                   for curve, (x, y) in AXES.items())
+    panels = tuple(Panel(f"{y}, %", curves({
+        model: [tuple(100 * row[column] for column in ("x", "mean", "low", "high"))
+                for row in points[curve][model].records()] for model in models}), f"{x}, %,")
+        for curve, (x, y) in AXES.items())
     of = f" of {models[0]}" if len(models) == 1 else ""
     return Figure(
         name,

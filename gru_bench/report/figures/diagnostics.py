@@ -206,8 +206,7 @@ def _draw_words(attributions: Sequence[Attribution], style: Style) -> Drawing:
     for axes in axes_of:
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         axes.margins(x=0.08)
-        percent_axis(axes.xaxis)
-        few_ticks(axes.xaxis, 4)
+        percent_axis(axes.xaxis, 4)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
     axes_of[0].set_yticks(places, [short(plain(word), 16, 1) for word in words])

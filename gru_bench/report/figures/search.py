@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.report.document.figure import Figure, Line, Panel, Values, with_interval
+from gru_bench.report.document.figure import Figure, Panel, Values, with_interval
 from gru_bench.report.document.numbers import written
-from gru_bench.report.figures.curves import OVERLAID, draw_panels, not_drawn
+from gru_bench.report.figures.curves import OVERLAID, curves, draw_panels, not_drawn
 from gru_bench.report.figures.style import Style, few_ticks, in_percent, log_axis, name_series, new_figure, share_axis
 
 if TYPE_CHECKING:
@@ -36,12 +36,10 @@ def history_figure(values: Values) -> Figure:
     """
     models = _models(values)
     drawn, floor = _drawn(models)
-    lines = []
-    for place, trials in enumerate(drawn.values()):
-        best = [(trial["trial"], 100 * trial["best so far"]) for trial in trials if trial["best so far"] is not None]
-        if points := [(x, y, y, y) for x, y in best if y >= floor]:
-            lines.append(Line.through(place, points))
-    panel = Panel("best so far, %", tuple(lines), "trial")
+    panel = Panel("best so far, %", curves({
+        model: [(trial["trial"], *[100 * trial["best so far"]] * 3) for trial in trials
+                if trial["best so far"] is not None and 100 * trial["best so far"] >= floor]
+        for model, trials in models.items()}), "trial")
     return Figure(
         "search-history",
         "Validation accuracy of each trial, in the order of the search; a line shows the best complete trial so far."
@@ -76,9 +74,9 @@ def expected_best_figure(values: Values) -> Figure:
     """
     models = _models(values)
     drawn = list(models)[:OVERLAID]
-    panel = Panel("expected best, %", tuple(
-        Line.through(place, [(row["trials"].value, *in_percent(row["expected best"])) for row in models[model]])
-        for place, model in enumerate(drawn)), "trials")
+    panel = Panel("expected best, %", curves({
+        model: [(row["trials"].value, *in_percent(row["expected best"])) for row in rows]
+        for model, rows in models.items()}), "trials")
     words = "; ".join(
         f"{model}: {with_interval(rows[0]['expected best'])} % of {rows[0]['trials'].text} trial, "
         f"{with_interval(rows[-1]['expected best'])} % of {rows[-1]['trials'].text}" for model, rows in models.items())

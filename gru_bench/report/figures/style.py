@@ -177,11 +177,11 @@ def few_ticks(axis: Any, most: int, whole: bool = False) -> None:
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
 
 
-def percent_axis(axis: Any) -> None:
+def percent_axis(axis: Any, most: int = 6) -> None:
     """Put few and round ticks on an axis, with a true minus sign."""
     from matplotlib.ticker import FuncFormatter
 
-    few_ticks(axis, 6)
+    few_ticks(axis, most)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 

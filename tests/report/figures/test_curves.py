@@ -64,7 +64,7 @@ def test_curves_of_runs_without_validation() -> None:
         del metrics["loss/val"], metrics["accuracy/val"]
     curves = figure_of(build(studies, store), "curves")
     assert [panel.title for panel in curves.panels] == ["training loss"]
-    assert curves.caption.startswith("Training loss, in nats per review, by epoch")
+    assert curves.caption.startswith("Training loss by epoch: ")
     assert "<svg" in curves.svg()
 
 
