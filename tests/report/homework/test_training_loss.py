@@ -23,6 +23,9 @@ def test_the_table_holds_the_losses_of_the_windows(made: Built) -> None:
         found = list(map(pick, lost))
         assert (number.value, number.low, number.high) == (pytest.approx(np.mean(found)), min(found), max(found))
     assert column_of(report, "training-loss", "Window")[0].value == 800
+    first, last, lowest = (column_of(report, "training-loss", name)[0].text for name in ("First", "Last", "Lowest"))
+    assert f"Scratch GRU, over 5 seeds, from {first} to {last}, at its lowest {lowest}; Torch" in figure_of(
+        report, "training-loss").alternative
 
 
 def test_the_figure_draws_each_seed_and_their_mean(made: Built) -> None:
@@ -45,9 +48,8 @@ def test_the_figure_draws_each_seed_and_their_mean(made: Built) -> None:
 
 def test_a_mean_is_of_the_iterations_that_all_seeds_have() -> None:
     rows = [("GRU", "seed 1", 10, 0.7), ("GRU", "seed 1", 20, 0.5), ("GRU", "seed 2", 20, 0.3)]
-    figure = training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(rows)), "10")
+    figure = training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(rows)), "10", "")
     assert (figure.panels[0].lines[0].x, figure.panels[0].lines[0].mean) == ((20,), (0.4,))
-    assert figure.alternative.endswith("GRU, over 2 seeds, from 0.500 to 0.400, at its lowest 0.400.")
 
 
 def test_without_losses_by_window_there_is_no_section(made: Built) -> None:
