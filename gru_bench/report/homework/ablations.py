@@ -79,32 +79,27 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
     for key, ablation in one.ablations.items():
         if ablation.other == ablation.usual:
             continue  # tuning found nothing better: there is only one side
-        usual, other = (_side(one, evidence.store, key, ablation, side, gaps) for side in ("usual", "other"))
-        if usual is None or other is None:
-            reason = "It cannot be answered: not every side has a complete run."
-        elif not np.array_equal(usual.example_N, other.example_N):
-            reason = "The two sides were scored on different reviews and are not compared."
-        else:
-            couples.append((key, other, usual))
-            continue
-        gaps.append((f"{plain(ablation.question)} {reason}",))
+        question = plain(ablation.question)
+        sides: list[Group] = []
+        for side, settings in (("usual", ablation.usual), ("other", ablation.other)):
+            runs = one.study.side(ablation.name, side)
+            whole = [run for run in runs if run.complete]
+            group, said = scored(evidence.store, whole, f"{key}.{side}", _phrase(settings), ablation.model, one.study,
+                                 "validation")
+            gaps += said
+            sides += [group] if group else []
+            ended = {run.seed for run in whole}
+            if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
+                lost = Number(f"{key}.{side}.lost", len(gone), "count", tuple(run.run_id for run in gone))
+                gaps.append((f"{question} Runs that did not complete and are left out: ", lost, "."))
+        match sides:
+            case [usual, other] if np.array_equal(usual.example_N, other.example_N):
+                couples.append((key, other, usual))
+            case [_, _]:
+                gaps.append((f"{question} The two sides were scored on different reviews and are not compared.",))
+            case _:
+                gaps.append((f"{question} It cannot be answered: not every side has a complete run.",))
     return tested(couples, evidence.margin.value), gaps
-
-
-def _side(
-    one: Reproduction, store: Store, key: str, ablation: Ablation, side: str, gaps: list[Sentence]
-) -> Group | None:
-    """Return the group of one side's runs; sentences about what is missing are added to `gaps`."""
-    label = _phrase(ablation.other if side == "other" else ablation.usual)
-    runs = one.study.side(ablation.name, side)
-    whole = [run for run in runs if run.complete]
-    group, said = scored(store, whole, f"{key}.{side}", label, ablation.model, one.study, "validation")
-    gaps += said
-    ended = {run.seed for run in whole}
-    if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
-        lost = Number(f"{key}.{side}.lost", len(gone), "count", tuple(run.run_id for run in gone))
-        gaps.append((f"{plain(ablation.question)} Runs that did not complete and are left out: ", lost, "."))
-    return group
 
 
 def _phrase(settings: Mapping[str, Scalar]) -> str:
@@ -203,9 +198,6 @@ def _begun(sentence: Sentence) -> Sentence:
     return (first[:1].upper() + first[1:], *sentence[1:]) if isinstance(first, str) else sentence
 
 
-# ---------------------------------------------------------------- one seed, or several
-
-
 def _one_seed_blocks(one: Reproduction) -> list[Block]:
     """Return how often one run of each model would have given another winner."""
     groups = list(one.groups.values())
@@ -251,9 +243,6 @@ def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
         best = np.array(draw) == max(draw)
         share += best / best.sum()
     return [float(part) for part in share / share.sum()]
-
-
-# ---------------------------------------------------------------- reviews without a known word
 
 
 def _wordless(one: Reproduction) -> Sentence:
