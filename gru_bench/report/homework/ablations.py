@@ -246,17 +246,15 @@ def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
 
 
 def _wordless(one: Reproduction) -> Sentence:
-    """Return the accuracy on test reviews without a known word; empty where they were not counted."""
+    """Return the accuracy on test reviews without a known word; empty where there are none."""
     empty_N = next(iter(one.groups.values())).tokens_N == 0
-    if empty_N.any():
-        accuracies: list[Sentence] = [
-            (f"{group.label} ", group.accuracy_on("wordless", group.tokens_N == 0), f"{NBSP}%")
-            for group in one.groups.values()]
-        return (
-            "Test reviews without a known word: ",
-            one.number("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"),
-            ". Each is read as one step of zeros. Mean accuracy on them: ", *joined(accuracies, ", "),
-            ". If they were left out, they would be missing from every count.")
-    if one.data.wordless:
-        return ("Every test review has a known word, so how a review without one is read affects no score.",)
-    return ()
+    if not empty_N.any():
+        return ()
+    accuracies: list[Sentence] = [
+        (f"{group.label} ", group.accuracy_on("wordless", group.tokens_N == 0), f"{NBSP}%")
+        for group in one.groups.values()]
+    return (
+        "Test reviews without a known word: ",
+        one.number("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"),
+        ". Each is read as one step of zeros. Mean accuracy on them: ", *joined(accuracies, ", "),
+        ". If they were left out, they would be missing from every count.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gru_bench.config import Scalar
 from gru_bench.report.document.numbers import Kind, Number
 
 ACCURACY: Mapping[str, float] = {"scratch": 0.841, "torch": 0.842, "bidirectional": 0.853}
@@ -17,30 +18,32 @@ REVIEWS = 3560
 """Approximate number of test reviews."""
 OTHERS = (0.827, 0.877)
 """Lowest and highest accuracy of other students' published solutions."""
-SETTINGS: Mapping[str, str | float | bool | None] = {
-    "embedding.trainable": False,
-    "model.hidden_size": 100,
-    "model.layers": 1,
-    "model.reset": "after",
-    "model.pooling": "last",
-    "training.epochs": 5,
-    "training.batch_size": 1,
-    "training.bucket": False,
-    "training.drop_last": True,
-    "training.lr": 1e-4,
-    "training.beta1": 0.9,
-    "training.beta2": 0.999,
-    "training.clip_norm": None,
-    "training.log_every": 800,
-    "training.selection": "lowest_train_window",
-    "data.validation_share": 0.0,
-    "data.max_length": None,
-    "data.limit": None,
+PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
+    "embedding.trainable": ("vectors trained too", False),
+    "model.hidden_size": ("hidden size, each direction", 100),
+    "model.layers": ("layers", 1),
+    "model.reset": ("reset gate", "after"),
+    "model.pooling": ("pooling", "last"),
+    "training.epochs": ("epochs", 5),
+    "training.batch_size": ("batch size", 1),
+    "training.bucket": ("order of the reviews", False),
+    "training.drop_last": ("incomplete last batch", True),
+    "training.lr": ("learning rate of Adam", 1e-4),
+    "training.beta1": ("first beta of Adam", 0.9),
+    "training.beta2": ("second beta of Adam", 0.999),
+    "training.clip_norm": ("gradient clipping", None),
+    "training.log_every": ("iterations in a loss window", 800),
+    "training.selection": ("best checkpoint by", "lowest_train_window"),
+    "data.validation_share": ("share used for validation", 0.0),
+    "data.max_length": ("most tokens read of a review", None),
+    "data.limit": ("reviews used of the data", None),
 }
-"""The settings of its protocol; `RELU` holds the ReLU before the last layer by model."""
+"""Setting of its protocol -> what a report calls it, and its value; `RELU` holds the ReLU before the last layer."""
+SETTINGS = {name: value for name, (_, value) in PROTOCOL.items()}
 DIMENSION = 300
 """Dimension of a word vector."""
 RELU: Mapping[str, bool] = {"scratch": False, "torch": True, "bidirectional": True}
+"""By model."""
 LABEL = "published in the homework's report; not measured here"
 """How a published number is marked."""
 

@@ -11,7 +11,7 @@ from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name, model_name
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.settings import as_number, setting, setting_name
+from gru_bench.report.evidence.settings import as_number, setting
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, DataSummary, Timing
 from gru_bench.tracking import LoggedStudy
@@ -19,27 +19,10 @@ from gru_bench.tracking import LoggedStudy
 NAMES: Mapping[str, str] = {
     "embedding.name": "word vectors",
     "embedding.scale": "factor on each vector",
-    "embedding.trainable": "vectors trained too",
-    "model.hidden_size": "hidden size, each direction",
-    "model.layers": "layers",
-    "model.reset": "reset gate",
-    "model.pooling": "pooling",
+    **{name: words for name, (words, _) in published.PROTOCOL.items()},
     "model.relu": "ReLU before the last linear layer",
-    "training.epochs": "epochs",
-    "training.batch_size": "batch size",
-    "training.bucket": "order of the reviews",
-    "training.drop_last": "incomplete last batch",
-    "training.lr": "learning rate of Adam",
-    "training.beta1": "first beta of Adam",
-    "training.beta2": "second beta of Adam",
-    "training.clip_norm": "gradient clipping",
-    "training.log_every": "iterations in a loss window",
-    "training.selection": "best checkpoint by",
-    "data.validation_share": "share used for validation",
-    "data.max_length": "most tokens read of a review",
-    "data.limit": "reviews used of the data",
 }
-"""The settings of the protocol, in the order of the table of the training."""
+"""The settings that the table of the training shows, in its order."""
 IN_WORDS: Mapping[str, Mapping[Scalar, str]] = {
     "model.reset": {"after": "after the product", "before": "before the product"},
     "training.bucket": {False: "shuffled", True: "shuffled among like lengths"},
@@ -135,11 +118,11 @@ def departures(one: Reproduction) -> Sentence:
         parts.append(("a vector has ", one.number("departs.dimension", one.data.embedding_dimension, "count"),
                       f" numbers (homework: {published.DIMENSION})"))
     for model, group in one.groups.items():
-        wanted = {**published.SETTINGS, **({"model.relu": published.RELU[model]} if model in published.RELU else {})}
+        relu = published.RELU.get(model, group.config.model.relu)
         parts += (
-            (f"{model_name(model)}, {NAMES.get(name, setting_name(name))}: ", shown_setting(group, name),
+            (f"{model_name(model)}, {NAMES[name]}: ", shown_setting(group, name),
              f" (homework: {in_words(name, theirs)})")
-            for name, theirs in wanted.items() if group.settings[name] != theirs)
+            for name, theirs in {**published.SETTINGS, "model.relu": relu}.items() if group.settings[name] != theirs)
     if not parts:
         return ()
     return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")
