@@ -28,6 +28,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from gru_bench.errors import ExitCode
+from gru_bench.report.document.figure import METADATA, Form
 from gru_bench.report.figures.style import PAGE, PAPER, Style, drawing, for_page
 from gru_bench.report.homework.diagrams import FOLDER
 
@@ -379,19 +380,18 @@ DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
 
 def svg(name: str) -> str:
     """Draw a diagram as an SVG element of a page."""
-    with drawing(PAGE, {**LETTERS, "svg.hashsalt": name}):
-        buffer = io.StringIO()
-        figure = DRAWINGS[name](PAGE)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return for_page(buffer.getvalue(), name)
+    return for_page(_drawn(name, PAGE, "svg").decode(), name)
 
 
 def pdf(name: str) -> bytes:
     """Draw a diagram as a PDF file."""
-    with drawing(PAPER, LETTERS):
+    return _drawn(name, PAPER, "pdf")
+
+
+def _drawn(name: str, style: Style, form: Form) -> bytes:
+    with drawing(style, {**LETTERS, "svg.hashsalt": name}):
         buffer = io.BytesIO()
-        figure = DRAWINGS[name](PAPER)
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        DRAWINGS[name](style).savefig(buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
     return buffer.getvalue()
 
 
