@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gru_bench.report.document.blocks import Block, Column, Details, Heading, Table, sentences
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table, sentences
 from gru_bench.report.document.numbers import NBSP, Kind, Number, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined
@@ -35,12 +35,6 @@ from gru_bench.results.diagnostics import (
     RecallCurve,
 )
 
-SHOWN_NEIGHBOURS = 6
-LEAST_SHARE = 0.001
-"""Share of a gradient below which no digits are shown."""
-FAR_MORE = 10.0
-"""Ratio of the shares after and before training from which on the change is explained."""
-
 Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
@@ -60,6 +54,24 @@ class _Names:
     def title(self, text: str) -> str:
         """Return the title of a table."""
         return f"{text}, {self.study}" if self.study else text
+
+    def number(
+        self, name: str, value: float | None, kind: Kind = "count", method: str = "", run_id: str = "",
+        examples: int | None = None,
+    ) -> Number:
+        """Return a number, with the id of its run if it is that of a run of the study."""
+        return Number(f"{self.key}.{name}", value, kind, (run_id,) if run_id else (), examples, method)
+
+    def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
+        """Return a number of a gradient."""
+        part = f"flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
+        return self.number(part, value, kind, method, flow.run_id, flow.reviews)
+
+    def decay(self, flow: GradientFlow) -> Number:
+        """Return the factor per step of a gradient."""
+        first, last = flow.fitted
+        method = f"least squares on the logarithm of the norms {first} to {last} steps back"
+        return self.of_flow(flow, "decay", flow.decay, "score", method if flow.decay is not None else "not fitted")
 
 
 def diagnostics(evidence: Evidence) -> Section | None:
@@ -103,55 +115,43 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
     if not flows:
         return []
     name, mean = names.of("gradients"), "geometric mean over reviews"
-    table = Table(
+    table = Table.of(
         name, names.title("Gradients by steps back"),
         ("Norm of the gradient of the loss with respect to the state (of the last layer): geometric mean over "
          "reviews.",),
-        (Column("Model", align="left", width=4.4), Column("Weights", align="left"), Column("Reviews"),
-         Column("Norm at the end", short="At the end"), Column("Steps back"), Column("Norm there", short="There"),
-         Column("Factor per step", short="Factor", note="{}: fitted by a straight line through the logarithm of the "
-                                                        "norm.")),
-        tuple((with_direction(flow), STATES[flow.state], _flow_number(names.key, flow, "reviews", flow.reviews),
-               _flow_number(names.key, flow, "start", flow.norm[0], mean),
-               _flow_number(names.key, flow, "steps", flow.steps_back[-1]),
-               _flow_number(names.key, flow, "end", flow.norm[-1], mean), _decay(names.key, flow)) for flow in flows))
+        flows,
+        (Column("Model", align="left", width=4.4), with_direction),
+        (Column("Weights", align="left"), lambda flow: STATES[flow.state]),
+        (Column("Reviews"), lambda flow: names.of_flow(flow, "reviews", flow.reviews, "count")),
+        (Column("Norm at the end", short="At the end"),
+         lambda flow: names.of_flow(flow, "start", flow.norm[0], "setting", mean)),
+        (Column("Steps back"), lambda flow: names.of_flow(flow, "steps", flow.steps_back[-1], "count")),
+        (Column("Norm there", short="There"), lambda flow: names.of_flow(flow, "end", flow.norm[-1], "setting", mean)),
+        (Column("Factor per step", short="Factor",
+                note="{}: fitted by a straight line through the logarithm of the norm."), names.decay))
     return [
         Heading("Gradients through time", f"{name}-heading"),
         gradient_figure(flows, name),
-        *sentences(_flow_sentences(names.key, flows)),
+        *sentences(_flow_sentences(names, flows)),
         Details("Norms and factors", (table,)),
     ]
 
 
-def _flow_number(key: str, flow: GradientFlow, name: str, value: float | None, method: str = "") -> Number:
-    runs = (flow.run_id,) if flow.run_id else ()
-    part = f"{key}.flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-    kinds: Mapping[str, Kind] = {"decay": "score", "steps": "count", "reviews": "count", "left": "percent"}
-    return Number(part, value, kinds.get(name, "setting"), runs, flow.reviews, method)
-
-
-def _decay(key: str, flow: GradientFlow) -> Number:
-    first, last = flow.fitted
-    method = f"least squares on the logarithm of the norms {first} to {last} steps back"
-    return _flow_number(key, flow, "decay", flow.decay, method if flow.decay is not None else "not fitted")
-
-
-def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> list[Sentence]:
+def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
     said: list[Sentence] = []
+    fitted = [flow for flow in flows if flow.decay is not None]
     for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
-        rates: list[Sentence] = [(f"{with_direction(flow)} ", _decay(key, flow))
-                                 for flow in flows if flow.state == state and flow.decay is not None]
+        rates: list[Sentence] = [(f"{with_direction(flow)} ", names.decay(flow))
+                                 for flow in fitted if flow.state == state]
         if rates:
             said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
-    said += _lessons(key, flows)
-    fitted = {flow.fitted for flow in flows if flow.decay is not None}
-    for place, (first, last) in enumerate(sorted(fitted), start=1):
+    said += _lessons(names, fitted)
+    ranges = sorted({flow.fitted for flow in fitted})
+    for place, (first, last) in enumerate(ranges, start=1):
         said.append((
-            "These factors are fitted to the norms " if len(fitted) == 1 else "Some of these factors are fitted to the "
-            "norms ", Number(f"{key}.fitted-{place}.first", first, "count"), " to ",
-            Number(f"{key}.fitted-{place}.last", last, "count"), " steps back; the steps nearer to the end are left "
-            "out.",
-        ))
+            f"{'Some of these' if len(ranges) > 1 else 'These'} factors are fitted to the norms ",
+            names.number(f"fitted-{place}.first", first), " to ", names.number(f"fitted-{place}.last", last),
+            " steps back; the steps nearer to the end are left out."))
     if any(len(flow.norm) == 1 for flow in flows):
         said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
                      "and no gradient reaches its other states.",))
@@ -167,36 +167,31 @@ def _flow_sentences(key: str, flows: Sequence[GradientFlow]) -> list[Sentence]:
     return said
 
 
-def _lessons(key: str, flows: Sequence[GradientFlow]) -> Iterator[Sentence]:
-    """Yield for each model the share of the gradient left at the far end, before and after training."""
-    left = {(flow.model, flow.state): flow for flow in flows
-            if flow.direction == "forward" and flow.decay is not None and flow.norm[0] > 0}
-    for model in dict.fromkeys(model for model, _ in left):
-        before, after = left.get((model, "initial")), left.get((model, "trained"))
-        if before is None or after is None:
+def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
+    """Return for each model the share of the gradient left at the far end, before and after training, and why."""
+    said: list[Sentence] = []
+    left = {(flow.model, flow.state): flow for flow in flows if flow.direction == "forward" and flow.norm[0] > 0}
+
+    def share(flow: GradientFlow) -> Sentence:
+        value = flow.norm[-1] / flow.norm[0]
+        if value < 0.001:
+            return ("less than a thousandth",)
+        return (names.of_flow(flow, "left", value, "percent", "of the norm at the end"), f"{NBSP}%")
+
+    for (model, state), before in left.items():
+        after = left.get((model, "trained"))
+        if state == "trained" or after is None:
             continue
-        shares = [flow.norm[-1] / flow.norm[0] for flow in (before, after)]
-        yield (
-            f"{model_name(model)}: ", _flow_number(key, after, "steps", after.steps_back[-1]), " steps back ",
-            *_left(key, before, shares[0]), " of the gradient is left before training and ",
-            *_left(key, after, shares[1]), " in the trained model", _learnt(model, *shares), ".",
-        )
-
-
-def _left(key: str, flow: GradientFlow, share: float) -> Sentence:
-    if share < LEAST_SHARE:
-        return ("less than a thousandth",)
-    return (_flow_number(key, flow, "left", share, "of the norm at the end"), f"{NBSP}%")
-
-
-def _learnt(model: str, before: float, after: float) -> str:
-    """Return why training has changed the share of the gradient that is left; empty where it hardly has."""
-    if after < FAR_MORE * before:
-        return ""
-    if model == "rnn":
-        return ": its weights grew until more of the gradient passes"
-    return (": with initial weights the gates forget a state within a few words; training teaches them to keep it, and "
-            "the gradient follows the state")
+        why = ""
+        if after.norm[-1] / after.norm[0] >= 10 * before.norm[-1] / before.norm[0]:
+            why = ": its weights grew until more of the gradient passes" if model == "rnn" else (
+                ": with initial weights the gates forget a state within a few words; training teaches them to keep "
+                "it, and the gradient follows the state")
+        said.append((
+            f"{model_name(model)}: ", names.of_flow(after, "steps", after.steps_back[-1], "count"), " steps back ",
+            *share(before), " of the gradient is left before training and ", *share(after), " in the trained model",
+            f"{why}."))
+    return said
 
 
 # ---------------------------------------------------------------- gates and words
@@ -209,7 +204,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     by_model: dict[str, list[GateMap]] = {}
     for one in found.gates:
         by_model.setdefault(one.model, []).append(one)
-    said = [_gate_sentence(names.key, one) for one in found.gates]
+    said = [_gate_sentence(names, one) for one in found.gates]
     if found.review:
         said.insert(0, (f"The words are those of a {plain(found.review)} review, in its order; words without a vector "
                         "are left out.",))
@@ -220,25 +215,24 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     ]
 
 
-def _gate_sentence(key: str, found: GateMap) -> Sentence:
+def _gate_sentence(names: _Names, found: GateMap) -> Sentence:
     """Return the mean of the gates, and the word at which most of the state is replaced."""
-    part = f"{key}.gates-{slug(found.model)}-{found.direction}"
-    runs = (found.run_id,) if found.run_id else ()
-    update_T = [sum(units) / len(units) for units in found.update]
-    reset_T = [sum(units) / len(units) for units in found.reset]
+    update_T, reset_T = ([sum(units) / len(units) for units in gate] for gate in (found.update, found.reset))
     least = min(range(len(update_T)), key=update_T.__getitem__)
 
-    def number(which: str, value: float) -> Number:
-        return Number(f"{part}.{which}", value, "score", runs, None, "mean over units and words of the sentence")
+    def number(name: str, value: float, kind: Kind = "count", method: str = "") -> Number:
+        run_id = found.run_id if kind == "score" else ""
+        return names.number(f"gates-{slug(found.model)}-{found.direction}.{name}", value, kind, method, run_id)
 
+    mean = "mean over units and words of the sentence"
     return (
         f"{with_direction(found)}: on average over this sentence the update gate is at ",
-        number("update", sum(update_T) / len(update_T)), " and the reset gate at ",
-        number("reset", sum(reset_T) / len(reset_T)),
+        number("update", sum(update_T) / len(update_T), "score", mean), " and the reset gate at ",
+        number("reset", sum(reset_T) / len(reset_T), "score", mean),
         "; the update gate is lowest, and so replaces most of the state, "
-        f"at “{plain(found.tokens[least])}”, word ", Number(f"{part}.place", least + 1, "count"), " of ",
-        Number(f"{part}.words", len(found.tokens), "count"), ": ",
-        Number(f"{part}.lowest", update_T[least], "score", runs, None, "mean over units at this word"), ".",
+        f"at “{plain(found.tokens[least])}”, word ", number("place", least + 1), " of ",
+        number("words", len(found.tokens)), ": ",
+        number("lowest", update_T[least], "score", "mean over units at this word"), ".",
     )
 
 
@@ -261,43 +255,42 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     return [
         Heading("Words that move the decision", f"{name}-heading"),
         figure,
-        *sentences([_word_sentence(names.key, found, weights[model_name(found.model), found.method])
+        *sentences([_word_sentence(names, found, weights[model_name(found.model), found.method])
                     for found in alike if found.method == METHODS[0]]),
         Details("Weights by word", (table,)),
     ]
 
 
-def _word_sentence(key: str, found: Attribution, weights: Sequence[Number]) -> Sentence:
+def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number]) -> Sentence:
     """Return the prediction of the model, and the word that speaks most for each label."""
-    runs = (found.run_id,) if found.run_id else ()
-    probability = Number(f"{key}.words-{slug(found.model)}.probability", found.probability, "percent", runs)
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
-    parts: list[Sentence] = []
-    if found.weight[most] > 0:
-        parts.append((f"“{plain(found.tokens[most])}” speaks most for label 1 (", weights[most], ")"))
-    if found.weight[least] < 0:
-        parts.append((f"“{plain(found.tokens[least])}” speaks most for label 0 (", weights[least], ")"))
-    return (f"{model_name(found.model)} gives label 1 a probability of ", probability,
-            f"{NBSP}%; by {found.method} ", *(joined(parts, ", ") if parts else ("no word moves it",)), ".")
+    parts: list[Sentence] = [
+        (f"“{plain(found.tokens[place])}” speaks most for label {label} (", weights[place], ")")
+        for place, label, sign in ((most, 1, 1), (least, 0, -1)) if sign * found.weight[place] > 0]
+    return (
+        f"{model_name(found.model)} gives label 1 a probability of ",
+        names.number(f"words-{slug(found.model)}.probability", found.probability, "percent", run_id=found.run_id),
+        f"{NBSP}%; by {found.method} ", *(joined(parts, ", ") or ("no word moves it",)), ".")
 
 
 def _neighbours(names: _Names, neighbours: Sequence[Neighbours]) -> list[Block]:
     """Return the words nearest to some words."""
     if not neighbours:
         return []
-    return [Heading("Nearest words", f"{names.key}-neighbours"), Table(
+
+    def nearest(found: Neighbours) -> Cell:
+        part = f"near-{slug(found.word, 'word')}"
+        return joined([(f"{plain(word)} (", names.number(f"{part}.{place}", cosine, "score", "cosine"), ")")
+                       for place, (word, cosine) in enumerate(found.nearest[:6], start=1)], ", ")
+
+    return [Heading("Nearest words", f"{names.key}-neighbours"), Table.of(
         names.of("neighbours"), names.title("Nearest words"),
         ("For some words, the nearest of the most common words by the cosine of their vectors, before any model was "
          "trained.",),
-        (Column("Word", align="left", width=2.6), Column("Nearest, with cosine", align="left", width=12.4)),
-        tuple((plain(found.word), _nearest(names.key, found)) for found in neighbours))]
-
-
-def _nearest(key: str, found: Neighbours) -> Sentence:
-    part = f"{key}.near-{slug(found.word, 'word')}"
-    return joined([(f"{plain(word)} (", Number(f"{part}.{place}", cosine, "score", (), None, "cosine"), ")")
-                   for place, (word, cosine) in enumerate(found.nearest[:SHOWN_NEIGHBOURS], start=1)], ", ")
+        neighbours,
+        (Column("Word", align="left", width=2.6), lambda found: plain(found.word)),
+        (Column("Nearest, with cosine", align="left", width=12.4), nearest))]
 
 
 # ---------------------------------------------------------------- recall task
@@ -310,42 +303,30 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     name = names.of("recall")
     figure = recall_figure(curve, name, names.key)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
-    missing = Number(f"{names.key}.recall-missing", None, "percent")
+    steps = {k: names.number(f"recall-steps-{k}", k) for k in sorted(figure.values.distinct("steps"))}
+    missing = names.number("recall-missing", None, "percent")
     table = Table(
         name, names.title("Accuracy by steps to remember"),
         ("Test accuracy, %, on sequences whose label is one token, by the steps between it and the end; means over "
          "seeds, 95 % intervals in brackets.",),
         (Column("Steps"), *(Column(model, named=True) for model in figure.series)),
-        tuple((_steps(names.key, k), *(means.get((model, k), missing) for model in figure.series))
-              for k in sorted(figure.values.distinct("steps"))))
-    return [
-        Heading("Recall task", f"{name}-heading"),
-        figure,
-        *sentences([_furthest(names.key, curve, means), _common(names.key, curve)]),
-        Details("Accuracy by steps", (table,)),
-    ]
+        tuple((shown, *(means.get((model, k), missing) for model in figure.series)) for k, shown in steps.items()))
 
-
-def _steps(key: str, k: int) -> Number:
-    return Number(f"{key}.recall-steps-{k}", k, "count")
-
-
-def _furthest(key: str, curve: RecallCurve, means: Mapping[tuple[str, int], Number]) -> Sentence:
-    """Return the number of steps at which the models are furthest apart, and their accuracies there."""
     def apart(k: int) -> float:
         at_k = [point.mean for point in curve.points if point.k == k]
         return max(at_k) - min(at_k)
 
-    furthest = max(sorted({point.k for point in curve.points}), key=apart)
-    parts: list[Sentence] = []
-    for (model, k), accuracy in means.items():
-        if k == furthest:
-            parts.append((f"{model} ", accuracy, f"{NBSP}% (", Ends(accuracy), ")"))
-    return ("The models are furthest apart over ", _steps(key, furthest), " steps: ", *joined(parts, ", "), ".")
-
-
-def _common(key: str, curve: RecallCurve) -> Sentence:
-    """Return the settings that all points have in common."""
+    furthest = max(steps, key=apart)
+    there: list[Sentence] = [(f"{model} ", accuracy, f"{NBSP}% (", Ends(accuracy), ")")
+                             for (model, k), accuracy in means.items() if k == furthest]
     common = ", ".join(f"{plain(name)} {plain(value)}" for name, value in curve.settings.items())
-    seeds = Number(f"{key}.recall-seeds", len(curve.points[0].seeds), "count")
-    return (f"Settings of all points: {common}; seeds per point: ", seeds, ".")
+    return [
+        Heading("Recall task", f"{name}-heading"),
+        figure,
+        *sentences([
+            ("The models are furthest apart over ", steps[furthest], " steps: ", *joined(there, ", "), "."),
+            (f"Settings of all points: {common}; seeds per point: ",
+             names.number("recall-seeds", len(curve.points[0].seeds)), "."),
+        ]),
+        Details("Accuracy by steps", (table,)),
+    ]
