@@ -16,10 +16,13 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     assert usual[:2] == ["evaluation", "comparisons"]
     store, _ = homework()
     add_study(store, "tuned", {"torch": 0.0}, test_set=TestSet.draw(300))
-    # One study with contents of its own is enough, wherever it stands.
+    # One study of the homework's protocol is enough, wherever it stands.
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
-    assert both[:4] == ["introduction", "theory", "protocol", "evaluation"]
     assert [name for name in both if name in usual] == usual
+    assert [name for name in both if name not in usual] == [
+        "introduction", "theory", "protocol", "training-loss", "run-times", "ablations", "discussion",
+        "homework-settings"]
+    assert both.index("protocol") < both.index("evaluation") < both.index("training-loss")
 
 
 def test_captions_speak_of_what_is_there_alone() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import md5
 from pathlib import Path
@@ -352,6 +352,14 @@ def three_models(**options: Any) -> Studies:
     store = FakeStore()
     for name, skill, failed in (("scratch", 0.0, 0), ("torch", 0.01, 1), ("bidirectional", 0.16, 0)):
         add_study(store, name, {name: skill}, failed=failed, **options)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def one_each(skills: Mapping[str, float], **options: Any) -> Studies:
+    """Return a study of each model alone, named after it; by default all on one test set."""
+    store = FakeStore()
+    for model, skill in skills.items():
+        add_study(store, model, {model: skill}, **options)
     return store, store.by_experiment["movie-reviews"]
 
 

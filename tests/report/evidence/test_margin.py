@@ -9,7 +9,7 @@ import pytest
 from gru_bench.report.build import build
 from gru_bench.report.evidence.margin import margin_of
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import TestSet, one_each
 from tests.support.renderings import all_said, said
 
 
@@ -31,9 +31,8 @@ def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
 def test_a_margin_is_fixed_beforehand_only_where_the_studies_logged_it(
     logged: tuple[str | None, ...] | tuple[None, ...] | tuple[str, ...], asked: float | None, value: float, words: str
 ) -> None:
-    store, few = FakeStore(), TestSet.draw(300)
-    studies = [with_margin(add_study(store, name, {name: 0.0}, test_set=few), points)
-               for name, points in zip(("scratch", "torch"), logged, strict=True)]
+    store, studies = one_each({"scratch": 0.0, "torch": 0.0}, test_set=TestSet.draw(300))
+    studies = [with_margin(study, points) for study, points in zip(studies, logged, strict=True)]
     margin = margin_of(studies, asked)
     assert words in said((margin.number, *margin.said))
     report = build(studies, store, margin=asked)

@@ -7,16 +7,7 @@ from dataclasses import replace
 from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, under_way
 from tests.support.homework_study import add_homework, homework
-from tests.support.renderings import Built, said, table_of, words_of
-
-OURS = ("introduction", "theory", "protocol", "training-loss", "run-times", "ablations", "discussion")
-
-
-def test_only_a_study_of_the_protocol_has_the_homeworks_sections(made: Built, built: Built) -> None:
-    names = [section.name for section in made.report.sections]
-    assert [name for name in names if name in OURS] == list(OURS)
-    assert names.index("protocol") < names.index("evaluation") < names.index("training-loss")
-    assert not {section.name for section in built.report.sections} & set(OURS)
+from tests.support.renderings import said, table_of, words_of
 
 
 def test_two_studies_of_the_protocol_are_told_apart() -> None:

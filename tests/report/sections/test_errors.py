@@ -18,7 +18,7 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, TestSet, add_study, answered, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, one_each, three_models
 from tests.support.renderings import Built, column_of, said, section_of, table_of, words_of
 from tests.support.values import present
 
@@ -213,9 +213,7 @@ def test_one_run_of_one_model() -> None:
 
 def misclassified(models: int, seeds: int, wrong: int) -> Report:
     """Let every run answer all but the first of 31 reviews rightly, and make their texts known."""
-    store = FakeStore()
-    studies = [add_study(store, name, {name: 0.0}, seeds=seeds, test_set=TestSet.draw(31))
-               for name in ("torch", "scratch")[:models]]
+    store, studies = one_each(dict.fromkeys(("torch", "scratch")[:models], 0.0), seeds=seeds, test_set=TestSet.draw(31))
     for key, p in store.predicted.items():
         store.predicted[key] = answered(p, np.arange(len(p)) >= wrong)
     store.reviews = {studies[0].run.run_id: {}}

@@ -18,7 +18,6 @@ from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import numbers_in
-from gru_bench.report.document.figure import Figure
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.comparisons import comparison_sentence
@@ -26,7 +25,17 @@ from gru_bench.report.sections.next_steps import next_step_commands, remove_limi
 from gru_bench.report.sections.summary import summary
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import BEST, FakeStore, Studies, TestSet, add_study, summarized, three_models, with_data
+from tests.support.fake_store import (
+    BEST,
+    FakeStore,
+    Studies,
+    TestSet,
+    add_study,
+    one_each,
+    summarized,
+    three_models,
+    with_data,
+)
 from tests.support.renderings import said, words_of
 from tests.support.values import present
 
@@ -34,11 +43,7 @@ from tests.support.values import present
 @pytest.fixture
 def inconclusive() -> Studies:
     """Two studies close to one another, that more seeds would tell apart by the margin of 1.5 points."""
-    store = FakeStore()
-    test_set = TestSet.draw(2000)
-    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
-        add_study(store, name, {name: skill}, test_set=test_set)
-    return store, store.by_experiment["movie-reviews"]
+    return one_each({"scratch": 0.0, "torch": 0.05})
 
 
 def sentence_of(evidence: Evidence, place: int = 0) -> str:
@@ -197,11 +202,8 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
 
 
 def test_one_size_serves_all_that_is_open() -> None:
-    store = FakeStore()
-    test_set = TestSet.draw(2000)
-    for name, skill in (("scratch", 0.0), ("torch", 0.05), ("bidirectional", 0.0)):
-        add_study(store, name, {name: skill}, test_set=test_set)
-    evidence = collect(store.by_experiment["movie-reviews"], store, 0.015)
+    store, studies = one_each({"scratch": 0.0, "torch": 0.05, "bidirectional": 0.0})
+    evidence = collect(studies, store, 0.015)
     sizes = sizes_in(evidence, "fresh-seeds")
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
@@ -234,11 +236,8 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monk
     assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
 
 
-def test_a_new_set_beside_the_old_ones_leaves_their_write_up_verifiable(
-    inconclusive: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Figure, "pdf", lambda figure: b"%PDF")  # drawing takes long, and is not the question
-    monkeypatch.setattr(Figure, "for_page", lambda figure: ("<svg></svg>", "{}"))
+@pytest.mark.usefixtures("undrawn")
+def test_a_new_set_beside_the_old_ones_leaves_their_report_verifiable(inconclusive: Studies, tmp_path: Path) -> None:
     store, studies = inconclusive
     report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
                     known_studies=[study.run.name for study in studies])
@@ -260,10 +259,7 @@ def limited(
 @pytest.fixture
 def short_of_reviews() -> Studies:
     """Two studies that no number of seeds would tell apart on their 500 test reviews."""
-    store = FakeStore()
-    for name, skill in (("scratch", 0.0), ("torch", 0.05)):
-        add_study(store, name, {name: skill}, test_set=TestSet.draw(500), purpose=name)
-    return store, store.by_experiment["movie-reviews"]
+    return one_each({"scratch": 0.0, "torch": 0.05}, test_set=TestSet.draw(500))
 
 
 @pytest.mark.parametrize(("available", "words", "gathers"), [
