@@ -8,7 +8,7 @@ from dataclasses import replace
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details
 from tests.support.fake_store import FakeStore, add_study, logged, summarized, three_models
-from tests.support.renderings import Built, Rendered, all_said, column_of, section_of, soup_of, table_of, words_of
+from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of, words_of
 
 
 def test_failed_seeds_are_named_and_counted(built: Built) -> None:
@@ -38,19 +38,14 @@ def test_runs_that_all_completed_need_no_words() -> None:
     assert not [block for block in section_of(report, "runs").blocks if isinstance(block, Details)]
 
 
-def test_each_confirm_run_stands_beside_its_model_seed_and_accuracy(three: Rendered) -> None:
-    report = three.report
-    soup = soup_of(three.page)
-    names = [cell.text for row in table_of(report, "confirm").rows for cell in row[1]]
-    assert len(set(names)) == len(names) == 15
-    for label, key in (("Scratch GRU", "scratch-scratch"), ("Torch GRU", "torch-torch")):
-        first = soup.find(id=f"runs-of-{key}").find_parent("tr")
-        for place, row in enumerate([first, *first.find_next_siblings("tr")][:5], start=1):
-            model, run, seed, accuracy = row.find_all(["th", "td"])
-            assert model.get_text() == label
-            assert run.find("span", id=f"run-{run.get_text()}").code.get_text() in names
-            assert seed.get_text() == str(999 + place)
-            assert accuracy.get_text() == report.numbers()[f"{key}.run-{place}.accuracy"].text
+def test_each_confirm_run_stands_beside_its_model_seed_and_accuracy(built: Built) -> None:
+    models, runs, seeds, accuracies = zip(*table_of(built.report, "confirm").rows, strict=True)
+    expected = [run for study in built.studies for run in study.confirms if run.complete]
+    assert [said(run) for run in runs] == [run.run_id for run in expected]
+    assert [*seeds] == [str(run.seed) for run in expected]
+    assert [accuracy.value for accuracy in accuracies] == [run.metrics["score/test_accuracy"] for run in expected]
+    assert [model if isinstance(model, str) else said(model) for model in models] == [
+        name for name in ("Scratch GRU", "Torch GRU", "Bidirectional GRU") for _ in range(5)]
 
 
 def test_the_own_run_of_a_study_and_its_notes_are_told() -> None:
