@@ -33,6 +33,8 @@ from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
 from gru_bench.report.sections.methods import methods
+from gru_bench.report.sections.reliability import reliability
+from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import cautions_of, summary
@@ -40,8 +42,8 @@ from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.tracking import LoggedStudy
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    introduction, theory, protocol, evaluation, comparisons, learning, errors, thresholds, training_loss, run_times,
-    ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
+    introduction, theory, protocol, evaluation, comparisons, learning, errors, reliability, thresholds, hard_reviews,
+    training_loss, run_times, ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
 )
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 

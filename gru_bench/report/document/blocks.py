@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Ends, Sentence
 
 T = TypeVar("T")
 Cell = Number | str | Sentence
@@ -188,8 +188,12 @@ def every(value: Any) -> Iterator[Any]:
 
 
 def numbers_in(value: Any) -> Iterator[Number]:
-    """Yield every number inside a value, in order."""
-    return (one for one in every(value) if isinstance(one, Number))
+    """Yield every number inside a value, in order; where only its ends are shown, these too."""
+    for one in every(value):
+        if isinstance(one, Number):
+            yield one
+        elif isinstance(one, Ends):
+            yield from one.number.ends
 
 
 def has_interval(cell: Cell) -> bool:

@@ -22,8 +22,8 @@ from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.pairs import Pair, tested
 from gru_bench.report.evidence.settings import as_number, setting_name
 from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.homework.reproduction import NAMES, Reproduction, in_words, reproductions
-from gru_bench.report.sections.verdicts import verdict_sentence
 from gru_bench.results.logged_metrics import score
 from gru_bench.results.runs import Ablation
 from gru_bench.tracking import LoggedRun

@@ -19,10 +19,10 @@ from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
-from gru_bench.report.sections.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
-from gru_bench.report.sections.verdicts import next_step_sentence, verdict_sentence
 
 FEW = 6
 """Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""

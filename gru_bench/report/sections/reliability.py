@@ -1,13 +1,15 @@
-"""Reliability of the confidence: how often predictions of each confidence are correct."""
+"""The section on reliability: how often predictions of each confidence are correct."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gru_bench.evaluation import metrics
-from gru_bench.report.document.blocks import Block, Column, Details, Heading, Table
+from gru_bench.report.document.blocks import Column, Details, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.figures.curves import LEAST, few, reliability_figure
 
@@ -15,9 +17,9 @@ BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
 
 
-def reliability(groups: Sequence[Group]) -> list[Block]:
-    """Return accuracy by confidence, as a figure and a table."""
-    rows = tuple((group.label, *found) for group in groups for found in _ranges(group))
+def reliability(evidence: Evidence) -> Section:
+    """Return the section."""
+    rows = tuple((group.label, *found) for group in evidence.groups for found in _ranges(group))
     values = Values(
         ("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy"), rows,
         intervals=("accuracy",),
@@ -37,8 +39,8 @@ def reliability(groups: Sequence[Group]) -> list[Block]:
               for label, low, high, share, confidence, accuracy in rows),
         grouped=True,
     )
-    return [Heading("Reliability of the confidence", "reliability"), reliability_figure(values),
-            Details("Accuracy by confidence", (table,))]
+    return Section("reliability", "Reliability of the confidence", (
+        reliability_figure(values), Details("Accuracy by confidence", (table,))))
 
 
 def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Number]]:

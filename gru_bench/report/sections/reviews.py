@@ -1,4 +1,4 @@
-"""The hardest test reviews: those on which models disagree most, and those that every run misclassifies.
+"""The section on the hardest test reviews: those on which models disagree most, and those that every run misclassifies.
 
 Shapes: `N` test examples, `M` models that share them.
 """
@@ -13,9 +13,10 @@ import numpy as np
 
 from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
 from gru_bench.report.document.numbers import NBSP, Number, plain
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
-from gru_bench.report.evidence.store import Store
 
 HARD = 6
 """Reviews shown of each kind."""
@@ -23,13 +24,13 @@ WIDTH = 200
 """Characters shown of a review."""
 
 
-def hard_reviews(groups: Sequence[Group], store: Store) -> list[Block]:
-    """Return the hardest reviews of each test set whose texts were logged."""
+def hard_reviews(evidence: Evidence) -> Section | None:
+    """Return the section; None where no texts were logged, or every run classifies every review correctly."""
     blocks: list[Block] = []
     test_sets = 0
-    for members in families(groups):
+    for members in families(evidence.groups):
         texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
-                      if (texts := store.texts(run, "test")) is not None), None)
+                      if (texts := evidence.store.texts(run, "test")) is not None), None)
         if texts is None:
             continue
         right_MN = np.stack([group.correct_RN.mean(0) for group in members])
@@ -43,7 +44,8 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> list[Block]:
             continue
         test_sets += 1
         key = f"reviews-{test_sets}"
-        blocks.append(Heading("Hard reviews", key))
+        if len(families(evidence.groups)) > 1:
+            blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}", key))
         if apart:
             blocks.append(Details("Reviews on which the models disagree most", (Reviews(tuple(
                 (_quoted(texts, members[0], place),
@@ -57,7 +59,7 @@ def hard_reviews(groups: Sequence[Group], store: Store) -> list[Block]:
                     (_quoted(texts, members[0], place), (*_about(members[0], place, f"{key}.failed-{rank}"), "."))
                     for rank, place in enumerate(failed, start=1))),)),
             ]
-    return blocks
+    return Section("reviews", "Hard reviews", tuple(blocks)) if blocks else None
 
 
 def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:

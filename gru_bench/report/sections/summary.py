@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from gru_bench.evaluation.statistics import EvidenceLevel, Finding
 from gru_bench.report.document.numbers import NBSP, Number, slug
 from gru_bench.report.document.sentences import Ends, Sentence, joined, listed
+from gru_bench.report.evidence.budgets import unequal_budgets
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.progress import what_is_missing
-from gru_bench.report.sections.budgets import unequal_budgets
 from gru_bench.report.sections.comparisons import FEW, comparison_sentence
-from gru_bench.report.sections.next_steps import fresh_for_all
 
 FEW_REVIEWS = 200
 """Number of test reviews below which a caution is shown."""

@@ -19,9 +19,9 @@ from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.evidence.next_steps import next_step_commands, remove_limit_commands
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.comparisons import comparison_sentence
-from gru_bench.report.sections.next_steps import next_step_commands, remove_limit_commands
 from gru_bench.report.sections.summary import summary
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy

@@ -15,7 +15,7 @@ from gru_bench.evaluation.statistics import Design, Estimate
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.sections.verdicts import Limit, next_step_sentence, verdict_sentence
+from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
 from tests.support.renderings import said
 from tests.support.values import present
 

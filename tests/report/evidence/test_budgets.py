@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gru_bench.report.build import build
-from gru_bench.report.sections.budgets import unequal_budgets
+from gru_bench.report.evidence.budgets import unequal_budgets
 from tests.support.fake_store import FakeStore, TestSet, add_study, summarized
 from tests.support.renderings import said
 from tests.support.values import present

@@ -13,7 +13,7 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import typed
-from gru_bench.report.sections.verdicts import Limit
+from gru_bench.report.evidence.verdicts import Limit
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that are replaced in the command of its new confirm set."""
