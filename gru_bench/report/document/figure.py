@@ -41,10 +41,6 @@ class Values:
         """Return the rows as column -> value."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-    def distinct(self, column: str) -> list[Any]:
-        """Return the values of a column, each once, in order."""
-        return list(dict.fromkeys(self.column(column)))
-
     def column(self, name: str) -> list[Any]:
         """Return the values of a column."""
         place = self.columns.index(name)

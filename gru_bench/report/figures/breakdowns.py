@@ -62,7 +62,7 @@ def _by_part(
     words = "; ".join(
         f"{part}: " + ", ".join(f"{row['model']} {with_interval(row['accuracy'])} %" for row in accuracies.records())
         for part, _, accuracies in parts)
-    models = tuple(values.distinct("model"))
+    models = tuple(values.groups("model"))
     return Figure(name, f"Test accuracy by {by}{with_intervals(values.column('accuracy'))}.",
                   f"Test accuracy by {what}. {words}.", values, partial(draw, models, parts), models)
 

@@ -91,7 +91,7 @@ def curves_figure(values: Values, alternative: str) -> Figure:
             are quantities and the series models.
         alternative: The numbers in words.
     """
-    models = values.distinct("series")
+    models = list(values.groups("series"))
     drawn = tuple(models[:OVERLAID])
     panels = []
     for title, panel in values.groups("panel").items():
@@ -171,7 +171,7 @@ def _reliability(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
 def thresholds_figure(name: str, values: Values) -> Figure:
     """Return the figure of the ROC curve and the precision-recall curve of each model."""
     points = {curve: own.groups("model") for curve, own in values.groups("curve").items()}
-    models = tuple(model for model in values.distinct("model") if model != CHANCE)
+    models = tuple(model for model in values.groups("model") if model != CHANCE)
     panels = tuple(Panel(f"{y}, %", curves({
         model: [tuple(100 * row[column] for column in ("x", "mean", "low", "high"))
                 for row in points[curve][model].records()] for model in models}), f"{x}, %,")

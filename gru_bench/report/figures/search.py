@@ -35,7 +35,7 @@ def history_figure(values: Values) -> Figure:
             none) and `best so far`: that of the complete trials up to this one.
     """
     models = _models(values)
-    drawn, floor = _drawn(models)
+    drawn, floor, note = _drawn(models)
     panel = Panel("best so far, %", curves({
         model: [(trial["trial"], *[100 * trial["best so far"]] * 3) for trial in trials
                 if trial["best so far"] is not None and 100 * trial["best so far"] >= floor]
@@ -43,7 +43,7 @@ def history_figure(values: Values) -> Figure:
     return Figure(
         "search-history",
         "Validation accuracy of each trial, in the order of the search; a line shows the best complete trial so far."
-        f"{_cut(floor)}{not_drawn(models)}",
+        f"{note}",
         f"Validation accuracy by trial. {'; '.join(map(_in_words, models, models.values()))}.", values,
         partial(_history, panel, drawn, floor), tuple(drawn), (panel,))
 
@@ -56,12 +56,12 @@ def settings_figure(values: Values) -> Figure:
             `trial`, `state` and `validation accuracy` (None where there is none).
     """
     models = _models(values)
-    drawn, floor = _drawn(models)
+    drawn, floor, note = _drawn(models)
     settings = {setting: _models(own) for setting, own in values.groups("setting").items()}
     return Figure(
         "search-settings",
         f"Validation accuracy of each trial against its {' and its '.join(settings)}; the largest mark of a model is "
-        f"its best complete trial.{_cut(floor)}{not_drawn(models)}",
+        f"its best complete trial.{note}",
         f"Validation accuracy by setting. {'; '.join(_settings_in_words(model, settings) for model in models)}.",
         values, partial(_settings, settings, list(drawn), floor), tuple(drawn))
 
@@ -92,8 +92,8 @@ def _models(values: Values) -> Models:
     return {model: trials.records() for model, trials in values.groups("model").items()}
 
 
-def _drawn(models: Models) -> tuple[Models, int]:
-    """Return the models that are drawn, and the whole percentage at which the axes end.
+def _drawn(models: Models) -> tuple[Models, int, str]:
+    """Return the models that are drawn, the whole percentage at which the axes end, and the words of a caption on both.
 
     It is far below most trials of each model, so that a few bad ones do not squeeze the others together; 0 where no
     trial lies below it.
@@ -101,8 +101,10 @@ def _drawn(models: Models) -> tuple[Models, int]:
     drawn = {model: models[model] for model in list(models)[:OVERLAID]}
     scores = [own for trials in drawn.values() if (own := [100 * trial[SCORE] for trial in _scored(trials)])]
     quartiles = [np.percentile(own, (25, 75)) for own in scores]
-    floor = max(0, math.floor(min(low - max(3 * (high - low), 5) for low, high in quartiles)))
-    return drawn, floor if min(map(min, scores)) < floor else 0
+    floor = math.floor(min((low - max(3 * (high - low), 5) for low, high in quartiles), default=0))
+    cut = floor > 0 and any(score < floor for own in scores for score in own)
+    words = f" Trials below {floor} % stand on the lower edge." if cut else ""
+    return drawn, floor if cut else 0, words + not_drawn(models)
 
 
 def _scored(trials: Trials, states: Sequence[str] = STATES) -> Trials:
@@ -113,10 +115,6 @@ def _scored(trials: Trials, states: Sequence[str] = STATES) -> Trials:
 def _best(trials: Trials) -> Mapping[str, Any] | None:
     """Return the complete trial with the highest accuracy, the first of several; None where none is complete."""
     return max(_scored(trials, ["complete"]), key=lambda trial: float(trial[SCORE]), default=None)
-
-
-def _cut(floor: int) -> str:
-    return f" Trials below {floor} % stand on the lower edge." if floor else ""
 
 
 def _history(panel: Panel, models: Models, floor: int, style: Style) -> Drawing:

@@ -303,7 +303,7 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     name = names.of("recall")
     figure = recall_figure(curve, name, names.key)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
-    steps = {k: names.number(f"recall-steps-{k}", k) for k in sorted(figure.values.distinct("steps"))}
+    steps = {k: names.number(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
     missing = names.number("recall-missing", None, "percent")
     table = Table(
         name, names.title("Accuracy by steps to remember"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Table
-from gru_bench.report.document.figure import Values
+from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import KINDS, Number
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, joined
@@ -77,22 +77,21 @@ def _table(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> Table:
 
 def _values(curves: Sequence[tuple[Group, Sequence[Epoch]]], histories: Histories) -> Values:
     """Return the points of the curves: a panel for each quantity."""
-    panels = [
-        *(("training loss", group.label, _by_window(group, histories) or _by_epoch(epochs, TRAIN_LOSS))
-          for group, epochs in curves),
-        *(("validation loss", group.label, _by_epoch(epochs, VALIDATION_LOSS)) for group, epochs in curves),
-        *(("validation accuracy, %", group.label, _by_epoch(epochs, VALIDATION_ACCURACY, 100))
-          for group, epochs in curves),
-    ]
-    return Values(("panel", "series", "epoch", "mean", "low", "high"),
-                  tuple((panel, series, *point) for panel, series, points in panels for point in points))
+    rows: list[tuple[Value, ...]] = []
+    for quantity, place in (("training loss", TRAIN_LOSS), ("validation loss", VALIDATION_LOSS),
+                            ("validation accuracy, %", VALIDATION_ACCURACY)):
+        for group, epochs in curves:
+            by_window = _by_window(group, histories) if place == TRAIN_LOSS else []
+            rows += ((quantity, group.label, *point) for point in by_window or _by_epoch(epochs, place))
+    return Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows))
 
 
-def _by_epoch(epochs: Sequence[Epoch], place: int, scale: float = 1) -> list[Point]:
-    """Return the known values of a quantity."""
+def _by_epoch(epochs: Sequence[Epoch], place: int) -> list[Point]:
+    """Return the known values of a quantity, shares in percent."""
     points = []
     for epoch in epochs:
         number = epoch[place]
+        scale = 100 if number.kind == "percent" else 1
         if number.value is not None and math.isfinite(number.value):
             mean, low, high = (scale * (number.value if end is None else end)
                                for end in (None, number.low, number.high))

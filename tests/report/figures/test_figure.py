@@ -71,7 +71,7 @@ def test_an_interval_stands_beside_its_value_in_the_table() -> None:
     values = Values(("name", "share", "runs"), (("=a", sure, 3), ("b", Number("k", None, "percent"), 0.25)), ("share",))
     assert values.csv() == "name,share,low,high,runs\r\n'=a,0.5,0.4,0.6,3\r\nb,,,,0.25\r\n"
     assert values.records()[0] == {"name": "=a", "share": sure, "runs": 3}
-    assert values.distinct("runs") == [3, 0.25]
+    assert list(values.groups("runs")) == [3, 0.25]
 
 
 def test_a_diagram_is_shown_as_its_files_are(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_history_is_that_of_the_trials(built: Built) -> None:
             expected.append((label, one.number, one.state, one.value, max(complete, default=None)))
     assert list(figure.values.rows) == expected
     (panel,) = figure.panels
-    for line, label in zip(panel.lines, figure.values.distinct("model"), strict=True):
+    for line, label in zip(panel.lines, figure.values.groups("model"), strict=True):
         assert line.mean == tuple(100 * row[4] for row in expected if row[0] == label)
         assert line.x == tuple(range(16))
 
@@ -168,7 +168,7 @@ def test_the_first_six_of_many_models_are_drawn() -> None:
         figure = figure_of(report, name)
         assert len(figure.series) == 6
         assert figure.caption.endswith(" The first 6 of 7 models are drawn.")
-        assert len(figure.values.distinct("model")) == 7
+        assert len(figure.values.groups("model")) == 7
         assert "<svg" in figure.svg()
 
 
