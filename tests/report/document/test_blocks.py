@@ -77,4 +77,4 @@ def test_what_is_inside_others_is_found_in_order() -> None:
     inner = Heading("inner", "inner")
     folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE))))),))
     assert [one for one in every((folded,)) if isinstance(one, Heading | Details)] == [folded, folded.blocks[0], inner]
-    assert list(numbers_in(folded)) == [PLAIN, SURE]
+    assert list(numbers_in(folded)) == [PLAIN, *SURE.ends, SURE]

@@ -52,7 +52,7 @@ def headings(report: Report) -> list[str]:
 
 def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
     """Return the reviews that stand under a line, each with its remark."""
-    return [item for block in section_of(report, "errors").blocks
+    return [item for section in report.sections for block in section.blocks
             if isinstance(block, Details) and block.summary == summary
             for inner in block.blocks if isinstance(inner, Reviews) for item in inner.items]
 
@@ -105,7 +105,7 @@ def test_each_test_set_has_tables_of_its_own() -> None:
         "categories-1", "categories-2", "lengths-1", "lengths-2"]
     assert table_of(report, "categories-2").title == "Accuracy by category, test set 2"
     assert table_of(report, "lengths-1").title == "Accuracy by length, test set 1"
-    assert headings(report) == ["categories-1", "categories-2", "lengths-1", "lengths-2", "reliability"]
+    assert headings(report) == ["categories-1", "categories-2", "lengths-1", "lengths-2"]
 
 
 def test_lengths_hold_every_review_once_and_agree_with_the_predictions(with_texts: Built) -> None:
@@ -129,7 +129,7 @@ def test_reviews_of_one_length_make_no_table() -> None:
     store, (study, *_) = three_models(test_set=TestSet.draw(200))
     for key, p in store.predicted.items():
         store.predicted[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
-    assert table_keys(build([study], store)) == ["confusion", "categories-1", "reliability"]
+    assert table_keys(build([study], store)) == ["confusion", "categories-1"]
 
 
 def test_a_range_of_confidence_without_a_prediction_is_left_out() -> None:
@@ -198,7 +198,7 @@ def test_reviews_are_shortened(with_texts: Built) -> None:
 
 
 def test_without_texts_no_reviews_are_shown(built: Built) -> None:
-    assert "Hard reviews" not in words_of(built.report, "errors")
+    assert "reviews" not in [section.name for section in built.report.sections]
 
 
 def test_one_run_of_one_model() -> None:
@@ -208,7 +208,7 @@ def test_one_run_of_one_model() -> None:
     report = build([study], store)
     assert reviews(report, APART) == []
     assert reviews(report, MISTAKES)[0][0] == "(no words)"
-    assert " test reviews are misclassified by the one run." in words_of(report, "errors")
+    assert " test reviews are misclassified by the one run." in words_of(report, "reviews")
 
 
 def misclassified(models: int, seeds: int, wrong: int) -> Report:
@@ -229,12 +229,12 @@ def misclassified(models: int, seeds: int, wrong: int) -> Report:
 def test_reviews_that_no_run_gets_right_are_counted_in_plain_words(
     models: int, seeds: int, wrong: int, words: str
 ) -> None:
-    assert words in words_of(misclassified(models, seeds, wrong), "errors").splitlines()
+    assert words in words_of(misclassified(models, seeds, wrong), "reviews").splitlines()
 
 
 @pytest.mark.parametrize("models", [1, 2])
 def test_nothing_is_said_of_reviews_where_every_run_is_right(models: int) -> None:
-    assert headings(misclassified(models, 2, 0)) == ["categories-1", "lengths-1", "reliability"]
+    assert "reviews" not in [section.name for section in misclassified(models, 2, 0).sections]
 
 
 def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(with_texts: Built) -> None:
@@ -246,7 +246,7 @@ def test_reviews_that_some_run_gets_right_are_not_said_to_be_wrong_in_all(with_t
     report = build(studies, ours)
     assert reviews(report, APART)
     assert reviews(report, MISTAKES) == []
-    assert "misclassified by" not in words_of(report, "errors")
+    assert "misclassified by" not in words_of(report, "reviews")
 
 
 def with_lengths(categories_of: Callable[[int, int], str], long: Callable[[int], bool] = lambda place: place % 2 == 1,
