@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gru_bench.evaluation import metrics
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
-from gru_bench.report.document.figure import Values
+from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import NBSP, Number, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Sentence
@@ -31,9 +31,6 @@ LEAST_MIXED = 10
 MIXED = 0.5
 """Difference in a category's share between two ranges of length from which on a caution is shown."""
 
-Accuracies = Sequence[Number]
-"""The accuracy of each model on a part of the reviews."""
-
 
 def errors(evidence: Evidence) -> Section:
     """Return the section."""
@@ -45,18 +42,15 @@ def errors(evidence: Evidence) -> Section:
 
 def _confusion(groups: Sequence[Group]) -> list[Block]:
     """Return the confusion matrix of each model, as a figure and a table."""
-    counts = [(group.label, _counts(group)) for group in groups]
     figure = confusion_figure(Values(
         ("model", "label", "predicted", "mean count", "standard deviation"),
-        tuple((label, *divmod(cell, 2), mean, spread)
-              for label, cells in counts for cell, (mean, spread) in enumerate(cells)),
-    ))
+        tuple((group.label, *divmod(cell, 2), *numbers)
+              for group in groups for cell, numbers in enumerate(_counts(group)))))
     table = Table(
         "confusion", "Confusion counts", (figure.caption,),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((label, *((mean, Aside((" ± ", spread))) for mean, spread in cells)) for label, cells in counts),
-    )
+        tuple((group.label, *((mean, Aside((" ± ", spread))) for mean, spread in _counts(group))) for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
 
 
@@ -77,27 +71,21 @@ def _by_category(groups: Sequence[Group]) -> list[Block]:
     blocks: list[Block] = []
     shown = [members for members in families(groups) if np.unique(members[0].category_N).size > 1]
     for test_set, members in enumerate(shown, start=1):
-        key = f"categories-{test_set}"
+        key, first = f"categories-{test_set}", members[0]
         taken: set[str] = set()
-        parts: list[tuple[str, Number, Accuracies]] = []
-        for name in np.unique(members[0].category_N):
-            inside_N = members[0].category_N == name
-            part = free_name(slug(str(name), "none"), taken)
-            size = int(inside_N.sum())
-            parts.append((
-                plain(str(name)) or UNCATEGORIZED,
-                Number(f"{key}.{part}.examples", size, "count", members[0].ids, size, "in this category"),
-                [group.accuracy_on(f"category.{part}", inside_N) for group in members],
-            ))
-        values = Values(("category", "reviews", "model", "accuracy"), tuple(
-            (name, size, group.label, number)
-            for name, size, found in parts for group, number in zip(members, found, strict=True)
-        ), intervals=("accuracy",))
-        table = _table(key, "category", f", test set {test_set}" if len(shown) > 1 else "",
-                       Column("Category", align="left", width=3.8), members, parts)
+        rows: list[tuple[Value, ...]] = []
+        for name in np.unique(first.category_N):
+            inside_N = first.category_N == name
+            part, size = free_name(slug(str(name), "none"), taken), int(inside_N.sum())
+            reviews = Number(f"{key}.{part}.examples", size, "count", first.ids, size, "in this category")
+            rows += [(plain(str(name)) or UNCATEGORIZED, reviews, group.label,
+                      group.accuracy_on(f"category.{part}", inside_N)) for group in members]
+        values = Values(("category", "reviews", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
+        table = _table(key, f"category{f', test set {test_set}' * (len(shown) > 1)}", "category",
+                       Column("Category", align="left", width=3.8), members, values)
         blocks += [
             Heading("Accuracy by category", key), category_figure(key, values),
-            Details("Values by category", (table,), opened=len(parts) <= OPENED),
+            Details("Values by category", (table,), opened=len(table.rows) <= OPENED),
         ]
     return blocks
 
@@ -110,34 +98,26 @@ def _by_length(groups: Sequence[Group]) -> list[Block]:
     for test_set, members in enumerate(shown, start=1):
         key, first = f"lengths-{test_set}", members[0]
         place_N = np.searchsorted(LENGTHS, first.tokens_N)
-        ends: list[tuple[Number, Number]] = []
-        parts: list[tuple[Sentence, Number, Accuracies]] = []
+        # The ends of the ranges touch; outermost they are those of the reviews there are.
+        edges = (-1, *LENGTHS, np.inf)
+        shortest, longest = int(first.tokens_N.min()), int(first.tokens_N.max())
+        rows: list[tuple[Value, ...]] = []
         for place in np.unique(place_N):
             inside_N = place_N == place
-            part = f"{key}.bin-{place + 1}"
-            size = int(inside_N.sum())
-            # The ends of the range, so that ranges touch; outermost those of the reviews there are.
-            shortest, longest = int(first.tokens_N.min()), int(first.tokens_N.max())
-            low = max(shortest, LENGTHS[place - 1] + 1 if place else 0)
-            high = min(longest, LENGTHS[place] if place < len(LENGTHS) else longest)
-            ends.append((
-                Number(f"{part}.shortest", low, "count", first.ids, size, "fewest tokens of this range"),
-                Number(f"{part}.longest", high, "count", first.ids, size, "most tokens of this range"),
-            ))
-            parts.append((
-                (ends[-1][0], " to ", ends[-1][1]),
-                Number(f"{part}.examples", size, "count", first.ids, size, "of these lengths"),
-                [group.accuracy_on(f"length.bin-{place + 1}", inside_N) for group in members],
-            ))
-        values = Values(("tokens from", "tokens to", "reviews", "model", "accuracy"), tuple(
-            (low, high, size, group.label, number)
-            for (low, high), (_, size, found) in zip(ends, parts, strict=True)
-            for group, number in zip(members, found, strict=True)
-        ), intervals=("accuracy",))
+            part, size = f"bin-{place + 1}", int(inside_N.sum())
+            low, high, reviews = (
+                Number(f"{key}.{part}.{name}", value, "count", first.ids, size, method) for name, value, method in (
+                    ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
+                    ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
+                    ("examples", size, "of these lengths")))
+            rows += [(low, high, reviews, group.label, group.accuracy_on(f"length.{part}", inside_N))
+                     for group in members]
+        values = Values(("tokens from", "tokens to", "reviews", "model", "accuracy"), tuple(rows),
+                        intervals=("accuracy",))
         counted = f"the number of tokens read{f', counted as {first.label} reads them' if len(members) > 1 else ''}"
-        table = _table(key, "length", f", test set {test_set}" if len(shown) > 1 else "",
-                       Column("Tokens", align="left", width=2.6), members, parts, counted)
-        caution = _mixed(first, key, place_N, ends)
+        table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
+                       Column("Tokens", align="left", width=2.6), members, values)
+        caution = _mixed(first, key, place_N, list(values.groups("tokens from", "tokens to")))
         blocks += [
             Heading("Accuracy by length", key), length_figure(key, values),
             *([Paragraph(caution)] if caution else []), table,
@@ -145,28 +125,25 @@ def _by_length(groups: Sequence[Group]) -> list[Block]:
     return blocks
 
 
-def _table(
-    key: str, what: str, which: str, first: Column, members: Sequence[Group],
-    parts: Sequence[tuple[Cell, Number, Accuracies]], by: str = "",
-) -> Table:
+def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group], values: Values) -> Table:
     """Return the accuracy of each model on each part of the reviews.
 
     Args:
         key: Key of the table.
-        what: What the reviews are divided by.
-        which: Words that tell its test set from others.
+        what: What the reviews are divided by, in the title.
+        by: What the reviews are divided by, in the caption.
         first: The column that names the parts.
         members: The models.
-        parts: Name, number of reviews, and accuracies of each part.
-        by: What the reviews are divided by, in the words of the caption.
+        values: Name or ends of each part, its number of reviews, each model, and its accuracy.
     """
-    sure = any(has_interval(number) for _, _, found in parts for number in found)
+    sure = any(map(has_interval, values.column("accuracy")))
+    rows: list[tuple[Cell, ...]] = [
+        (part[0] if len(part) == 1 else (part[0], " to ", part[1]), reviews, *found.column("accuracy"))
+        for (*part, reviews), found in values.groups(*values.columns[:-2]).items()]
     return Table(
-        key, f"Accuracy by {what}{which}",
-        (f"Test accuracy, %, by {by or what}{'; intervals in brackets have 95 % confidence' if sure else ''}.",),
-        (first, Column("Reviews"), *(Column(group.label, named=True) for group in members)),
-        tuple((name, size, *found) for name, size, found in parts),
-    )
+        key, f"Accuracy by {what}",
+        (f"Test accuracy, %, by {by}{'; intervals in brackets have 95 % confidence' if sure else ''}.",),
+        (first, Column("Reviews"), *(Column(group.label, named=True) for group in members)), tuple(rows))
 
 
 def _mixed(first: Group, key: str, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]) -> Sentence:
@@ -186,19 +163,18 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], ends: Sequence[tup
         return ()
     share_BC = counts_BC[large] / counts_BC[large].sum(axis=1, keepdims=True)
     category = int(np.ptp(share_BC, axis=0).argmax())
-    if np.ptp(share_BC[:, category]) < MIXED:
+    share_B = share_BC[:, category]
+    if np.ptp(share_B) < MIXED:
         return ()
 
-    def part(end: str, row: int) -> tuple[Number, Number, Number]:
-        size = int(counts_BC[large[row]].sum())
-        share = Number(f"{key}.mixed-{end}", float(share_BC[row, category]), "percent", first.ids, size,
-                       "share of this category")
-        return share, *ends[large[row]]
+    def part(end: str, row: int, whose: str) -> Sentence:
+        share = Number(f"{key}.mixed-{end}", float(share_B[row]), "percent", first.ids,
+                       int(counts_BC[large[row]].sum()), "share of this category")
+        low, high = ends[large[row]]
+        return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
 
-    most, *here = part("most", int(share_BC[:, category].argmax()))
-    least, *there = part("least", int(share_BC[:, category].argmin()))
     return (
-        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ", most,
-        f"{NBSP}% of the reviews of ", here[0], " to ", here[1], " tokens and ", least, f"{NBSP}% of those of ",
-        there[0], " to ", there[1], " tokens. A difference between lengths may be one between categories.",
+        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ",
+        *part("most", int(share_B.argmax()), "the reviews"), " and ", *part("least", int(share_B.argmin()), "those"),
+        ". A difference between lengths may be one between categories.",
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -31,35 +31,37 @@ def hard_reviews(evidence: Evidence) -> Section | None:
     for members in families(evidence.groups):
         texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
                       if (texts := evidence.store.texts(run, "test")) is not None), None)
-        if texts is None:
-            continue
-        right_MN = np.stack([group.correct_RN.mean(0) for group in members])
-        wrong_N = np.flatnonzero(right_MN.max(0) == 0)
-        # The more confident the mistake, the more it tells; ties in the order of the ids.
-        surety_N = np.mean([np.abs(group.probability_RN - 0.5).mean(0) for group in members], axis=0)
-        failed = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")][:HARD]
-        spread_N = np.ptp(right_MN, axis=0)
-        apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
-        if not apart and not failed.size:
-            continue
-        test_sets += 1
-        key = f"reviews-{test_sets}"
-        if len(families(evidence.groups)) > 1:
-            blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}", key))
-        if apart:
-            blocks.append(Details("Reviews on which the models disagree most", (Reviews(tuple(
-                (_quoted(texts, members[0], place),
-                 (*_about(members[0], place, f"{key}.apart-{rank}"),
-                  *_extremes(members, right_MN[:, place], f"{key}.apart-{rank}"), "."))
-                for rank, place in enumerate(apart, start=1))),)))
-        if failed.size:
-            blocks += [
-                Paragraph(_failed(members, wrong_N.size, key)),
-                Details("The most confident mistakes among them", (Reviews(tuple(
-                    (_quoted(texts, members[0], place), (*_about(members[0], place, f"{key}.failed-{rank}"), "."))
-                    for rank, place in enumerate(failed, start=1))),)),
-            ]
+        if texts is not None and (found := _of_test_set(members, texts, f"reviews-{test_sets + 1}")):
+            test_sets += 1
+            if len(families(evidence.groups)) > 1:
+                blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}",
+                                      f"reviews-{test_sets}"))
+            blocks += found
     return Section("reviews", "Hard reviews", tuple(blocks)) if blocks else None
+
+
+def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -> list[Block]:
+    right_MN = np.stack([group.correct_RN.mean(0) for group in members])
+    wrong_N = np.flatnonzero(right_MN.max(0) == 0)
+    # The more confident the mistake, the more it tells; ties in the order of the ids.
+    surety_N = np.mean([np.abs(group.probability_RN - 0.5).mean(0) for group in members], axis=0)
+    failed = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")][:HARD]
+    spread_N = np.ptp(right_MN, axis=0)
+    apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
+
+    def quoted(kind: str, places: Iterable[int]) -> tuple[Reviews]:
+        return (Reviews(tuple(
+            (_beginning(texts.get(str(members[0].example_N[place]), "")),
+             _remark(members, right_MN[:, place], place, f"{key}.{kind}-{rank}"))
+            for rank, place in enumerate(places, start=1))),)
+
+    blocks: list[Block] = []
+    if apart:
+        blocks.append(Details("Reviews on which the models disagree most", quoted("apart", apart)))
+    if failed.size:
+        blocks += [Paragraph(_failed(members, wrong_N.size, key)),
+                   Details("The most confident mistakes among them", quoted("failed", failed))]
+    return blocks
 
 
 def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
@@ -74,27 +76,27 @@ def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
     )
 
 
-def _quoted(texts: Mapping[str, str], first: Group, place: int) -> str:
+def _beginning(text: str) -> str:
     """Return the beginning of a review."""
-    text = re.sub(r"<br ?/?>", " ", texts.get(str(first.example_N[place]), ""))
-    return textwrap.shorten(plain(text), WIDTH, placeholder=" …") or "(no words)"
+    return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
 
 
-def _about(first: Group, place: int, key: str) -> Sentence:
-    """Return the label, length and category of a review, as the start of a sentence."""
+def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, key: str) -> Sentence:
+    """Return the label, length and category of a review, and who classifies it correctly most and least often."""
+    first = members[0]
     category = plain(str(first.category_N[place]))
-    tokens = Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review")
-    return (f"Labeled {'positive' if first.label_N[place] == 1 else 'negative'}, ", tokens, " tokens read",
-            f", {category}" if category else "")
 
-
-def _extremes(members: Sequence[Group], right_M: np.ndarray, key: str) -> Sentence:
-    """Return which model classifies a review correctly most often, and which least often, as the rest of a sentence."""
-
-    def share(place: int) -> Sentence:
-        number = Number(f"{key}.{members[place].key}", float(right_M[place]), "percent", members[place].ids, 1,
+    def share(model: int) -> Sentence:
+        group = members[model]
+        number = Number(f"{key}.{group.key}", float(right_M[model]), "percent", group.ids, 1,
                         "share of the runs that classify this review correctly", decimals=0)
-        return (number, f"{NBSP}% of the runs of {members[place].label}")
+        return (number, f"{NBSP}% of the runs of {group.label}")
 
-    most, least = share(int(right_M.argmax())), share(int(right_M.argmin()))
-    return (": classified correctly by ", *most, ", but only by ", *least)
+    extremes: Sentence = ()
+    if right_M.any():
+        extremes = (": classified correctly by ", *share(int(right_M.argmax())), ", but only by ",
+                    *share(int(right_M.argmin())))
+    return (
+        f"Labeled {'positive' if first.label_N[place] == 1 else 'negative'}, ",
+        Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"), " tokens read",
+        f", {category}" if category else "", *extremes, ".")

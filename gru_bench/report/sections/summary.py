@@ -45,7 +45,7 @@ def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
 
 def _accuracies(groups: Sequence[Group]) -> Sentence:
     parts: list[Sentence] = []
-    for group in groups[:FEW]:
+    for group in groups:
         interval: Sentence = () if group.accuracy.low is None else (Ends(group.accuracy), "; ")
         unit = " seed)" if len(group.runs) == 1 else " seeds)"
         parts.append((f"{group.label} ", group.accuracy, f"{NBSP}% (", *interval, group.seeds, unit))
@@ -56,16 +56,14 @@ def _accuracies(groups: Sequence[Group]) -> Sentence:
 
 def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
     """Return whether the seeds of each model are enough for a verdict or a claim; nothing where none has five."""
-    if len(groups) > FEW:
-        return ()
-    verdict, claim = (listed([group.label for group in groups if EvidenceLevel.of(len(group.runs)) is level])
-                      for level in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM))
-    parts = []
-    if verdict:
-        parts.append(f"{verdict}: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10).")
-    if claim:
-        parts.append(f"{claim}: enough seeds to publish a claim (at least 10).")
-    return ((" ".join(parts),),) if parts else ()
+    parts: list[Sentence] = []
+    for level, purpose in (
+        (EvidenceLevel.VERDICT, "for a verdict (at least 5), but not to publish a claim (at least 10)"),
+        (EvidenceLevel.CLAIM, "to publish a claim (at least 10)"),
+    ):
+        if names := listed([group.label for group in groups if EvidenceLevel.of(len(group.runs)) is level]):
+            parts.append((f"{names}: enough seeds {purpose}.",))
+    return (joined(parts),) if parts else ()
 
 
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -80,15 +78,12 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
 
 def _few_seeds(group: Group) -> Sentence:
     """Return a caution about too few seeds; empty from five seeds on."""
-    match EvidenceLevel.of(len(group.runs)):
-        case EvidenceLevel.EXAMPLES_ONLY:
-            return (f"{group.label} has only ", group.seeds, " seed: its interval covers test examples only.")
-        case EvidenceLevel.ESTIMATE:
-            return (f"{group.label} has only ", group.seeds, " seeds: an estimate without an interval.")
-        case EvidenceLevel.FLAGGED:
-            return (f"{group.label} has only ", group.seeds, " seeds: too few for a verdict.")
-        case _:
-            return ()
+    words = {
+        EvidenceLevel.EXAMPLES_ONLY: " seed: its interval covers test examples only.",
+        EvidenceLevel.ESTIMATE: " seeds: an estimate without an interval.",
+        EvidenceLevel.FLAGGED: " seeds: too few for a verdict.",
+    }.get(EvidenceLevel.of(len(group.runs)))
+    return () if words is None else (f"{group.label} has only ", group.seeds, words)
 
 
 def _few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
