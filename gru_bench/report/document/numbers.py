@@ -115,18 +115,10 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
         values: shares, such as the ends of an interval.
         landmarks: shares that a sentence is about: 0 and the margin, on both sides.
     """
-
-    def shown(value: float, decimals: int) -> float:
-        return round(100 * value, decimals)
-
-    for decimals in (1, 2, 3):
-        touches = any(
-            shown(v, decimals) == shown(mark, decimals) and not math.isclose(v, mark, abs_tol=1e-12)
-            for v in values for mark in landmarks
-        )
-        if not touches:
-            return decimals
-    return 4
+    apart = [(100 * value, 100 * mark) for value in values for mark in landmarks
+             if not math.isclose(value, mark, abs_tol=1e-12)]
+    return next((decimals for decimals in (1, 2, 3)
+                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), 4)
 
 
 def file_name(name: str) -> str:

@@ -161,15 +161,10 @@ class Group:
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:
     """Return lists of the groups that share a test set."""
-    found: list[list[Group]] = []
+    found: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
-        for family in found:
-            if family[0].fingerprint == group.fingerprint and np.array_equal(family[0].example_N, group.example_N):
-                family.append(group)
-                break
-        else:
-            found.append([group])
-    return found
+        found.setdefault((group.fingerprint, *group.example_N.tolist()), []).append(group)
+    return list(found.values())
 
 
 def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:

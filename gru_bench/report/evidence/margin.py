@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gru_bench.evaluation.statistics import MARGIN
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.tracking import LoggedStudy
 
 
@@ -35,17 +35,16 @@ class Margin:
     def said(self) -> Sentence:
         """Return when the margin was chosen, as the end of a sentence that names it."""
         if self.beforehand:
-            return (" points, fixed beforehand: the study logged it at its start." if len(self.logged) == 1 else
-                    " points, fixed beforehand: each study logged it at its start.",)
-        start: Sentence = (" points, chosen when this report was made: ",)
-        known = sorted({one for one in self.logged if one is not None})
+            who = "the study" if len(self.logged) == 1 else "each study"
+            return (f" points, fixed beforehand: {who} logged it at its start.",)
+        known: list[Sentence] = [
+            (Number(f"methods.margin-logged-{place}", value, "percent", method="logged at a study's start"),)
+            for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if not known:
-            return (*start, "no study had logged one at its start.")
-        shown = [Number(f"methods.margin-logged-{place}", one, "percent", method="logged at a study's start")
-                 for place, one in enumerate(known, start=1)]
-        listed: list[str | Number] = [part for one in shown for part in (" and ", one)][1:]
+            return (" points, chosen when this report was made: no study had logged one at its start.",)
         missing = ", and some had logged none" if None in self.logged else ""
-        return (*start, "at their start the studies had logged ", *listed, f"{missing}.")
+        return (" points, chosen when this report was made: at their start the studies had logged ",
+                *joined(known, " and "), f"{missing}.")
 
     @property
     def caution(self) -> Sentence:

@@ -143,11 +143,10 @@ def compare(groups: Sequence[Group], margin: float) -> tuple[list[Pair], list[Se
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
     for one, two in combinations(groups, 2):
-        if one.fingerprint != two.fingerprint:
-            apart.append((f"{one.label} and {two.label} are not compared: their data or their splits differ.",))
-        elif not np.array_equal(one.example_N, two.example_N) or not np.array_equal(one.label_N, two.label_N):
-            apart.append((f"{one.label} and {two.label} are not compared: their test examples differ.",))
-        else:
+        if one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
             couples.append((f"pair.{a.key}.{b.key}", a, b))
+        else:
+            what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
+            apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     return tested(couples, margin), apart

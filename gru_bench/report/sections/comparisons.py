@@ -112,10 +112,7 @@ def _next_steps(evidence: Evidence) -> list[Block]:
         ("These commands train the new confirm sets, on fresh seeds with the same settings, and write a report on "
          "them:", next_step_commands(evidence)),
     )
-    blocks: list[Block] = []
-    for words, commands in steps:
-        if commands:
-            blocks += [Paragraph((words,)), Commands(commands)]
+    blocks = [block for words, commands in steps if commands for block in (Paragraph((words,)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
 
 
