@@ -27,15 +27,14 @@ WIDTH = 200
 def hard_reviews(evidence: Evidence) -> Section | None:
     """Return the section; None where no texts were logged, or every run classifies every review correctly."""
     blocks: list[Block] = []
-    test_sets = 0
-    for members in families(evidence.groups):
+    test_sets = families(evidence.groups)
+    for place, members in enumerate(test_sets, start=1):
         texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
                       if (texts := evidence.store.texts(run, "test")) is not None), None)
-        if texts is not None and (found := _of_test_set(members, texts, f"reviews-{test_sets + 1}")):
-            test_sets += 1
-            if len(families(evidence.groups)) > 1:
-                blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}",
-                                      f"reviews-{test_sets}"))
+        key = f"reviews-{place}"
+        if texts is not None and (found := _of_test_set(members, texts, key)):
+            if len(test_sets) > 1:
+                blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}", key))
             blocks += found
     return Section("reviews", "Hard reviews", tuple(blocks)) if blocks else None
 
