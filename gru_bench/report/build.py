@@ -82,7 +82,7 @@ def build(
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs)
     sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
     return Report(
-        title=plain(title) or _title([group.study for group in evidence.groups]),
+        title=plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
         summary=(*summary(evidence), *(said for section in sections for said in section.summary)),

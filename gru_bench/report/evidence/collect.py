@@ -10,6 +10,7 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.margin import Margin, margin_of
 from gru_bench.report.evidence.pairs import Pair, compare
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
@@ -60,4 +61,4 @@ def collect(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
-                    {*known_studies, *(group.study for group in groups)}, mcnemar_runs)
+                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs)

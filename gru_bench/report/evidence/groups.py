@@ -23,10 +23,10 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import Kind, Number, plain, slug
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.progress import study_data, study_name, unfinished
+from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, score
-from gru_bench.results.runs import DataSummary, Predictions, StudySummary
+from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
@@ -46,15 +46,10 @@ class Group:
 
     key: str
     label: str
-    study: str
     model: str
-    parent: LoggedRun
-    """The study's own run."""
-    summary: StudySummary | None
+    study: LoggedStudy
     data: DataSummary | None
     """The data of the study; None where its run does not hold it."""
-    unfinished: bool
-    """Whether the study has something left to do: it is to be continued first, and no new seeds are advised."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
     label_N: NDArray[np.int8]
@@ -85,7 +80,7 @@ class Group:
     @property
     def tuned(self) -> Mapping[str, Scalar]:
         """Return the settings that the search of the model chose; empty without a search."""
-        return self.summary.best.get(self.model, {}) if self.summary is not None else {}
+        return self.study.summary.best.get(self.model, {}) if self.study.summary is not None else {}
 
     @property
     def backend(self) -> str:
@@ -134,7 +129,7 @@ class Group:
 
     def of_study(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
         """Return a number of this group that the study's own run holds."""
-        return Number(f"{self.key}.{name}", value, kind, (self.parent.run_id,), method=method, **more)
+        return Number(f"{self.key}.{name}", value, kind, (self.study.run.run_id,), method=method, **more)
 
     def estimate(self, name: str, found: Estimate) -> Number:
         """Return an estimate as a percentage, without an interval where there are too few seeds for one."""
@@ -295,8 +290,8 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        key, label, study_name(study), model, study.run, study.summary, study_data(study, store), unfinished(study),
-        tuple(usable), first.example_id_N, first.label_N, first.category_N, first.tokens_N,
+        key, label, model, study, study_data(study, store), tuple(usable),
+        first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]),
     ), said
 

@@ -35,7 +35,7 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     A comparison is left out if the command of one of its models is not known.
     """
     wanted = {
-        (group.parent.run_id, group.model): group
+        (group.study.run.run_id, group.model): group
         for pair in evidence.compared
         if pair.done and pair.fresh_seeds is not None and _is_known(pair.a) and _is_known(pair.b)
         for group in (pair.a, pair.b)
@@ -43,7 +43,7 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     # One command can train the models of one study with the same settings.
     alike: dict[tuple[str, str], list[Group]] = {}
     for group in wanted.values():
-        alike.setdefault((group.parent.run_id, repr(sorted(group.tuned.items()))), []).append(group)
+        alike.setdefault((group.study.run.run_id, repr(sorted(group.tuned.items()))), []).append(group)
     begun: dict[str, str] = {}
     for groups in alike.values():
         name, command = _confirm_command(groups, fresh_for_all(evidence), {*evidence.known_studies, *begun})
@@ -74,14 +74,14 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
         both = (pair.a, pair.b)
         if pair.done and pair.wants_examples and all(held_back(group) and _is_known(group) for group in both):
             for group in both:
-                study = group.parent.run_id
+                study = group.study.run.run_id
                 wanted[study] = group
                 seeds[study] = max(seeds.get(study, 0), pair.needed[1] if pair.needed else 0)
     begun: dict[str, str] = {}
     for study, group in wanted.items():
-        assert group.summary is not None
-        name = free_name(f"{group.summary.name}-whole", {*evidence.known_studies, *begun})
-        more = ["--confirm", str(seeds[study])] if seeds[study] > len(group.summary.confirm_seeds) else []
+        assert group.study.summary is not None
+        name = free_name(f"{group.study.summary.name}-whole", {*evidence.known_studies, *begun})
+        more = ["--confirm", str(seeds[study])] if seeds[study] > len(group.study.summary.confirm_seeds) else []
         # What the file of the study says of a limit gives way to what is typed.
         begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
                                ["--study-name", name, "--set", "data.limit=none", *more])
@@ -90,13 +90,13 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
 
 def _is_known(group: Group) -> bool:
     """Return whether the command that started a group's study can be typed again, and its name too."""
-    summary = group.summary
-    return summary is not None and bool(typed(group.parent)) and plain(summary.name) == summary.name
+    summary = group.study.summary
+    return summary is not None and bool(typed(group.study.run)) and plain(summary.name) == summary.name
 
 
 def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collection[str]) -> tuple[str, str]:
     """Return the name of a new confirm set of models of one study, and the command that makes it."""
-    summary, tuned = groups[0].summary, groups[0].tuned
+    summary, tuned = groups[0].study.summary, groups[0].tuned
     assert summary is not None
     models = [model for model in summary.models if any(group.model == model for group in groups)]
     some = models if len(models) < len(summary.models) else []
@@ -118,7 +118,7 @@ def _written(value: object) -> str:
 
 def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
     """Return the command that started a group's study, with new options in the place of others."""
-    program, *words = typed(group.parent)
+    program, *words = typed(group.study.run)
     return f"{program} {shlex.join([*_apart(words, replaced)[0], *new])}"
 
 
@@ -127,7 +127,7 @@ def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str
     if not begun:
         return ()
     names = [word for name in begun for word in ("--study", name)]
-    where = _apart(typed(groups[0].parent), ["--tracking-uri"])[1]
+    where = _apart(typed(groups[0].study.run), ["--tracking-uri"])[1]
     return (*begun.values(), f"gru-bench report {shlex.join([*names, *where])}")
 
 

@@ -17,6 +17,7 @@ from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, 
 from gru_bench.report.document.numbers import Kind, Number, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.progress import unfinished
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 SEEDS = (10, 20, 50)
@@ -41,7 +42,7 @@ class Pair:
     @property
     def done(self) -> bool:
         """Return whether both studies have ended, so that new seeds may be advised."""
-        return not (self.a.unfinished or self.b.unfinished)
+        return not (unfinished(self.a.study) or unfinished(self.b.study))
 
     def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
         """Return a number that is computed from all runs of both groups."""

@@ -128,7 +128,7 @@ def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
         if not behind and pair.a is not bidirectional:
             continue
         other = pair.a if behind else pair.b
-        if other.parent is one.study.run:
+        if other.study is one.study:
             said.append(comparison_sentence(evidence, pair))
             becomes.setdefault(BECOMES[pair.verdict.finding][behind], []).append(other.label)
     if bidirectional is None or not said:

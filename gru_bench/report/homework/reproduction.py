@@ -81,7 +81,7 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
     """Return the studies of the homework's protocol that have confirm runs, unfinished ones included."""
     found = []
     for study in evidence.studies:
-        groups = {group.model: group for group in evidence.groups if group.parent is study.run}
+        groups = {group.model: group for group in evidence.groups if group.study is study}
         data = next((group.data for group in groups.values()), None)
         known = study.plan() if study.summary is None else study.summary
         if data is not None and known.protocol == "homework":

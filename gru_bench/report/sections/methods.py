@@ -11,6 +11,7 @@ from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.progress import study_name
 
 
 def methods(evidence: Evidence) -> Section:
@@ -49,9 +50,9 @@ def _looks(groups: Sequence[Group]) -> list[Sentence]:
     """Return how many studies were scored on the same test reviews, as far as this report shows."""
     said: list[Sentence] = []
     for place, members in enumerate(families(groups), start=1):
-        studies = tuple(dict.fromkeys(group.parent.run_id for group in members))
+        studies = tuple(dict.fromkeys(group.study.run.run_id for group in members))
         if len(studies) > 1:
-            names = ", ".join(dict.fromkeys(group.study for group in members))
+            names = ", ".join(dict.fromkeys(study_name(group.study) for group in members))
             count = Number(f"methods.looks-{place}", len(studies), "count", studies, members[0].example_N.size,
                            "studies whose confirm runs were scored on the same test reviews")
             said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "

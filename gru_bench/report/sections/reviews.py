@@ -29,7 +29,7 @@ def hard_reviews(evidence: Evidence) -> Section | None:
     blocks: list[Block] = []
     test_sets = families(evidence.groups)
     for place, members in enumerate(test_sets, start=1):
-        texts = next((texts for run in dict.fromkeys(group.parent.run_id for group in members)
+        texts = next((texts for run in dict.fromkeys(group.study.run.run_id for group in members)
                       if (texts := evidence.store.texts(run, "test")) is not None), None)
         key = f"reviews-{place}"
         if texts is not None and (found := _of_test_set(members, texts, key)):

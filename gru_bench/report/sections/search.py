@@ -53,8 +53,8 @@ class _Search:
 
 def search(evidence: Evidence) -> Section | None:
     """Return the section; None without a search."""
-    searches = [_search_of(group, group.summary, evidence.histories)
-                for group in evidence.groups if group.summary is not None and group.tuned]
+    searches = [_search_of(group, summary, evidence.histories) for group in evidence.groups
+                if (summary := group.study.summary) is not None and group.tuned]
     if not searches:
         return None
     return Section("search", "Search", (
