@@ -119,7 +119,9 @@ def _parts(sentence: Sentence, form: Form, below: str) -> Iterator[str]:
                 yield below.format("".join(_parts(parts, form, below)))
             case Aside(parts) | Anchor(_, _, parts):
                 yield from _parts(parts, form, below)
-            case Number() | Ends() | KnownRun():
+            case Ends():
+                yield from _parts(part.parts, form, below)
+            case Number() | KnownRun():
                 yield part.text
 
 

@@ -23,6 +23,10 @@ KINDS: Mapping[Unit, Kind] = {
     "share": "percent", "nats per review": "score", "": "score", "count": "count", "bytes": "amount",
     "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
 """How the values of a logged metric are shown, by its unit."""
+FORMATS: Mapping[Kind, tuple[float, str, int]] = {
+    "percent": (100, "", 1), "points": (100, "+", 1), "count": (1, ",", 0), "tenth": (1, ",", 1), "score": (1, "", 3),
+    "signed": (1, "+", 2)}
+"""Kind -> factor, sign or separator of thousands, and decimals."""
 MINUS = "−"
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
@@ -83,26 +87,17 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
     if value is None or not math.isfinite(value) or abs(value) >= LARGEST:
         return MISSING
     match kind:
-        case "percent":
-            text = f"{100 * value:.{1 if decimals is None else decimals}f}"
-        case "points":
-            text = f"{100 * value:+.{1 if decimals is None else decimals}f}"
         case "p":
-            return _p_text(value)
-        case "count":
-            text = f"{value:,.0f}"
-        case "tenth":
-            text = f"{value:,.1f}"
+            text = _p_text(value)
+        case "amount" if 0 < value < 0.05:
+            text = "< 0.1"
         case "amount":
-            if 0 < value < 0.05:
-                return "< 0.1"
             text = f"{value:.1f}" if abs(value) < 10 else _significant(value, 3)
-        case "score":
-            text = f"{value:.3f}"
-        case "signed":
-            text = f"{value:+.2f}"
         case "setting":
             text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
+        case _:
+            scale, sign, usual = FORMATS[kind]
+            text = f"{scale * value:{sign}.{usual if decimals is None else decimals}f}"
     if not text.strip("+-0."):
         text = text.lstrip("+-")  # zero has no sign
     return text.replace("-", MINUS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gru_bench.report.document.blocks import every
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, KnownRun
+from gru_bench.report.document.sentences import Anchor, KnownRun, in_text
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ def run_sets(report: Report) -> dict[frozenset[str], RunSet]:
 
     found: dict[frozenset[str], RunSet] = {}
     for anchor in (one for one in every(report.sections) if isinstance(one, Anchor)):
-        found.setdefault(frozenset(anchor.runs), RunSet(anchor.key, anchor.text, named(anchor.runs), anchored=True))
+        runs = named(anchor.runs)
+        found.setdefault(frozenset(anchor.runs), RunSet(anchor.key, in_text(anchor.parts), runs, anchored=True))
     models = {ids: some.title for ids, some in found.items() if some.title not in ids}
     others = 0
     for number in report.numbers().values():

@@ -24,11 +24,6 @@ class Aside:
     below: bool = False
     """In a cell of a table: whether they stand below the rest, in small letters."""
 
-    @property
-    def text(self) -> str:
-        """Return the words as plain text."""
-        return in_text(self.parts)
-
 
 @dataclass(frozen=True)
 class Ends:
@@ -42,11 +37,6 @@ class Ends:
         """Return the ends as numbers of their own, with the words between them."""
         low, high = self.number.ends
         return (low, self.between, high)
-
-    @property
-    def text(self) -> str:
-        """Return the ends as plain text."""
-        return in_text(self.parts)
 
 
 @dataclass(frozen=True)
@@ -74,11 +64,6 @@ class Anchor:
     """The ids of the runs."""
     parts: Sentence
 
-    @property
-    def text(self) -> str:
-        """Return the words as plain text."""
-        return in_text(self.parts)
-
 
 Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
 """Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
@@ -86,7 +71,9 @@ Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
 
 def in_text(sentence: Sentence) -> str:
     """Return a sentence as plain text."""
-    return "".join(part if isinstance(part, str) else part.text for part in sentence)
+    return "".join(
+        part if isinstance(part, str) else in_text(part.parts) if isinstance(part, Aside | Ends | Anchor) else part.text
+        for part in sentence)
 
 
 def p_is(p: Number) -> Sentence:
