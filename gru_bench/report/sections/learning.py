@@ -31,12 +31,22 @@ def learning(evidence: Evidence) -> Section:
     drawn = [(group, epochs) for group, epochs in curves if epochs]
     values = _values(drawn, evidence.histories)
     figures: list[Block] = [curves_figure(values, _in_words(drawn))] if values.rows else []
-    best: list[Sentence] = [(_best_epoch(group), f" for {group.label}") for group in evidence.groups]
+    best: list[Sentence] = []
+    for group in evidence.groups:
+        places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
+        mean = float(np.mean(places)) if places else None
+        best.append((group.number("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
+    table = Table(
+        "epochs", "Losses by epoch",
+        ("Means over the seeds that reached the epoch. Losses are in nats per review.",),
+        (Column("Model", align="left", width=3.4), Column("Epoch"), Column("Seeds"), Column("Training loss"),
+         Column("Validation loss"), Column("Validation accuracy", "%")),
+        tuple((group.label, *epoch) for group, epochs in curves for epoch in epochs), grouped=True)
     return Section("learning", "Learning", (
         *figures,
         Paragraph(("The results are those of each run’s best checkpoint. On average over seeds it comes from epoch ",
                    *joined(best, ", "), ".")),
-        Details("Values by epoch", (_table(curves),)),
+        Details("Values by epoch", (table,)),
     ))
 
 
@@ -56,23 +66,6 @@ def _epochs(group: Group, histories: Histories) -> list[Epoch]:
          averaged(epoch, "validation-accuracy", ACCURACY_VAL))
         for epoch in sorted(set().union(*reached))
     ]
-
-
-def _best_epoch(group: Group) -> Number:
-    """Return the epoch of the best checkpoint, averaged over seeds."""
-    best = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
-    return group.number("best-epoch", float(np.mean(best)) if best else None, "tenth", "mean over seeds")
-
-
-def _table(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> Table:
-    return Table(
-        "epochs", "Losses by epoch",
-        ("Means over the seeds that reached the epoch. Losses are in nats per review.",),
-        (Column("Model", align="left", width=3.4), Column("Epoch"), Column("Seeds"), Column("Training loss"),
-         Column("Validation loss"), Column("Validation accuracy", "%")),
-        tuple((group.label, *epoch) for group, epochs in curves for epoch in epochs),
-        grouped=True,
-    )
 
 
 def _values(curves: Sequence[tuple[Group, Sequence[Epoch]]], histories: Histories) -> Values:

@@ -24,7 +24,9 @@ def runs(evidence: Evidence) -> Section:
         *_states(evidence.studies),
         Heading("Confirm runs", "confirm-runs"),
         _confirm_runs(evidence.groups, evidence.store),
-        *(block for study in evidence.studies for block in _own_run(study, evidence.store)),
+        *(block for study in evidence.studies for block in (
+            Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
+            *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
     ), appendix=True)
 
 
@@ -43,7 +45,10 @@ def _states(studies: Sequence[LoggedStudy]) -> list[Block]:
             rows.append((name, stage, *(
                 Number(f"{key}-{stage}.{state}", len(some), "count", tuple(run.run_id for run in some))
                 for state, some in by_state.items())))
-            if reasons := [_reason(run, state) for state in ("failed", "other") for run in by_state[state]]:
+            reasons: list[Sentence] = [
+                (f"{plain(run.name) or run.run_id}: {state}: {plain(run.reason)[:200] or 'no reason logged'}",)
+                for state in ("failed", "other") for run in by_state[state]]
+            if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
     return [Table(
         "runs", "Runs by state", ("The state of every run. Only complete runs are counted above.",),
@@ -60,11 +65,6 @@ def _state(run: LoggedRun) -> str:
     return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
 
 
-def _reason(run: LoggedRun, state: str) -> Sentence:
-    """Return why a run did not complete."""
-    return (f"{plain(run.name) or run.run_id}: {state}: {plain(run.reason)[:200] or 'no reason logged'}",)
-
-
 def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
     """Return the confirm runs of each model, at which numbers that rest on all of them, or on one, find their runs."""
     rows: list[tuple[Cell, ...]] = []
@@ -79,10 +79,3 @@ def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
          Column("Accuracy", "%")),
         tuple(rows), grouped=True)
-
-
-def _own_run(study: LoggedStudy, store: Store) -> list[Block]:
-    """Return the run of a study itself, and the notes that it logged."""
-    notes = study.summary.notes if study.summary is not None else ()
-    return [Paragraph((f"Study {study_name(study)}: ", known_run(study.run, store))),
-            *sentences([(plain(note),) for note in notes])]
