@@ -21,11 +21,11 @@ from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
-from gru_bench.report.document.numbers import Kind, Number, plain, slug
+from gru_bench.report.document.numbers import KINDS, Kind, Number, plain, slug
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import SPLIT_NAMES, score
+from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -144,6 +144,13 @@ class Group:
             return self.number(name, values[0] if values else None, kind, "one run" if values else "not logged")
         return self.number(name, float(np.mean(values)), kind, "mean over runs; lowest to highest",
                            low=min(values), high=max(values))
+
+    def logged(self, metric: Metric) -> Number:
+        """Return the mean of a logged metric over runs, with its lowest and highest; bytes in MB."""
+        name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
+        scale = 1e6 if metric.unit == "bytes" else 1
+        values = [run.metrics[metric.key] / scale for run in self.runs if metric.key in run.metrics]
+        return self.over_runs(name, values, KINDS[metric.unit])
 
     def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one."""

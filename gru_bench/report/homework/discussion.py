@@ -73,9 +73,7 @@ def _published_table(one: Reproduction) -> Table:
     rows: list[tuple[Cell, ...]] = []
     context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
-        seconds = [run.metrics[TRAIN_SECONDS.key] for run in group.runs if TRAIN_SECONDS.key in run.metrics]
-        rows.append((f"{group.label}, these runs", group.backend, group.accuracy,
-                     group.over_runs("train-seconds", seconds, "amount")))
+        rows.append((f"{group.label}, these runs", group.backend, group.accuracy, group.logged(TRAIN_SECONDS)))
         if model in published.ACCURACY:
             context.append((
                 f"{model_name(model)}, published", "graphics card",

@@ -23,7 +23,7 @@ from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
-from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, Metric, score
+from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, score
 from gru_bench.results.runs import Baseline
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
@@ -88,9 +88,9 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
          _deviation),
         (Column("F1", unit="%"), _f1),
         # In a tuple a number stands without its lowest and highest, which the table of costs shows.
-        (Column("Parameters", short="Params"), lambda group: (_logged(group, PARAMETERS),)),
-        (Column("Training", unit="s", short="Train"), lambda group: (_logged(group, TRAIN_SECONDS),)),
-        (Column("Tokens/s"), lambda group: (_logged(group, TOKENS_PER_SECOND),)),
+        (Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
+        (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
+        (Column("Tokens/s"), lambda group: (group.logged(TOKENS_PER_SECOND),)),
         (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
             (f"{one.name} (baseline)", "", one.accuracy, "", one.f1, "", (one.seconds,), "", "") for one in baselines),
@@ -146,28 +146,19 @@ def _cost(groups: Sequence[Group]) -> Table:
         groups,
         (Column("Model", align="left", width=3.6), lambda group: group.label),
         (Column("Backend", align="left"), lambda group: group.backend),
-        (Column("Parameters"), lambda group: (_logged(group, PARAMETERS),)),
-        (Column("Training", unit="s", note="Seconds cover training alone."),
-         lambda group: _logged(group, TRAIN_SECONDS)),
-        (Column("Tokens/s"), lambda group: _logged(group, TOKENS_PER_SECOND)),
-        (Column("Memory", unit="MB", note="{} is the peak of the process."), lambda group: _logged(group, PEAK_MEMORY)),
+        (Column("Parameters"), lambda group: (group.logged(PARAMETERS),)),
+        (Column("Training", unit="s", note="Seconds cover training alone."), lambda group: group.logged(TRAIN_SECONDS)),
+        (Column("Tokens/s"), lambda group: group.logged(TOKENS_PER_SECOND)),
+        (Column("Memory", unit="MB", note="{} is the peak of the process."), lambda group: group.logged(PEAK_MEMORY)),
     )
 
 
 def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
     """Return the figure of accuracy against cost, where the time of several models is known."""
-    rows = tuple((group.label, group.backend, _logged(group, TRAIN_SECONDS), group.accuracy) for group in groups)
+    rows = tuple((group.label, group.backend, group.logged(TRAIN_SECONDS), group.accuracy) for group in groups)
     if sum(bool(seconds.value) for _, _, seconds, _ in rows) < 2:
         return []
     return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]
-
-
-def _logged(group: Group, metric: Metric) -> Number:
-    """Return the mean of a logged metric over runs, bytes in MB."""
-    name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
-    scale = 1e6 if metric.unit == "bytes" else 1
-    values = [run.metrics[metric.key] / scale for run in group.runs if metric.key in run.metrics]
-    return group.over_runs(name, values, KINDS[metric.unit])
 
 
 def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
