@@ -131,7 +131,7 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
     from torch import nn
 
     shape, pooling = config.model, config.model.pooling
-    both = shape.name == "bidirectional"
+    both = shape.is_bidirectional
 
     class Peer(nn.Module):
         def __init__(self) -> None:

@@ -60,7 +60,7 @@ class Contender:
         from gru_bench.data.batching import encode
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.embeddings import load_vectors
-        from gru_bench.models.classifier import build_model
+        from gru_bench.models.classifier import Classifier
 
         self.name, reviews = name, asked.pop("reviews")
         backend = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
@@ -73,7 +73,7 @@ class Contender:
         self.few = replace(self.corpus, train=few)
         length = self.config.data.max_length
         self.encoded, self.encoded_few = (encode(c.train, self.vectors, length) for c in (self.corpus, self.few))
-        self.model = build_model(self.config.model, self.vectors.dimension, torch.Generator().manual_seed(0))
+        self.model = Classifier(self.config.model, self.vectors.dimension, torch.Generator().manual_seed(0))
         self.is_ours = name in ("ours", "reversed")
         if not self.is_ours:
             peer = peer_model(self.config, self.vectors.table_VE, packed=name == "packed")
@@ -92,7 +92,7 @@ class Contender:
         from gru_bench.data.batching import batches, prefetched
 
         generator = None if seed is None else np.random.default_rng(seed)
-        equal = self.config.model.name == "bidirectional"
+        equal = self.config.model.is_bidirectional
         for batch in prefetched(batches(
                 encoded, self.config.training.batch_size, generator=generator, bucket=True, equal_lengths=equal), 4):
             yield tuple(map(torch.from_numpy, (
@@ -153,7 +153,7 @@ class Contender:
     def _steps(self) -> int:
         from gru_bench.data.batching import batch_plan
 
-        equal = self.name == "buckets" and self.config.model.name == "bidirectional"
+        equal = self.name == "buckets" and self.config.model.is_bidirectional
         return len(batch_plan(self.encoded, self.config.training.batch_size, generator=np.random.default_rng(0),
                               bucket=True, equal_lengths=equal))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -18,7 +19,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.errors import UsageError, shown, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
+CellName = Literal["gru", "rnn"]
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
+Part = Literal["last", "final", "mean", "max"]
 Reset = Literal["after", "before"]
 Backend = Literal["auto", "reference", "torch", "fused"]
 Schedule = Literal["constant", "linear"]
@@ -27,6 +30,31 @@ Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
 
+
+@dataclass(frozen=True)
+class Preset:
+    """What the name of a model stands for."""
+
+    cell: CellName
+    bidirectional: bool
+    from_torch: bool
+    """Whether the weights are those of a module of `torch.nn`. Otherwise they are our own."""
+
+
+PRESETS: Mapping[ModelName, Preset] = {
+    "scratch": Preset("gru", bidirectional=False, from_torch=False),
+    "torch": Preset("gru", bidirectional=False, from_torch=True),
+    "bidirectional": Preset("gru", bidirectional=True, from_torch=True),
+    "rnn": Preset("rnn", bidirectional=False, from_torch=False),
+}
+POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
+    "last": ("last",),
+    "final": ("final",),
+    "mean": ("mean",),
+    "max": ("max",),
+    "meanmax": ("mean", "max"),
+}
+"""Pooling -> the features that it places side by side. `models/pooling.py` says what each part is."""
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy's generators accept."""
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
@@ -144,6 +172,8 @@ class ModelConfig(Section):
     """The classifier of a run: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
+    bidirectional: bool | None = None
+    """Whether the model reads in both directions. None: as its name says."""
     hidden_size: Width = 100
     layers: Annotated[int, Field(ge=1, le=100)] = 1
     pooling: Pooling = "final"
@@ -154,6 +184,21 @@ class ModelConfig(Section):
     relu: bool = False
     """Whether a ReLU stands between the pooling and the linear layer."""
     backend: Backend = "auto"
+
+    @property
+    def preset(self) -> Preset:
+        """Return what the name of the model stands for."""
+        return PRESETS[self.name]
+
+    @property
+    def is_bidirectional(self) -> bool:
+        """Return whether the model reads in both directions."""
+        return self.preset.bidirectional if self.bidirectional is None else self.bidirectional
+
+    @property
+    def directions(self) -> int:
+        """Return the number of directions in which the model reads, 1 or 2."""
+        return 2 if self.is_bidirectional else 1
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -327,6 +372,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "hidden hidden_dim hidden_units hiddensize units width": "model.hidden_size",
         "num_layers n_layers nlayers depth": "model.layers",
         "dropout_rate drop dropout_p": "model.dropout",
+        "direction directions both_directions": "model.bidirectional",
         "pool": "model.pooling",
         "kernel": "model.backend",
         "cell architecture arch": "model.name",

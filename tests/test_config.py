@@ -6,14 +6,24 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
+from gru_bench.config import (
+    POOLING_PARTS,
+    PRESETS,
+    ModelName,
+    Part,
+    Pooling,
+    RunConfig,
+    flat,
+    parsed_settings,
+    with_settings,
+)
 from gru_bench.data.recall_task import parsed_task
 from gru_bench.errors import GruBenchError, UsageError
 from gru_bench.resources import resource
@@ -131,6 +141,12 @@ def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
             search.complete(trial[0], 0.5)
     assert search.counted == 6 or search.exhausted
     assert all(trial.state != optuna.trial.TrialState.WAITING for trial in search.study.trials)
+
+
+def test_each_name_has_an_entry_in_its_table() -> None:
+    assert set(PRESETS) == set(get_args(ModelName))
+    assert set(POOLING_PARTS) == set(get_args(Pooling))
+    assert {part for parts in POOLING_PARTS.values() for part in parts} == set(get_args(Part))
 
 
 class TestSettings:

@@ -15,14 +15,13 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.config import ModelConfig, RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Encoded, encode
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
@@ -31,8 +30,8 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
 from gru_bench.evaluation.metrics import correct
 from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
-from gru_bench.models import gru, rnn
 from gru_bench.models.classifier import Classifier
+from gru_bench.models.recurrence import Step, reference_layers
 from gru_bench.results.diagnostics import (
     EVERY_STEP,
     Attribution,
@@ -111,7 +110,8 @@ def study_diagnostics(
     flows: list[GradientFlow] = []
     if "rnn" not in models and models:
         config = with_settings(next(iter(models.values())).config, {
-            "model.name": "rnn", "model.backend": "auto", "model.reset": "after", **COMPARISON,
+            "model.name": "rnn", "model.bidirectional": None, "model.backend": "auto", "model.reset": "after",
+            **COMPARISON,
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
@@ -121,14 +121,15 @@ def study_diagnostics(
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
+    ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
     for one in models.values():
         flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
         subject = Subject.trained(one, vectors)
         flows += gradient_flows(subject, corpus, vectors)
         sentence = Sentence.of_tokens(review or tokenize(SENTENCE), vectors, one.config.data.max_length)
         if sentence.tokens:
-            # nn.GRU computes the same function as the scratch GRU: one map for both is enough.
-            if one.config.model.name != "torch" or "scratch" not in models:
+            # torch.nn computes the same function as our own module: one map for both is enough.
+            if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
                 gates += gate_maps(subject, sentence)
             attributions += [gradient_times_input(subject, sentence), occlusion(subject, sentence)]
     known = set(vectors.words_V[1:])
@@ -136,6 +137,11 @@ def study_diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
         tuple(neighbours(word, vectors) for word in WORDS if word in known),
         "" if review is None else _inspected_split(corpus)[0])
+
+
+def _function(config: ModelConfig) -> tuple[str, str, int]:
+    """Return what two models have in common whose recurrences compute the same function of their weights."""
+    return config.preset.cell, config.reset, config.directions
 
 
 # ---------------------------------------------------------------- a model whose states can be observed
@@ -180,29 +186,24 @@ class Subject:
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Return the directions in which the model reads."""
-        return ("forward", "backward") if self.model.bidirectional else ("forward",)
+        return ("forward", "backward") if self.config.model.is_bidirectional else ("forward",)
 
-    def run(self, x_BTE: Tensor, length_B: Tensor, cell: gru.Cell | None = None) -> Tensor:
-        """Return the log-probabilities, B x C. `cell` replaces the step function of the model."""
-        recurrence: nn.Module = self.model.rnn if self.config.model.name == "rnn" else self.model.gru
-        output_BTD = gru.all_layers(
-            x_BTE, length_B, list(recurrence.parameters()), cell or self.cell, bidirectional=self.model.bidirectional)
+    def run(self, x_BTE: Tensor, length_B: Tensor, step: Step | None = None) -> Tensor:
+        """Return the log-probabilities, B x C. `step` replaces the step function of the model."""
+        output_BTD = reference_layers(
+            x_BTE, length_B, list(self.model.recurrence.parameters()), step or self.model.cell.step,
+            bidirectional=self.config.model.is_bidirectional)
         return self.model.decide(output_BTD, length_B)
 
-    @property
-    def cell(self) -> gru.Cell:
-        """Return the step function of the model."""
-        return rnn.step if self.config.model.name == "rnn" else partial(gru.step, reset=self.config.model.reset)
-
     def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
-        """Return the last layer's part of a list with one entry per call of the cell.
+        """Return the last layer's part of a list with one entry per step.
 
         Direction -> entries in the order of the tokens.
         """
         steps = len(seen) // (self.config.model.layers * len(self.directions))
         last = list(seen[-steps * len(self.directions):])
         found: dict[Direction, list[Tensor]] = {"forward": last[:steps]}
-        if self.model.bidirectional:
+        if self.config.model.is_bidirectional:
             found["backward"] = last[:steps - 1:-1]
         return found
 
@@ -286,14 +287,14 @@ def state_gradients(
     """
     seen: list[Tensor] = []
 
-    def cell(*arguments: Tensor) -> Tensor:
-        h_BH = subject.cell(*arguments)
+    def step(*arguments: Tensor) -> Tensor:
+        h_BH = subject.model.cell.step(*arguments)
         if not h_BH.requires_grad:  # the weights need no gradient, so the graph begins at the first state
             h_BH.requires_grad_()
         seen.append(h_BH)
         return h_BH
 
-    log_BC = subject.run(x_BTE, length_B, cell)
+    log_BC = subject.run(x_BTE, length_B, step)
     loss = -log_BC.gather(1, label_B[:, None]).sum()
     found = {}
     for direction, states in subject.by_direction(seen).items():
@@ -429,23 +430,23 @@ def probability(subject: Subject, sentence: Sentence) -> float:
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
-    """Return the gates of the last layer of a GRU over a sentence, one map for each direction. Empty for an RNN.
+    """Return the gates of the last layer over a sentence, one map for each direction. Empty for a cell without gates.
 
     Raises:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
-    if subject.config.model.name == "rnn":
+    cell = subject.model.cell
+    if (gates := cell.gates) is None:
         return []
-    reset = subject.config.model.reset
     seen: list[Tensor] = []
 
-    def cell(input_gates_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-        r, z, n = gru.gates(input_gates_BG, h_BH, weight_hh, bias_hh, reset)
+    def step(*arguments: Tensor) -> Tensor:
+        r, z, _ = gates(*arguments)
         seen.append(torch.stack([z[0], r[0]]))
-        return z * h_BH + (1 - z) * n
+        return cell.step(*arguments)
 
-    subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), cell)
+    subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
     return [
         GateMap(subject.config.model.name, direction, subject.run_id, sentence.tokens,
                 *(tuple(tuple(round(value, 4) for value in step[gate].tolist()) for step in steps) for gate in (0, 1)))

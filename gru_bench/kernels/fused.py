@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_bench.config import Pooling, Reset
+from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,16 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
 
-_POOLING_ARGUMENTS: Mapping[str, Callable[[int, int], tuple[int, bool, bool]]] = {
-    "last": lambda width, hidden: (width, False, False),
-    "final": lambda width, hidden: (hidden, False, False),
-    "mean": lambda width, hidden: (0, True, False),
-    "max": lambda width, hidden: (0, False, True),
-    "meanmax": lambda width, hidden: (0, True, True),
-}
-"""Pooling -> function from D and H to the arguments of `cpu.pool`: the number of columns of the last token (the other
-columns are those of the first token; 0: neither), whether to take the mean over the tokens, and whether the maximum."""
-POOLINGS = tuple(_POOLING_ARGUMENTS)
+_PARTS: tuple[tuple[Part, ...], ...] = (("last",), ("final",), ("mean",), ("max",), ("mean", "max"))
+"""Parts of a pooling that the kernel computes together, forward and backward."""
+_POOLINGS: Mapping[str, tuple[Part, ...]] = {
+    pooling: parts for pooling, parts in POOLING_PARTS.items() if parts in _PARTS}
+POOLINGS = tuple(_POOLINGS)
+"""Poolings that the kernel computes."""
 Form = Literal["padded", "tokens"] | Pooling
 """What a layer returns: its output with padding (B, T, D), or without padding (N, D), or pooled features (B, F)."""
 
@@ -425,12 +421,16 @@ def _run_forward(
 def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
     """Return the arguments of a pooling for `cpu.pool` and `cpu.pool_gradient`, from D and H.
 
+    They are the number of columns of the last token (the other columns are those of the first token; 0: neither),
+    whether to take the mean over the tokens, and whether the maximum.
+
     Raises:
         ValueError: for a pooling that the kernel does not have: it would leave the features unwritten.
     """
-    if pooling not in _POOLING_ARGUMENTS:
+    if pooling not in _POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
-    return _POOLING_ARGUMENTS[pooling](width, hidden)
+    parts = _POOLINGS[pooling]
+    return width if "last" in parts else hidden if "final" in parts else 0, "mean" in parts, "max" in parts
 
 
 def _run_backward(
@@ -557,8 +557,8 @@ def fused_gru(
             sums stay in float32). This needs `no_bf16()` to be None.
 
     Returns:
-        output_BTD, with zeros beyond the end of each sequence, or with a pooling features_BF, where F is D, and 2D for
-        "meanmax".
+        output_BTD, with zeros beyond the end of each sequence, or with a pooling features_BF, where F is D times its
+        parts.
 
     Raises:
         ValueError: for shapes, types or lengths that do not fit.

@@ -1,90 +1,78 @@
-"""The classifiers. Each is a recurrence, a pooling, and a head that is the same for all.
+"""The classifiers. Each is a cell, one direction or both, a pooling, and a head that is the same for all.
 
-    scratch        our GRU of gru.py
-    torch          torch.nn.GRU
-    bidirectional  torch.nn.GRU in both directions
-    rnn            our vanilla RNN of rnn.py, which has no gates
+`PRESETS` in `config.py` says what the name of a model stands for. A model reads a batch as the vectors of its distinct
+tokens and an index into them. `recurrence.py` says on which backends it runs.
 
-A model reads a batch as the vectors of its distinct tokens and an index into them. It runs on one of these backends:
-
-    reference  the plain torch loop of gru.py
-    torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
-    fused      our kernel (kernels/), for a GRU on a CPU
-
-Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `H` hidden width,
-`D` = H times directions, `C` = 2 classes.
+Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `D` = hidden width times directions,
+`F` = D times the parts of the pooling, `C` = 2 classes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
-from gru_bench.config import ModelConfig, Pooling
+from gru_bench.config import POOLING_PARTS, CellName, ModelConfig, Reset
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.gru import GRU, reference_gru
+from gru_bench.models import gru, rnn
 from gru_bench.models.pooling import pool
-from gru_bench.models.rnn import RNN, reference_rnn
+from gru_bench.models.recurrence import Backend, Cell, Weights, run_cell
 
 CLASSES = 2
-Backend = Literal["reference", "torch", "fused"]
+CELLS: Mapping[CellName, Mapping[Reset, Cell]] = {"gru": gru.CELLS, "rnn": {"after": rnn.CELL}}
+"""Cell -> where its reset gate acts -> what it computes. A cell without a reset gate has the default only."""
 Module = TypeVar("Module", bound=nn.Module)
-Kernel = Callable[..., tuple[Tensor, Tensor]]
-"""`torch.gru` or `torch.rnn_tanh`, which take the same arguments."""
 
 
-def build_model(config: ModelConfig, input_size: int, generator: torch.Generator) -> Classifier:
-    """Return a classifier with initial weights, drawn uniformly in +-1/sqrt(hidden_size).
-
-    Args:
-        config: Settings of the model.
-        input_size: Length of the word vectors, E.
-        generator: Source of the weights.
+def cell_of(config: ModelConfig) -> Cell:
+    """Return the cell of a model.
 
     Raises:
         UsageError: where the model does not support a setting, such as `reset` 'before' in nn.GRU.
     """
-    if config.name == "rnn" and config.reset == "before":
-        raise UsageError("model.reset must be left at 'after' for the model 'rnn', which has no reset gate, but got "
-                         "'before': leave it out")
-    if config.name != "scratch" and config.reset == "before":
+    preset = config.preset
+    if preset.bidirectional and not config.is_bidirectional:
+        raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "
+                         "choose a model that reads in one direction, such as 'torch'")
+    cells = CELLS[preset.cell]
+    if config.reset not in cells:
+        raise UsageError(f"model.reset must be left at 'after' for the model {config.name!r}, which has no reset gate, "
+                         f"but got {config.reset!r}: leave it out")
+    cell = cells[config.reset]
+    if preset.from_torch and cell.module is None:
         raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU has no "
-                         "other, but got 'before': choose the model 'scratch'")
-    return Classifier(config, input_size, generator)
+                         f"other, but got {config.reset!r}: choose the model 'scratch'")
+    return cell
 
 
 def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
     """Return the backend that will run: the one in the settings, or for `auto` the fastest one that supports the model.
 
     Raises:
-        UsageError: where the backend in the settings cannot run this model on this device. The message says why.
+        UsageError: where the model does not support a setting, or where the backend in the settings cannot run this
+            model on this device. The message says why.
     """
-    if config.name == "rnn":
-        no_fused: str | None = "it computes gates, and a vanilla RNN has none"
-    else:
+    backends = cell_of(config).backends
+    if not isinstance(backends["fused"], str):
         no_fused = f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
-    no_torch = "torch has no GRU whose reset gate acts before the product" if config.reset == "before" else None
+        backends["fused"] = no_fused or backends["fused"]
     if config.backend == "auto":
-        if no_fused is None:
-            return "fused"
-        return "torch" if no_torch is None else "reference"
-    reason = {"fused": no_fused, "torch": no_torch, "reference": None}[config.backend]
-    if reason is not None:
+        return next(backend for backend, compute in backends.items() if not isinstance(compute, str))
+    if isinstance(reason := backends[config.backend], str):
         raise UsageError(f"model.backend must be able to run here, but got {config.backend!r}: {reason}; "
                          "try --set model.backend=auto")
     return config.backend
 
 
 def fallback(config: ModelConfig, device: torch.device) -> str | None:
-    """Return the reason, as a sentence, why `auto` takes a slower backend for a GRU on this CPU. None where it does
-    not."""
-    if config.backend != "auto" or config.name == "rnn" or device.type != "cpu":
+    """Return the reason, as a sentence, why `auto` takes a slower backend than our kernel on this CPU. None where it
+    does not."""
+    if config.backend != "auto" or isinstance(cell_of(config).fused, str) or device.type != "cpu":
         return None
     reason = kernels.unavailable()
     if reason is None:
@@ -96,22 +84,35 @@ class Classifier(nn.Module):
     """A classifier: recurrence, pooling, dropout, ReLU if set, and a linear layer with log-softmax."""
 
     def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator) -> None:
-        """Draw the weights from `generator`. The global generator of torch is not used."""
+        """Draw the weights uniformly in +-1/sqrt(hidden_size).
+
+        Args:
+            config: Settings of the model.
+            input_size: Length of the word vectors, E.
+            generator: Source of the weights. The global generator of torch is not used.
+
+        Raises:
+            UsageError: where the model does not support a setting.
+        """
         super().__init__()
-        self.config = config
-        self.bidirectional = config.name == "bidirectional"
+        self.config, self.cell = config, cell_of(config)
         bound = 1 / math.sqrt(config.hidden_size)
-        self.gru: GRU | nn.GRU
-        if config.name == "rnn":
-            self.rnn = RNN(input_size, config.hidden_size, config.layers, generator=generator)
-        elif config.name == "scratch":
-            self.gru = GRU(input_size, config.hidden_size, config.layers, reset=config.reset, generator=generator)
+        both = config.is_bidirectional
+        sizes = input_size, config.hidden_size, config.layers
+        recurrence: nn.Module
+        module = self.cell.module if config.preset.from_torch else None
+        if module is None:
+            recurrence = Weights(self.cell, *sizes, bidirectional=both, generator=generator)
         else:
-            self.gru = _drawn(bound, generator, lambda: nn.GRU(
-                input_size, config.hidden_size, config.layers, bidirectional=self.bidirectional, batch_first=True))
-        width = config.hidden_size * (2 if self.bidirectional else 1)
-        features = 2 * width if config.pooling == "meanmax" else width
+            recurrence = _drawn(bound, generator, lambda: module(*sizes, bidirectional=both, batch_first=True))
+        self.add_module(config.preset.cell, recurrence)
+        features = config.hidden_size * config.directions * len(POOLING_PARTS[config.pooling])
         self.linear = _drawn(bound, generator, lambda: nn.Linear(features, CLASSES))
+
+    @property
+    def recurrence(self) -> nn.Module:
+        """Return the module that holds the weights of the recurrence. Saved weights begin with the name of its cell."""
+        return self.get_submodule(self.config.preset.cell)
 
     def forward(
         self,
@@ -138,143 +139,22 @@ class Classifier(nn.Module):
         def drop(values: Tensor) -> Tensor:
             return dropped_out(values, share, generator)
 
-        between = drop if share else None
-        if self.config.name == "rnn":
-            output_BTD = run_rnn(self.rnn, embedding(index_BT, rows_UE), length_B, backend=backend, between=between)
-            features_BF = pool(output_BTD, length_B, self.config.pooling, bidirectional=self.bidirectional)
-        else:
-            features_BF = run_gru(
-                self.gru, rows_UE, index_BT, length_B, backend=backend, between=between, pooling=self.config.pooling,
-                bf16=bf16)
+        features_BF = run_cell(
+            self.cell, list(self.recurrence.parameters()), rows_UE, index_BT, length_B,
+            bidirectional=self.config.is_bidirectional, backend=backend, between=drop if share else None,
+            pooling=self.config.pooling, bf16=bf16)
         return self._head(drop(features_BF))
 
     def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:
         """Return the log-probabilities, B x C, for the output of the recurrence: pooling and head only, without
         dropout."""
-        return self._head(pool(output_BTD, length_B, self.config.pooling, bidirectional=self.bidirectional))
+        return self._head(pool(
+            output_BTD, length_B, self.config.pooling, bidirectional=self.config.is_bidirectional))
 
     def _head(self, features_BF: Tensor) -> Tensor:
         if self.config.relu:
             features_BF = torch.relu(features_BF)
         return torch.log_softmax(self.linear(features_BF), dim=1)
-
-
-def run_gru(
-    gru: GRU | nn.GRU,
-    rows_UE: Tensor,
-    index_BT: Tensor,
-    length_B: Tensor,
-    *,
-    backend: Backend,
-    between: Callable[[Tensor], Tensor] | None = None,
-    pooling: Pooling | None = None,
-    bf16: bool = False,
-) -> Tensor:
-    """Run a GRU on one of the backends.
-
-    Returns:
-        The output of the last layer, B x T x D, zero beyond each length, or with a `pooling` its features (`pool`).
-    """
-    if isinstance(gru, GRU):
-        weights, bidirectional, reset = gru.weights(), gru.bidirectional, gru.reset
-    else:  # nn.GRU registers its parameters in the same order
-        weights, bidirectional, reset = list(gru.parameters()), gru.bidirectional, "after"
-    if backend == "fused":
-        return kernels.fused_gru(
-            rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, reset=reset, between=between,
-            pooling=pooling, bf16=bf16)
-    x_BTE = embedding(index_BT, rows_UE)
-    if backend == "reference":
-        output_BTD = reference_gru(
-            x_BTE, length_B, weights, bidirectional=bidirectional, reset=reset, between=between)
-    else:
-        output_BTD = torch_gru(x_BTE, length_B, weights, bidirectional=bidirectional, between=between)
-    if pooling is None:
-        return output_BTD
-    return pool(output_BTD, length_B, pooling, bidirectional=bidirectional)
-
-
-def run_rnn(
-    rnn: RNN,
-    x_BTE: Tensor,
-    length_B: Tensor,
-    *,
-    backend: Backend,
-    between: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Run a vanilla RNN's weights on the backend `reference` or `torch`; the output is B x T x D."""
-    if backend == "reference":
-        return reference_rnn(x_BTE, length_B, rnn.weights(), bidirectional=rnn.bidirectional, between=between)
-    if backend == "fused":
-        raise ValueError("a vanilla RNN must run on the backend 'reference' or 'torch', but got 'fused'")
-    return torch_unpacked(
-        x_BTE, length_B, rnn.weights(), torch.rnn_tanh, bidirectional=rnn.bidirectional, between=between)
-
-
-def torch_gru(
-    x_BTE: Tensor,
-    length_B: Tensor,
-    weights: Sequence[Tensor],
-    *,
-    bidirectional: bool,
-    between: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Run torch's own GRU kernels; see `torch_unpacked`."""
-    return torch_unpacked(x_BTE, length_B, weights, torch.gru, bidirectional=bidirectional, between=between)
-
-
-def torch_unpacked(
-    x_BTE: Tensor,
-    length_B: Tensor,
-    weights: Sequence[Tensor],
-    kernel: Kernel,
-    *,
-    bidirectional: bool,
-    between: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Run one of torch's own kernels on padded sequences of any lengths, without packing them.
-
-    Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
-    is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
-    without the loss of cuDNN's fastest algorithm. Without padding torch runs all layers and directions at once.
-    """
-    directions = 2 if bidirectional else 1
-    layers = len(weights) // (4 * directions)
-    steps = x_BTE.shape[1]
-    # On a graphics card this check would make the host wait for the card.
-    padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
-    if not padded and (between is None or layers == 1):
-        return _run_kernel(kernel, x_BTE, weights, layers, bidirectional)
-    at_T = torch.arange(steps, device=x_BTE.device)
-    inside_BT1 = (at_T < length_B[:, None])[..., None]
-    reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
-    layer_input = x_BTE
-    for layer in range(layers):
-        halves = []
-        for direction in range(directions):
-            start = 4 * (layer * directions + direction)
-            own = weights[start:start + 4]
-            if direction == 1:
-                mirrored = layer_input.gather(1, reversed_BT1.expand_as(layer_input))
-                output = _run_kernel(kernel, mirrored, own)
-                output = output.gather(1, reversed_BT1.expand_as(output))
-            else:
-                output = _run_kernel(kernel, layer_input, own)
-            halves.append(torch.where(inside_BT1, output, 0.0))
-        layer_input = torch.cat(halves, dim=2) if bidirectional else halves[0]
-        if between is not None and layer < layers - 1:
-            layer_input = between(layer_input)
-    return layer_input
-
-
-def _run_kernel(
-    kernel: Kernel, x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False
-) -> Tensor:
-    h0 = x_BTE.new_zeros(layers * (2 if bidirectional else 1), x_BTE.shape[0], weights[1].shape[1])
-    output_BTD: Tensor = kernel(
-        x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
-        bidirectional=bidirectional, batch_first=True)[0]
-    return output_BTD
 
 
 def dropped_out(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:

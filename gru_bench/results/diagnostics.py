@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from gru_bench.config import POOLING_PARTS
 from gru_bench.results.runs import parsed
 
 State = Literal["initial", "trained"]
@@ -22,7 +23,7 @@ DIAGNOSTICS = "diagnostics.json"
 RECALL = "recall.json"
 STATES: Mapping[State, str] = {"initial": "before training", "trained": "trained"}
 """What the weights of a gradient flow are called in tables."""
-EVERY_STEP = ("mean", "max", "meanmax")
+EVERY_STEP = tuple(pooling for pooling, parts in POOLING_PARTS.items() if not {"last", "final"} & set(parts))
 """Poolings whose gradient reaches the state of every step directly."""
 
 

@@ -325,5 +325,4 @@ def step_cost(config: RunConfig) -> float:
     It only orders the runs. `auto` counts as fused: this process does not know which backend a worker will take.
     """
     backends = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
-    directions = 2 if config.model.name == "bidirectional" else 1
-    return backends[config.model.backend] * directions * config.model.layers * config.model.hidden_size
+    return backends[config.model.backend] * config.model.directions * config.model.layers * config.model.hidden_size

@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from gru_bench.config import RunConfig
+from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.batching import (
     Batch,
     Encoded,
@@ -45,7 +45,8 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.evaluation.metrics import correct, log_loss
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.classifier import Backend, Classifier, build_model, choose_backend, fallback
+from gru_bench.models.classifier import Classifier, choose_backend, fallback
+from gru_bench.models.recurrence import Backend
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimizer import Optimizer
@@ -62,6 +63,9 @@ SCORED_TOKENS = 32_768
 """Largest number of tokens, padding included, in a batch that is scored. Without a backward pass, it needs no more
 memory than a micro-batch in training."""
 PREPARED_AHEAD = 4
+ADDED: Mapping[str, Mapping[str, Scalar]] = {"model": {"bidirectional": None}}
+"""Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
+resumes from a checkpoint that does not know them."""
 
 
 class Pruned(Exception):
@@ -463,7 +467,7 @@ class _Run:
 
 def untrained(config: RunConfig, dimension: int) -> Classifier:
     """Return the model of a run before its first step, for word vectors of this dimension."""
-    return build_model(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
+    return Classifier(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
 
 
 def _seed(config: RunConfig, *purpose: object) -> int:
@@ -493,7 +497,11 @@ def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
 
 
 def _identity(config: RunConfig, corpus: Corpus) -> str:
-    return hashlib.sha256(f"{FORMAT} {config.model_dump_json()} {corpus.fingerprint}".encode()).hexdigest()
+    settings = config.model_dump()
+    left_out = {section: {name for name, before in added.items() if settings[section][name] == before}
+                for section, added in ADDED.items()}
+    text = f"{FORMAT} {config.model_dump_json(exclude=left_out)} {corpus.fingerprint}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remove(checkpoint: Path | None) -> None:

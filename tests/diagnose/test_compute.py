@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gru_bench.config import RunConfig, with_settings
+from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import encode
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
@@ -29,6 +29,7 @@ from tests.support.values import present
 
 MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
           ("bidirectional", "final", 1), ("bidirectional", "last", 2), ("bidirectional", "mean", 2)]
+"""Model, pooling and layers."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def losses_pushed(
     def cell(*arguments: Tensor) -> Tensor:
         nonlocal count
         count += 1
-        h_BH = watched.cell(*arguments)
+        h_BH = watched.model.cell.step(*arguments)
         if count == call:
             h_BH = h_BH.clone()
             h_BH[:, h] += by
@@ -112,9 +113,9 @@ def test_a_linear_recurrence_has_the_closed_form() -> None:
     vectors = vectors_of(3, ["a"])
     watched = subject("rnn", "final", 1, vectors)
     with torch.no_grad():
-        watched.model.rnn.get_parameter("weight_hh_l0").copy_(0.8 * torch.eye(5, dtype=torch.float64))
+        watched.model.recurrence.get_parameter("weight_hh_l0").copy_(0.8 * torch.eye(5, dtype=torch.float64))
         for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
-            watched.model.rnn.get_parameter(name).zero_()
+            watched.model.recurrence.get_parameter(name).zero_()
     x_BTE, length_B, label_B = batch([30, 12])
     norm_BT = d.state_gradients(watched, x_BTE, length_B, label_B)["forward"]
     linear = watched.model.linear.weight
@@ -131,7 +132,7 @@ def test_a_gru_that_keeps_its_state_keeps_its_gradient() -> None:
     """An update gate forced open hands the state on: no gradient is lost on the way."""
     watched = subject("scratch", "final", 1, vectors_of(3, ["a"]))
     with torch.no_grad():
-        watched.model.gru.get_parameter("bias_ih_l0")[5:10] = 60.0  # z = 1 - 1e-26
+        watched.model.recurrence.get_parameter("bias_ih_l0")[5:10] = 60.0  # z = 1 - 1e-26
     norm_BT = d.state_gradients(watched, *batch([20]))["forward"]
     np.testing.assert_allclose(norm_BT[0], norm_BT[0, -1], rtol=1e-9)
 
@@ -204,7 +205,7 @@ def test_gates_by_hand() -> None:
                                   vectors)
     values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
               "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
-    watched.model.gru.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    watched.model.recurrence.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
     (found,) = d.gate_maps(watched, d.Sentence.of("One, TWO and three", vectors, None))
     assert found.tokens == ("one", "two")
     h, update, reset = 0.0, [], []
@@ -368,6 +369,24 @@ def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, 
     maps = d.gate_maps(d.Subject.trained(kept["scratch"], vectors), d.Sentence.of("good1 bad1", vectors, None))
     again = Diagnostics((), tuple(maps), (), (d.neighbours("good1", vectors),))
     assert Diagnostics.from_json(again.to_json()) == again
+
+
+@pytest.mark.parametrize(("settings", "expected"), [
+    ({}, [("scratch", "forward"), ("bidirectional", "forward"), ("bidirectional", "backward")]),
+    ({"model.bidirectional": True}, [("torch", "forward"), ("scratch", "forward"), ("scratch", "backward")]),
+    ({"model.reset": "before"}, [
+        ("torch", "forward"), ("scratch", "forward"), ("bidirectional", "forward"), ("bidirectional", "backward")])])
+def test_models_that_compute_the_same_share_one_map_of_gates(
+    settings: dict[str, Scalar], expected: list[tuple[str, str]], data: tuple[RunConfig, Corpus, Vectors]
+) -> None:
+    config, corpus, vectors = data
+    kept = {}
+    for name in ("torch", "scratch", "bidirectional", "rnn"):
+        one = with_settings(config, {"model.name": name, **(settings if name == "scratch" else {})})
+        weights = untrained(one, vectors.dimension).state_dict()
+        kept[name] = d.TrainedModel(name, one, {key: value.numpy() for key, value in weights.items()})
+    found = d.study_diagnostics(kept, corpus, vectors, texts=True)
+    assert [(gates.model, gates.direction) for gates in found.gates] == expected
 
 
 def test_where_texts_may_be_kept_a_review_is_looked_at(

@@ -138,6 +138,8 @@ WRONG_OPTIONS = [
     (["--device", "cuda:9"], "device must be auto or one that this machine has"),
     (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
     (["--set", "training.optimizer=sgd"], "Did you mean 'training.lr' or 'training.beta1' or 'training.beta2'?"),
+    (["--model", "bidirectional", "--set", "model.bidirectional=false"],
+     "model.bidirectional must be true or left out for the model 'bidirectional', but got false"),
     (["--lr", "1", "--set", "training.lr=-1"], "error: training.lr must be greater than 0, but got -1"),
     (["--set", "training.lr=" + "[" * 5_000], "training.lr must be a number, but got '[[[["),
     (["--data", "a" * 5_000], "error: --data must be a name of at most 255 bytes, or a path of such names"),

@@ -8,12 +8,11 @@ import sys
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gru_bench.config import Backend, ModelConfig, ModelName, Pooling
 from gru_bench.errors import UsageError
-from gru_bench.models.classifier import build_model, choose_backend, fallback, run_gru
-from gru_bench.models.gru import GRU
+from gru_bench.models.classifier import Classifier, choose_backend, fallback
 from tests.support.sequences import generator
 
 
@@ -21,23 +20,23 @@ class TestClassifier:
     @pytest.mark.parametrize(("name", "tensors", "parameters"), [
         ("scratch", 6, 120_802), ("torch", 6, 120_802), ("bidirectional", 10, 241_602)])
     def test_size_of_the_homework(self, name: ModelName, tensors: int, parameters: int) -> None:
-        model = build_model(ModelConfig(name=name), 300, generator())
+        model = Classifier(ModelConfig(name=name), 300, generator())
         assert [len(list(model.parameters())), sum(p.numel() for p in model.parameters())] == [tensors, parameters]
 
     @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
     def test_initial_weights(self, name: ModelName) -> None:
-        model = build_model(ModelConfig(name=name, hidden_size=25), 10, generator())
+        model = Classifier(ModelConfig(name=name, hidden_size=25), 10, generator())
         values = torch.cat([p.flatten() for p in model.parameters()])
         assert values.abs().max() <= 0.2
         assert values.std().item() == pytest.approx(0.2 / math.sqrt(3), rel=0.05)
-        again = build_model(ModelConfig(name=name, hidden_size=25), 10, generator())
-        other = build_model(ModelConfig(name=name, hidden_size=25), 10, generator(1))
+        again = Classifier(ModelConfig(name=name, hidden_size=25), 10, generator())
+        other = Classifier(ModelConfig(name=name, hidden_size=25), 10, generator(1))
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
         assert not torch.equal(next(model.parameters()), next(other.parameters()))
 
     def test_building_leaves_the_global_generator_alone(self) -> None:
         before = torch.get_rng_state()
-        build_model(ModelConfig(name="bidirectional"), 7, generator())
+        Classifier(ModelConfig(name="bidirectional"), 7, generator())
         assert torch.equal(torch.get_rng_state(), before)
 
     @pytest.mark.parametrize("pooling", ["last", "final", "mean", "max", "meanmax"])
@@ -45,7 +44,7 @@ class TestClassifier:
     @pytest.mark.parametrize("backend", ["reference", "torch", "fused"])
     def test_padding_never_changes_a_prediction(self, name: ModelName, pooling: Pooling, backend: Backend) -> None:
         config = ModelConfig(name=name, pooling=pooling, hidden_size=6, layers=2)
-        model = build_model(config, 5, generator()).eval()
+        model = Classifier(config, 5, generator()).eval()
         rows_UE = torch.randn(4, 5, generator=generator(2))
         index_BT = torch.tensor([[1, 2, 3, 1], [3, 0, 0, 0], [2, 1, 0, 0]])
         length_B = torch.tensor([4, 1, 2])
@@ -56,7 +55,7 @@ class TestClassifier:
             torch.testing.assert_close(together[b:b + 1], single, rtol=0, atol=2e-6)
 
     def test_dropout_follows_its_generator(self) -> None:
-        model = build_model(ModelConfig(name="torch", dropout=0.5, hidden_size=8, layers=2), 5, generator())
+        model = Classifier(ModelConfig(name="torch", dropout=0.5, hidden_size=8, layers=2), 5, generator())
         batch = torch.randn(3, 5), torch.tensor([[0, 1, 2]]), torch.tensor([3])
 
         def run(seed: int) -> Tensor:
@@ -69,16 +68,42 @@ class TestClassifier:
         assert torch.equal(run(1), run(2))
 
 
-class TestBackends:
-    def test_each_runs_all_weights_alike(self) -> None:
-        gru = GRU(5, 4, 2, bidirectional=True, generator=generator())
-        rows_UE, index_BT = torch.randn(6, 5, generator=generator(3)), torch.tensor([[0, 5, 2], [4, 1, 0]])
-        length_B = torch.tensor([3, 2])
-        reference = run_gru(gru, rows_UE, index_BT, length_B, backend="reference")
-        for backend in ("torch", "fused"):
-            got = run_gru(gru, rows_UE, index_BT, length_B, backend=backend)
-            torch.testing.assert_close(got, reference, rtol=0, atol=1e-6)
+class TestDirection:
+    def test_one_setting_makes_any_model_bidirectional(self) -> None:
+        """With the same generator it draws the same weights, whoever holds them."""
+        named, torchs, ours = (
+            Classifier(config, 7, generator()) for config in (
+                ModelConfig(name="bidirectional"), ModelConfig(name="torch", bidirectional=True),
+                ModelConfig(name="scratch", bidirectional=True)))
+        expected = named.state_dict()
+        assert {"gru.weight_hh_l0_reverse", "linear.weight"} < expected.keys()
+        for model in (torchs, ours):
+            assert list(model.state_dict()) == list(expected)
+            assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+        assert isinstance(torchs.recurrence, nn.GRU)
+        assert not isinstance(ours.recurrence, nn.GRU)
 
+    @pytest.mark.parametrize(("name", "cell"), [
+        ("scratch", "gru"), ("torch", "gru"), ("bidirectional", "gru"), ("rnn", "rnn")])
+    def test_the_names_of_saved_weights_begin_with_the_cell(self, name: ModelName, cell: str) -> None:
+        model = Classifier(ModelConfig(name=name), 7, generator())
+        assert {key.partition(".")[0] for key in model.state_dict()} == {cell, "linear"}
+
+    @pytest.mark.parametrize(("name", "both"), [
+        ("scratch", False), ("torch", False), ("bidirectional", True), ("rnn", False)])
+    def test_what_a_name_says_may_be_repeated(self, name: ModelName, both: bool) -> None:
+        config = ModelConfig(name=name)
+        assert config.is_bidirectional == both
+        repeated = Classifier(ModelConfig(name=name, bidirectional=both), 7, generator())
+        assert all(map(torch.equal, repeated.parameters(), Classifier(config, 7, generator()).parameters()))
+
+    def test_the_bidirectional_model_reads_in_both_directions(self) -> None:
+        with pytest.raises(UsageError, match=r"model\.bidirectional must be true or left out for the model 'bidirection"
+                                             r"al', but got false: choose a model that reads in one direction"):
+            choose_backend(ModelConfig(name="bidirectional", bidirectional=False), torch.device("cpu"))
+
+
+class TestBackends:
     def test_auto_takes_ours_on_a_cpu(self) -> None:
         assert choose_backend(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
 
@@ -107,13 +132,13 @@ class TestBackends:
         with pytest.raises(UsageError, match="no GRU whose reset gate acts before"):
             choose_backend(ModelConfig(name="scratch", backend="torch", reset="before"), torch.device("cpu"))
         with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
-            build_model(ModelConfig(name="torch", reset="before"), 5, generator())
+            Classifier(ModelConfig(name="torch", reset="before"), 5, generator())
 
 
 def test_building_a_model_does_not_load_symbolic_algebra() -> None:
     """Which torch's own way to draw weights of a module on the meta device does, for half a second."""
     code = ("import sys, torch\nfrom gru_bench.config import ModelConfig\n"
-            "from gru_bench.models.classifier import build_model\n"
-            "model = build_model(ModelConfig(name='bidirectional'), 5, torch.Generator().manual_seed(3))\n"
+            "from gru_bench.models.classifier import Classifier\n"
+            "model = Classifier(ModelConfig(name='bidirectional'), 5, torch.Generator().manual_seed(3))\n"
             "assert model.gru._flat_weights[0] is model.gru.weight_ih_l0\nassert 'sympy' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -167,7 +167,8 @@ configs = st.builds(
         trainable=st.booleans()),
     model=st.builds(
         ModelConfig, name=st.sampled_from(["scratch", "torch", "bidirectional", "rnn"]),
-        hidden_size=st.integers(1, 2000), layers=st.integers(1, 100), dropout=shares,
+        bidirectional=optional(st.booleans()), hidden_size=st.integers(1, 2000), layers=st.integers(1, 100),
+        dropout=shares,
         pooling=st.sampled_from(["last", "final", "mean", "max", "meanmax"]), relu=st.booleans()),
     training=st.builds(
         TrainingConfig, lr=magnitudes, batch_size=many, clip_norm=optional(magnitudes), patience=optional(many.map(

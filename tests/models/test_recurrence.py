@@ -1,0 +1,132 @@
+"""Every model, in one direction and in both, computes on each backend what its module of torch.nn computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Reset
+from gru_bench.kernels import fused as kernels
+from gru_bench.models.classifier import CELLS, Classifier
+from gru_bench.models.recurrence import Backend, Cell, Weights, reference_layers, run_cell
+from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
+from tests.support.values import present
+
+MODELS: tuple[tuple[ModelName, bool | None], ...] = (
+    ("scratch", None), ("scratch", True), ("torch", None), ("torch", True), ("bidirectional", None), ("rnn", None),
+    ("rnn", True))
+
+
+def backends(cell: Cell) -> list[Backend]:
+    return [backend for backend, compute in cell.backends.items() if not isinstance(compute, str)]
+
+
+def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch whose tokens are all distinct: their vectors, and the index into them."""
+    return x_BTE.flatten(0, 1), torch.arange(x_BTE.shape[0] * x_BTE.shape[1]).view(x_BTE.shape[:2])
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("name", "both"), MODELS)
+class TestEveryModel:
+    @pytest.mark.parametrize("lengths", LENGTHS)
+    def test_states_and_gradients_are_those_of_torch(
+        self, name: ModelName, both: bool | None, layers: int, lengths: list[int]
+    ) -> None:
+        """The output at each token, which is the state of the last layer, and the gradient of every weight and input,
+        with the weights loaded into torch's module."""
+        config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
+        model = Classifier(config, 5, generator()).double()
+        theirs = present(model.cell.module)(
+            5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
+        assert isinstance(theirs, nn.GRU | nn.RNN)
+        theirs.load_state_dict(model.recurrence.state_dict())
+        assert list(model.recurrence.state_dict()) == list(theirs.state_dict())
+        x_BTE, length_B = sequences(lengths)
+        x_BTE.requires_grad_()
+        expected = alone(theirs, x_BTE, length_B)
+        expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
+        weights = list(model.recurrence.parameters())
+        tried = backends(model.cell)
+        assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
+        for backend in tried:
+            got = run_cell(model.cell, weights, *as_rows(x_BTE), length_B, bidirectional=config.is_bidirectional,
+                           backend=backend)
+            torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
+            for mine, wanted in zip(gradients(got, [x_BTE, *weights]), expected_gradients, strict=True):
+                torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+
+    @pytest.mark.parametrize("pooling", POOLING_PARTS)
+    def test_every_backend_classifies_and_learns_alike(
+        self, name: ModelName, both: bool | None, layers: int, pooling: Pooling
+    ) -> None:
+        x_BTE, length_B = sequences([3, 7, 1, 5])
+        x_BTE.requires_grad_()
+
+        def run(model: Classifier, backend: Backend) -> list[Tensor]:
+            log_BC = model(*as_rows(x_BTE), length_B, backend=backend)
+            return [log_BC, *gradients(log_BC, [x_BTE, *model.parameters()])]
+
+        resets: list[Reset] = ["after", "before"] if name == "scratch" else ["after"]
+        for reset in resets:
+            config = ModelConfig(
+                name=name, bidirectional=both, layers=layers, hidden_size=4, pooling=pooling, reset=reset)
+            model = Classifier(config, 5, generator()).double()
+            expected = run(model, "reference")
+            for backend in backends(model.cell):
+                for mine, wanted in zip(run(model, backend), expected, strict=True):
+                    torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_weights_of_torch_load_into_ours_too() -> None:
+    theirs = nn.GRU(5, 4, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
+    ours = Weights(CELLS["gru"]["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
+    ours.load_state_dict(theirs.state_dict())
+    x_BTE, length_B = sequences([3, 7])
+    got = reference_layers(x_BTE, length_B, list(ours.parameters()), CELLS["gru"]["after"].step, bidirectional=True)
+    torch.testing.assert_close(got, alone(theirs, x_BTE, length_B), rtol=0, atol=TOLERANCE)
+
+
+def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "POOLINGS", ("last", "final"))
+    cell = CELLS["gru"]["after"]
+    weights = list(Weights(cell, 5, 4, bidirectional=True, generator=generator()).double().parameters())
+    x_BTE, length_B = sequences([3, 7, 1])
+    x_BTE.requires_grad_()
+    fused, reference = (
+        [got, *gradients(got, [x_BTE, *weights])] for got in (
+            run_cell(cell, weights, *as_rows(x_BTE), length_B, bidirectional=True, backend=backend, pooling="meanmax")
+            for backend in backends(cell) if backend != "torch"))
+    assert reference[0].shape == (3, 16)
+    for mine, wanted in zip(fused, reference, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("cell", "backend", "reason"), [
+    (CELLS["rnn"]["after"], "fused", "it computes gates, and a vanilla RNN has none"),
+    (CELLS["gru"]["before"], "torch", "torch has no GRU whose reset gate acts before")])
+def test_a_backend_that_cannot_compute_a_cell_is_refused(cell: Cell, backend: Backend, reason: str) -> None:
+    x_BTE, length_B = sequences([3])
+    weights = list(Weights(cell, 5, 4, generator=generator()).double().parameters())
+    with pytest.raises(ValueError, match=f"must be able to compute this cell, but got '{backend}': {reason}"):
+        run_cell(cell, weights, *as_rows(x_BTE), length_B, bidirectional=False, backend=backend)
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5), bidirectional=st.booleans(),
+       reset=st.sampled_from(["after", "before"]), seed=st.integers(0, 99))
+def test_padding_and_order_change_nothing(
+    lengths: list[int], bidirectional: bool, reset: Reset, seed: int
+) -> None:
+    x_BTE, length_B = sequences(lengths, seed=seed)
+    cell = CELLS["gru"][reset]
+    weights = list(Weights(cell, 5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double().parameters())
+    together = reference_layers(x_BTE, length_B, weights, cell.step, bidirectional=bidirectional)
+    for b, n in enumerate(lengths):
+        single = reference_layers(
+            x_BTE[b:b + 1, :n], length_B[b:b + 1], weights, cell.step, bidirectional=bidirectional)
+        torch.testing.assert_close(together[b:b + 1, :n], single, rtol=0, atol=TOLERANCE)
+        assert not together[b, n:].any()
