@@ -99,12 +99,13 @@ class Contender:
         self.head = torch.nn.Linear(hidden * (2 if bidirectional else 1), 2)
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         if name == "ours":
+            from gru_bench.config import TrainingConfig
             from gru_bench.data.batching import Distinct
             from gru_bench.train.optimizer import Optimizer
 
             self.distinct = Distinct(VOCABULARY)
             optimizer = Optimizer(
-                torch.nn.ModuleList([self.gru, self.head]), None, lr=1e-4, betas=(0.9, 0.999), clip_norm=None)
+                torch.nn.ModuleList([self.gru, self.head]), None, TrainingConfig(lr=1e-4, clip_norm=None))
             self.update: Callable[[], object] = lambda: optimizer.step(torch.tensor([]), torch.tensor([]))
         else:
             adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)

@@ -24,6 +24,7 @@ Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
 Reset = Literal["after", "before"]
 Backend = Literal["auto", "reference", "torch", "fused"]
+OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 Protocol = Literal["tuning", "homework"]
@@ -220,8 +221,12 @@ class TrainingConfig(Section):
     rounding."""
     schedule: Schedule = "constant"
     """Learning rate over time: constant, or falling linearly to 0 at the end of the last epoch."""
+    optimizer: OptimizerName = "adam"
     beta1: Share = 0.9
     beta2: Share = 0.999
+    weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    """Decay of the model's weights: decoupled for `adamw` (Loshchilov and Hutter 2019), and a gradient of an L2 penalty
+    for `adam`. Word vectors do not decay."""
     clip_norm: Magnitude | None = 1.0
     """Largest norm of the gradient of all weights together. None: no clipping."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -359,8 +364,9 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "learning_rate learningrate rate step_size eta alpha": "training.lr",
         "batch batchsize bs minibatch": "training.batch_size",
         "epoch num_epochs n_epochs max_epochs": "training.epochs",
-        "optimizer optimiser optim adam momentum weight_decay": "training.lr training.beta1 training.beta2",
-        "beta betas": "training.beta1 training.beta2",
+        "optimiser optim adam adamw": "training.optimizer",
+        "beta betas momentum": "training.beta1 training.beta2",
+        "decay l2 wd": "training.weight_decay",
         "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "scheduler lr_schedule lr_scheduler": "training.schedule",
         "early_stopping early_stop": "training.patience",

@@ -67,7 +67,7 @@ COMMON = 20_000
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
-    "embedding.trainable": False}
+    "training.optimizer": "adam", "training.weight_decay": 0.0, "embedding.trainable": False}
 COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a review"
 
 RECALL_MODELS = ("rnn", "scratch")

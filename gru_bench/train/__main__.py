@@ -122,10 +122,10 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
     if store.database is None or not store.database.exists():
         return None
     reader = Reader(store.uri)
-    params = {key: str(value) for key, value in flat(config).items()}
+    usual, wanted = ({key: str(value) for key, value in flat(one).items()} for one in (RunConfig(), config))
     try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
-            if (run.role == "single" and run.complete and params.items() <= run.params.items()
+            if (run.role == "single" and run.complete and {**usual, **run.params}.items() >= wanted.items()
                     and run.fingerprint == corpus.fingerprint):
                 return run
     except FormatError:  # a new run must not be logged among such runs

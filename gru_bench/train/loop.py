@@ -63,7 +63,8 @@ SCORED_TOKENS = 32_768
 """Largest number of tokens, padding included, in a batch that is scored. Without a backward pass, it needs no more
 memory than a micro-batch in training."""
 PREPARED_AHEAD = 4
-ADDED: Mapping[str, Mapping[str, Scalar]] = {"model": {"bidirectional": None}}
+ADDED: Mapping[str, Mapping[str, Scalar]] = {
+    "model": {"bidirectional": None}, "training": {"optimizer": "adam", "weight_decay": 0.0}}
 """Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
 resumes from a checkpoint that does not know them."""
 
@@ -248,8 +249,7 @@ class _Run:
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
         self.table_VE = table_VE
         self.optimizer = Optimizer(
-            self.model, table_VE if config.embedding.trainable else None, lr=training.lr,
-            betas=(training.beta1, training.beta2), clip_norm=training.clip_norm, fused=self.backend == "fused")
+            self.model, table_VE if config.embedding.trainable else None, training, fused=self.backend == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)

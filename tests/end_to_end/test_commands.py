@@ -9,6 +9,7 @@ import pickle
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ from gru_bench.results.runs import EpochRecord
 from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.spec import load_study
-from gru_bench.tracking import Store
+from gru_bench.tracking import Reader, Store
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
 from tests.support.commands import ROOT, command, run
@@ -82,7 +83,10 @@ def test_one_run_is_logged_and_found(
     artifacts = tmp_path / "mlartifacts" / run.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
     monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, "--no-texts", *QUICK])
-    assert cli.ended(train_app) == 0
+    with monkeypatch.context() as earlier:  # as if the first run were of a version without this setting
+        found = replace(run, params={key: text for key, text in run.params.items() if key != "training.optimizer"})
+        earlier.setattr(Reader, "runs", lambda *_: [found])
+        assert cli.ended(train_app) == 0
     again = capsys.readouterr().out
     assert f"note: run {run.run_id} has these settings and these reviews already" in again
     assert "the same command with --score-test  (" in again
@@ -136,8 +140,8 @@ WRONG_OPTIONS = [
     (["--data", "absent.csv"], "absent.csv"),
     (["--device", "tpu"], "--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps"),
     (["--device", "cuda:9"], "device must be auto or one that this machine has"),
-    (["--set", "training.optimizer=sgd"], "unknown setting 'training.optimizer'"),
-    (["--set", "training.optimizer=sgd"], "Did you mean 'training.lr' or 'training.beta1' or 'training.beta2'?"),
+    (["--set", "training.optimiser=sgd"], "unknown setting 'training.optimiser'. Did you mean 'training.optimizer'?"),
+    (["--set", "training.optimizer=sgd"], "training.optimizer must be one of 'adam' or 'adamw', but got 'sgd'"),
     (["--model", "bidirectional", "--set", "model.bidirectional=false"],
      "model.bidirectional must be true or left out for the model 'bidirectional', but got false"),
     (["--lr", "1", "--set", "training.lr=-1"], "error: training.lr must be greater than 0, but got -1"),

@@ -171,7 +171,8 @@ configs = st.builds(
         dropout=shares,
         pooling=st.sampled_from(["last", "final", "mean", "max", "meanmax"]), relu=st.booleans()),
     training=st.builds(
-        TrainingConfig, lr=magnitudes, batch_size=many, clip_norm=optional(magnitudes), patience=optional(many.map(
+        TrainingConfig, optimizer=st.sampled_from(["adam", "adamw"]), weight_decay=shares,
+        lr=magnitudes, batch_size=many, clip_norm=optional(magnitudes), patience=optional(many.map(
             lambda number: min(number, 100_000))), bucket=st.booleans(), device=names,
         threads=optional(st.integers(1, 1024)), selection=st.sampled_from(["best_validation", "lowest_train_window"])),
     seed=seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import MachineError, RunError
 from gru_bench.results.runs import EpochRecord, WindowLoss
 from gru_bench.train import loop
-from gru_bench.train.loop import train
+from gru_bench.train.checkpoint import FORMAT
+from gru_bench.train.loop import checkpoint_name, train
 from tests.support.runs import losses, windows
 
 
 @pytest.mark.parametrize("settings", [
     {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3},
-    {"embedding.trainable": True, "training.schedule": "linear"}])
+    {"embedding.trainable": True, "training.schedule": "linear", "training.optimizer": "adamw",
+     "training.weight_decay": 0.1}])
 class TestRepeats:
     def test_goes_on_from_a_checkpoint_as_if_never_cut_off(
         self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
@@ -80,6 +83,18 @@ class TestRepeats:
         assert told == list(resumed.window_losses)  # each once
         for name, weights in whole.weights.items():
             np.testing.assert_array_equal(weights, resumed.weights[name])
+
+
+def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConfig, corpus: Corpus) -> None:
+    text = config.model_dump_json()
+    for added in (',"bidirectional":null', '"optimizer":"adam",', '"weight_decay":0.0,'):
+        assert added in text
+        text = text.replace(added, "")
+    before = hashlib.sha256(f"{FORMAT} {text} {corpus.fingerprint}".encode()).hexdigest()
+    assert checkpoint_name(config, corpus) == f"{before}.pt"
+    others = [checkpoint_name(with_settings(config, {key: value}), corpus) for key, value in (
+        ("model.bidirectional", True), ("training.optimizer", "adamw"), ("training.weight_decay", 0.1))]
+    assert len({*others, f"{before}.pt"}) == 4
 
 
 class TestWhatGoesWrong:

@@ -1,101 +1,152 @@
-"""The optimizer makes the same steps as torch's Adam, for whole weights and for rows of a table."""
+"""The optimizers make the same steps as torch's, for whole weights and for rows of a table."""
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from gru_bench.config import OptimizerName, TrainingConfig
 from gru_bench.kernels import fused as kernels
-from gru_bench.train.optimizer import Optimizer, RowAdam
+from gru_bench.train.optimizer import RULES, Optimizer
+
+SETTINGS = TrainingConfig(lr=0.01, beta1=0.9, beta2=0.99, clip_norm=0.5)
 
 
-class TestOptimizer:
-    def test_same_bits_as_torch_and_after_its_state_was_stored(self) -> None:
+def rows_of(table_VE: Tensor, training: TrainingConfig, *, fused: bool) -> Optimizer:
+    """An optimizer of the rows of a table alone."""
+    return Optimizer(nn.Linear(1, 1), table_VE, training, fused=fused)
+
+
+def move(optimizer: Optimizer, distinct_U: Tensor, gradient_UE: Tensor) -> None:
+    rows_UE = torch.zeros_like(gradient_UE, requires_grad=True)
+    rows_UE.grad = gradient_UE.clone()
+    for parameter in optimizer.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(distinct_U, rows_UE)
+
+
+class TestWeights:
+    @pytest.mark.parametrize("decay", [0.0, 0.3])
+    @pytest.mark.parametrize("name", get_args(OptimizerName))
+    def test_same_bits_as_torch_and_after_its_state_was_stored(self, name: OptimizerName, decay: float) -> None:
+        training = SETTINGS.model_copy(update={"optimizer": name, "weight_decay": decay})
         generator = torch.Generator().manual_seed(1)
         ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
         theirs.load_state_dict(ours.state_dict())
-        optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
-        adam = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, fused=True)
+        optimizer = Optimizer(ours, None, training)
+        torchs = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+            theirs.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=decay, fused=True)
         for step in range(6):
             for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
                 mine.grad = torch.randn(mine.shape, generator=generator)
                 other.grad = mine.grad.clone()
             nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
             optimizer.step(torch.tensor([0]), torch.zeros(1, 5))
-            adam.step()
+            torchs.step()
             assert all(torch.equal(mine, other) for mine, other
                        in zip(ours.parameters(), theirs.parameters(), strict=True))
             assert all(parameter.grad is None for parameter in ours.parameters())
             if step == 2:
                 stored = optimizer.state_dict()
-                optimizer = Optimizer(ours, None, lr=0.01, betas=(0.9, 0.99), clip_norm=0.5)
+                optimizer = Optimizer(ours, None, training)
                 optimizer.load_state_dict(stored)
+
+    @pytest.mark.parametrize(("name", "expected"), [("adamw", 2 * (1 - 0.1 * 0.5)), ("adam", 2 - 0.1)])
+    def test_decay_of_a_weight_that_has_no_gradient(self, name: OptimizerName, expected: float) -> None:
+        """Decoupled, a step multiplies by 1 - learning rate * decay. An L2 penalty has a gradient, and the first step
+        of Adam is as long as the learning rate whatever the gradient."""
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(model.weight, 2.0)
+        optimizer = Optimizer(model, None, TrainingConfig(optimizer=name, lr=0.1, weight_decay=0.5))
+        model.weight.grad = torch.zeros(1, 1)
+        optimizer.step(torch.tensor([0]), torch.zeros(1, 1))
+        assert model.weight.item() == pytest.approx(expected, rel=1e-6)
 
     def test_a_new_rate_counts_from_the_next_step(self) -> None:
         model = nn.Linear(1, 1, bias=False)
-        optimizer = Optimizer(model, None, lr=0.01, betas=(0.9, 0.999), clip_norm=None)
+        optimizer = Optimizer(model, None, TrainingConfig(lr=0.01, clip_norm=None))
         before = model.weight.item()
         optimizer.set_rate(0.5)
         model.weight.grad = torch.ones(1, 1)
         optimizer.step(torch.tensor([0]), torch.zeros(1, 1))
         assert before - model.weight.item() == pytest.approx(0.5, rel=1e-5)
 
-    @pytest.mark.parametrize("fused", [False, True])
-    def test_rows_as_dense_adam_when_each_batch_holds_all(self, fused: bool) -> None:
+    def test_each_name_has_a_rule(self) -> None:
+        assert set(RULES) == set(get_args(OptimizerName))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+class TestRows:
+    def test_as_dense_adam_when_each_batch_holds_all(self, fused: bool) -> None:
         generator = torch.Generator().manual_seed(1)
         table = torch.randn(4, 3, generator=generator, dtype=torch.float64)
         table[0] = 0
         dense = nn.Parameter(table.clone())
         adam = torch.optim.Adam([dense], lr=0.01, betas=(0.9, 0.99))
-        rows = RowAdam(table, lr=0.01, betas=(0.9, 0.99), fused=fused)
-        rows.steps_V = rows.steps_V.double()
+        optimizer = rows_of(table, SETTINGS.model_copy(update={"clip_norm": None}), fused=fused)
+        assert optimizer.rows is not None
+        optimizer.rows["steps"] = optimizer.rows["steps"].double()
         for _ in range(5):
             gradient = torch.randn(4, 3, generator=generator, dtype=torch.float64)
             gradient[0] = 0
             dense.grad = gradient.clone()
             adam.step()
-            rows.step(torch.arange(4), gradient)
+            move(optimizer, torch.arange(4), gradient)
         torch.testing.assert_close(table, dense.detach(), rtol=0, atol=1e-12)
 
-    @pytest.mark.parametrize("fused", [False, True])
     def test_an_absent_row_rests_and_padding_stays_zero(self, fused: bool) -> None:
         table = torch.ones(3, 2)
         table[0] = 0
-        rows = RowAdam(table, lr=0.1, betas=(0.9, 0.999), fused=fused)
-        rows.step(torch.tensor([0, 1]), torch.ones(2, 2))
+        optimizer = rows_of(table, TrainingConfig(lr=0.1), fused=fused)
+        move(optimizer, torch.tensor([0, 1]), torch.ones(2, 2))
         assert table.tolist() == [[0, 0], pytest.approx([0.9, 0.9], abs=1e-6), [1, 1]]
-        rows.step(torch.tensor([2]), torch.ones(1, 2))
+        move(optimizer, torch.tensor([2]), torch.ones(1, 2))
         # A word's first step is as long as any other's, however late it comes.
         assert table[2].tolist() == pytest.approx([0.9, 0.9], abs=1e-6)
 
-    @pytest.mark.parametrize("threads", [1, 2])
-    @pytest.mark.parametrize("width", [1, 16, 300])
-    def test_the_kernel_moves_rows_as_torch_does(
-        self, width: int, threads: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
-        monkeypatch.setattr(kernels, "_threads", threads)
-        generator = torch.Generator().manual_seed(3)
-        table = torch.randn(60, width, generator=generator)
-        table[0] = 0
-        plain, fused = (RowAdam(table.clone(), lr=0.01, betas=(0.9, 0.999), fused=fused) for fused in (False, True))
-        for size in (20, 1, 60, 33):
-            distinct = torch.randperm(60, generator=generator)[:size].sort().values
-            gradient = torch.randn(size, width, generator=generator)
-            for rows in (plain, fused):
-                rows.step(distinct, gradient)
-        torch.testing.assert_close(fused.table_VE, plain.table_VE, rtol=0, atol=1e-6)
-        for name in ("first_VE", "second_VE", "steps_V"):
-            torch.testing.assert_close(getattr(fused, name), getattr(plain, name), rtol=1e-5, atol=1e-7)
+    @pytest.mark.parametrize("name", get_args(OptimizerName))
+    def test_a_row_has_no_weight_decay(self, name: OptimizerName, fused: bool) -> None:
+        tables = [torch.ones(3, 2) for _ in range(2)]
+        for table, decay in zip(tables, (0.0, 0.5), strict=True):
+            optimizer = rows_of(table, TrainingConfig(optimizer=name, lr=0.1, weight_decay=decay), fused=fused)
+            for _ in range(3):
+                move(optimizer, torch.tensor([1]), torch.tensor([[0.0, 1.0]]))
+        assert torch.equal(*tables)
+        assert tables[1][1:].tolist() == [[1, pytest.approx(0.7, abs=1e-5)], [1, 1]]
 
-    def test_clips_weights_and_rows_by_one_norm(self) -> None:
-        model = nn.Linear(2, 1, bias=False)
-        table = torch.ones(2, 2)
-        rows = table[torch.tensor([1])].requires_grad_()
-        optimizer = Optimizer(model, table, lr=1e-3, betas=(0.0, 0.0), clip_norm=1.0)
-        model.weight.grad, rows.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
-        optimizer.step(torch.tensor([1]), rows)
-        # Without decay the first moment is the gradient.
-        torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
-        torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("width", [1, 16, 300])
+def test_the_kernel_moves_rows_as_torch_does(width: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
+    monkeypatch.setattr(kernels, "_threads", threads)
+    generator = torch.Generator().manual_seed(3)
+    table = torch.randn(60, width, generator=generator)
+    table[0] = 0
+    plain, fused = (rows_of(table.clone(), TrainingConfig(lr=0.01, clip_norm=None), fused=fused)
+                    for fused in (False, True))
+    for size in (20, 1, 60, 33):
+        distinct = torch.randperm(60, generator=generator)[:size].sort().values
+        gradient = torch.randn(size, width, generator=generator)
+        for optimizer in (plain, fused):
+            move(optimizer, distinct, gradient)
+    assert plain.rows is not None
+    assert fused.rows is not None
+    torch.testing.assert_close(fused.rows["table"], plain.rows["table"], rtol=0, atol=1e-6)
+    for name in ("first", "second", "steps"):
+        torch.testing.assert_close(fused.rows[name], plain.rows[name], rtol=1e-5, atol=1e-7)
+
+
+def test_weights_and_rows_are_clipped_by_one_norm() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    table = torch.ones(2, 2)
+    rows = table[torch.tensor([1])].requires_grad_()
+    optimizer = Optimizer(model, table, TrainingConfig(lr=1e-3, beta1=0.0, beta2=0.0, clip_norm=1.0))
+    model.weight.grad, rows.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    optimizer.step(torch.tensor([1]), rows)
+    # Without decay the first moment is the gradient.
+    torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
