@@ -108,8 +108,9 @@ def train(
             belongs to another run.
         Pruned: passed on from `on_epoch`.
     """
-    run = _Run(config, corpus, vectors, on_step, on_window)
-    _prepare_process(config, run.device, run.backend)
+    device, backend = check(config, corpus)
+    run = _Run(config, corpus, vectors, device, backend, on_step, on_window)
+    _prepare_process(config, device, backend)
     identity = _identity(config, corpus)
 
     def save() -> None:
@@ -139,14 +140,34 @@ def train(
     return result
 
 
-def check(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    """Check that a run can be trained on this machine. Nothing is trained, and the process is not changed.
+def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:
+    """Return the device and the backend on which a run can be trained here.
 
     Raises:
-        UsageError: for settings that do not fit this machine or the data, such as a device that is missing.
+        UsageError: for settings that do not fit the model, this machine or the data, such as a device that is missing.
         DataError: for a corpus without training reviews.
     """
-    _Run(config, corpus, vectors, None, None)
+    training, reviews = config.training, len(corpus.train)
+    device = choose_device(training.device)
+    backend = choose_backend(config.model, device)
+    if training.bf16 and device.type != "cuda":
+        reason = f"the backend {backend!r} supports it on a card only."
+        if backend == "fused":
+            reason = kernels.no_bf16() or ""
+        if reason:
+            raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got true "
+                             f"on {device.type}: {reason} Leave it out")
+    if not reviews:
+        raise DataError(f"the training split must hold at least one review, but that of {corpus.name} is empty: "
+                        "lower data.test_share and data.validation_share")
+    if training.drop_last and reviews < training.batch_size:
+        raise UsageError(f"training.batch_size must be at most the {reviews} training reviews when training.drop_last "
+                         f"is set, but got {training.batch_size}")
+    if training.selection == "best_validation" and not len(corpus.validation):
+        raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
+                         "leaves none: raise it, or use --set training.selection=lowest_train_window")
+    check_window(training, reviews)
+    return device, backend
 
 
 def _prepare_process(config: RunConfig, device: torch.device, backend: Backend) -> None:
@@ -231,40 +252,20 @@ class _Run:
     """One run: its model, its data and its progress."""
 
     def __init__(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, on_step: Callable[[StepReport], None] | None,
-        on_window: Callable[[WindowLoss], None] | None,
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, device: torch.device, backend: Backend,
+        on_step: Callable[[StepReport], None] | None, on_window: Callable[[WindowLoss], None] | None,
     ) -> None:
-        self.config, self.on_step, self.on_window = config, on_step, on_window
-        training = config.training
-        self.device = choose_device(training.device)
-        self.backend = choose_backend(config.model, self.device)
-        if training.bf16 and self.device.type != "cuda":
-            reason = f"the backend {self.backend!r} supports it on a card only."
-            if self.backend == "fused":
-                reason = kernels.no_bf16() or ""
-            if reason:
-                raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got "
-                                 f"true on {self.device.type}: {reason} Leave it out")
-        self.model = untrained(config, vectors.dimension).to(self.device)
-        table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(self.device)
-        self.table_VE = table_VE
+        self.config, self.device, self.backend = config, device, backend
+        self.on_step, self.on_window = on_step, on_window
+        self.model = untrained(config, vectors.dimension).to(device)
+        self.table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(device)
         self.optimizer = Optimizer(
-            self.model, table_VE if config.embedding.trainable else None, training, fused=self.backend == "fused")
+            self.model, self.table_VE if config.embedding.trainable else None, config.training,
+            fused=backend == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)
         self.test_split_source = (corpus.test, vectors, length)
-        if not len(self.train_split):
-            raise DataError(f"the training split must hold at least one review, but that of {corpus.name} is empty: "
-                            "lower data.test_share and data.validation_share")
-        if training.drop_last and len(self.train_split) < training.batch_size:
-            raise UsageError(
-                f"training.batch_size must be at most the {len(self.train_split)} training reviews when "
-                f"training.drop_last is set, but got {training.batch_size}")
-        if training.selection == "best_validation" and not len(self.validation_split):
-            raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
-                             "leaves none: raise it, or use --set training.selection=lowest_train_window")
-        check_window(training, len(self.train_split))
         self.progress = Progress()
 
     def finished(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -73,10 +74,14 @@ def test_bfloat16_learns_as_much_and_repeats(config: RunConfig, corpus: Corpus, 
         [e.train_loss for e in rounded.epochs], [e.train_loss for e in full.epochs], rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("model", ["scratch", "bidirectional"])
-def test_backends_train_alike(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+@pytest.mark.parametrize("settings", [
+    {"model.name": "scratch"}, {"model.name": "scratch", "model.bidirectional": True}, {"model.name": "bidirectional"},
+    {"model.name": "torch", "training.optimizer": "adamw", "training.weight_decay": 0.1}])
+def test_backends_train_alike(
+    settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
     """40 steps in float32: rounding differs between backends and grows a little, to 1e-6 here; not to 1e-4."""
-    settings = {"model.name": model, "training.epochs": 2}
+    settings = {**settings, "training.epochs": 2}
     results = [
         train(with_settings(config, {**settings, "model.backend": backend}), corpus, vectors)
         for backend in ("reference", "torch", "fused")]
@@ -263,15 +268,26 @@ class TestWhatGoesWrong:
             rf"training\.log_every must be at most {iterations}, the iterations of an epoch of {len(corpus.train)} "
             rf"training reviews, .* but got {iterations + 1}: --set training\.log_every={max(1, iterations // 10)}, or "
         )):
-            loop.check(config, corpus, vectors)
-        loop.check(with_settings(config, {"training.log_every": iterations}), corpus, vectors)
-        loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus, vectors)
+            loop.check(config, corpus)
+        loop.check(with_settings(config, {"training.log_every": iterations}), corpus)
+        loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus)
 
-    def test_a_check_changes_nothing_in_the_process(
+    def test_a_check_encodes_nothing_and_changes_nothing_in_the_process(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(loop, "use_threads", lambda *_: pytest.fail("threads are set"))
-        loop.check(config, corpus, vectors)
+        monkeypatch.setattr(loop, "encode", lambda *_: pytest.fail("a split is encoded"))
+        assert loop.check(config, corpus) == (torch.device("cpu"), "fused")
+        with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
+            loop.check(with_settings(config, {"model.name": "torch", "model.reset": "before"}), corpus)
+
+    def test_building_a_run_changes_nothing_in_the_process(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(loop, "_prepare_process", lambda *_: pytest.fail("the process is prepared"))
+        threads, filters = torch.get_num_threads(), list(warnings.filters)
+        loop._Run(config, corpus, vectors, torch.device("cpu"), "fused", None, None)
+        assert (torch.get_num_threads(), list(warnings.filters)) == (threads, filters)
 
     def test_empty_training_split(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         empty = replace(corpus.train, ids=corpus.train.ids[:0], offsets_N1=corpus.train.offsets_N1[:1],

@@ -120,15 +120,16 @@ class CheckConfigs:
         return tuple(dict.fromkeys((config.data, config.embedding) for config in self.configs))
 
     def __call__(self, _: Listener) -> None:
-        """Check the config of each run.
+        """Check the config of each run, and load its word vectors.
 
         Raises:
-            GruBenchError: A run cannot be trained here.
+            GruBenchError: A run cannot be trained here, or its vectors cannot be loaded.
         """
         from gru_bench.train.loop import check
 
         for config in self.configs:
-            check(config, corpus_of(config.data), vectors_of(config.embedding, config.data))
+            check(config, corpus_of(config.data))
+            vectors_of(config.embedding, config.data)
 
 
 @dataclass(frozen=True)
