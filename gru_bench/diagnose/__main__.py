@@ -343,7 +343,7 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
                   title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
     for flow in flows:
         rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
-        table.add_row(with_direction(flow), STATES[flow.state], f"{flow.norm[0]:.3g}",
+        table.add_row(with_direction(flow, flows), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
     console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; if it "

@@ -187,6 +187,8 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
             label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
             runs, said = _chosen(study, model, key, label)
+            if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
+                label += ", both directions"
             group, missing = scored(store, runs, key, label, model, study)
             gaps += [*said, *missing]
             if group is None:

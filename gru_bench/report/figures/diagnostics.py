@@ -31,10 +31,11 @@ METHODS = ("occlusion", "gradient times input")
 MEAN = "mean over seeds"
 
 
-def with_direction(found: GradientFlow | GateMap) -> str:
-    """Return the name of a model, with the direction where it has two."""
+def with_direction(found: GradientFlow | GateMap, among: Sequence[GradientFlow | GateMap]) -> str:
+    """Return the name of a model, with the direction where these results hold both."""
     name = model_name(found.model)
-    return f"{name}, {found.direction}" if found.model == "bidirectional" else name
+    both = any(one.model == found.model and one.direction == "backward" for one in among)
+    return f"{name}, {found.direction}" if both else name
 
 
 # ---------------------------------------------------------------- gradients
@@ -44,7 +45,7 @@ def gradient_figure(flows: Sequence[GradientFlow], name: str = "gradients") -> F
     """Return the figure of the norms of the gradient by steps back, before training and after."""
     said = []
     for flow in flows:
-        words = f"{with_direction(flow)}, {STATES[flow.state]}: "
+        words = f"{with_direction(flow, flows)}, {STATES[flow.state]}: "
         first, last = (written(flow.norm[place], "setting") for place in (0, -1))
         if len(flow.norm) == 1:
             words += f"{first}, and nothing before it"
@@ -53,10 +54,10 @@ def gradient_figure(flows: Sequence[GradientFlow], name: str = "gradients") -> F
         if flow.decay is not None:
             words += f", {written(flow.decay, 'score')} per step"
         said.append(words)
-    names = list(dict.fromkeys(map(with_direction, flows)))
+    names = list(dict.fromkeys(with_direction(flow, flows) for flow in flows))
     panels = [
-        Panel(STATES[state], tuple(Line(names.index(with_direction(flow)), flow.steps_back, flow.norm, flow.low,
-                                        flow.high) for flow in flows if flow.state == state), "steps back")
+        Panel(STATES[state], tuple(Line(names.index(with_direction(flow, flows)), flow.steps_back, flow.norm,
+                                        flow.low, flow.high) for flow in flows if flow.state == state), "steps back")
         for state in STATES if any(flow.state == state for flow in flows)]
     return Figure(
         name,

@@ -24,6 +24,7 @@ NAMES: Mapping[str, str] = {
 }
 """The settings that the table of the training shows, in its order."""
 IN_WORDS: Mapping[str, Mapping[Scalar, str]] = {
+    "model.bidirectional": {None: "as the model’s name says", True: "both"},
     "model.reset": {"after": "after the product", "before": "before the product"},
     "training.bucket": {False: "shuffled", True: "shuffled among like lengths"},
     "training.drop_last": {False: "used", True: "dropped"},

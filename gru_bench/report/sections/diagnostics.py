@@ -120,7 +120,7 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
         ("Norm of the gradient of the loss with respect to the state (of the last layer): geometric mean over "
          "reviews.",),
         flows,
-        (Column("Model", align="left", width=4.4), with_direction),
+        (Column("Model", align="left", width=4.4), lambda flow: with_direction(flow, flows)),
         (Column("Weights", align="left"), lambda flow: STATES[flow.state]),
         (Column("Reviews"), lambda flow: names.of_flow(flow, "reviews", flow.reviews, "count")),
         (Column("Norm at the end", short="At the end"),
@@ -141,7 +141,7 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
     said: list[Sentence] = []
     fitted = [flow for flow in flows if flow.decay is not None]
     for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
-        rates: list[Sentence] = [(f"{with_direction(flow)} ", names.decay(flow))
+        rates: list[Sentence] = [(f"{with_direction(flow, flows)} ", names.decay(flow))
                                  for flow in fitted if flow.state == state]
         if rates:
             said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
@@ -160,7 +160,7 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
         said.append((f"The pooling {' and '.join(every)} uses every state, so each state gets a gradient directly: "
                      "the curve need not fall, and no factor is fitted.",))
     said += dict.fromkeys(
-        (f"{with_direction(flow)} is not a run of the study: it was trained for this comparison alone "
+        (f"{with_direction(flow, flows)} is not a run of the study: it was trained for this comparison alone "
          f"({flow.trained_how}).",)
         for flow in flows if flow.trained_how
     )
@@ -204,7 +204,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     by_model: dict[str, list[GateMap]] = {}
     for one in found.gates:
         by_model.setdefault(one.model, []).append(one)
-    said = [_gate_sentence(names, one) for one in found.gates]
+    said = [_gate_sentence(names, one, with_direction(one, found.gates)) for one in found.gates]
     if found.review:
         said.insert(0, (f"The words are those of a {plain(found.review)} review, in its order; words without a vector "
                         "are left out.",))
@@ -215,7 +215,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     ]
 
 
-def _gate_sentence(names: _Names, found: GateMap) -> Sentence:
+def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
     """Return the mean of the gates, and the word at which most of the state is replaced."""
     update_T, reset_T = ([sum(units) / len(units) for units in gate] for gate in (found.update, found.reset))
     least = min(range(len(update_T)), key=update_T.__getitem__)
@@ -226,7 +226,7 @@ def _gate_sentence(names: _Names, found: GateMap) -> Sentence:
 
     mean = "mean over units and words of the sentence"
     return (
-        f"{with_direction(found)}: on average over this sentence the update gate is at ",
+        f"{model}: on average over this sentence the update gate is at ",
         number("update", sum(update_T) / len(update_T), "score", mean), " and the reset gate at ",
         number("reset", sum(reset_T) / len(reset_T), "score", mean),
         "; the update gate is lowest, and so replaces most of the state, "

@@ -72,11 +72,11 @@ def _holm(family: int) -> Sentence:
 
 
 def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:
-    """Return whether the scratch GRU and the torch GRU, where both are shown, compute the same function."""
-    models = {group.model: group for group in groups}
-    if not {"scratch", "torch"} <= models.keys():
+    """Return whether the scratch GRU and the torch GRU, where both read in as many directions, compute the same."""
+    models = {group.model: group.config.model for group in groups}
+    if not {"scratch", "torch"} <= models.keys() or models["scratch"].directions != models["torch"].directions:
         return []
-    if models["scratch"].config.model.reset == "before":
+    if models["scratch"].reset == "before":
         return [("The scratch GRU applies the reset gate before the hidden product, so it does not compute the same "
                  "function as the torch GRU.",)]
     return [("The scratch GRU and the torch GRU compute the same function, apart from the ReLU before the linear "

@@ -26,11 +26,14 @@ def test_the_training_table_holds_every_setting(made: Built) -> None:
 
 def test_departures_from_the_protocol_are_named(made: Built) -> None:
     assert "depart" not in words_of(made.report, "protocol")
-    report = homework_report(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before"})
+    report = homework_report(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before",
+                                       "training.optimizer": "adamw", "training.weight_decay": 0.01})
     text = words_of(report, "protocol")
     assert "These runs depart from the homework’s protocol as follows: " in text
     assert "Scratch GRU, epochs: 1 (homework: 5)" in text
     assert "Torch GRU, gradient clipping: 1 (homework: none)" in text
+    assert "Torch GRU, optimizer: adamw (homework: adam)" in text
+    assert "Torch GRU, weight decay: 0.01 (homework: 0)" in text
     assert "reset gate: before the product (homework: after the product)" in text
     assert "by its protocol (except for the departures listed below) on reviews" in words_of(report, "introduction")
     assert "the reset gate was set to act before the product, which is another function" in words_of(report, "theory")

@@ -88,6 +88,12 @@ def test_poolings_that_take_every_state_or_one_are_explained() -> None:
     assert figure.svg()
 
 
+def test_any_model_that_reads_in_both_directions_says_which() -> None:
+    two = (flow("scratch", 0.9), flow("scratch", 0.8, direction="backward"), flow("torch", 0.7))
+    report = report_of(diagnostics=Diagnostics(two, (), (), ()))
+    assert column_of(report, "gradients", "Model") == ["Scratch GRU, forward", "Scratch GRU, backward", "Torch GRU"]
+
+
 @pytest.mark.parametrize("raw", ["{", "[]", "{}", json.dumps({"flows": [{"model": "x"}]})])
 def test_what_cannot_be_read_is_said(raw: str) -> None:
     report = report_of(raw=raw)

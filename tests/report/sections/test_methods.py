@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_params
-from tests.support.renderings import words_of
+from tests.support.renderings import column_of, words_of
 
 
 def test_how_often_the_test_reviews_were_looked_at() -> None:
@@ -40,6 +40,12 @@ def test_intervals_pairs_and_resets_are_explained_where_there_are_some() -> None
     before = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.reset": "before"}) for run in many.confirms))
     assert "so it does not compute the same function" in words_of(build([before], store), "methods")
+    both = replace(many, confirms=tuple(
+        replace(run, params={**run.params, "model.bidirectional": "True"} if run.model == "scratch" else run.params)
+        for run in many.confirms))
+    report = build([both], store)
+    assert "the same function" not in words_of(report, "methods")
+    assert column_of(report, "scores", "Model") == ["Scratch GRU, both directions", "Torch GRU", "Bidirectional GRU"]
 
 
 def test_a_search_of_an_unfinished_study_is_told() -> None:
