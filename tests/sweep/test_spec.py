@@ -89,6 +89,7 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("low = 1e-4, high", "low = 0.0, high"), r"on a log scale must have low above 0"),
     (("model.pooling", "model.poolings"), r"unknown setting 'model\.poolings'.* Did you mean 'model\.pooling'\?"),
     (("model.pooling = ", "model.backend = "), r"model\.backend must not be searched"),
+    (("model.pooling = ", "model.bidirectional = "), r"model\.bidirectional must not be searched"),
     (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"),
      r"space\.training\.lr must be a range such as \{ low = 1, high = 3 \} or"),
     (('["last", "mean"]', '["last", "first"]'), r"model\.pooling must be one of .*, but got 'first'"),
