@@ -86,7 +86,7 @@ def report(
             return whole, written, spreadsheets.write(choice.studies, store, csv)
 
     if live:
-        say(f"looking for ended runs every {SECONDS} s until the studies are finished; Ctrl-C ends it before")
+        say(f"looking for new and ended runs every {SECONDS} s until the studies are finished; Ctrl-C ends it before")
         experiment = watch(lambda place: choose(store, place, study or []),
                            lambda choice: write(choice, SECONDS)[1][0], say, experiment)
     try:

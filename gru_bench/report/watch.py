@@ -20,7 +20,7 @@ def watch(
     look: Callable[[str | None], Choice], write: Callable[[Choice], Path], say: Callable[[str], None],
     experiment: str | None = None,
 ) -> str | None:
-    """Write a report whenever a run has ended, until all of its studies are finished, and return their experiment.
+    """Write a report whenever a run has begun or ended until all studies are finished, and return their experiment.
 
     The report of the finished studies is left to the caller. After Ctrl-C the page no longer reloads itself.
 
