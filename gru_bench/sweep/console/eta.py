@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class ActiveRun:
+class RunningTime:
     """A run that is being trained."""
 
     kind: str
@@ -29,7 +29,7 @@ class EtaEstimator:
         """Add the duration of a run that has ended."""
         self.ended.setdefault(kind, []).append(seconds)
 
-    def seconds_left(self, to_begin: Mapping[str, int], running: Sequence[ActiveRun], workers: int) -> float | None:
+    def seconds_left(self, to_begin: Mapping[str, int], running: Sequence[RunningTime], workers: int) -> float | None:
         """Return the seconds until all runs are done, or None if there is nothing to estimate from yet.
 
         Args:
@@ -46,7 +46,7 @@ class EtaEstimator:
             work += sum(max(0.0, seconds - run.seconds) for run in running if run.kind == kind)
         return work / max(1, workers)
 
-    def _expected(self, kind: str, running: Sequence[ActiveRun]) -> float | None:
+    def _expected(self, kind: str, running: Sequence[RunningTime]) -> float | None:
         """Return the expected seconds of a run: from ended runs of its kind, else of any kind, else from running ones.
         """
         known = self.ended.get(kind) or [seconds for times in self.ended.values() for seconds in times]

@@ -16,7 +16,7 @@ from gru_bench.config import Scalar
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.eta import ActiveRun, EtaEstimator
+from gru_bench.sweep.console.eta import EtaEstimator, RunningTime
 
 STATUS_SECONDS, MOST_STATUS_SECONDS = 60.0, 900.0
 """Seconds between two status lines where there is no terminal: at first, and at most (the time doubles)."""
@@ -166,7 +166,7 @@ class ProgressDisplay:
     def status(self) -> str:
         """Return the status of the sweep in one line."""
         now = time.monotonic()
-        running = [ActiveRun(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
+        running = [RunningTime(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
         seconds = self._eta.seconds_left(self._to_begin, running, self._workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
