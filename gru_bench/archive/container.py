@@ -28,7 +28,7 @@ from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, UsageError, shown
 
 KIND = "gru-bench archive"
-VERSION = 2
+VERSION = 3
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 256 << 20
 MOST_NAME = 1_000
@@ -191,7 +191,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfil
         raise _damaged(path, f"it is not a {KIND}")
     if found.version < VERSION:
         raise DataError(f"{path} must be of version {VERSION}, but is of version {found.version}, from an earlier "
-                        "gru-bench with other names for settings and metrics: import it with the gru-bench that "
+                        "gru-bench that stored studies in another form: import it with the gru-bench that "
                         "exported it, or train the study again with this one")
     if found.version > VERSION:
         raise DataError(f"{path} must be of version {VERSION}, but is of version "

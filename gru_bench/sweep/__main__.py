@@ -214,7 +214,7 @@ def _prepare(
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
         console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
                       "added", markup=False)
-    if any(search.start > 1 for search in searches.values()):
+    if any(search.lease.start > 1 for search in searches.values()):
         store.require()  # to read what earlier starts have done
     return Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=cli.command_line(),

@@ -1,16 +1,18 @@
-"""The runs of a study's ablations: each side is trained once per seed, even if several ablations share it.
+"""The runs that follow a search: confirm runs, and the runs of the ablations.
 
-If the other side is tuned, each candidate is trained once first, and the best candidate becomes the other side.
+Each side of an ablation is trained once per seed, even if several ablations share it. If the other side is tuned, each
+candidate is trained once first, and the best candidate becomes the other side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gru_bench.config import LARGEST_SEED, RunConfig, Scalar, flat
 from gru_bench.results.runs import Ablation
+from gru_bench.sweep.sharing.trials import digest, run_key
 from gru_bench.sweep.spec import StudySpec
 
 Side = Literal["usual", "other", "tuning"]
@@ -18,22 +20,49 @@ Settings = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True)
-class AblationRun:
-    """One run of an ablation."""
+class PlannedRun:
+    """A confirm or ablation run that is to be trained once the search has ended."""
 
-    side: Side
-    ablations: tuple[str, ...]
-    """Names of the ablations that the run belongs to."""
-    settings: Settings
-    """Settings that differ from a confirm run of the study."""
     config: RunConfig
-    candidate: Settings
-    """Candidate settings of a tuned ablation; empty on the usual side and for ablations without tuning."""
+    settings: Settings
+    """Settings that differ from the study's own; their digest identifies the run."""
+    side: Side | Literal[""] = ""
+    """Side of the ablation; empty for a confirm run."""
+    ablations: tuple[str, ...] = ()
+    """Names of the ablations that the run belongs to."""
+    candidate: Settings = field(default_factory=dict)
+    """Candidate settings of a tuned ablation; empty for all other runs."""
+
+    @property
+    def role(self) -> Literal["confirm", "ablation"]:
+        """Role of the run."""
+        return "ablation" if self.side else "confirm"
 
     @property
     def name(self) -> str:
-        """Name of the run: `usual`, or the name of the ablation followed by the values of the candidate."""
-        return "usual" if self.side == "usual" else " ".join(map(str, (self.ablations[0], *self.candidate.values())))
+        """Name of an ablation run: `usual`, or the name of the ablation followed by the values of the candidate."""
+        return self.side if self.side in ("", "usual") else " ".join(
+            map(str, (self.ablations[0], *self.candidate.values())))
+
+    @property
+    def key(self) -> str:
+        """Key of the run's trial."""
+        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """Sort key: confirm runs first, seed by seed, and within a seed the longest run first.
+
+        Long runs begin early so that none is left running alone at the end.
+        """
+        return (self.role == "ablation", self.config.seed, -_step_cost(self.config) if self.role == "confirm" else 0.0)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags to log with the run."""
+        if self.role == "confirm":
+            return {}
+        return {"gru_bench.side": self.side, "gru_bench.ablation": ",".join(self.ablations)}
 
 
 def ablations_of(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]) -> tuple[Ablation, ...]:
@@ -58,7 +87,7 @@ def ablations_of(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]
     return tuple(ablations)
 
 
-def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[AblationRun]]:
+def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[PlannedRun]]:
     """Return the tuning runs: ablation -> one run per candidate, the study's own settings first.
 
     The runs have the seed of the search. If the test reviews are in a file of their own, the runs also split the
@@ -73,13 +102,13 @@ def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[AblationRun]
     another = (data.split_seed + 1) % (LARGEST_SEED + 1)
     cut: Settings = {"data.split_seed": another} if data.test_name is not None else {}
     return {
-        name: [AblationRun("tuning", (name,), settings, spec.config(asked.model, {**tuned, **settings}, spec.seed),
-                           candidate)
+        name: [PlannedRun(spec.config(asked.model, {**tuned, **settings}, spec.seed), settings, "tuning", (name,),
+                          candidate)
                for candidate in other.candidates(usual) for settings in [{**asked.settings, **cut, **candidate}]]
         for name, other in asked.other.items() if other.tune}
 
 
-def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]) -> list[AblationRun]:
+def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]) -> list[PlannedRun]:
     """Return the runs of both sides of all ablations, seed by seed, the usual side first.
 
     Args:
@@ -100,7 +129,7 @@ def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
         known = waiting | {ablation.name for ablation in ablations}  # the same names before and after tuning
         sides.insert(0, ("usual", tuple(name for name in asked.other if name in known), dict(asked.settings), {}))
     return [
-        AblationRun(side, names, settings, spec.config(asked.model, {**tuned, **settings}, seed), candidate)
+        PlannedRun(spec.config(asked.model, {**tuned, **settings}, seed), settings, side, names, candidate)
         for seed in spec.ablation_seeds for side, names, settings, candidate in sides]
 
 
@@ -108,3 +137,12 @@ def _usual(spec: StudySpec, tuned: Settings) -> dict[str, Scalar]:
     """Return all settings of the usual side."""
     assert spec.ablations is not None
     return flat(spec.config(spec.ablations.model, {**tuned, **spec.ablations.settings}, 0))
+
+
+def _step_cost(config: RunConfig) -> float:
+    """Return the approximate cost of a training step, relative to one direction on the fused backend.
+
+    It only orders the runs. `auto` counts as fused: this process does not know which backend a worker will take.
+    """
+    backends = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
+    return backends[config.model.backend] * config.model.directions * config.model.layers * config.model.hidden_size

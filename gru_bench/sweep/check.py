@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.sweep.search import StoredSearch, StoredTrial
-from gru_bench.sweep.sharing.claims import digest, run_key
+from gru_bench.sweep.search import StoredSearch
+from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.tracking import LoggedRun
 
@@ -90,6 +90,7 @@ def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
         yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:
         yield f"{states['running']} {'trial is' if states['running'] == 1 else 'trials are'} RUNNING"
+    yield from (f"the planned run {key!r} is RUNNING" for key, run in search.runs.items() if run.state == "running")
 
 
 def _duplicate_faults(search: StoredSearch) -> Iterator[str]:
@@ -156,9 +157,9 @@ def _seeds_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str
 
 
 def _confirmed(spec: StudySpec, search: StoredSearch) -> list[int]:
-    claims = (search.claims.get(run_key("confirm", digest(search.best or {}), seed)) for seed in spec.confirm_seeds)
-    return [seed for seed, claim in zip(spec.confirm_seeds, claims, strict=True)
-            if claim is not None and claim.state == "done"]
+    runs = (search.runs.get(run_key("confirm", digest(search.best or {}), seed)) for seed in spec.confirm_seeds)
+    return [seed for seed, run in zip(spec.confirm_seeds, runs, strict=True)
+            if run is not None and run.state == "complete"]
 
 
 def _confirm_seed_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:

@@ -5,10 +5,8 @@ Values of an archive are checked before they are used: they must have the form t
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -19,10 +17,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import ModelName
 from gru_bench.errors import RunError
-from gru_bench.results.runs import parsed
-from gru_bench.sweep.search import FORMAT, IMPORTING, need_format
-from gru_bench.sweep.sharing.claims import CLAIM, Claim
+from gru_bench.sweep.search import FORMAT, IMPORTING, RUNS, need_format
 from gru_bench.sweep.sharing.leases import START
+from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
 from gru_bench.tracking.export import BROKEN_OFF
 
 
@@ -66,6 +63,9 @@ class _TrialNotes(_Open):
     attempt: Annotated[int, Field(ge=1, le=1000)] = 1
     reached: Count = 0
     own_fault: bool = False
+    failed_at: Count = 0
+    key: Text = ""
+    superseded: bool = False
 
 
 class _TrialSystem(_Open):
@@ -114,6 +114,8 @@ class SearchCopy(_Record):
     user: dict[Text, Any]
     trials: tuple[TrialCopy, ...]
     """The trials in the order of their numbers."""
+    runs: tuple[TrialCopy, ...]
+    """The trials of the planned runs and follow-ups, likewise."""
 
 
 def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
@@ -122,15 +124,16 @@ def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[Sear
     Raises:
         RunError: A search holds values that another storage would not accept.
     """
-    found_searches = list(_searches(storage, study))
-    for _, found in found_searches:
+    searches = _searches(storage, study)
+    for found, _ in searches.values():
         need_format(study, found.user_attrs)
     try:
         return [
             SearchCopy(
                 model=model,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
-                user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())))
-            for model, found in found_searches]
+                user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())),
+                runs=tuple(map(_copied, runs.get_trials())) if runs is not None else ())
+            for model, (found, runs) in searches.items()]
     except ValidationError as error:
         raise RunError(f"an export must hold only what an import accepts, but the search of {study!r} does not: "
                        f"{_brief(error)}. Correct it in the storage first") from None
@@ -144,19 +147,21 @@ def study_names(storage: optuna.storages.BaseStorage) -> list[str]:
 def wrong_trial(searches: Sequence[SearchCopy]) -> str:
     """Return what Optuna or our own readers would not accept in the searches, and why; empty if they accept all."""
     for copy in searches:
-        for number, trial in enumerate(copy.trials):
-            try:
-                _check(trial, number)
-            except Exception as error:
-                return f"trial {number} of {copy.model}: {_brief(error)}"
+        for kind, trials in (("trial", copy.trials), ("run", copy.runs)):
+            scratch = optuna.create_study()
+            for number, trial in enumerate(trials):
+                try:
+                    _check(trial, number, scratch)
+                    if kind == "run" and not trial.user.get(KEY):
+                        raise ValueError("it must have a key, but has none")
+                except Exception as error:
+                    return f"{kind} {number} of {copy.model}: {_brief(error)}"
         for key, value in copy.user.items():
             try:
                 if key.startswith(START):
                     int(key.removeprefix(START))
                     _Start.model_validate(value)
-                elif key.startswith(CLAIM) and value is not None:
-                    parsed(Claim, json.dumps(asdict(Claim(**value))))
-            except (ValueError, TypeError) as error:
+            except ValueError as error:
                 return f"{key[:60]!r} of {copy.model}: {_brief(error)}"
         try:
             _Study.model_validate(copy.user)
@@ -165,8 +170,8 @@ def wrong_trial(searches: Sequence[SearchCopy]) -> str:
     return ""
 
 
-def _check(trial: TrialCopy, number: int) -> None:
-    """Check that a trial would be accepted.
+def _check(trial: TrialCopy, number: int, scratch: optuna.Study) -> None:
+    """Check that a trial would be accepted, by adding it to a study that is thrown away.
 
     Raises:
         Exception: It would not; Optuna raises various kinds of exceptions.
@@ -177,8 +182,7 @@ def _check(trial: TrialCopy, number: int) -> None:
     _TrialSystem.model_validate(trial.system)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna warns of choices that it would not store
-        restored = _restored(trial, {})
-        restored._validate()
+        scratch.add_trial(_restored(trial, {}))
     if trial.state == "RUNNING" and trial.started is None:
         raise ValueError("it is running, but has no start time")
 
@@ -207,38 +211,48 @@ def write_searches(
         renamed: Run id in the copies -> run id in this tracking store.
     """
     for copy in searches:
-        created = optuna.create_study(study_name=f"{study}/{copy.model}", storage=storage, direction="maximize")
+        name = f"{study}/{copy.model}"
+        created = optuna.create_study(study_name=name, storage=storage, direction="maximize")
         created.set_user_attr(IMPORTING, archive)
-        for trial in [*copy.trials, *_queued_again(copy.trials)]:
-            created.add_trial(_restored(trial, renamed))
+        runs = optuna.create_study(study_name=name + RUNS, storage=storage, direction="maximize")
+        for target, trials in ((created, copy.trials), (runs, copy.runs)):
+            for trial in [*trials, *_queued_again(trials)]:
+                target.add_trial(_restored(trial, renamed))
         for key, value in _at_rest(copy.user).items():
             created.set_user_attr(key, _with_ids(value, renamed))
 
 
 def unfinished_import(storage: optuna.storages.BaseStorage, study: str) -> str | None:
     """Return the archive whose import into this study was broken off, or None."""
-    marks = (found.user_attrs.get(IMPORTING) for _, found in _searches(storage, study))
+    marks = (found.user_attrs.get(IMPORTING) for found, _ in _searches(storage, study).values())
     return next((str(mark) for mark in marks if mark), None)
 
 
 def finish_import(storage: optuna.storages.BaseStorage, study: str) -> None:
     """Mark the searches that `write_searches` wrote as complete."""
-    for _, found in _searches(storage, study):
+    for found, _ in _searches(storage, study).values():
         if found.user_attrs.get(IMPORTING):
             found.set_user_attr(IMPORTING, None)
 
 
 def remove_searches(storage: optuna.storages.BaseStorage, study: str) -> None:
     """Remove the searches of a study."""
-    for model, _ in list(_searches(storage, study)):
-        optuna.delete_study(study_name=f"{study}/{model}", storage=storage)
+    for search, runs in _searches(storage, study).values():
+        for found in filter(None, (runs, search)):  # the search last: without it, its runs would not be found
+            optuna.delete_study(study_name=found.study_name, storage=storage)
 
 
-def _searches(storage: optuna.storages.BaseStorage, study: str) -> Iterator[tuple[str, optuna.Study]]:
-    for name in optuna.get_all_study_names(storage):
-        owner, _, model = name.rpartition("/")
-        if owner == study:
-            yield model, optuna.load_study(study_name=name, storage=storage)
+def _searches(
+    storage: optuna.storages.BaseStorage, study: str
+) -> dict[str, tuple[optuna.Study, optuna.Study | None]]:
+    """Return model -> its search and its planned runs; None if it has none yet."""
+    there = optuna.get_all_study_names(storage)
+
+    def load(name: str) -> optuna.Study:
+        return optuna.load_study(study_name=name, storage=storage)
+
+    return {name.rpartition("/")[2]: (load(name), load(name + RUNS) if name + RUNS in there else None)
+            for name in there if name.rpartition("/")[0] == study and not name.endswith(RUNS)}
 
 
 def _copied(trial: FrozenTrial) -> TrialCopy:
@@ -254,7 +268,7 @@ def _restored(copy: TrialCopy, renamed: Mapping[str, str]) -> FrozenTrial:
     user, state, ended = dict(copy.user), TrialState[copy.state], copy.ended
     if state == TrialState.RUNNING:
         state, ended = TrialState.FAIL, copy.started
-        user["reason"] = BROKEN_OFF
+        user[REASON] = BROKEN_OFF
     return FrozenTrial(
         number=-1, trial_id=-1, state=state, value=copy.value, params=dict(copy.params),
         distributions={key: json_to_distribution(text) for key, text in copy.distributions.items()},
@@ -263,24 +277,23 @@ def _restored(copy: TrialCopy, renamed: Mapping[str, str]) -> FrozenTrial:
 
 
 def _queued_again(trials: Sequence[TrialCopy]) -> Iterator[TrialCopy]:
-    queued = {trial.user.get("retry_of") for trial in trials}
+    retried = {trial.user.get(RETRY_OF) for trial in trials}
     for number, trial in enumerate(trials):
         settings = {**trial.system.get("fixed_params", {}), **trial.params}
-        if trial.state == "RUNNING" and settings and number not in queued:
+        if trial.state == "RUNNING" and (settings or trial.user.get(KEY)) and number not in retried:
             yield TrialCopy(
                 state="WAITING", value=None, params={}, distributions={}, intermediate={}, started=None, ended=None,
-                user={"retry_of": number, "attempt": trial.user.get("attempt", 1)}, system={"fixed_params": settings})
+                user={**key_of(trial.user), RETRY_OF: number, ATTEMPT: trial.user.get(ATTEMPT, 1)},
+                system={"fixed_params": settings})
 
 
 def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a study on which no process works: all leases ended, no claim running."""
+    """Return the attributes of a study on which no process works: all leases ended."""
     rest = dict(attributes)
     rest.pop(IMPORTING, None)
     for key, value in rest.items():
         if key.startswith(START) and isinstance(value, dict):
             rest[key] = {**value, "searching": False, "ended": True}
-        elif key.startswith(CLAIM) and isinstance(value, dict) and value.get("state") == "running":
-            rest[key] = {**value, "state": "free"}
     return rest
 
 

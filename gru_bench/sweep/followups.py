@@ -1,14 +1,14 @@
 """The follow-ups of a study after its confirm stage: timing benchmark, diagnostics and recall task.
 
 A follow-up is a set of tasks for the workers and one artifact on the study's parent run, which holds the result. It is
-done once for each state of its inputs, which a digest identifies.
+done once for each state of its inputs, as a trial whose key holds a digest of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
+from gru_bench.sweep.console.progress import ProgressDisplay, several
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, Trials, digest
 from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, Workers
 from gru_bench.sweep.workers.tasks import Diagnose, MeasureRecall, MeasureTiming, Task
+from gru_bench.tracking import RunWriter
 
 TIMINGS = "timings.json"
 ConfigAndWeights = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
@@ -42,9 +46,9 @@ class FollowUp:
     """Whether the tasks run one at a time, with no other work beside them."""
 
     @property
-    def digest(self) -> str:
-        """Digest of the inputs."""
-        return hashlib.sha256(json.dumps(self.depends_on, sort_keys=True).encode()).hexdigest()[:16]
+    def key(self) -> str:
+        """Key of the follow-up's trial."""
+        return f"follow-up {self.name} {digest(self.depends_on)}"
 
 
 def follow_ups(
@@ -115,3 +119,77 @@ def _settings(config: RunConfig) -> dict[str, Scalar]:
 def timings_of(text: str | bytes) -> tuple[Timing, ...]:
     """Parse the timings from the text of their artifact."""
     return parsed(tuple[Timing, ...], text)
+
+
+class TaskRunner:
+    """Runs tasks that train no run of the study: its follow-ups, and what else the workers measure."""
+
+    def __init__(self, pool: Workers, display: ProgressDisplay, notes: list[str]) -> None:
+        """Prepare to run tasks.
+
+        Args:
+            pool: The workers.
+            display: Shows the progress.
+            notes: Notes for the readers of the study; failures are added.
+        """
+        self._pool, self._display, self._notes = pool, display, notes
+        self._deaths: Counter[str] = Counter()
+        """Key of a job -> how many workers have died at it."""
+
+    def is_resubmitted(self, job: Job, kind: str) -> bool:
+        """Submit a failed job again if its worker died; return False where it did not, or died too often."""
+        self._deaths[job.key] += kind == "worker"
+        if kind != "worker" or self._deaths[job.key] >= MOST_ATTEMPTS:
+            return False
+        self._pool.submit(job)
+        return True
+
+    def complete(
+        self, follow_up: FollowUp, runs: Trials, study: RunWriter, messages: Callable[[], Iterable[tuple[Job, Message]]]
+    ) -> None:
+        """Do a follow-up, unless it is done already; wait while another process does it.
+
+        Args:
+            follow_up: The follow-up.
+            runs: The planned work of the study, to which its trial belongs.
+            study: Writer of the study's parent run, for the result.
+            messages: Returns the next messages of the workers, after waiting a moment for them.
+        """
+        while runs.unfinished([follow_up.key]):
+            if (number := runs.take(follow_up.key)) is None:
+                list(messages())
+                continue
+            try:
+                tasks = follow_up.tasks()
+                outcomes = self._outcomes(tasks, messages, exclusive=follow_up.exclusive)
+                if outcomes:
+                    study.text(follow_up.artifact, follow_up.combine(
+                        [outcomes[label] for label in tasks if label in outcomes]))
+            except BaseException:
+                runs.give_up(number, "interrupted", fault=False)
+                raise
+            if failed := len(tasks) - len(outcomes):
+                runs.fail(number, f"{several(failed, 'task')} of {len(tasks)} failed")
+            else:
+                runs.complete(number, len(tasks))
+
+    def _outcomes(
+        self, tasks: Mapping[str, Task], messages: Callable[[], Iterable[tuple[Job, Message]]], *, exclusive: bool
+    ) -> dict[str, object]:
+        """Run tasks and return label -> outcome, for those that ended well."""
+        waiting = list(tasks.items())
+        outcomes: dict[str, object] = {}
+        while waiting or self._pool.busy:
+            while waiting and self._pool.idle and not (exclusive and self._pool.busy):
+                label, task = waiting.pop(0)
+                self._pool.submit(Job(label, task))
+                self._display.job_started(label, {})
+            for job, message in messages():
+                match message:
+                    case Finished(outcome):
+                        outcomes[job.key] = outcome
+                        self._display.job_ended(job.key, "done", None)
+                    case Failed(kind, reason) if not self.is_resubmitted(job, kind):
+                        self._notes.append(f"The follow-up {job.key!r} failed: {reason}")
+                        self._display.job_ended(job.key, "failed", None, reason)
+        return outcomes

@@ -1,7 +1,7 @@
 """The planner decides which run to train next: first the trials of the searches, then confirm and ablation runs.
 
-Confirm runs and ablation runs are planned once a search has ended. Each of them is claimed by one of the processes
-that work on the study.
+Confirm runs and ablation runs are planned once a search has ended. Each of them is a trial too, which one of the
+processes that work on the study takes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
-from gru_bench.sweep.ablations import AblationRun, ablation_runs, tuning_runs
+from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
-from gru_bench.sweep.sharing.claims import Claim, digest, run_key
+from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.trials import StoredTrial, Trials
 from gru_bench.sweep.spec import StudySpec
 
 Role = Literal["trial", "confirm", "ablation"]
@@ -34,7 +35,7 @@ class ModelState:
     """Ablation -> the tuning runs that decide on its other side."""
     chosen: dict[str, Mapping[str, Scalar]] = field(default_factory=dict)
     """Ablation -> the best candidate, once all its tuning runs have ended; empty where all of them failed."""
-    between_seeds: list[Trial] = field(default_factory=list)
+    between_seeds: list[NextRun] = field(default_factory=list)
     """Trials of this process that have finished one seed and wait for the next."""
     failed_in_row: int = 0
     """How many trials have failed since one ended well."""
@@ -47,82 +48,34 @@ class ModelState:
     @property
     def unconfirmed(self) -> int:
         """Number of confirm seeds that no process has begun."""
-        return len(self.search.claims.available(run.key for run in self.planned if run.role == "confirm"))
+        return len(self.search.runs.available(run.key for run in self.planned if run.role == "confirm"))
 
     @property
     def failed(self) -> list[str]:
         """Keys of the planned runs that failed."""
-        claims = self.search.claims.all()
-        return [run.key for run in self.planned if run.key in claims and claims[run.key].state == "failed"]
+        latest = self.search.runs.latest()
+        return [run.key for run in self.planned if run.key in latest and latest[run.key].state == "failed"]
 
     @property
     def confirmed(self) -> list[str]:
         """Run ids of the confirm seeds that are done, in the order of the seeds, from all processes."""
-        return [claim.run_id for claim in self._confirm_claims]
+        return [trial.run_id for trial in self._confirmed]
 
     @property
     def confirmed_elsewhere(self) -> list[str]:
         """Run ids of the confirm seeds that other processes have done."""
-        return [claim.run_id for claim in self._confirm_claims if not self.search.claims.is_ours(claim)]
+        return [trial.run_id for trial in self._confirmed if trial.owner != this_process()]
 
     @property
-    def _confirm_claims(self) -> list[Claim]:
-        claims = [self.search.claims.get(run.key) for run in self.planned if run.role == "confirm"]
-        return [claim for claim in claims if claim is not None and claim.state == "done"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial under way in this process."""
-
-    number: int
-    settings: Mapping[str, Scalar]
-    seeds_done: tuple[float, ...] = ()
-    """Validation accuracy of each seed trained so far; empty in a study of one seed per trial."""
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A confirm or ablation run that is to be trained once the search has ended."""
-
-    model: str
-    role: Role
-    config: RunConfig
-    settings: Mapping[str, Scalar]
-    """Settings that differ from the study's own; their digest identifies the run."""
-    name: str = ""
-    """Name of the ablation run; empty for a confirm run."""
-    side: str = ""
-    """Side of the ablation: usual, other or tuning; empty for a confirm run."""
-    ablations: tuple[str, ...] = ()
-    """Names of the ablations that the run belongs to."""
-    candidate: Mapping[str, Scalar] = field(default_factory=dict)
-    """The settings that a tuning run tries; empty for all other runs."""
-
-    @property
-    def key(self) -> str:
-        """Key under which the run is claimed."""
-        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
-
-    @property
-    def rank(self) -> tuple[bool, int, float]:
-        """Sort key: confirm runs first, seed by seed, and within a seed the longest run first.
-
-        Long runs begin early so that none is left running alone at the end.
-        """
-        return (self.role == "ablation", self.config.seed, -step_cost(self.config) if self.role == "confirm" else 0.0)
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags to log with the run."""
-        if self.role != "ablation":
-            return {}
-        return {"gru_bench.side": self.side, "gru_bench.ablation": ",".join(self.ablations)}
+    def _confirmed(self) -> list[StoredTrial]:
+        latest = self.search.runs.latest()
+        found = [latest.get(run.key) for run in self.planned if run.role == "confirm"]
+        return [trial for trial in found if trial is not None and trial.state == "complete"]
 
 
 @dataclass(frozen=True)
 class NextRun:
-    """The next run to train: a trial (or one seed of it), or a planned run that this process has claimed."""
+    """The next run to train: a trial of the search (or one seed of it), or a planned run."""
 
     state: ModelState
     role: Role
@@ -130,10 +83,13 @@ class NextRun:
     settings: Mapping[str, Scalar]
     label: str
     """Name under which the run is shown."""
-    trial: Trial | None = None
-    claim: str = ""
-    """Key of the claim; empty for a trial."""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    trials: Trials
+    """The trials that its trial is one of: those of the search, or the planned runs."""
+    number: int
+    """Number of its trial."""
+    tags: Mapping[str, str]
+    seeds_done: tuple[float, ...] = ()
+    """Validation accuracy of each seed of the trial trained so far; empty in a study of one seed per trial."""
 
 
 class Planner:
@@ -171,7 +127,7 @@ class Planner:
             if (work := self._trial(state)) is not None:
                 return work
         self.update()
-        return self._claim_next()
+        return self._planned_run()
 
     def update(self) -> None:
         """End the searches that are over, and plan the runs that follow from all results so far.
@@ -188,7 +144,7 @@ class Planner:
     def is_done(self) -> bool:
         """Whether all trials and planned runs have ended, in this process and all others."""
         return all(state.tuned is not None and not state.undecided
-                   and not state.search.claims.unfinished(run.key for run in state.planned) for state in self.states)
+                   and not state.search.runs.unfinished(run.key for run in state.planned) for state in self.states)
 
     def to_begin(self) -> dict[str, int]:
         """Return role -> number of runs that no process has begun."""
@@ -199,7 +155,7 @@ class Planner:
                 counts["confirm"] += self.spec.confirm
                 counts["ablation"] += self._ablations.get(state.model, 0)
             else:
-                free = set(state.search.claims.available(run.key for run in state.planned))
+                free = set(state.search.runs.available(run.key for run in state.planned))
                 for run in state.planned:
                     counts[run.role] += run.key in free
                 # Most likely each of them will add the runs of one other side.
@@ -212,29 +168,34 @@ class Planner:
 
     def _trial(self, state: ModelState) -> NextRun | None:
         if state.between_seeds:
-            trial = state.between_seeds.pop(0)
-        elif state.tuned is None and self._may_ask(state) and (asked := state.search.ask()) is not None:
-            trial = self._with_earlier_seeds(state, Trial(*asked))
-        else:
-            return None
-        config = self.spec.config(state.model, trial.settings, self.spec.search_seeds[len(trial.seeds_done)])
-        label = f"{state.model} trial {trial.number}"
+            run = state.between_seeds.pop(0)
+            return self._seed_of(state, run.number, run.settings, run.seeds_done)
+        if state.tuned is None and self._may_ask(state) and (asked := state.search.ask()) is not None:
+            return self._seed_of(state, *asked, self._earlier_seeds(state.search, asked[0]))
+        return None
+
+    def _seed_of(
+        self, state: ModelState, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
+    ) -> NextRun:
+        """Return the run of a trial on its next seed."""
+        config = self.spec.config(state.model, settings, self.spec.search_seeds[len(done)])
+        label = f"{state.model} trial {number}"
         if self.spec.seeds_per_trial > 1:
             label += f" seed {config.seed}"
-        return NextRun(state, "trial", config, trial.settings, label, trial=trial,
-                    tags={"gru_bench.trial": str(trial.number)})
+        return NextRun(state, "trial", config, settings, label, state.search, number,
+                       {"gru_bench.trial": str(number)}, done)
 
-    def _with_earlier_seeds(self, state: ModelState, trial: Trial) -> Trial:
-        """Return a retried trial with the seeds that its earlier try finished.
+    def _earlier_seeds(self, search: Search, number: int) -> tuple[float, ...]:
+        """Return the values of the seeds that an earlier try of a trial finished, and report them again.
 
         At most all seeds but one are taken over, so that the trial still ends in this process.
         """
         if self.spec.seeds_per_trial == 1:
-            return trial
-        done = tuple(state.search.seeds_done(trial.number)[:self.spec.seeds_per_trial - 1])
+            return ()
+        done = tuple(search.seeds_done(number)[:self.spec.seeds_per_trial - 1])
         for place, value in enumerate(done):
-            state.search.report(trial.number, place, value)
-        return replace(trial, seeds_done=done)
+            search.report(number, place, value)
+        return done
 
     def _is_over(self, state: ModelState) -> bool:
         """Return whether no trial is running and no process may ask for another one."""
@@ -253,17 +214,16 @@ class Planner:
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
         state.tuned = dict(best[0]) if best is not None else {}
         if self.spec.ablations is not None and self.spec.ablations.model == state.model:
-            state.tuning = {name: [_planned(run) for run in runs]
-                            for name, runs in tuning_runs(self.spec, state.tuned).items()}
+            state.tuning = tuning_runs(self.spec, state.tuned)
         self._plan(state, state.tuned)
         self._search_ended(state)
 
     def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
         """Plan the runs that follow from the results so far; called again when there are more results."""
-        state.planned = [PlannedRun(state.model, "confirm", self.spec.config(state.model, tuned, seed), tuned)
+        state.planned = [PlannedRun(self.spec.config(state.model, tuned, seed), tuned)
                          for seed in self.spec.confirm_seeds]
         if self.spec.ablations is not None and self.spec.ablations.model == state.model:
-            runs = map(_planned, ablation_runs(self.spec, tuned, state.chosen))
+            runs = ablation_runs(self.spec, tuned, state.chosen)
             state.planned += _merged([*(run for tuning in state.tuning.values() for run in tuning), *runs])
         self._planned(state)
 
@@ -277,13 +237,13 @@ class Planner:
 
         A later start may retry failed tuning runs. The ablation is then undecided again.
         """
-        claims = state.search.claims
+        trials = state.search.runs
         found: dict[str, Mapping[str, Scalar]] = {}
         for name, runs in state.tuning.items():
-            if claims.unfinished(run.key for run in runs):
+            if trials.unfinished(run.key for run in runs):
                 continue
-            reached = {run.key: claim.value for run in runs
-                       if (claim := claims.get(run.key)) is not None and claim.value is not None}
+            latest = trials.latest()
+            reached = {run.key: value for run in runs if (value := latest[run.key].value) is not None}
             best = max((run for run in runs if run.key in reached), key=lambda run: reached[run.key], default=None)
             found[name] = best.candidate if best is not None else {}
         if found != state.chosen:
@@ -291,22 +251,17 @@ class Planner:
             state.chosen = found
             self._plan(state, state.tuned)
 
-    def _claim_next(self) -> NextRun | None:
-        """Claim the first planned run that no process has, and return it."""
+    def _planned_run(self) -> NextRun | None:
+        """Take the first planned run that is free, and return it."""
         free: list[tuple[PlannedRun, ModelState]] = []
         for state in self.states:
-            keys = set(state.search.claims.available(run.key for run in state.planned))
+            keys = set(state.search.runs.available(run.key for run in state.planned))
             free += ((run, state) for run in state.planned if run.key in keys)
         for run, state in sorted(free, key=lambda pair: pair[0].rank):
-            if state.search.claims.take(run.key):
-                label = " ".join(filter(None, (run.model, run.name, f"seed {run.config.seed}")))
-                return NextRun(state, run.role, run.config, run.settings, label, claim=run.key, tags=run.tags)
+            if (number := state.search.runs.take(run.key)) is not None:
+                label = " ".join(filter(None, (state.model, run.name, f"seed {run.config.seed}")))
+                return NextRun(state, run.role, run.config, run.settings, label, state.search.runs, number, run.tags)
         return None
-
-
-def _planned(run: AblationRun) -> PlannedRun:
-    return PlannedRun(run.config.model.name, "ablation", run.config, run.settings, run.name, run.side, run.ablations,
-                   run.candidate)
 
 
 def _merged(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
@@ -317,12 +272,3 @@ def _merged(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         names = tuple(dict.fromkeys((*known.ablations, *run.ablations)))
         merged[run.key] = replace(known, ablations=names)
     return list(merged.values())
-
-
-def step_cost(config: RunConfig) -> float:
-    """Return the approximate cost of a training step, relative to one direction on the fused backend.
-
-    It only orders the runs. `auto` counts as fused: this process does not know which backend a worker will take.
-    """
-    backends = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
-    return backends[config.model.backend] * config.model.directions * config.model.layers * config.model.hidden_size

@@ -12,16 +12,16 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, score
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary
-from gru_bench.sweep.planner import PlannedRun
+from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.search import Search
-from gru_bench.sweep.sharing.claims import digest, run_key
 from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.trials import digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
 
-VALIDATED = score("accuracy", "val").key
-"""Metric that runs are compared by: the validation accuracy of the best checkpoint."""
+SCORED = {"confirm": score("accuracy", "test").key, "ablation": score("accuracy", "val").key}
+"""Role -> metric that holds the objective value of such a run."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -52,7 +52,7 @@ class RunLog:
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
         self.experiment, self.command, self.data = experiment, command, data
         self.main_search = searches[min(searches)]
-        """The search that holds the lease and the claims of the study as a whole."""
+        """The search that holds the lease and the follow-ups of the study as a whole."""
         self.lock = self.main_search.study_lock
         self._held_lock = ExitStack()
         """Holds the study's lock until MLflow has the parent run that was begun here."""
@@ -101,7 +101,7 @@ class RunLog:
 
     def _start_study(self) -> RunWriter:
         for search in self.searches.values():
-            search.claims.forget()  # their runs were logged to another store
+            search.runs.forget()  # their runs were logged to another store
         return self.store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint)
@@ -185,23 +185,23 @@ class RunLog:
     def _retrain_deleted(self) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
         there = {name for run in self._runs() for name in run.ids}
-        deleted = [(search.claims, key, claim.run_id) for search in self.searches.values()
-                   for key, claim in search.claims.all().items()
-                   if claim.state == "done" and claim.run_id and claim.run_id not in there
-                   and self.store.is_deleted(claim.run_id)]
-        for claims, key, run_id in deleted:
-            claims.reopen(key, run_id)
+        deleted = [(search.runs, key, trial.run_id) for search in self.searches.values()
+                   for key, trial in search.runs.latest().items()
+                   if trial.state == "complete" and trial.run_id and trial.run_id not in there
+                   and self.store.is_deleted(trial.run_id)]
+        for runs, key, run_id in deleted:
+            runs.reopen(key, run_id)
         return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
     def take_over(self, *, first: bool = False) -> None:
-        """End the trials, claims and runs of processes that have died, and queue their work again.
+        """End the trials and runs of processes that have died, and queue their work again.
 
         Args:
             first: Whether to look for unclosed runs even when no search knows of a dead process.
         """
         found = first
         for search in self.searches.values():
-            if search.orphans() or search.orphaned_claims():
+            if search.orphans() or search.runs.orphans():
                 found = True
                 self.store.adopt()  # their last writes may not have reached MLflow
                 with search.lock:
@@ -214,7 +214,6 @@ class RunLog:
     def _take_over(self, search: Search) -> None:
         runs = [run for run in self._runs() if run.model == search.model]
         ended = {run.tags.get("gru_bench.trial", ""): run for run in runs if run.role == "trial"}
-        complete = {_key(run): run for run in runs if run.complete and _role(run) in ("confirm", "ablation")}
         for number in search.orphans():
             run = ended.get(str(number))
             state = run.state if run is not None else ""
@@ -225,11 +224,16 @@ class RunLog:
             else:  # the storage has lost the end of this trial
                 search.give_up(number, DIED)
                 self.store.writer(run.run_id).tags(SUPERSEDED)
-        for key in search.orphaned_claims():
-            if key in complete:
-                search.claims.adopt(key, complete[key].run_id, complete[key].metrics.get(VALIDATED))
+        complete = {key: run for run in runs if run.complete and (key := _key(run))}
+        keys = {trial.number: key for key, trial in search.runs.latest().items()}
+        for number in search.runs.orphans():
+            run = complete.get(keys.get(number, ""))
+            value = _value(run) if run is not None else None
+            if run is not None and value is not None:
+                search.runs.note_run(number, run.run_id)
+                search.runs.complete(number, value)
             else:
-                search.claims.release(key, fault=True)
+                search.runs.give_up(number, DIED)
 
     def supersede(
         self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun], waiting: Set[str]
@@ -252,8 +256,8 @@ class RunLog:
             key, tags = _key(run), SUPERSEDED
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
-                if run.complete:
-                    self.searches[model].claims.record_done(key, run.run_id, run.metrics.get(VALIDATED))
+                if run.complete and (value := _value(run)) is not None:
+                    self.searches[model].runs.record_done(key, run.run_id, value)
             elif not waiting.isdisjoint(run.ablations):
                 continue
             if _role(run) == "ablation" and not tags.items() <= run.tags.items():
@@ -283,8 +287,13 @@ def _role(run: LoggedRun) -> str:
     return "ablation" if run.side else run.role
 
 
+def _value(run: LoggedRun) -> float | None:
+    """Return the objective value of a confirm or ablation run; None if it was not logged."""
+    return run.metrics.get(SCORED.get(_role(run), ""))
+
+
 def _key(run: LoggedRun) -> str:
-    """Return the key of the claim of a confirm or ablation run; empty for a run that no sweep has begun."""
+    """Return the key of a confirm or ablation run; empty for any other run."""
     settings = run.tags.get("gru_bench.settings")
     if run.seed is None or settings is None:
         return ""

@@ -4,32 +4,29 @@ The search of each model comes first. Its best settings are then trained again o
 test split. The runs of the ablations follow, scored on validation reviews, and after them the follow-ups.
 
 This process talks to the search and the tracking store; its workers only train. Any number of such processes may work
-on one study, on one machine or on many. Each run is claimed by one of them, and when a process dies, another one takes
-up its runs.
+on one study, on one machine or on many. Each run belongs to one of them, and when a process dies, another one takes up
+its runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
-from gru_bench.evaluation.metrics import correct
-from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StepReport, StudySummary, WindowLoss
+from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
+from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
-from gru_bench.sweep.followups import TIMINGS, FollowUp, follow_ups, timings_of
-from gru_bench.sweep.planner import ModelState, NextRun, Planner, Trial
+from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
+from gru_bench.sweep.planner import ModelState, NextRun, Planner
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.search import PRUNING_REASONS, Search
-from gru_bench.sweep.sharing.claims import MOST_ATTEMPTS
+from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
@@ -46,7 +43,7 @@ from gru_bench.sweep.workers.local import (
     Workers,
 )
 from gru_bench.sweep.workers.tasks import CheckConfigs, MeasureBaselines, Train
-from gru_bench.tracking import RunWriter, Store
+from gru_bench.tracking import Store
 
 POLL_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
@@ -54,26 +51,6 @@ TAKE_OVER_SECONDS = 2.0
 CHECK, BASELINES = "check", "baselines"
 MOST_FAILURES = 3
 """Failed trials in a row after which the search ends with an error."""
-REASSIGNED = "given to another process, because this one seemed to have died"
-
-
-@dataclass
-class _ActiveRun:
-    """A run that this process is training."""
-
-    run: NextRun
-    writer: RunWriter
-    best: list[float] = field(default_factory=list)
-    """Validation accuracy of each epoch so far."""
-    reassigned: bool = False
-    """Whether the run was given to another process."""
-    noted: str = ""
-    """Run id that the search has noted for it."""
-
-    @property
-    def search(self) -> Search:
-        """Search of the run's model."""
-        return self.run.state.search
 
 
 class Sweep:
@@ -108,14 +85,13 @@ class Sweep:
         """Set when the first thing is logged."""
         self.begun = False
         """Whether `log` is set and the study is marked as running."""
-        self.active: dict[str, _ActiveRun] = {}
+        self.active: dict[str, ActiveRun] = {}
         self.baselines: tuple[Baseline, ...] = ()
         self.measuring = False
         """Whether the job that measures the baselines was submitted."""
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
-        self.deaths: Counter[str] = Counter()
-        """Key of a job that is no run -> how many workers have died at it."""
+        self.tasks = TaskRunner(pool, display, self.notes)
         self.interrupt = Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
@@ -158,7 +134,7 @@ class Sweep:
                     self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
                 first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
                 for follow_up in follow_ups(self.spec, self._with_threads, first, self.store.model, texts=log.texts):
-                    self._complete_follow_up(follow_up)
+                    self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
             except BaseException as error:
                 if log is not None:
                     self._stop_early(log, error)
@@ -190,21 +166,13 @@ class Sweep:
                         checked = True
                     case Failed("settings", reason):
                         raise UsageError(reason)
-                    case Failed(kind, reason) if not self._resubmitted(job, kind):
+                    case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
                         raise RunError(reason)
             if self.interrupt.asked:
                 raise KeyboardInterrupt
 
     def _baselines(self) -> Job:
         return Job(BASELINES, MeasureBaselines(self.spec.base.data))
-
-    def _resubmitted(self, job: Job, kind: str) -> bool:
-        """Submit a job that is no run again if its worker died; return False where it did not, or died too often."""
-        self.deaths[job.key] += kind == "worker"
-        if kind != "worker" or self.deaths[job.key] >= MOST_ATTEMPTS:
-            return False
-        self.pool.submit(job)
-        return True
 
     def _run_all(self) -> None:
         if not self.measuring:
@@ -266,28 +234,9 @@ class Sweep:
         """Log that a run begins and return the job."""
         config = self._with_threads(run.config)
         writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
-        self.active[run.label] = active = _ActiveRun(run, writer)
-        self._note_run(active)
+        self.active[run.label] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.label, run.settings if run.role == "trial" else {}, run.role)
         return Job(run.label, Train(config, score_test=run.role == "confirm"))
-
-    def _note_run(self, active: _ActiveRun, *, ends: bool = False) -> None:
-        """Note the run's id in the search. It is a local id until MLflow has made the run.
-
-        Args:
-            active: The run.
-            ends: Whether the run is about to end. MLflow's id is then waited for: a trial that has ended takes no note.
-        """
-        if ends and not active.writer.is_made:
-            self.store.catch_up()
-        run, run_id = active.run, active.writer.run_id
-        if run_id == active.noted:
-            return
-        active.noted = run_id
-        if run.trial is None:
-            active.search.claims.note_run(run.claim, run_id)
-        else:
-            active.search.note_run(run.trial.number, run_id)
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
         """Return the config with its number of threads set: the exact result depends on it."""
@@ -299,7 +248,9 @@ class Sweep:
             self._receive_baselines(job, message)
             return
         active = self.active[job.key]
-        self._note_run(active, ends=isinstance(message, (Finished, WasPruned, Failed)))
+        if isinstance(message, Finished | WasPruned | Failed) and not active.writer.is_made:
+            self.store.catch_up()  # MLflow's id is waited for: a trial that has ended takes no note
+        active.note_run()
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)
@@ -309,8 +260,7 @@ class Sweep:
             case Resumed(epoch):
                 self.display.job_resumed(job.key, epoch)
             case Restarted(reason):
-                active.best.clear()
-                active.writer.tags({"gru_bench.done_again": reason})
+                active.restart(reason)
                 self.display.note(f"{job.key}: {reason}")
             case Note(text):
                 if text not in self.notes:
@@ -318,155 +268,49 @@ class Sweep:
                     self.shown_notes.add(text)
                     self.display.note(f"note: {text}")
             case EpochDone(record):
-                self.pool.answer(job, go_on=self._epoch(active, record))
+                self.pool.answer(job, go_on=active.report(record))
                 active.writer.epoch(record)
                 self.display.job_epoch(job.key, record)
-            case Finished(outcome):
-                assert isinstance(outcome, RunResult)
-                self._finished(job, active, outcome)
-            case WasPruned():
-                self._pruned(job, active)
-            case Failed(kind, reason):
-                self._failed(job, active, kind, reason)
+            case _:
+                self._end_run(job, active, message)
 
-    def _prints_console_log(self, active: _ActiveRun) -> bool:
+    def _prints_console_log(self, active: ActiveRun) -> bool:
         """Return whether the console shows this run line by line."""
         return self.spec.console_log and active.run.role == "confirm"
 
-    def _epoch(self, active: _ActiveRun, record: EpochRecord) -> bool:
-        """Report an epoch to the search; return whether the run goes on."""
-        if record.validation_accuracy is None:
-            return True
-        active.best.append(record.validation_accuracy)
-        if active.run.trial is None:
-            return True
-        if self.spec.seeds_per_trial > 1:
-            active.reassigned = not active.search.is_ours(active.run.trial.number)
-            return not active.reassigned
-        verdict = active.search.report(active.run.trial.number, record.epoch, max(active.best))
-        active.reassigned = verdict == "reassigned"
-        return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
+    def _end_run(self, job: Job, active: ActiveRun, message: Finished | WasPruned | Failed) -> None:
+        """End a run.
 
-    def _finished(self, job: Job, active: _ActiveRun, result: RunResult) -> None:
-        # The run is logged before its end is reported: a process that takes over in between finds it complete.
-        active.writer.finish(result, with_model=active.run.role == "confirm")
-        active.run.state.failed_in_row = 0
-        if active.run.trial is not None:
-            self._finished_trial(job, active, active.run.trial)
-            return
-        split = "test" if active.run.role == "confirm" else "validation"
-        value = _accuracy(result.predictions[split])
-        if not active.search.claims.finish(active.run.claim, value if split == "validation" else None):
-            self._reassigned(job, active)
-            return
-        if self._prints_console_log(active):
-            for line in result_lines(result):
+        Raises:
+            UsageError: Its settings cannot run on this machine.
+            RunError: The machine cannot train, or too many trials have failed in a row.
+        """
+        outcome, run = active.end(message), active.run
+        if isinstance(message, Finished) and outcome.state == "tested" and self._prints_console_log(active):
+            assert isinstance(message.outcome, RunResult)
+            for line in result_lines(message.outcome):
                 self.display.note(f"{job.key}: {line}")
-        self._remove(job, "tested" if split == "test" else "validated", value)
-
-    def _finished_trial(self, job: Job, active: _ActiveRun, trial: Trial) -> None:
-        """End a trial, or one seed of it."""
-        search, value = active.search, max(active.best)
-        if self.spec.seeds_per_trial > 1:
-            trial = replace(trial, seeds_done=(*trial.seeds_done, value))
-            verdict = search.report(trial.number, len(trial.seeds_done) - 1, value)
-            if verdict == "go on" and len(trial.seeds_done) < self.spec.seeds_per_trial:
-                active.run.state.between_seeds.append(trial)
-                self._remove(job, "seed done", value)
-                return
-            if verdict == "prune" and len(trial.seeds_done) < self.spec.seeds_per_trial and search.prune(trial.number):
-                self._remove(job, "pruned", value)
-                return
-            value = sum(trial.seeds_done) / len(trial.seeds_done)
-        if search.complete(trial.number, value):
-            self._remove(job, "complete", value)
-        else:
-            self._reassigned(job, active)
-
-    def _pruned(self, job: Job, active: _ActiveRun) -> None:
-        assert active.run.trial is not None
-        if not active.reassigned:
-            active.writer.prune(f"pruned after epoch {len(active.best)} by the {self.spec.pruner} pruner: "
-                                f"{PRUNING_REASONS[self.spec.pruner]}")
-            active.reassigned = not active.search.prune(active.run.trial.number)
-        if active.reassigned:
-            self._reassigned(job, active)
-        else:
-            active.run.state.failed_in_row = 0
-            self._remove(job, "pruned", max(active.best))
-
-    def _reassigned(self, job: Job, active: _ActiveRun) -> None:
-        active.writer.kill(REASSIGNED)
-        active.writer.tags({"gru_bench.complete": "false"})  # the run may have been logged as complete
-        self._remove(job, "left", None, REASSIGNED)
-
-    def _failed(self, job: Job, active: _ActiveRun, kind: str, reason: str) -> None:
-        (active.writer.kill if kind in ("worker", "machine") else active.writer.fail)(reason)
-        self._remove(job, "failed", None, reason)
-        search = active.search
-        again = False
-        if active.run.trial is None:
-            self._failed_claim(active, kind, reason)
-        elif kind == "run":
-            search.fail(active.run.trial.number, reason)
-        else:
-            again = search.give_up(active.run.trial.number, reason, fault=kind == "worker")
-        if kind == "settings":
-            raise UsageError(reason)
-        if kind == "machine":
-            raise RunError(reason)
-        # A worker that dies during training, after at least one epoch, says nothing about later trials.
-        if active.run.trial is None or again or (kind == "worker" and active.best):
+        del self.active[job.key]
+        self.display.tick(self.planner.to_begin())
+        self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
+        if outcome.state not in ("failed", "left"):
+            run.state.failed_in_row = 0
+        if not isinstance(message, Failed):
             return
-        state = active.run.state
-        state.failed_in_row += 1
-        if state.failed_in_row >= MOST_FAILURES:
-            raise RunError(f"a search must have fewer than {MOST_FAILURES} failed trials in a row, but the last "
-                           f"{MOST_FAILURES} of {state.model} failed, the last because {reason}")
-
-    def _failed_claim(self, active: _ActiveRun, kind: str, reason: str) -> None:
-        claims = active.search.claims
-        if kind != "run" and claims.release(active.run.claim, fault=kind == "worker"):
+        if message.kind == "settings":
+            raise UsageError(message.reason)
+        if message.kind == "machine":
+            raise RunError(message.reason)
+        if outcome.again:
             return
-        claims.fail(active.run.claim)
-        self.notes.append(f"The {active.run.role} run {active.run.label!r} failed: {reason}")
-
-    def _complete_follow_up(self, follow_up: FollowUp) -> None:
-        """Do a follow-up, unless it is done already; wait while another process does it."""
-        key, claims = f"stage {follow_up.name} {follow_up.digest}", self.log.main_search.claims
-        while claims.unfinished([key]):
-            if claims.take(key):
-                try:
-                    complete = self._run_follow_up(follow_up)
-                except BaseException:
-                    claims.release(key, fault=False)
-                    raise
-                (claims.finish if complete else claims.fail)(key)
-            else:
-                list(self._messages())
-
-    def _run_follow_up(self, follow_up: FollowUp) -> bool:
-        """Run the tasks of a follow-up and log their combined result; return whether all tasks ended well."""
-        tasks = follow_up.tasks()
-        waiting = list(tasks.items())
-        outcomes: dict[str, object] = {}
-        while waiting or self.pool.busy:
-            while waiting and self.pool.idle and not (follow_up.exclusive and self.pool.busy):
-                label, task = waiting.pop(0)
-                self.pool.submit(Job(label, task))
-                self.display.job_started(label, {})
-            for job, message in self._messages():
-                match message:
-                    case Finished(outcome):
-                        outcomes[job.key] = outcome
-                        self.display.job_ended(job.key, "done", None)
-                    case Failed(kind, reason) if not self._resubmitted(job, kind):
-                        self.notes.append(f"The follow-up {job.key!r} failed: {reason}")
-                        self.display.job_ended(job.key, "failed", None, reason)
-        if outcomes:
-            self.log.study.text(
-                follow_up.artifact, follow_up.combine([outcomes[label] for label in tasks if label in outcomes]))
-        return len(outcomes) == len(tasks)
+        if run.role != "trial":
+            self.notes.append(f"The {run.role} run {run.label!r} failed: {message.reason}")
+        elif message.kind == "run" or not active.best:
+            # A worker that dies during training, after at least one epoch, says nothing about later trials.
+            run.state.failed_in_row += 1
+            if run.state.failed_in_row >= MOST_FAILURES:
+                raise RunError(f"a search must have fewer than {MOST_FAILURES} failed trials in a row, but the last "
+                               f"{MOST_FAILURES} of {run.state.model} failed, the last because {message.reason}")
 
     def _receive_baselines(self, job: Job, message: Message) -> None:
         match message:
@@ -476,7 +320,7 @@ class Sweep:
                 self._log_baselines()
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
-            case Failed(kind, reason) if not self._resubmitted(job, kind):
+            case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])
 
@@ -485,30 +329,20 @@ class Sweep:
         if self.begun and self.baselines:
             self.log.baselines(self.baselines)
 
-    def _remove(self, job: Job, outcome: str, value: float | None, reason: str = "") -> None:
-        del self.active[job.key]
-        self.display.tick(self.planner.to_begin())
-        self.display.job_ended(job.key, outcome, value, reason)
-
     def _stop_early(self, log: RunLog, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still answer."""
-        interrupted = isinstance(error, KeyboardInterrupt)
-        reason = "interrupted" if interrupted else str(error)
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         for active in self.active.values():
             with suppress(Exception):  # the next start finds out what is not noted here; the first error is shown
-                active.writer.kill(reason)
-                if active.run.trial is not None:
-                    active.search.give_up(active.run.trial.number, reason, fault=False)
-                else:
-                    active.search.claims.release(active.run.claim, fault=False)
+                active.break_off(reason)
         for state in self.planner.states:
-            for trial in state.between_seeds:
+            for run in state.between_seeds:
                 with suppress(Exception):
-                    state.search.give_up(trial.number, reason, fault=False)
+                    run.trials.give_up(run.number, reason, fault=False)
         with suppress(Exception), log.lock:
             self._sign_out()
             if not log.main_search.lease.has_others():
-                (log.study.kill if interrupted else log.study.fail)(reason)
+                (log.study.kill if isinstance(error, KeyboardInterrupt) else log.study.fail)(reason)
         log.close()
 
     def _end(self, log: RunLog) -> StudySummary:
@@ -550,7 +384,3 @@ class Sweep:
         failed = sum(len(state.failed) for state in self.planner.states)
         if failed:
             yield f"{several(failed, 'confirm or ablation run')} failed"
-
-
-def _accuracy(predictions: Predictions) -> float:
-    return float(correct(predictions.label_N, predictions.probability_N).mean())

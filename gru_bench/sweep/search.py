@@ -11,7 +11,6 @@ import json
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -24,49 +23,41 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import ChangedStudyError, RunError, shown
+from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.sharing.claims import STARTS, Claim, Claims
 from gru_bench.sweep.sharing.leases import Lease, this_process
 from gru_bench.sweep.sharing.storage import lock_for
+from gru_bench.sweep.sharing.trials import (
+    DUPLICATE_OF,
+    OWN_FAULT,
+    OWNER,
+    REASON,
+    RETRY_OF,
+    StoredTrial,
+    Trials,
+    latest_trials,
+    stored,
+)
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
-RACE_P = 0.1
-"""P-value of the signed-rank test below which a trial of several seeds is pruned against the best trial."""
-PRUNING_REASONS = {
-    "median": "its best validation accuracy was below the median of earlier trials",
-    "wilcoxon": "its seeds were worse than those of the best trial, by a signed-rank test",
-    "none": ""}
-"""Pruner -> why it prunes a trial."""
-RETRIES = 3
-"""How often a trial is tried again after a try that may be its own fault."""
 STARTUP_TRIALS = 5
 """Random trials before the sampler begins to model."""
-WARMUP_EPOCHS = 1
-"""Epochs before a trial may be pruned."""
 IMPORTANCE_TRIALS = 4
 """Complete trials that the importance of settings needs at least."""
 IMPORTANCE_METHOD = "PED-ANOVA"
-OWN_FAULT = "own_fault"
-"""Set on a trial whose settings made it fail, such as by a loss that is not finite; it counts as tried."""
-DUPLICATE_OF = "duplicate_of"
-"""Set on a proposal that equals an earlier trial; it is never trained and does not count."""
 IMPORTING = "importing"
 """Set on a study while it is being imported: the archive that it comes from."""
 EXHAUSTED = "spent"
 """Set on a study when its space has no untried point left."""
-REACHED = "reached"
-"""Set on a retried trial: the most epochs (or seeds) that an earlier try was trained for."""
-FORMAT_KEY, FORMAT = "format", 2
+FORMAT_KEY, FORMAT = "format", 3
 """Set on a study when it begins: the format of what is stored in it."""
-OWNER = "owner"
-"""Set on a trial: the process that trains it."""
-RUN = "run_id"
-"""Set on a trial: its run in the tracking store."""
 MACHINE_SETTINGS = (
     "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what it asks."""
 EXPERIMENT = "experiment"
+RUNS = " runs"
+"""What the name of a study of planned runs in Optuna ends with, after the name of its search."""
 ASKED = "trials asked"
 """Set on a study: the most trials that a start has asked for."""
 
@@ -74,7 +65,7 @@ Verdict = Literal["go on", "prune", "reassigned"]
 """What happens to a trial after an epoch. `reassigned`: another process has it, because this one seemed dead."""
 
 
-class Search:
+class Search(Trials):
     """The search of one model, shared by all processes that work on the study."""
 
     def __init__(
@@ -95,63 +86,28 @@ class Search:
             RunError: The search is of another version of gru-bench, or its import was broken off.
         """
         self.spec, self.model = spec, model
-        self.space: dict[str, BaseDistribution] = {key: _distribution(span) for key, span in spec.space.items()}
         name = f"{spec.name}/{model}"
-        self.lock = lock_for(storage, name)
         self.study_lock = lock_for(storage, spec.name)
         """Lock for what the models of the study share."""
-        with self.lock:
-            need_readable(spec.name, model, storage)
-            self.study = optuna.create_study(
-                study_name=name, storage=storage, direction="maximize", load_if_exists=True,
-                pruner=_pruner(spec))
-            self._require_unchanged(_identity(spec, model, fingerprint, experiment))
-            asked = self.study.user_attrs.get(ASKED)
+        with (lock := lock_for(storage, name)):
+            if name in optuna.get_all_study_names(storage):  # before anything is written
+                need_format(spec.name, optuna.load_study(study_name=name, storage=storage).user_attrs)
+            study = _optuna_study(name, storage, pruner=_pruner(spec))
+            _require_unchanged(study, spec, _identity(spec, model, fingerprint, experiment))
+            super().__init__(study, lock, Lease(study), _distributions(spec))
+            self.runs = Trials(_optuna_study(name + RUNS, storage), lock, self.lease)
+            """The runs that follow the search, and the follow-ups of the study."""
+            asked = study.user_attrs.get(ASKED)
             if asked is None or asked < spec.trials:
-                self.study.set_user_attr(ASKED, max(spec.trials, self.counted if asked is None else asked))
-            self.start = int(self.study.user_attrs.get(STARTS, 0)) + 1
-            self.study.set_user_attr(STARTS, self.start)
-        self.study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.start - 1}:")
-        self.lease = Lease(self.study, self.start)
-        self.claims = Claims(self.study, self.lock, this_process(), self.start)
-        self._trials: dict[int, Trial] = {}
-
-    def _require_unchanged(self, identity: Mapping[str, Any]) -> None:
-        if self.study.user_attrs.get(IMPORTING):
-            raise RunError(f"the study {self.spec.name!r} must be imported whole before it goes on, but its import was "
-                           "broken off: import it again (gru-bench archive import FILE)")
-        known = self.study.user_attrs.get("identity")
-        if not isinstance(known, Mapping):
-            self.study.set_user_attr(FORMAT_KEY, FORMAT)
-            self.study.set_user_attr("identity", dict(identity))
-            return
-        changed = _changes(known, identity)
-        if changed:
-            raise ChangedStudyError(f"the study {self.spec.name!r} must go on as it began, but {'; '.join(changed)}. "
-                                    "Give the new question a name of its own (--study-name NAME), or go back to the "
-                                    "old settings")
-        if not identity.keys() <= known.keys():  # a setting was added since the study began
-            self.study.set_user_attr("identity", {**identity, **known})
+                study.set_user_attr(ASKED, max(spec.trials, self.counted if asked is None else asked))
+        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:")
+        self._asked: dict[int, Trial] = {}
+        """Number -> trial, of the trials that this process has begun."""
 
     @property
     def counted(self) -> int:
         """Number of trials that have ended or are running; it is compared with the number asked for."""
         return sum(map(_counts, self.study.get_trials(deepcopy=False)))
-
-    @property
-    def running(self) -> bool:
-        """Whether a trial is running, in this process or another."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
-    @property
-    def numbers(self) -> list[int]:
-        """The numbers of all trials."""
-        return [trial.number for trial in self.study.get_trials(deepcopy=False)]
-
-    @property
-    def ended(self) -> int:
-        """Number of trials that have ended in any way."""
-        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
 
     def ask(self) -> tuple[int, dict[str, Scalar]] | None:
         """Begin a trial and return its number and settings.
@@ -169,14 +125,14 @@ class Search:
                 return None
             trial = self._with_owner(self.study.ask(self.space))
             while (earlier := self._duplicated_trial(trial)) is not None:
-                self._end(trial.number, TrialState.FAIL, notes={DUPLICATE_OF: earlier})
+                self._end(trial.number, TrialState.FAIL, duplicate_of=earlier)
                 settings = self._untried()
                 if settings is None:
                     self.study.set_user_attr(EXHAUSTED, True)
                     return None
                 self.study.enqueue_trial(settings)
                 trial = self._with_owner(self.study.ask(self.space))
-        self._trials[trial.number] = trial
+        self._asked[trial.number] = trial
         return trial.number, dict(trial.params)
 
     @property
@@ -221,64 +177,27 @@ class Search:
             step: Epoch, from 1. In a study of several seeds per trial: index of the seed, from 0.
             value: Best validation accuracy so far. In a study of several seeds per trial: that of the seed.
         """
-        trial = self._trials[number]
+        trial = self._asked[number]
         try:
             trial.report(value, step)
         except UpdateFinishedTrialError:
             return "reassigned"
         return "prune" if trial.should_prune() else "go on"
 
-    def is_ours(self, number: int) -> bool:
-        """Return whether a trial that this process began is still running, so was not given to another process."""
-        return self._frozen(number).state == TrialState.RUNNING
-
     def seeds_done(self, number: int) -> list[float]:
         """Return the values of the seeds of a trial that are done, taken from its earlier try if it has none itself."""
-        trial = self._frozen(number)
-        while not trial.intermediate_values and "retry_of" in trial.user_attrs:
-            trial = self._frozen(int(trial.user_attrs["retry_of"]))
+        trial = self._trial(number)
+        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
+            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
         return [value for _, value in sorted(trial.intermediate_values.items())]
-
-    def complete(self, number: int, value: float) -> bool:
-        """End a trial with its objective value; return False if another process has the trial by now."""
-        return self._end(number, TrialState.COMPLETE, float(value))
 
     def prune(self, number: int) -> bool:
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
-        return self._end(number, TrialState.PRUNED, notes={"reason": PRUNING_REASONS[self.spec.pruner]})
-
-    def fail(self, number: int, reason: str) -> bool:
-        """End a trial whose settings made it fail; return False if another process has the trial by now."""
-        return self._end(number, TrialState.FAIL, notes={OWN_FAULT: True, "reason": reason})
-
-    def _end(
-        self, number: int, state: TrialState, value: float | None = None, *,
-        notes: Mapping[str, str | bool | int] | None = None,
-    ) -> bool:
-        with self.lock:
-            if self._frozen(number).state != TrialState.RUNNING:
-                return False
-            for key, note in (notes or {}).items():
-                self._annotate(number, key, note)
-            self.study.tell(number, value, state=state)
-            return True
-
-    def orphans(self) -> list[int]:
-        """Return the numbers of the running trials whose process has died; reliable while the lock is held."""
-        return [
-            trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            # A trial without an owner: its process died between beginning the trial and writing the owner.
-            if OWNER not in trial.user_attrs or self.lease.is_dead(trial.user_attrs[OWNER])
-        ]
-
-    def orphaned_claims(self) -> list[str]:
-        """Return the keys of the running claims whose process has died."""
-        return [key for key, claim in self.claims.all().items()
-                if claim.state == "running" and self.lease.is_dead(claim.owner)]
+        return self._end(number, TrialState.PRUNED, reason=PRUNERS[self.spec.pruner].reason)
 
     def has_reported(self, number: int, epoch: float | None) -> bool:
         """Return whether an epoch of a trial was reported; True for no epoch."""
-        return epoch is None or int(epoch) in self._frozen(number).intermediate_values
+        return epoch is None or int(epoch) in self._trial(number).intermediate_values
 
     def adopt(self, number: int, state: str) -> None:
         """End a trial whose process died after logging its end to MLflow, but before noting it in the search.
@@ -287,52 +206,11 @@ class Search:
             number: Number of the trial.
             state: State that was logged: complete or pruned.
         """
-        value = _value(self.spec, self._frozen(number))
+        value = _value(self.spec, self._trial(number))
         if state == "complete" and value is not None:
             self.complete(number, value)
         else:
             self.prune(number)
-
-    def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
-        """End a trial that was broken off and queue it again; return False if it was tried too often.
-
-        Args:
-            number: Number of the trial.
-            reason: Why it was broken off.
-            fault: Whether the trial itself may be the cause. This then counts as one of its tries, unless it got
-                further than all earlier tries: a trial that kills its process does so again at the same place.
-        """
-        with self.lock:
-            trial = self._frozen(number)
-            before, reached = int(trial.user_attrs.get(REACHED, 0)), len(trial.intermediate_values)
-            attempt = int(trial.user_attrs.get("attempt", 1)) + (fault and reached <= before)
-            again = attempt <= RETRIES + 1
-            if trial.state != TrialState.RUNNING:
-                return again
-            settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            # The trial is queued first and ended second: if this process dies in between, another one repeats both.
-            if again and settings.keys() == self.space.keys() and not self._queued_again(number):
-                self.study.enqueue_trial(settings, user_attrs={
-                    "retry_of": number, "attempt": attempt, REACHED: max(before, reached)})
-            self._end(number, TrialState.FAIL, notes={"reason": reason, **({} if again else {OWN_FAULT: True})})
-            return again
-
-    def _queued_again(self, number: int) -> bool:
-        return any(trial.user_attrs.get("retry_of") == number for trial in self.study.get_trials(deepcopy=False))
-
-    def note_run(self, number: int, run_id: str) -> None:
-        """Note the run of a trial; nothing happens if another process has ended the trial."""
-        with suppress(UpdateFinishedTrialError):
-            self._annotate(number, RUN, run_id)
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self.study._storage.get_trial(self._id(number))
-
-    def _annotate(self, number: int, key: str, value: str | bool | int) -> None:
-        self.study._storage.set_trial_user_attr(self._id(number), key, value)
-
-    def _id(self, number: int) -> int:
-        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and the objective value of the best complete trial, or None."""
@@ -351,7 +229,7 @@ class Search:
             TrialSummary(
                 number=trial.number, model=self.model, state=states[trial.state],
                 value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
-                reason=str(trial.user_attrs.get("reason", "")))
+                reason=str(trial.user_attrs.get(REASON, "")))
             for trial in self.study.get_trials(deepcopy=False)
             if trial.state in states and DUPLICATE_OF not in trial.user_attrs
         ]
@@ -387,33 +265,24 @@ class StoredSearch:
     trials: tuple[StoredTrial, ...]
     best: Mapping[str, Scalar] | None
     """Settings of the best complete trial."""
-    claims: Mapping[str, Claim]
+    runs: Mapping[str, StoredTrial]
+    """Key -> the latest trial of a planned run or follow-up."""
     exhausted: bool
     """Whether no point of the space is left to try."""
     asked: int = 0
     """The most trials that a start has asked for."""
 
 
-@dataclass(frozen=True)
-class StoredTrial:
-    """A trial as a storage holds it."""
-
-    number: int
-    state: Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]
-    """failed: its settings made it fail, and it counts. broken off: it was interrupted and queued again."""
-    settings: Mapping[str, Scalar]
-    retry_of: int | None
-
-
 def search_names(storage: optuna.storages.BaseStorage) -> list[str]:
     """Return the names of all searches that a storage holds: `STUDY/MODEL`."""
-    return optuna.get_all_study_names(storage)
+    return [name for name in optuna.get_all_study_names(storage) if not name.endswith(RUNS)]
 
 
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
     """Refuse a search that another version of gru-bench has stored.
 
-    A search whose import was broken off is not refused: its format may not be written yet.
+    A search is not refused if its import was broken off, or if the process that began it died at once: its format may
+    not be written yet.
 
     Args:
         name: Name of the study.
@@ -423,24 +292,12 @@ def need_format(name: str, attributes: Mapping[str, Any]) -> None:
         RunError: Another version has stored it.
     """
     found = attributes.get(FORMAT_KEY)
-    if found != FORMAT and not attributes.get(IMPORTING):
+    if found != FORMAT and "identity" in attributes and not attributes.get(IMPORTING):
         raise RunError(
             f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
-            f"{'an earlier' if found is None else 'another'} one, which named settings otherwise: go on with it in the "
-            "version that began it, or begin anew with this one: in an empty folder, with another --storage and "
+            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: go on with it in "
+            "the version that began it, or begin anew with this one: in an empty folder, with another --storage and "
             "--tracking-uri, or under another name (--study-name NAME)")
-
-
-def need_readable(name: str, model: str, storage: optuna.storages.BaseStorage) -> None:
-    """Refuse a search that another version has stored, before anything is written; accept one that does not exist.
-
-    Raises:
-        RunError: Another version has stored it.
-    """
-    if f"{name}/{model}" in optuna.get_all_study_names(storage):
-        attributes = optuna.load_study(study_name=f"{name}/{model}", storage=storage).user_attrs
-        if "identity" in attributes:  # otherwise the process that began it died before it noted anything
-            need_format(name, attributes)
 
 
 def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorage) -> StoredSearch | None:
@@ -449,37 +306,49 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
     if name not in optuna.get_all_study_names(storage):
         return None
     study = optuna.load_study(study_name=name, storage=storage)
-    if "identity" in study.user_attrs:
-        need_format(spec.name, study.user_attrs)
+    need_format(spec.name, study.user_attrs)
     found = study.get_trials(deepcopy=False)
-    space = {key: _distribution(span) for key, span in spec.space.items()}
+    names = optuna.get_all_study_names(storage)
     complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
     counted = {point(trial.params) for trial in found if _counts(trial)}
     return StoredSearch(
         identity=study.user_attrs.get("identity", {}),
-        trials=tuple(StoredTrial(trial.number, _state(trial), dict(trial.params), trial.user_attrs.get("retry_of"))
-                     for trial in found),
+        trials=tuple(map(stored, found)),
         best=dict(_best(complete).params) if complete else None,
-        claims=Claims(study, nullcontext(), "", 0).all(),
-        exhausted=bool(study.user_attrs.get(EXHAUSTED)) or len(counted) >= size(space),
+        runs=latest_trials(optuna.load_study(study_name=name + RUNS, storage=storage)) if name + RUNS in names else {},
+        exhausted=bool(study.user_attrs.get(EXHAUSTED)) or len(counted) >= size(_distributions(spec)),
         asked=int(study.user_attrs.get(ASKED, 0)))
 
 
-def _state(
-    trial: FrozenTrial
-) -> Literal["complete", "pruned", "failed", "broken off", "duplicate", "running", "waiting"]:
-    match trial.state:
-        case TrialState.COMPLETE:
-            return "complete"
-        case TrialState.PRUNED:
-            return "pruned"
-        case TrialState.RUNNING:
-            return "running"
-        case TrialState.WAITING:
-            return "waiting"
-    if DUPLICATE_OF in trial.user_attrs:
-        return "duplicate"
-    return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"
+def _optuna_study(
+    name: str, storage: optuna.storages.BaseStorage, pruner: optuna.pruners.BasePruner | None = None
+) -> optuna.Study:
+    return optuna.create_study(
+        study_name=name, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner)
+
+
+def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[str, Any]) -> None:
+    """Store the identity of a search that begins; refuse one that began with another identity.
+
+    Raises:
+        ChangedStudyError: It began with another identity.
+        RunError: Its import was broken off.
+    """
+    if study.user_attrs.get(IMPORTING):
+        raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
+                       "broken off: import it again (gru-bench archive import FILE)")
+    known = study.user_attrs.get("identity")
+    if not isinstance(known, Mapping):
+        study.set_user_attr(FORMAT_KEY, FORMAT)
+        study.set_user_attr("identity", dict(identity))
+        return
+    changed = _changes(known, identity)
+    if changed:
+        raise ChangedStudyError(f"the study {spec.name!r} must go on as it began, but {'; '.join(changed)}. "
+                                "Give the new question a name of its own (--study-name NAME), or go back to the "
+                                "old settings")
+    if not identity.keys() <= known.keys():  # a setting was added since the study began
+        study.set_user_attr("identity", {**identity, **known})
 
 
 def _best(complete: Sequence[FrozenTrial]) -> FrozenTrial:
@@ -537,6 +406,10 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
     return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
 
 
+def _distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
+    return {key: _distribution(span) for key, span in spec.space.items()}
+
+
 def _distribution(span: Range) -> BaseDistribution:
     if span.choices is not None:
         return CategoricalDistribution(span.choices)
@@ -572,15 +445,11 @@ def objective(spec: StudySpec) -> str:
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
-    match spec.pruner:
-        case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS - 1, n_warmup_steps=WARMUP_EPOCHS)
-        case "wilcoxon":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return optuna.pruners.WilcoxonPruner(p_threshold=RACE_P)
-        case "none":
-            return optuna.pruners.NopPruner()
+    chosen = PRUNERS[spec.pruner]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        pruner: optuna.pruners.BasePruner = getattr(optuna.pruners, chosen.optuna)(**chosen.options)
+    return pruner
 
 
 def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:

@@ -29,6 +29,7 @@ from gru_bench.config import (
 from gru_bench.data.recall_task import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
+from gru_bench.results.pruners import PrunerName
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
@@ -151,7 +152,7 @@ class StudySpec(Section):
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "wilcoxon", "none"] = "median"
+    pruner: PrunerName = "median"
     """`median` prunes between epochs; `wilcoxon` prunes between the seeds of a trial of several seeds."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""

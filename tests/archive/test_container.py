@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.archive.container import MANIFEST, pack, unpack
+from gru_bench.archive.container import MANIFEST, VERSION, pack, unpack
 from gru_bench.errors import DataError, UsageError
 
 FILES = {
@@ -56,7 +56,7 @@ def crafted(members: list[tuple[str, bytes]], manifest: dict[str, Any] | None = 
     """Return a zip file of these members and a manifest that fits them, unless another is given."""
     from hashlib import sha256
 
-    fitting = {"kind": "gru-bench archive", "version": 2, "about": {}, "members": {
+    fitting = {"kind": "gru-bench archive", "version": VERSION, "about": {}, "members": {
         name: {"bytes": len(content), "sha256": sha256(content).hexdigest()} for name, content in members}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", **kind) as archive:
@@ -184,13 +184,13 @@ def test_nothing_swells(place: Path) -> None:
 
 
 def test_a_later_version_is_told_apart_from_damage(place: Path) -> None:
-    told = refusal(crafted([("runs.json", b"{}")], {"version": 3}), place)
-    assert "is of version 3: pip install --upgrade gru-bench" in told
+    told = refusal(crafted([("runs.json", b"{}")], {"version": VERSION + 1}), place)
+    assert f"is of version {VERSION + 1}: pip install --upgrade gru-bench" in told
 
 
 def test_an_earlier_version_is_told_apart_from_damage(place: Path) -> None:
-    told = refusal(crafted([("runs.json", b"{}")], {"version": 1}), place)
-    assert "must be of version 2, but is of version 1" in told
+    told = refusal(crafted([("runs.json", b"{}")], {"version": VERSION - 1}), place)
+    assert f"must be of version {VERSION}, but is of version {VERSION - 1}" in told
     assert "import it with the gru-bench that exported it, or train the study again" in told
 
 

@@ -19,7 +19,7 @@ from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS
-from gru_bench.sweep.search import Search
+from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.tracking import export as tracking
@@ -61,7 +61,9 @@ def test_what_was_under_way_has_ended_here_and_is_queued_again(far: Path, near: 
     assert run.reason == "it was running when its study was exported"
     attributes = searched(near).user_attrs
     assert attributes["start 1"] == {**START, "searching": False, "ended": True}
-    assert [attributes[f"claim confirm {seed}"]["state"] for seed in (10_000, 10_003)] == ["done", "free"]
+    runs = searched(near, f"quick/torch{RUNS}").trials
+    assert [(run.state.name, run.user_attrs["key"], run.value) for run in runs] == [
+        ("COMPLETE", "confirm COMPLETE", 0.75), ("FAIL", "confirm RUNNING", None), ("WAITING", "confirm RUNNING", None)]
 
 
 def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
@@ -146,7 +148,7 @@ def test_weights_can_stay_behind(far: Path, near: Path) -> None:
 
 @pytest.mark.parametrize(("fails", "how"), [
     ("create_run", "fails"), ("log_artifacts", "is killed"), ("reveal", "fails"), ("reveal", "is killed"),
-    ("add_trial", "fails"), ("add_trial", "is killed"),
+    ("create_new_trial", "fails"), ("create_new_trial", "is killed"),
 ])
 def test_an_import_that_breaks_off_leaves_nothing(
     far: Path, near: Path, monkeypatch: pytest.MonkeyPatch, fails: str, how: str
@@ -167,8 +169,8 @@ def test_an_import_that_breaks_off_leaves_nothing(
 
         if fails == "reveal":
             patch.setattr(tracking, "reveal", _half_revealed(error))
-        elif fails == "add_trial":
-            patch.setattr(optuna.Study, "add_trial", broken(optuna.Study.add_trial))
+        elif fails == "create_new_trial":
+            patch.setattr(type(storage), fails, broken(type(storage).create_new_trial))
         else:
             client: Any = store._client
             inner = type(client._client)

@@ -52,7 +52,7 @@ def put(name: str) -> Path:
     ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
      ["'earlier' was stored by an earlier one"]),
     ("earlier.study", ["-m", "gru_bench.archive", "import", "earlier.study"],
-     ["must be of version 2, but is of version 1", "train the study again"]),
+     ["must be of version 3, but is of version 1", "train the study again"]),
 ])
 def test_a_store_of_an_earlier_form_is_refused(
     store: str, arguments: list[str], said: list[str], easy_csv: Path

@@ -16,7 +16,7 @@ import pytest
 
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import StudySummary
-from gru_bench.sweep.sharing.claims import CLAIM
+from gru_bench.sweep.search import RUNS
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
@@ -77,15 +77,13 @@ def only_study(directory: Path) -> LoggedStudy:
     return study
 
 
-def forget_claims(directory: Path) -> None:
-    """Leave the journal as before there were claims in it."""
+def forget_runs(directory: Path) -> None:
+    """Leave the journal as if its planned runs were lost."""
     storage = open_storage(str(directory / "optuna.journal"))
-    for summary in optuna.get_all_study_summaries(storage):
-        study = optuna.load_study(study_name=summary.study_name, storage=storage)
-        claims = [key for key in study.user_attrs if key.startswith(CLAIM)]
-        assert claims
-        for key in claims:
-            study.set_user_attr(key, None)
+    lost = [name for name in optuna.get_all_study_names(storage) if name.endswith(RUNS)]
+    assert lost
+    for name in lost:
+        optuna.delete_study(study_name=name, storage=storage)
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     write_vectors(directory / "vectors.bin.gz")
     shown = homework(directory, whole=False)
     runs = only_study(directory)
-    forget_claims(directory)
+    forget_runs(directory)
     then = homework(directory, whole=True)
     return Done(directory, runs, shown, only_study(directory), then)
 

@@ -19,6 +19,7 @@ from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
 from gru_bench.results.runs import EpochRecord
+from gru_bench.sweep.search import FORMAT, RUNS
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.fake_store import TestSet
@@ -45,12 +46,14 @@ def fill(directory: Path) -> None:
     store = Store(f"sqlite:///{directory / 'mlflow.db'}")
     search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
                                  direction="maximize")
-    search.set_user_attr("format", 2)
+    search.set_user_attr("format", FORMAT)
     search.set_user_attr("identity", IDENTITY)
     search.set_user_attr("start 1", START)
-    for seed, state in ((10_000, "done"), (10_003, "running")):
-        search.set_user_attr(f"claim confirm {seed}", {"state": state, "owner": "a machine 7 99", "start": 1,
-                                                       "attempt": 1})
+    runs = optuna.create_study(study_name=f"quick/torch{RUNS}", storage=open_storage(str(directory / "optuna.journal")),
+                               direction="maximize")
+    for ended, value in ((optuna.trial.TrialState.COMPLETE, 0.75), (optuna.trial.TrialState.RUNNING, None)):
+        runs.add_trial(optuna.trial.create_trial(state=ended, value=value, user_attrs={
+            "key": f"confirm {ended.name}", "owner": "a machine 7 99"}))
     parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
                          command="run.py --study quick")
     parent.params({"study": "quick", "confirm": 3})

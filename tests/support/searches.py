@@ -23,13 +23,13 @@ training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
 """
 
 
-def spec_in(directory: Path) -> StudySpec:
+def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
     (directory / "shared.toml").write_text(STUDY)
-    return load_study(str(directory / "shared.toml"))
+    return load_study(str(directory / "shared.toml"), trials=trials)
 
 
-def search_in(directory: Path) -> Search:
-    return Search(spec_in(directory), "torch", open_storage(str(directory / "optuna.journal")), "data")
+def search_in(directory: Path, trials: int = TOTAL) -> Search:
+    return Search(spec_in(directory, trials), "torch", open_storage(str(directory / "optuna.journal")), "data")
 
 
 class Notes:

@@ -19,15 +19,17 @@ from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.search import Search
-from gru_bench.sweep.sharing.claims import CLAIM
+from gru_bench.sweep.search import RUNS, Search
+from gru_bench.sweep.sharing.leases import machine
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import latest_trials
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.runs import result
 from tests.support.studies import HOMEWORK, study_file
+from tests.support.values import present
 from tests.support.workers import Actors, Says
 
 STUDY = """
@@ -132,12 +134,27 @@ def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
     """As after an import into another folder, or where the journal is lost."""
     study = Study(easy_csv)
     first = study()
-    storage = open_storage("optuna.journal")
-    searched = optuna.load_study(study_name="study/torch", storage=storage)
-    for key in [key for key in searched.user_attrs if key.startswith(CLAIM)]:
-        searched.set_user_attr(key, None)
+    optuna.delete_study(study_name=f"study/torch{RUNS}", storage=open_storage("optuna.journal"))
     assert study().ablations == first.ablations
     assert study.trained == []
+
+
+def test_runs_that_a_dead_process_has_logged_but_not_ended_are_taken_over(easy_csv: Path) -> None:
+    study = Study(easy_csv)
+    first = study()
+    name, storage = f"study/torch{RUNS}", open_storage("optuna.journal")
+    done = latest_trials(optuna.load_study(study_name=name, storage=storage))
+    optuna.delete_study(study_name=name, storage=storage)
+    again = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    for key in (*done, "confirm x 7"):  # the last one has logged nothing
+        again.add_trial(optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
+    assert study().ablations == first.ablations
+    assert study.trained == []
+    found = latest_trials(again)
+    assert found.pop("confirm x 7").state == "waiting"
+    assert {key: (trial.state, trial.value, trial.run_id) for key, trial in found.items()} == {
+        key: ("complete", trial.value, trial.run_id) for key, trial in done.items()}
 
 
 def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path) -> None:
@@ -250,21 +267,21 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
     first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
                    lambda state: plans.append(dict(state.chosen)))
-    claims = first.states[0].search.claims
+    runs = first.states[0].search.runs
     under_way = []
     while (work := first.next()) is not None:
         rate = work.config.training.lr
         if work.tags.get("gru_bench.side") != "tuning":
             under_way.append(work)
         elif rate == 1e-3:
-            claims.fail(work.claim)
+            runs.fail(work.number, "not finite")
         else:
-            claims.finish(work.claim, RIGHT[rate] / 10)
+            runs.complete(work.number, RIGHT[rate] / 10)
     second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
-    (failed,) = (key for key, claim in claims.all().items() if claim.state == "failed")
-    assert second.claims.take(failed)
+    (failed,) = (key for key, trial in runs.latest().items() if trial.state == "failed")
+    again = present(second.runs.take(failed))
     assert first.next() is None
-    assert second.claims.finish(failed, 0.8)
+    assert second.runs.complete(again, 0.8)
     more = list(iter(first.next, None))
     assert [work.config.training.lr for work in more] == [1e-3, 1e-3]
     assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
@@ -272,7 +289,7 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     assert len(set(labels)) == len(labels) == 1 + 3 * 2 + 2  # by which those at work are known
     assert not first.is_done
     for work in [*under_way, *more]:
-        assert claims.finish(work.claim)
+        assert runs.complete(work.number, 0.5)
     assert first.is_done
 
 
@@ -284,9 +301,8 @@ def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monk
         store = Store(create=False)
         (logged,) = store.studies("e")
         second = Search(spec, "torch", open_storage("optuna.journal"), logged.run.tags["gru_bench.data_fingerprint"])
-        (failed,) = (key for key, claim in second.claims.all().items() if claim.state == "failed")
-        assert second.claims.take(failed)
-        assert second.claims.finish(failed, 0.8)
+        (failed,) = (key for key, trial in second.runs.latest().items() if trial.state == "failed")
+        assert second.runs.complete(present(second.runs.take(failed)), 0.8)
         return []
 
     monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gru_bench.sweep.check import Consistency, check_consistency
-from gru_bench.sweep.search import StoredSearch, StoredTrial
-from gru_bench.sweep.sharing.claims import Claim, digest, run_key
+from gru_bench.sweep.search import StoredSearch
+from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedRun
 
@@ -53,8 +53,8 @@ class Study:
             StoredTrial(2, "broken off", {"training.lr": 0.03}, None),
             StoredTrial(3, "complete", {"training.lr": 0.03}, 2),
             StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
-        self.claims = {run_key("confirm", digest(BEST), seed): Claim("done", "me", 1, 1, "x")
-                       for seed in spec.confirm_seeds}
+        self.planned = {run_key("confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
+                        for place, seed in enumerate(spec.confirm_seeds)}
         self.studies = [run("study", "s")]
         self.asked = 3
         self.runs = [
@@ -62,7 +62,7 @@ class Study:
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
     def found(self) -> Consistency:
-        search = StoredSearch({}, tuple(self.trials), BEST, self.claims, exhausted=False, asked=self.asked)
+        search = StoredSearch({}, tuple(self.trials), BEST, self.planned, exhausted=False, asked=self.asked)
         return check_consistency(self.spec, {"torch": search}, self.studies, self.runs)
 
 
@@ -87,6 +87,11 @@ def test_a_trial_too_few_and_one_under_way(study: Study) -> None:
         "torch: 2 trials are finished, not 3", "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
 
 
+def test_a_planned_run_under_way(study: Study) -> None:
+    study.planned["follow-up timings x"] = StoredTrial(9, "running", {}, key="follow-up timings x")
+    assert study.found().faults == ("torch: the planned run 'follow-up timings x' is RUNNING",)
+
+
 def test_more_trials_than_any_start_has_asked_for(study: Study) -> None:
     study.asked = 0
     assert study.found().faults == ()
@@ -98,7 +103,7 @@ def test_more_trials_than_any_start_has_asked_for(study: Study) -> None:
 
 
 def test_a_space_without_more_points_is_no_fault(study: Study) -> None:
-    search = StoredSearch({}, tuple(study.trials[:2]), BEST, study.claims, exhausted=True)
+    search = StoredSearch({}, tuple(study.trials[:2]), BEST, study.planned, exhausted=True)
     found = check_consistency(study.spec, {"torch": search}, study.studies, [*study.runs[:2], *study.runs[4:]])
     assert found.faults == ()
 
@@ -129,7 +134,7 @@ def test_a_run_that_does_not_match(
 
 def test_confirm_seeds(study: Study) -> None:
     first, second = study.spec.confirm_seeds
-    del study.claims[run_key("confirm", digest(BEST), first)]
+    del study.planned[run_key("confirm", digest(BEST), first)]
     study.runs.append(run("confirm", str(second)))
     assert study.found().faults == (
         f"torch: the confirm seed {first} is not done",
@@ -152,7 +157,7 @@ def test_what_the_same_command_mends_and_what_it_does_not(study: Study) -> None:
     first, second = study.spec.confirm_seeds
     study.runs = [run("trial", "9"), run("confirm", str(second))]  # one of a lost search; those of this one are lost
     study.studies.append(run("study", "again"))
-    del study.claims[run_key("confirm", digest(BEST), first)]
+    del study.planned[run_key("confirm", digest(BEST), first)]
     found = study.found()
     lasting = ("torch: 3 trials have ended and must have a run each, but none has one",
                "MLflow: the study 's' must have one run of its own, but has 2")

@@ -17,8 +17,8 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
 from gru_bench.sweep.runner import MOST_FAILURES
-from gru_bench.sweep.search import RETRIES
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
 from gru_bench.sweep.workers.local import Finished, Message, WasPruned
 from gru_bench.tracking import Store, sync
 from gru_bench.tracking import writer as writing
@@ -122,14 +122,14 @@ def test_workers_that_always_die_at_the_start_end_a_sweep(easy_csv: Path) -> Non
     script = Script((KILLED,), (KILLED,), (KILLED,))
     with pytest.raises(RunError, match="the last 3 of torch failed, the last because its worker process ended"):
         swept(easy_csv, script)
-    assert list(script.tries.values()) == [RETRIES + 1] * MOST_FAILURES
+    assert list(script.tries.values()) == [MOST_ATTEMPTS] * MOST_FAILURES
 
 
 def test_workers_that_are_killed_in_the_midst_of_training_do_not(easy_csv: Path) -> None:
     """They use up their own trial's tries, of which the first got further, and the sweep goes on to the others."""
     script = Script(*[(EPOCH, KILLED)] * 4, WELL)
     summary = swept(easy_csv, script)
-    assert sorted(script.tries.values()) == [1] + [RETRIES + 2] * 4
+    assert sorted(script.tries.values()) == [1] + [MOST_ATTEMPTS + 1] * 4
     assert states(summary)["complete"] == 1
     counted = [trial for trial in summary.trials if trial.reason and trial.state == "failed"]
     assert len({trial.settings["training.lr"] for trial in counted}) == 4

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 START = "start "
 """Prefix of the attributes that hold the leases, one for each start of the study."""
+STARTS = "starts"
+"""Attribute that counts the starts of the study."""
 RENEW_SECONDS = 10.0
 """Seconds between two renewals of a lease."""
 LEASE_SECONDS = 60.0
@@ -74,19 +76,26 @@ class LeaseWatch:
 class Lease:
     """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
 
-    def __init__(self, study: Attributes, start: int) -> None:
-        """Take a lease.
+    def __init__(self, study: Attributes) -> None:
+        """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
-            start: Number of this process's start.
         """
-        self._study, self._start = study, start
+        self._study = study
+        self.start = self.starts + 1
+        """Number of this process's start, from 1."""
+        study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
             "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": True, "ended": False}
         self._renewed = 0.0
         self._put()
+
+    @property
+    def starts(self) -> int:
+        """Number of starts of the study so far."""
+        return int(self._study.user_attrs.get(STARTS, 0))
 
     def renew(self, seconds: float) -> None:
         """Renew the lease if `RENEW_SECONDS` have passed; `seconds` is the time since this start began."""
@@ -116,7 +125,7 @@ class Lease:
             elsewhere: Count only processes on other machines.
         """
         return any(
-            number != self._start and not record["ended"] and (record["searching"] or not searching)
+            number != self.start and not record["ended"] and (record["searching"] or not searching)
             and not (elsewhere and record["owner"].startswith(f"{machine()} "))
             and not self._watch.is_dead(record["owner"], record["lease"])
             for number, record in self._records().items())
@@ -133,7 +142,7 @@ class Lease:
 
     def _put(self, **changes: object) -> None:
         self._record |= changes
-        self._study.set_user_attr(f"{START}{self._start}", self._record)
+        self._study.set_user_attr(f"{START}{self.start}", self._record)
 
 
 def _is_alive(name: str) -> bool:

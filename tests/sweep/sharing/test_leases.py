@@ -12,6 +12,7 @@ import pytest
 from gru_bench.sweep.sharing import leases
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Lease, LeaseWatch
 from tests.support.searches import Notes, asked, search_in
+from tests.support.values import present
 
 
 class TestLiveness:
@@ -66,32 +67,33 @@ class TestLiveness:
             leases._process_name.cache_clear()
             there = search_in(tmp_path)
             number, settings = asked(there)
-            assert there.claims.take("confirm x 1")
+            planned = present(there.runs.take("confirm x 1"))
         leases._process_name.cache_clear()
         now = 0.0
         here = search_in(tmp_path)
         here.lease._watch = LeaseWatch(lambda: now)
-        assert (here.orphans(), here.orphaned_claims()) == ([], [])
+        assert (here.orphans(), here.runs.orphans()) == ([], [])
         now += LEASE_SECONDS
         there.lease.renew(20.0)  # it lives
-        assert (here.orphans(), here.orphaned_claims()) == ([], [])
+        assert (here.orphans(), here.runs.orphans()) == ([], [])
         now += LEASE_SECONDS
         assert here.lease.has_others(elsewhere=True)
         now += 1
-        assert (here.orphans(), here.orphaned_claims()) == ([number], ["confirm x 1"])
+        assert (here.orphans(), here.runs.orphans()) == ([number], [planned])
         assert not here.lease.has_others()
         here.give_up(number, "its machine is gone")
         assert asked(here)[1] == settings
-        assert here.claims.release("confirm x 1", fault=True)
-        assert here.claims.take("confirm x 1")
+        assert here.runs.give_up(planned, "its machine is gone")
+        assert here.runs.take("confirm x 1") is not None
         assert there.report(number, 1, 0.5) == "reassigned"
-        assert not there.claims.finish("confirm x 1")
+        assert not there.runs.complete(planned, 0.5)
 
     def test_starts_sign_in_and_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
-        first = Lease(notes, 1)
+        first = Lease(notes)
         monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")
-        second = Lease(notes, 2)
+        second = Lease(notes)
+        assert (first.start, second.start, first.starts) == (1, 2, 2)
         assert first.has_others()
         assert first.has_others(searching=True)
         second.stop_searching()

@@ -1,0 +1,135 @@
+"""A run that this process trains: what its worker says is logged, and its trial ends as the run does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gru_bench.evaluation.metrics import correct
+from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.runs import EpochRecord, Predictions, RunResult
+from gru_bench.sweep.planner import NextRun
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.workers.local import Failed, Finished, WasPruned
+from gru_bench.tracking import RunWriter
+
+REASSIGNED = "given to another process, because this one seemed to have died"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run has ended."""
+
+    state: Literal["complete", "tested", "validated", "seed done", "pruned", "failed", "left"]
+    """left: another process has the run now."""
+    value: float | None = None
+    """The accuracy that it reached."""
+    reason: str = ""
+    again: bool = False
+    """Whether a failed run is queued again."""
+
+
+class ActiveRun:
+    """A run that this process trains."""
+
+    def __init__(self, run: NextRun, writer: RunWriter, spec: StudySpec) -> None:
+        """Take the run of a study, and its writer to the tracking store."""
+        self.run, self.writer, self.spec = run, writer, spec
+        self.best: list[float] = []
+        """Validation accuracy of each epoch so far."""
+        self._search = run.state.search
+        self._reassigned = False
+        """Whether the run was given to another process."""
+        self._noted = ""
+        """Run id that its trial has noted."""
+        self.note_run()
+
+    def note_run(self) -> None:
+        """Note the run's id in its trial. It is a local id until MLflow has made the run."""
+        if self.writer.run_id != self._noted:
+            self._noted = self.writer.run_id
+            self.run.trials.note_run(self.run.number, self._noted)
+
+    def restart(self, reason: str) -> None:
+        """Log that the run begins again, and why."""
+        self.best.clear()
+        self.writer.tags({"gru_bench.done_again": reason})
+
+    def report(self, record: EpochRecord) -> bool:
+        """Report an epoch to the search; return whether the run goes on."""
+        if record.validation_accuracy is None:
+            return True
+        self.best.append(record.validation_accuracy)
+        if self.run.role != "trial":
+            return True
+        if self.spec.seeds_per_trial > 1:
+            self._reassigned = not self._search.is_ours(self.run.number)
+            return not self._reassigned
+        verdict = self._search.report(self.run.number, record.epoch, max(self.best))
+        self._reassigned = verdict == "reassigned"
+        return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
+
+    def end(self, message: Finished | WasPruned | Failed) -> Outcome:
+        """Log the end of the run and end its trial."""
+        match message:
+            case Finished(outcome):
+                assert isinstance(outcome, RunResult)
+                return self._finished(outcome)
+            case WasPruned():
+                return self._pruned()
+            case Failed(kind, reason):
+                (self.writer.kill if kind in ("worker", "machine") else self.writer.fail)(reason)
+                if kind != "run":
+                    again = self.run.trials.give_up(self.run.number, reason, fault=kind == "worker")
+                    return Outcome("failed", None, reason, again)
+                self.run.trials.fail(self.run.number, reason)
+                return Outcome("failed", None, reason)
+
+    def break_off(self, reason: str) -> None:
+        """End a run that was interrupted and queue it again."""
+        self.writer.kill(reason)
+        self.run.trials.give_up(self.run.number, reason, fault=False)
+
+    def _finished(self, result: RunResult) -> Outcome:
+        # The run is logged before its trial ends: a process that takes over in between finds it complete.
+        self.writer.finish(result, with_model=self.run.role == "confirm")
+        match self.run.role:
+            case "confirm":
+                return self._complete("tested", _accuracy(result.predictions["test"]))
+            case "ablation":
+                return self._complete("validated", _accuracy(result.predictions["validation"]))
+        if self.spec.seeds_per_trial == 1:
+            return self._complete("complete", max(self.best))
+        return self._finished_seed(max(self.best))
+
+    def _finished_seed(self, value: float) -> Outcome:
+        """End one seed of a trial; after the last one, or if the pruner says so, end the trial."""
+        number, done = self.run.number, (*self.run.seeds_done, value)
+        verdict = self._search.report(number, len(done) - 1, value)
+        if len(done) < self.spec.seeds_per_trial:
+            if verdict == "go on":
+                self.run.state.between_seeds.append(replace(self.run, seeds_done=done))
+                return Outcome("seed done", value)
+            if verdict == "prune" and self._search.prune(number):
+                return Outcome("pruned", value)
+        return self._complete("complete", sum(done) / len(done))
+
+    def _complete(self, state: Literal["complete", "tested", "validated"], value: float) -> Outcome:
+        return Outcome(state, value) if self.run.trials.complete(self.run.number, value) else self._left()
+
+    def _pruned(self) -> Outcome:
+        if not self._reassigned:
+            self.writer.prune(f"pruned after epoch {len(self.best)} by the {self.spec.pruner} pruner: "
+                              f"{PRUNERS[self.spec.pruner].reason}")
+            if self._search.prune(self.run.number):
+                return Outcome("pruned", max(self.best))
+        return self._left()
+
+    def _left(self) -> Outcome:
+        self.writer.kill(REASSIGNED)
+        self.writer.tags({"gru_bench.complete": "false"})  # the run may have been logged as complete
+        return Outcome("left", None, REASSIGNED)
+
+
+def _accuracy(predictions: Predictions) -> float:
+    return float(correct(predictions.label_N, predictions.probability_N).mean())

@@ -1,0 +1,157 @@
+"""A trial belongs to one process at a time, whether a search proposes it or it is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, Trials
+from tests.support.searches import search_in
+from tests.support.values import present
+
+KEY = "confirm x 1"
+Start = Callable[[], Search]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start a study that has one trial to search and one planned run."""
+    return lambda: search_in(tmp_path, trials=1)
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["search", "planned"])
+class TestEither:
+    @staticmethod
+    def begin(search: Search, planned: bool) -> tuple[Trials, int | None]:
+        """Return the trials, and the number of the one that the process may do, if it may do any."""
+        if planned:
+            return search.runs, search.runs.take(KEY)
+        asked = search.ask()
+        return search, asked[0] if asked is not None else None
+
+    def begun(self, search: Search, planned: bool) -> tuple[Trials, int]:
+        trials, number = self.begin(search, planned)
+        return trials, present(number)
+
+    def test_one_process_has_it(self, start: Start, planned: bool) -> None:
+        a, b = start(), start()
+        trials, number = self.begun(a, planned)
+        for other in (a, b):
+            assert self.begin(other, planned)[1] is None
+        assert trials.is_ours(number)
+        assert trials.complete(number, 0.5)
+        assert not trials.complete(number, 0.6)
+        for other in (a, b, start()):
+            assert self.begin(other, planned)[1] is None
+        assert [trial.value for trial in trials.study.trials] == [0.5]
+
+    def test_it_is_tried_as_often_as_it_may_itself_be_the_cause(self, start: Start, planned: bool) -> None:
+        search = start()
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            trials, number = self.begun(search, planned)
+            assert trials.study.trials[number].user_attrs.get("attempt", 1) == attempt
+            assert trials.study.trials[number].user_attrs.get("retry_of") == (attempt - 2 if attempt > 1 else None)
+            assert trials.give_up(number, "killed") == (attempt < MOST_ATTEMPTS)
+        assert self.begin(search, planned)[1] is None
+
+    def test_an_interruption_is_no_attempt(self, start: Start, planned: bool) -> None:
+        search = start()
+        for _ in range(MOST_ATTEMPTS + 2):
+            trials, number = self.begun(search, planned)
+            assert trials.give_up(number, "interrupted", fault=False)
+
+    def test_given_to_another_it_is_no_longer_the_firsts(self, start: Start, planned: bool) -> None:
+        a, b = start(), start()
+        first, number = self.begun(a, planned)
+        second = b.runs if planned else b
+        assert second.give_up(number, "seemed dead")
+        _, again = self.begun(b, planned)
+        assert not first.is_ours(number)
+        assert not first.complete(number, 0.5)
+        assert not first.fail(number, "not finite")
+        first.note_run(number, "late")
+        assert second.complete(again, 0.7)
+        assert ["run_id" in trial.user_attrs for trial in first.study.trials] == [False, False]
+
+    def test_what_failed_is_not_tried_again_by_those_that_had_begun(self, start: Start, planned: bool) -> None:
+        a, b = start(), start()
+        trials, number = self.begun(a, planned)
+        assert trials.fail(number, "not finite")
+        for other in (a, b):
+            assert self.begin(other, planned)[1] is None
+        # Settings that fail do so again; planned runs are asked for by name, so a later start tries again.
+        assert (self.begin(start(), planned)[1] is not None) == planned
+
+    def test_a_process_that_died_while_it_began_leaves_an_orphan(self, start: Start, planned: bool) -> None:
+        search = start()
+        trials, number = self.begun(search, planned)
+        trials.give_up(number, "interrupted", fault=False)
+        trials._begin(1)  # and then it died, before it wrote its name
+        (orphan,) = trials.orphans()
+        trials.give_up(orphan, "died")
+        assert self.begin(search, planned)[1] == 2
+
+
+class TestPlanned:
+    @staticmethod
+    def done(search: Search, run_id: str = "r") -> int:
+        number = present(search.runs.take(KEY))
+        search.runs.note_run(number, run_id)
+        assert search.runs.complete(number, 0.5)
+        return number
+
+    def test_a_particular_one_is_taken_of_several_that_wait(self, start: Start) -> None:
+        search = start()
+        for key in ("a", "b", "c"):
+            search.runs.give_up(present(search.runs.take(key)), "interrupted", fault=False)
+        number = present(search.runs.take("b"))
+        assert [(trial.number, trial.user_attrs["key"]) for trial in search.runs.study.trials
+                if trial.state.name == "RUNNING"] == [(number, "b")]
+        assert search.runs.available(["a", "b", "c", "d"]) == ["a", "c", "d"]
+        search.runs.complete(number, 0.5)
+        assert search.runs.unfinished(["a", "b", "c", "d"]) == ["a", "c", "d"]
+
+    def test_the_search_does_not_see_it(self, start: Start) -> None:
+        search = start()
+        self.done(search)
+        assert (search.counted, search.best(), search.trials()) == (0, None, [])
+
+    def test_it_is_reopened_if_its_run_was_deleted(self, start: Start) -> None:
+        search = start()
+        number = self.done(search)
+        search.runs.reopen(KEY, "another")
+        assert search.runs.available([KEY]) == []
+        search.runs.reopen(KEY, "r")
+        search.runs.reopen(KEY, "r")
+        again = self.done(search, "s")
+        assert search.runs.study.trials[again].user_attrs["retry_of"] == number
+        assert (len(search.runs.study.trials), search.runs.latest()[KEY].run_id) == (2, "s")
+
+    def test_what_is_only_known_to_the_tracking_store_is_recorded_as_done(self, start: Start) -> None:
+        search = start()
+        search.runs.record_done(KEY, "r", 0.75)
+        found = search.runs.latest()[KEY]
+        assert (found.state, found.run_id, found.value) == ("complete", "r", 0.75)
+        search.runs.record_done(KEY, "another", 0.5)
+        assert search.runs.latest()[KEY] == found
+
+    def test_forgotten_it_is_free_and_unknown(self, start: Start) -> None:
+        search, other = start(), start()
+        self.done(search)
+        under_way = present(other.runs.take("another"))
+        search.runs.forget()
+        assert search.runs.latest() == {}
+        assert not other.runs.complete(under_way, 0.5)
+        assert search.runs.take("another") is not None
+        search.runs.record_done(KEY, "s", 0.5)
+        assert search.runs.latest()[KEY].run_id == "s"
+
+    def test_its_study_stands_beside_its_search(self, start: Start, tmp_path: Path) -> None:
+        start()
+        names = optuna.get_all_study_names(open_storage(str(tmp_path / "optuna.journal")))
+        assert names == ["shared/torch", "shared/torch runs"]
