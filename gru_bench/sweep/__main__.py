@@ -254,11 +254,10 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     """
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
-    from gru_bench.sweep.search import Search, read_trials, search_names
+    from gru_bench.sweep.search import Search, read_trials
 
     # Existing searches are opened first: when one of them is refused, no new one is begun.
-    there = search_names(storage)
-    order = sorted(spec.models, key=lambda model: f"{spec.name}/{model}" not in there)
+    order = sorted(spec.models, key=lambda model: read_trials(spec, model, storage) is None)
     try:
         found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}
     except ChangedStudyError as error:

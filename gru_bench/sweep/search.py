@@ -273,11 +273,6 @@ class StoredSearch:
     """The most trials that a start has asked for."""
 
 
-def search_names(storage: optuna.storages.BaseStorage) -> list[str]:
-    """Return the names of all searches that a storage holds: `STUDY/MODEL`."""
-    return [name for name in optuna.get_all_study_names(storage) if not name.endswith(RUNS)]
-
-
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
     """Refuse a search that another version of gru-bench has stored.
 
