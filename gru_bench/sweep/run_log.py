@@ -58,6 +58,7 @@ class RunLog:
         """Holds the study's lock until MLflow has the parent run that was begun here."""
         with ExitStack() as held:
             held.enter_context(self.lock)
+            store.adopt_study(spec.name)  # a process that held the lock may have been killed
             known = next(self._logged_studies(), None)
             self.study = self._start_study() if known is None else store.writer(known.run_id)
             self.texts = texts if known is None else self._keeps_texts(known, texts)

@@ -113,6 +113,8 @@ class Waiting:
     uri: str
     operations: int
     runs: int
+    studies: frozenset[str] = frozenset()
+    """Names of the studies whose parent run waits to be begun."""
 
     def __str__(self) -> str:
         """Return the numbers as a clause for messages."""
@@ -286,14 +288,17 @@ class WriteQueue:
 
     def waiting(self) -> Waiting:
         """Return the number of operations that MLflow does not have yet."""
-        runs, count = set(), 0
+        runs, studies, count = set(), set(), 0
         for _, line in self.pending():
             count += 1
             try:
-                runs.add(Operation.from_json(line).run)
+                operation = Operation.from_json(line)
             except (ValueError, TypeError, KeyError):
                 continue
-        return Waiting(self.uri, count, len(runs))
+            runs.add(operation.run)
+            if operation.beginning is not None and operation.tags.get("gru_bench.role") == "study":
+                studies.add(operation.tags.get("gru_bench.study", ""))
+        return Waiting(self.uri, count, len(runs), frozenset(studies))
 
     def attempt(self, run: str) -> bool:
         """Note that a run is about to be created in MLflow; return whether this had been noted before."""

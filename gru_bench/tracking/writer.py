@@ -151,6 +151,15 @@ class Store(Reader):
                 elsewhere.append(queue)
         self._others += start_syncs(elsewhere)
 
+    def adopt_study(self, name: str) -> None:
+        """Wait until MLflow has the parent run of a study that a dead process has begun, unless MLflow is away."""
+        self.adopt()
+        # Another process may have taken over the queue of the dead one.
+        deadline = time.monotonic() + OTHERS_SECONDS
+        while (not self.away and any(name in one.studies for one in waiting(self.home, self.uri))
+               and time.monotonic() < deadline):
+            time.sleep(0.1)
+
     def check(self) -> None:
         """Raise the error of a write that could not be synced, if there is one.
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from gru_bench.config import DataConfig
+from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import UsageError
+from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import machine, this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -48,6 +53,30 @@ def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_
     with pytest.raises(UsageError, match=r"'study' was begun without it and holds reviews: leave --no-texts out"):
         swept(easy_csv, Script(), storage=storage)
     assert Store().studies(store.experiments()[0]) == [before]
+
+
+def test_a_study_whose_process_died_before_mlflow_had_it_is_not_begun_twice(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprint = load_corpus(DataConfig(name=str(easy_csv))).fingerprint
+    begin_and_die = f"""
+import os
+from gru_bench.tracking import Store
+Store().start("easy", "study", role="study", study="study", model="torch", fingerprint={fingerprint!r})
+os._exit(1)
+"""
+    check = Sweep._check
+
+    def die_meanwhile(sweep: Sweep) -> None:
+        check(sweep)
+        subprocess.run([sys.executable, "-c", begin_and_die], check=False)
+
+    monkeypatch.setattr(Sweep, "_check", die_meanwhile)
+    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL))
+    store = Store()
+    (study,) = store.studies("easy")
+    assert len(study.trials) == 5
+    assert [run.run_id for run in store.runs("easy") if run.role == "study"] == [study.run.run_id]
 
 
 def test_the_plan_of_a_study_is_read_back_as_its_file_says(easy_csv: Path) -> None:
