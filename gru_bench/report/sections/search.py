@@ -21,6 +21,7 @@ from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import as_number, setting, setting_name
 from gru_bench.report.figures.search import STATES, expected_best_figure, history_figure, settings_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, score
+from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
 
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -32,7 +33,6 @@ BEST_SHARE = 0.1
 DRAWN = ("training.lr", "model.hidden_size")
 """Settings that the accuracy of the trials is drawn against, where they were searched."""
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
-PRUNERS = {"median": "median pruner", "wilcoxon": "Wilcoxon pruner", "none": "none pruned"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _in_words(one: _Search) -> Sentence:
 def _table(searches: Sequence[_Search]) -> Table:
     def how(one: _Search) -> Cell:
         sampler = SAMPLERS.get(one.summary.sampler.lower(), plain(one.summary.sampler))
-        pruner = PRUNERS.get(one.summary.pruner, plain(one.summary.pruner))
+        pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
         return (f"{sampler}, {pruner}", Aside((f"by {plain(one.summary.objective)}",), below=True))
 
     return Table.of(
