@@ -8,11 +8,13 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 
+from tests.support.ray_cluster import ray_cluster
 from tests.support.servers import MlflowServer, mlflow_server, postgres
 
 # The same examples in each run: a test that fails once fails again. A busy machine fails none.
@@ -41,6 +43,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=20, help="least kills of the chaos test")
+    parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -104,3 +107,10 @@ def postgres_url() -> Iterator[str]:
     """An empty database on a PostgreSQL server; for tests marked `service`."""
     with postgres() as url:
         yield url
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Any]:
+    """A Ray cluster of two nodes; for tests marked `service`."""
+    with ray_cluster() as nodes:
+        yield nodes

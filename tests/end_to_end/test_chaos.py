@@ -1,7 +1,7 @@
 """A sweep under fire: workers and whole sweeps are killed at random moments, and it ends with what was asked for.
 
 Every draw follows from a seed; what is hit at a moment depends on the machine. Longer: `pytest -m service -k chaos
---kills 200`.
+--kills 200`; otherwise: `--chaos-seed 2`.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Chaos:
     seed: int
     storage: str | None = None
     tracking: str | None = None
+    cluster: str | None = None
+    """Address of the Ray cluster that trains."""
     disturb: Callable[[int], None] = lambda _: None
     """Called after each blow with their number so far: what else may go wrong, such as a server."""
     trials: int = TRIALS
@@ -91,6 +93,7 @@ class Chaos:
     def arguments(self) -> list[str]:
         where = ["--storage", self.storage] if self.storage else []
         where += ["--tracking-uri", self.tracking] if self.tracking else []
+        where += ["--cluster", self.cluster, "--device", "cpu"] if self.cluster else []
         return ["--study", "chaos.toml", "--data", str(self.csv), "--trials", str(self.trials), "--confirm",
                 str(CONFIRM), "--no-texts", *where]
 
@@ -165,7 +168,7 @@ class Chaos:
             return False
         sweep = self._random.choice(targets)
         if blow == "kill a worker":
-            workers = _workers(sweep.pid)
+            workers = self._workers(sweep.pid)
             if not workers:
                 return False
             _signal(self._random.choice(workers), signal.SIGKILL)
@@ -175,17 +178,26 @@ class Chaos:
             sweep.wait()
             return True
         # What is asked before the sweep has begun ends the interpreter somehow: ask those that train.
-        if not _workers(sweep.pid):
+        if not self._workers(sweep.pid):
             return False
         kind = signal.SIGTERM if blow == "SIGTERM" else signal.SIGINT
         asked = time.monotonic()
         for _ in range(2 if blow == "Ctrl-C twice" else 1):
-            for pid in (sweep.pid, *(_workers(sweep.pid) if kind == signal.SIGINT else ())):
+            for pid in (sweep.pid, *(self._workers(sweep.pid) if kind == signal.SIGINT else ())):
                 _signal(pid, kind)
             time.sleep(0.05)
         sweep.wait(60)
         self.ends.append(time.monotonic() - asked)
         return True
+
+    def _workers(self, pid: int) -> list[int]:
+        """Return the processes that train for a sweep; on a cluster, those that train for any."""
+        if self.cluster:
+            return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_called(path.name, b"ray::_run_task")]
+        with suppress(OSError):
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return [int(child) for child in children if _is_called(child, b"spawn_main")]
+        return []
 
     def check(self) -> str:
         """Check what is left, in both stores by themselves and by our own command; return the figures."""
@@ -237,17 +249,9 @@ class Chaos:
         return trained - len(took), trained
 
 
-def _workers(pid: int) -> list[int]:
-    """Return the processes that train for a sweep."""
+def _is_called(pid: str, name: bytes) -> bool:
     with suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in children if _is_worker(child)]
-    return []
-
-
-def _is_worker(pid: str) -> bool:
-    with suppress(OSError):
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return name in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 
@@ -258,12 +262,13 @@ def _signal(pid: int, kind: signal.Signals) -> None:
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("where", "seed"), [("files", 1), ("servers", 2)])
+@pytest.mark.parametrize("where", ["files", "servers", "ray"])
 def test_chaos(
-    where: str, seed: int, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
+    where: str, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On files; and on PostgreSQL and an MLflow server that is killed and started again on the way."""
+    """On files; on PostgreSQL and an MLflow server that is killed and started again on the way; on a Ray cluster."""
+    chaos = Chaos(tmp_path, easy_csv, request.config.getoption("--chaos-seed"))
     if where == "servers":
         server = request.getfixturevalue("tracking_server")
 
@@ -272,10 +277,12 @@ def test_chaos(
                 server.stop(signal.SIGKILL)
                 server.start()
 
-        chaos = Chaos(tmp_path, easy_csv, seed, request.getfixturevalue("postgres_url"), server.uri, disturb)
+        chaos.storage, chaos.tracking = request.getfixturevalue("postgres_url"), server.uri
+        chaos.disturb = disturb
     else:
         shutil.copy(empty_database, tmp_path)
-        chaos = Chaos(tmp_path, easy_csv, seed)
+    if where == "ray":
+        chaos.cluster = request.getfixturevalue("two_nodes").address
     try:
         chaos.run(request.config.getoption("--kills"))
         figures = chaos.check()

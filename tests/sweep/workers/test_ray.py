@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +73,6 @@ def test_shares_of_cards_are_a_clusters() -> None:
     done = command(str(ROOT / "sweeps" / "run.py"), "--study", "smoke", "--gpus-per-trial", "0.5")
     assert done.returncode == 2
     assert "--cluster is not given" in done.stderr
-
-
-@pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A Ray cluster of two nodes, of one CPU each, that all pretend to have one card; bound to loopback."""
-    pytest.importorskip("ray")
-    # The only switch that keeps Ray on loopback: it is meant for systems whose firewalls ask.
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    from ray.cluster_utils import Cluster as Nodes
-
-    node: dict[str, Any] = {
-        "num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
-    nodes: Any = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    try:
-        nodes.lost = nodes.add_node(**node)
-        yield nodes
-    finally:
-        nodes.shutdown()
 
 
 @pytest.mark.service
