@@ -19,7 +19,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.errors import UsageError, shown, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
-CellName = Literal["gru", "rnn"]
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
 Reset = Literal["after", "before"]
@@ -36,17 +35,20 @@ Scalar = str | int | float | bool | None
 class Preset:
     """What the name of a model stands for."""
 
-    cell: CellName
+    label: str
+    """How a report calls the model."""
+    cell: str
+    """The module of `gru_bench.models` that holds the cell."""
     bidirectional: bool
     from_torch: bool
     """Whether the weights are those of a module of `torch.nn`. Otherwise they are our own."""
 
 
-PRESETS: Mapping[ModelName, Preset] = {
-    "scratch": Preset("gru", bidirectional=False, from_torch=False),
-    "torch": Preset("gru", bidirectional=False, from_torch=True),
-    "bidirectional": Preset("gru", bidirectional=True, from_torch=True),
-    "rnn": Preset("rnn", bidirectional=False, from_torch=False),
+PRESETS: Mapping[str, Preset] = {
+    "scratch": Preset("Scratch GRU", "gru", bidirectional=False, from_torch=False),
+    "torch": Preset("Torch GRU", "gru", bidirectional=False, from_torch=True),
+    "bidirectional": Preset("Bidirectional GRU", "gru", bidirectional=True, from_torch=True),
+    "rnn": Preset("Vanilla RNN", "rnn", bidirectional=False, from_torch=False),
 }
 POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
     "last": ("last",),

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gru_bench.config import POOLING_PARTS, CellName, ModelConfig, Reset
+from gru_bench.config import POOLING_PARTS, ModelConfig, Reset
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
-from gru_bench.models import gru, rnn
 from gru_bench.models.pooling import pool
 from gru_bench.models.recurrence import Backend, Cell, Weights, run_cell
 
 CLASSES = 2
-CELLS: Mapping[CellName, Mapping[Reset, Cell]] = {"gru": gru.CELLS, "rnn": {"after": rnn.CELL}}
-"""Cell -> where its reset gate acts -> what it computes. A cell without a reset gate has the default only."""
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -39,7 +37,7 @@ def cell_of(config: ModelConfig) -> Cell:
     if preset.bidirectional and not config.is_bidirectional:
         raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "
                          "choose a model that reads in one direction, such as 'torch'")
-    cells = CELLS[preset.cell]
+    cells: Mapping[Reset, Cell] = import_module(f"gru_bench.models.{preset.cell}").CELLS
     if config.reset not in cells:
         raise UsageError(f"model.reset must be left at 'after' for the model {config.name!r}, which has no reset gate, "
                          f"but got {config.reset!r}: leave it out")

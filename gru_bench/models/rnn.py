@@ -12,9 +12,12 @@ Shapes: `B` sequences, `H` hidden width. Weights have the layout of `torch.nn.RN
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
+from gru_bench.config import Reset
 from gru_bench.models.recurrence import Cell
 
 
@@ -30,9 +33,10 @@ def step(input_BH: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> 
     return torch.tanh(input_BH + h_BH @ weight_hh.T + bias_hh)
 
 
-CELL = Cell(
+CELLS: Mapping[Reset, Cell] = {"after": Cell(
     step=step,
     rows=1,
     torch=torch.rnn_tanh,
     fused="it computes gates, and a vanilla RNN has none",
-    module=nn.RNN)
+    module=nn.RNN)}
+"""The default only, because there is no reset gate."""

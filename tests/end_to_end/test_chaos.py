@@ -193,7 +193,8 @@ class Chaos:
     def _workers(self, pid: int) -> list[int]:
         """Return the processes that train for a sweep; on a cluster, those that train for any."""
         if self.cluster:
-            return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_called(path.name, b"ray::gru-bench: ")]
+            processes = (path.name for path in Path("/proc").glob("[0-9]*"))
+            return [int(process) for process in processes if _is_called(process, b"ray::gru-bench: ")]
         with suppress(OSError):
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             return [int(child) for child in children if _is_called(child, b"spawn_main")]

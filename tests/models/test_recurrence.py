@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Reset
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.classifier import CELLS, Classifier
+from gru_bench.models import gru, rnn
+from gru_bench.models.classifier import Classifier
 from gru_bench.models.recurrence import Backend, Cell, Weights, reference_layers, run_cell
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
 from tests.support.values import present
@@ -83,16 +84,16 @@ class TestEveryModel:
 
 def test_weights_of_torch_load_into_ours_too() -> None:
     theirs = nn.GRU(5, 4, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
-    ours = Weights(CELLS["gru"]["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
+    ours = Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
     ours.load_state_dict(theirs.state_dict())
     x_BTE, length_B = sequences([3, 7])
-    got = reference_layers(x_BTE, length_B, list(ours.parameters()), CELLS["gru"]["after"].step, bidirectional=True)
+    got = reference_layers(x_BTE, length_B, list(ours.parameters()), gru.CELLS["after"].step, bidirectional=True)
     torch.testing.assert_close(got, alone(theirs, x_BTE, length_B), rtol=0, atol=TOLERANCE)
 
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "POOLINGS", ("last", "final"))
-    cell = CELLS["gru"]["after"]
+    cell = gru.CELLS["after"]
     weights = list(Weights(cell, 5, 4, bidirectional=True, generator=generator()).double().parameters())
     x_BTE, length_B = sequences([3, 7, 1])
     x_BTE.requires_grad_()
@@ -106,8 +107,8 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("cell", "backend", "reason"), [
-    (CELLS["rnn"]["after"], "fused", "it computes gates, and a vanilla RNN has none"),
-    (CELLS["gru"]["before"], "torch", "torch has no GRU whose reset gate acts before")])
+    (rnn.CELLS["after"], "fused", "it computes gates, and a vanilla RNN has none"),
+    (gru.CELLS["before"], "torch", "torch has no GRU whose reset gate acts before")])
 def test_a_backend_that_cannot_compute_a_cell_is_refused(cell: Cell, backend: Backend, reason: str) -> None:
     x_BTE, length_B = sequences([3])
     weights = list(Weights(cell, 5, 4, generator=generator()).double().parameters())
@@ -122,7 +123,7 @@ def test_padding_and_order_change_nothing(
     lengths: list[int], bidirectional: bool, reset: Reset, seed: int
 ) -> None:
     x_BTE, length_B = sequences(lengths, seed=seed)
-    cell = CELLS["gru"][reset]
+    cell = gru.CELLS[reset]
     weights = list(Weights(cell, 5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double().parameters())
     together = reference_layers(x_BTE, length_B, weights, cell.step, bidirectional=bidirectional)
     for b, n in enumerate(lengths):

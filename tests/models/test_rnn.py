@@ -11,17 +11,17 @@ from gru_bench.config import ModelConfig
 from gru_bench.errors import UsageError
 from gru_bench.models.classifier import Classifier, choose_backend
 from gru_bench.models.recurrence import Weights, reference_layers
-from gru_bench.models.rnn import CELL
+from gru_bench.models.rnn import CELLS
 from tests.support.sequences import generator
 
 
 def test_the_vanilla_rnn_by_hand() -> None:
-    rnn = Weights(CELL, 1, 1, generator=generator()).double()
+    rnn = Weights(CELLS["after"], 1, 1, generator=generator()).double()
     rnn.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in {
         "weight_ih_l0": [[0.5]], "weight_hh_l0": [[-0.7]], "bias_ih_l0": [0.1], "bias_hh_l0": [0.2]}.items()})
     h = math.tanh(-0.7 * math.tanh(0.5 + 0.1 + 0.2) + 0.5 * -2 + 0.1 + 0.2)
     got = reference_layers(torch.tensor([[[1.0], [-2.0]]], dtype=torch.float64), torch.tensor([2]),
-                           list(rnn.parameters()), CELL.step, bidirectional=False)
+                           list(rnn.parameters()), CELLS["after"].step, bidirectional=False)
     assert got[0, 1, 0].item() == pytest.approx(h, abs=1e-15)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.config import PRESETS, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
@@ -29,15 +29,13 @@ from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
-MODEL_NAMES = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU",
-               "rnn": "Vanilla RNN"}
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
 
 
 def model_name(model: str) -> str:
     """Return what a report calls a model."""
-    return MODEL_NAMES.get(model, plain(model))
+    return PRESETS[model].label if model in PRESETS else plain(model)
 
 
 @dataclass(frozen=True)
