@@ -91,6 +91,12 @@ def test_no_module_imports_itself_through_others() -> None:
     assert [module for module, others in reached.items() if module in others] == []
 
 
+def test_compiled_code_calls_the_kernel_alone() -> None:
+    """What it calls besides would not be in the digest that says when to compile again."""
+    compiled = {module for module in MODULES if module.startswith("kernels.")} - {"kernels.fused"}
+    assert not {module: others for module in compiled if (others := ours(module) - compiled)}
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_stays_behind_its_modules(library: str) -> None:
     users = {module for module, names in IMPORTS.items() if any(name.partition(".")[0] == library for name in names)}

@@ -1,8 +1,9 @@
 """The recurrence of a GRU as one fused torch operation on a CPU.
 
 `fused_gru` computes the same as `torch.nn.GRU` on each sequence of a batch of different lengths. It does no work on
-padding and projects each distinct token of the batch once. `adam_rows` trains the vectors of those tokens. The compiled
-part is in `cpu.py`. `unavailable` and `no_bf16` say whether the kernel can run on this machine.
+padding and projects each distinct token of the batch once. `adam_rows` trains the vectors of those tokens. All loops
+are in the other modules of this folder, which numba compiles and which are imported on first use. `unavailable` and
+`no_bf16` say whether the kernel can run on this machine.
 
 Threads. The kernel computes all products itself, on its own threads, and no torch operation runs inside it.
 `set_threads` sets their number, which by default is that of torch. While a model trains on this kernel, torch has
@@ -55,9 +56,9 @@ def unavailable() -> str | None:
     The check runs once per process: it imports numba, and compiles or loads a function of a few lines.
     """
     try:
-        from gru_bench.kernels import cpu
+        from gru_bench.kernels.products import check
 
-        cpu.check()
+        check()
     except ImportError as error:
         return f"the fused kernel needs numba, which cannot be imported: {error}."
     except Exception as error:
@@ -71,15 +72,9 @@ def no_bf16() -> str | None:
     reason = unavailable()
     if reason is not None:
         return reason
-    from gru_bench.kernels import cpu
+    from gru_bench.kernels.machine import BF16
 
-    return None if cpu.BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
-
-
-def _pair_tiles() -> int:
-    from gru_bench.kernels import cpu
-
-    return cpu.pair_tiles()
+    return None if BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
 
 
 def set_threads(n: int) -> None:
@@ -257,11 +252,11 @@ class _Plan:
     """
 
     def __init__(self, index_BT: Tensor, lengths_B: Tensor, rows: int) -> None:
-        from gru_bench.kernels import cpu
+        from gru_bench.kernels.batch import extent, plan
 
         lengths = lengths_B.detach().to(torch.int64).contiguous().numpy()
         self.sequences, self.steps = index_BT.shape
-        shortest, longest, self.count = cpu.extent(lengths)
+        shortest, longest, self.count = extent(lengths)
         if shortest < 1 or longest > self.steps:
             raise ValueError(
                 f"every length must be from 1 to {self.steps}, the columns of index_BT, but they range from "
@@ -272,7 +267,7 @@ class _Plan:
         self.starts = np.empty(self.sequences + 1, np.int64)
         self.tokens = np.empty(self.count, np.int64)
         index = index_BT.detach().contiguous().view(-1).numpy()
-        least, most = cpu.plan(index, lengths, self.steps, rows, self.order, self.starts, self.tokens)
+        least, most = plan(index, lengths, self.steps, rows, self.order, self.starts, self.tokens)
         if least < 0 or most >= rows:
             raise IndexError(f"every token must name one of the {rows} rows, but they range from {least} to {most}")
         self._members: tuple[Array, Array] | None = None
@@ -289,10 +284,10 @@ class _Plan:
     def members(self) -> tuple[Array, Array]:
         """Return `first` and `members`: row u has the tokens members[first[u]:first[u + 1]]."""
         if self._members is None:
-            from gru_bench.kernels import cpu
+            from gru_bench.kernels.batch import gather_plan
 
             first, members = np.empty(self.rows + 1, np.int64), np.empty(self.count, np.int64)
-            cpu.gather_plan(self.tokens, self.rows, first, members)
+            gather_plan(self.tokens, self.rows, first, members)
             self._members = first, members
         return self._members
 
@@ -369,22 +364,26 @@ def _run_forward(
     rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
 ) -> tuple[Tensor, _Saved]:
     """Return the result of a layer and, if `keep`, the values that its gradient needs."""
-    from gru_bench.kernels import cpu
+    from gru_bench.kernels.forward import forward_scratch, project, recur
+    from gru_bench.kernels.machine import VECTOR_BYTES
+    from gru_bench.kernels.pooling import pool
+    from gru_bench.kernels.products import CHUNK
+    from gru_bench.kernels.tiles import TILE_ROWS, prepare
 
     input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     rows = rows_UE.detach().contiguous().view(-1).numpy()
     dtype = rows.dtype
-    cpu.prepare(dtype)
-    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    prepare(dtype)
+    lanes = VECTOR_BYTES // dtype.itemsize
     workers = _workers(rows_UE, plan, weights)
-    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    group = _group(plan, directions, workers, TILE_ROWS)
     total = directions * 3 * hidden
     stride = -(-total // lanes) * lanes
     width = directions * hidden
-    size = cpu.forward_scratch(hidden, lanes, group)
+    size = forward_scratch(hidden, lanes, group)
     pooling = None if form in ("padded", "tokens") else _pooling_arguments(form, width, hidden)
-    half = (cpu.CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
+    half = (CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
     block, (projected, packed, bias, scratch, halves) = _pool.take(
         dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
         workers * half)
@@ -402,24 +401,24 @@ def _run_forward(
     if pooling is None:
         out = flat
     _crew.run(
-        workers, cpu.project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
+        workers, project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
         bias, projected, stride, tiles, halves,
     )
     _crew.run(
-        workers, cpu.recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
+        workers, recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
         places, plan.steps if form == "padded" else 0, hidden_weights, hidden_biases, before, keep, saved,
         out, width, group, scratch, size,
     )
     _pool.give(block)
     if pooling is not None:
-        _crew.run(workers, cpu.pool, out, plan.starts, width, *pooling, flat)
+        _crew.run(workers, pool, out, plan.starts, width, *pooling, flat)
     arrays = rows, input_weights, hidden_weights
     features = None if pooling is None else flat
     return result, _Saved(plan, form, before, tiles, arrays, places, out, saved, features, saved_block)
 
 
 def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
-    """Return the arguments of a pooling for `cpu.pool` and `cpu.pool_gradient`, from D and H.
+    """Return the arguments of a pooling for `pool` and `pool_gradient`, from D and H.
 
     They are the number of columns of the last token (the other columns are those of the first token; 0: neither),
     whether to take the mean over the tokens, and whether the maximum.
@@ -437,19 +436,22 @@ def _run_backward(
     grad: Tensor, rows_UE: Tensor, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
 ) -> tuple[Tensor | None, list[Tensor]]:
     """Return the gradients of the rows, if wanted, and of the parameters. `forward.saved` is overwritten."""
-    from gru_bench.kernels import cpu
+    from gru_bench.kernels import backward
+    from gru_bench.kernels.machine import VECTOR_BYTES
+    from gru_bench.kernels.pooling import pool_gradient
+    from gru_bench.kernels.tiles import TILE_ROWS
 
     plan, saved = forward.plan, forward.saved
     rows, input_weights, hidden_weights = forward.inputs
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     dtype, inputs = rows.dtype, rows_UE.shape[1]
-    lanes = cpu.VECTOR_BYTES // dtype.itemsize
+    lanes = VECTOR_BYTES // dtype.itemsize
     workers = _workers(rows_UE, plan, weights)
-    group = _group(plan, directions, workers, cpu.TILE_ROWS)
+    group = _group(plan, directions, workers, TILE_ROWS)
     total, width = directions * 3 * hidden, directions * hidden
-    size = cpu.backward_scratch(hidden, lanes, group)
-    input_size = cpu.input_scratch(hidden * directions, inputs, lanes)
-    row_size = cpu.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
+    size = backward.backward_scratch(hidden, lanes, group)
+    input_size = backward.input_scratch(hidden * directions, inputs, lanes)
+    row_size = backward.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
     pools = forward.features is not None
     block, (scratch, sums, products, input_scratch, row_space, parts, gathered) = _pool.take(
         dtype, workers * size, workers * total * (-(-(hidden + 1) // lanes) * lanes),
@@ -462,22 +464,21 @@ def _run_backward(
     if pools:
         feature_grad, output_grad = output_grad, gathered  # `gathered` gets its own content only later
         _crew.run(
-            workers, cpu.pool_gradient, feature_grad, forward.out, plan.starts, width,
+            workers, pool_gradient, feature_grad, forward.out, plan.starts, width,
             *_pooling_arguments(forward.form, width, hidden), forward.features, parts, output_grad,
         )
     _crew.run(
-        workers, cpu.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places, hidden_weights,
-        forward.before, saved, forward.out, width, group, scratch, size, sums,
-        forward.tiles,
+        workers, backward.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places,
+        hidden_weights, forward.before, saved, forward.out, width, group, scratch, size, sums, forward.tiles,
     )
     _crew.run(
-        workers, cpu.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members, sums,
-        want_rows, gathered, products, input_scratch, input_size, forward.tiles, *_pairs(grads),
+        workers, backward.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members,
+        sums, want_rows, gathered, products, input_scratch, input_size, forward.tiles, *_pairs(grads),
     )
     if want_rows:
         row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
         _crew.run(
-            workers, cpu.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
+            workers, backward.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
             row_grad.view(-1).numpy(), forward.tiles,
         )
     _pool.give(block)
@@ -573,7 +574,9 @@ def fused_gru(
         raise RuntimeError(reason)
     if bf16 and rows_UE.dtype != torch.float32:
         raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
-    tiles = _pair_tiles() if bf16 else 0
+    from gru_bench.kernels.tiles import pair_tiles
+
+    tiles = pair_tiles() if bf16 else 0
     directions = 2 if bidirectional else 1
     _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
     plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
@@ -621,9 +624,9 @@ def adam_rows(
     Raises:
         RuntimeError: for a tensor that is not contiguous.
     """
-    from gru_bench.kernels import cpu
+    from gru_bench.kernels import adam
 
     workers = max(1, min(_threads_there(), gradient_UE.numel() // LEAST_VALUES))
     flat = [tensor.view(-1).numpy() for tensor in (gradient_UE, table_VE, first_VE, second_VE, steps_V)]
     _crew.run(
-        workers, cpu.adam_rows, distinct_U.numpy(), *flat, table_VE.shape[1], lr, betas[0], betas[1], epsilon)
+        workers, adam.adam_rows, distinct_U.numpy(), *flat, table_VE.shape[1], lr, betas[0], betas[1], epsilon)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from torch import Tensor
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, set_threads
 from tests.support.batches import BOUND_64, Batch, by_kernel, by_torch, error, make_batch
+from tests.support.commands import printed
 from tests.support.values import present
 
 
@@ -184,21 +182,8 @@ def test_threads_must_be_positive() -> None:
         set_threads(0)
 
 
-def in_a_process(code: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": str(Path(kernels.__file__).parents[2]), **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def test_without_numba_says_so_and_raises_only_when_called() -> None:
-    said = in_a_process(
+    said = printed(
         """
         import sys
         class Block:
@@ -221,17 +206,19 @@ def test_without_numba_says_so_and_raises_only_when_called() -> None:
 
 
 def test_importing_does_not_import_numba() -> None:
-    assert in_a_process("import sys, gru_bench.kernels.fused; print('numba' in sys.modules)") == "False"
+    assert printed("import sys, gru_bench.kernels.fused; print('numba' in sys.modules)") == "False"
 
 
 def test_works_where_numba_finds_no_place_for_its_cache(tmp_path: Path) -> None:
     # A file where the directory should be: nobody can write below it, not even an administrator.
     (tmp_path / "file").write_text("")
-    said = in_a_process(
+    said = printed(
         """
         import torch
+        from gru_bench.kernels.batch import extent
         from gru_bench.kernels.fused import fused_gru, unavailable
         assert unavailable() is None, unavailable()
+        assert extent.stats.cache_path is None
         gru = torch.nn.GRU(3, 2, batch_first=True)
         rows = torch.randn(4, 3)
         index = torch.tensor([[0, 1, 2, 3]])
@@ -240,13 +227,14 @@ def test_works_where_numba_finds_no_place_for_its_cache(tmp_path: Path) -> None:
             print(torch.allclose(ours[0], gru(rows.unsqueeze(0))[0][0], atol=1e-6))
         """,
         NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache"),
+        NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",  # and no other place
     )
     assert said == "True"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    said = in_a_process(
+    said = printed(
         """
         import os, sys, torch
         from gru_bench.kernels import fused as kernels

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,14 @@ def command(*arguments: str, timeout: float = 240, cwd: Path | None = None,
     """The finished process of `python ARGUMENTS`, with what it printed."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
                           cwd=cwd, env=env)
+
+
+def printed(program: str, root: Path = ROOT, **environment: str) -> str:
+    """What a program prints that imports the package from `root`, in a process where warnings are errors."""
+    done = command("-W", "error", "-c", textwrap.dedent(program),
+                   env={**os.environ, "PYTHONPATH": str(root), **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def typed(app: typer.Typer, *words: str) -> int:

@@ -1,0 +1,51 @@
+"""The registers of a machine, and the numbers of the kernel on machines with others than this one's."""
+
+from __future__ import annotations
+
+import platform
+
+import llvmlite.binding as llvm
+import pytest
+
+from gru_bench.kernels.machine import registers
+from tests.support.commands import printed
+
+
+@pytest.mark.parametrize(("features", "processor", "expected"), [
+    (("avx2", "avx512f", "avx512bf16"), "x86_64", (64, 32, True)),
+    (("avx2", "avx512f"), "x86_64", (64, 32, False)),
+    (("avx2",), "AMD64", (32, 16, False)),
+    (("sse2",), "x86_64", (16, 16, False)),
+    (("neon",), "aarch64", (16, 32, False)),
+    ((), "arm64", (16, 32, False)),
+    ((), "ARM64", (16, 32, False)),
+])
+def test_registers_follow_from_features_and_processor(
+    features: tuple[str, ...], processor: str, expected: tuple[int, int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+    monkeypatch.setattr(platform, "machine", lambda: processor)
+    assert registers() == expected
+
+
+@pytest.mark.parametrize(("vector_bytes", "number"), [(16, 16), (16, 32), (32, 16)])
+def test_numbers_are_right_with_other_registers(vector_bytes: int, number: int) -> None:
+    """The machine is set before any other module of the kernel reads it. LLVM may use narrower vectors than it has."""
+    said = printed(
+        f"""
+        from gru_bench.kernels import machine
+        machine.VECTOR_BYTES, machine.REGISTERS, machine.BF16 = {vector_bytes}, {number}, False
+        import torch
+        from gru_bench.kernels import fused
+        from tests.support.batches import BOUND_32, by_kernel, by_loop, by_torch, error, make_batch
+        fused.LEAST_WORK = 1
+        fused.set_threads(2)
+        for reset, reference in (("after", by_torch), ("before", by_loop)):
+            for shape in ((7, 25, 60, 21, 16, 2, True), (5, 12, 20, 7, 130, 1, True), (3, 9, 5, 3, 3)):
+                batch = make_batch(*shape)
+                assert error(by_kernel(batch, torch.float32, reset), reference(batch)) < BOUND_32, (reset, shape)
+        from gru_bench.kernels.tiles import TILE_ROWS
+        print(TILE_ROWS)
+        """
+    )
+    assert int(said) == {16: 4, 32: 8}[number]
