@@ -151,17 +151,14 @@ def _pair_tile_function(a, row, col, b, c, crow, m, n, depth, add):
     _every_pair_tile(a, row, col, b, c, crow, m, n, depth, add)
 
 
-def _compiled(scalar: types.Float, function: Callable[..., None]) -> int:
-    """Compile a function of tiles and return its address."""
-    compiled = callback(_tile_signature(scalar), function)
-    _tiles.append(compiled)
-    return int(compiled.address)
+@lru_cache  # which also keeps the code that addresses point to from being freed
+def _compiled(scalar: types.Float, function: Callable[..., None]) -> Any:
+    return callback(_tile_signature(scalar), function)
 
 
-@lru_cache
 def pair_tiles() -> int:
     """Return the address of the tiles that multiply pairs of bfloat16 values. `BF16` must be true."""
-    return _compiled(types.float32, _pair_tile_function)
+    return int(_compiled(types.float32, _pair_tile_function).address)
 
 
 @lru_cache
@@ -171,11 +168,7 @@ def prepare(dtype: np.dtype[Any]) -> None:
     If they were linked into each function that multiplies, they would be compiled a dozen times.
     """
     scalar = types.float32 if dtype.itemsize == 4 else types.float64
-    llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function))
-
-
-# References to the code that compiled functions point to, so that it is not freed.
-_tiles: list[Any] = []
+    llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function).address)
 
 
 @intrinsic

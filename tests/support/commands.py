@@ -27,7 +27,7 @@ def command(*arguments: str, timeout: float = 240, cwd: Path | None = None,
 
 def printed(program: str, root: Path = ROOT, **environment: str) -> str:
     """What a program prints that imports the package from `root`, in a process where warnings are errors."""
-    done = command("-W", "error", "-c", textwrap.dedent(program),
+    done = command("-W", "error", "-c", textwrap.dedent(program), timeout=600,
                    env={**os.environ, "PYTHONPATH": str(root), **environment})
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
