@@ -1,4 +1,4 @@
-"""Intervals hold a known truth as often as they say: a short run of the simulation in benchmarks/coverage.py."""
+"""Intervals hold a known truth as often as they say: a short run of benchmarks/interval_coverage.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.values import present
 
 @pytest.fixture(scope="module")
 def promises() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "interval_coverage.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,8 @@
 """Coverage of the intervals and error rates of the tests in a report, measured on simulated runs with a known truth.
 
-    python benchmarks/coverage.py                        300 repetitions of each size, a few seconds
-    python benchmarks/coverage.py --repetitions 10000    enough for the goal below, some minutes
-    python benchmarks/coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
+    python benchmarks/interval_coverage.py                        300 repetitions of each size, a few seconds
+    python benchmarks/interval_coverage.py --repetitions 10000    enough for the goal below, some minutes
+    python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
