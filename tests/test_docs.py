@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from gru_bench import __version__
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import ExitCode
 from gru_bench.report import build
@@ -104,10 +105,12 @@ def test_readme_shows_the_folders() -> None:
 def test_the_citation_is_of_this_version() -> None:
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     citation = text(ROOT / "CITATION.cff")
-    assert f"version: {project['version']}\n" in citation
+    assert project["dynamic"] == ["version"]
+    assert f"version: {__version__}\n" in citation
+    assert f"\n## {__version__}\n" in text(ROOT / "CHANGELOG.md")
     assert f"license: {project['license']}\n" in citation
     (entry,) = blocks(README, "bibtex")
-    assert f"version = {{{project['version']}}}" in entry
+    assert f"version = {{{__version__}}}" in entry
     assert f"license = {{{project['license']}}}" in entry
 
 

@@ -69,7 +69,8 @@ class Store(Reader):
     """
 
     def __init__(
-        self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None
+        self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None,
+        patience: float | None = None,
     ) -> None:
         """Open the store; a new database file is created at the first write.
 
@@ -81,6 +82,8 @@ class Store(Reader):
             create: Whether the store will be written to. If not, nothing is created, and a missing file or a server
                 that does not answer is an error.
             say: Called with sentences for the user, such as that the server is away.
+            patience: Seconds to wait at the end for a server that is away. None: `MOST_SECONDS`, because a machine may
+                be rented.
 
         Raises:
             UsageError: The URI is not valid for MLflow.
@@ -89,6 +92,7 @@ class Store(Reader):
         super().__init__(uri)
         self._shown = without_password(self.uri)
         self._say = say or (lambda _: None)
+        self._patience = MOST_SECONDS if patience is None else patience
         self._root = self.home / FOLDER
         self._own: WriteQueue | None = None
         self._sync: Sync | None = None
@@ -187,10 +191,10 @@ class Store(Reader):
 
         Args:
             seconds: Most seconds to wait. None waits as long as the store answers. If it is away, the wait ends after
-                `MOST_SECONDS`, because the machine may be rented.
+                the store's patience.
 
         Raises:
-            RunError: A write could not be synced, or the store has not answered for `MOST_SECONDS`.
+            RunError: A write could not be synced, or the store has not answered for so long.
             KeyboardInterrupt: The user has interrupted the wait; the next start syncs the rest.
         """
         sync, self._sync = self._sync, None
@@ -202,10 +206,10 @@ class Store(Reader):
                 self._say(f"waiting for {self._shown}, which does not answer ({sync.away}): {sync.waiting()}. "
                           "Ctrl-C leaves them there for the next start in this directory")
                 while not sync.catch_up():
-                    if not sync.wait_for_answer(MOST_SECONDS):
+                    if not sync.wait_for_answer(self._patience):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
-                                       f"answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run "
-                                       "this again, or gru-bench sync, which sends the waiting writes")
+                                       f"answered for {self._patience:.0f} seconds: start its server, then run "
+                                       "gru-bench sync, which sends the waiting writes")
             for other in self._others:
                 with suppress(GruBenchError):  # the writes stay in the queue, which is reported below
                     other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)

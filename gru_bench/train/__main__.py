@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_DIGITS = 8
 """Characters of a run's id that are shown. They are enough to name it."""
+PATIENCE_SECONDS = 30.0
+"""Seconds that the end of a run waits for a tracking server that is away. `gru-bench sync` sends the run later."""
 STUDIES = ("bidirectional", "torch", "scratch")
 """Studies that search for the settings of one model and have its name."""
 OPTIONS = {
@@ -99,13 +101,13 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     if (slower := fallback(config.model, device)) is not None:
         console.print(f"note: {slower}", markup=False)
     with console.status("opening the tracking store"):
-        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
+        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
     with store:
         if (before := _trained_before(config, corpus, store)) is not None:
             console.print(f"note: run {before.run_id} has these settings and these reviews already: this command "
                           "trains them again, as a new run", markup=False)
         result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
-    _show(console, result, len(corpus.train))
+        _show(console, result, len(corpus.train))  # before the wait for a server that may never answer
     console.print(f"logged as run {writer.run_id} in {store.uri}; next:", markup=False)
     for command, what in _next_steps(config, writer.run_id, score_test, tracking_uri):
         console.print(f"  {command}  ({what})", markup=False)

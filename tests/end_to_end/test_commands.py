@@ -234,10 +234,13 @@ def test_a_tracking_server_that_does_not_answer_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = reviews_file(tmp_path / "mine.csv", good_rows())
-    monkeypatch.setattr("gru_bench.tracking.writer.MOST_SECONDS", 0.1)
-    code, said = run(train_app, ["--data", data, "--tracking-uri", "http://127.0.0.1:9", *QUICK], monkeypatch, capsys)
-    assert code == 1
-    assert "the tracking store must take what was logged, but http://127.0.0.1:9 has not answered" in said
+    monkeypatch.setattr("gru_bench.train.__main__.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sys, "argv", ["train", "--data", data, "--tracking-uri", "http://127.0.0.1:9", *QUICK])
+    assert cli.ended(train_app) == 1
+    said, error = capsys.readouterr()
+    at_the_start, at_the_end = said.index("http://127.0.0.1:9 does not answer"), said.index("of 1 run wait in")
+    assert at_the_start < said.index("validation accuracy") < at_the_end
+    assert "the tracking store must take what was logged, but http://127.0.0.1:9 has not answered" in error
 
 
 def test_a_full_disk_is_told_and_the_run_closed(

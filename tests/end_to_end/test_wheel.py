@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -23,6 +24,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     str(ROOT)], check=True)
     (path,) = folder.glob("*.whl")
     return path
+
+
+def test_the_source_distribution_builds_the_same_wheel_and_holds_no_examples(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)], cwd=ROOT,
+                   check=True, capture_output=True)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = archive.getnames()
+    assert not [name for name in names if "/reports/example" in name]
+    assert source.stat().st_size < 4_000_000
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w",
+                    str(tmp_path), str(source)], check=True)
+    (again,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(again) as built, zipfile.ZipFile(wheel) as first:
+        assert {entry.filename: entry.CRC for entry in built.infolist()} == {
+            entry.filename: entry.CRC for entry in first.infolist()}
 
 
 @pytest.fixture(scope="module")
