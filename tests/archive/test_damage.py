@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +336,7 @@ def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.Cap
     assert len(study.confirms) == 1
     assert store.odd == {run_id: f"the run {run_id} is left out: its tag gru_bench.seed must be a whole number, but is "
                                  f"{shown!r}" for run_id, shown in ((odd.run_id, "zzz"), (late.run_id, "9" * 40))}
-    with sqlite3.connect(own / "mlflow.db") as database:
+    with closing(sqlite3.connect(own / "mlflow.db")) as database, database:
         database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, study.confirms[0].run_id))
     database.close()
     assert typed(report_app, "--out", str(own / "page")) == 3

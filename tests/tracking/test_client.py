@@ -30,7 +30,7 @@ def test_concurrent_first_use_leaves_a_whole_store(tmp_path: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
     assert len(Store(f"sqlite:///{tmp_path / 'mlflow.db'}").runs("reviews")) == 3
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -79,7 +79,7 @@ class TestWhatGoesWrong:
             Store(f"sqlite:///{tmp_path / 'runs.db'}")
 
     def test_reading_a_database_of_something_else(self, tmp_path: Path) -> None:
-        with sqlite3.connect(tmp_path / "runs.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
             connection.execute("CREATE TABLE runs (name TEXT)")
         with pytest.raises(RunError, match=r"must be an MLflow database, but '.*' cannot be read \(no such"):
             Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_artifacts_stay_where_the_store_is(store: Store, tmp_path: Path, monkeyp
 class TestWhatGoesWrong:
     def test_a_store_that_fails_under_way(self, store: Store) -> None:
         writer = store.start("reviews", "r", role="single")
-        with sqlite3.connect(present(store.database)) as connection:
+        with closing(sqlite3.connect(present(store.database))) as connection, connection:
             connection.execute("DROP TABLE latest_metrics")
         writer.metrics({"loss/train": 1.0})
         with pytest.raises(RunError, match=r"the tracking store must answer requests, but .* fails to log_batch"):
