@@ -6,10 +6,13 @@ context. Each table such as `SETTING_OPTIONS` says which setting an option sets;
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import re
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +23,8 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from gru_bench.errors import ExitCode, GruBenchError, UsageError
+from gru_bench.errors import ExitCode, GruBenchError, UsageError, without_passwords
+from gru_bench.platforms import WINDOWS, most_workers
 
 PIPE_WIDTH = 140
 """Columns of the output when it does not go to a terminal."""
@@ -29,9 +33,15 @@ UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers of the system for files and folders that must not be written."""
 LONGEST = 2000
 """Most characters of an error message. The middle of a longer one is left out."""
-_PASSWORD = re.compile(r"(://[^:/@]+):[^@/]*(?=@)")
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
+_PLAIN = re.compile(r"[\w@+=:,./-]+", re.ASCII)
+"""Words that every shell reads as they are."""
+_QUOTED = re.compile(r'[^"$`!%\\\0-\x1f]+(?:\\[^"$`!%\\\0-\x1f]+)*')
+"""Words that sh, cmd and PowerShell read alike between double quotes. No back-slash is doubled, or at an end."""
+_UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "±": "+/-", "→": "->", "·": ".",
+                            "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "\u202f": " ", "\u00a0": " "})
+"""Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
 INTERRUPTED = "interrupted; the same command continues from here"
 
 # ---------------------------------------------------------------- shared options
@@ -116,6 +126,19 @@ def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_
     return settings
 
 
+def checked_workers(workers: int | None) -> int | None:
+    """Return the number of worker processes that was typed.
+
+    Raises:
+        UsageError: This system does not allow so many.
+    """
+    most = most_workers()
+    if workers is not None and most is not None and workers > most:
+        raise UsageError(f"--workers must be at most {most} on Windows, where a process can wait for {most + 3} others "
+                         f"only, but got {workers}: start the same command again for more, they share the work")
+    return workers
+
+
 def typed(options: Mapping[str, str], settings: Iterable[str], assigned: Iterable[str]) -> dict[str, str]:
     """Return setting -> the option that it was typed as, so that an error can name that option.
 
@@ -165,6 +188,25 @@ def _escape(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode()
 
 
+def _set_streams() -> None:
+    """Let no text end a command because the encoding of a stream lacks a character of it.
+
+    On Windows, the encoding of a file or a pipe is often cp1252, but names of files and words may be of any script.
+    """
+    codecs.register_error("gru_bench", _likeness)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="gru_bench")
+
+
+def _likeness(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Return the likeness in ASCII of characters that cannot be encoded, or their escapes such as `\\u0416`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start:error.end].translate(_UNTYPABLE)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
 def run(application: typer.Typer, name: str | None = None) -> None:
     """Run a command and end the process with its exit code (see `ExitCode`)."""
     sys.exit(ended(application, name))
@@ -177,10 +219,11 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         application: The command.
         name: The program's name on help pages. By default it is the one that was typed.
     """
+    _set_streams()
     command = command_of(application)
     try:
         with _sigterm_as_ctrl_c():
-            code = command(standalone_mode=False, prog_name=name or shlex.join(program()))
+            code = command(standalone_mode=False, prog_name=name or line(program()))
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code
@@ -245,11 +288,11 @@ def program() -> list[str]:
 
 
 def command_line() -> str:
-    """Return the command for the record, as it was typed and quoted for a shell, but without passwords.
+    """Return the command for the record, as it was typed and quoted as `shlex.split` reads it, but without passwords.
 
     For a script or module it holds only the file's name; `report.evidence.progress.typed` restores the full command.
     """
-    return shlex.join([Path(sys.argv[0]).name, *(_PASSWORD.sub(r"\1", word) for word in sys.argv[1:])])
+    return shlex.join([Path(sys.argv[0]).name.removesuffix(".exe"), *map(without_passwords, sys.argv[1:])])
 
 
 def command_with(option: str, value: str) -> str:
@@ -257,7 +300,25 @@ def command_with(option: str, value: str) -> str:
     words = shlex.split(command_line())[1:]
     others = [word for before, word in zip(["", *words], words, strict=False)
               if before != option and word.partition("=")[0] != option]
-    return shlex.join([*program(), *others, option, value])
+    return line([*program(), *others, option, value])
+
+
+def line(words: Iterable[str]) -> str:
+    """Return a command that the user can type."""
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """Return a word of a command as the user's shell reads it.
+
+    It is the same for sh, cmd and PowerShell where these have a common form: double quotes. A report that is made on
+    one system then says the same on another.
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    if _QUOTED.fullmatch(word):
+        return f'"{word}"'
+    return subprocess.list2cmdline([word]) if WINDOWS else shlex.quote(word)
 
 
 def _failing_folder(error: OSError) -> str | None:

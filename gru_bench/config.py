@@ -95,8 +95,8 @@ def _file_name(text: str) -> str:
     Raises:
         ValueError: for a text that no file system takes.
     """
-    parts = text.encode("utf-8", "surrogatepass").split(b"/")
-    if len(text) > LONGEST_PATH or max(map(len, parts)) > LONGEST_NAME or "\0" in text:
+    parts = (part.encode("utf-8", "surrogatepass") for part in Path(text).parts)
+    if len(text) > LONGEST_PATH or max(map(len, parts), default=0) > LONGEST_NAME or "\0" in text:
         raise ValueError(f"must be a name of at most {LONGEST_NAME} bytes, or a path of such names, without NUL")
     return text
 

@@ -5,12 +5,24 @@ Every message says what is wrong, the rule, the value found, and what to do abou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
 
 LONGEST_SHOWN = 100
 """Most characters of a value that an error shows."""
+_SECRET = r"[^=&#?\s]*(?:passw|pwd|passphrase|token|secret|credential|api_?key)[^=&#?\s]*=[^&#\s]*"
+"""A parameter of a URL that holds a password."""
+_PASSWORDS = (
+    (re.compile(r"(://[^:/?#\s]*):[^/?#\s]*@"), r"\1@"),
+    # A password that holds / or ? as it is, against the rules. Digits before the / are a port.
+    (re.compile(r"(://[^:/?#\s]*):(?!\d+(?:[/?#]|$))\S*@"), r"\1@"),
+    (re.compile(rf"([?&])(?:{_SECRET}&)+", re.IGNORECASE), r"\1"),
+    (re.compile(rf"[?&]{_SECRET}", re.IGNORECASE), ""),
+    (re.compile(r"((?:pwd|password)(?:=|%3D))(?:(?!%3B)[^;&\s])+", re.IGNORECASE), r"\1"),
+)
+"""Where passwords are in a URL -> what stays. The last one is for ODBC's own texts within a URL."""
 
 
 class ExitCode(IntEnum):
@@ -126,6 +138,15 @@ def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}... ({len(value if isinstance(value, str) else text):,} characters)"
+
+
+def without_passwords(text: str) -> str:
+    """Return a text without the passwords of the URLs in it, to be shown or stored."""
+    if "://" not in text:
+        return text
+    for password, rest in _PASSWORDS:
+        text = password.sub(rest, text)
+    return text
 
 
 def _repr(value: object) -> str:

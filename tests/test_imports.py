@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.commands import ROOT
 
-ORDER = ("errors", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models", "tracking",
-         "train", "report", "diagnose", "sweep", "archive", "__main__")
+ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
+         "tracking", "train", "report", "diagnose", "sweep", "archive", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
@@ -28,6 +28,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "scipy": ("evaluation.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
+    "psutil": ("platforms",),
+    "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
               "archive.__main__", "tracking.__main__"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.archive.work_folder import work_folder
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, without_passwords
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
 
@@ -94,10 +93,10 @@ def import_study(
     if transfer.already:
         console.print(f"{what} was imported from this archive already: nothing to do", markup=False)
         return
-    uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
+    uri = ["--tracking-uri", without_passwords(tracking_uri)] if tracking_uri else []
     console.print(f"{what}: {transfer.trials:,} trials, {transfer.runs:,} runs, {transfer.values:,} values of metrics; "
                   "next:", markup=False)
-    console.print("  " + shlex.join(["gru-bench", "report", "--study", transfer.study, *uri]),
+    console.print("  " + cli.line(["gru-bench", "report", "--study", transfer.study, *uri]),
                   markup=False, soft_wrap=True)
 
 

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.platforms import is_reserved, remove, replace
 
 KIND = "gru-bench archive"
 VERSION = 3
@@ -36,8 +37,6 @@ BLOCK = 1 << 20
 SEAL = b"sha256:"
 _HEX = 64
 _PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
-_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
-"""File names that Windows reserves for devices, with any ending."""
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
            NotImplementedError, RuntimeError, OverflowError, MemoryError)
 """Exceptions that Python's zip reader and pydantic raise for damaged bytes."""
@@ -110,9 +109,9 @@ def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
             seal = _digest_before_seal(whole, begun.stat().st_size)
             whole.seek(-_HEX, 2)
             whole.write(seal.encode())
-        begun.replace(path)
+        replace(begun, path)
     finally:
-        begun.unlink(missing_ok=True)
+        remove(begun)
     return Manifest(about, sizes, digests)
 
 
@@ -135,7 +134,7 @@ def unpack(path: Path, folder: Path) -> Manifest:
         free, need = shutil.disk_usage(folder).free, sum(manifest.sizes.values())
         if need > free:
             raise DataError(f"there must be room to unpack {path}, but it takes {need:,} bytes and {folder} has "
-                            f"{free:,}: free some, or set TMPDIR to a folder on another disk")
+                            f"{free:,}: free some, or set TMPDIR (on Windows TEMP) to a folder on another disk")
         for name, size in manifest.sizes.items():
             _extract(path, archive, entries[name], folder / name, size, manifest.digests[name])
     with path.open("rb") as file:
@@ -243,7 +242,7 @@ def _wrong_names(names: Mapping[str, object]) -> str:
         parts = name.split("/")
         if len(name) > MOST_NAME or not all(_PART.fullmatch(part) for part in parts) or {".", ".."} & set(parts):
             return f"its member {shown(name)} has a name that is not a path below a folder"
-        if any(_DEVICE.fullmatch(part) or part != part.rstrip(". ") for part in parts):
+        if any(is_reserved(part) or part != part.rstrip(". ") for part in parts):
             return f"its member {shown(name)} has a name that some systems do not accept"
         if name.casefold() in seen:
             return f"its member {shown(name)} differs from another only in upper and lower case"

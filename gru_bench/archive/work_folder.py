@@ -6,7 +6,6 @@ it. A lock distinguishes a folder in use from an abandoned one.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from gru_bench.platforms import user_id
 
 LOCK = ".lock"
 FILES = "files"
@@ -47,16 +48,11 @@ def work_folder(place: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _user() -> int:
-    """Return the user id of this process; 0 on systems without user ids, where files also have 0."""
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
 def _remove(folder: Path) -> None:
     """Remove an abandoned folder; leave it if a command uses it or it belongs to another user."""
     try:
         lock = folder / LOCK
-        if folder.is_symlink() or lock.is_symlink() or not lock.is_file() or folder.stat().st_uid != _user():
+        if folder.is_symlink() or lock.is_symlink() or not lock.is_file() or folder.stat().st_uid != user_id():
             return
         with FileLock(lock, timeout=0):
             shutil.rmtree(folder / FILES, ignore_errors=True)

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 import uuid
 import zlib
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from gru_bench.data.readers import digest, named_path
 from gru_bench.errors import RunError
+from gru_bench.platforms import cache_folder, replace
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
@@ -43,11 +43,7 @@ def default_cache() -> Path:
     for variable, below in (("GRU_BENCH_CACHE", ""), ("XDG_CACHE_HOME", "gru-bench")):
         if chosen := os.environ.get(variable):
             return named_path(chosen, f"the cache ({variable})") / below
-    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"]) / "gru-bench" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "gru-bench"
-    return Path.home() / ".cache" / "gru-bench"
+    return cache_folder()
 
 
 def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None],
@@ -114,7 +110,7 @@ def content_digest(path: Path, cache: Path) -> str:
             note.parent.mkdir(parents=True, exist_ok=True)
             begun = note.with_suffix(f".{uuid.uuid4().hex}")
             begun.write_text(json.dumps([*state, found]), encoding="utf-8")
-            begun.replace(note)
+            replace(begun, note)
     return found
 
 
@@ -126,12 +122,13 @@ def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:
             return
         except OSError:
             if not final.exists():
-                raise
+                replace(begun, final)  # on Windows, a virus scanner may hold a new file open for a moment
+                return
         if _is_whole(final, unchecked):
             return
         damaged = begun.with_name(f".{final.name}.{uuid.uuid4().hex}.begun")
         try:
-            final.rename(damaged)
+            replace(final, damaged)
         except FileNotFoundError:
             continue
         shutil.rmtree(damaged, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import typer
 from gru_bench import cli
 from gru_bench.errors import DataError, RunError, UsageError, unknown
 from gru_bench.evaluation.accuracy import percent
+from gru_bench.platforms import worker_per_core
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -75,7 +75,8 @@ def diagnose(
             if value is not None and value != []:
                 raise UsageError(f"{option} must be left out with --recall, which trains models of its own, but got "
                                  f"{value!r}")
-        _recall(cli.out(), seeds, workers, out or Path("diagnostics") / "recall", study, tracking_uri)
+        _recall(cli.out(), seeds, cli.checked_workers(workers) or worker_per_core(),
+                out or Path("diagnostics") / "recall", study, tracking_uri)
         return
     if study is not None:
         raise UsageError(f"--study needs --recall, whose result is stored with the study, but got {study!r} alone: add "
@@ -233,10 +234,9 @@ def study_run(store: Reader, name: str) -> LoggedRun:
 
 
 def _recall(
-    console: Any, seeds: int, workers: int | None, out: Path, study: str | None, tracking_uri: str | None
+    console: Any, seeds: int, workers: int, out: Path, study: str | None, tracking_uri: str | None
 ) -> None:
     import multiprocessing
-    import os
     from concurrent.futures import ProcessPoolExecutor
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -250,13 +250,12 @@ def _recall(
     from gru_bench.diagnose import compute as diagnostics
     from gru_bench.report.figures.diagnostics import recall_figure
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = Progress(
         TextColumn("training on the recall task"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=None)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers or cores, context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
     try:
         with bar:
             curve = diagnostics.recall_curve(
@@ -273,7 +272,7 @@ def _recall(
     if store is not None and parent is not None:
         with store:
             store.writer(parent.run_id).text(RECALL, curve.to_json())
-        console.print(f"stored with the study {study}: gru-bench report --study {shlex.quote(str(study))} shows it",
+        console.print(f"stored with the study {study}: gru-bench report --study {cli.quoted(str(study))} shows it",
                       markup=False)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -60,6 +60,8 @@ LEGIBLE = (12, 30)
 """Smallest and largest number of known words in a review that is shown, so that its picture can be read."""
 TURN = "but"
 """Reviews with this word are preferred, because a turn in the text shows the gates at work."""
+WAIT_SECONDS = 0.5
+"""Most seconds of a single wait for runs."""
 WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
@@ -526,6 +528,10 @@ def recall_curve(
     for run in runs:
         futures[run] = executor.submit(recall_answers, *run, sequences, dict(settings))
         futures[run].add_done_callback(count)
+    for future in futures.values():
+        while not wait([future], WAIT_SECONDS).done:
+            pass  # many short waits: on Windows, Ctrl-C cannot end a long one
+        future.result()
     right = {run: future.result() for run, future in futures.items()}
     points = []
     for model in models:

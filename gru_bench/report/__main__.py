@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.errors import DifferenceError, RunError, UsageError
+from gru_bench.platforms import WINDOWS, is_reserved
 
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
@@ -59,7 +59,7 @@ def report(
     _check_folder("--csv", csv)
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose, odd_runs
-    from gru_bench.report.document.numbers import slug
+    from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.report.watch import SECONDS, watch
     from gru_bench.tracking import Store, waiting
@@ -77,7 +77,7 @@ def report(
             mcnemar_runs=mcnemar, cautions=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
             known_studies=choice.known,
         )
-        folder = out or Path("reports") / slug("-".join(study) if study else choice.experiment, "report")
+        folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
         with _writable("--out", folder):
             written = files.write(whole, folder, reload_seconds)
         if csv is None:
@@ -149,13 +149,17 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     if differences:
         raise DifferenceError(
             f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "
-            f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {shlex.quote(str(folder))}), "
+            f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
                   f"{store.uri} give", markup=False, soft_wrap=True)
 
 
 def _check_folder(option: str, folder: Path | None) -> None:
+    devices = [part for part in folder.parts if is_reserved(part)] if WINDOWS and folder is not None else []
+    if devices:
+        raise UsageError(f"{option} must name a folder, but Windows reserves {devices[0]!r} for a device: choose "
+                         "another name")
     for place in (folder, *folder.parents) if folder is not None else ():
         if place.exists():
             if not place.is_dir():

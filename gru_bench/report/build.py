@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gru_bench.errors import without_passwords
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
@@ -120,5 +121,5 @@ def _address(uri: str) -> str:
     kind, mark, path = uri.partition("sqlite:///")
     if mark and not kind:
         place = Path(path).resolve()
-        return f"{mark}{place.relative_to(Path.cwd())}" if place.is_relative_to(Path.cwd()) else f"{mark}{place}"
-    return re.sub("://[^/]*@", "://", uri)
+        return f"{mark}{(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place).as_posix()}"
+    return re.sub("://[^/]*@", "://", without_passwords(uri))

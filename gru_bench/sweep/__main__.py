@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,7 +13,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import ChangedStudyError, ExitCode, RunError, UsageError
+from gru_bench.errors import ChangedStudyError, ExitCode, RunError, UsageError, without_passwords
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -227,7 +226,7 @@ def _backend_note(spec: StudySpec) -> str:
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
     return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
-            f"fastest backend, add --set model.backend=auto --study-name {shlex.quote(f'{spec.name}-quick')}")
+            f"fastest backend, add --set model.backend=auto --study-name {cli.quoted(f'{spec.name}-quick')}")
 
 
 def _need_windows(spec: StudySpec, corpus: Corpus) -> None:
@@ -281,7 +280,7 @@ def _workers(
     if cluster is None:
         from gru_bench.sweep.workers.local import Pool, default_workers, fair_threads
 
-        count = workers or default_workers(device, searching=searching)
+        count = cli.checked_workers(workers) or default_workers(device, searching=searching)
         return count, fair_threads(count), partial(Pool, count)
     from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
 
@@ -304,17 +303,18 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
         if note in sweep.shown_notes:
             continue
         console.print(f"note: {note}", markup=False)
-    uri = ["--tracking-uri", tracking_uri] if tracking_uri else []
-    backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
+    where = without_passwords(tracking_uri or "")
+    uri = ["--tracking-uri", where] if where else []
+    backend = ["--backend-store-uri", where] if where else []
     # The summary's seconds were taken before this line: rounded, they may be one fewer.
     here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    console.print(f"  gru-bench report {shlex.join(['--study', summary.name, *uri])}", markup=False)
+    console.print(f"  {cli.line(['gru-bench', 'report', '--study', summary.name, *uri])}", markup=False)
     if not (tracking_uri or "").startswith("http"):
-        console.print(f"  {shlex.join(['mlflow', 'ui', *backend])}", markup=False)
+        console.print(f"  {cli.line(['mlflow', 'ui', *backend])}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:

@@ -268,7 +268,7 @@ def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
 
 
 def _study_file(name: str) -> Path:
-    if name.endswith(".toml") or "/" in name:
+    if name.endswith(".toml") or "/" in name or "\\" in name:
         try:
             there = Path(name).is_file()
         except OSError:  # the name is too long

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from gru_bench.errors import GruBenchError, RunError, UsageError
+from gru_bench.errors import GruBenchError, RunError, UsageError, without_passwords
+from gru_bench.platforms import remove, replace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,7 +48,7 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     from filelock import FileLock
 
     if database is None:
-        return cast("MlflowClient", _WrappedClient(_answering_client(uri), without_password(uri)))
+        return cast("MlflowClient", _WrappedClient(_answering_client(uri), without_passwords(uri)))
     require_folder(database)
     # Several processes that create the file at the same time would damage it.
     with FileLock(f"{database}.lock"):
@@ -65,12 +66,12 @@ def _prepare(database: Path) -> None:
     # Move away the logs of an earlier file of that name: SQLite would apply them to the new file.
     for suffix in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
-            database.with_name(f"{database.name}{suffix}").replace(database.with_name(f"{database.name}.lost{suffix}"))
+            replace(database.with_name(f"{database.name}{suffix}"), database.with_name(f"{database.name}.lost{suffix}"))
     half_made = database.with_name(f"{database.name}.new")
-    half_made.unlink(missing_ok=True)
+    remove(half_made)
     client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
     client._tracking_client.store.engine.dispose()  # closes the file
-    half_made.rename(database)
+    replace(half_made, database)
 
 
 def _try_file(database: Path) -> None:
@@ -146,7 +147,7 @@ def require_uri(uri: str) -> None:
     except ValueError:
         wrong = True
     if wrong or (uri.startswith("sqlite") and sqlite_path(uri) is None):
-        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {uri!r}")
+        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {without_passwords(uri)!r}")
     database = sqlite_path(uri)
     if database is not None and database.is_dir():
         raise UsageError(f"--tracking-uri must name a file, but {uri!r} is a folder: try "
@@ -164,12 +165,6 @@ def require_folder(database: Path) -> None:
                          f"make {database.parent} first")
 
 
-def without_password(uri: str) -> str:
-    """Return a URI without its password, to be shown or stored."""
-    password = urlsplit(uri).password
-    return uri if password is None else uri.replace(f":{password}@", "@", 1)
-
-
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
     """Return the client for `uri`, once the store answers; errors name the URI `of` instead if it is given.
 
@@ -178,7 +173,7 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
         RunError: The store does not answer or is damaged.
     """
     mlflow = _mlflow()
-    shown = without_password(of or uri)
+    shown = without_passwords(of or uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
                   "--tracking-uri out to use mlflow.db in this directory")
     try:
@@ -236,7 +231,7 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
             get_default_host_creds(uri), BULK_ROUTE, "GET", raise_on_status=False,
             params={"run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer requests, but {without_password(uri)!r} fails to return "
+        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return "
                        f"the history of {metric}: {first_line(error)}") from error
     if answer.status_code != HTTPStatus.OK:
         return None

@@ -1,8 +1,7 @@
-"""Provenance of a run: the user, the git commit, the package versions and the machine."""
+"""Provenance of a run: the git commit, the package versions and the machine."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
@@ -11,6 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gru_bench.platforms import processor
+
 
 @cache
 def provenance() -> dict[str, str]:
@@ -18,7 +19,7 @@ def provenance() -> dict[str, str]:
     tags = {
         "gru_bench.python": platform.python_version(),
         "gru_bench.platform": platform.platform(),
-        "gru_bench.machine": _processor(),
+        "gru_bench.machine": processor(),
         "gru_bench.cores": str(os.cpu_count()),
         "gru_bench.versions": json.dumps({name: _version(name) for name in (
             "gru-bench", "torch", "numba", "numpy", "gensim", "optuna", "mlflow", "scikit-learn")}),
@@ -33,19 +34,11 @@ def provenance() -> dict[str, str]:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False,
+                              encoding="utf-8", errors="replace")
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _version(package: str) -> str:
@@ -53,11 +46,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def user() -> str:
-    """Return the name of the current user; `unknown` if the system has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

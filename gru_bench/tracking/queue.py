@@ -33,8 +33,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.errors import RunError
-from gru_bench.tracking.client import sqlite_path, without_password
+from gru_bench import platforms
+from gru_bench.errors import RunError, without_passwords
+from gru_bench.tracking.client import sqlite_path
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -135,7 +136,7 @@ class WriteQueue:
                 away.
         """
         self.folder, self._lock, self._keep_files = folder, lock, keep_files
-        owner = json.loads((folder / _OWNER).read_text())
+        owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
         self.host: str = owner["host"]
         self.uri = _resolved(owner["uri"], folder.parent)
         self.ids: dict[str, str] = {}
@@ -158,7 +159,7 @@ class WriteQueue:
         content = path.read_bytes() if path.exists() else b""
         self.written = content.rfind(b"\n") + 1
         if lock is not None and self.written < len(content):
-            os.truncate(path, self.written)
+            platforms.patiently(lambda: os.truncate(path, self.written))
 
     @classmethod
     def begin(cls, root: Path, uri: str, *, keep_files: bool = False) -> WriteQueue:
@@ -170,11 +171,13 @@ class WriteQueue:
         folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            (root.parent / ".gitignore").write_text("*\n")
+            ignore = root.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
             with _root_lock(root):
                 folder.mkdir()
                 owner = {"uri": _portable(uri, root), "host": platform.node(), "pid": os.getpid()}
-                (folder / _OWNER).write_text(json.dumps(owner))
+                (folder / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
                 lock = _folder_lock(folder)
                 lock.acquire()
         except OSError as error:
@@ -208,7 +211,7 @@ class WriteQueue:
         except OSError as error:
             # Remove the incomplete line: the next operation must not follow it.
             if path.exists():
-                os.truncate(path, begin)
+                platforms.patiently(lambda: os.truncate(path, begin))
             self._remove(f"{begin}-{number}" for number in range(len(files or {})))
             raise _unwritable(self.folder, error) from error
         with self._changing:
@@ -232,7 +235,7 @@ class WriteQueue:
         if offset >= self.written:
             return
         try:
-            opened = (self.folder / _OPERATIONS).open("rb")
+            opened = platforms.patiently(lambda: (self.folder / _OPERATIONS).open("rb"))
         except FileNotFoundError as error:
             raise _unwritable(self.folder, error) from error
         with opened as file:
@@ -341,7 +344,8 @@ class WriteQueue:
             if not self.is_synced:
                 return
             if (self.folder / _REFUSED).exists():
-                self.folder.rename(self.folder.with_name(self.folder.name + _SET_ASIDE))
+                with suppress(PermissionError):  # held open by another program: a later start sets it aside
+                    platforms.replace(self.folder, self.folder.with_name(self.folder.name + _SET_ASIDE))
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -396,7 +400,7 @@ def abandoned_queues(root: Path) -> list[WriteQueue]:
 def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
     """Return the waiting writes of each queue in a directory, for one tracking URI or all; nothing is changed."""
     root, found = directory / FOLDER, []
-    uri = None if uri is None else without_password(uri)
+    uri = None if uri is None else without_passwords(uri)
     for folder in _folders(root) if root.is_dir() else ():
         try:
             one = WriteQueue(folder).waiting()
@@ -434,7 +438,7 @@ def _portable(uri: str, root: Path) -> str:
     database = sqlite_path(uri)
     directory = root.parent.parent
     if database is None or not database.is_relative_to(directory):
-        return without_password(uri)
+        return without_passwords(uri)
     return f"sqlite:///{database.relative_to(directory).as_posix()}"
 
 
@@ -449,7 +453,7 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 def _write(path: Path, content: bytes, lasting: bool) -> None:
     """Append to a file, unbuffered; `lasting` also flushes it to the disk."""
-    with path.open("ab", buffering=0) as file:
+    with platforms.patiently(lambda: path.open("ab", buffering=0)) as file:
         left = memoryview(content)
         while left:
             left = left[file.write(left):]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, flat, is_valid_setting, with_settings
-from gru_bench.errors import FormatError, RunError, UsageError, unknown
+from gru_bench.errors import FormatError, RunError, UsageError, unknown, without_passwords
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
@@ -473,7 +473,8 @@ class Reader:
         """Return the URL of a run's page on an MLflow server, without user and password; None for other stores."""
         if not self.uri.startswith(("http://", "https://")):
             return None
-        return f"{re.sub('://[^/]*@', '://', self.uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+        address = re.sub("://[^/]*@", "://", without_passwords(self.uri))
+        return f"{address.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
         if not run.complete:

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.errors import GruBenchError, RunError, UsageError
+from gru_bench.errors import GruBenchError, RunError, UsageError, without_passwords
 from gru_bench.tracking.client import (
     TRY_LATER,
     brief,
@@ -26,7 +26,6 @@ from gru_bench.tracking.client import (
     open_client,
     sqlite_path,
     status,
-    without_password,
 )
 from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, abandoned_queues
 from gru_bench.tracking.reader import RUN_TAG
@@ -39,6 +38,8 @@ BATCH = 1000
 """Most points, params and tags in one call to MLflow."""
 BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Seconds between two attempts while the store is away."""
+WAIT_SECONDS = 0.5
+"""Most seconds of a single wait for the thread."""
 STOP_SECONDS = 0.5
 """Seconds that a sync has to finish its current operation when it is stopped."""
 MOST_ATTEMPTS = 5
@@ -59,7 +60,7 @@ class Sync:
             away: Why the store does not answer, if that is known already; otherwise empty.
         """
         self.uri, self.database, self.away = uri, sqlite_path(uri), away
-        self._shown = without_password(uri)
+        self._shown = without_passwords(uri)
         self.remarks: list[str] = []
         """Sentences for the user about the queues of dead processes."""
         self._queues: list[WriteQueue] = []
@@ -135,10 +136,8 @@ class Sync:
         Raises:
             RunError: An operation could not be written.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: not self.away or self._failure is not None, seconds)
-            self._raise()
-            return not self.away
+        self._wait_for(lambda: not self.away, seconds)
+        return not self.away
 
     def mark_offline(self, reason: str) -> None:
         """Mark the store as away, for a reason that is shown to the user."""
@@ -169,9 +168,21 @@ class Sync:
         Raises:
             RunError: An operation could not be written.
         """
+        self._wait_for(lambda: done() or bool(self.away), seconds)
+
+    def _wait_for(self, done: Callable[[], bool], seconds: float | None) -> None:
+        """Wait until `done` is true, `seconds` have passed, or an operation failed; wake the thread before.
+
+        Raises:
+            RunError: An operation could not be written.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
         with self._changed:
             self._changed.notify_all()
-            self._changed.wait_for(lambda: done() or self.away or self._failure is not None, seconds)
+            # Many short waits: on Windows, Ctrl-C cannot end a long one.
+            while not (done() or self._failure is not None or (until is not None and time.monotonic() >= until)):
+                left = WAIT_SECONDS if until is None else until - time.monotonic()
+                self._changed.wait(max(0.0, min(WAIT_SECONDS, left)))
             self._raise()
 
     def _raise(self) -> None:

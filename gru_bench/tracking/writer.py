@@ -17,8 +17,9 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 
 from gru_bench.config import RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, unknown
+from gru_bench.errors import GruBenchError, RunError, unknown, without_passwords
 from gru_bench.evaluation.metrics import scores
+from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
     BEST_EPOCH,
@@ -37,8 +38,8 @@ from gru_bench.results.logged_metrics import (
     score,
 )
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult
-from gru_bench.tracking.client import brief, is_away, require_folder, without_password
-from gru_bench.tracking.provenance import provenance, user
+from gru_bench.tracking.client import brief, is_away, require_folder
+from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
 from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, start_syncs
@@ -90,7 +91,7 @@ class Store(Reader):
             RunError: The store is missing or damaged, or refuses access.
         """
         super().__init__(uri)
-        self._shown = without_password(self.uri)
+        self._shown = without_passwords(self.uri)
         self._say = say or (lambda _: None)
         self._patience = MOST_SECONDS if patience is None else patience
         self._root = self.home / FOLDER

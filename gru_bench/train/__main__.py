@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
-from gru_bench.errors import FormatError, RunError
+from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
 
@@ -108,7 +107,7 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
                           "trains them again, as a new run", markup=False)
         result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
         _show(console, result, len(corpus.train))  # before the wait for a server that may never answer
-    console.print(f"logged as run {writer.run_id} in {store.uri}; next:", markup=False)
+    console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}; next:", markup=False)
     for command, what in _next_steps(config, writer.run_id, score_test, tracking_uri):
         console.print(f"  {command}  ({what})", markup=False)
 
@@ -241,19 +240,20 @@ def _next_steps(
     config: RunConfig, run_id: str, score_test: bool, tracking_uri: str | None
 ) -> Iterator[tuple[str, str]]:
     """Yield commands that may be useful next, each with what it shows."""
-    store = ["--tracking-uri", tracking_uri] if tracking_uri else []
+    where = without_passwords(tracking_uri or "")
+    store = ["--tracking-uri", where] if where else []
     if not score_test:
         yield "the same command with --score-test", "accuracy on the test reviews, once all choices are made"
-    look = shlex.join(["--run", run_id[:SHOWN_DIGITS], *store])
-    yield f"gru-bench diagnose {look}", "which words decide"
+    look = cli.line(["gru-bench", "diagnose", "--run", run_id[:SHOWN_DIGITS], *store])
+    yield look, "which words decide"
     usual, own = flat(RunConfig()), flat(config)
     data = [word for key, option in cli.DATA_OPTIONS.items() if own[key] != usual[key]
             for word in (option, str(own[key]))]
     study = config.model.name if config.model.name in STUDIES else STUDIES[0]
-    yield f"gru-bench sweep {shlex.join(['--study', study, *data, *store])}", "the best settings, on several seeds"
+    yield cli.line(["gru-bench", "sweep", "--study", study, *data, *store]), "the best settings, on several seeds"
     if not (tracking_uri or "").startswith("http"):
-        backend = ["--backend-store-uri", tracking_uri] if tracking_uri else []
-        yield shlex.join(["mlflow", "ui", *backend]), "curves of all runs"
+        backend = ["--backend-store-uri", where] if where else []
+        yield cli.line(["mlflow", "ui", *backend]), "curves of all runs"
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import MachineError, RunError
+from gru_bench.platforms import remove, replace_if_free
 from gru_bench.results.runs import EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
@@ -56,6 +57,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint. It replaces the last one in one step, so that no checkpoint is half-written.
 
+    The last one stays where another program keeps it open on Windows.
+
     Args:
         path: File of the checkpoint.
         identity: Text that identifies the settings and the data of the run.
@@ -85,9 +88,9 @@ def save_checkpoint(
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())  # otherwise a power failure may leave an empty file under the final name
-        part.replace(path)
+        replace_if_free(part, path)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+        remove(part)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         raise MachineError(
             f"the checkpoint must be written as a run goes on, but {path} could not be"

@@ -44,6 +44,6 @@ def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
     assert "weights" not in capsys.readouterr().out
     monkeypatch.chdir(near)
     assert typed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #") == 0
-    assert "gru-bench report --study 'x; touch pwned #'" in capsys.readouterr().out
+    assert 'gru-bench report --study "x; touch pwned #"' in capsys.readouterr().out
     assert typed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J") == 2
     assert "--study-name must have 1 to 250 characters, none of them a control character" in capsys.readouterr().err

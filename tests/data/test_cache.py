@@ -19,6 +19,7 @@ from gru_bench.config import DataConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.platforms import cache_folder
 from tests.support.reviews import load, reviews, write
 
 
@@ -192,8 +193,15 @@ def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_cache() == tmp_path / "xdg" / "gru-bench"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert default_cache() == Path.home() / ".cache" / "gru-bench"
+    assert default_cache() == cache_folder()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's folder")
+def test_the_place_of_the_cache_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRU_BENCH_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache" / "gru-bench"
 
 
 def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import errno
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ import pytest
 import gru_bench.tracking
 from gru_bench.cli import ended
 from gru_bench.errors import IncompleteError, UsageError
+from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.choice import Choice, choose
@@ -205,12 +205,12 @@ def test_a_folder_that_must_not_be_written_is_named_with_its_option(
     option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def shut(*, dir: Path, prefix: str, real: Callable[..., Any] = tempfile.mkstemp) -> Any:
-        if dir.name == "shut":
+    def shut(source: Path, target: Path, real: Callable[..., Any] = replace_path) -> Any:
+        if target.parent.name == "shut":
             raise PermissionError(errno.EACCES, "Permission denied")
-        return real(dir=dir, prefix=prefix)
+        return real(source, target)
 
-    monkeypatch.setattr("gru_bench.report.render.files.tempfile.mkstemp", shut)
+    monkeypatch.setattr("gru_bench.report.render.files.replace", shut)
     assert command(store, "--out", "x", option, "shut") == 1
     assert f"error: shut must be writable, but is not (Permission denied): name another with {option}\n" in (
         capsys.readouterr().err)

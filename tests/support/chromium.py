@@ -7,7 +7,6 @@ answers on 4, each message a line of JSON that ends in a zero byte.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import shutil
@@ -124,6 +123,8 @@ class Chromium:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chromium]:
     """Start a browser with a profile of its own, and end it."""
+    import fcntl
+
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     # Away from 3 and 4, which they become in the browser.

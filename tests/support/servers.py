@@ -7,7 +7,6 @@ runs it holds; it is shut down as an administrator would, or killed.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -95,6 +94,8 @@ def postgres() -> Iterator[str]:
 
     PostgreSQL refuses to run as root: then it runs as the user its package has made.
     """
+    import pwd
+
     initdb, server = postgres_program("initdb"), postgres_program("postgres")
     assert initdb
     assert server

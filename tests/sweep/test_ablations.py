@@ -14,13 +14,13 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
+from gru_bench.platforms import machine
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.search import RUNS, Search
-from gru_bench.sweep.sharing.leases import machine
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import latest_trials
 from gru_bench.sweep.spec import StudySpec, load_study

@@ -15,8 +15,9 @@ from rich.console import Console
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import UsageError
+from gru_bench.platforms import machine
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.sharing.leases import machine, this_process
+from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store, StudyPlan

@@ -10,8 +10,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Literal
 
+from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "signed", "setting"]
@@ -137,6 +139,14 @@ def slug(text: str, fallback: str = "unnamed") -> str:
     """Return lower-case ASCII words joined by hyphens, fit for a key, an id or a folder."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", ascii_text).strip("-")[:60].strip("-") or fallback
+
+
+def folder_name(text: str, fallback: str) -> str:
+    """Return the name of a folder for what is called `text`; other names in another script get other folders."""
+    name = slug(text, fallback)
+    if text.isascii() and not is_reserved(name):
+        return name
+    return f"{name}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")

@@ -6,9 +6,9 @@ Where a study is unfinished, its comparisons have no next step but to continue i
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 
+from gru_bench.cli import line
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
@@ -119,7 +119,7 @@ def _written(value: object) -> str:
 def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
     """Return the command that started a group's study, with new options in the place of others."""
     program, *words = typed(group.study.run)
-    return f"{program} {shlex.join([*_apart(words, replaced)[0], *new])}"
+    return f"{program} {line([*_apart(words, replaced)[0], *new])}"
 
 
 def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str
         return ()
     names = [word for name in begun for word in ("--study", name)]
     where = _apart(typed(groups[0].study.run), ["--tracking-uri"])[1]
-    return (*begun.values(), f"gru-bench report {shlex.join([*names, *where])}")
+    return (*begun.values(), f"gru-bench report {line([*names, *where])}")
 
 
 def _apart(words: Sequence[str], options: Collection[str]) -> tuple[list[str], list[str]]:

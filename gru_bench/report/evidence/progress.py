@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from gru_bench.cli import line
+from gru_bench.errors import without_passwords
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.store import Store
@@ -74,7 +76,7 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
         if study.summary is None and (parts := _absent(study, store)):
             said.append((f"Still missing from {name}: {', '.join(parts)}.",))
         words = typed(study.run)
-        how = f"{words[0]} {shlex.join(words[1:])}" if words else "it resumes where it stopped."
+        how = f"{words[0]} {line(words[1:])}" if words else "it resumes where it stopped."
         said.append((f"First continue {name} by running its command again: {how}",))
     return said
 
@@ -90,7 +92,7 @@ def typed(run: LoggedRun) -> list[str]:
         return []
     for first, program in PROGRAMS.items():
         if tuple(words[:len(first)]) == first:
-            shown = [program, *(re.sub("://[^/]*@", "://", word) for word in words[len(first):])]
+            shown = [program, *(re.sub("://[^/]*@", "://", without_passwords(word)) for word in words[len(first):])]
             # What could not be shown as it must be typed is not named.
             return shown if all(plain(word) == word for word in shown) else []
     return []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gru_bench.platforms import remove, replace
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
@@ -49,12 +49,11 @@ def replace_file(path: Path, content: bytes) -> Path:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of another once it is written: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with begun.open("xb") as file:
             yield file
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        replace(begun, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        remove(begun)
         raise

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from gru_bench.errors import RunError
+from gru_bench.platforms import remove
 
 INSTALL = (
     "install one (Debian, Ubuntu: apt install latexmk texlive-latex-extra texlive-fonts-recommended texlive-science; "
@@ -38,7 +39,7 @@ def pdf(folder: Path) -> Path:
     if latex is None:
         raise RunError(f"--pdf takes a TeX (pdflatex), but none was found; all other files are written: {INSTALL}")
     log = folder / "report.log"
-    log.unlink(missing_ok=True)
+    remove(log)
     if latexmk is not None:
         options = ("-norc", "-pdf", "-silent", *OPTIONS, "-latexoption=-no-shell-escape")
         done = _run([latexmk, *options, "report.tex"], folder)
@@ -53,7 +54,7 @@ def pdf(folder: Path) -> Path:
         said = first_error(_text(log)) or (done.stdout + done.stderr).strip().rpartition("\n")[2] or "it gave no reason"
         raise RunError(f"report.tex must compile, but TeX stopped: {said}. The whole of it is in {log}")
     for ending in LEFTOVERS:
-        (folder / f"report.{ending}").unlink(missing_ok=True)
+        remove(folder / f"report.{ending}")
     return folder / "report.pdf"
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gru_bench import __version__
+from gru_bench.cli import quoted
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
@@ -77,7 +77,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.is_file():
         raise UsageError(f"--verify must name the folder of a report, but there is no {path}: write one first "
-                         f"(gru-bench report --out {shlex.quote(str(folder))})")
+                         f"(gru-bench report --out {quoted(str(folder))})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
@@ -95,7 +95,7 @@ def read(folder: Path) -> dict[str, Any]:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} must be a record that a report left, but is not ({error}): write it again with "
-                        f"gru-bench report --out {shlex.quote(str(folder))}") from None
+                        f"gru-bench report --out {quoted(str(folder))}") from None
     return dict(found)
 
 

@@ -8,12 +8,12 @@ hang, or its machine may be gone. Only the observer's clock is used, so the cloc
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
+
+from gru_bench.platforms import is_alive, machine, process_start
 
 START = "start "
 """Prefix of the attributes that hold the leases, one for each start of the study."""
@@ -34,17 +34,6 @@ class Attributes(Protocol):
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Set one attribute."""
-
-
-def machine() -> str:
-    """Return a name of this machine that is unique since its last boot; a container counts as a machine."""
-    parts = [platform.node()]
-    for path in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
-        try:
-            parts.append(str(path.readlink()) if path.is_symlink() else path.read_text().strip())
-        except OSError:
-            continue
-    return "/".join(parts)
 
 
 def this_process() -> str:
@@ -146,28 +135,10 @@ class Lease:
 
 
 def _is_alive(name: str) -> bool:
-    pid = int(name.split()[-2])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _started(pid) in (name.split()[-1], "?")
+    _, pid, start = name.rsplit(" ", 2)
+    return is_alive(int(pid), start)
 
 
 @cache
 def _process_name(pid: int) -> str:
-    return f"{machine()} {pid} {_started(pid)}"
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in clock ticks since boot; `ended` for a zombie; `?` where there is no /proc.
-
-    The time distinguishes two processes that have had the same process id.
-    """
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "?"
-    return "ended" if state in "ZX" else fields[18]
+    return f"{machine()} {pid} {process_start(pid)}"

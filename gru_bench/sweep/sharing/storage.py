@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import optuna
 from filelock import FileLock
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import RunError, UsageError, without_passwords
+from gru_bench.platforms import WINDOWS, patiently
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -63,11 +63,11 @@ def open_storage(
     except UsageError:
         raise
     except ImportError as error:
-        raise UsageError(f"--storage {_without_password(url)} needs a driver that is not installed here ({error}): "
+        raise UsageError(f"--storage {without_passwords(url)} needs a driver that is not installed here ({error}): "
                          "pip install 'gru-bench[postgresql]' for PostgreSQL") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"the search's storage must answer, but {_without_password(url)!r} does not: {lines[0]}. Start "
+        raise RunError(f"the search's storage must answer, but {without_passwords(url)!r} does not: {lines[0]}. Start "
                        "its server, or leave --storage out to use optuna.journal in this directory") from error
 
 
@@ -84,7 +84,7 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise RunError(f"the search's storage must answer, but {_without_password(url or JOURNAL)!r} no longer "
+        raise RunError(f"the search's storage must answer, but {without_passwords(url or JOURNAL)!r} no longer "
                        f"does: {cause}. Nothing is lost: run the same command again when it answers") from error
 
 
@@ -149,6 +149,8 @@ class JournalFile(optuna.storages.JournalStorage):
         except RunError as error:
             self._damage = error
             raise
+        except OSError:
+            raise  # the file cannot be read now
         except Exception as error:
             if self._journal.latest.get("worker_id") == replay.worker_id:
                 raise  # this process asked for something invalid, such as to end a trial that has ended
@@ -193,7 +195,7 @@ class _Journal(JournalFileBackend):
     @property
     def is_whole(self) -> bool:
         """Whether the journal is empty or its last line is an entry."""
-        with self._path.open("rb") as file:
+        with patiently(lambda: self._path.open("rb")) as file:
             return _is_entry(_last_line(file))
 
     def mend(self) -> None:
@@ -201,11 +203,15 @@ class _Journal(JournalFileBackend):
         self._lock.acquire()
         self._lock.release()
 
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries. They are written as a whole or not at all, unless this process is killed meanwhile."""
+        patiently(lambda: super(_Journal, self).append_logs(logs))  # what is refused here is opening the file
+
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator
         """Yield the entries from a number on; an incomplete last line is left for the next writer to repair."""
         self._require_same()
         number, offset = self._next if self._next[0] == log_number_from else (0, 0)
-        with self._path.open("rb") as file:
+        with patiently(lambda: self._path.open("rb")) as file:
             file.seek(offset)
             *lines, rest = file.read().split(b"\n")
         for place, line in enumerate(lines, 1):
@@ -223,7 +229,7 @@ class _Journal(JournalFileBackend):
     def _mend(self) -> None:
         """Make the file end with a complete entry; text appended to an incomplete line could not be read again."""
         self._require_same()
-        with self._path.open("rb+") as file:
+        with patiently(lambda: self._path.open("rb+")) as file:
             last = _last_line(file)
             end = file.seek(0, 2)
             if not _is_entry(last):
@@ -300,24 +306,24 @@ def _entry(line: bytes) -> dict[str, Any]:
 
 
 def _damaged(path: Path, line: int, reason: str) -> RunError:
-    file = shlex.quote(str(path))
     return RunError(
         f"each line of {str(path)!r} must be an entry of a search, but line {line} is damaged ({reason}). Restore a "
-        f"copy of the file, or keep only the lines before it: head -n {line - 1} {file} > whole && mv whole {file}. "
-        "The same sweep command then repeats what was removed")
+        f"copy of the file, or remove this line and all after it in an editor, so that {line - 1:,} are left. The same "
+        "sweep command then repeats what was removed")
 
 
-class _AppendLock(JournalFileSymlinkLock):
+class _AppendLock(JournalFileOpenLock):
     """Lock for appending to a journal: lines are never mixed up, and a dead process never blocks the others.
 
     Optuna's own lock, a file that its holder removes, is taken as well, because other programs may use the journal.
+    It is the one that needs no symbolic link, which Windows allows to few users. It keeps the other one out as well.
     """
 
     def __init__(self, path: Path, mend: Callable[[], None]) -> None:
         """Lock the file at `path`; `mend` is called each time it is locked."""
-        self._mend = mend
+        self._mend, self._place = mend, Path(f"{path}.lock")
         self._ours = FileLock(f"{path}.append.lock")
-        self._optunas = JournalFileSymlinkLock(str(path), grace_period=STALE_SECONDS)
+        self._optunas = JournalFileOpenLock(str(path), grace_period=STALE_SECONDS)
 
     def acquire(self) -> bool:
         self._ours.acquire()
@@ -334,8 +340,28 @@ class _AppendLock(JournalFileSymlinkLock):
         return True
 
     def release(self) -> None:
-        self._optunas.release()
-        self._ours.release()
+        try:
+            patiently(self._release_optunas)
+        except PermissionError:
+            if not WINDOWS:
+                raise  # otherwise a virus scanner holds the file open: it soon counts as left by a killed process
+        finally:
+            self._ours.release()
+
+    def _release_optunas(self) -> None:
+        """Release Optuna's lock.
+
+        Raises:
+            PermissionError: Another program holds the lock file open.
+            RuntimeError: Another process has removed the lock as stale.
+        """
+        try:
+            self._optunas.release()
+        except RuntimeError as error:
+            if not isinstance(error.__context__, PermissionError):
+                raise
+            if self._place.exists():  # otherwise it is renamed, which is enough
+                raise error.__context__ from None
 
 
 class _DatabaseLock:
@@ -417,8 +443,3 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
         engine.dispose()
     weakref.finalize(storage, storage.engine.dispose)  # its connections end with it
     return storage
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

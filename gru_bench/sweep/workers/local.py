@@ -12,17 +12,16 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
 from gru_bench.errors import GruBenchError, MachineError, RunError
+from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Listener, Task
 
@@ -129,22 +128,16 @@ class Channel(Protocol):
         """Wait for the answer to an `EpochDone`."""
 
 
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_workers(device: str, *, searching: bool = True) -> int:
     """Return how many runs to train side by side on `device`.
 
     On a CPU, runs of one thread each side by side train a third more reviews per second than one run on all threads.
     A graphics card trains one run at a time.
     """
-    has_card = shutil.which("nvidia-smi") is not None or sys.platform == "darwin"
-    on_cpu = device == "cpu" or (device == "auto" and not has_card)
+    on_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
     if not on_cpu:
         return 1
-    return min(cores(), MOST_WORKERS) if searching else cores()
+    return min(worker_per_core(), MOST_WORKERS) if searching else worker_per_core()
 
 
 def fair_threads(workers: int) -> int:
@@ -229,7 +222,7 @@ class Pool:
         fresh = self._start()
         worker.process, worker.pipe = fresh.process, fresh.pipe
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        hint = " (out of memory?)" if was_killed(code) else ""
         return Failed("worker", f"its worker process ended by {how}{hint}")
 
     def _start(self) -> _Worker:
@@ -237,15 +230,11 @@ class Pool:
         # Read by the numerical libraries when the new process loads them.
         before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
-        # Ctrl-C reaches all processes, but the parent decides: SIGINT is blocked in the new process from its start.
-        # (The resource tracker is started first, because it unblocks the signals.)
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         try:
-            process = self._context.Process(target=_work, args=(theirs,), daemon=True)
-            process.start()
+            with interrupts_held_back():  # Ctrl-C reaches all processes, but the parent decides
+                process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]

@@ -25,7 +25,8 @@ import numpy as np
 
 from gru_bench import __version__
 from gru_bench.errors import RunError, UsageError
-from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, cores, run_job
+from gru_bench.platforms import cores
+from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, run_job
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, provide, vectors_of
 
 if TYPE_CHECKING:

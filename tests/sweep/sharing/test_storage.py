@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import shlex
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -120,9 +118,9 @@ def test_the_remedy_works_as_it_is_printed(spec: StudySpec, journal: Path) -> No
     Path("a b.journal").write_bytes(b"\n".join(lines))
     with pytest.raises(RunError) as told:
         open_storage("a b.journal")
-    remedy = str(told.value).partition("lines before it: ")[2].partition(". The same")[0]
-    assert shlex.split(remedy)[:4] == ["head", "-n", "8", "a b.journal"]
-    subprocess.run(["sh", "-c", remedy], check=True)
+    assert "line 9 is damaged" in str(told.value)
+    assert "remove this line and all after it in an editor, so that 8 are left" in str(told.value)
+    Path("a b.journal").write_bytes(b"\n".join(lines[:8]) + b"\n")
     Search(spec, "torch", open_storage("a b.journal"), "data")
 
 
@@ -234,7 +232,7 @@ def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
 
 def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
     down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
-    with (pytest.raises(RunError, match=r"'postgresql://host/studies' no longer does: .*refused") as told_as,
+    with (pytest.raises(RunError, match=r"'postgresql://me@host/studies' no longer does: .*refused") as told_as,
           wrapped_errors("postgresql://me:secret@host/studies")):
         raise down
     assert "run the same command again" in str(told_as.value)
