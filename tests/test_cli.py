@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from gru_bench import cli
+from gru_bench import cli, platforms
 from gru_bench.errors import DataError, DifferenceError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.sweep import __main__ as sweep_command
 from gru_bench.train import __main__ as train_command
@@ -196,3 +199,63 @@ def test_a_command_can_be_typed_again(
     inner = " ".join([program, *argv[1:]])
     assert cli.command_with("--seed", "a b") == f"{inner} --trials 2 --storage postgresql://me@x/y --seed \"a b\""
     assert cli.command_with("--trials", "4").endswith(" --seed=3 --storage postgresql://me@x/y --trials 4")
+
+
+class TestQuoted:
+    """A command that is printed can be typed in sh, cmd and PowerShell."""
+
+    @pytest.mark.parametrize(("word", "shown"), [
+        ("--study", "--study"), ("training.lr=0.01", "training.lr=0.01"), ("a b", '"a b"'), ("it's", '"it\'s"'),
+        ("отзывы", '"отзывы"'), ("a;b", '"a;b"'), ("*.csv", '"*.csv"'), ("", "''"), ("(x)", '"(x)"'),
+        ("C:\\new data\\x.csv", '"C:\\new data\\x.csv"'), ("a=[1]", '"a=[1]"'),
+    ])
+    def test_a_word(self, word: str, shown: str) -> None:
+        assert cli.quoted(word) == shown
+
+    @pytest.mark.parametrize("word", [
+        "a b", "it's", 'say "x"', "$HOME", "`id`", "a!b", "50%", "\\\\server\\x", "ends\\", "a\nb", "", "~", "#", "&",
+        "|", "a\\b", "C:\\new\\tab", "'", '"', "отзывы", "*", "(", "-", "\\"])
+    def test_a_shell_and_the_record_read_it_back(self, word: str) -> None:
+        assert shlex.split(cli.line(["run", word])) == ["run", word]
+        said = subprocess.run(["sh", "-c", f"printf %s {cli.quoted(word)}"], capture_output=True, check=True)
+        assert said.stdout.decode() == word
+
+    @pytest.mark.parametrize(("word", "shown"), [
+        ('say "x"', '"say \\"x\\""'), ("", '""'), ("ends here\\", '"ends here\\\\"'), ("a b", '"a b"')])
+    def test_on_windows(self, word: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "WINDOWS", True)
+        assert cli.quoted(word) == shown
+
+
+class TestEncoding:
+    """Windows writes pipes and files in cp1252, which has no letters of other scripts."""
+
+    @pytest.mark.parametrize(("encoding", "shown"), [
+        ("cp1252", "-1.2 – 3 \\u043e\\u0442\\u0437 \\U0001f600 <= ü"),
+        ("ascii", "-1.2 - 3 \\u043e\\u0442\\u0437 \\U0001f600 <= \\xfc"), ("utf-8", "−1.2 – 3 отз 😀 ≤ ü")])
+    def test_no_text_ends_a_command(self, encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict") for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        monkeypatch.setattr(sys, "argv", ["gru-bench"])
+        application = cli.app()
+
+        @application.command()
+        def say() -> None:
+            cli.out().print("−1.2 – 3 отз 😀 ≤ ü", markup=False)
+            raise DataError("no отз 😀")
+
+        assert cli.ended(application) == 1
+        streams[0].flush()
+        assert streams[0].buffer.getvalue().decode(encoding) == f"{shown}\n"
+
+
+def test_windows_limits_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.checked_workers(1_000) == 1_000
+    monkeypatch.setattr(platforms, "WINDOWS", True)
+    monkeypatch.setattr(platforms, "cores", lambda: 128)
+    assert cli.checked_workers(None) is None
+    assert cli.checked_workers(60) == 60
+    assert platforms.worker_per_core() == 60
+    with pytest.raises(UsageError, match=r"--workers must be at most 60 on Windows, .* but got 61: start the same"):
+        cli.checked_workers(61)

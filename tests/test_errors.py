@@ -17,6 +17,7 @@ from gru_bench.errors import (
     RunError,
     UsageError,
     shown,
+    without_passwords,
 )
 
 
@@ -47,3 +48,34 @@ def test_the_table_of_exit_codes() -> None:
 ])
 def test_each_error_has_its_exit_code(error: type[GruBenchError], code: int) -> None:
     assert error.exit_code == code
+
+
+@pytest.mark.parametrize(("url", "safe"), [
+    ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
+    ("postgresql://me:sec@secret@host/db", "postgresql://me@host/db"),
+    ("postgresql://me@corp:secret@host/db", "postgresql://me@corp@host/db"),
+    ("postgresql://me:se/secret@host/db", "postgresql://me@host/db"),
+    ("postgresql://me:s/secret?x@host/db", "postgresql://me@host/db"),
+    ("postgresql://me:se#secret@x@host/db", "postgresql://me@host/db"),
+    ("http://:secret@host:5000", "http://@host:5000"),
+    ("mysql+pymysql://me:sec%40ret@host/db?charset=utf8", "mysql+pymysql://me@host/db?charset=utf8"),
+    ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me"),
+    ("postgresql://host/db?password=secret&sslmode=require", "postgresql://host/db?sslmode=require"),
+    ("postgresql://host/db?a=1&PassWord=secret&sslpassword=secret&b=2", "postgresql://host/db?a=1&b=2"),
+    ("mysql://host/db?passwd=secret", "mysql://host/db"),
+    ("https://host/mlflow?access_token=secret#top", "https://host/mlflow#top"),
+    ("mssql+pyodbc://?odbc_connect=UID%3Dme%3BPWD%3Dsecret%3BServer%3Dx",
+     "mssql+pyodbc://?odbc_connect=UID%3Dme%3BPWD%3D%3BServer%3Dx"),
+    ("cannot reach http://me:secret@host:5000: refused", "cannot reach http://me@host:5000: refused"),
+])
+def test_no_place_of_a_url_shows_a_password(url: str, safe: str) -> None:
+    assert without_passwords(url) == safe
+    assert without_passwords(f"--storage={url}") == f"--storage={safe}"
+
+
+@pytest.mark.parametrize("text", [
+    "sqlite:///C:/Users/me/mlflow.db", "http://host:5000/a@b", "postgresql://me@host:5432/db", "http://[::1]:5000",
+    "a:b@c", "postgresql://host/db?sslmode=require", "optuna.journal", "http://host/p:q@x",
+])
+def test_what_holds_no_password_is_left(text: str) -> None:
+    assert without_passwords(text) == text

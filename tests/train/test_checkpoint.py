@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gru_bench import platforms
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
@@ -134,3 +136,34 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     resumed = train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
     whole = train(config, corpus, vectors)
     assert [record.train_loss for record in resumed.epochs] == [record.train_loss for record in whole.epochs]
+
+
+def test_a_checkpoint_that_a_virus_scanner_holds_open_ends_no_run(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to replace it: the run goes on, and the last checkpoint stays whole."""
+    monkeypatch.setattr(platforms, "WINDOWS", True)
+    monkeypatch.setattr(platforms, "HELD_SECONDS", 0.01)
+    config, path = with_settings(config, {"training.epochs": 3}), tmp_path / "run.pt"
+    whole = train(config, corpus, vectors)
+
+    def cut_off(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus, vectors, cut_off, checkpoint=path)
+    before = path.read_bytes()
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "used by another process")
+
+    monkeypatch.setattr("os.replace", refuse)
+    resumed: list[int | None] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus, vectors, lambda record: cut_off(replace(record, epoch=record.epoch - 1)),
+              checkpoint=path, on_resume=resumed.append)
+    assert path.read_bytes() == before
+    assert losses(train(config, corpus, vectors, checkpoint=path, on_resume=resumed.append)) == losses(whole)
+    assert resumed == [3, 3]
+    assert not list(tmp_path.glob("*.part"))

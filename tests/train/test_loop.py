@@ -236,6 +236,16 @@ class TestWhatGoesWrong:
                   checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize(("card", "device"), [(False, "cpu"), (True, "cuda")])
+    def test_apples_processor_is_only_taken_when_it_is_asked_for(
+        self, card: bool, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        assert choose_device("auto").type == device
+        assert choose_device("mps").type == "mps"
+
     def test_unknown_device(self) -> None:
         with pytest.raises(UsageError, match=r"device must be auto or one .* \(.*cpu\), but got 'tpu'"):
             choose_device("tpu")

@@ -142,11 +142,15 @@ def slug(text: str, fallback: str = "unnamed") -> str:
 
 
 def folder_name(text: str, fallback: str) -> str:
-    """Return the name of a folder for what is called `text`; other names in another script get other folders."""
-    name = slug(text, fallback)
-    if text.isascii() and not is_reserved(name):
+    """Return the name of a folder for what is called `text`, such as a data set.
+
+    It ends in a digest of the text where letters are lost, so that texts in another script get folders of their own,
+    and where Windows reserves the name.
+    """
+    name = slug(text, "")
+    if name and text.isascii() and not is_reserved(name):
         return name
-    return f"{name}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{name or fallback}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.report.document.numbers import MISSING, Kind, decimals_for, plain, slug, written
+from gru_bench.platforms import is_reserved
+from gru_bench.report.document.numbers import MISSING, Kind, decimals_for, folder_name, plain, slug, written
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,22 @@ def test_names_become_harmless(text: str) -> None:
     assert "\n" not in shown
     assert set(slug(text)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert slug(text)
+
+
+def test_a_folder_has_the_name_of_the_data() -> None:
+    assert folder_name("movie-reviews", "report") == "movie-reviews"
+    assert folder_name("My data (2024)", "report") == "my-data-2024"
+
+
+def test_names_in_another_script_have_folders_of_their_own() -> None:
+    names = ["отзывы", "рецензии", "评论", "レビュー", "a отзывы", "a рецензии", "été", "ete", "!", "?"]
+    folders = [folder_name(name, "report") for name in names]
+    assert len(set(folders)) == len(names)
+    assert all(set(folder) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for folder in folders)
+    assert folders[0].startswith("report-")
+    assert folders[-4].startswith("ete-")
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "aux", "Com1"])
+def test_no_folder_has_the_name_of_a_device(name: str) -> None:
+    assert not is_reserved(folder_name(name, "report"))

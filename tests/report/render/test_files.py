@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
 
-from gru_bench.report.render.files import replacing, write
+from gru_bench import platforms
+from gru_bench.report.render.files import replace_file, replacing, write
 from tests.support.renderings import Rendered
 
 
@@ -36,3 +39,16 @@ def test_a_file_that_is_broken_off_leaves_the_old_one(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "permissions"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_permissions_that_the_user_gives_to_new_ones(
+    umask: int, permissions: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        path = replace_file(tmp_path / "report.html", b"page")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == permissions

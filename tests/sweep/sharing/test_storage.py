@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
+from gru_bench import platforms
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _check
 from gru_bench.sweep.search import Search, read_trials
+from gru_bench.sweep.sharing import storage as storage_module
 from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 from tests.support.searches import search_in
@@ -244,3 +248,56 @@ def test_a_storage_that_cannot_be() -> None:
         open_storage("somewhere")
     with pytest.raises(UsageError, match="must be a database URL"):
         lock_for(optuna.storages.InMemoryStorage(), "study")
+
+
+class TestWindows:
+    """Symbolic links are refused, and a virus scanner may hold any file open for a moment."""
+
+    @pytest.fixture(autouse=True)
+    def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(22, "A required privilege is not held by the client")
+
+        monkeypatch.setattr("os.symlink", refuse)
+        monkeypatch.setattr(platforms, "WINDOWS", True)
+        monkeypatch.setattr(storage_module, "WINDOWS", True)
+        monkeypatch.setattr(platforms, "HELD_SECONDS", 0.1)
+
+    def test_a_search_needs_no_symbolic_link(self, spec: StudySpec, journal: Path) -> None:
+        assert [state for state, _ in values(spec)] == ["complete", "complete", "running"]
+
+    @pytest.mark.parametrize(("refusals", "left"), [(2, False), (1_000, True)])
+    def test_a_lock_that_is_held_open_ends_no_sweep(
+        self, refusals: int, left: bool, spec: StudySpec, journal: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, lock = os.rename, Path("optuna.journal.lock")
+
+        def refuse(source: str, target: str) -> None:
+            nonlocal refusals
+            if Path(source).name == lock.name and (refusals := refusals - 1) >= 0:
+                raise PermissionError(13, "used by another process")
+            real(source, target)
+
+        storage = open_storage(None)
+        study = optuna.load_study(study_name="study/torch", storage=storage)
+        monkeypatch.setattr("os.rename", refuse)
+        study.set_user_attr("noted", "once")
+        assert lock.exists() is left
+        assert journal.read_bytes().count(b"once") == 1
+
+    def test_a_journal_that_is_held_open_is_appended_to_later(
+        self, journal: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals, real = 3, open
+
+        def refuse(path: str, mode: str) -> Any:
+            nonlocal refusals
+            if mode == "ab" and (refusals := refusals - 1) >= 0:
+                raise PermissionError(13, "used by another process")
+            return real(path, mode)
+
+        study = optuna.load_study(study_name="study/torch", storage=open_storage(None))
+        monkeypatch.setattr("optuna.storages.journal._file.open", refuse, raising=False)
+        study.set_user_attr("noted", "once")
+        assert refusals < 0
+        assert journal.read_bytes().count(b"once") == 1

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.results.runs import RunResult
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Pool, Restarted, run_job
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Pool, Restarted, default_workers, run_job
 from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, Train
 from gru_bench.train import loop
 
@@ -146,3 +147,14 @@ class TestCheck:
         assert isinstance(how, Failed)
         assert how.kind == "settings"
         assert "'cuda:7'" in how.reason
+
+
+@pytest.mark.parametrize(("device", "card", "searching", "workers"), [
+    ("auto", None, True, 4), ("auto", None, False, 8), ("cpu", "nvidia-smi", True, 4), ("auto", "nvidia-smi", True, 1),
+    ("mps", None, True, 1), ("cuda", "nvidia-smi", False, 1)])
+def test_workers_are_as_many_as_the_device_allows(
+    device: str, card: str | None, searching: bool, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platforms, "cores", lambda: 8)
+    monkeypatch.setattr("shutil.which", lambda name: card)
+    assert default_workers(device, searching=searching) == workers
