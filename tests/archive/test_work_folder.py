@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 from gru_bench.archive.work_folder import work_folder
+
+KILLED = """import os, sys
+from pathlib import Path
+from gru_bench.archive.work_folder import work_folder
+place = work_folder(Path(sys.argv[1]), ".gru-bench-export-")
+(place.__enter__() / "review").write_text("private")
+os._exit(0)
+"""
 
 
 def test_what_a_killed_export_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
     with work_folder(tmp_path, ".gru-bench-export-") as busy:
         (busy / "review").write_text("mine")
-        pid = os.fork()
-        if not pid:  # one that is killed
-            place = work_folder(tmp_path, ".gru-bench-export-")
-            (place.__enter__() / "review").write_text("private")
-            os._exit(0)
-        os.waitpid(pid, 0)
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=True)
         (tmp_path / ".gru-bench-export-mine").mkdir()
         (left,) = set(tmp_path.glob(".gru-bench-export-????????")) - {busy.parent}
         with work_folder(tmp_path, ".gru-bench-export-"):

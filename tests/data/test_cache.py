@@ -15,6 +15,7 @@ import pytest
 
 import gru_bench.data.cache as cache_module
 import gru_bench.data.corpus as corpus_module
+from gru_bench import platforms
 from gru_bench.config import DataConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import load_corpus
@@ -138,6 +139,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert folders(tmp_path / "cache") == []
 
 
+@pytest.mark.skipif(platforms.WINDOWS, reason="Windows limits no files")
 def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(3000))
     program = ("import resource, sys; from pathlib import Path; from gru_bench.config import DataConfig;"
@@ -196,7 +198,7 @@ def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytes
     assert default_cache() == cache_folder()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux's folder")
+@pytest.mark.skipif(not platforms.LINUX, reason="Linux's folder")
 def test_the_place_of_the_cache_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRU_BENCH_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
-from gru_bench import cli
+from gru_bench import cli, platforms
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.sweep.__main__ import app as sweep_app
@@ -102,7 +103,7 @@ class TestWhole:
         assert (study.run.params["margin"], study.run.params["contents"]) == ("1.0", "search")
 
     def test_workers_split_the_cores(self, swept: Path) -> None:
-        share = max(1, len(os.sched_getaffinity(0)) // 2)
+        share = max(1, platforms.cores() // 2)
         assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(share)}
 
     def test_the_report_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
@@ -267,6 +268,7 @@ class TestGoesOn:
         with pytest.raises(UsageError, match=r"training\.bf16 was false and is now true"):
             Search(changed, "torch", storage, "data")
 
+    @pytest.mark.skipif(platforms.WINDOWS, reason="Windows sends no signal to one process")
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
     def test_an_interrupted_sweep_loses_nothing(
         self, tmp_path: Path, easy_csv: Path, empty_database: Path, how: signal.Signals
@@ -435,12 +437,12 @@ class TestEndsBadly:
     ) -> None:
         shutil.copy(empty_database, tmp_path)
         process = started(tmp_path, easy_csv, "--epochs", "12", "--workers", "1", until="epoch 1")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(workers[0], signal.SIGKILL)
+        workers = [child for child in psutil.Process(process.pid).children()
+                   if "spawn_main" in " ".join(child.cmdline())]
+        workers[0].kill()
         shown, complaint = process.communicate(timeout=200)
         assert process.returncode == 0, complaint
-        assert "its worker process ended by signal 9" in shown
+        assert "its worker process ended by" in shown
         study = only_study(tmp_path)
         assert study.summary is not None
         states = [trial.state for trial in study.summary.trials]

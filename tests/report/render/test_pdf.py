@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gru_bench import platforms
 from gru_bench.errors import RunError
 from gru_bench.report.render.pdf import first_error, pdf
 
@@ -21,6 +22,9 @@ l.12 \oops
 The control sequence at the end of the top line
 ./report.tex:13: Missing $ inserted.
 """
+
+
+pytestmark = pytest.mark.skipif(platforms.WINDOWS, reason="Windows runs no scripts of sh")
 
 
 def program(folder: Path, name: str, body: str) -> None:
