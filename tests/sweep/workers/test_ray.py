@@ -65,7 +65,7 @@ def test_a_cluster_that_nobody_has_started(address: str) -> None:
 
 def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install 'gru-bench\[cluster\]'"):
+    with pytest.raises(UsageError, match=r'pip install "gru-bench\[cluster\]"'):
         Cluster("local")
 
 
