@@ -66,7 +66,7 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = {0: [f"bad{i}" for i in range(12)], 1: [f"good{i}" for i in range(12)]}
     neutral = [f"word{i}" for i in range(40)]
     path = tmp_path_factory.mktemp("data") / "easy.csv"
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label", "kind"])
         for n in range(400):

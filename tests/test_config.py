@@ -68,7 +68,7 @@ FILE_KEYS = [
 
 
 STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.pooling = { choices = ["last", "mean"] }',
-           *((resource("studies") / f"{name}.toml").read_text() for name in known_studies())]
+           *((resource("studies") / f"{name}.toml").read_text(encoding="utf-8") for name in known_studies())]
 
 
 @pytest.mark.parametrize("key", SETTINGS)
@@ -114,7 +114,7 @@ def test_a_study_file_is_refused_in_sentences_or_its_search_ends(
 ) -> None:
     given_lines = study.splitlines()
     del given_lines[cut:cut + max(0, dropped - 27)]  # mostly none
-    (tmp_path / "wild.toml").write_text("\n".join([*added, *given_lines]))
+    (tmp_path / "wild.toml").write_text("\n".join([*added, *given_lines]), encoding="utf-8")
     began = time.process_time()
     try:
         spec = load_study(str(tmp_path / "wild.toml"))

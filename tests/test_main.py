@@ -123,4 +123,4 @@ def test_completion_is_installed_for_the_command(tmp_path: Path) -> None:
     assert shown.rstrip().endswith(" gru-bench")
     done = command("-m", "gru_bench", "--install-completion", "bash", env={**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == ExitCode.DONE
-    assert (tmp_path / ".bash_completions" / "gru-bench.sh").read_text().strip() == shown.strip()
+    assert (tmp_path / ".bash_completions" / "gru-bench.sh").read_text(encoding="utf-8").strip() == shown.strip()

@@ -35,11 +35,11 @@ def test_an_export_replaces_nothing_unasked_and_says_what_weights_take(
     assert typed(archive_app, *words) == 0
     assert re.search(r"  \d+ bytes of these are the models' weights: --no-weights leaves them out",
                      capsys.readouterr().out)
-    (near / "q.study").write_text("mine")
+    (near / "q.study").write_text("mine", encoding="utf-8")
     assert typed(archive_app, *words) == 2
     assert re.search(r"replaces a file only with --force, but .*q\.study' exists: name another, or add --force",
                      capsys.readouterr().err)
-    assert (near / "q.study").read_text() == "mine"
+    assert (near / "q.study").read_text(encoding="utf-8") == "mine"
     assert typed(archive_app, *words, "--force", "--no-weights") == 0
     assert "weights" not in capsys.readouterr().out
     monkeypatch.chdir(near)

@@ -65,9 +65,9 @@ def test_a_record_of_another_form_is_refused_or_means_something(
     folder = tmp_path_factory.mktemp("odd")
     for part in ("runs.json", "searches.json", "metrics.parquet"):
         shutil.copy(source / part, folder)
-    content = json.loads((source / name).read_text())
+    content = json.loads((source / name).read_text(encoding="utf-8"))
     place = data.draw(st.integers(0, leaves(content) - 1))
-    (folder / name).write_text(json.dumps(replaced(content, place, junk)[0]))
+    (folder / name).write_text(json.dumps(replaced(content, place, junk)[0]), encoding="utf-8")
     with suppress(DataError):  # a text in place of another is a study of its own
         _read(folder, members)
 
@@ -87,9 +87,9 @@ def test_what_is_wrong_with_a_record_is_named(
 ) -> None:
     source, members = files(far)
     shutil.copytree(source, tmp_path / "files")
-    content = json.loads((source / "runs.json").read_text())
+    content = json.loads((source / "runs.json").read_text(encoding="utf-8"))
     change(content)
-    (tmp_path / "files" / "runs.json").write_text(json.dumps(content))
+    (tmp_path / "files" / "runs.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(DataError, match=text):
         _read(tmp_path / "files", members)
 
@@ -124,7 +124,7 @@ SECRET = "a key that is nobody's business"
 def secret(directory: Path) -> Path:
     """A folder that no archive has to do with."""
     (directory / "secret").mkdir()
-    (directory / "secret" / "id_rsa").write_text(SECRET)
+    (directory / "secret" / "id_rsa").write_text(SECRET, encoding="utf-8")
     return directory / "secret"
 
 
@@ -140,15 +140,15 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     lie = str(secret(near)) if run_id == "SECRET" else run_id
     folder = near / "changed"
     shutil.copytree(far / "quick.files", folder)
-    content = json.loads((folder / "runs.json").read_text())
+    content = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
     shutil.rmtree(folder / "artifacts" / content["runs"][1]["run_id"])
     content["runs"][1]["run_id"] = lie
-    (folder / "runs.json").write_text(json.dumps(content))
+    (folder / "runs.json").write_text(json.dumps(content), encoding="utf-8")
     pack(near / "changed.zip", folder, {})
     with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id does not"):
         imported(near / "changed.zip", near)
     assert nothing_came_in(near)
-    assert SECRET not in "".join(path.read_text() for path in near.rglob("mlartifacts/**/id_rsa"))
+    assert SECRET not in "".join(path.read_text(encoding="utf-8") for path in near.rglob("mlartifacts/**/id_rsa"))
     with pytest.raises(DataError, match="must lie in its own folder"):
         tracking.inside(near / "files", "../secret")
 
@@ -216,7 +216,7 @@ def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
     names = ["runs.json", "searches.json", *sorted(
         path.relative_to(folder).as_posix() for path in (folder / "artifacts").rglob("*.json"))]
     path = folder / chance.choices(names, [6, 6, *[1] * (len(names) - 2)])[0]
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     kinds: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for place in fields(content)[1:]:  # a kind of field first: there are many of some
         kinds.setdefault(tuple("*" if isinstance(key, int) else key for key in place), []).append(place)
@@ -228,7 +228,7 @@ def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
         holder[last] = chance.choice(ODD)
     else:
         del holder[last]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     pack(directory / "mutated.zip", folder, {})
     return directory / "mutated.zip"
 

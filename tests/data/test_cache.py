@@ -63,7 +63,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
     elif damage == "text cut":
         (whole.folder / "test.texts.bin").write_bytes(b"")
     else:
-        (whole.folder / "manifest.json").write_text("{" if damage == "manifest" else "[]")
+        (whole.folder / "manifest.json").write_text("{" if damage == "manifest" else "[]", encoding="utf-8")
     again = load(name, tmp_path / "cache")
     assert again.fingerprint == whole.fingerprint
     assert np.array_equal(again.train.ids, expected)
@@ -87,21 +87,21 @@ def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
 
 def test_the_first_to_finish_wins(tmp_path: Path) -> None:
     def build_at_once(begun: Path) -> None:
-        (begun / "x").write_text("first")
+        (begun / "x").write_text("first", encoding="utf-8")
 
     def build_slowly(begun: Path) -> None:
         # Meanwhile another process finishes the same folder.
         cached_folder(tmp_path, "kind", "key", build_at_once)
-        (begun / "x").write_text("second")
+        (begun / "x").write_text("second", encoding="utf-8")
 
     folder = cached_folder(tmp_path, "kind", "key", build_slowly)
-    assert (folder / "x").read_text() == "first"
+    assert (folder / "x").read_text(encoding="utf-8") == "first"
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     def fail(begun: Path) -> None:
-        (begun / "x").write_text("half")
+        (begun / "x").write_text("half", encoding="utf-8")
         raise DataError("no")
 
     with pytest.raises(DataError, match=r"^no$"):
@@ -115,7 +115,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> No
         os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)
 
     def build(begun: Path) -> None:
-        (begun / "x").write_text("x")
+        (begun / "x").write_text("x", encoding="utf-8")
 
     cached_folder(tmp_path, "kind", "key", build)
     assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == [".new.1.begun", "key"]
@@ -155,7 +155,7 @@ def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path: Path) ->
 
 def test_a_cache_that_is_no_folder_is_told(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
-    (tmp_path / "cache").write_text("a file")
+    (tmp_path / "cache").write_text("a file", encoding="utf-8")
     with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
         load(name, tmp_path / "cache")
 
@@ -181,7 +181,7 @@ def test_the_digest_of_a_large_file_is_remembered_until_it_changes(
     path.write_bytes(b"two")
     assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
     os.utime(path, (time.time() - 30,) * 2)
-    next((tmp_path / "cache" / "digests").iterdir()).write_text("damaged")
+    next((tmp_path / "cache" / "digests").iterdir()).write_text("damaged", encoding="utf-8")
     assert content_digest(path, tmp_path / "cache") == hashlib.sha256(b"two").hexdigest()
     assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
 

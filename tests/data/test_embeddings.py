@@ -165,13 +165,13 @@ def test_a_float_that_looks_like_a_digit_is_not_text(tmp_path: Path, corpus: Cor
 
 def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "v.txt"
-    path.write_text("the 1 2\nthe 3 4\n")
+    path.write_text("the 1 2\nthe 3 4\n", encoding="utf-8")
     assert vector_of(load(path, corpus, cache), corpus, "the").tolist() == [1, 2]
 
 
 def test_words_of_several_parts_are_passed_over(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "glove.txt"
-    path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\nfilm 7 8\n")
+    path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\nfilm 7 8\n", encoding="utf-8")
     assert load(path, corpus, cache).table_VE.tolist() == [[0, 0], [1, 2], [7, 8]]
 
 
@@ -203,7 +203,7 @@ def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache
 ])
 def test_a_damaged_text_file_is_told(tmp_path: Path, corpus: Corpus, cache: Path, content: str, message: str) -> None:
     path = tmp_path / "v.txt"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         load(path, corpus, cache)
     assert not (cache / "vectors").exists() or list((cache / "vectors").iterdir()) == []
@@ -303,7 +303,7 @@ def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> N
         outside = set(probe.texts("test") + probe.texts("validation"))
         rows = [(text + change * (text in outside), label, "test" if text in outside else "train")
                 for text, label in REVIEWS]
-        with (tmp_path / f"{number}.csv").open("w", newline="") as file:
+        with (tmp_path / f"{number}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("text", "label", "part"), *rows])
         corpus = load_corpus(DataConfig(name=str(tmp_path / f"{number}.csv"), split_column="part",
                                         validation_share=0), cache)
@@ -388,9 +388,9 @@ def serve(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, checksu
     zipped = gzip.compress(content)
     (folder / name).mkdir(parents=True)
     (folder / name / f"{name}.gz").write_bytes(zipped)
-    (folder / name / "__init__.py").write_text("")
+    (folder / name / "__init__.py").write_text("", encoding="utf-8")
     about = {"parts": 1, "file_name": f"{name}.gz", "checksum": checksum or hashlib.md5(zipped).hexdigest()}
-    (folder / "list.json").write_text(json.dumps({"corpora": {}, "models": {name: about}}))
+    (folder / "list.json").write_text(json.dumps({"corpora": {}, "models": {name: about}}), encoding="utf-8")
     monkeypatch.setattr(downloader._load_info, "__defaults__", ((folder / "list.json").as_uri(), "utf-8"))
     monkeypatch.setattr(downloader, "DOWNLOAD_BASE_URL", folder.as_uri())
     monkeypatch.setattr(downloader, "BASE_DIR", str(folder / "kept"))

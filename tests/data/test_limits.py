@@ -87,7 +87,7 @@ def test_categories_are_counted_by_the_longest(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(limits, "MEMORY", 2_000_000)
     path = tmp_path / "a.csv"
     rows = [f"t{n},1,k,train" for n in range(1000)]
-    path.write_text("\n".join(["text,label,kind,part", *rows, f"t,1,{'k' * 5000},test"]))
+    path.write_text("\n".join(["text,label,kind,part", *rows, f"t,1,{'k' * 5000},test"]), encoding="utf-8")
     with pytest.raises(DataError, match="must not unpack to more than"):
         read_rows(path, ALL)
 

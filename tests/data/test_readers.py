@@ -94,7 +94,7 @@ def test_a_gzipped_table_and_one_with_a_byte_order_mark_are_read(tmp_path: Path)
 def test_a_label_of_any_type_may_be_one(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": value}) + "\n"
-                    + json.dumps({"text": "bad", "label": 0}) + "\n")
+                    + json.dumps({"text": "bad", "label": 0}) + "\n", encoding="utf-8")
     assert read_rows(path, Columns()).label_N.tolist() == [1, 0]
 
 
@@ -103,7 +103,7 @@ def test_a_label_of_any_type_may_be_one(tmp_path: Path, value: Any) -> None:
 def test_any_other_label_is_shown_with_its_row(tmp_path: Path, value: Any, shown: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": 1}) + "\n"
-                    + json.dumps({"text": "bad", "label": value}) + "\n")
+                    + json.dumps({"text": "bad", "label": value}) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"labels in column 'label' of .*a\.jsonl must be 0 or 1, but row 2 holds "
                                         rf"{shown}: replace them by 0 \(negative\) and 1 \(positive\)"):
         read_rows(path, Columns())
@@ -117,9 +117,9 @@ def test_many_wrong_labels_are_counted_and_the_first_shown(tmp_path: Path) -> No
 
 def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("text,label,part\na,1,Train\nb,0,dev\nc,1,TEST\nd,0,valid\n")
+    path.write_text("text,label,part\na,1,Train\nb,0,dev\nc,1,TEST\nd,0,valid\n", encoding="utf-8")
     assert read_rows(path, Columns(split="part")).split_N == ["train", "validation", "test", "validation"]
-    path.write_text("text,label,part\na,1,train\nb,0,holdout\n")
+    path.write_text("text,label,part\na,1,train\nb,0,holdout\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"column 'part' of .* must hold train, validation or test, but row 2 "
                                         r"holds 'holdout': replace it"):
         read_rows(path, Columns(split="part"))
@@ -154,7 +154,7 @@ def test_an_unknown_column_lists_the_known(
 ])
 def test_a_damaged_csv_is_told(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.csv"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 
@@ -169,7 +169,7 @@ def test_a_damaged_csv_is_told(tmp_path: Path, content: str, message: str) -> No
 ])
 def test_damaged_json_lines_are_told(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 
@@ -205,7 +205,7 @@ def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path) -> None:
         read_rows(tmp_path / "none.csv", Columns())
     with pytest.raises(UsageError, match=r"must be a file, but .* is a folder"):
         read_rows(tmp_path, Columns())
-    (tmp_path / "a.xlsx").write_text("x")
+    (tmp_path / "a.xlsx").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match=r"a data file must be CSV \(\.csv\), .*, but got 'a\.xlsx'"):
         read_rows(tmp_path / "a.xlsx", Columns())
 
@@ -306,7 +306,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
     if name == "a.parquet":
         pq.write_table(pa.table([["a"], ["b"], [1]], names=["text", "text", "label"]), path)
     else:
-        path.write_text("text,text,label\na,b,1\n".replace(",", "," if name == "a.csv" else "\t"))
+        path.write_text("text,text,label\na,b,1\n".replace(",", "," if name == "a.csv" else "\t"), encoding="utf-8")
     with pytest.raises(DataError, match=rf"{name} must have one column 'text', but it has 2 of that name: rename"):
         read_rows(path, Columns())
 
@@ -321,7 +321,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
 ])
 def test_another_separator_is_told(tmp_path: Path, name: str, first: str, message: str) -> None:
     path = tmp_path / name
-    path.write_text(f"{first}\n")
+    path.write_text(f"{first}\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 

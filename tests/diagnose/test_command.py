@@ -107,7 +107,7 @@ def test_a_run_is_diagnosed(
     own = words.stem.removeprefix("words")
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         f"{name}.{kind}" for name in ("gradients", f"gates{own}", f"words{own}") for kind in ("csv", "png", "svg"))
-    rows = list(csv.DictReader(words.read_text().splitlines()))
+    rows = list(csv.DictReader(words.read_text(encoding="utf-8").splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
     assert float(rows[1]["weight"]) == occluded.weight[1]
 
@@ -125,7 +125,7 @@ def test_a_real_review_is_read_by_its_number(
     subject = diagnostics.Subject.trained(kept, vectors)
     whole, sentence = (diagnostics.Sentence.of(corpus.texts("test")[2], vectors, length) for length in (None, 5))
     folder = tmp_path / "diagnostics" / chosen[:8]
-    rows = list(csv.DictReader((folder / "words-review-3.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((folder / "words-review-3.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
     probability, words = diagnostics.probability(subject, whole), len(whole.tokens)
     labels = ("label 0 (negative)", "label 1 (positive)")
@@ -216,7 +216,7 @@ def test_what_cannot_be_meant_is_told(
     arguments: list[str], code: int, message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "file.txt").write_text("here first")
+    (tmp_path / "file.txt").write_text("here first", encoding="utf-8")
     run = [] if "--run" in arguments or "--recall" in arguments else ["--run", run_id(store, "scratch single", 0)]
     got, _, err = ended([*run, *arguments], store, monkeypatch, capsys)
     assert got == code
@@ -249,13 +249,13 @@ def test_recall_is_measured_and_drawn(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    diagnostics.recall_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
         "        **diagnostics.RECALL_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
-        "    diagnose.main()\n")
+        "    diagnose.main()\n", encoding="utf-8")
     done = command("small.py", "--recall", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     folder = tmp_path / "diagnostics" / "recall"
     assert sorted(path.name for path in folder.iterdir()) == ["recall.csv", "recall.json", "recall.png", "recall.svg"]
-    curve = RecallCurve.from_json((folder / "recall.json").read_text())
+    curve = RecallCurve.from_json((folder / "recall.json").read_text(encoding="utf-8"))
     assert [(point.model, point.k) for point in curve.points] == [
         ("rnn", 1), ("rnn", 3), ("scratch", 1), ("scratch", 3)]
     for point in curve.points:

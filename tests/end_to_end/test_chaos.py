@@ -83,7 +83,7 @@ class Chaos:
     _begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        (self.directory / "chaos.toml").write_text(STUDY)
+        (self.directory / "chaos.toml").write_text(STUDY, encoding="utf-8")
         self._random = random.Random(self.seed)
 
     @property
@@ -127,7 +127,7 @@ class Chaos:
 
     def log(self, *first: Path) -> str:
         paths = dict.fromkeys((*first, *sorted(self.directory.glob("sweep-*.log"))[-4:]))
-        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in paths)
+        return "\n".join(f"== {path.name}\n{path.read_text(encoding='utf-8')[-1500:]}" for path in paths)
 
     _finished = False
 
@@ -151,7 +151,7 @@ class Chaos:
             well = sweep.returncode in (0, 3, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
             assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
             if sweep.returncode in (0, 3):
-                done = "the study chaos is done" in self._logs[sweep.pid].read_text()
+                done = "the study chaos is done" in self._logs[sweep.pid].read_text(encoding="utf-8")
                 assert done == (sweep.returncode == 0)
                 if self._asked[sweep.pid] == self.trials:
                     self._finished = done
@@ -196,7 +196,7 @@ class Chaos:
             processes = (path.name for path in Path("/proc").glob("[0-9]*"))
             return [int(process) for process in processes if _is_called(process, b"ray::gru-bench: ")]
         with suppress(OSError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
             return [int(child) for child in children if _is_called(child, b"spawn_main")]
         return []
 

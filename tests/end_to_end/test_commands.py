@@ -31,7 +31,7 @@ QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6"
 
 
 def reviews_file(path: Path, rows: list[tuple[object, object]], header: tuple[str, ...] = ("text", "label")) -> str:
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
@@ -184,7 +184,7 @@ def damaged_files(folder: Path) -> dict[str, str]:
         "one class": reviews_file(folder / "oneclass.csv", [(f"word{n} b", 1) for n in range(60)]),
         "other labels": reviews_file(folder / "stars.csv", [(f"word{n} b", n % 5) for n in range(60)]),
     }
-    (folder / "empty.csv").write_text("")
+    (folder / "empty.csv").write_text("", encoding="utf-8")
     files["empty"] = str(folder / "empty.csv")
     whole = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]))
     (folder / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
@@ -223,7 +223,7 @@ def test_unsuitable_vectors_are_told(
     content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = reviews_file(tmp_path / "mine.csv", good_rows())
-    (tmp_path / "vectors.txt").write_text(content)
+    (tmp_path / "vectors.txt").write_text(content, encoding="utf-8")
     options = ["--data", data, "--embedding", str(tmp_path / "vectors.txt"), *QUICK]
     code, said = run(train_app, options, monkeypatch, capsys)
     assert code == 1, said

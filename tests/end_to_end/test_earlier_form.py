@@ -57,7 +57,7 @@ def put(name: str) -> Path:
 def test_a_store_of_an_earlier_form_is_refused(
     store: str, arguments: list[str], said: list[str], easy_csv: Path
 ) -> None:
-    Path("earlier.toml").write_text(STUDY)
+    Path("earlier.toml").write_text(STUDY, encoding="utf-8")
     data = Path("small.csv")  # the experiment is called after it
     data.write_bytes(easy_csv.read_bytes())
     before = put(store).read_bytes()

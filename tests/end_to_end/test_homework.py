@@ -51,7 +51,7 @@ def write_vectors(path: Path) -> None:
 
 def study_file(directory: Path, *, whole: bool) -> None:
     """Write the homework's study with little to remember, or as it would be without all that follows its runs."""
-    study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text()
+    study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text(encoding="utf-8")
     for usual, small in ({"steps = [5, 10, 20, 40, 80]": "steps = [2, 1]",
                           "seeds = 3\nsequences = 3000": "seeds = 2\nsequences = 100",
                           "seeds = 5            #": "seeds = 1            #"}).items():

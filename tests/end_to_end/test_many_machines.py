@@ -25,7 +25,7 @@ TRIALS, SEEDS = 6, (10_000, 10_001)
 def machine(folder: Path, csv: Path, storage: str, tracking: str, *options: str) -> subprocess.Popen[str]:
     """Start the command as on a machine of its own, in a directory of its own."""
     folder.mkdir()
-    (folder / "quick.toml").write_text(STUDY)
+    (folder / "quick.toml").write_text(STUDY, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv), "--trials",
          str(TRIALS), "--workers", "1", "--storage", storage, "--tracking-uri", tracking, *options],
@@ -53,7 +53,7 @@ def numbers(folder: Path, tracking: str, study: LoggedStudy) -> dict[str, Any]:
     """What a report of the study says, with runs named by their labels."""
     done = command("-m", "gru_bench.report", "--study", "quick", "--tracking-uri", tracking, "--out", str(folder))
     assert done.returncode == 0, done.stderr
-    text = (folder / "numbers.json").read_text()
+    text = (folder / "numbers.json").read_text(encoding="utf-8")
     for run in (study.run, *study.trials, *study.confirms):
         text = text.replace(run.run_id, run.name)
     found = json.loads(text)["numbers"]

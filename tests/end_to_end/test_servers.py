@@ -36,7 +36,7 @@ def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
 
 def begun(csv: Path, uri: str, *options: str) -> subprocess.Popen[str]:
     """A sweep in a process of its own, whose lines can be read as they come."""
-    Path("quick.toml").write_text(STUDY)
+    Path("quick.toml").write_text(STUDY, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-u", str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(csv),
          "--tracking-uri", uri, *options],
@@ -89,7 +89,7 @@ def logged(server: MlflowServer) -> LoggedStudy:
 def reported(uri: str, folder: str) -> dict[str, object]:
     done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
     assert done.returncode == 0, done.stderr
-    return dict(json.loads((Path(folder) / "numbers.json").read_text()))
+    return dict(json.loads((Path(folder) / "numbers.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.timeout(600)

@@ -110,7 +110,7 @@ class TestWhole:
         done = command("-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
                        str(tmp_path / "out"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        page = (tmp_path / "out" / "report.html").read_text()
+        page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         for run in only_study(swept).confirms:
             assert run.run_id in page
 
@@ -235,8 +235,8 @@ class TestGoesOn:
     def test_data_of_its_own_beside_another_study(self, swept: Path, tmp_path: Path, easy_csv: Path) -> None:
         """What the refusal prints can be typed."""
         directory = copied(swept, tmp_path)
-        lines = easy_csv.read_text().splitlines(keepends=True)
-        (directory / "my own.csv").write_text("".join(lines[:300]))
+        lines = easy_csv.read_text(encoding="utf-8").splitlines(keepends=True)
+        (directory / "my own.csv").write_text("".join(lines[:300]), encoding="utf-8")
         words = ["--study", "quick.toml", "--data", "my own.csv", "--trials", "1", "--confirm", "1", "--epochs", "1"]
         done = command(SCRIPT, "--study-name=quick", *words, cwd=directory)
         assert done.returncode == 2
@@ -248,16 +248,16 @@ class TestGoesOn:
 
     def test_a_changed_space_is_refused(self, swept: Path, tmp_path: Path) -> None:
         text = STUDY.replace("high = 1e-1", "high = 2e-1")
-        (tmp_path / "quick.toml").write_text(text)
+        (tmp_path / "quick.toml").write_text(text, encoding="utf-8")
         identity = {"data": "x"}
         storage = open_storage(str(tmp_path / "optuna.journal"))
         Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
-        (tmp_path / "quick.toml").write_text(STUDY)
+        (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
         with pytest.raises(Exception, match=r"space of training\.lr was .*0\.2.* and is now .*0\.1"):
             Search(load_study(str(tmp_path / "quick.toml")), "torch", storage, identity["data"])
 
     def test_a_study_goes_on_when_gru_bench_has_learnt_a_new_setting(self, tmp_path: Path) -> None:
-        (tmp_path / "quick.toml").write_text(STUDY)
+        (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
         spec, storage = load_study(str(tmp_path / "quick.toml")), open_storage(str(tmp_path / "optuna.journal"))
         began = Search(spec, "torch", storage, "data").study
         identity = dict(began.user_attrs["identity"])
@@ -306,7 +306,7 @@ epochs = 1
 batch_size = 16
 selection = "lowest_train_window"
 log_every = 5
-""")
+""", encoding="utf-8")
     done = command(SCRIPT, "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     study = only_study(tmp_path)
@@ -381,7 +381,7 @@ def store_history(directory: Path, run_id: str) -> list[tuple[int, float]]:
 def test_without_numba_all_runs_and_it_is_said_once(tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path)
     (tmp_path / "hidden" / "numba").mkdir(parents=True)
-    (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")
     (tmp_path / "quick.toml").write_text("""
 models = ["scratch"]
 confirm = 2
@@ -391,7 +391,7 @@ dimension = 6
 hidden_size = 4
 [training]
 epochs = 1
-""")
+""", encoding="utf-8")
     done = command(
         str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--workers", "2",
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), str(ROOT)])})

@@ -211,7 +211,7 @@ def test_importing_does_not_import_numba() -> None:
 
 def test_works_where_numba_finds_no_place_for_its_cache(tmp_path: Path) -> None:
     # A file where the directory should be: nobody can write below it, not even an administrator.
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     said = printed(
         """
         import torch

@@ -140,7 +140,7 @@ def test_it_writes_and_says_where(
     assert "and beside it report.tex, report.md, numbers.json, tables and figures\n" in out
     assert "there are others (--experiment): reviews.csv" in out
     # What was found, as the page says it.
-    soup = soup_of(page.read_text())
+    soup = soup_of(page.read_text(encoding="utf-8"))
     shown = [item.get_text().replace("\xa0", " ") for item in soup.select(".verdicts li, .warning li")]
     lines = out.splitlines()
     assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == shown
@@ -171,10 +171,11 @@ def test_without_a_tex_all_else_is_written(
 
 def test_the_margin_is_given_in_points(store: FakeStore, command: Callable[..., int], tmp_path: Path) -> None:
     assert command(store, "--out", "x", "--margin", "2.5") == 0
-    page = (tmp_path / "x" / "report.html").read_text()
+    page = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
     assert ">2.5</data> points, chosen when this report was made: at their start the studies had logged" in page
     assert command(store, "--out", "y") == 0
-    assert ">1.0</data> points, fixed beforehand: each study logged it" in (tmp_path / "y" / "report.html").read_text()
+    assert ">1.0</data> points, fixed beforehand: each study logged it" in (
+        tmp_path / "y" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_two_named_runs_are_tested_and_the_report_can_be_verified(
     a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
             if study.run.name in ("newest", "oldest"))
     assert command(store, "--out", "x", "--mcnemar", a, b) == 0
-    found = json.loads((tmp_path / "x" / "numbers.json").read_text())
+    found = json.loads((tmp_path / "x" / "numbers.json").read_text(encoding="utf-8"))
     assert found["mcnemar_runs"] == found["numbers"]["mcnemar.p"]["runs"] == [a, b]
     capsys.readouterr()
     assert command(store, "--verify", "x") == 0
@@ -268,7 +269,7 @@ def test_runs_trials_and_predictions_are_written_as_tables(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path("tables")).mkdir()
-    Path("tables/runs.csv").write_text("old")
+    Path("tables/runs.csv").write_text("old", encoding="utf-8")
     assert command(store, "--out", "x", "--csv", "tables") == 0
     studies = [study for study in store.by_experiment["movie-reviews"] if study.run.name in ("newest", "oldest")][::-1]
     runs, trials, predictions = (table(Path("tables") / f"{name}.csv") for name in ("runs", "trials", "predictions"))
@@ -350,7 +351,7 @@ class Sweep:
     def pause(self, seconds: float) -> None:
         assert seconds == 30
         page = Path("x/report.html")
-        self.pages.append(page.read_text() if page.exists() else None)
+        self.pages.append(page.read_text(encoding="utf-8") if page.exists() else None)
         self.steps.pop(0)()
 
 
@@ -390,7 +391,7 @@ def test_it_writes_again_when_runs_have_ended_until_the_study_is_finished(
     assert two == still_two
     assert all(REFRESH in page for page in (two, four) if page)
     assert two != four
-    assert REFRESH not in Path("x/report.html").read_text()
+    assert REFRESH not in Path("x/report.html").read_text(encoding="utf-8")
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith(("waiting", "wrote x/report.html: "))] == [
         "waiting: a report needs a study with a complete confirm run, but the experiment movie-reviews has none",
@@ -436,13 +437,14 @@ def test_ctrl_c_leaves_a_whole_report_whose_page_stays_as_it_is(
     sweep = Sweep(monkeypatch, interrupt)
     assert command(store, "--watch", "--out", "x", "--csv", "tables") == 130
     assert REFRESH in str(sweep.pages[0])
-    assert REFRESH not in Path("x/report.html").read_text()
+    assert REFRESH not in Path("x/report.html").read_text(encoding="utf-8")
     assert len(table(Path("tables/predictions.csv"))) == 3 * 100
     assert command(store, "--verify", "x") == 0
     # One that was killed left a page that loads itself again: no difference, unlike any other address.
-    Path("x/report.html").write_text(str(sweep.pages[0]))
+    Path("x/report.html").write_text(str(sweep.pages[0]), encoding="utf-8")
     assert command(store, "--verify", "x") == 0
-    Path("x/report.html").write_text(str(sweep.pages[0]).replace('content="30"', 'content="30;url=http://x"'))
+    Path("x/report.html").write_text(
+        str(sweep.pages[0]).replace('content="30"', 'content="30;url=http://x"'), encoding="utf-8")
     assert command(store, "--verify", "x") == 4
 
 
@@ -464,5 +466,6 @@ def test_it_waits_for_studies_that_have_only_begun(
         "movie-reviews": store.by_experiment.pop("movie-reviews")}), holds(late, done))
     assert command(store, "--watch", "--out", "x") == 0
     assert "wrote x/report.html: 5 confirm runs so far, not finished: late\n" in capsys.readouterr().out
-    assert json.loads(Path("x/numbers.json").read_text())["experiment"] == "movie-reviews"
-    assert {study["name"] for study in json.loads(Path("x/numbers.json").read_text())["studies"]} == {"torch", "late"}
+    assert json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))["experiment"] == "movie-reviews"
+    numbers = json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))
+    assert {study["name"] for study in numbers["studies"]} == {"torch", "late"}

@@ -58,9 +58,9 @@ def differences(store: verify.Store, folder: Path) -> list[str]:
 
 
 def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def test_an_untouched_report_is_verified(original: Written) -> None:
@@ -78,9 +78,9 @@ def test_a_number_changed_in_the_record(original: Written, folder: Path) -> None
 
 def test_a_number_missing_from_the_record_and_one_too_many(original: Written, folder: Path) -> None:
     store, _, report = original
-    found = json.loads((folder / "numbers.json").read_text())
+    found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     found["numbers"]["made-up"] = found["numbers"].pop(ACCURACY)
-    (folder / "numbers.json").write_text(json.dumps(found))
+    (folder / "numbers.json").write_text(json.dumps(found), encoding="utf-8")
     assert differences(store, folder) == [
         f"numbers.json: {ACCURACY} is missing, it is {report.numbers()[ACCURACY].text}",
         "numbers.json: made-up is not among the numbers of the runs"]
@@ -95,11 +95,12 @@ def test_a_margin_changed_afterwards(original: Written, folder: Path) -> None:
 def test_a_number_changed_on_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
     key, text = ACCURACY, report.numbers()[ACCURACY].text
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     other = re.sub(rf'(data-key="{re.escape(key)}"[^>]*>){text}<', r"\g<1>99.9<", page, count=1)
-    (folder / "report.html").write_text(other)
+    (folder / "report.html").write_text(other, encoding="utf-8")
     assert differences(store, folder) == [f"report.html: {key} is 99.9, but the runs give {text}"]
-    (folder / "report.html").write_text(page.replace(f'value="{report.numbers()[ACCURACY].value!r}"', 'value="0.5"'))
+    (folder / "report.html").write_text(
+        page.replace(f'value="{report.numbers()[ACCURACY].value!r}"', 'value="0.5"'), encoding="utf-8")
     assert differences(store, folder) == [
         f"report.html: {key} holds 0.5, but the runs give {report.numbers()[ACCURACY].value!r}"]
 
@@ -115,8 +116,9 @@ def test_a_number_changed_in_the_document(original: Written, folder: Path, name:
 def test_a_number_taken_off_the_page(original: Written, folder: Path) -> None:
     store, _, report = original
     key = "torch-torch.roc-auc"
-    page = (folder / "report.html").read_text()
-    (folder / "report.html").write_text(re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    (folder / "report.html").write_text(
+        re.sub(rf'<data [^>]*data-key="{re.escape(key)}".*?</data>', "0.999", page), encoding="utf-8")
     assert differences(store, folder) == [f"report.html: {key} is missing, it is {report.numbers()[key].text}"]
 
 
@@ -154,7 +156,7 @@ def test_a_digit_changed_in_the_values_behind_a_figure(original: Written, folder
 def test_lines_taken_from_the_values_behind_a_figure(original: Written, folder: Path) -> None:
     store, _, _ = original
     path = folder / "figures" / "accuracy.csv"
-    path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
     assert differences(store, folder) == ["figures/accuracy.csv: 20 lines of 5 cells, but the runs give 21 of 5"]
     path.unlink()
     assert differences(store, folder) == ["figures/accuracy.csv is missing"]
@@ -163,9 +165,9 @@ def test_lines_taken_from_the_values_behind_a_figure(original: Written, folder: 
 def test_a_digit_changed_in_the_values_that_the_page_brings(original: Written, folder: Path) -> None:
     store, _, report = original
     value = repr(report.numbers()["pair.torch-torch.scratch-scratch.difference"].value)
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     brought = present(re.search(r'download="differences.csv" href="([^"]*)"', page))[1]
-    (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")))
+    (folder / "report.html").write_text(page.replace(brought, brought.replace(value, "0.0099")), encoding="utf-8")
     assert differences(store, folder) == [
         "report.html: the values of the figure differences: difference in line 2 is 0.0099, but the runs give "
         f"{value}"]
@@ -241,13 +243,13 @@ def test_a_number_changed_in_the_markdown_is_named_with_its_line(original: Writt
     store, _, report = original
     shown = report.numbers()[ACCURACY].text
     path = folder / "report.md"
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     (line,) = differences(store, folder)
     assert line.startswith(f"report.md: line {place + 1} has '99.9', but the runs give '{shown}', in '| ")
-    path.write_text("\n".join([*lines[:place], *lines[place + 1:]]) + "\n")
+    path.write_text("\n".join([*lines[:place], *lines[place + 1:]]) + "\n", encoding="utf-8")
     assert differences(store, folder)[0].startswith(f"report.md: before line {place + 1} is missing '| ")
 
 
@@ -300,7 +302,7 @@ def test_a_report_is_verified_against_imported_runs(original: Written, tmp_path:
     whole = build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews",
                   tracking_uri=url or store.uri)
     files.write(whole, tmp_path)
-    assert (url or "http://host") in (tmp_path / "report.html").read_text() or url is None
+    assert (url or "http://host") in (tmp_path / "report.html").read_text(encoding="utf-8") or url is None
     assert differences(imported(store, -1), tmp_path) == []
     assert differences(imported(store, -1, 2, 3), tmp_path) == []  # through two more stores
     elsewhere = differences(imported(store, 2), tmp_path)

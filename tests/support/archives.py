@@ -144,8 +144,8 @@ def changed(far: Path, directory: Path, change: Callable[[dict[str, Any]], objec
     """Return an archive, sealed, whose JSON is another."""
     folder = directory / "changed"
     shutil.copytree(far / "quick.files", folder)
-    content = json.loads((folder / name).read_text())
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
     change(content)
-    (folder / name).write_text(json.dumps(content))
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
     pack(directory / "changed.zip", folder, {})
     return directory / "changed.zip"

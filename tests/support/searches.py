@@ -24,7 +24,7 @@ training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
 
 
 def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
-    (directory / "shared.toml").write_text(STUDY)
+    (directory / "shared.toml").write_text(STUDY, encoding="utf-8")
     return load_study(str(directory / "shared.toml"), trials=trials)
 
 

@@ -126,7 +126,7 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             _end(process, signal.SIGKILL)
-            raise AssertionError(f"the server did not come up:\n{log.read_text()[-4000:]}")
+            raise AssertionError(f"the server did not come up:\n{log.read_text(encoding='utf-8')[-4000:]}")
         time.sleep(0.1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def study_file(tmp_path: Path, text: str) -> str:
-    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     return str(tmp_path / "mine.toml")
 
 

@@ -31,13 +31,13 @@ SCRIPT = str(ROOT / "sweeps" / "run.py")
 
 
 def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    (directory / "quick.toml").write_text(STUDY)
+    (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
     return command(SCRIPT, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
 
 
 def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:
     """Start a sweep and return its process once it has printed a line that holds `until`."""
-    (directory / "quick.toml").write_text(STUDY)
+    (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(csv), *options],
         cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -89,7 +89,7 @@ def swept(
     uri: str | None = None, **changes: Any,
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""
-    Path("study.toml").write_text(STUDY)
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study("study.toml", settings={"data.name": str(csv)}, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)

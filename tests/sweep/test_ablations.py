@@ -77,7 +77,7 @@ class Study:
 
     def __call__(self, *, study: str = STUDY, command: str = "run.py") -> StudySummary:
         """Start it and return its summary; `trained` are the runs of this start."""
-        Path("study.toml").write_text(study)
+        Path("study.toml").write_text(study, encoding="utf-8")
         spec = load_study("study.toml", settings={"data.name": str(self.csv)})
         corpus = load_corpus(spec.base.data)
         self.trained.clear()
@@ -262,7 +262,7 @@ def test_a_failed_run_of_a_candidate_that_was_taken_away_is_set_aside(easy_csv: 
 
 def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_csv: Path) -> None:
     """As where a second process joins in: the first does not hold on to what it had found."""
-    Path("study.toml").write_text(STUDY)
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
     first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,

@@ -27,7 +27,7 @@ confirm = 2
 epochs = 2
 [space]
 training.lr = { low = 1e-3, high = 1e-1, log = true }
-""")
+""", encoding="utf-8")
     return load_study(str(tmp_path / "s.toml"))
 
 

@@ -180,7 +180,7 @@ trials = {trials}
 epochs = 2
 [space]
 {space}
-""")
+""", encoding="utf-8")
     spec = load_study(str(directory / "small.toml"), **changes)
     return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), "data")
 
@@ -243,7 +243,7 @@ class TestIdentity:
     @staticmethod
     def began(directory: Path, data: str = "data", experiment: str | None = "mine", **settings: object) -> Search:
         path = directory / "small.toml"
-        path.write_text('models = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }')
+        path.write_text('models = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }', encoding="utf-8")
         spec = load_study(str(path), settings={"data.name": "mine.csv", **settings})
         return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), data, experiment)
 
@@ -355,7 +355,7 @@ class TestSeveralSeeds:
 
 class TestEndsBadly:
     def test_a_half_written_journal_is_mended(self, tmp_path: Path) -> None:
-        (tmp_path / "quick.toml").write_text(STUDY)
+        (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
         spec, path = load_study(str(tmp_path / "quick.toml")), tmp_path / "optuna.journal"
         search = Search(spec, "torch", open_storage(str(path)), "data")
         number, _ = asked(search)
@@ -370,7 +370,7 @@ class TestEndsBadly:
 
 
 def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> None:
-    (tmp_path / "quick.toml").write_text(STUDY)
+    (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study(str(tmp_path / "quick.toml"), trials=4)
     proposed = []
     for _ in range(4):
@@ -382,7 +382,7 @@ def test_the_searcher_proposes_other_points_after_a_restart(tmp_path: Path) -> N
 
 
 def test_trials_of_a_dead_process_are_queued_again(tmp_path: Path) -> None:
-    (tmp_path / "quick.toml").write_text(STUDY)
+    (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
     spec, path = load_study(str(tmp_path / "quick.toml")), str(tmp_path / "optuna.journal")
     code = ("from gru_bench.sweep.spec import load_study; from gru_bench.sweep.search import Search;"
             "from gru_bench.sweep.sharing.storage import open_storage;"

@@ -71,7 +71,7 @@ class TestOnDisk:
         assert [path.read_bytes() for path in (own.folder / "files").rglob("*.txt")] == [b"one"]
 
     def test_a_folder_that_may_not_be_written(self) -> None:
-        (Path.cwd() / ".gru-bench").write_text("a file")
+        (Path.cwd() / ".gru-bench").write_text("a file", encoding="utf-8")
         with pytest.raises(RunError, match=r"the write queue .* must be writable, but is not .* that you may write to"):
             WriteQueue.begin(root(), NOBODY)
 

@@ -183,7 +183,7 @@ class TestRefused:
         (run,) = Store(create=False).runs("reviews")
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (aside,) = root().glob("*.refused")
-        assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text()
+        assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text(encoding="utf-8")
         assert abandoned_queues(root()) == []
         assert waiting(Path.cwd()) == []
 

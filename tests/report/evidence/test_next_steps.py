@@ -156,7 +156,7 @@ def one_study(bests: list[dict[str, Any]], **options: Any) -> Studies:
 @pytest.fixture
 def study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "all.toml").write_text('models = ["scratch", "torch", "bidirectional"]\n')
+    (tmp_path / "all.toml").write_text('models = ["scratch", "torch", "bidirectional"]\n', encoding="utf-8")
 
 
 def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(

@@ -75,7 +75,7 @@ def test_an_interval_stands_beside_its_value_in_the_table() -> None:
 
 
 def test_a_diagram_is_shown_as_its_files_are(tmp_path: Path) -> None:
-    (tmp_path / "cell.svg").write_text("<svg/>")
+    (tmp_path / "cell.svg").write_text("<svg/>", encoding="utf-8")
     (tmp_path / "cell.pdf").write_bytes(b"%PDF-1.4")
     diagram = Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path)
     assert diagram.for_page() == ("<svg/>", "")

@@ -16,14 +16,14 @@ from tests.support.renderings import Rendered
 
 def test_write_replaces_whole_files(three: Rendered, tmp_path: Path) -> None:
     report, page, files = three
-    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
     written = write(report, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written}
     assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/evaluation.tex", "figures/accuracy.pdf",
             "figures/accuracy.csv"} <= names
     assert names == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert (tmp_path / "report.html").read_text() == page
-    assert (tmp_path / "report.tex").read_text() == files["report.tex"]
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+    assert (tmp_path / "report.tex").read_text(encoding="utf-8") == files["report.tex"]
     included = re.findall(r"\\input\{([^}]*)\}", files["report.tex"])
     assert all((tmp_path / f"{name}.tex").is_file() for name in included)
     drawn = re.findall(r"\\drawn\{([a-z0-9-]+)\}", files["report.tex"])

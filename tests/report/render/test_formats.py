@@ -75,7 +75,7 @@ def dense() -> Table:
 
 def some(folder: Path) -> Section:
     """Return a section with every kind of block, and whatever a cell or a sentence may hold."""
-    (folder / "shape.svg").write_text("<svg viewBox='0 0 9 9'></svg>")
+    (folder / "shape.svg").write_text("<svg viewBox='0 0 9 9'></svg>", encoding="utf-8")
     (folder / "shape.pdf").write_bytes(b"%PDF")
     return Section("some", "Some & all", (
         Heading("A heading <of> 5 %", "a-heading"),

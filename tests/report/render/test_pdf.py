@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(platforms.WINDOWS, reason="Windows runs no scrip
 
 def program(folder: Path, name: str, body: str) -> None:
     path = folder / name
-    path.write_text(f"#!/bin/sh\necho {name} \"$@\" >> '{folder}/calls'\n{body}\n")
+    path.write_text(f"#!/bin/sh\necho {name} \"$@\" >> '{folder}/calls'\n{body}\n", encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
@@ -50,7 +50,7 @@ def report(tmp_path: Path) -> Path:
 
 
 def calls(folder: Path) -> list[str]:
-    return (folder / "calls").read_text().splitlines()
+    return (folder / "calls").read_text(encoding="utf-8").splitlines()
 
 
 def test_without_a_tex_it_says_how_to_get_one(bin_folder: Path, report: Path) -> None:
@@ -87,7 +87,7 @@ def test_pdflatex_runs_twice_at_least_and_not_for_ever(bin_folder: Path, report:
 
 @pytest.mark.parametrize("name", ["latexmk", "pdflatex"])
 def test_the_first_error_is_shown(name: str, bin_folder: Path, report: Path) -> None:
-    (bin_folder / "failed").write_text(FAILED)
+    (bin_folder / "failed").write_text(FAILED, encoding="utf-8")
     program(bin_folder, "pdflatex", "exit 1")
     program(bin_folder, name, f"cat '{bin_folder}/failed' > report.log; exit 1")
     with pytest.raises(RunError, match=r"TeX stopped: ./report.tex:12: Undefined control sequence\. The whole") as hit:
@@ -96,7 +96,7 @@ def test_the_first_error_is_shown(name: str, bin_folder: Path, report: Path) -> 
 
 
 def test_the_log_of_an_earlier_run_is_not_taken_for_this_one(bin_folder: Path, report: Path) -> None:
-    (report / "report.log").write_text(FAILED)
+    (report / "report.log").write_text(FAILED, encoding="utf-8")
     program(bin_folder, "pdflatex", "echo it will not start >&2; exit 1")
     with pytest.raises(RunError, match="TeX stopped: it will not start"):
         pdf(report)

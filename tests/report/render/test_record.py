@@ -15,7 +15,7 @@ from tests.support.renderings import Written
 
 def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> None:
     _, folder, report = original
-    found = json.loads((folder / "numbers.json").read_text())
+    found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     assert set(found["numbers"]) == set(report.numbers())
     accuracy = report.numbers()["scratch-scratch.accuracy"]
     assert found["numbers"][accuracy.key] == {
@@ -48,7 +48,7 @@ def test_a_file_below_the_working_directory_is_named_from_there(original: Writte
     ("{", "must be a record that a report left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
 ])
 def test_a_damaged_record(folder: Path, text: str, message: str) -> None:
-    (folder / "numbers.json").write_text(text)
+    (folder / "numbers.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         record.read(folder)
 

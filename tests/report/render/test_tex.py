@@ -91,7 +91,7 @@ def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
         "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
-    )
+    , encoding="utf-8")
     compiled(tmp_path, "paper")
 
 
@@ -122,10 +122,10 @@ def test_the_command_shows_where_tex_stopped(program: str, tmp_path: Path) -> No
 
 
 def test_the_command_runs_no_other_program(program: str, tmp_path: Path) -> None:
-    (tmp_path / ".latexmkrc").write_text("system('touch configured');\n")
+    (tmp_path / ".latexmkrc").write_text("system('touch configured');\n", encoding="utf-8")
     (tmp_path / "report.tex").write_text(
         "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"
-    )
+    , encoding="utf-8")
     typeset.pdf(tmp_path)
     assert not (tmp_path / "configured").exists()
     assert not (tmp_path / "escaped").exists()

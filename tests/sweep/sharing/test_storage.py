@@ -35,7 +35,7 @@ NO_ENTRIES = [b"garbage", b"[1]", b"{}", b"null", b"\xff\xfe\x00", b'{"op_code":
 
 @pytest.fixture
 def spec() -> StudySpec:
-    Path("study.toml").write_text(STUDY)
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
     return load_study("study.toml")
 
 

@@ -78,7 +78,7 @@ def test_shares_of_cards_are_a_clusters() -> None:
 @pytest.mark.service
 def test_a_sweep_outlives_a_node(two_nodes: Any, tmp_path: Path, easy_csv: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path)
-    (tmp_path / "quick.toml").write_text(STUDY)
+    (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--epochs",
          "12", "--device", "cpu", "--cluster", two_nodes.address, "--gpus-per-trial", "0.5"],
