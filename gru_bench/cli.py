@@ -69,7 +69,8 @@ Embedding = Annotated[str | None, typer.Option(
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use only this many reviews, for a quick look.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
-    "--device", help="auto, cpu, cuda, cuda:N or mps.", show_default="auto", rich_help_panel="Training")]
+    "--device", help="auto (an NVIDIA card, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
+    rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
 Settings = Annotated[list[str] | None, typer.Option(
@@ -223,7 +224,8 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
     command = command_of(application)
     try:
         with _sigterm_as_ctrl_c():
-            code = command(standalone_mode=False, prog_name=name or line(program()))
+            # On Windows, click would put files in the place of a word such as *, even of a review.
+            code = command(standalone_mode=False, prog_name=name or line(program()), windows_expand_args=False)
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gru_bench.data.readers import digest, named_path
 from gru_bench.errors import RunError
-from gru_bench.platforms import cache_folder, replace
+from gru_bench.platforms import cache_folder, patiently, replace
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
@@ -118,12 +118,11 @@ def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:
     """Rename `begun` to `final`, unless another process has put a complete folder there in the meantime."""
     while True:
         try:
-            begun.rename(final)
+            patiently(lambda: _rename(begun, final))
             return
         except OSError:
             if not final.exists():
-                replace(begun, final)  # on Windows, a virus scanner may hold a new file open for a moment
-                return
+                raise
         if _is_whole(final, unchecked):
             return
         damaged = begun.with_name(f".{final.name}.{uuid.uuid4().hex}.begun")
@@ -132,6 +131,15 @@ def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:
         except FileNotFoundError:
             continue
         shutil.rmtree(damaged, ignore_errors=True)
+
+
+def _rename(begun: Path, final: Path) -> None:
+    try:
+        begun.rename(final)
+    except PermissionError as error:
+        if final.exists():  # which Windows reports in this way
+            raise FileExistsError(*error.args) from None
+        raise
 
 
 def _write_manifest(folder: Path) -> None:

@@ -213,3 +213,35 @@ def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path: Path, monkeypatch
         with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be in a home folder that exists, "
                                              rf"but got '~no-such-user/x': check the path"):
             default_cache()
+
+
+class TestWindows:
+    """It refuses to rename a folder onto one that is there, and while a virus scanner reads a file of it."""
+
+    @pytest.fixture(autouse=True)
+    def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platforms, "WINDOWS", True)
+        self.refusals, real = 0, Path.rename
+
+        def rename(path: Path, target: Path) -> Path:
+            self.refusals -= 1
+            if Path(target).exists() or self.refusals >= 0:
+                raise PermissionError(13, "Access is denied")
+            return real(path, target)
+
+        monkeypatch.setattr(Path, "rename", rename)
+
+    def test_a_virus_scanner_is_waited_for(self, tmp_path: Path) -> None:
+        self.refusals = 3
+        folder = cached_folder(tmp_path, "corpus", "key", lambda begun: (begun / "file").touch())
+        assert (folder / "file").is_file()
+
+    def test_the_first_of_two_wins_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+
+        def build(begun: Path) -> None:
+            cached_folder(tmp_path, "corpus", "key", lambda other: (other / "of the first").touch())
+
+        folder = cached_folder(tmp_path, "corpus", "key", build)
+        assert (folder / "of the first").is_file()
+        assert list(folder.parent.iterdir()) == [folder]
