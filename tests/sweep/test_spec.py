@@ -155,7 +155,7 @@ def test_unknown_study_missing_file_and_no_toml(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             load_study(study_file(tmp_path, text))
-    for name in ("x" * 5_000 + ".toml", "a\0.toml"):
+    for name in ("x" * 5_000 + ".toml", "a\0.toml", "studies/mine", "studies\\mine"):
         with pytest.raises(UsageError, match="there is no file"):
             load_study(name)
 
