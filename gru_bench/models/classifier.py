@@ -121,6 +121,7 @@ class Classifier(nn.Module):
         backend: Backend,
         generator: torch.Generator | None = None,
         bf16: bool = False,
+        equal_lengths: bool = False,
     ) -> Tensor:
         """Return log-probabilities, B x C.
 
@@ -130,7 +131,10 @@ class Classifier(nn.Module):
             length_B: Number of tokens of each review, 1 to T.
             backend: Implementation of the recurrence that runs.
             generator: Source of the dropout masks. It is needed in training mode where dropout is above 0.
-            bf16: Whether the backend `fused` computes products in bfloat16. The other backends follow `torch.autocast`.
+            bf16: Whether the backends `fused` and `torch` compute products in bfloat16. The backend `reference` follows
+                `torch.autocast`.
+            equal_lengths: Whether all reviews are known to have T tokens. A graphics card cannot find out without
+                making the host wait.
         """
         share = self.config.dropout if self.training else 0.0
 
@@ -140,7 +144,7 @@ class Classifier(nn.Module):
         features_BF = run_cell(
             self.cell, list(self.recurrence.parameters()), rows_UE, index_BT, length_B,
             bidirectional=self.config.is_bidirectional, backend=backend, between=drop if share else None,
-            pooling=self.config.pooling, bf16=bf16)
+            pooling=self.config.pooling, bf16=bf16, equal_lengths=equal_lengths)
         return self._head(drop(features_BF))
 
     def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:

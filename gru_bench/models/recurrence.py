@@ -69,6 +69,7 @@ def run_cell(
     between: Between | None = None,
     pooling: Pooling | None = None,
     bf16: bool = False,
+    equal_lengths: bool = False,
 ) -> Tensor:
     """Run all layers of a recurrence on one of the backends.
 
@@ -82,7 +83,10 @@ def run_cell(
         backend: Implementation that runs.
         between: Function for the output of every layer except the last.
         pooling: Reduction of the output over time (`pool`).
-        bf16: Whether the backend `fused` computes products in bfloat16. The other backends follow `torch.autocast`.
+        bf16: Whether the backends `fused` and `torch` compute products in bfloat16. The backend `reference` follows
+            `torch.autocast`.
+        equal_lengths: Whether all sequences are known to have T tokens. A graphics card cannot find out without making
+            the host wait.
 
     Returns:
         The output of the last layer, B x T x D, zero beyond each length, or with a `pooling` its features.
@@ -100,9 +104,13 @@ def run_cell(
         output = compute(rows_UE, index_BT, length_B, weights, bidirectional=bidirectional, between=between,
                          pooling=pooled, bf16=bf16)
     else:
-        layers = torch_layers if backend == "torch" else reference_layers
-        output = layers(embedding(index_BT, rows_UE), length_B, weights, compute, bidirectional=bidirectional,
-                        between=between)
+        x_BTE = embedding(index_BT, rows_UE)
+        if backend == "torch":
+            output = torch_layers(x_BTE, length_B, weights, compute, bidirectional=bidirectional, between=between,
+                                  bf16=bf16, equal_lengths=equal_lengths)
+        else:
+            output = reference_layers(
+                x_BTE, length_B, weights, compute, bidirectional=bidirectional, between=between)
     if pooling is None or pooling == pooled:
         return output
     return pool(output, length_B, pooling, bidirectional=bidirectional)
@@ -136,30 +144,31 @@ def reference_layers(
 
 def torch_layers(
     x_BTE: Tensor, length_B: Tensor, weights: Sequence[Tensor], kernel: Kernel, *, bidirectional: bool,
-    between: Between | None = None,
+    between: Between | None = None, bf16: bool = False, equal_lengths: bool = False,
 ) -> Tensor:
     """Return the output of the last layer from one of torch's own kernels, without packing the sequences.
 
     Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
     is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
     without the loss of cuDNN's fastest algorithm. Without padding torch runs all layers and directions at once.
+    The arguments are those of `run_cell`.
     """
     layers = len(weights) // (8 if bidirectional else 4)
     steps = x_BTE.shape[1]
     # On a graphics card this check would make the host wait for the card.
-    padded = length_B.device.type != "cpu" or int(length_B.min()) < steps
-    if not padded and (between is None or layers == 1):
-        return _run_kernel(kernel, x_BTE, weights, layers, bidirectional)
+    equal_lengths = equal_lengths or (length_B.device.type == "cpu" and int(length_B.min()) == steps)
+    if equal_lengths and (between is None or layers == 1):
+        return _run_kernel(kernel, x_BTE, weights, layers, bidirectional, bf16=bf16)
     at_T = torch.arange(steps, device=x_BTE.device)
     inside_BT1 = (at_T < length_B[:, None])[..., None]
     reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
 
     def one_direction(x_BTE: Tensor, own: Sequence[Tensor], backward: bool) -> Tensor:
         if backward:
-            output = _run_kernel(kernel, x_BTE.gather(1, reversed_BT1.expand_as(x_BTE)), own)
+            output = _run_kernel(kernel, x_BTE.gather(1, reversed_BT1.expand_as(x_BTE)), own, bf16=bf16)
             output = output.gather(1, reversed_BT1.expand_as(output))
         else:
-            output = _run_kernel(kernel, x_BTE, own)
+            output = _run_kernel(kernel, x_BTE, own, bf16=bf16)
         return torch.where(inside_BT1, output, 0.0)
 
     return _all_layers(x_BTE, weights, one_direction, bidirectional, between)
@@ -186,13 +195,36 @@ def _all_layers(
 
 
 def _run_kernel(
-    kernel: Kernel, x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False
+    kernel: Kernel, x_BTE: Tensor, weights: Sequence[Tensor], layers: int = 1, bidirectional: bool = False, *,
+    bf16: bool = False,
 ) -> Tensor:
+    if bf16:
+        # torch.autocast runs cuDNN's recurrent layers in float16, whatever type it is asked for.
+        half = torch.bfloat16
+        with torch.autocast(x_BTE.device.type, enabled=False):
+            return _run_kernel(
+                kernel, x_BTE.to(half), [w.to(half) for w in weights], layers, bidirectional).to(weights[0].dtype)
     h0 = x_BTE.new_zeros(layers * (2 if bidirectional else 1), x_BTE.shape[0], weights[1].shape[1])
     output_BTD: Tensor = kernel(
         x_BTE, h0, list(weights), has_biases=True, num_layers=layers, dropout=0.0, train=torch.is_grad_enabled(),
         bidirectional=bidirectional, batch_first=True)[0]
     return output_BTD
+
+
+def in_chunks(parameters: Sequence[nn.Parameter]) -> None:
+    """Put the four weights of each layer and direction side by side in memory, in cuDNN's order.
+
+    cuDNN takes weights in one chunk. Where they are not, torch copies them together at each call. `torch.nn.GRU` has
+    one chunk for all layers and directions; with padding each is called alone, so each has its own here.
+    """
+    for start in range(0, len(parameters), 4):
+        own = parameters[start:start + 4]
+        chunk = torch.cat([parameter.detach().flatten() for parameter in own])
+        start_in_chunk = 0
+        for parameter in own:
+            end = start_in_chunk + parameter.numel()
+            parameter.data = chunk[start_in_chunk:end].view_as(parameter)
+            start_in_chunk = end
 
 
 class Weights(nn.Module):

@@ -133,7 +133,9 @@ class RunResult:
     """Name of a parameter -> its values in the best checkpoint."""
     stopped_early: bool = False
     backend_note: str | None = None
-    """Why a slower backend ran than the fastest one, if so."""
+    """Why a slower backend ran than the fastest one, or a CPU instead of a card, if so."""
+    card: Mapping[str, str] = field(default_factory=dict)
+    """Property of the graphics card, its driver and its libraries -> value. Empty for a run without a card."""
 
 
 @dataclass(frozen=True)

@@ -520,6 +520,7 @@ class RunWriter:
         self._write(files, metrics=points, status="FINISHED", tags={
             "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
+            **{f"gru_bench.{name}": value for name, value in result.card.items()},
             **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}), **COMPLETE})
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:

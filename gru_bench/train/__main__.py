@@ -86,10 +86,10 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     from gru_bench.data.embeddings import load_vectors
     from gru_bench.models.classifier import choose_backend, fallback
     from gru_bench.tracking import Store
-    from gru_bench.train.loop import choose_device
+    from gru_bench.train.loop import place
 
     # An error about this machine comes before anything is read.
-    device = choose_device(config.training.device)
+    device, on_cpu = place(config)
     choose_backend(config.model, device)
     with console.status("reading the reviews"):
         corpus = load_corpus(config.data)
@@ -97,7 +97,7 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
                   f"{len(corpus.test):,} test reviews", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    if (slower := fallback(config.model, device)) is not None:
+    if (slower := on_cpu or fallback(config.model, device)) is not None:
         console.print(f"note: {slower}", markup=False)
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
@@ -140,13 +140,12 @@ def _logged(
     config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
 ) -> tuple[RunResult, RunWriter]:
     from gru_bench.data.cache import default_cache
-    from gru_bench.train.loop import checkpoint_name, train
+    from gru_bench.train.loop import checkpoint_name, train, within_memory
 
     writer = store.start(
         corpus.name, f"{config.model.name} seed {config.seed}", role="single", model=config.model.name,
         command=cli.command_line(), config=config, fingerprint=corpus.fingerprint)
     writer.dataset(corpus.name, corpus.fingerprint)
-    checkpoint = default_cache() / "checkpoints" / checkpoint_name(config, corpus)
     try:
         with _Progress(console, config.training.epochs) as progress:
             def on_epoch(record: EpochRecord) -> None:
@@ -157,8 +156,16 @@ def _logged(
                 store.check()
                 progress.step(report)
 
-            result = train(config, corpus, vectors, on_epoch, score_test=score_test, checkpoint=checkpoint,
-                           on_step=on_step, on_resume=progress.resume)
+            def trained(config: RunConfig) -> RunResult:
+                return train(config, corpus, vectors, on_epoch, score_test=score_test, on_step=on_step,
+                             checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
+                             on_resume=progress.resume)
+
+            def on_restart(reason: str) -> None:
+                writer.tags({"gru_bench.done_again": reason})
+                console.print(f"note: {reason}", markup=False)
+
+            result = within_memory(trained, config, on_restart)
         texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
         writer.finish(result, with_model=True, texts=texts)
     except KeyboardInterrupt:

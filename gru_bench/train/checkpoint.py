@@ -105,7 +105,8 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
         RunError: where the file is damaged, or was written by a run with other settings or data.
     """
     try:
-        state = torch.load(path, weights_only=True)
+        # On a CPU first: the card that wrote it may not be here, and two copies may not fit on a card.
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise RunError(f"a checkpoint must be whole, but {path} cannot be read ({type(error).__name__}): delete it to "
                        "start this run anew") from error

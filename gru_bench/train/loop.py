@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import platforms
-from gru_bench.config import RunConfig, Scalar
+from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import (
     Batch,
     Encoded,
@@ -44,8 +44,9 @@ from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.evaluation.metrics import correct, log_loss
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, choose_backend, fallback
-from gru_bench.models.recurrence import Backend
+from gru_bench.models.recurrence import Backend, in_chunks
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
+from gru_bench.train import card
 from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimizer import Optimizer
 
@@ -107,8 +108,8 @@ def train(
         Pruned: passed on from `on_epoch`.
     """
     device, backend = check(config, corpus)
-    run = _Run(config, corpus, vectors, device, backend, on_step, on_window)
     _prepare_process(config, device, backend)
+    run = _Run(config, corpus, vectors, device, backend, on_step, on_window)
     identity = _identity(config, corpus)
 
     def save() -> None:
@@ -138,6 +139,31 @@ def train(
     return result
 
 
+def within_memory(
+    trained: Callable[[RunConfig], RunResult], config: RunConfig, on_restart: Callable[[str], None]
+) -> RunResult:
+    """Return `trained(config)`, or where a graphics card runs out of memory, that of twice as many micro-batches.
+
+    Args:
+        trained: Function that trains a run.
+        config: Settings of the run.
+        on_restart: Function that is called with the reason before the run begins again.
+
+    Raises:
+        OutOfMemoryError: where the second try does not fit either, or a batch has no more reviews to share out.
+    """
+    size, smaller = config.training.batch_size, 2 * config.training.micro_batches
+    try:
+        return trained(config)
+    except torch.OutOfMemoryError:  # its memory is free again after this clause
+        if size < smaller:
+            raise
+    on_restart(f"the graphics card's memory ran out at a batch of {size} reviews; done again in {smaller} "
+               "micro-batches, their gradients added")
+    torch.cuda.empty_cache()
+    return trained(with_settings(config, {"training.micro_batches": smaller}))
+
+
 def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:
     """Return the device and the backend on which a run can be trained here.
 
@@ -146,12 +172,15 @@ def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:
         DataError: for a corpus without training reviews.
     """
     training, reviews = config.training, len(corpus.train)
-    device = choose_device(training.device)
+    device, _ = place(config)
     backend = choose_backend(config.model, device)
-    if training.bf16 and device.type != "cuda":
-        reason = f"the backend {backend!r} supports it on a card only."
-        if backend == "fused":
-            reason = kernels.no_bf16() or ""
+    if training.bf16:
+        if device.type == "cuda":
+            reason = card.no_bf16(device, backend)
+        elif backend == "fused":
+            reason = kernels.no_bf16()
+        else:
+            reason = f"the backend {backend!r} supports it on a card only."
         if reason:
             raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got true "
                              f"on {device.type}: {reason} Leave it out")
@@ -169,12 +198,10 @@ def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:
 
 
 def _prepare_process(config: RunConfig, device: torch.device, backend: Backend) -> None:
-    """Set what holds for the whole process while a run trains: threads, a warning, and the count of peak memory."""
+    """Set what holds for the whole process while a run trains: threads, and how a card is used."""
     use_threads(config.training.threads, backend)
     if device.type == "cuda":
-        # One layer and direction of a GRU is a view of its weights, which cuDNN copies together each time.
-        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-        torch.cuda.reset_peak_memory_stats(device)
+        card.prepare(device)
 
 
 def use_threads(count: int | None, backend: Backend) -> None:
@@ -213,6 +240,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def place(config: RunConfig) -> tuple[torch.device, str | None]:
+    """Return the device on which a run trains, and a sentence where `auto` leaves a card unused, or None.
+
+    Raises:
+        UsageError: for a device that is unknown or missing on this machine.
+    """
+    device = choose_device(config.training.device)
+    if config.training.device != "auto" or device.type != "cuda" or kernels.unavailable() is not None:
+        return device, None
+    reason = card.slower_than_cpu(config)
+    if reason is None:
+        return device, None
+    return torch.device("cpu"), (
+        f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; --device cuda "
+        "takes the card")
+
+
 def predict(
     model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False
 ) -> NDArray[np.float32]:
@@ -223,7 +267,8 @@ def predict(
         for batch in prefetched(make_batches(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
-            log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16)
+            log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16,
+                           equal_lengths=on_device.equal_lengths)
             probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
     kernels.release()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
@@ -231,21 +276,38 @@ def predict(
 
 
 class _DeviceBatch:
-    """The arrays of a batch as tensors on the device of the model."""
+    """The arrays of a batch as tensors on the device of the model. Each is copied when it is first asked for."""
 
     def __init__(self, batch: Batch, device: torch.device) -> None:
-        def there(values: NDArray[np.int64]) -> Tensor:
-            tensor = torch.from_numpy(values)
-            if device.type == "cuda":
-                tensor = tensor.pin_memory()
-            # Without waiting from pinned memory only: on Apple's devices, a copy of a temporary may be corrupt.
-            return tensor.to(device, non_blocking=device.type == "cuda")
+        self._batch, self._device = batch, device
+        self.equal_lengths = int(batch.length_B.min()) == batch.index_BT.shape[1]
 
-        self.distinct_U = there(batch.distinct_U)
-        self.index_BT = there(batch.index_BT)
-        self.length_B = there(batch.length_B)
-        self.label_B = there(batch.label_B)
-        self.example_B = there(batch.example_B)
+    @cached_property
+    def distinct_U(self) -> Tensor:
+        return self._there(self._batch.distinct_U)
+
+    @cached_property
+    def index_BT(self) -> Tensor:
+        return self._there(self._batch.index_BT)
+
+    @cached_property
+    def length_B(self) -> Tensor:
+        return self._there(self._batch.length_B)
+
+    @cached_property
+    def label_B(self) -> Tensor:
+        return self._there(self._batch.label_B)
+
+    @cached_property
+    def example_B(self) -> Tensor:
+        return self._there(self._batch.example_B)
+
+    def _there(self, values: NDArray[np.int64]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        # The host does not wait for this copy. torch keeps the pinned memory until the card has read it.
+        return tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 class _Run:
@@ -258,6 +320,8 @@ class _Run:
         self.config, self.device, self.backend = config, device, backend
         self.on_step, self.on_window = on_step, on_window
         self.model = untrained(config, vectors.dimension).to(device)
+        if device.type == "cuda":
+            in_chunks(list(self.model.recurrence.parameters()))
         self.table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(device)
         self.optimizer = Optimizer(
             self.model, self.table_VE if config.embedding.trainable else None, config.training,
@@ -314,7 +378,8 @@ class _Run:
             peak_memory_bytes=_peak_memory(self.device), predictions=predictions,
             weights={name: value.cpu().numpy() for name, value in progress.best.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs,
-            backend_note=fallback(self.config.model, self.device))
+            backend_note=place(self.config)[1] or fallback(self.config.model, self.device),
+            card=card.properties(self.device) if self.device.type == "cuda" else {})
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
@@ -329,7 +394,8 @@ class _Run:
             begun, progress.begun = progress.begun, None
             done, reviews, tokens, before = begun.batches, begun.reviews, begun.tokens, begun.seconds_before
             total += begun.losses
-            dropout.set_state(begun.dropout)
+            if begun.dropout.shape == dropout.get_state().shape:  # else it was begun on another kind of device
+                dropout.set_state(begun.dropout)
         started = time.perf_counter() - (progress.seconds - before)
         refreshed = saved = time.perf_counter()
         per_epoch = len(self.train_split)
@@ -392,7 +458,7 @@ class _Run:
         with _autocast(self.device, self.config.training.bf16):
             log_BC = self.model(
                 rows_UE, batch.index_BT, batch.length_B, backend=self.backend, generator=dropout,
-                bf16=self.config.training.bf16)
+                bf16=self.config.training.bf16, equal_lengths=batch.equal_lengths)
         loss = nll_loss(log_BC.float(), batch.label_B)
         if share is not None:
             loss = loss * share

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +15,7 @@ from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Res
 from gru_bench.kernels import fused as kernels
 from gru_bench.models import gru, rnn
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.recurrence import Backend, Cell, Weights, reference_layers, run_cell
+from gru_bench.models.recurrence import Backend, Cell, Weights, in_chunks, reference_layers, run_cell
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
 from tests.support.values import present
 
@@ -131,3 +134,73 @@ def test_padding_and_order_change_nothing(
             x_BTE[b:b + 1, :n], length_B[b:b + 1], weights, cell.step, bidirectional=bidirectional)
         torch.testing.assert_close(together[b:b + 1, :n], single, rtol=0, atol=TOLERANCE)
         assert not together[b, n:].any()
+
+
+class Recorded:
+    """A kernel of torch's that notes how it is called. On the device meta it computes shapes only."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+        self.types: set[torch.dtype] = set()
+
+    def __call__(self, x_BTE: Tensor, h0: Tensor, weights: list[Tensor], **more: Any) -> tuple[Tensor, Tensor]:
+        self.calls.append((len(weights), more["num_layers"]))
+        self.types |= {tensor.dtype for tensor in (x_BTE, h0, *weights)}
+        assert not torch.is_autocast_enabled("cpu")
+        if x_BTE.device.type == "meta":
+            return x_BTE.new_empty(*x_BTE.shape[:2], h0.shape[2] * (1 + more["bidirectional"])), h0
+        output, state = torch.gru(x_BTE, h0, weights, **more)
+        return output, state
+
+
+@pytest.mark.parametrize(("equal", "calls"), [(True, [(16, 2)]), (False, [(4, 1)] * 4)])
+def test_a_card_is_not_asked_whether_lengths_are_equal(equal: bool, calls: list[tuple[int, int]]) -> None:
+    """Tensors on the device meta have no values, so that looking at one raises."""
+    kernel, meta = Recorded(), torch.device("meta")
+    weights = list(Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True).to(meta).parameters())
+    cell = replace(gru.CELLS["after"], torch=kernel)
+    output = run_cell(cell, weights, torch.empty(9, 5, device=meta), torch.empty(3, 7, dtype=torch.int64, device=meta),
+                      torch.empty(3, dtype=torch.int64, device=meta), bidirectional=True, backend="torch",
+                      equal_lengths=equal)
+    assert output.shape == (3, 7, 8)
+    assert kernel.calls == calls
+
+
+@pytest.mark.parametrize("lengths", [[6, 6], [6, 3]])
+def test_bfloat16_of_torchs_kernels_is_bfloat16(lengths: list[int]) -> None:
+    """Also under torch.autocast. Values below 1 have a rounding error of 2 to the power of -9 in bfloat16."""
+    kernel = Recorded()
+    weights = list(Weights(gru.CELLS["after"], 5, 4, bidirectional=True, generator=generator()).parameters())
+    cell = replace(gru.CELLS["after"], torch=kernel)
+    x_BTE, length_B = sequences(lengths)
+    rows_UE, index_BT = as_rows(x_BTE.float())
+    both = [run_cell(cell, weights, rows_UE, index_BT, length_B, bidirectional=True, backend="torch")]
+    with torch.autocast("cpu", torch.float16):
+        kernel.types.clear()
+        both.append(run_cell(cell, weights, rows_UE, index_BT, length_B, bidirectional=True, backend="torch",
+                             bf16=True))
+    assert kernel.types == {torch.bfloat16}
+    assert both[1].dtype == torch.float32
+    assert (both[0] != both[1]).any()
+    torch.testing.assert_close(both[1], both[0], rtol=0, atol=10 * 2 ** -9)
+
+
+def test_weights_in_chunks_lie_side_by_side_and_learn_the_same() -> None:
+    """In the order in which cuDNN has them: both matrices of a direction, then both biases."""
+    plain, chunked = (Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
+                      for _ in range(2))
+    in_chunks(list(chunked.parameters()))
+    own = list(chunked.parameters())
+    for start in range(0, len(own), 4):
+        place = 0
+        for weight in own[start:start + 4]:
+            assert weight.untyped_storage().data_ptr() == own[start].untyped_storage().data_ptr()
+            assert (weight.storage_offset(), weight.is_contiguous()) == (place, True)
+            place += weight.numel()
+        assert place * 8 == own[start].untyped_storage().nbytes()
+    x_BTE, length_B = sequences([3, 7])
+    found = [
+        gradients(reference_layers(x_BTE, length_B, weights, gru.CELLS["after"].step, bidirectional=True), [*weights])
+        for weights in (list(plain.parameters()), own)]
+    for mine, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)

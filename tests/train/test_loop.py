@@ -315,14 +315,3 @@ def test_trained_vectors_come_with_the_weights(config: RunConfig, corpus: Corpus
     assert (table != before).any()
     np.testing.assert_array_equal(vectors.table_VE, before)
     assert result.parameters == sum(weights.size for weights in result.weights.values())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA card here")
-@pytest.mark.parametrize("model", ["scratch", "torch", "bidirectional"])
-def test_on_a_graphics_card(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    on_card = with_settings(config, {"model.name": model, "training.device": "cuda", "model.layers": 2})
-    result = train(on_card, corpus, vectors, score_test=True)
-    on_cpu = train(with_settings(on_card, {"training.device": "cpu"}), corpus, vectors, score_test=True)
-    assert result.backend == "torch"
-    np.testing.assert_allclose(
-        [e.train_loss for e in result.epochs], [e.train_loss for e in on_cpu.epochs], rtol=0, atol=1e-2)

@@ -71,18 +71,15 @@ class Train:
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
-        from torch import OutOfMemoryError
-        from torch.cuda import empty_cache
-
         from gru_bench.models.classifier import fallback
-        from gru_bench.train.loop import Pruned, checkpoint_name, choose_device, train
+        from gru_bench.train.loop import Pruned, checkpoint_name, place, train, within_memory
 
         def on_epoch(record: EpochRecord) -> None:
             if not listener.epoch(record):
                 raise Pruned
 
-        slower = fallback(self.config.model, choose_device(self.config.training.device))
-        if slower is not None:
+        device, on_cpu = place(self.config)
+        if (slower := on_cpu or fallback(self.config.model, device)) is not None:
             listener.note(slower)
         corpus = corpus_of(self.config.data)
 
@@ -92,18 +89,7 @@ class Train:
                 checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
                 on_step=listener.step, on_window=listener.window, on_resume=listener.resumed)
 
-        result = None
-        size, smaller = self.config.training.batch_size, 2 * self.config.training.micro_batches
-        try:
-            result = trained(self.config)
-        except OutOfMemoryError:  # of a graphics card; its memory is free again after this clause
-            if size < smaller:
-                raise
-        if result is None:
-            listener.restarted(f"the graphics card's memory ran out at a batch of {size} reviews; done again in "
-                           f"{smaller} micro-batches, their gradients added")
-            empty_cache()
-            result = trained(with_settings(self.config, {"training.micro_batches": smaller}))
+        result = within_memory(trained, self.config, listener.restarted)
         # The weights of a trial are not stored, so they are not sent through the pipe.
         return result if self.score_test else replace(result, weights={})
 
@@ -171,13 +157,15 @@ class MeasureTiming:
         corpus = corpus_of(self.config.data)
         spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
         sample = replace(corpus, train=spread, validation=corpus.validation.select(np.zeros(0, np.int64)))
+        # One window for the whole epoch: at the end of each, the host waits for a graphics card.
+        iterations = iterations_of_epoch(len(spread), training)
         config = with_settings(self.config, {
-            "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": 1})
+            "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": iterations})
         result = train(config, sample, vectors_of(self.config.embedding, self.config.data))
         assert training.threads is not None
         return Timing(
             model=config.model.name, backend=result.backend, threads=training.threads,
-            iterations=iterations_of_epoch(len(spread), training), seconds=result.epochs[-1].seconds,
+            iterations=iterations, seconds=result.epochs[-1].seconds,
             protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training))
 
 
