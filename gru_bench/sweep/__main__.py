@@ -113,7 +113,7 @@ def sweep(
         raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
                          "--cluster local to share out the cards of this machine")
     count, threads, start_workers = _workers(
-        workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
+        workers, cluster, gpus_per_trial, _device(spec), searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the reviews and imports optuna.
     with start_workers() as pool:
         from gru_bench.sweep.console.progress import ProgressDisplay
@@ -273,15 +273,26 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     return {model: found[model] for model in spec.models}
 
 
+def _device(spec: StudySpec) -> str:
+    """Return the device of a study's runs, which is `cpu` where `auto` leaves a card unused for every model."""
+    from gru_bench.train.card import slower_than_cpu
+
+    device = spec.base.training.device
+    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    fixed = spec.space.keys().isdisjoint(("training.batch_size", "model.reset", "model.backend"))
+    return "cpu" if device == "auto" and fixed and all(map(slower_than_cpu, configs)) else device
+
+
 def _workers(
     workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
 ) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
     """Return how many trials run at the same time, the threads of each, and a function that starts the workers."""
     if cluster is None:
-        from gru_bench.sweep.workers.local import Pool, default_workers, fair_threads
+        from gru_bench.sweep.workers.local import Pool, cards, default_workers, fair_threads
 
-        count = cli.checked_workers(workers) or default_workers(device, searching=searching)
-        return count, fair_threads(count), partial(Pool, count)
+        shared = cards(device)
+        count = cli.checked_workers(workers) or default_workers(device, shared, searching=searching)
+        return count, fair_threads(count), partial(Pool, count, shared)
     from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
 
     connected = Cluster(cluster)

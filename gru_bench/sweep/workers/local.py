@@ -10,11 +10,10 @@ import errno
 import importlib
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -128,15 +127,22 @@ class Channel(Protocol):
         """Wait for the answer to an `EpochDone`."""
 
 
-def default_workers(device: str, *, searching: bool = True) -> int:
+def cards(device: str) -> list[str]:
+    """Return the cards that runs on `device` share out, as `card.pinned` takes them. Empty where each run takes
+    `device` itself: a CPU, or a card with a number."""
+    from gru_bench.train.card import visible
+
+    return visible() if device in ("auto", "cuda") else []
+
+
+def default_workers(device: str, cards: Sequence[str] = (), *, searching: bool = True) -> int:
     """Return how many runs to train side by side on `device`.
 
     On a CPU, runs of one thread each side by side train a third more reviews per second than one run on all threads.
     A graphics card trains one run at a time.
     """
-    on_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
-    if not on_cpu:
-        return 1
+    if cards or device not in ("auto", "cpu"):
+        return max(1, len(cards))
     return min(worker_per_core(), MOST_WORKERS) if searching else worker_per_core()
 
 
@@ -148,11 +154,16 @@ def fair_threads(workers: int) -> int:
 class Pool:
     """Worker processes of this machine. Use it as a context, which ends the processes."""
 
-    def __init__(self, workers: int) -> None:
-        """Start `workers` processes."""
+    def __init__(self, workers: int, cards: Sequence[str] = ()) -> None:
+        """Start processes.
+
+        Args:
+            workers: Number of processes.
+            cards: Graphics cards that the processes share evenly: each sees one of them only. Empty: each sees all.
+        """
         self._context = multiprocessing.get_context("spawn")
         self._threads = fair_threads(workers)
-        self._workers = [self._start() for _ in range(workers)]
+        self._workers = [self._start(cards[number % len(cards)] if cards else None) for number in range(workers)]
 
     def __enter__(self) -> Pool:
         """Return the pool."""
@@ -219,17 +230,20 @@ class Pool:
         code = worker.process.exitcode
         worker.pipe.close()
         worker.process.close()
-        fresh = self._start()
+        fresh = self._start(worker.card)
         worker.process, worker.pipe = fresh.process, fresh.pipe
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         hint = " (out of memory?)" if was_killed(code) else ""
         return Failed("worker", f"its worker process ended by {how}{hint}")
 
-    def _start(self) -> _Worker:
+    def _start(self, card: str | None) -> _Worker:
+        from gru_bench.train.card import pinned
+
         ours, theirs = self._context.Pipe()
         # Read by the numerical libraries when the new process loads them.
-        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
+        own = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | ({} if card is None else pinned(card))
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
         process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         try:
             with interrupts_held_back():  # until the worker ignores them
@@ -241,13 +255,14 @@ class Pool:
                 else:
                     os.environ[name] = value
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, card)
 
 
 @dataclass
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    card: str | None
     job: Job | None = None
 
 

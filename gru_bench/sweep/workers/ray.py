@@ -28,6 +28,7 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, run_job
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, provide, vectors_of
+from gru_bench.train.card import pinned
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
@@ -327,7 +328,7 @@ def _run_task(
     if cache is not None:
         os.environ["GRU_BENCH_CACHE"] = cache
     if not card:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the task was given no card, even if its node has some
+        os.environ.update(pinned(""))  # the task was given no card, even if its node has some
     for material, corpus, vectors in zip(*(sent[place::3] for place in range(3)), strict=True):
         provide(material, corpus, vectors)
     return run_job(job, _MailboxChannel(mailbox, ticket))

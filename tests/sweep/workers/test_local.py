@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,20 @@ import torch
 from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.results.runs import RunResult
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Pool, Restarted, default_workers, run_job
-from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, Train
+from gru_bench.platforms import cores
+from gru_bench.results.runs import RunResult, Timing
+from gru_bench.sweep.workers.local import (
+    Failed,
+    Finished,
+    Job,
+    Pool,
+    Restarted,
+    cards,
+    default_workers,
+    fair_threads,
+    run_job,
+)
+from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, MeasureTiming, Train
 from gru_bench.train import loop
 
 
@@ -77,6 +89,77 @@ def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
         job = Job("check", CheckConfigs(()))
         pool.submit(job)
         assert list(pool.messages(60.0)) == [(job, Finished(None))]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A task that returns what its process sees of the cards, and its number of threads."""
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        return ()
+
+    def __call__(self, listener: Listener, /) -> object:
+        return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"]
+
+
+class TestCards:
+    def test_each_worker_sees_one_card_and_all_cards_are_used_evenly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-8a")
+        with Pool(3, ["0", "GPU-8a"]) as pool:
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,GPU-8a"
+            for number in range(3):
+                pool.submit(Job(f"look {number}", Look()))
+            seen: list[Any] = []
+            while pool.busy:
+                seen += [message.outcome for _, message in pool.messages(60.0) if isinstance(message, Finished)]
+        assert sorted(card for card, _ in seen) == ["0", "0", "GPU-8a"]
+        assert {threads for _, threads in seen} == {str(fair_threads(3))}
+
+    def test_a_worker_that_takes_the_place_of_another_has_its_card(self) -> None:
+        with Pool(2, ["3", "5"]) as pool:
+            worker = pool._workers[1]
+            worker.process.kill()
+            worker.process.join()
+            pool.submit(Job("first", CheckConfigs(())))
+            pool.submit(Job("look", Look()))
+            done: dict[str, object] = {}
+            while pool.busy:
+                done |= {job.key: message for job, message in pool.messages(60.0)}
+        assert done["look"] == Finished(("5", str(fair_threads(2))))
+
+    @pytest.mark.parametrize(("device", "found", "searching", "workers"), [
+        ("auto", ["0", "1", "2"], True, 3), ("cuda", ["0"], False, 1), ("cuda:1", [], True, 1), ("mps", [], True, 1),
+        ("cpu", [], False, cores()), ("auto", [], True, min(cores(), 4)),
+    ])
+    def test_one_run_on_each_card(self, device: str, found: list[str], searching: bool, workers: int) -> None:
+        assert default_workers(device, found, searching=searching) == workers
+
+    @pytest.mark.parametrize(("device", "shared"), [
+        ("auto", ["0", "1"]), ("cuda", ["0", "1"]), ("cuda:1", []), ("cpu", []), ("mps", [])])
+    def test_a_card_with_a_number_is_not_shared_out(
+        self, device: str, shared: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gru_bench.train.card.visible", lambda: ["0", "1"])
+        assert cards(device) == shared
+
+
+def test_a_timing_waits_for_a_card_once_in_an_epoch(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of a window, the host waits. The timed epoch has one."""
+    closed: list[int] = []
+    real = loop._Run._close_window
+
+    def close(run: loop._Run, number: int, mean: float) -> None:
+        closed.append(number)
+        real(run, number, mean)
+
+    monkeypatch.setattr(loop._Run, "_close_window", close)
+    how = run_job(Job("timing", MeasureTiming(config, 5)), Pipe())
+    assert isinstance(how, Finished)
+    assert isinstance(how.outcome, Timing)
+    assert (how.outcome.iterations, closed) == (5, [1, 2])
 
 
 @pytest.fixture(scope="module")
