@@ -17,6 +17,7 @@ from gru_bench.config import RunConfig
 if TYPE_CHECKING:
     import torch
 
+NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
 CUDNN_BF16 = 91_300
 """First version of cuDNN whose recurrent layers torch runs in bfloat16: 9.13.0."""
 
@@ -44,6 +45,11 @@ def _variables() -> tuple[str, ...]:
     import torch
 
     return ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES") if torch.version.hip else ("CUDA_VISIBLE_DEVICES",)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Return whether the memory of a card, or of the host, ran out. cuDNN and cuBLAS have an error of their own."""
+    return any(words in str(error).lower() for words in ("out of memory", "status_alloc_failed"))
 
 
 def slower_than_cpu(config: RunConfig) -> str | None:
@@ -76,7 +82,8 @@ def prepare(device: torch.device) -> None:
     # Only a batch of equal lengths reads both directions at once, and each has its own chunk (`in_chunks`).
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
     torch.cuda.init()  # type: ignore[no-untyped-call]  # before it, the count of a card with a number cannot be reset
-    torch.cuda.set_device(device)  # otherwise pinned memory would open the first card too
+    if device.index is not None:
+        torch.cuda.set_device(device)  # otherwise pinned memory would open the first card too
     torch.cuda.reset_peak_memory_stats(device)
 
 

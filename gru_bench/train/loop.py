@@ -150,18 +150,25 @@ def within_memory(
         on_restart: Function that is called with the reason before the run begins again.
 
     Raises:
-        OutOfMemoryError: where the second try does not fit either, or a batch has no more reviews to share out.
+        RunError: where the second try does not fit either, or a batch has no more reviews to share out.
     """
     size, smaller = config.training.batch_size, 2 * config.training.micro_batches
     try:
         return trained(config)
-    except torch.OutOfMemoryError:  # its memory is free again after this clause
-        if size < smaller:
+    except RuntimeError as error:  # its memory is free again after this clause
+        if not card.out_of_memory(error):
             raise
+        if size < smaller:
+            raise RunError(card.NO_MEMORY) from error
     on_restart(f"the graphics card's memory ran out at a batch of {size} reviews; done again in {smaller} "
                "micro-batches, their gradients added")
     torch.cuda.empty_cache()
-    return trained(with_settings(config, {"training.micro_batches": smaller}))
+    try:
+        return trained(with_settings(config, {"training.micro_batches": smaller}))
+    except RuntimeError as error:
+        if not card.out_of_memory(error):
+            raise
+        raise RunError(card.NO_MEMORY) from error
 
 
 def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:

@@ -11,18 +11,21 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
+import torch
 
 from gru_bench import cli
+from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.results.runs import EpochRecord
+from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Reader, Store
+from gru_bench.train import loop
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
 from tests.support.commands import ROOT, command, run
@@ -115,6 +118,28 @@ def test_a_run_that_goes_on_says_so(
     lines = capsys.readouterr().out.splitlines()
     place = lines.index("continuing from epoch 3/3; an earlier start trained:")
     assert [line[:11] for line in lines[place + 1:place + 4]] == ["  epoch 1/3", "  epoch 2/3", "epoch 3/3  "]
+
+
+def test_a_run_that_does_not_fit_on_a_card_is_done_again_in_micro_batches(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    data = reviews_file(tmp_path / "mine.csv", good_rows())
+    trained = loop.train
+
+    def train(config: RunConfig, *rest: Any, **more: Any) -> RunResult:
+        if config.training.micro_batches == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return replace(trained(config, *rest, **more), card={"card": "a card", "card_driver": "580.1"})
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(sys, "argv", ["train", "--model", "scratch", "--data", data, *QUICK])
+    assert cli.ended(train_app) == 0
+    note = "the graphics card's memory ran out at a batch of"
+    assert f"note: {note}" in capsys.readouterr().out
+    (logged,) = Store().runs("mine")
+    assert logged.tags["gru_bench.done_again"].startswith(note)
+    assert (logged.tags["gru_bench.card"], logged.tags["gru_bench.card_driver"]) == ("a card", "580.1")
 
 
 def test_an_absent_device_is_told_before_the_reviews_are_read(

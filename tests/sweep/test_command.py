@@ -17,7 +17,7 @@ from gru_bench.errors import UsageError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _show
+from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _device, _show
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
@@ -106,6 +106,20 @@ def test_any_study_on_the_backend_torch_is_told_of_a_faster_one(
     note = _backend_note(spec)
     assert note.endswith("add --set model.backend=auto --study-name 'my study-quick'") == told
     assert bool(note) == told
+
+
+@pytest.mark.parametrize(("body", "device"), [
+    ('models = ["scratch"]', "auto"),
+    ('models = ["scratch"]\ntraining.batch_size = 1', "cpu"),
+    ('models = ["scratch", "rnn"]\ntraining.batch_size = 1', "auto"),
+    ('models = ["scratch"]\ntraining.batch_size = 1\ntraining.device = "cuda:1"', "cuda:1"),
+    ('models = ["scratch"]\nmodel.reset = "before"', "cpu"),
+    ('models = ["scratch"]\ntrials = 1\n[space]\ntraining.batch_size = { choices = [1, 8] }', "auto"),
+])
+def test_a_study_that_auto_leaves_to_the_cpu_has_the_workers_of_a_cpu(
+    tmp_path: Path, body: str, device: str
+) -> None:
+    assert _device(load_study(study_file(tmp_path, body))) == device
 
 
 def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

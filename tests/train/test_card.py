@@ -16,7 +16,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batching import Batch
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.errors import UsageError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.results.runs import EpochRecord
 from gru_bench.train import card, loop
 from gru_bench.train.checkpoint import PartialEpoch
@@ -111,22 +111,28 @@ class TestPlace:
 
 
 class TestPrepare:
-    def test_precision_and_peak_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", [])])
+    def test_precision_and_peak_memory(
+        self, device: str, chosen: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         done: list[tuple[str, object]] = []
-        for name in ("init", "set_device", "reset_peak_memory_stats"):
+        for name in ("init", "reset_peak_memory_stats"):
             monkeypatch.setattr(torch.cuda, name, lambda *to, name=name: done.append((name, to)))
+        # torch's own function, which takes no device without a number, up to its call of the driver.
+        monkeypatch.setattr(torch._C, "_cuda_setDevice", lambda number: done.append(("set", number)), raising=False)
         products: tuple[Any, ...] = (torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
         before = [product.fp32_precision for product in products]
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
         monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
         try:
             with warnings.catch_warnings():
-                card.prepare(CARD)
+                card.prepare(torch.device(device))
             assert [product.fp32_precision for product in products] == ["ieee", "ieee"]
         finally:
             for product, precision in zip(products, before, strict=True):
                 product.fp32_precision = precision
-        assert done == [("init", ()), ("set_device", (CARD,)), ("reset_peak_memory_stats", (CARD,))]
+        assert done == [("init", ()), *(("set", number) for number in chosen),
+                        ("reset_peak_memory_stats", (torch.device(device),))]
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
     @pytest.mark.parametrize("hip", [None, "6.4"])
@@ -251,6 +257,29 @@ class TestMemory:
         assert tried == [4, 8]
         assert said == ["the graphics card's memory ran out at a batch of 16 reviews; done again in 8 micro-batches, "
                         "their gradients added"]
+
+    @pytest.mark.parametrize("error", [
+        torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")])
+    def test_a_run_that_never_fits_says_what_to_do(self, error: RuntimeError, config: RunConfig) -> None:
+        said: list[str] = []
+
+        def trained(_: RunConfig) -> Any:
+            raise error
+
+        with pytest.raises(RunError, match=r"^memory ran out: lower training\.batch_size"):
+            within_memory(trained, config, said.append)
+        assert len(said) == 1
+        with pytest.raises(RunError, match=r"^memory ran out"):
+            within_memory(trained, with_settings(config, {"training.batch_size": 1}), said.append)
+        assert len(said) == 1
+
+    def test_another_error_is_passed_on(self, config: RunConfig) -> None:
+        def trained(_: RunConfig) -> Any:
+            raise RuntimeError("shape mismatch")
+
+        with pytest.raises(RuntimeError, match="shape mismatch"):
+            within_memory(trained, config, lambda _: pytest.fail("restarted"))
 
 
 @needs_card

@@ -23,9 +23,9 @@ from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Listener, Task
+from gru_bench.train.card import NO_MEMORY, out_of_memory, pinned, visible
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
 """Default limit of workers in a search: trials that run side by side cannot learn from each other."""
@@ -130,8 +130,6 @@ class Channel(Protocol):
 def cards(device: str) -> list[str]:
     """Return the cards that runs on `device` share out, as `card.pinned` takes them. Empty where each run takes
     `device` itself: a CPU, or a card with a number."""
-    from gru_bench.train.card import visible
-
     return visible() if device in ("auto", "cuda") else []
 
 
@@ -237,8 +235,6 @@ class Pool:
         return Failed("worker", f"its worker process ended by {how}{hint}")
 
     def _start(self, card: str | None) -> _Worker:
-        from gru_bench.train.card import pinned
-
         ours, theirs = self._context.Pipe()
         # Read by the numerical libraries when the new process loads them.
         own = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | ({} if card is None else pinned(card))
@@ -314,7 +310,7 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
     except GruBenchError as error:
         return Failed("settings", str(error))
     except RuntimeError as error:
-        if "out of memory" in str(error).lower():
+        if out_of_memory(error):
             return Failed("run", NO_MEMORY)
         raise
     except OSError as error:

@@ -140,7 +140,7 @@ class TestCards:
     def test_a_card_with_a_number_is_not_shared_out(
         self, device: str, shared: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gru_bench.train.card.visible", lambda: ["0", "1"])
+        monkeypatch.setattr("gru_bench.sweep.workers.local.visible", lambda: ["0", "1"])
         assert cards(device) == shared
 
 
