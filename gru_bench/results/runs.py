@@ -231,6 +231,8 @@ class Timing:
     """Training time after compilation and warm-up."""
     protocol_iterations: int
     """Number of iterations in a whole run of the study: epochs times batches per epoch."""
+    device: str = "cpu"
+    """Device that trained. With `training.device` auto, the backends of one study may run on different ones."""
 
     @property
     def seconds_each(self) -> float:

@@ -314,7 +314,7 @@ class _DeviceBatch:
         if self._device.type != "cuda":
             return tensor.to(self._device)
         # The host does not wait for this copy. torch keeps the pinned memory until the card has read it.
-        return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.contiguous().pin_memory().to(self._device, non_blocking=True)
 
 
 class _Run:

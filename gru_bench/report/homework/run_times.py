@@ -44,7 +44,8 @@ def _timings(one: Reproduction) -> list[Block]:
         ratio_shown = one.number(f"{key}.ratio", ratio, "score" if ratio is not None and ratio < 1 else "tenth",
                                  "times the torch GRU on nn.GRU's own backend")
         rows.append((
-            model_name(timing.model), plain(timing.backend),
+            model_name(timing.model),
+            plain(timing.backend if timing.device == "cpu" else f"{timing.backend} on {timing.device}"),
             one.number(f"{key}.threads", timing.threads, "count", "threads of the processor"),
             one.number(f"{key}.iterations", timing.iterations, "count", "iterations timed"),
             one.number(f"{key}.milliseconds", 1000 * each, "amount", "of one iteration"),

@@ -166,7 +166,8 @@ class MeasureTiming:
         return Timing(
             model=config.model.name, backend=result.backend, threads=training.threads,
             iterations=iterations, seconds=result.epochs[-1].seconds,
-            protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training))
+            protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training),
+            device=result.device)
 
 
 @dataclass(frozen=True)

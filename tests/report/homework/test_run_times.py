@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gru_bench.report.document.numbers import MISSING
@@ -30,3 +32,9 @@ def test_without_the_base_or_any_timing_nothing_is_compared() -> None:
     report = homework_report(timings=(), ablations=())
     assert "No model was timed." in words_of(report, "run-times")
     assert "There are no ablations." in words_of(report, "ablations")
+
+
+def test_a_model_that_was_timed_on_a_card_says_so() -> None:
+    report = homework_report(timings=(*TIMINGS[:2], replace(TIMINGS[2], device="cuda:0")))
+    shown = table_of(report, "of-homework-times")
+    assert [row[1] for row in shown.rows] == ["fused", "reference", "torch on cuda:0"]
