@@ -384,7 +384,10 @@ def step_against_cudnn(scale: Scale) -> list[Values]:
 
 
 def cpu_kernel_against_card(scale: Scale) -> list[Values]:
-    """The choice of `auto`: it leaves batches of one, and the reset before the product, to the kernel on the CPU."""
+    """The choice of `auto`: it leaves batches of one, and the reset before the product, to the kernel on the CPU.
+
+    It is wrong where the other one takes less than half of the time. Which is faster by less depends on the CPU.
+    """
     from gru_bench.kernels import fused
     from gru_bench.train.card import slower_than_cpu
 
@@ -400,11 +403,12 @@ def cpu_kernel_against_card(scale: Scale) -> list[Values]:
         with precision("ieee"):
             agree("the loss on the card", abs(float(cpu.step()) - float(card.step())), 1e-4, row)
             times = {"CPU kernel": wall_milliseconds(scale, cpu.step), "card": milliseconds(scale, card.step)}
-        row["ms"], chosen = times, "card" if slower_than_cpu(card.config) is None else "CPU kernel"
+        chosen, other = ("card", "CPU kernel") if slower_than_cpu(card.config) is None else ("CPU kernel", "card")
+        row |= {"ms": times, "auto takes": chosen}
         rows.append(row)
-        if scale.timed and chosen != min(times, key=lambda name: times[name] or 0.0):
-            raise AssertionError(f"auto must take the faster one at batch {size}, reset {reset}, but takes the "
-                                 f"{chosen}: {fastest(times)}")
+        if scale.timed and (times[chosen] or 0.0) > 2 * (times[other] or 0.0):
+            raise AssertionError(f"auto must not take what is twice as slow at batch {size}, reset {reset}, but takes "
+                                 f"the {chosen}: {fastest(times)}")
     return rows
 
 

@@ -57,11 +57,12 @@ def sweep(fraction: Fraction) -> None:
 
 def bare(fraction: Fraction) -> None:
     """Train what the sweep trains and keep nothing."""
-    from gru_bench.sweep.workers.local import Job, Pool, default_workers, fair_threads
+    from gru_bench.sweep.workers.local import Job, Pool, cards, default_workers, fair_threads
     from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 
     spec = fraction.spec()
-    workers = default_workers(spec.base.training.device)
+    shared = cards(spec.base.training.device)
+    workers = default_workers(spec.base.training.device, shared)
     threads = spec.base.training.threads or fair_threads(workers)
     drawn = fraction.drawn()
     reached: dict[str, float] = {}
@@ -70,7 +71,7 @@ def bare(fraction: Fraction) -> None:
         config = spec.config(model, {**settings, "training.threads": threads}, seed)
         return Job(key, Train(config, score_test=test))
 
-    with Pool(workers) as pool:
+    with Pool(workers, shared) as pool:
         pool.submit(Job("baselines", MeasureBaselines(spec.base.data)))
         for model in spec.models:
             trials = [job(f"{model} {n}", model, s, spec.seed, False) for n, s in enumerate(drawn[model])]

@@ -16,7 +16,7 @@ def config(easy_csv: Path) -> RunConfig:
     return with_settings(RunConfig(), {
         "data.name": str(easy_csv), "data.category_column": "kind", "embedding.dimension": 12, "model.name": "scratch",
         "model.hidden_size": 10, "training.batch_size": 16, "training.epochs": 3, "training.lr": 0.02,
-        "training.log_every": 5, "training.threads": 1})
+        "training.log_every": 5, "training.threads": 1, "training.device": "cpu"})
 
 
 @pytest.fixture(scope="session")

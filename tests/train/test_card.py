@@ -85,11 +85,12 @@ class TestPlace:
         ({"training.batch_size": 1, "model.name": "rnn"}, "cuda", None),
         ({"training.batch_size": 1, "training.device": "cuda:1"}, "cuda:1", None),
         ({"training.batch_size": 1, "training.device": "cpu"}, "cpu", None),
+        ({"training.batch_size": 1, "model.backend": "fused", "training.device": "cuda:0"}, "cuda:0", None),
     ])
     def test_auto_weighs_the_kernel(
         self, settings: dict[str, Any], device: str, said: str | None, config: RunConfig
     ) -> None:
-        got, sentence = place(with_settings(config, settings))
+        got, sentence = place(with_settings(config, {"training.device": "auto", **settings}))
         assert str(got) == device
         if said is None:
             assert sentence is None
@@ -101,10 +102,11 @@ class TestPlace:
 
     def test_without_our_kernel_a_card_is_faster(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "not today.")
-        assert place(with_settings(config, {"training.batch_size": 1})) == (torch.device("cuda"), None)
+        one = with_settings(config, {"training.device": "auto", "training.batch_size": 1})
+        assert place(one) == (torch.device("cuda"), None)
 
     def test_a_run_says_why_it_is_on_the_cpu(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        one = with_settings(config, {"model.reset": "before", "training.epochs": 1})
+        one = with_settings(config, {"training.device": "auto", "model.reset": "before", "training.epochs": 1})
         result = train(one, corpus, vectors)
         assert (result.device, result.backend, result.card) == ("cpu", "fused", {})
         assert result.backend_note == place(one)[1]
