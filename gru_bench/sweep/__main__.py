@@ -63,8 +63,8 @@ def sweep(
         help="Seeds that the accuracy of a trial is averaged over. From 5 on, a trial that falls behind ends early.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train at the same time. They share the cores.", min=1, max=1_024,
-        show_default="one for each core, at most 4 for a search; 1 with a graphics card",
+        help="Processes that train at the same time. They share the cores and the graphics cards.", min=1, max=1_024,
+        show_default="one for each graphics card; without one: one for each core, at most 4 for a search",
         rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
         help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",

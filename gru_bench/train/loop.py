@@ -259,6 +259,8 @@ def place(config: RunConfig) -> tuple[torch.device, str | None]:
     reason = card.slower_than_cpu(config)
     if reason is None:
         return device, None
+    if config.model.backend == "fused":  # which was asked for
+        return torch.device("cpu"), None
     return torch.device("cpu"), (
         f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; --device cuda "
         "takes the card")
