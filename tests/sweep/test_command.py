@@ -104,7 +104,7 @@ def test_any_study_on_the_backend_torch_is_told_of_a_faster_one(
 ) -> None:
     spec = load_study(study_file(tmp_path, f'models = ["{models}"]\n{settings}'), name="my study")
     note = _backend_note(spec)
-    assert note.endswith("add --set model.backend=auto --study-name 'my study-quick'") == told
+    assert note.endswith('add --set model.backend=auto --study-name "my study-quick"') == told
     assert bool(note) == told
 
 
@@ -137,7 +137,7 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
     sweep: Any = Done()
     _show(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
     printed = capsys.readouterr().out
-    assert "  gru-bench report --study 'x; touch y #' --tracking-uri 'sqlite:///a b.db'\n" in printed
-    assert "  mlflow ui --backend-store-uri 'sqlite:///a b.db'\n" in printed
-    with pytest.raises(UsageError, match=r"write one first \(gru-bench report --out '.*a; touch b'\)"):
+    assert '  gru-bench report --study "x; touch y #" --tracking-uri "sqlite:///a b.db"\n' in printed
+    assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
+    with pytest.raises(UsageError, match=r'write one first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")
