@@ -1,0 +1,362 @@
+"""A student's file -> a verdict: what its recurrence is, or why it is no GRU."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import RunError
+from gru_bench.teach import calls, load
+from gru_bench.teach.blocks import examples
+from gru_bench.teach.calls import Caller, Form
+from gru_bench.teach.cells import TOLERANCE, Cell, as_torch, examine
+from gru_bench.teach.codes import KINDS, Finding, Verdict
+from gru_bench.teach.family import Member
+from gru_bench.teach.layers import Layer, examine_layer
+from gru_bench.teach.states import Runs, Step, Track, new_state, runs_of, step_of_cell, step_of_track, tracks
+from gru_bench.teach.trace import Recorder
+
+
+def check(
+    path: Path, name: str, make: str | None = None, defines: Mapping[str, str] | None = None
+) -> Verdict:
+    """Run a file and return what its GRU is.
+
+    Args:
+        path: The file.
+        name: The class, function or object in it.
+        make: An expression that builds it.
+        defines: Values of names that the file lacks.
+
+    Raises:
+        GruBenchError: When the file cannot be run or the object not be called.
+    """
+    before = torch.get_default_dtype()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = load.load(path, name, defines)
+            source = _built(module, path, name, make)
+            verdict = examine_source(source)
+            if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
+                verdict = _variants(verdict, module, path, name)
+    finally:
+        torch.set_default_dtype(before)
+    return verdict
+
+
+def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
+    try:
+        return load.build(module, path, name, make)
+    except RunError:
+        square = {**load.SIZES, "E": load.SIZES["H"]}
+        try:  # some need inputs as wide as the state
+            return load.build(module, path, name, make, sizes=square)
+        except RunError:
+            pass
+        raise
+
+
+def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
+    """Check what a constructor's other options give: more layers, both directions, dropout."""
+    found: list[Finding] = []
+    for parameter in load.constructor(getattr(module, name)):
+        lower, default = parameter.name.lower(), parameter.default
+        if re.search(r"bidirect", lower) and default is False:
+            chosen: dict[str, Any] = {parameter.name: True}
+        elif load.size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
+            chosen = {parameter.name: 3}
+        elif re.search(r"drop|^p$", lower) and (default in (0, 0.0) or default is parameter.empty):
+            chosen = {parameter.name: 0.5}
+        else:
+            continue
+        for sizes in (load.SIZES, {**load.SIZES, "E": load.SIZES["H"]}):
+            try:
+                other = examine_source(load.build(module, path, name, None, chosen, sizes))
+            except Exception:
+                continue
+            ((key, value),) = chosen.items()
+            found += [replace(finding, detail=f"{finding.detail} (with {key}={value})".strip())
+                      for finding in other.findings if not finding.kind.right and finding.code != "unknown"]
+            break
+    return replace(verdict, findings=(*found, *verdict.findings)) if found else verdict
+
+
+# ---------------------------------------------------------------- one object
+
+
+def examine_source(source: load.Source) -> Verdict:
+    """Return what an object is."""
+    _scatter(source.built)
+    caller = Caller(source)
+    kept: dict[Form, tuple[Runs, list[Track]]] = {}
+
+    def accepts(form: Form) -> Form | None:
+        if form.kind == "cell":
+            return form if _is_cell(caller, form) else None
+        try:
+            runs = runs_of(caller, form)
+            found = tracks(runs)
+        except Exception:
+            return None
+        if not found:
+            return None
+        kept[form] = (runs, found)
+        return form
+
+    form = calls.find_form(caller, accepts)
+    if form.kind == "none":
+        return Verdict((Finding("unknown", "No state passes from one step to the next."),), "not recognized")
+    if form.kind == "cell":
+        return _cell_verdict(caller, form)
+    return _layer_verdict(caller, form, *kept[form])
+
+
+def _scatter(built: Any) -> None:
+    """Give parameters random values, so that no two of them are alike and none is zero."""
+    generator = torch.Generator().manual_seed(17)
+    for tensor in load.parameters_of(built):
+        if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
+            continue
+        size = max(tensor.shape, default=1)
+        scale = 0.5 if tensor.dim() < 2 else min(0.6, 1.5 / size ** 0.5)
+        tensor.requires_grad_(True)
+        tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
+
+
+def _is_cell(caller: Caller, form: Form) -> bool:
+    """Return whether the new state of each sequence depends on its own input and state, and on both."""
+    x = calls.sample_input(form, 0)
+    h = torch.rand(form.batch, form.hidden, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    try:
+        with torch.no_grad():
+            def run(x: Tensor, h: Tensor) -> Tensor:
+                return new_state(caller.call(form, x, h, Recorder(caller.file)), form)
+
+            base = run(x, h)
+            other_x, other_h = x.clone(), h.clone()
+            other_x[0] += 0.5
+            other_h[0] += 0.5
+            by_x, by_h = run(other_x, h), run(x, other_h)
+    except Exception:
+        return False
+    return (torch.equal(base[1:], by_x[1:]) and torch.equal(base[1:], by_h[1:])
+            and not (torch.equal(base, by_x) and torch.equal(base, by_h)))
+
+
+def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
+    """Return the tensors that may be parameters, ready for gradients."""
+    leaves = []
+    for leaf in found.values():
+        if not leaf.is_leaf or leaf.numel() < 2:
+            continue
+        if not leaf.requires_grad:
+            first = leaf.reshape(-1)[0]
+            if bool((leaf == first).all()) and float(first) != 0:
+                continue  # a constant
+            leaf.requires_grad_(True)
+        leaves.append(leaf)
+    return leaves
+
+
+def _spare(caller: Caller, used: Sequence[Tensor], width: int, hidden: int) -> bool:
+    """Return whether the object has a matrix of a gate that nothing uses."""
+    ids = {id(leaf) for leaf in used}
+    own = {width, hidden, width + hidden}
+    return any(id(tensor) not in ids and tensor.dim() == 2 and hidden in tensor.shape and set(tensor.shape) <= own
+               for tensor in load.parameters_of(caller.built))
+
+
+def _cell_verdict(caller: Caller, form: Form) -> Verdict:
+    found = _randomness(caller, form, None)
+    step = step_of_cell(caller, form)
+    seen = []
+    for seed in (0, 1):
+        x, h = examples(step, 1, seed)
+        with torch.no_grad():
+            seen.append(step.record(x[0], h[0]).leaves)
+    leaves = _leaves({key: leaf for key, leaf in seen[0].items() if key in seen[1]})
+    caller.remember()
+    cell = _examined(caller, step, leaves)
+    if cell.member is None:
+        return Verdict((*found, *_unknown([cell])), form.words)
+    return _verdict([*found, *_kept(caller, form, step)], [cell], form.words)
+
+
+def _examined(caller: Caller, step: Step, leaves: Sequence[Tensor]) -> Cell:
+    cell = examine(step, leaves)
+    used = [leaves[block.leaf] for group in cell.parts.groups for block in group.blocks]
+    if _spare(caller, used, step.width, step.hidden) and any(code == "shared-matrices" for code, _ in (
+            cell.member.faults if cell.member else ())):
+        cell = examine(step, leaves, spare=True)
+    return cell
+
+
+def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    x, h = examples(step, 1)
+    results = []
+    with torch.no_grad():
+        for fresh in (True, False):
+            recorder = Recorder(caller.file)
+            results.append(new_state(caller.call(form, x[0], h[0], recorder, fresh=fresh), form))
+    caller.restore()
+    return [] if torch.equal(*results) else [
+        Finding("state-kept", "The same input and state give another result the second time.")]
+
+
+def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Verdict:
+    leaves = _leaves(runs.leaves)
+    caller.remember()
+    cells = []
+    for track in found:
+        if track.coupled:
+            return Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
+                           form.words)
+        cells.append(tuple(_examined(caller, step_of_track(runs, track, level), leaves)
+                           for level in range(len(track.before))))
+    layer = Layer(runs, tuple(found), tuple(cells))
+    flat = [cell for own in cells for cell in own]
+    random = _randomness(caller, form, layer)
+    if any(cell.member is None for cell in flat):
+        return Verdict((*random, *_unknown(flat, layer)), form.words)
+    shape = form.words + (", both directions" if len(found) == 2 else "") + (
+        f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
+    return _verdict([*random, *examine_layer(layer)], flat, shape)
+
+
+# ---------------------------------------------------------------- randomness
+
+
+def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding]:
+    """Return what is random in evaluation.
+
+    Raises:
+        RunError: When something is random that is neither dropout nor the initial state.
+    """
+    x = layer.runs.x if layer else calls.sample_input(form, 0)
+    h = layer.runs.h0 if layer else torch.full((form.batch, form.hidden), 0.25)
+    rows = layer.runs.rows if layer else None
+
+    held = {site: layer.runs.whole[site[0]].values[site[1]] for track in layer.tracks for site in track.before
+            } if layer else {}
+    after = [site for track in layer.tracks for site in track.after] if layer else []
+
+    def run(seed: int, keep_dropout: bool) -> tuple[list[Tensor], Recorder]:
+        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return caller.call(form, x, h, recorder), recorder
+
+    def goes_on(seed: int) -> list[Tensor]:
+        """Return what the step after held states gives."""
+        recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            caller.call(form, x, h, recorder)
+        return [recorder.found[site] for site in after]
+
+    def alike(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+        return all(u.shape == v.shape and torch.equal(u, v) for u, v in zip(a, b, strict=False))
+
+    def differ(keep_dropout: bool) -> Recorder | None:
+        (a, recorder), (b, _) = (run(seed, keep_dropout) for seed in (0, 1))
+        return None if alike(a, b) else recorder
+
+    if differ(True) is None:
+        return []
+    _, recorder = run(0, True)
+    found = [Finding("dropout", "Two calls in evaluation differ.", recorder.dropout[0])] if recorder.dropout else []
+    rest = differ(False)
+    if rest is None:
+        return found
+    if layer is not None and alike(goes_on(0), goes_on(1)):
+        name, line = rest.random[0] if rest.random else ("", 0)
+        return [*found, Finding("initial-state", f"The initial state is random{f' ({name})' if name else ''}.", line)]
+    name, line = rest.random[0] if rest.random else ("a random function", 0)
+    raise RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
+                   f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove it "
+                   "for the check")
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Verdict:
+    findings: dict[str, Finding] = {}
+    for finding in [*(f for cell in cells for f in cell.findings), *around]:
+        findings.setdefault(finding.code, finding)
+    if "detached" in findings and around:
+        findings["detached"] = next((f for f in around if f.code == "detached" and f.line), findings["detached"])
+    order = list(KINDS)
+    wrong = [f for f in findings.values() if not f.kind.right]
+    right = sorted((f for f in findings.values() if f.kind.right), key=lambda f: order.index(f.code))
+    notes = []
+    error = max(cell.error for cell in cells)
+    if not wrong:
+        notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
+        if not right:
+            right = [Finding("equal")]
+    if not wrong and (reference := _against_torch(cells)) is not None:
+        notes.append(f"Largest difference from torch.nn.GRUCell with its weights: {reference:.1e}.")
+    return Verdict((*wrong, *right), words, tuple(notes))
+
+
+def _against_torch(cells: Sequence[Cell]) -> float | None:
+    """Return the largest difference from nn.GRUCell with the same weights; None where it has no such form."""
+    most = 0.0
+    for cell in cells:
+        assert cell.member is not None
+        reference = as_torch(cell.member)
+        if reference is None:
+            return None
+        x, h = examples(cell.step, 3, seed=41)
+        with torch.no_grad():
+            for own_x, own_h in zip(x, h, strict=True):
+                most = max(most, float((reference(own_x, own_h) - cell.step.run(own_x, own_h, False)).abs().max()))
+    return most if most <= TOLERANCE else None
+
+
+def _unknown(cells: Sequence[Cell], layer: Layer | None = None) -> list[Finding]:
+    """Return the finding for a cell that no member equals, with the first step and unit that differ."""
+    cell = next(cell for cell in cells if cell.member is None)
+    step = cell.step
+    member = _closest(cell)
+    if member is None:
+        return [Finding("unknown", "Its parameters do not make up the sums of a GRU: step 1, unit 1 cannot be "
+                        "computed.")]
+    x, h = torch.randn(6, step.batch, step.width, generator=torch.Generator().manual_seed(7),
+                       dtype=torch.float64), torch.zeros(step.batch, step.hidden)
+    own = h
+    with torch.no_grad():
+        for t, x_BE in enumerate(x):
+            own, h = step.run(x_BE, own, False), member.step(x_BE, h)
+            difference = (own - h).abs()[0]
+            if float(difference.max()) > TOLERANCE:
+                unit = int((difference > TOLERANCE).nonzero()[0])
+                return [Finding("unknown", f"It differs from the GRU that is nearest first at step {t + 1}, unit "
+                                f"{unit + 1}: {float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")]
+    return [Finding("unknown", "It differs from a GRU, but not on six random steps from a zero state.")]
+
+
+def _closest(cell: Cell) -> Member | None:
+    """Return the right GRU that comes nearest to a cell."""
+    from gru_bench.teach.family import right_members
+
+    x, h = examples(cell.step, 3, seed=11)
+    best, least = None, float("inf")
+    with torch.no_grad():
+        new = torch.stack([cell.step.run(x[m], h[m], False) for m in range(len(x))])
+        for member in right_members(cell.parts):
+            error = float((member.step(x, h) - new).abs().max())
+            if error < least:
+                best, least = member, error
+    return best
+
+

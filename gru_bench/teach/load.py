@@ -1,0 +1,266 @@
+"""A student's file -> the object that it names, built with small sizes where its constructor takes sizes."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import io
+import linecache
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from gru_bench.errors import DataError, RunError, UsageError, unknown
+
+SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 5}
+"""Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
+
+_BY_NAME = (
+    ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
+    ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
+    ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$"),
+    ("H", r"hid|^h$|^nh$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
+    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec"),
+    ("B", r"batch_?size|^bs$|^b$"),
+    ("T", r"len|steps|^t$"),
+)
+_NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file and what was run of it."""
+
+    path: Path
+    name: str
+    module: ModuleType
+    built: Any
+    """The object: a module of torch, or a function."""
+    sizes: Mapping[str, int]
+    """Sizes with which it was built, by the names of `SIZES`. Empty: it has its own."""
+
+
+def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> ModuleType:
+    """Run a file and return its module.
+
+    Raises:
+        UsageError: For a missing file, and for a name that the file does not have.
+        DataError: When the file is no Python.
+        RunError: When the file fails.
+    """
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
+        raise UsageError(f"FILE.py must be a file, but there is no {str(path)!r}"
+                         + (f": that folder holds {', '.join(near)}" if near else ": check the path"))
+    path = path.resolve()
+    try:
+        text = path.read_text(encoding="utf-8")
+        code = compile(text, str(path), "exec")
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise DataError(f"{path.name} must be Python, but it cannot be read{f' at line {line}' if line else ''}: "
+                        f"{getattr(error, 'msg', error)}") from error
+    names = _names(text)
+    if name not in names:
+        raise unknown(f"name in {path.name}", name, names, "Write FILE.py:NAME.") if names else UsageError(
+            f"{path.name} must hold a class or a function, but it has none")
+    module = ModuleType(f"_student_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    for key, value in (defines or {}).items():
+        module.__dict__[key] = _literal(value)
+    linecache.checkcache(str(path))
+    torch.set_default_dtype(torch.float64)
+    sys.path.insert(0, str(path.parent))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise failure(error, path, "to run the file") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _names(text: str) -> list[str]:
+    return sorted({node.name for node in ast.parse(text).body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+                  | {target.id for node in ast.parse(text).body if isinstance(node, ast.Assign)
+                     for target in node.targets if isinstance(target, ast.Name)})
+
+
+def _literal(value: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        if value.startswith("torch."):
+            return eval(value, {"torch": torch})
+        return value
+
+
+def failure(error: BaseException, path: Path, doing: str) -> RunError:
+    """Return the error for what a student's code raised, with the line and a remedy."""
+    line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__))
+                 if frame.filename == str(path)), None)
+    where = f"{path.name}, line {line}" if line else path.name
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    if _NO_CUDA.search(str(error)) and isinstance(error, (RuntimeError, AssertionError)):
+        return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: take the device from "
+                        "torch.cuda.is_available(), or remove .cuda()")
+    if isinstance(error, NameError) and (missing := getattr(error, "name", None)):
+        return RunError(f"{where}: the name {missing!r} is not defined: give its value with --define {missing}=VALUE")
+    if isinstance(error, ModuleNotFoundError):
+        return RunError(f"{where}: {said}: install it, or move the GRU to a file of its own")
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return RunError(f"{where}: {said}: code at the top level of the file reads files; move it under "
+                        "if __name__ == \"__main__\":")
+    if isinstance(error, (MemoryError,)) or "not enough memory" in said or "can't allocate memory" in said:
+        return RunError(f"{where}: the memory is used up: give more with --memory, or build a smaller GRU")
+    if isinstance(error, SystemExit):
+        return RunError(f"{where}: the file ends the program (exit {error.code}): move what does this under "
+                        "if __name__ == \"__main__\":")
+    return RunError(f"{where}: {type(error).__name__} {doing}: {said}")
+
+
+# ---------------------------------------------------------------- building
+
+
+def build(
+    module: ModuleType, path: Path, name: str, make: str | None = None, chosen: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, int] = SIZES,
+) -> Source:
+    """Build what NAME stands for.
+
+    Args:
+        module: The module.
+        path: Its file.
+        name: The class, the function or the object.
+        make: An expression that builds it.
+        chosen: Arguments of the constructor to set besides, by name.
+        sizes: Sizes to build it with.
+    """
+    path = path.resolve()
+    target = getattr(module, name, None)
+    torch.manual_seed(0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        if make is not None:
+            space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
+            used = {key: size for key, size in sizes.items() if key not in module.__dict__}
+            try:
+                built = eval(compile(make, "--make", "eval"), space)
+            except SyntaxError as error:
+                raise UsageError(f"--make must be an expression of Python, but got {make!r}: {error.msg}") from error
+            except Exception as error:
+                raise failure(error, path, f"to build {make}") from error
+            return Source(path, name, module, built, used)
+        if target is None:
+            raise UsageError(f"{path.name} must define {name} at its top level when it is run, but it does not")
+        if isinstance(target, type):
+            built, used = _call(target, path, name, chosen or {}, sizes)
+        elif isinstance(target, nn.Module) or not callable(target):
+            built, used = target, {}
+        elif inspect.isfunction(target) and _is_step(target):
+            built, used = target, {}
+        else:
+            built, used = _call(target, path, name, chosen or {}, sizes)
+    if not callable(built):
+        raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a "
+                         f"{type(built).__name__}: name another, or build it with --make")
+    return Source(path, name, module, built, used)
+
+
+def _is_step(function: Callable[..., Any]) -> bool:
+    """Return whether a function is a cell or layer itself, and builds none."""
+    required = [p for p in inspect.signature(function).parameters.values()
+                if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return bool(required) and all(re.fullmatch(
+        r"x|x_?t|xs|inputs?|input_?seq|sequences?|seqs?|embedded|h|h_?t|h_?prev|h_?0|h_?x|h_?old|hidden|"
+        r"(hidden|prev|last|initial)_?(state|h|hidden)|h_?t_?1|h_?tm1|state|prev",
+        p.name) for p in required)
+
+
+def constructor(target: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a constructor or function."""
+    try:
+        return [p for p in inspect.signature(target).parameters.values()
+                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    except (TypeError, ValueError):
+        return []
+
+
+def size_of(name: str) -> str | None:
+    """Return the letter of the size that a parameter of this name takes, or None."""
+    return next((letter for letter, pattern in _BY_NAME if re.search(pattern, name.lower())), None)
+
+
+def _call(
+    target: Any, path: Path, name: str, chosen: Mapping[str, Any], sizes: Mapping[str, int]
+) -> tuple[Any, dict[str, int]]:
+    arguments: dict[str, Any] = {}
+    positional: list[Any] = []
+    used: dict[str, int] = {}
+    guessed: list[str] = []
+    for parameter in constructor(target):
+        required = parameter.default is parameter.empty
+        lower = parameter.name.lower()
+        letter = size_of(parameter.name)
+        default = parameter.default
+        if parameter.name in chosen:
+            value: Any = chosen[parameter.name]
+        elif required and re.search(r"bidirect|batch_first|^bi$", lower):
+            value = False
+        elif required and lower == "bias":
+            value = True
+        elif required and re.search(r"drop|^p$", lower):
+            value = 0.0
+        elif required and "device" in lower:
+            value = "cpu"
+        elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
+            value, used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
+        elif letter in ("E", "H") and (required or type(default) is int):
+            value = used[letter] = sizes[letter]
+        elif letter is not None and required:
+            value = used[letter] = sizes[letter]
+        elif required:
+            guessed.append(parameter.name)
+            continue
+        else:
+            continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            positional.append(value)
+        else:
+            arguments[parameter.name] = value
+    if guessed:
+        signature = ", ".join(str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target))
+        raise UsageError(f"{name}({signature}) must be given its arguments, but {', '.join(guessed)} cannot be guessed: "
+                         f"add --make \"{name}({', '.join(_hint(p) for p in constructor(target))})\", where E is the "
+                         "input width and H the hidden width")
+    try:
+        return target(*positional, **arguments), used
+    except Exception as error:
+        raise failure(error, path, f"to build {name}({', '.join(map(str, arguments.values()))}); --make "
+                      f"\"{name}(E, H, ...)\" gives other arguments") from error
+
+
+def _hint(parameter: inspect.Parameter) -> str:
+    return size_of(parameter.name) or "..."
+
+
+def parameters_of(built: Any) -> Sequence[torch.Tensor]:
+    """Return the parameters of a module, and the tensors that it holds otherwise."""
+    if isinstance(built, nn.Module):
+        found = [*built.parameters()]
+        for part in built.modules():
+            found += [value for value in vars(part).values()
+                      if isinstance(value, torch.Tensor) and value.is_floating_point()]
+        return found
+    space = getattr(built, "__globals__", {})
+    return [value for value in space.values() if isinstance(value, torch.Tensor) and value.is_floating_point()]

@@ -1,0 +1,263 @@
+"""The states of a student's layer, found by running it on shorter inputs, and its steps as functions of input and state.
+
+A state after p steps is what a run on the first p steps computes too, what the run on the first p - 1 steps does not,
+and what the later steps go on from. It needs no name and no output: a list, a buffer or a variable in a loop will do.
+Once the call that makes a state is known, a state of ours can stand in its place, which makes one step of a layer a
+function of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gru_bench.teach.calls import Caller, Form, sample_input
+from gru_bench.teach.trace import Call, Recorder, Site
+
+STEPS = 5
+_CLOSE = 1e-11
+
+
+@dataclass(frozen=True)
+class Track:
+    """The states of one direction, those of the first layer first."""
+
+    backward: bool
+    before: tuple[Site, ...]
+    """Where each layer's state after `at` steps is made."""
+    after: tuple[Site, ...]
+    """Where the state after the step that follows is made."""
+    at: int
+    reads: int
+    """Index of the input that the step between them reads. -1: not found."""
+    coupled: bool
+    """Whether a layer's state also depends on the state of a later one."""
+
+
+@dataclass
+class Runs:
+    """A layer, and its runs on parts of one input."""
+
+    caller: Caller
+    form: Form
+    x: Tensor
+    """T x B x E, or token ids T x B."""
+    rows: Tensor | None
+    """Vectors of token ids."""
+    h0: Tensor | None
+    whole: list[Call]
+    constant: set[Site]
+    leaves: dict[int, Tensor]
+
+    def record(
+        self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
+        read: Sequence[Site] = (), rows: Tensor | None = None, h0: Tensor | None = None, keep_cuts: bool = False,
+    ) -> tuple[list[Tensor], Recorder]:
+        """Run the layer on an input, and return its results and the recording."""
+        recorder = Recorder(self.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=read,
+                            rows=self.rows if rows is None else rows)
+        results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
+        return results, recorder
+
+
+def runs_of(caller: Caller, form: Form) -> Runs:
+    """Return a layer's runs."""
+    x = sample_input(form, STEPS)
+    rows = _rows(form) if form.tokens else None
+    h0 = torch.full((form.batch, form.hidden), 0.25) if form.state else None
+    runs = Runs(caller, form, x, rows, h0, [], set(), {})
+    _, first = runs.record(x, full=True)
+    other_rows = None if rows is None else rows + 1.0
+    _, second = runs.record(x if form.tokens else x + 1.0, full=True, rows=other_rows)
+    runs.whole = first.calls
+    runs.leaves = {key: leaf for key, leaf in first.leaves.items() if key in second.leaves}
+    for number, (a, b) in enumerate(zip(first.calls, second.calls, strict=False)):
+        for place, (u, v) in enumerate(zip(a.values, b.values, strict=False)):
+            if u.shape == v.shape and torch.equal(u, v):
+                runs.constant.add((number, place))
+    return runs
+
+
+def _rows(form: Form) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(STEPS * form.batch + 40, form.width, generator=generator, dtype=torch.float64)
+    rows[0] = 0
+    return rows
+
+
+def tracks(runs: Runs) -> list[Track]:
+    """Return the directions in which states were found, forward first."""
+    found = (_track(runs, backward) for backward in (False, True))
+    return [track for track in found if track is not None]
+
+
+def _track(runs: Runs, backward: bool) -> Track | None:
+    common = [_common(runs, p, backward) for p in range(1, STEPS)]
+    fronts = [_front(runs, common[i], common[i - 1]) for i in range(1, STEPS - 1)]  # after 2, 3 and 4 steps
+    if not fronts[0] or not fronts[1]:
+        return None
+    moved: list[tuple[Site, ...]] = []
+    reach: dict[Site, set[Site]] = {}
+    for here, there in zip(fronts, fronts[1:], strict=False):
+        states = []
+        for site in here:
+            reach[site] = _reached(runs, site, there)
+            if reach[site]:
+                states.append(site)
+        moved.append(tuple(states))
+    before, after = moved[0], moved[1]
+    if not before or len(before) != len(after):
+        return None
+    coupled = any(later in reach[site] and i > j for i, site in enumerate(before) for j, later in enumerate(after))
+    track = Track(backward, before, after, 2, -1, coupled)
+    return Track(backward, before, after, 2, _read(runs, track), coupled)
+
+
+def _common(runs: Runs, p: int, backward: bool) -> set[Site]:
+    """Return the results of the whole run that the run on p steps has too."""
+    part = runs.x[STEPS - p:] if backward else runs.x[:p]
+    try:
+        _, recorder = runs.record(part, full=True)
+    except Exception:
+        return set()
+    by_size: dict[int, list[Tensor]] = {}
+    for call in recorder.calls:
+        for value in call.values:
+            by_size.setdefault(value.numel(), []).append(value)
+    stacked = {size: torch.stack(values) for size, values in by_size.items()}
+    found = set()
+    for number, call in enumerate(runs.whole):
+        for place, value in enumerate(call.values):
+            others = stacked.get(value.numel())
+            if others is not None and (number, place) not in runs.constant and value.numel() and bool(
+                    ((others - value).abs().amax(dim=1) <= _CLOSE).any()):
+                found.add((number, place))
+    return found
+
+
+def _front(runs: Runs, common: set[Site], earlier: set[Site]) -> list[Site]:
+    """Return where the values are made that the later steps go on from."""
+    used: set[Site] = set()
+    for number, call in enumerate(runs.whole):
+        if all((number, place) in common or (number, place) in runs.constant for place in range(len(call.values))):
+            continue
+        used.update(site for site in call.inputs if site in common and site not in earlier)
+    return list(dict.fromkeys(sorted(_made(runs, site, common) for site in used)))
+
+
+_PARTS = {"__getitem__", "select", "narrow", "index_select"}
+
+
+def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
+    """Return where a value was first made, of which the result at `site` may be a view or a copy."""
+    value = _value(runs, site)
+    while True:
+        call = runs.whole[site[0]]
+        same = [other for other in call.inputs if other in common and _value(runs, other).numel() == value.numel()
+                and torch.equal(_value(runs, other), value)]
+        if same:
+            site = same[0]
+            continue
+        if call.name in _PARTS and call.inputs and not bool(
+                torch.isin(value, _value(runs, call.inputs[0])).all()):
+            # Read from a buffer that was filled in place, which leaves no trace of its own.
+            return min(other for other in common if _value(runs, other).numel() == value.numel()
+                       and torch.equal(_value(runs, other), value))
+        return site
+
+
+def _value(runs: Runs, site: Site) -> Tensor:
+    return runs.whole[site[0]].values[site[1]]
+
+
+def _reached(runs: Runs, site: Site, sites: Sequence[Site]) -> set[Site]:
+    value = _value(runs, site)
+    other = value + torch.linspace(0.05, 0.35, value.numel())
+    try:
+        with torch.no_grad():
+            _, recorder = runs.record(runs.x, replace={site: other}, read=sites)
+    except Exception:
+        return set()
+    return {place for place in sites if place in recorder.found and not torch.equal(
+        recorder.found[place].reshape(-1), _value(runs, place))}
+
+
+def _read(runs: Runs, track: Track) -> int:
+    """Return the index of the input that the step after `track.before` reads."""
+    replace = {site: _value(runs, site) for site in track.before}
+    for t in range(STEPS):
+        x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
+        with torch.no_grad():
+            _, recorder = runs.record(x, replace=replace, read=track.after[:1], rows=rows)
+        found = recorder.found.get(track.after[0])
+        if found is not None and not torch.equal(found.reshape(-1), _value(runs, track.after[0])):
+            return t
+    return -1
+
+
+def changed(runs: Runs, t: int, x_BE: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the input and the vectors of tokens in which step t reads `x_BE`."""
+    if runs.rows is None:
+        parts = [*runs.x[:t], x_BE, *runs.x[t + 1:]]
+        return torch.stack(parts), None
+    rows = list(runs.rows)
+    for b, token in enumerate(runs.x[t].tolist()):
+        rows[token] = x_BE[b]
+    return runs.x, torch.stack(rows)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a student's cell as a function: (x, h) -> h'. Shapes: x is B x E, h and h' are B x H."""
+
+    run: Callable[[Tensor, Tensor, bool], Tensor]
+    """The third argument: whether gradients are cut where the student cuts them."""
+    record: Callable[[Tensor, Tensor], Recorder]
+    """A full recording of one step."""
+    batch: int
+    width: int
+    hidden: int
+
+
+def step_of_track(runs: Runs, track: Track, layer: int) -> Step:
+    """Return the step of one layer of a direction."""
+    form = runs.form
+    before, after = track.before[layer], track.after[layer]
+    size = _value(runs, before).numel()
+    hidden = size // form.batch
+    width = form.width if layer == 0 else _value(runs, track.after[layer - 1]).numel() // form.batch
+
+    def record(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> Recorder:
+        replace = {before: h}
+        whole, rows = runs.x, None
+        if layer == 0:
+            whole, rows = changed(runs, track.reads, x)
+        else:
+            replace[track.after[layer - 1]] = x
+        return runs.record(whole, full=full, replace=replace, read=[after], rows=rows, keep_cuts=keep_cuts)[1]
+
+    def run(x: Tensor, h: Tensor, keep_cuts: bool = False) -> Tensor:
+        return record(x, h, keep_cuts, False).found[after].reshape(form.batch, hidden)
+
+    return Step(run, lambda x, h: record(x, h, False, True), form.batch, width, hidden)
+
+
+def step_of_cell(caller: Caller, form: Form) -> Step:
+    """Return the step of a cell."""
+    def call(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> tuple[Tensor, Recorder]:
+        recorder = Recorder(caller.file, full=full, keep_cuts=keep_cuts)
+        return new_state(caller.call(form, x, h, recorder), form), recorder
+
+    return Step(lambda x, h, keep_cuts: call(x, h, keep_cuts, False)[0], lambda x, h: call(x, h, False, True)[1],
+                form.batch, form.width, form.hidden)
+
+
+def new_state(results: Sequence[Tensor], form: Form) -> Tensor:
+    """Return the new state among a cell's results: the last one of its size."""
+    fitting = [result for result in results if result.numel() == form.batch * form.hidden]
+    if not fitting:
+        raise ValueError("no result has the size of the state")
+    return fitting[-1].reshape(form.batch, form.hidden)

@@ -1,0 +1,500 @@
+"""A generator of students' GRUs: right ones in several honest styles, and mutants of them with one mistake each.
+
+A style is the text of a file. A mutant replaces one or two of its lines. Every style has the lines that its mutants
+replace exactly once, which `written` asserts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+SPLIT = '''
+import torch
+from torch import nn
+
+
+class GRUCell(nn.Module):
+    """Six linear layers, one for each product."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.W_r = nn.Linear(input_size, hidden_size)
+        self.U_r = nn.Linear(hidden_size, hidden_size)
+        self.W_z = nn.Linear(input_size, hidden_size)
+        self.U_z = nn.Linear(hidden_size, hidden_size)
+        self.W_n = nn.Linear(input_size, hidden_size)
+        self.U_n = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x, h):
+        r = torch.sigmoid(self.W_r(x) + self.U_r(h))
+        z = torch.sigmoid(self.W_z(x) + self.U_z(h))
+        n = torch.tanh(self.W_n(x) + r * self.U_n(h))
+        return z * h + (1 - z) * n
+'''
+
+FUSED = '''
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class MyGRU(nn.Module):
+    """One linear layer for the input and one for the state; batch first; outputs and last state."""
+
+    def __init__(self, input_dim, hidden_dim):
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.x2h = nn.Linear(input_dim, 3 * hidden_dim, bias=True)
+        self.h2h = nn.Linear(hidden_dim, 3 * hidden_dim, bias=True)
+
+    def forward(self, x, h0=None):
+        batch, steps, _ = x.shape
+        h = h0 if h0 is not None else x.new_zeros(batch, self.hidden_dim)
+        outputs = []
+        for t in range(steps):
+            x_r, x_z, x_n = self.x2h(x[:, t]).chunk(3, dim=1)
+            h_r, h_z, h_n = self.h2h(h).chunk(3, dim=1)
+            reset = torch.sigmoid(x_r + h_r)
+            update = torch.sigmoid(x_z + h_z)
+            new = torch.tanh(x_n + reset * h_n)
+            h = update * h + (1 - update) * new
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h
+'''
+
+RAW = '''
+import math
+import torch
+
+
+class RawGRU(torch.nn.Module):
+    """Raw matrices, time first, Cho's reset gate, the last state."""
+
+    def __init__(self, n_in, n_hidden):
+        super().__init__()
+        scale = 1 / math.sqrt(n_hidden)
+        def mat(*shape):
+            return torch.nn.Parameter(torch.randn(*shape) * scale)
+        self.Wxz, self.Whz, self.bz = mat(n_in, n_hidden), mat(n_hidden, n_hidden), mat(n_hidden)
+        self.Wxr, self.Whr, self.br = mat(n_in, n_hidden), mat(n_hidden, n_hidden), mat(n_hidden)
+        self.Wxh, self.Whh, self.bh = mat(n_in, n_hidden), mat(n_hidden, n_hidden), mat(n_hidden)
+        self.n_hidden = n_hidden
+
+    def forward(self, xs):
+        H = torch.zeros((xs.shape[1], self.n_hidden), device=xs.device)
+        for X in xs:
+            Z = torch.sigmoid(torch.matmul(X, self.Wxz) + torch.matmul(H, self.Whz) + self.bz)
+            R = torch.sigmoid(torch.matmul(X, self.Wxr) + torch.matmul(H, self.Whr) + self.br)
+            H_tilde = torch.tanh(torch.matmul(X, self.Wxh) + torch.matmul(R * H, self.Whh) + self.bh)
+            H = Z * H + (1 - Z) * H_tilde
+        return H
+'''
+
+EINSUM = '''
+import torch
+from torch import nn
+
+
+class EinsumCell(nn.Module):
+    """Stacked matrices and einsum, no bias, gates z, r, n."""
+
+    def __init__(self, E, H):
+        super().__init__()
+        self.w = nn.Parameter(torch.empty(3, E, H).uniform_(-0.5, 0.5))
+        self.u = nn.Parameter(torch.empty(3, H, H).uniform_(-0.5, 0.5))
+
+    def forward(self, x, state):
+        wx = torch.einsum("be,geh->gbh", x, self.w)
+        uh = torch.einsum("bh,ghk->gbk", state, self.u)
+        z = torch.sigmoid(wx[0] + uh[0])
+        r = torch.sigmoid(wx[1] + uh[1])
+        n = (wx[2] + r * uh[2]).tanh()
+        new_state = (1 - z) * state + z * n
+        return new_state, new_state
+'''
+
+NOTEBOOK = '''
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+input_size = 30
+hidden_size = 10
+output_size = 2
+
+
+class GRUClassifier(nn.Module):
+    """The homework's form: sizes are globals of the notebook, one review at a time, log-probabilities."""
+
+    def __init__(self):
+        super(GRUClassifier, self).__init__()
+        self.update_gate = nn.Linear(input_size + hidden_size, hidden_size)
+        self.reset_gate = nn.Linear(input_size + hidden_size, hidden_size)
+        self.candidate = nn.Linear(input_size + hidden_size, hidden_size)
+        self.linear = nn.Linear(hidden_size, output_size)
+
+    def forward(self, review):
+        hidden = torch.zeros(1, hidden_size)
+        length = review.size(0)
+        for i in range(length):
+            word = review[i].view(1, -1)
+            combined = torch.cat((word, hidden), 1)
+            zt = torch.sigmoid(self.update_gate(combined))
+            rt = torch.sigmoid(self.reset_gate(combined))
+            combined_reset = torch.cat((word, rt * hidden), 1)
+            ht = torch.tanh(self.candidate(combined_reset))
+            hidden = (1 - zt) * hidden + zt * ht
+        return F.log_softmax(self.linear(hidden), dim=1)
+'''
+
+TOKENS = '''
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Step(nn.Module):
+    def __init__(self, in_features, hidden_features):
+        super().__init__()
+        self.weight_ih = nn.Parameter(torch.randn(3 * hidden_features, in_features))
+        self.weight_hh = nn.Parameter(torch.randn(3 * hidden_features, hidden_features))
+        self.bias_ih = nn.Parameter(torch.zeros(3 * hidden_features))
+        self.bias_hh = nn.Parameter(torch.zeros(3 * hidden_features))
+
+    def forward(self, x, h):
+        gi = F.linear(x, self.weight_ih, self.bias_ih)
+        gh = F.linear(h, self.weight_hh, self.bias_hh)
+        i_r, i_z, i_n = gi.chunk(3, 1)
+        h_r, h_z, h_n = gh.chunk(3, 1)
+        r = F.sigmoid(i_r + h_r)
+        z = F.sigmoid(i_z + h_z)
+        n = F.tanh(i_n + r * h_n)
+        return n + z * (h - n)
+
+
+class Sentiment(nn.Module):
+    """Token ids, an embedding, both directions, several layers' worth of options, class scores."""
+
+    def __init__(self, vocab_size, embedding_dim, hidden_dim, num_classes):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.forward_cell = Step(embedding_dim, hidden_dim)
+        self.backward_cell = Step(embedding_dim, hidden_dim)
+        self.dropout = nn.Dropout(0.5)
+        self.fc = nn.Linear(2 * hidden_dim, num_classes)
+        self.hidden_dim = hidden_dim
+
+    def run(self, cell, xs, h):
+        states = []
+        for x in xs:
+            h = cell(x, h)
+            states.append(h)
+        return states
+
+    def forward(self, ids):
+        xs = self.embedding(ids).unbind(1)
+        zeros = torch.zeros(ids.size(0), self.hidden_dim)
+        ahead = self.run(self.forward_cell, xs, zeros)
+        back = self.run(self.backward_cell, xs[::-1], zeros)
+        features = torch.cat([ahead[-1], back[-1]], dim=1)
+        return self.fc(self.dropout(features))
+'''
+
+STACK = '''
+import torch
+from torch import nn
+
+
+class Cell(nn.Module):
+    def __init__(self, d_in, d_hidden):
+        super().__init__()
+        self.gates = nn.Linear(d_in + d_hidden, 2 * d_hidden)
+        self.new_x = nn.Linear(d_in, d_hidden)
+        self.new_h = nn.Linear(d_hidden, d_hidden)
+
+    def forward(self, x, h):
+        r, z = torch.sigmoid(self.gates(torch.cat([h, x], dim=-1))).chunk(2, dim=-1)
+        n = torch.tanh(self.new_x(x) + r * self.new_h(h))
+        return torch.lerp(n, h, z)
+
+
+class StackedGRU(nn.Module):
+    """Layers of cells, padding by lengths, outputs and the states of all layers."""
+
+    def __init__(self, input_size, hidden_size, num_layers=2, dropout=0.1):
+        super().__init__()
+        self.cells = nn.ModuleList(
+            [Cell(input_size if i == 0 else hidden_size, hidden_size) for i in range(num_layers)])
+        self.drop = nn.Dropout(dropout)
+        self.hidden_size = hidden_size
+
+    def forward(self, x, lengths=None):
+        states = [x.new_zeros(x.size(0), self.hidden_size) for _ in self.cells]
+        outputs = []
+        for t in range(x.size(1)):
+            inp = x[:, t]
+            for i, cell in enumerate(self.cells):
+                new = cell(inp, states[i])
+                if lengths is not None:
+                    new = torch.where((t < lengths).unsqueeze(1), new, states[i])
+                states[i] = new
+                inp = self.drop(new)
+            outputs.append(states[-1])
+        return torch.stack(outputs, 1), torch.stack(states)
+'''
+
+COLUMNS = '''
+import torch
+
+E, H = 6, 4
+torch.manual_seed(0)
+Wr, Wz, Wn = [torch.randn(H, E, requires_grad=True) for _ in range(3)]
+Ur, Uz, Un = [torch.randn(H, H, requires_grad=True) for _ in range(3)]
+br, bz, bn = [torch.zeros(H, 1, requires_grad=True) for _ in range(3)]
+
+
+def gru_step(x, h):
+    """Columns and global matrices, as on a blackboard."""
+    r = torch.sigmoid(Wr @ x + Ur @ h + br)
+    z = torch.sigmoid(Wz @ x + Uz @ h + bz)
+    n = torch.tanh(Wn @ x + Un @ (r * h) + bn)
+    return (1 - z) * h + z * n
+'''
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style: its text, the name of the object, and how it is called."""
+
+    text: str
+    name: str
+    conventions: tuple[str, ...]
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Keyword arguments of the check."""
+
+
+STYLES: Mapping[str, Style] = {
+    "split": Style(SPLIT, "GRUCell", ("equal",)),
+    "fused": Style(FUSED, "MyGRU", ("equal",)),
+    "raw": Style(RAW, "RawGRU", ("reset-before", "single-bias")),
+    "einsum": Style(EINSUM, "EinsumCell", ("update-inverted", "gate-order", "no-bias")),
+    "notebook": Style(NOTEBOOK, "GRUClassifier", ("update-inverted", "reset-before", "single-bias")),
+    "tokens": Style(TOKENS, "Sentiment", ("equal",)),
+    "stack": Style(STACK, "StackedGRU", ("equal",)),
+    "columns": Style(COLUMNS, "gru_step", ("update-inverted", "reset-before", "single-bias")),
+}
+
+
+@dataclass(frozen=True)
+class Student:
+    """One student's file, and what should be found."""
+
+    style: str
+    title: str
+    codes: tuple[str, ...]
+    """All codes of a right one; of a mutant the first."""
+    changes: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The object in the file."""
+        return STYLES[self.style].name
+
+    def written(self) -> str:
+        """The text of the file."""
+        text = STYLES[self.style].text
+        for old, new in self.changes:
+            assert text.count(old) == 1, f"{self.style}: {old!r} stands {text.count(old)} times"
+            text = text.replace(old, new)
+        return text
+
+
+RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]]] = {
+    "split": {
+        "z means 1 - z": (("update-inverted",), (("return z * h + (1 - z) * n", "return (1 - z) * h + z * n"),)),
+        "one bias": (("single-bias",), tuple((f"self.U_{g} = nn.Linear(hidden_size, hidden_size)",
+                                              f"self.U_{g} = nn.Linear(hidden_size, hidden_size, bias=False)")
+                                             for g in "rzn")),
+        "reset before": (("reset-before",), (("r * self.U_n(h)", "self.U_n(r * h)"),)),
+    },
+    "fused": {
+        "gates z, r, n": (("gate-order",), (("x_r, x_z, x_n = ", "x_z, x_r, x_n = "),
+                                            ("h_r, h_z, h_n = ", "h_z, h_r, h_n = "))),
+        "gates n, z, r": (("gate-order",), (("x_r, x_z, x_n = ", "x_n, x_z, x_r = "),
+                                            ("h_r, h_z, h_n = ", "h_n, h_z, h_r = "))),
+        "no bias": (("no-bias",), (("3 * hidden_dim, bias=True)\n        self.h2h", "3 * hidden_dim, bias=False)\n"
+                                    "        self.h2h"),
+                                   ("nn.Linear(hidden_dim, 3 * hidden_dim, bias=True)",
+                                    "nn.Linear(hidden_dim, 3 * hidden_dim, bias=False)"))),
+        "products of all steps at once": (("equal",), (
+            ("        outputs = []\n", "        outputs = []\n        projected = self.x2h(x)\n"),
+            ("self.x2h(x[:, t]).chunk", "projected[:, t].chunk"))),
+        "a buffer of outputs": (("equal",), (
+            ("outputs = []", "outputs = torch.zeros(batch, steps, self.hidden_dim)"),
+            ("outputs.append(h)", "outputs[:, t, :] = h"),
+            ("torch.stack(outputs, dim=1)", "outputs"))),
+    },
+    "raw": {
+        "sigmoid by hand": (("reset-before", "single-bias"), (
+            ("Z = torch.sigmoid(torch.matmul(X, self.Wxz) + torch.matmul(H, self.Whz) + self.bz)",
+             "Z = 1 / (1 + torch.exp(-(X @ self.Wxz + H @ self.Whz + self.bz)))"),)),
+    },
+    "tokens": {
+        "mixing in words": (("equal",), (("return n + z * (h - n)", "return (1.0 - z) * n + z * h"),)),
+    },
+    "stack": {
+        "one layer": (("equal",), (("num_layers=2", "num_layers=1"),)),
+    },
+}
+
+
+MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
+    "split": {
+        "no tanh": ("candidate-activation", (("torch.tanh(self.W_n(x) + r * self.U_n(h))",
+                                              "self.W_n(x) + r * self.U_n(h)"),)),
+        "sigmoid for tanh": ("candidate-activation", (("torch.tanh(", "torch.sigmoid("),)),
+        "relu for tanh": ("candidate-activation", (("torch.tanh(", "torch.relu("),)),
+        "tanh for z": ("gate-activation", (("z = torch.sigmoid(", "z = torch.tanh("),)),
+        "no sigmoid of r": ("gate-activation", (("r = torch.sigmoid(self.W_r(x) + self.U_r(h))",
+                                                 "r = self.W_r(x) + self.U_r(h)"),)),
+        "tanh for both": ("gate-activation", (("z = torch.sigmoid(", "z = torch.tanh("),
+                                              ("r = torch.sigmoid(", "r = torch.tanh("))),
+        "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
+                                               "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
+        "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
+        "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
+        "reset on input": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),)),
+        "reset on both": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),)),
+        "z without state": ("gate-without-state", (("self.W_z(x) + self.U_z(h)", "self.W_z(x)"),)),
+        "r without state": ("gate-without-state", (("self.W_r(x) + self.U_r(h)", "self.W_r(x)"),)),
+        "U shared by r and z": ("shared-matrices", (("self.W_z(x) + self.U_z(h)", "self.W_z(x) + self.U_r(h)"),)),
+        "W shared by r and z": ("shared-matrices", (("self.W_z(x) + self.U_z(h)", "self.W_r(x) + self.U_z(h)"),)),
+        "U shared by z and n": ("shared-matrices", (("self.U_n(h)", "self.U_z(h)"),)),
+        "W shared by z and n": ("shared-matrices", (("self.W_n(x)", "self.W_z(x)"),)),
+        "z twice": ("mixing", (("z * h + (1 - z) * n", "z * h + z * n"),)),
+        "r for 1 - z": ("mixing", (("z * h + (1 - z) * n", "z * h + r * n"),)),
+        "candidate unweighed": ("mixing", (("z * h + (1 - z) * n", "z * h + n"),)),
+        "state unweighed": ("mixing", (("z * h + (1 - z) * n", "h + (1 - z) * n"),)),
+        "candidate alone": ("wrong-candidate", (("z * h + (1 - z) * n", "z * n + (1 - z) * n"),)),
+        "reset state mixed": ("wrong-candidate", (("z * h + (1 - z) * n", "z * (r * h) + (1 - z) * n"),)),
+        "detached": ("detached", (("    def forward(self, x, h):\n", "    def forward(self, x, h):\n"
+                                   "        h = h.detach()\n"),)),
+        "no_grad": ("detached", (("    def forward(self, x, h):", "    @torch.no_grad()\n    def forward(self, x, h):"),)),
+    },
+    "fused": {
+        "no tanh": ("candidate-activation", (("torch.tanh(x_n + reset * h_n)", "x_n + reset * h_n"),)),
+        "no sigmoid of z": ("gate-activation", (("torch.sigmoid(x_z + h_z)", "x_z + h_z"),)),
+        "relu for r": ("gate-activation", (("torch.sigmoid(x_r + h_r)", "F.relu(x_r + h_r)"),)),
+        "reset unused": ("reset-unused", (("x_n + reset * h_n", "x_n + h_n"),)),
+        "reset on input": ("reset-on-input", (("x_n + reset * h_n", "reset * x_n + h_n"),)),
+        "z without state": ("gate-without-state", (("x_z + h_z", "x_z"),)),
+        "candidate without state": ("gate-without-state", (("x_n + reset * h_n", "x_n"),)),
+        "mixing": ("mixing", (("update * h + (1 - update) * new", "(1 - update) * h + (1 - update) * new"),)),
+        "new state used": ("wrong-candidate", (("            h = update * h + (1 - update) * new",
+                                                "            h = (1 - update) * new\n"
+                                                "            h = update * h + h"),)),
+        "detached": ("detached", (("            outputs.append(h)", "            outputs.append(h)\n"
+                                   "            h = h.detach()"),)),
+        "data": ("detached", (("self.h2h(h)", "self.h2h(h.data)"), ("update * h +", "update * h.data +"))),
+        "ones at first": ("initial-state", (("x.new_zeros(", "x.new_ones("),)),
+        "h0 ignored": ("initial-state", (("h0 if h0 is not None else x.new_zeros", "x.new_zeros"),)),
+        "random at first": ("initial-state", (("x.new_zeros(batch, self.hidden_dim)",
+                                               "torch.randn(batch, self.hidden_dim)"),)),
+        "last step left out": ("last-step", (("range(steps)", "range(steps - 1)"),)),
+        "states before each step": ("last-step", (
+            ("            outputs.append(h)\n", ""),
+            ("            x_r, x_z, x_n = self.x2h", "            outputs.append(h)\n"
+             "            x_r, x_z, x_n = self.x2h"), ("dim=1), h", "dim=1)"))),
+        "read backwards": ("read-backwards", (("range(steps)", "range(steps - 1, -1, -1)"),)),
+        "state kept": ("state-kept", (
+            ("        self.hidden_dim = hidden_dim", "        self.hidden_dim = hidden_dim\n        self.h = None"),
+            ("x.new_zeros(batch, self.hidden_dim)", "(self.h if self.h is not None else "
+             "x.new_zeros(batch, self.hidden_dim))"),
+            ("        return torch.stack", "        self.h = h.detach()\n        return torch.stack"))),
+        "dropout": ("dropout", (("            outputs.append(h)", "            outputs.append(F.dropout(h, 0.5))"),)),
+    },
+    "raw": {
+        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
+        "no sigmoid": ("gate-activation", (("Z = torch.sigmoid(", "Z = ("),)),
+        "reset unused": ("reset-unused", (("R * H", "H"),)),
+        "update gate on state": ("reset-unused", (("R * H", "Z * H"),)),
+        "candidate sees no state": ("gate-without-state", (("torch.matmul(R * H, self.Whh) + ", ""),)),
+        "shared": ("shared-matrices", (("torch.matmul(H, self.Whr)", "torch.matmul(H, self.Whz)"),)),
+        "shared with candidate": ("shared-matrices", (("self.Whh) + self.bh", "self.Whr) + self.bh"),)),
+        "mixing": ("mixing", (("Z * H + (1 - Z)", "Z * H + (1 - R)"),)),
+        "candidate in both": ("wrong-candidate", (("Z * H + (1 - Z)", "Z * H_tilde + (1 - Z)"),)),
+        "ones": ("initial-state", (("torch.zeros(", "torch.ones("),)),
+        "backwards": ("read-backwards", (("for X in xs:", "for X in reversed(xs):"),)),
+        "last step": ("last-step", (("for X in xs:", "for X in xs[:-1]:"),)),
+        "detached": ("detached", (("H = Z * H +", "H = Z * H.detach() +"), ("torch.matmul(H, self.Whz)",
+                                                                        "torch.matmul(H.detach(), self.Whz)"))),
+        "no gradient": ("detached", (("        for X in xs:\n", "        for X in xs:\n            H = H.data\n"),)),
+    },
+    "einsum": {
+        "relu": ("candidate-activation", ((".tanh()", ".relu()"),)),
+        "gate": ("gate-activation", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.tanh(wx[1] + uh[1])"),)),
+        "reset unused": ("reset-unused", (("r * uh[2]", "uh[2]"),)),
+        "shared": ("shared-matrices", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.sigmoid(wx[1] + uh[0])"),)),
+        "all shared": ("shared-matrices", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.sigmoid(wx[0] + uh[0])"),
+                                           ("torch.empty(3, E, H)", "torch.empty(2, E, H)"),
+                                           ("torch.empty(3, H, H)", "torch.empty(2, H, H)"),
+                                           ("wx[2] + r * uh[2]", "wx[1] + r * uh[1]"))),
+        "mixing": ("mixing", (("(1 - z) * state + z * n", "(1 - z) * state + n"),)),
+    },
+    "notebook": {
+        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
+        "reset forgotten": ("reset-unused", (("(word, rt * hidden)", "(word, hidden)"),)),
+        "mixing": ("mixing", (("(1 - zt) * hidden + zt * ht", "zt * hidden + zt * ht"),)),
+        "state": ("initial-state", (("torch.zeros(1, hidden_size)", "torch.ones(1, hidden_size)"),)),
+        "random state": ("initial-state", (("torch.zeros(1, hidden_size)", "torch.rand(1, hidden_size)"),)),
+        "last word": ("last-step", (("range(length)", "range(length - 1)"),)),
+        "backwards": ("read-backwards", (("range(length)", "reversed(range(length))"),)),
+        "kept": ("state-kept", (
+            ("        hidden = torch.zeros(1, hidden_size)\n", "        hidden = self.hidden\n"),
+            ("        self.linear = ", "        self.hidden = torch.zeros(1, hidden_size)\n        self.linear = "),
+            ("        return F.log", "        self.hidden = hidden.detach()\n        return F.log"))),
+        "dropout": ("dropout", (("self.linear(hidden)", "self.linear(F.dropout(hidden, p=0.3))"),)),
+    },
+    "tokens": {
+        "backward end": ("backward-end", (("ahead[-1], back[-1]", "ahead[-1], back[0]"),)),
+        "backward aligned at the end": ("backward-end", (("[ahead[-1], back[-1]]", "[ahead[-1], back[::-1][-1]]"),)),
+        "directions share": ("shared-layers", (("self.run(self.backward_cell", "self.run(self.forward_cell"),)),
+        "forward end": ("last-step", (("ahead[-1], back", "ahead[-2], back"),)),
+        "dropout": ("dropout", (("self.fc(self.dropout(features))", "self.fc(F.dropout(features))"),)),
+        "mixing": ("mixing", (("n + z * (h - n)", "n + z * h"),)),
+    },
+    "stack": {
+        "padding": ("padding", (("new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),)),
+        "layers share": ("shared-layers", (
+            ("[Cell(input_size if i == 0 else hidden_size, hidden_size) for i in range(num_layers)])",
+             "[Cell(input_size, hidden_size)] + [Cell(hidden_size, hidden_size)] * (num_layers - 1))"),
+            ("num_layers=2", "num_layers=3"))),
+        "dropout": ("dropout", (("self.drop(new)", "torch.dropout(new, 0.2, True)"),)),
+        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
+        "state passed on": ("wrong-candidate", (("r * self.new_h(h)", "r * self.new_h(z * h)"),)),
+    },
+    "columns": {
+        "no sigmoid": ("gate-activation", (("z = torch.sigmoid(", "z = ("),)),
+        "reset on input": ("reset-on-input", (("Wn @ x + Un @ (r * h)", "r * (Wn @ x) + Un @ h"),)),
+        "mixing": ("mixing", (("(1 - z) * h + z * n", "h + z * n"),)),
+        "r without state": ("gate-without-state", (("Wr @ x + Ur @ h", "Wr @ x"),)),
+    },
+}
+"""Style -> title -> code and the replaced texts."""
+
+
+def right_ones() -> Iterator[Student]:
+    """Yield students whose GRU is right, with all codes that it should get."""
+    for style, own in STYLES.items():
+        yield Student(style, "as it stands", own.conventions, (), own.options)
+        for title, (codes, changes) in RIGHT_CHANGES.get(style, {}).items():
+            yield Student(style, title, codes, changes, own.options)
+
+
+def mutants() -> Iterator[Student]:
+    """Yield students with one mistake each, with the code that should come first."""
+    for style, changes in MUTANTS.items():
+        for title, (code, replaced) in changes.items():
+            yield Student(style, title, (code,), replaced, STYLES[style].options)
