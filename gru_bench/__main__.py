@@ -31,6 +31,7 @@ SUBCOMMANDS = {
     "report": Subcommand("report", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
     "diagnose": Subcommand("diagnose", START, "Look inside a trained model: gradients, gates, and the words that "
                                               "decide."),
+    "gru-check": Subcommand("teach", MORE, "Say whether a GRU that you wrote is one, and which."),
     "train": Subcommand("train", MORE, "Train one model with the settings that you choose."),
     "archive": Subcommand("archive", MORE, "Export a study to one file, or import it on another machine."),
     "sync": Subcommand("tracking", MORE, "Send MLflow the runs that wait in this directory after an outage."),

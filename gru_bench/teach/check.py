@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import re
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -38,18 +43,42 @@ def check(
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
+    with _prepared():
+        module = load.load(path, name, defines)
+        return check_loaded(module, path, name, make)[0]
+
+
+def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> tuple[Verdict, Form]:
+    """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
+    verdict, form = examine_source(_built(module, path, name, make))
+    if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
+        verdict = _variants(verdict, module, path, name)
+    return verdict, form
+
+
+def check_object(built: Any) -> Verdict:
+    """Return what an object is that exists already: a module of torch, or a function."""
+    path = Path(inspect.getsourcefile(type(built) if isinstance(built, nn.Module) else built) or "object.py")
+    module = sys.modules.get(type(built).__module__ if isinstance(built, nn.Module) else built.__module__)
+    with _prepared():
+        source = load.Source(path, type(built).__name__, ModuleType("object") if module is None else module,
+                             copy.deepcopy(built) if isinstance(built, nn.Module) else built, {})
+        return examine_source(source)[0]
+
+
+@contextmanager
+def _prepared() -> Iterator[None]:
+    """Let torch compute in float64 and be silent for a while."""
     before = torch.get_default_dtype()
+    random = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = load.load(path, name, defines)
-            source = _built(module, path, name, make)
-            verdict = examine_source(source)
-            if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
-                verdict = _variants(verdict, module, path, name)
+            yield
     finally:
         torch.set_default_dtype(before)
-    return verdict
+        torch.set_rng_state(random)
 
 
 def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
@@ -79,7 +108,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
             continue
         for sizes in (load.SIZES, {**load.SIZES, "E": load.SIZES["H"]}):
             try:
-                other = examine_source(load.build(module, path, name, None, chosen, sizes))
+                other, _ = examine_source(load.build(module, path, name, None, chosen, sizes))
             except Exception:
                 continue
             ((key, value),) = chosen.items()
@@ -92,8 +121,8 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 # ---------------------------------------------------------------- one object
 
 
-def examine_source(source: load.Source) -> Verdict:
-    """Return what an object is."""
+def examine_source(source: load.Source) -> tuple[Verdict, Form]:
+    """Return what an object is, and how it is called."""
     _scatter(source.built)
     caller = Caller(source)
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
@@ -113,10 +142,13 @@ def examine_source(source: load.Source) -> Verdict:
 
     form = calls.find_form(caller, accepts)
     if form.kind == "none":
-        return Verdict((Finding("unknown", "No state passes from one step to the next."),), "not recognized")
+        return Verdict((Finding("unknown", "No state passes from one step to the next."),), "not recognized"), form
     if form.kind == "cell":
-        return _cell_verdict(caller, form)
-    return _layer_verdict(caller, form, *kept[form])
+        return _cell_verdict(caller, form), form
+    runs, found = kept[form]
+    verdict = _layer_verdict(caller, form, runs, found)
+    site = found[0].before[-1]
+    return verdict, replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch)
 
 
 def _scatter(built: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gru_bench.errors import ExitCode
 
 DOCS = "docs/gru-check"
+REVIEW = "forward and backward for one review of 60 tokens"
 
 
 @dataclass(frozen=True)

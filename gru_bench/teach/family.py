@@ -326,9 +326,11 @@ def _arrangements(parts: Parts) -> Iterator[tuple[list[Group], bool]]:
         for count in range(1, len(takers) + 1):
             for chosen in itertools.combinations(takers, count):
                 joined = [Group((*group.blocks, *loose.blocks)) if group in chosen else group for group in others]
-                if count >= 2:
+                twice = loose.blocks[0].twice
+                if count >= 2 or twice:
                     yield joined, True
-                yield [*joined, loose], True
+                if not twice:
+                    yield [*joined, loose], True
 
 
 def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
@@ -365,11 +367,19 @@ def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
 
 
 def _updates(case: _Case, first: bool) -> list[tuple[int, str, int]]:
-    """Return each sum, function and mixture that may be the update gate's."""
+    """Return each sum, function and mixture that may be the update gate's, of those with the fewest mistakes."""
+    some, every = range(2), range(2, len(MIXTURES))
+    others = [name for name in SIGMOIDS if name != "sigmoid"]
+    attempts = [(["sigmoid"], some), (["sigmoid"], every), (others, some), (others, every)]
+    for names, mixes in attempts if first else attempts[:1]:
+        if found := _updates_among(case, names, mixes):
+            return found
+    return []
+
+
+def _updates_among(case: _Case, names: Sequence[str], mixes: Sequence[int]) -> list[tuple[int, str, int]]:
     parts = case.parts
     found = []
-    names = list(SIGMOIDS) if first else ["sigmoid"]
-    mixes = [number for number in range(len(MIXTURES)) if first or number < 2]
     mixes = [number for number in mixes if not {"r", "a"} & set(re.findall(r"[a-z]+", MIXTURES[number][1]))]
     h, zero, one = parts.h, torch.zeros_like(parts.h), torch.ones_like(parts.h)
     for k, affine in enumerate(case.affines):
@@ -479,6 +489,8 @@ def _with_gates(
         return
     left = most - gate_cost
     mixes = MIXTURES if left else MIXTURES[:2]
+    tried = [number for number, (_, formula, _) in enumerate(mixes)
+             if update is not None or not re.search(r"\bz\b", formula)]
     tolerance = 1e-10 * max(1.0, float(new.abs().max()))
     names = list(TANHS) if left else ["tanh"]
     zero, one = torch.zeros_like(h), torch.ones_like(h)
@@ -496,7 +508,7 @@ def _with_gates(
             difference[number] = (mixes[number][2](z, r, h, n, a) - new).abs().flatten(1).amax(1)
         for number, place in (difference <= tolerance).nonzero().tolist():
             total = gate_cost + cost + int(number > 1) + int(place > 0)
-            if total > most:
+            if total > most or number not in tried:
                 continue
             structure = list(_structure(case, roles)) if structure is None else structure
             # Of two that are equal, the one with the fewer mistakes in its structure.
