@@ -28,7 +28,7 @@ from tests.support.renderings import html_numbers, tex_numbers
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "reports" / "README.md", ROOT / "benchmarks" / "README.md",
-         ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").glob("*.md")))
+         ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").rglob("*.md")))
 SET_UP = ("pip install -e '.[test]' && python sweeps/run.py --study bidirectional",
           "pip install -e '.[test]' && pytest")
 PROGRAMS = {
@@ -38,6 +38,7 @@ PROGRAMS = {
     "gru_bench.diagnose": r"(?:python -m gru_bench\.diagnose|gru-bench diagnose)",
     "gru_bench.archive export": r"(?:python -m gru_bench\.archive|gru-bench archive) export",
     "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
+    "gru_bench.teach": r"(?:python -m gru_bench\.teach|gru-bench gru-check)",
     "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
     "gru_bench": r"(?:python -m gru_bench|gru-bench)(?= --)",
 }

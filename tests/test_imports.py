@@ -13,7 +13,7 @@ import pytest
 from tests.support.commands import ROOT
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "train", "report", "diagnose", "sweep", "archive", "__main__")
+         "tracking", "train", "report", "diagnose", "sweep", "archive", "teach", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
@@ -21,17 +21,18 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.sync", "tracking.export"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
-    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks"),
+    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks", "teach."),
     "numba": ("kernels.",),
     "gensim": ("data.embeddings",),
     "sklearn": ("evaluation.baseline",),
     "scipy": ("evaluation.",),
-    "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
+    "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw",
+                   "teach.draw"),
     "jinja2": ("report.render.",),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__"),
+              "archive.__main__", "tracking.__main__", "teach.__main__"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
@@ -149,6 +150,10 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.archive.__main__", set()),
     ("gru_bench.archive.container", set()),
     ("gru_bench.diagnose.__main__", set()),
+    ("gru_bench.teach", set()),
+    ("gru_bench.teach.__main__", set()),
+    ("gru_bench.teach.child", set()),
+    ("gru_bench.teach.check", {"torch"}),
 ])
 def test_loads_only(module: str, allowed: set[str]) -> None:
     assert loaded(f"import {module}") & HEAVY <= allowed

@@ -15,7 +15,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, command, run
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "tracking")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:
@@ -51,6 +51,8 @@ def test_every_module_with_a_command_is_a_subcommand() -> None:
     (["-m", "gru_bench", "archive", "export", "--help"], "gru-bench archive export [OPTIONS]"),
     (["-m", "gru_bench.sweep", "--help"], "python -m gru_bench.sweep [OPTIONS]"),
     (["-m", "gru_bench.archive", "import", "-h"], "python -m gru_bench.archive import [OPTIONS]"),
+    (["-m", "gru_bench", "gru-check", "--help"], "gru-bench gru-check [OPTIONS] FILE.py:NAME"),
+    (["-m", "gru_bench.teach", "--help"], "python -m gru_bench.teach [OPTIONS] FILE.py:NAME"),
     (["-m", "gru_bench.tracking", "--help"], "python -m gru_bench.tracking [OPTIONS]"),
     (["sweeps/run.py", "--help"], "python sweeps/run.py [OPTIONS]"),
 ])
@@ -91,6 +93,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["report", "--margin", "-1"], "--margin must be above 0 and at most 50 points, but got -1"),
     (["train", "--model", "lstm"], "--model must be one of"),
     (["diagnose", "--text", ""], "--text must hold words"),
+    (["gru-check", "mine.py"], "FILE.py:NAME must be a file and a name in it"),
     (["sync", "now"], "extra argument"),
 ])
 def test_what_is_wrongly_typed(

@@ -260,7 +260,13 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         return Verdict((*random, *_unknown(flat, layer)), form.words)
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
-    return _verdict([*random, *examine_layer(layer)], flat, shape)
+    verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
+    hidden = flat[0].step.hidden
+    if len(found) == 2 and any(leaf.dim() == 2 and 2 * hidden in leaf.shape and max(leaf.shape) == 3 * hidden
+                               for leaf in leaves):
+        verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
+                                          "not looked into."))
+    return verdict
 
 
 # ---------------------------------------------------------------- randomness

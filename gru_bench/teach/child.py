@@ -85,11 +85,10 @@ def run(request: Request, timeout: float) -> Verdict:
         kind = UsageError if answers[0]["code"] == ExitCode.MISTYPED else RunError
         raise kind(answers[0]["error"])
     verdict = _verdict(answers[0])
-    if len(answers) > 1:
-        return replace(verdict, speed=tuple((name, value) for name, value in answers[1]["speed"]))
-    if request.speed:
-        verdict = replace(verdict, notes=(*verdict.notes, "Its speed could not be measured."))
-    return verdict
+    speed = answers[1] if len(answers) > 1 else {"speed": [], "reason": "it took too long"}
+    if request.speed and "reason" in speed:
+        verdict = replace(verdict, notes=(*verdict.notes, f"Its speed could not be measured: {speed['reason']}."))
+    return replace(verdict, speed=tuple((name, value) for name, value in speed["speed"]))
 
 
 def _ended(path: Path, code: int, err: str, memory: float) -> str:
@@ -142,7 +141,10 @@ def main() -> None:
             if request.speed:
                 from gru_bench.teach.speed import speed
 
-                answer({"speed": speed(module, path, request.name, request.make, form)})
+                try:
+                    answer({"speed": speed(module, path, request.name, request.make, form)})
+                except Exception as error:
+                    answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
     except GruBenchError as error:
         answer({"error": str(error), "code": error.exit_code})
     except MemoryError:

@@ -168,12 +168,26 @@ def _first_state(layer: Layer) -> list[Finding]:
                 continue
             if count > 1 and _near(seen, skipped[level][count - 2]):
                 return [Finding("last-step", "The first step is left out.", _loop_line(runs))]
+            if _learned(layer, number, level, seen, count):
+                continue
             line = _state_line(runs)
             if runs.h0 is not None and _near(seen, zero[level][count - 1]):
                 return [Finding("initial-state", "The state that is passed, h0, is ignored.", line)]
             return [Finding("initial-state", "The state before the first step is not "
                             + ("h0." if runs.h0 is not None else "zero."), line)]
     return []
+
+
+def _learned(layer: Layer, number: int, level: int, seen: Tensor, count: int) -> bool:
+    """Return whether the first state is a parameter, which is learned."""
+    hidden = layer.cells[number][level].step.hidden
+    for leaf in layer.runs.leaves.values():
+        if isinstance(leaf, nn.Parameter) and leaf.numel() and leaf.numel() % hidden == 0:
+            for own in leaf.detach().reshape(-1, hidden):
+                h0 = own.expand(layer.runs.form.batch, hidden)
+                if _near(seen, simulated(layer, number, h0)[level][count - 1]):
+                    return True
+    return False
 
 
 def _near(a: Tensor, b: Tensor) -> bool:

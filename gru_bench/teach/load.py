@@ -27,9 +27,9 @@ SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T"
 _BY_NAME = (
     ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
     ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
-    ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$"),
-    ("H", r"hid|^h$|^nh$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
-    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec"),
+    ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
+    ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
+    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec"),
     ("B", r"batch_?size|^bs$|^b$"),
     ("T", r"len|steps|^t$"),
 )
@@ -201,6 +201,17 @@ def size_of(name: str) -> str | None:
     return next((letter for letter, pattern in _BY_NAME if re.search(pattern, name.lower())), None)
 
 
+def _letters(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
+    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes."""
+    letters = {p.name: letter for p in parameters if (letter := size_of(p.name)) is not None}
+    for p in parameters:
+        left = [letter for letter in "EHC" if letter not in letters.values()]
+        if p.default is p.empty and p.name not in letters and left and re.fullmatch(
+                r"[a-z0-9_]*(size|dim|n|d|i|j|m|w|width|dims|num|features|units)[a-z0-9_]{0,4}", p.name.lower()):
+            letters[p.name] = left[0]
+    return letters
+
+
 def _call(
     target: Any, path: Path, name: str, chosen: Mapping[str, Any], sizes: Mapping[str, int]
 ) -> tuple[Any, dict[str, int]]:
@@ -208,10 +219,11 @@ def _call(
     positional: list[Any] = []
     used: dict[str, int] = {}
     guessed: list[str] = []
+    letters = _letters(constructor(target))
     for parameter in constructor(target):
         required = parameter.default is parameter.empty
         lower = parameter.name.lower()
-        letter = size_of(parameter.name)
+        letter = letters.get(parameter.name)
         default = parameter.default
         if parameter.name in chosen:
             value: Any = chosen[parameter.name]

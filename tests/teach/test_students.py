@@ -1,0 +1,114 @@
+"""Students' GRUs: every right one is judged right with its convention, and every mutant is named by its code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gru_bench.errors import ExitCode
+from gru_bench.teach import assert_is_gru
+from gru_bench.teach.check import check
+from gru_bench.teach.codes import KINDS
+from tests.teach.students import STYLES, Student, mutants, right_ones
+
+RIGHT, MUTANTS = tuple(right_ones()), tuple(mutants())
+
+
+def title(student: Student) -> str:
+    return f"{student.style}: {student.title}"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(RIGHT) >= 15
+    assert len(MUTANTS) >= 60
+    assert {student.style for student in RIGHT} == {student.style for student in MUTANTS} == set(STYLES)
+
+
+def test_every_mistake_has_mutants() -> None:
+    count = Counter(student.codes[0] for student in MUTANTS)
+    assert set(count) == {code for code, kind in KINDS.items() if not kind.right} - {"unknown"}
+
+
+def test_every_convention_has_a_right_one() -> None:
+    assert {code for student in RIGHT for code in student.codes} == {
+        code for code, kind in KINDS.items() if kind.right}
+
+
+@pytest.mark.parametrize("student", RIGHT, ids=title)
+def test_a_right_one_is_right(student: Student, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(student.written(), encoding="utf-8")
+    verdict = check(path, student.name)
+    assert tuple(finding.code for finding in verdict.findings) == student.codes
+    assert verdict.exit_code == ExitCode.DONE
+
+
+@pytest.mark.parametrize("student", MUTANTS, ids=title)
+def test_a_mutant_is_named(student: Student, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(student.written(), encoding="utf-8")
+    verdict = check(path, student.name)
+    assert (verdict.code,) == student.codes
+    assert verdict.exit_code == ExitCode.NO
+
+
+@pytest.mark.parametrize(("name", "line"), [
+    ("split: no tanh", "n = self.W_n(x) + r * self.U_n(h)"),
+    ("split: tanh for z", "z = torch.tanh("),
+    ("split: z twice", "return z * h + z * n"),
+    ("split: reset on input", "n = torch.tanh(r * self.W_n(x)"),
+    ("fused: detached", "h = h.detach()"),
+    ("fused: ones at first", "x.new_ones("),
+    ("fused: last step left out", "range(steps - 1)"),
+    ("tokens: dropout", "F.dropout(features)"),
+])
+def test_the_line_is_named(name: str, line: str, tmp_path: Path) -> None:
+    (student,) = (student for student in MUTANTS if title(student) == name)
+    path = tmp_path / "student.py"
+    path.write_text(student.written(), encoding="utf-8")
+    found = check(path, student.name).findings[0].line
+    assert line in path.read_text(encoding="utf-8").splitlines()[found - 1]
+
+
+@pytest.mark.parametrize(("form", "step"), [
+    ("state twice", "return torch.tanh(z * h + (1 - z) * n)"),
+    ("third power", "return z ** 3 * h + (1 - z ** 3) * n"),
+])
+def test_what_is_no_member_is_not_identified(form: str, step: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("return z * h + (1 - z) * n", step), encoding="utf-8")
+    verdict = check(path, "GRUCell")
+    assert verdict.code == "unknown"
+    assert verdict.exit_code == ExitCode.INCOMPLETE
+    assert "first at step 1, unit 1" in verdict.findings[0].detail
+
+
+class TestAssertIsGru:
+    def test_modules_of_torch(self) -> None:
+        assert assert_is_gru(nn.GRUCell(5, 4)).code == "equal"
+        assert assert_is_gru(nn.GRU(5, 4, batch_first=True)).code == "equal"
+        assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
+
+    def test_what_is_none(self) -> None:
+        with pytest.raises(AssertionError, match=r"\[unknown\]"):
+            assert_is_gru(nn.RNNCell(5, 4))
+
+    def test_conventions(self) -> None:
+        with pytest.raises(AssertionError, match=r"\[no-bias\]"):
+            assert_is_gru(nn.GRU(5, 4, bias=False), "equal")
+        with pytest.raises(ValueError, match="a convention must be one of equal, update-inverted"):
+            assert_is_gru(nn.GRU(5, 4), "mixing")
+
+    def test_the_module_and_torch_stay_as_they_were(self) -> None:
+        module = nn.GRU(5, 4).train()
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        random = torch.get_rng_state()
+        assert_is_gru(module)
+        assert module.training
+        assert torch.get_default_dtype() == torch.float32
+        assert torch.equal(torch.get_rng_state(), random)
+        assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
