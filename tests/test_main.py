@@ -51,8 +51,8 @@ def test_every_module_with_a_command_is_a_subcommand() -> None:
     (["-m", "gru_bench", "archive", "export", "--help"], "gru-bench archive export [OPTIONS]"),
     (["-m", "gru_bench.sweep", "--help"], "python -m gru_bench.sweep [OPTIONS]"),
     (["-m", "gru_bench.archive", "import", "-h"], "python -m gru_bench.archive import [OPTIONS]"),
-    (["-m", "gru_bench", "gru-check", "--help"], "gru-bench gru-check [OPTIONS] FILE.py:NAME"),
-    (["-m", "gru_bench.teach", "--help"], "python -m gru_bench.teach [OPTIONS] FILE.py:NAME"),
+    (["-m", "gru_bench", "gru-check", "--help"], "gru-bench gru-check [OPTIONS]"),
+    (["-m", "gru_bench.teach", "--help"], "python -m gru_bench.teach [OPTIONS]"),
     (["-m", "gru_bench.tracking", "--help"], "python -m gru_bench.tracking [OPTIONS]"),
     (["sweeps/run.py", "--help"], "python sweeps/run.py [OPTIONS]"),
 ])

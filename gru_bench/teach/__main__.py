@@ -33,7 +33,7 @@ def gru_check(
         metavar="FILE.py:NAME", help="The file, and the class or function in it.", show_default=False)],
     make: Annotated[str | None, typer.Option(
         help="Expression that builds it, for other constructors. E is the input width, H the hidden width, C the "
-        "number of classes, V the number of words.", show_default="NAME with sizes by the names of its arguments")] = None,
+        "number of classes, V the number of words.", show_default="sizes by the names of its arguments")] = None,
     define: Annotated[list[str] | None, typer.Option(
         metavar="NAME=VALUE", help="A global that the file lacks, such as batch_size=1. May be repeated.",
         show_default=False)] = None,

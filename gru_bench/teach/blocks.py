@@ -179,7 +179,7 @@ def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int
 
 
 def _stacked(value: Tensor, gradient: Tensor, hidden: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return values, blocks x H x factor, and gradients, M x blocks x H x factor, of a parameter with its factor last."""
+    """Return a parameter's values, blocks x H x factor, and gradients, M x blocks x H x factor. The factor is last."""
     rest = list(value.shape[:-1])
     if len(rest) == 2 and rest[0] == hidden and rest[1] % hidden:
         value, gradient, rest = value.transpose(0, 1), gradient.transpose(1, 2), rest[::-1]

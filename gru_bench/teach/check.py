@@ -319,8 +319,8 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         return [*found, Finding("initial-state", f"The initial state is random{f' ({name})' if name else ''}.", line)]
     name, line = rest.random[0] if rest.random else ("a random function", 0)
     raise RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
-                   f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove it "
-                   "for the check")
+                   f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
+                   "it for the check")
 
 
 # ---------------------------------------------------------------- verdicts

@@ -85,7 +85,7 @@ def run(request: Request, timeout: float) -> Verdict:
         kind = UsageError if answers[0]["code"] == ExitCode.MISTYPED else RunError
         raise kind(answers[0]["error"])
     verdict = _verdict(answers[0])
-    speed = answers[1] if len(answers) > 1 else {"speed": [], "reason": "it took too long"}
+    speed: dict[str, Any] = answers[1] if len(answers) > 1 else {"speed": [], "reason": "it took too long"}
     if request.speed and "reason" in speed:
         verdict = replace(verdict, notes=(*verdict.notes, f"Its speed could not be measured: {speed['reason']}."))
     return replace(verdict, speed=tuple((name, value) for name, value in speed["speed"]))

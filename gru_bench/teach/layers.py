@@ -346,7 +346,7 @@ def _nearest(runs: Runs, *words: str, last: bool = False) -> int:
     text = _source(runs)
     span = _span(runs)
     around = [n for n in range(max(1, span.start - 12), min(len(text), span.stop + 8) + 1)
-              if any(word in text[n - 1] for word in words)] if span else []
+              if text[n - 1].strip().startswith(words)] if span else []
     return (around[-1] if last else around[0]) if around else 0
 
 

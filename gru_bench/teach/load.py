@@ -33,6 +33,8 @@ _BY_NAME = (
     ("B", r"batch_?size|^bs$|^b$"),
     ("T", r"len|steps|^t$"),
 )
+_A_SIZE = re.compile(
+    r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)")
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
 
 
@@ -165,9 +167,7 @@ def build(
             raise UsageError(f"{path.name} must define {name} at its top level when it is run, but it does not")
         if isinstance(target, type):
             built, used = _call(target, path, name, chosen or {}, sizes)
-        elif isinstance(target, nn.Module) or not callable(target):
-            built, used = target, {}
-        elif inspect.isfunction(target) and _is_step(target):
+        elif isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
             built, used = target, {}
         else:
             built, used = _call(target, path, name, chosen or {}, sizes)
@@ -206,8 +206,7 @@ def _letters(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
     letters = {p.name: letter for p in parameters if (letter := size_of(p.name)) is not None}
     for p in parameters:
         left = [letter for letter in "EHC" if letter not in letters.values()]
-        if p.default is p.empty and p.name not in letters and left and re.fullmatch(
-                r"[a-z0-9_]*(size|dim|n|d|i|j|m|w|width|dims|num|features|units)[a-z0-9_]{0,4}", p.name.lower()):
+        if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
             letters[p.name] = left[0]
     return letters
 
@@ -237,9 +236,7 @@ def _call(
             value = "cpu"
         elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
             value, used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
-        elif letter in ("E", "H") and (required or type(default) is int):
-            value = used[letter] = sizes[letter]
-        elif letter is not None and required:
+        elif (letter in ("E", "H") and (required or type(default) is int)) or (letter is not None and required):
             value = used[letter] = sizes[letter]
         elif required:
             guessed.append(parameter.name)
@@ -252,8 +249,8 @@ def _call(
             arguments[parameter.name] = value
     if guessed:
         signature = ", ".join(str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target))
-        raise UsageError(f"{name}({signature}) must be given its arguments, but {', '.join(guessed)} cannot be guessed: "
-                         f"add --make \"{name}({', '.join(_hint(p) for p in constructor(target))})\", where E is the "
+        raise UsageError(f"{name}({signature}) must be given its arguments, but {', '.join(guessed)} cannot be "
+                         f"guessed: add --make \"{name}({', '.join(_hint(p) for p in constructor(target))})\", where E is the "
                          "input width and H the hidden width")
     try:
         return target(*positional, **arguments), used
@@ -269,7 +266,7 @@ def _hint(parameter: inspect.Parameter) -> str:
 def parameters_of(built: Any) -> Sequence[torch.Tensor]:
     """Return the parameters of a module, and the tensors that it holds otherwise."""
     if isinstance(built, nn.Module):
-        found = [*built.parameters()]
+        found: list[torch.Tensor] = [*built.parameters()]
         for part in built.modules():
             found += [value for value in vars(part).values()
                       if isinstance(value, torch.Tensor) and value.is_floating_point()]

@@ -91,7 +91,7 @@ def _milliseconds(review: Callable[[], Tensor]) -> float:
         begin = time.perf_counter()
         total = review()
         if total.requires_grad:
-            total.backward()
+            torch.autograd.backward(total)
         if repeat:  # the first one prepares
             times.append(time.perf_counter() - begin)
     return 1e3 * sorted(times)[REPEATS // 2]

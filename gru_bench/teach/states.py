@@ -1,4 +1,5 @@
-"""The states of a student's layer, found by running it on shorter inputs, and its steps as functions of input and state.
+"""The states of a student's layer, found by running it on shorter inputs, and its steps as functions of input and
+state.
 
 A state after p steps is what a run on the first p steps computes too, what the run on the first p - 1 steps does not,
 and what the later steps go on from. It needs no name and no output: a list, a buffer or a variable in a loop will do.
@@ -8,6 +9,7 @@ function of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,7 +103,7 @@ def _track(runs: Runs, backward: bool) -> Track | None:
         return None
     moved: list[tuple[Site, ...]] = []
     reach: dict[Site, set[Site]] = {}
-    for here, there in zip(fronts, fronts[1:], strict=False):
+    for here, there in itertools.pairwise(fronts):
         states = []
         for site in here:
             reach[site] = _reached(runs, site, there)

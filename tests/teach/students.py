@@ -381,7 +381,8 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "reset state mixed": ("wrong-candidate", (("z * h + (1 - z) * n", "z * (r * h) + (1 - z) * n"),)),
         "detached": ("detached", (("    def forward(self, x, h):\n", "    def forward(self, x, h):\n"
                                    "        h = h.detach()\n"),)),
-        "no_grad": ("detached", (("    def forward(self, x, h):", "    @torch.no_grad()\n    def forward(self, x, h):"),)),
+        "no_grad": ("detached", (("    def forward(self, x, h):", "    @torch.no_grad()\n"
+                                  "    def forward(self, x, h):"),)),
     },
     "fused": {
         "no tanh": ("candidate-activation", (("torch.tanh(x_n + reset * h_n)", "x_n + reset * h_n"),)),

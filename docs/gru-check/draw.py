@@ -1,4 +1,5 @@
-"""The script that draws the pictures of docs/gru-check: `python -m gru_bench.teach.draw`, one for each finding.
+"""The script that draws the pictures of docs/gru-check: `python docs/gru-check/draw.py`, one for each
+finding.
 
 Run it after you change a drawing. It writes SVG files in which letters stay letters, so that they are small.
 """
@@ -17,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "gru-check"
+FOLDER = Path(__file__).resolve().parent
 INK, FAINT, RIGHT, WRONG = "#24292f", "#8c959f", "#1a7f37", "#cf222e"
 
 
@@ -156,7 +157,8 @@ def sequence(
         if backwards and place:
             _arrow(axes, (x - 7, 36), (before, 36), WRONG)
         elif not backwards:
-            _arrow(axes, (before, 36), (x - 7, 36), WRONG if bad or (cut and place) else INK, gone or (cut and place > 0))
+            parted = cut and place > 0
+            _arrow(axes, (before, 36), (x - 7, 36), WRONG if bad or parted else INK, gone or parted)
         if cut and place:
             _say(axes, (before + x - 7) / 2, 42, "cut", WRONG, 8)
         if dropped and place in (1, 2):
@@ -224,7 +226,7 @@ def first_difference() -> Figure:
 
 
 def _sigmoid(a: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-a))
+    return np.asarray(1 / (1 + np.exp(-a)))
 
 
 MIXING = "h' = z * h + (1 - z) * n"
