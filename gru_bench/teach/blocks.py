@@ -148,7 +148,10 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
         if value is None or last is None:
             continue
         for pieces in _pieces(shape[axis], width, hidden):
-            found = [_factors(last[:, place], pieces, x, h) for place in range(len(value))]
+            found = [min((one for turned in (False, True)
+                          if (one := _factors(last[:, place], pieces, x, h, turned)) is not None),
+                         key=lambda one: sum(vector is not None for _, vector in one), default=None)
+                     for place in range(len(value))]
             if any(one is None for one in found):
                 continue
             blocks = [Block(number, place, source, value[place][:, start:stop], sense, vector)
@@ -168,10 +171,10 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
 
 def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int]]]:
     pieces = []
-    if size == width:
-        pieces.append([("x", 0, width)])
     if size == hidden:
         pieces.append([("h", 0, hidden)])
+    if size == width:
+        pieces.append([("x", 0, width)])
     if size == width + hidden:
         pieces.append([("x", 0, width), ("h", width, size)])
         pieces.append([("h", 0, hidden), ("x", hidden, size)])
@@ -190,7 +193,7 @@ def _stacked(value: Tensor, gradient: Tensor, hidden: int) -> tuple[Tensor | Non
 
 
 def _factors(
-    gradient: Tensor, pieces: Sequence[tuple[str, int, int]], x: Tensor, h: Tensor
+    gradient: Tensor, pieces: Sequence[tuple[str, int, int]], x: Tensor, h: Tensor, turned: bool = False
 ) -> list[tuple[Tensor, Tensor | None]] | None:
     """Return the sensitivity of each piece, and its factor where that is neither x nor h. None: the pieces do not fit.
 
@@ -199,20 +202,21 @@ def _factors(
         pieces: Source and range of each piece of the factor.
         x: Inputs, M x E.
         h: States, M x H.
+        turned: Whether to begin with the state, whose factor then gives the sensitivity.
     """
     known = {"x": x, "h": h}
     scale = float(gradient.abs().max())
     found: dict[str, tuple[Tensor, Tensor | None]] = {}
-    for source, start, stop in sorted(pieces, key=lambda piece: piece[0] == "h"):
+    for source, start, stop in sorted(pieces, key=lambda piece: (piece[0] == "h") != turned):
         part, own = gradient[..., start:stop], known[source]
         sense = torch.einsum("mrn,mn->mr", part, own) / (own * own).sum(1, keepdim=True)
         if float((part - sense[..., None] * own[:, None]).abs().max()) <= _SAME * scale:
             found[source] = (sense, None)
             continue
-        if source == "x":
-            return None
-        if "x" in found:
-            sense = found["x"][0]
+        if source == "x" and x.shape[1] != h.shape[1]:
+            return None  # no gate has the width of the input
+        if found:
+            (sense, _), = found.values()
         else:
             pivot = part.abs().amax(1).argmax(1)
             sense = part[torch.arange(len(part)), :, pivot]
@@ -220,6 +224,9 @@ def _factors(
         vector = torch.einsum("mrn,mr->mn", part, sense) / torch.where(norm == 0, 1.0, norm)
         if float((part - sense[..., None] * vector[:, None]).abs().max()) > _SAME * scale:
             return None
+        ratio = vector / own
+        if source == "x" and not bool(((ratio > 0).all(1) | (ratio < 0).all(1)).all()):
+            return None  # a gate has one sign, and a factor of unknown sign is rather the state
         found[source] = (sense, vector)
     return [found[source] for source, _, _ in pieces]
 

@@ -339,7 +339,7 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     for form in forms(caller):
         recorder = Recorder(caller.file)
         try:
-            x = sample_input(form, 5 if form.kind == "layer" else 0)
+            x = sample_input(form, 6 if form.kind == "layer" else 0)
             h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
             results = caller.call(form, x, h, recorder)
         except Exception as error:

@@ -30,22 +30,23 @@ class Cell:
     """Largest difference from the member."""
 
 
-def examine(step: Step, leaves: Sequence[Tensor], spare: bool = False) -> Cell:
+def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     """Return what a cell is.
 
     Args:
         step: One step of it.
         leaves: All tensors that may be its parameters.
-        spare: Whether the object has matrices of a gate that have no effect at all.
     """
     parts = take_apart(step, leaves)
-    parts.spare = spare or any(block.source != "1" for block in parts.silent)
     x, h = examples(step, 3, seed=11)
     with torch.no_grad():
         new = torch.stack([step.run(x[m], h[m], False) for m in range(len(x))])
     member = search(parts, x, h, new)
     if member is None:
         return Cell(step, parts, None, (), float("inf"))
+    if not parts.spare and any(code == "shared-matrices" for code, _ in member.faults) and _idle_gate(step):
+        parts.spare = True
+        member = search(parts, x, h, new) or member
     error, cut = _compare(step, member)
     if error > TOLERANCE:
         return Cell(step, parts, None, (), error)
@@ -56,6 +57,17 @@ def examine(step: Step, leaves: Sequence[Tensor], spare: bool = False) -> Cell:
     inners = _lines(step, member)
     findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
     return Cell(step, parts, member, findings, error)
+
+
+def _idle_gate(step: Step) -> bool:
+    """Return whether a gate is computed that nothing uses."""
+    x, h = examples(step, 1, seed=31)
+    with torch.no_grad():
+        recorder = step.record(x[0], h[0])
+    used = {site for call in recorder.calls for site in call.inputs}
+    size = step.batch * step.hidden
+    return any((number, place) not in used and value.numel() == size and bool(((value > 0) & (value < 1)).all())
+               for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
 
 
 def _hand_made(step: Step) -> list[tuple[Tensor, Tensor]]:

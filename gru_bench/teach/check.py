@@ -28,6 +28,8 @@ from gru_bench.teach.layers import Layer, examine_layer
 from gru_bench.teach.states import Runs, Step, Track, new_state, runs_of, step_of_cell, step_of_track, tracks
 from gru_bench.teach.trace import Recorder
 
+_SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
+
 
 def check(
     path: Path, name: str, make: str | None = None, defines: Mapping[str, str] | None = None
@@ -50,7 +52,19 @@ def check(
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> tuple[Verdict, Form]:
     """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
-    verdict, form = examine_source(_built(module, path, name, make))
+    source = _built(module, path, name, make)
+    try:
+        verdict, form = examine_source(source)
+    except RunError:
+        if not {"E", "H"} <= source.sizes.keys():
+            raise
+        try:  # some need inputs as wide as the state
+            verdict, form = examine_source(load.build(module, path, name, make, sizes=_SQUARE))
+        except RunError as error:
+            del error
+        else:
+            return verdict, form
+        raise
     if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
         verdict = _variants(verdict, module, path, name)
     return verdict, form
@@ -85,9 +99,8 @@ def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
     try:
         return load.build(module, path, name, make)
     except RunError:
-        square = {**load.SIZES, "E": load.SIZES["H"]}
         try:  # some need inputs as wide as the state
-            return load.build(module, path, name, make, sizes=square)
+            return load.build(module, path, name, make, sizes=_SQUARE)
         except RunError:
             pass
         raise
@@ -106,7 +119,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
             chosen = {parameter.name: 0.5}
         else:
             continue
-        for sizes in (load.SIZES, {**load.SIZES, "E": load.SIZES["H"]}):
+        for sizes in (load.SIZES, _SQUARE):
             try:
                 other, _ = examine_source(load.build(module, path, name, None, chosen, sizes))
             except Exception:
@@ -198,14 +211,6 @@ def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
     return leaves
 
 
-def _spare(caller: Caller, used: Sequence[Tensor], width: int, hidden: int) -> bool:
-    """Return whether the object has a matrix of a gate that nothing uses."""
-    ids = {id(leaf) for leaf in used}
-    own = {width, hidden, width + hidden}
-    return any(id(tensor) not in ids and tensor.dim() == 2 and hidden in tensor.shape and set(tensor.shape) <= own
-               for tensor in load.parameters_of(caller.built))
-
-
 def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     found = _randomness(caller, form, None)
     step = step_of_cell(caller, form)
@@ -216,19 +221,10 @@ def _cell_verdict(caller: Caller, form: Form) -> Verdict:
             seen.append(step.record(x[0], h[0]).leaves)
     leaves = _leaves({key: leaf for key, leaf in seen[0].items() if key in seen[1]})
     caller.remember()
-    cell = _examined(caller, step, leaves)
+    cell = examine(step, leaves)
     if cell.member is None:
         return Verdict((*found, *_unknown([cell])), form.words)
     return _verdict([*found, *_kept(caller, form, step)], [cell], form.words)
-
-
-def _examined(caller: Caller, step: Step, leaves: Sequence[Tensor]) -> Cell:
-    cell = examine(step, leaves)
-    used = [leaves[block.leaf] for group in cell.parts.groups for block in group.blocks]
-    if _spare(caller, used, step.width, step.hidden) and any(code == "shared-matrices" for code, _ in (
-            cell.member.faults if cell.member else ())):
-        cell = examine(step, leaves, spare=True)
-    return cell
 
 
 def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
@@ -251,7 +247,7 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         if track.coupled:
             return Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
                            form.words)
-        cells.append(tuple(_examined(caller, step_of_track(runs, track, level), leaves)
+        cells.append(tuple(examine(step_of_track(runs, track, level), leaves)
                            for level in range(len(track.before))))
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]

@@ -138,6 +138,9 @@ MIXTURES: Sequence[tuple[str, str, Mix]] = (
     ("mixing", "z * n", lambda z, r, h, n, a: z * n),
     ("mixing", "h + z * (h - n)", lambda z, r, h, n, a: h + z * (h - n)),
     ("mixing", "n + z * (n - h)", lambda z, r, h, n, a: n + z * (n - h)),
+    ("wrong-candidate", "z * h", lambda z, r, h, n, a: z * h),
+    ("wrong-candidate", "(1 - z) * h", lambda z, r, h, n, a: (1 - z) * h),
+    ("wrong-candidate", "(1 - z) * h + z * (1 - z) * h", lambda z, r, h, n, a: (1 - z) * (1 + z) * h),
     ("wrong-candidate", "n alone", lambda z, r, h, n, a: n),
     ("wrong-candidate", "z * (r * h) + (1 - z) * n", lambda z, r, h, n, a: z * r * h + (1 - z) * n),
     ("wrong-candidate", "(1 - z) * (r * h) + z * n", lambda z, r, h, n, a: (1 - z) * r * h + z * n),
@@ -188,17 +191,21 @@ class Affine:
     moved: bool = False
     """Whether something acts on the state before its product."""
     blocks: tuple[Block, ...] = ()
+    moved_x: bool = False
+    """Whether something acts on the input before its product."""
 
     @classmethod
     def of(cls, group: Group) -> Affine:
         """Return the sum that a group of blocks is."""
-        return cls(group.total("x"), group.total("h"), group.total("1"), group.moved, group.blocks)
+        return cls(group.total("x"), group.total("h"), group.total("1"),
+                   any(block.moved and block.source == "h" for block in group.blocks), group.blocks,
+                   any(block.moved and block.source == "x" for block in group.blocks))
 
-    def of_input(self, x: Tensor, like: Tensor) -> Tensor:
-        """Return W x + b."""
+    def of_input(self, x: Tensor, like: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Return W x + b, with a gate on x where something acts on it."""
         total = torch.zeros_like(like)
         if self.x is not None:
-            total = total + x @ self.x.T
+            total = total + (x if gate is None or not self.moved_x else gate * x) @ self.x.T
         return total if self.b is None else total + self.b
 
     def of_state(self, h: Tensor) -> Tensor | None:
@@ -266,11 +273,11 @@ def _gate(affine: Affine | None, function: Pointwise, x: Tensor, h: Tensor) -> T
 def _term(term: Affine, act: str, z: Tensor, r: Tensor, x: Tensor, h: Tensor) -> Tensor:
     gate = ACTS[act](z, r)
     own = term.of_state(gate * h if term.moved else h)
-    total = term.of_input(x, h)
+    total = term.of_input(x, h, gate)
     total = total if own is None else total + own
     if "," in act:
         return r * total
-    return total if term.moved or act == "1" else gate * total
+    return total if term.moved or term.moved_x or act == "1" else gate * total
 
 
 # ---------------------------------------------------------------- the search
@@ -287,6 +294,10 @@ class _Case:
     x: Tensor
     h: Tensor
     new: Tensor
+
+
+_MOST = 2
+"""Most mistakes of a member. With more of them, chance equalities are likelier than students."""
 
 
 def search(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | None:
@@ -362,7 +373,7 @@ def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
         at_zero = mix(z, zero, case.h, zero, zero)
         n = (case.new - at_zero) / (mix(z, zero, case.h, one, zero) - at_zero)
         for roles in _roles(case):
-            if roles[0] == update and roles[1] != update:
+            if roles[0] == update and roles[1] != update and roles[2]:
                 yield from _with_candidate(case, roles, z_name, number, z, n, first)
 
 
@@ -396,6 +407,8 @@ def _updates_among(case: _Case, names: Sequence[str], mixes: Sequence[int]) -> l
             for number in mixes:
                 mix = MIXTURES[number][2]
                 low, high = mix(z, zero, h, zero, zero), mix(z, zero, h, one, zero)
+                if not bool((high != low).all()):
+                    continue
                 n = (parts.new - low) / (high - low)
                 # Mixtures are at most quadratic in z, so that this difference is their derivative.
                 by_z = (mix(z + 1, zero, h, n, zero) - mix(z - 1, zero, h, n, zero)) / 2
@@ -428,6 +441,8 @@ def _with_candidate(
                     continue  # the gate has no part in it
                 wrong = {name for name in (z_name, names[which]) if name != "sigmoid"}
                 total = len(wrong) + cost + int(place > 0) + int(number > 1)
+                if total > _MOST:
+                    continue
                 structure = list(_structure(case, roles))
                 yield total * 10 + len(structure), _member(
                     case, roles, acts, after, z_name, names[which], function, number, codes, structure)
@@ -458,17 +473,15 @@ Roles = tuple[int | None, int | None, tuple[int, ...]]
 def _roles(case: _Case) -> Iterator[Roles]:
     """Yield what each sum may be: distinct gates first, then one sum for both, then a missing gate."""
     numbers = range(len(case.affines))
-    gates = [n for n in numbers if not case.affines[n].moved]
+    gates = [n for n in numbers if not case.affines[n].moved and not case.affines[n].moved_x]
     pairs: list[tuple[int | None, int | None]] = list(itertools.permutations(gates, 2))
     # A gate that sees both input and state is the likelier.
     pairs.sort(key=lambda pair: -sum(case.affines[n].x is not None and case.affines[n].h is not None
                                      for n in pair if n is not None))
     pairs += [(n, n) for n in gates] + [(n, None) for n in gates] + [(None, n) for n in gates]
-    if len(numbers) <= 2:
-        pairs.append((None, None))
     for update, reset in pairs:
         rest = tuple(n for n in numbers if n not in (update, reset))
-        if rest and len(rest) <= 3:
+        if len(rest) <= 3 and (rest or len(numbers) <= 2):
             yield update, reset, rest
 
 
@@ -490,7 +503,7 @@ def _with_gates(
     left = most - gate_cost
     mixes = MIXTURES if left else MIXTURES[:2]
     tried = [number for number, (_, formula, _) in enumerate(mixes)
-             if update is not None or not re.search(r"\bz\b", formula)]
+             if (update is not None or not re.search(r"\bz\b", formula)) and (rest or "n" not in formula)]
     tolerance = 1e-10 * max(1.0, float(new.abs().max()))
     names = list(TANHS) if left else ["tanh"]
     zero, one = torch.zeros_like(h), torch.ones_like(h)
@@ -536,7 +549,7 @@ def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
     for name, number in (("update", update), ("reset", reset)):
         if number is not None and case.affines[number].h is None and not (same and name == "reset"):
             yield "gate-without-state", f"The {name} gate does not see the state."
-    if not any(case.affines[k].h is not None for k in rest):
+    if rest and not any(case.affines[k].h is not None for k in rest):
         yield "gate-without-state", "The candidate does not see the state."
     if case.sharing:
         yield "shared-matrices", "A matrix stands in the sums of two gates."
@@ -580,12 +593,14 @@ def _acting(
 ) -> list[tuple[str, str]]:
     pairs = list(zip(acts, rest, strict=True))
     acting = {act for act in acts if act != "1"}
+    if not with_state:
+        return []
     if not acting:
-        return [("reset-unused", "The reset gate does not act on the candidate.")] if with_state else []
+        return [("reset-unused", "The reset gate does not act on the candidate.")]
     act = max(acting, key=len)
     places = [k for one, k in pairs if one != "1"]
     if act == "r":
-        if any(affines[k].x is not None and not affines[k].moved for k in places):
+        if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):
             return [("reset-unused", "The reset gate acts on a bias alone.")]

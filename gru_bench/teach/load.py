@@ -248,10 +248,10 @@ def _call(
         else:
             arguments[parameter.name] = value
     if guessed:
-        signature = ", ".join(str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target))
-        raise UsageError(f"{name}({signature}) must be given its arguments, but {', '.join(guessed)} cannot be "
-                         f"guessed: add --make \"{name}({', '.join(_hint(p) for p in constructor(target))})\", where E is the "
-                         "input width and H the hidden width")
+        names = [str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target)]
+        call = ", ".join(_hint(p) for p in constructor(target))
+        raise UsageError(f"{name}({', '.join(names)}) must be given its arguments, but {', '.join(guessed)} cannot be "
+                         f"guessed: add --make \"{name}({call})\", where E is the input width and H the hidden width")
     try:
         return target(*positional, **arguments), used
     except Exception as error:

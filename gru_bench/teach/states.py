@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from gru_bench.teach.calls import Caller, Form, sample_input
 from gru_bench.teach.trace import Call, Recorder, Site
 
-STEPS = 5
+STEPS = 6
 _CLOSE = 1e-11
 
 
@@ -97,8 +97,9 @@ def tracks(runs: Runs) -> list[Track]:
 
 
 def _track(runs: Runs, backward: bool) -> Track | None:
-    common = [_common(runs, p, backward) for p in range(1, STEPS)]
-    fronts = [_front(runs, common[i], common[i - 1]) for i in range(1, STEPS - 1)]  # after 2, 3 and 4 steps
+    common = {p: _common(runs, p, backward) for p in range(1, STEPS)}
+    at = next((at for at in (2, 3) if common[at - 1] is not None), 2)  # some layers fail on a single step
+    fronts = [_front(runs, common[p] or set(), common[p - 1] or set()) for p in range(at, at + 3)]
     if not fronts[0] or not fronts[1]:
         return None
     moved: list[tuple[Site, ...]] = []
@@ -114,17 +115,17 @@ def _track(runs: Runs, backward: bool) -> Track | None:
     if not before or len(before) != len(after):
         return None
     coupled = any(later in reach[site] and i > j for i, site in enumerate(before) for j, later in enumerate(after))
-    track = Track(backward, before, after, 2, -1, coupled)
-    return Track(backward, before, after, 2, _read(runs, track), coupled)
+    track = Track(backward, before, after, at, -1, coupled)
+    return replace(track, reads=_read(runs, track))
 
 
-def _common(runs: Runs, p: int, backward: bool) -> set[Site]:
-    """Return the results of the whole run that the run on p steps has too."""
+def _common(runs: Runs, p: int, backward: bool) -> set[Site] | None:
+    """Return the results of the whole run that the run on p steps has too. None: that run fails."""
     part = runs.x[STEPS - p:] if backward else runs.x[:p]
     try:
         _, recorder = runs.record(part, full=True)
     except Exception:
-        return set()
+        return None
     by_size: dict[int, list[Tensor]] = {}
     for call in recorder.calls:
         for value in call.values:
@@ -163,9 +164,9 @@ def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
         if same:
             site = same[0]
             continue
-        if call.name in _PARTS and call.inputs and not bool(
-                torch.isin(value, _value(runs, call.inputs[0])).all()):
-            # Read from a buffer that was filled in place, which leaves no trace of its own.
+        if not call.inputs or (call.name in _PARTS and not bool(
+                torch.isin(value, _value(runs, call.inputs[0])).all())):
+            # Copied by way of numpy, or read from a buffer that was filled in place. Neither leaves a trace.
             return min(other for other in common if _value(runs, other).numel() == value.numel()
                        and torch.equal(_value(runs, other), value))
         return site

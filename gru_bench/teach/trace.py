@@ -77,6 +77,7 @@ class Recorder(TorchFunctionMode):
         self.leaves: dict[int, Tensor] = {}
         """Tensors that no recorded call made: parameters and constants."""
         self._made: dict[int, tuple[Site, Tensor]] = {}
+        self._memory: dict[tuple[int, int], Site] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -101,6 +102,8 @@ class Recorder(TorchFunctionMode):
             self.random.append((name, self.line()))
         if name in ("float", "half", "bfloat16"):
             return args[0].double()
+        if name == "numpy":
+            return func(args[0].detach(), *args[1:], **kwargs)
         args, kwargs = _in_float64(name, args, kwargs)
         if name == "gru" and len(args) == 9 and isinstance(args[3], bool):
             return _unrolled_gru(self, *args)
@@ -119,23 +122,29 @@ class Recorder(TorchFunctionMode):
             return result
         number, self.count = self.count, self.count + 1
         for place, tensor in enumerate(tensors):
-            site = (number, place)
-            if site in self.replace:
-                tensors[place] = tensor = self.replace[site].reshape(tensor.shape)
-            if site in self.read:
-                self.found[site] = tensor
+            own = (number, place)
+            if own in self.replace:
+                tensors[place] = tensor = self.replace[own].reshape(tensor.shape)
+            if own in self.read:
+                self.found[own] = tensor
         if self.full:
-            inputs = []
+            inputs: list[Site] = []
             for arg in _tensors(args):
+                if id(arg) in self.leaves or isinstance(arg, torch.nn.Parameter):
+                    self.leaves[id(arg)] = arg
+                    continue
                 known = self._made.get(id(arg))
-                if known is not None:
-                    inputs.append(known[0])
+                # Variable(h.data) is a new object on the same memory.
+                site = known[0] if known is not None else self._memory.get((arg.data_ptr(), arg.numel()))
+                if site is not None:
+                    inputs.append(site)
                 elif arg.is_floating_point():
                     self.leaves[id(arg)] = arg
             self.calls.append(Call(name, self.line(), inputs, [t.detach().clone().reshape(-1) for t in tensors]))
             for place, tensor in enumerate(tensors):
                 if id(tensor) not in self.leaves:
                     self._made[id(tensor)] = ((number, place), tensor)
+                    self._memory[tensor.data_ptr(), tensor.numel()] = (number, place)
         if not several:
             return tensors[0]
         return tuple(tensors) if isinstance(result, tuple) else tensors

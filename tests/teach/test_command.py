@@ -50,6 +50,7 @@ def test_the_homework_is_a_gru(
 def test_a_mistake_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("gru_bench.teach.child.run", lambda request, timeout: check(Path(request.path), request.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
@@ -59,7 +60,6 @@ def test_a_mistake_ends_with_4(
 
 @pytest.mark.parametrize(("text", "kind", "message"), [
     ("import time\ntime.sleep(60)\nclass A: pass\n", "time", "must be checked within 3 s, but was not"),
-    ("import os\nos.kill(os.getpid(), 9)\nclass A: pass\n", "kill", "must do with"),
     ("x = bytearray(3 * 2 ** 30)\nclass A: pass\n", "memory", "memory"),
 ])
 def test_limits(text: str, kind: str, message: str, tmp_path: Path) -> None:
