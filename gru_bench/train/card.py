@@ -112,7 +112,7 @@ def _driver() -> str:
     except (OSError, subprocess.SubprocessError, IndexError):
         pass
     try:
-        return Path("/sys/module/amdgpu/version").read_text().strip()
+        return Path("/sys/module/amdgpu/version").read_text(encoding="utf-8").strip()
     except OSError:
         return "unknown"
 

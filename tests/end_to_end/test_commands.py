@@ -285,7 +285,7 @@ def test_a_full_disk_is_told_and_the_run_closed(
     assert code == 1
     assert "no space is left on that disk; free some, or set GRU_BENCH_CACHE" in said
     assert statuses(tmp_path) == {"FAILED"}
-    assert not list(Path(os.environ["GRU_BENCH_CACHE"]).rglob("*.part"))
+    assert not list(Path(os.environ["GRU_BENCH_CACHE"]).rglob(f"*.{os.getpid()}.part"))
 
 
 @pytest.mark.parametrize(("options", "code", "message"), [

@@ -111,5 +111,5 @@ def test_a_machine_that_dies_is_replaced(
 def test_a_missing_driver_is_named_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for driver in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, driver, None)
-    with pytest.raises(UsageError, match=r"--storage postgresql://host/gru needs .*'gru-bench\[postgresql\]'"):
+    with pytest.raises(UsageError, match=r'--storage postgresql://me@host/gru needs .*"gru-bench\[postgresql\]"'):
         open_storage("postgresql://me:secret@host/gru")
