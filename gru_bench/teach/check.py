@@ -45,7 +45,7 @@ def check(
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
-    with _prepared():
+    with prepared():
         module = load.load(path, name, defines)
         return check_loaded(module, path, name, make)[0]
 
@@ -55,16 +55,11 @@ def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) ->
     source = _built(module, path, name, make)
     try:
         verdict, form = examine_source(source)
-    except RunError:
-        if not {"E", "H"} <= source.sizes.keys():
-            raise
+    except RunError as error:
         try:  # some need inputs as wide as the state
-            verdict, form = examine_source(load.build(module, path, name, make, sizes=_SQUARE))
-        except RunError as error:
-            del error
-        else:
-            return verdict, form
-        raise
+            return examine_source(load.build(module, path, name, make, sizes=_SQUARE))
+        except RunError:
+            raise error from None
     if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
         verdict = _variants(verdict, module, path, name)
     return verdict, form
@@ -74,24 +69,26 @@ def check_object(built: Any) -> Verdict:
     """Return what an object is that exists already: a module of torch, or a function."""
     path = Path(inspect.getsourcefile(type(built) if isinstance(built, nn.Module) else built) or "object.py")
     module = sys.modules.get(type(built).__module__ if isinstance(built, nn.Module) else built.__module__)
-    with _prepared():
+    with prepared():
         source = load.Source(path, type(built).__name__, ModuleType("object") if module is None else module,
                              copy.deepcopy(built) if isinstance(built, nn.Module) else built, {})
         return examine_source(source)[0]
 
 
 @contextmanager
-def _prepared() -> Iterator[None]:
-    """Let torch compute in float64 and be silent for a while."""
-    before = torch.get_default_dtype()
+def prepared() -> Iterator[None]:
+    """Let torch compute in float64, on one thread and in silence for a while."""
+    before, threads = torch.get_default_dtype(), torch.get_num_threads()
     random = torch.get_rng_state()
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # the tensors are small
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.set_default_dtype(before)
+        torch.set_num_threads(threads)
         torch.set_rng_state(random)
 
 

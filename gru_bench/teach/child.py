@@ -125,26 +125,24 @@ def main() -> None:
         answers.flush()
 
     request = Request(**json.load(sys.stdin))
-    import torch
 
     from gru_bench.teach import check, load
 
     reason = limit_memory(request.memory)
     path = Path(request.path)
-    torch.set_default_dtype(torch.float64)
     try:
-        with check._prepared():
+        with check.prepared():
             module = load.load(path, request.name, request.defines)
             verdict, form = check.check_loaded(module, path, request.name, request.make)
-            notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
-            answer(asdict(replace(verdict, notes=notes)))
-            if request.speed:
-                from gru_bench.teach.speed import speed
+        notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
+        answer(asdict(replace(verdict, notes=notes)))
+        if request.speed:
+            from gru_bench.teach.speed import speed
 
-                try:
-                    answer({"speed": speed(module, path, request.name, request.make, form)})
-                except Exception as error:
-                    answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
+            try:
+                answer({"speed": speed(module, path, request.name, request.make, form)})
+            except Exception as error:
+                answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
     except GruBenchError as error:
         answer({"error": str(error), "code": error.exit_code})
     except MemoryError:

@@ -381,7 +381,7 @@ def _updates(case: _Case, first: bool) -> list[tuple[int, str, int]]:
     """Return each sum, function and mixture that may be the update gate's, of those with the fewest mistakes."""
     some, every = range(2), range(2, len(MIXTURES))
     others = [name for name in SIGMOIDS if name != "sigmoid"]
-    attempts = [(["sigmoid"], some), (["sigmoid"], every), (others, some), (others, every)]
+    attempts = [(["sigmoid"], some), (["sigmoid"], every), (others, some)]
     for names, mixes in attempts if first else attempts[:1]:
         if found := _updates_among(case, names, mixes):
             return found

@@ -30,6 +30,7 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
     The student's is built again with the homework's size. One that has sizes of its own keeps them, and the others are
     measured with these too.
     """
+    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
         source = load.build(module, path, name, make, sizes={**load.SIZES, "E": WIDTH, "H": HIDDEN, "V": 500})
@@ -53,7 +54,7 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
                 CELLS["after"], weights, flat_rows, index, length, bidirectional=False, backend="fused")[:, -1].sum())))
         return measured
     finally:
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(before)
 
 
 def _review(caller: Caller, form: Form, rows: Tensor, hidden: int) -> Callable[[], Tensor]:

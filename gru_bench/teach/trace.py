@@ -27,6 +27,8 @@ _RANDOM = {"rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "r
            "normal_", "uniform_", "bernoulli_", "random_", "exponential_", "multinomial", "poisson", "trunc_normal_",
            "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_",
            "gumbel_softmax"}
+_PLAIN = {"size", "dim", "numel", "stride", "is_floating_point", "__len__", "__bool__", "__hash__", "__repr__", "item"}
+"""Functions that return no tensor."""
 
 
 @dataclass
@@ -83,8 +85,10 @@ class Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one function, and record it."""
-        kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
+        if name in _PLAIN:
+            return func(*args, **(kwargs or {}))
+        kwargs = dict(kwargs or {})
         if name == "_set_grad_enabled":
             if not args[0]:
                 self.cuts.append(self.line())
@@ -183,7 +187,7 @@ _NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 def _in_float64(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments with float64 in place of narrower types."""
-    if kwargs.get("dtype") in _NARROW:
+    if kwargs and kwargs.get("dtype") in _NARROW:
         kwargs["dtype"] = torch.float64
     if name in ("__setitem__", "__getitem__", "__get__", "copy_"):
         return args, kwargs
