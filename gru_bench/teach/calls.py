@@ -44,6 +44,8 @@ class Form:
     swapped: bool = False
     """Whether the state comes before the input."""
     tokens: bool = False
+    vocabulary: int = 0
+    """Number of token ids, where `tokens` is set."""
 
     @property
     def words(self) -> str:
@@ -293,13 +295,13 @@ def forms(caller: Caller) -> Iterator[Form]:
     needs_state = any(a.role == "state" and a.required for a in caller.arguments)
     embeddings = [m for m in _modules(caller.built) if isinstance(m, nn.Embedding)]
     if embeddings:
-        width = embeddings[0].embedding_dim
+        width, vocabulary = embeddings[0].embedding_dim, embeddings[0].num_embeddings
         for batch, layout in ((2, "BT"), (2, "TB"), (1, "T"), (1, "BT"), (1, "TB")):
-            yield Form("layer", layout, batch, width, tokens=True)
+            yield Form("layer", layout, batch, width, tokens=True, vocabulary=vocabulary)
             if needs_state:
                 for h in hidden:
                     for state in ("1BH", "BH", "2BH", "H"):
-                        yield Form("layer", layout, batch, width, h, state, tokens=True)
+                        yield Form("layer", layout, batch, width, h, state, tokens=True, vocabulary=vocabulary)
     cells = ((3, "BE", "BH"), (1, "BE", "BH"), (1, "E", "H"), (1, "E1", "H1"), (1, "11E", "1BH"))
 
     def of_cells(chosen: Sequence[tuple[int, str, str]]) -> Iterator[Form]:
@@ -363,6 +365,7 @@ def sample_input(form: Form, steps: int, seed: int = 0) -> Tensor:
     """Return an input of a form: T x B x E, of a cell B x E, of token ids T x B."""
     generator = torch.Generator().manual_seed(seed)
     if form.tokens:
-        return torch.arange(1, steps * form.batch + 1).reshape(steps, form.batch)
+        # Not 0, which is often padding; ids repeat where there are few.
+        return torch.arange(steps * form.batch).remainder(max(1, form.vocabulary - 1)).add(1).reshape(steps, form.batch)
     shape = (form.batch, form.width) if form.kind == "cell" else (steps, form.batch, form.width)
     return torch.randn(*shape, generator=generator, dtype=torch.float64)

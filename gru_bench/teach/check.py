@@ -211,6 +211,8 @@ def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
 def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     found = _randomness(caller, form, None)
     step = step_of_cell(caller, form)
+    if ignored := _ignored(caller, form, step):
+        return Verdict((*found, *ignored), form.words)
     seen = []
     for seed in (0, 1):
         x, h = examples(step, 1, seed)
@@ -221,7 +223,32 @@ def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     cell = examine(step, leaves)
     if cell.member is None:
         return Verdict((*found, *_unknown([cell])), form.words)
-    return _verdict([*found, *_kept(caller, form, step)], [cell], form.words)
+    return _verdict([*found, *_kept(caller, form, step), *_without_state(caller, form, step)], [cell], form.words)
+
+
+def _ignored(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell whose new state does not depend on the state that is passed."""
+    x, h = examples(step, 1)
+    with torch.no_grad():
+        one, other = (new_state(caller.call(form, x[0], state, Recorder(caller.file)), form) for state in (h[0], -h[0]))
+    return [Finding("initial-state", "The state that is passed, h, is ignored.")] if torch.equal(one, other) else []
+
+
+def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell that begins with another state than zeros where none is passed, unless it learns that state."""
+    if any(a.role == "state" and a.required for a in caller.arguments):
+        return []
+    x, h = examples(step, 1)
+    starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
+                                        load.parameters_of(caller.built) if p.numel() == h[0].shape[-1])]
+    with torch.no_grad():
+        try:
+            own = new_state(caller.call(form, x[0], None, Recorder(caller.file)), form)
+        except Exception:
+            return []
+        known = [new_state(caller.call(form, x[0], start, Recorder(caller.file)), form) for start in starts]
+    return [] if any(torch.allclose(own, one, rtol=0, atol=TOLERANCE) for one in known) else [
+        Finding("initial-state", "Where no state is passed, the first one is not zeros.")]
 
 
 def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:

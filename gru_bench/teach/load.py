@@ -155,9 +155,10 @@ def build(
     with contextlib.redirect_stdout(io.StringIO()):
         if make is not None:
             space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
-            used = {key: size for key, size in sizes.items() if key not in module.__dict__}
             try:
-                built = eval(compile(make, "--make", "eval"), space)
+                code = compile(make, "--make", "eval")
+                used = {key: size for key, size in sizes.items() if key in code.co_names and key not in module.__dict__}
+                built = eval(code, space)
             except SyntaxError as error:
                 raise UsageError(f"--make must be an expression of Python, but got {make!r}: {error.msg}") from error
             except Exception as error:
