@@ -342,6 +342,8 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
         recorder = Recorder(caller.file)
         try:
             x = sample_input(form, 6 if form.kind == "layer" else 0)
+            if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
+                x = x.remainder(max(1, form.vocabulary - 1)) + 1
             h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
             results = caller.call(form, x, h, recorder)
         except Exception as error:
@@ -365,7 +367,6 @@ def sample_input(form: Form, steps: int, seed: int = 0) -> Tensor:
     """Return an input of a form: T x B x E, of a cell B x E, of token ids T x B."""
     generator = torch.Generator().manual_seed(seed)
     if form.tokens:
-        # Not 0, which is often padding; ids repeat where there are few.
-        return torch.arange(steps * form.batch).remainder(max(1, form.vocabulary - 1)).add(1).reshape(steps, form.batch)
+        return torch.arange(1, steps * form.batch + 1).reshape(steps, form.batch)
     shape = (form.batch, form.width) if form.kind == "cell" else (steps, form.batch, form.width)
     return torch.randn(*shape, generator=generator, dtype=torch.float64)

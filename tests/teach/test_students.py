@@ -108,3 +108,51 @@ class TestAssertIsGru:
         assert torch.get_default_dtype() == torch.float32
         assert torch.equal(torch.get_rng_state(), random)
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+SPLIT = next(student for student in RIGHT if student.style == "split")
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("def forward(self, x, h):\n", "def forward(self, x, h):\n        h = torch.zeros_like(h)\n"),
+    ("def forward(self, x, h):\n", "def forward(self, x, h=None):\n"
+     "        h = torch.ones(len(x), self.U_r.out_features) if h is None else h\n"),
+])
+def test_a_cell_must_take_the_state_that_it_is_given_and_begin_with_zeros(old: str, new: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(SPLIT.written().replace(old, new), encoding="utf-8")
+    assert check(path, SPLIT.name).code == "initial-state"
+
+
+@pytest.mark.parametrize("sizes", ["(3, 5)", "(input_size=2, hidden_size=7)"])
+def test_sizes_typed_as_numbers_are_found(sizes: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(SPLIT.written(), encoding="utf-8")
+    assert check(path, SPLIT.name, SPLIT.name + sizes).code == SPLIT.codes[0]
+
+
+FEW_WORDS = SPLIT.written() + """
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 3)
+        self.cell = GRUCell(3, 4)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, tokens, lengths):
+        h = torch.zeros(len(tokens), 4)
+        states = []
+        for t in range(tokens.shape[1]):
+            h = self.cell(self.words(tokens[:, t]), h)
+            states.append(h)
+        states = torch.stack(states, 1)
+        return self.out(states[torch.arange(len(tokens)), LAST])
+"""
+
+
+@pytest.mark.parametrize(("last", "code"), [("lengths - 1", "equal"), ("-1", "padding")])
+def test_padding_is_found_where_there_are_few_words(last: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(FEW_WORDS.replace("LAST", last), encoding="utf-8")
+    assert check(path, "Net").code == code
