@@ -23,7 +23,6 @@ from gru_bench.teach.trace import Recorder
 _LENGTHS = re.compile(r"len|seq_?l|sizes")
 _MASK = re.compile(r"mask|^pad")
 _STATE = re.compile(r"^h|hid|stat|prev|init|^s$|^s_|last|memory")
-_LAYOUTS = ("BTE", "TBE", "TE", "TE1", "BE")
 
 
 @dataclass(frozen=True)
@@ -247,11 +246,6 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
             return h[:, None]
     layers = int(layout[0])  # 1BH, 2BH, ...
     return h.expand(layers, *h.shape)
-
-
-def state_back(result: Tensor, form: Form) -> Tensor:
-    """Return a cell's result as B x H."""
-    return result.reshape(form.batch, form.hidden)
 
 
 # ---------------------------------------------------------------- trying
