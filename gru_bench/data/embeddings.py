@@ -17,6 +17,7 @@ import itertools
 import json
 import logging
 import math
+import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class _Source:
 def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress) -> _Source:
     name = config.name
     if name == CORPUS:
+        _need_gensim(name)
         settings = (CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed))
         return _Source(settings, lambda: _trained(config, corpus, tell))
     words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
@@ -134,6 +136,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
     if path.is_file():
         _refuse_other_kinds(path)
     elif name in GENSIM_DATA:
+        _need_gensim(name)
         path = _downloaded(name, tell)
     elif path.is_dir():
         raise UsageError(f"the word vectors must be a file, but {name} is a folder: name a file in it")
@@ -143,6 +146,14 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
     return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
+
+
+def _need_gensim(name: str) -> None:
+    """Raise a UsageError where gensim is not installed: its releases do not cover the newest versions of Python."""
+    if importlib.util.find_spec("gensim") is None:
+        raise UsageError(f"the word vectors {name!r} need gensim, which is not installed (it has no release for Python "
+                         f"3.14 and later; this is {platform.python_version()}): take Python 3.11 to 3.13, or "
+                         f"other vectors with --embedding: {GLOVE}, {RANDOM}, or a file")
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus) -> None:

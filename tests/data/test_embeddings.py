@@ -378,6 +378,16 @@ def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, c
         load("glove-6b-50d", corpus, cache)
 
 
+@pytest.mark.parametrize("name", ["corpus", "word2vec-google-news-300"])
+def test_without_gensim_the_vectors_that_need_it_are_refused_and_others_are_not(
+        monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, name: str) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "gensim", None)
+    with pytest.raises(UsageError, match=rf"'{name}' need gensim, .*take Python 3.11 to 3.13, or other vectors"):
+        load(name, corpus, cache)
+    assert load("random", corpus, cache).row_of_word.min() >= 0
+
+
 # ---------------------------------------------------------------- downloaded
 
 
