@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,27 @@ from tests.support.renderings import Built, Rendered, Written
 
 def rendered(report: Report) -> Rendered:
     return Rendered(report, html(report), tex(report))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """Draw each figure once for all tests: equal figures give equal drawings, which a test of its own shows."""
+    kept = {}
+
+    def once(draw: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
+        def remembered(figure: Figure) -> Any:
+            key = (draw, figure.name, figure.caption, figure.alternative, figure.series, repr(figure.panels),
+                   figure.csv())
+            if key not in kept:
+                kept[key] = draw(figure)
+            return kept[key]
+
+        return remembered
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("for_page", "pdf"):
+            patch.setattr(Figure, name, once(getattr(Figure, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

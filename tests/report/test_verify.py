@@ -7,10 +7,9 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Diagram
 from gru_bench.report.figures.accuracy import accuracy_figure
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
@@ -31,26 +30,6 @@ from tests.support.renderings import Built, Written, figure_of
 from tests.support.values import present
 
 ACCURACY = "scratch-scratch.accuracy"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def drawn_once() -> Iterator[None]:
-    """Draw each figure once for all tests: equal values give equal drawings, which a test of its own shows."""
-    kept = {}
-
-    def once(draw: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
-        def remembered(figure: Figure) -> Any:
-            key = (draw, figure.name, figure.caption, figure.csv())
-            if key not in kept:
-                kept[key] = draw(figure)
-            return kept[key]
-
-        return remembered
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("for_page", "pdf"):
-            patch.setattr(Figure, name, once(getattr(Figure, name)))
-        yield
 
 
 def differences(store: verify.Store, folder: Path) -> list[str]:

@@ -28,6 +28,7 @@ def test_each_number_leads_to_its_runs(case: str, request: pytest.FixtureRequest
         page = html(report)
     soup = soup_of(page)
     numbers = report.numbers()
+    by_id = {element["id"]: element for element in soup.find_all(id=True)}
     for element in soup.find_all("data"):
         key = element["data-key"]
         if re.search(WITHOUT_RUNS, key):
@@ -40,7 +41,7 @@ def test_each_number_leads_to_its_runs(case: str, request: pytest.FixtureRequest
         if numbers[key].value == 0 and not runs:
             continue  # none of these
         assert runs, key
-        place = soup.find(id=element.find_parent("a", class_="n")["href"][1:])
+        place = by_id[element.find_parent("a", class_="n")["href"][1:]]
         if place["id"].startswith("runs-of-"):
             # The row of the model's first run; those of the others follow.
             rows = [row for row in place.find_parent("tbody").find_all("tr") if row.th.text == place.text]
