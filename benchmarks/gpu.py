@@ -555,7 +555,7 @@ def little_memory(scale: Scale, peak: int) -> Iterator[None]:
 def card_tests(scale: Scale) -> list[Values]:
     """The tests that need a card."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "-k", "OnACard",
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "--card", "-k", "OnACard",
          "tests/train/test_card.py"],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
     counts = {name: int(count) for count, name in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)}

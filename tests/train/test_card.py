@@ -23,7 +23,7 @@ from gru_bench.train.checkpoint import PartialEpoch
 from gru_bench.train.loop import Pruned, place, train, within_memory
 
 CARD = torch.device("cuda:1")
-needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card here")
+needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card here, or without --card")
 
 
 @pytest.fixture
