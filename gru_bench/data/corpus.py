@@ -101,6 +101,8 @@ class Corpus:
     """Number of distinct reviews before any limit. None where an earlier version built the cache."""
     folder: Path
     """The cache folder of this corpus."""
+    classes: tuple[str, ...] = ("negative", "positive")
+    """Names of the classes. A label is a position in it."""
 
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from gru_bench.results.runs import Predictions
 
@@ -28,7 +30,7 @@ class Accuracy:
     high: float
     """Ends of Wilson's 95 % interval over examples. It does not contain the variance between seeds."""
     guessing: float
-    """Share of the more frequent label, which is the accuracy of always guessing it."""
+    """Share of the most frequent class, which is the accuracy of always guessing it."""
     examples: int
 
     @classmethod
@@ -39,9 +41,8 @@ class Accuracy:
 
         label_N = runs[0].label_N
         right = sum(int(correct(run.label_N, run.probability_N).sum()) for run in runs) / len(runs)
-        positive = float((label_N == 1).mean())
         low, high = wilson_interval(round(right), len(label_N))
-        return cls(right / len(label_N), low, high, max(positive, 1 - positive), len(label_N))
+        return cls(right / len(label_N), low, high, float(np.bincount(label_N).max()) / len(label_N), len(label_N))
 
     @property
     def is_guessing(self) -> bool:
@@ -56,4 +57,4 @@ class Accuracy:
     def __str__(self) -> str:
         """Return a sentence with the accuracy, its interval and the accuracy of guessing."""
         return (f"{percent(self.share)} (95 % interval {self.interval}) on {self.examples:,} reviews; always guessing "
-                f"their commoner label reaches {percent(self.guessing)}")
+                f"their most frequent class reaches {percent(self.guessing)}")

@@ -1,7 +1,9 @@
-"""Baselines for comparison: guessing the more frequent class, and a linear model on words and word pairs.
+"""Baselines for comparison: guessing the most frequent class, and a linear model on words and word pairs.
 
 Both are fitted on the training split. The strength of the regularization of the linear model is chosen on the
 validation split, and the test split is scored once.
+
+Shapes: `N` examples of a split, `C` classes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +25,11 @@ from gru_bench.results.runs import BASELINES, Baseline
 INVERSE_REGULARIZATION = (1.0, 4.0, 16.0)
 SMALLEST_COUNT = 2
 """Number of reviews that must contain a word or a pair before it becomes a feature."""
+MOST_REGRESSIONS = 50
+"""Largest number of classes with a logistic regression. More would take hours: they get naive Bayes on the words and
+pairs that are most frequent."""
+_FORMAT = "2"
+"""Part of the cache key. Raise it when the baselines or what is kept of them change."""
 
 
 def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
@@ -30,48 +38,61 @@ def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
         measured = [asdict(baseline) for baseline in (_majority(corpus), _linear(corpus))]
         (folder / BASELINES).write_text(json.dumps(measured), encoding="utf-8")
 
-    folder = cached_folder(default_cache(), "baselines", corpus.fingerprint, measure)
+    folder = cached_folder(default_cache(), "baselines", f"{_FORMAT}-{corpus.fingerprint}", measure)
     return tuple(Baseline(**values) for values in json.loads((folder / BASELINES).read_text(encoding="utf-8")))
 
 
 def _majority(corpus: Corpus) -> Baseline:
     started = time.perf_counter()
-    share = float(corpus.train.label_N.mean())
-    validation_N, test_N = (np.full(len(split.label_N), share, dtype=np.float64)
-                            for split in (corpus.validation, corpus.test))
-    return _scored("majority class", corpus, validation_N, test_N, time.perf_counter() - started)
+    share_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes)) / len(corpus.train)
+    validation, test = (np.tile(share_C, (len(split), 1)) for split in (corpus.validation, corpus.test))
+    return _scored("majority class", corpus, validation, test, time.perf_counter() - started)
 
 
 def _linear(corpus: Corpus) -> Baseline:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
     started = time.perf_counter()
     words = np.array(corpus.words, dtype=object)
+    few = len(corpus.classes) <= MOST_REGRESSIONS
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), min_df=SMALLEST_COUNT, sublinear_tf=True, analyzer="word", lowercase=False,
-        token_pattern=r"\S+", dtype=np.float32)
+        token_pattern=r"\S+", dtype=np.float32, max_features=None if few else 50_000)
     train = vectorizer.fit_transform(_documents(corpus.train, words))
     test = vectorizer.transform(_documents(corpus.test, words))
-    models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0).fit(train, corpus.train.label_N)
-              for c in INVERSE_REGULARIZATION]
-    best, validation_N = models[len(models) // 2], np.empty(0)
+    models = [model.fit(train, corpus.train.label_N) for model in _models(len(corpus.classes))]
+    best, validation_NC = models[len(models) // 2], np.empty((0, len(corpus.classes)))
     if len(corpus.validation):
         validation = vectorizer.transform(_documents(corpus.validation, words))
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))
-        validation_N = best.predict_proba(validation)[:, 1]
-    return _scored("TF-IDF + logistic regression", corpus, validation_N, best.predict_proba(test)[:, 1],
-                   time.perf_counter() - started)
+        validation_NC = best.predict_proba(validation)
+    return _scored(f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}", corpus, validation_NC,
+                   best.predict_proba(test), time.perf_counter() - started)
+
+
+def _models(classes: int) -> list[Any]:
+    """Return the models that are fitted. Of several classes, each has a regression of its own against the rest."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.naive_bayes import MultinomialNB
+
+    if classes > MOST_REGRESSIONS:
+        return [MultinomialNB(alpha=0.01), MultinomialNB(alpha=0.1), MultinomialNB(alpha=1.0)]
+    models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0) for c in INVERSE_REGULARIZATION]
+    return models if classes == 2 else [OneVsRestClassifier(model) for model in models]
 
 
 def _scored(
-    name: str, corpus: Corpus, validation_N: np.ndarray, test_N: np.ndarray, seconds: float
+    name: str, corpus: Corpus, validation_NC: np.ndarray, test_NC: np.ndarray, seconds: float
 ) -> Baseline:
-    test = scores(corpus.test.label_N, test_N)
-    validation = (scores(corpus.validation.label_N, validation_N)["accuracy"]
-                  if len(validation_N) else None)
-    return Baseline(name=name, validation_accuracy=validation, test_accuracy=test["accuracy"], test_f1=test["f1"],
-                    test_size=len(test_N), seconds=seconds)
+    two = len(corpus.classes) == 2
+    found = {split: scores(corpus.split(split).label_N, probability_NC[:, 1] if two else probability_NC)
+             for split, probability_NC in (("validation", validation_NC), ("test", test_NC)) if len(probability_NC)}
+    test = found["test"]
+    return Baseline(
+        name=name, validation_accuracy=found["validation"]["accuracy"] if "validation" in found else None,
+        test_accuracy=test["accuracy"], test_f1=test["f1" if two else "macro_f1"],
+        test_size=len(test_NC), seconds=seconds, scores=found)
 
 
 def _documents(split: Split, words: np.ndarray) -> list[str]:

@@ -1,13 +1,16 @@
 """Scores of one run: accuracy, F1, log loss and others, from labels and predicted probabilities.
 
-Labels are 0 and 1, and 1 is the positive class. The predicted label is 1 where the probability is at least 0.5.
+Labels are the positions of the classes. With two classes, a run predicts one probability for each example: that of
+class 1, the positive one, which is predicted from 0.5 on. With more, it predicts one for each class, N x C, and the
+likeliest class is predicted, the first one of equals. Functions whose argument is called `probability_N` take the first
+form, and those with `probabilities` take both.
 
-Shapes: `N` examples, `K` thresholds, `G` places at which a curve is read off.
+Shapes: `N` examples, `C` classes, `K` thresholds, `G` places at which a curve is read off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,15 +62,41 @@ class Confusion:
         return (self.f1 + _f1(self.true_negative, self.false_negative, self.false_positive)) / 2
 
 
-def predicted(probability_N: Floats) -> NDArray[np.bool_]:
-    """Return for each example whether label 1 is predicted."""
-    return np.asarray(np.asarray(probability_N) >= THRESHOLD, dtype=np.bool_)
+def classes_of(probabilities: Floats) -> int:
+    """Return C."""
+    return 2 if probabilities.ndim == 1 else int(probabilities.shape[1])
 
 
-def correct(label_N: Labels, probability_N: Floats) -> NDArray[np.bool_]:
-    """Return for each example whether the prediction is correct."""
-    label_N, probability_N = _checked(label_N, probability_N)
-    return np.asarray(predicted(probability_N) == (label_N == 1), dtype=np.bool_)
+def predicted(probabilities: Floats) -> NDArray[np.int_]:
+    """Return the predicted class of each example, as its position."""
+    probabilities = np.asarray(probabilities)
+    found_N = probabilities >= THRESHOLD if probabilities.ndim == 1 else probabilities.argmax(axis=1)
+    return np.asarray(found_N, dtype=np.int_)
+
+
+def confidence(probabilities: Floats) -> NDArray[np.float64]:
+    """Return the probability of the predicted class of each example."""
+    values = np.asarray(probabilities).astype(np.float64)
+    if values.ndim == 1:
+        return np.asarray(np.where(predicted(probabilities), values, 1 - values))
+    return np.asarray(values.max(axis=1))
+
+
+def correct(label_N: Labels, probabilities: Floats) -> NDArray[np.bool_]:
+    """Return for each example whether the prediction is correct.
+
+    Raises:
+        ValueError: as `confusion`.
+    """
+    label_N, probabilities = _checked(label_N, probabilities)
+    return np.asarray(predicted(probabilities) == label_N, dtype=np.bool_)
+
+
+def counts(label_N: Labels, predicted_N: Labels, classes: int) -> NDArray[np.int_]:
+    """Return the confusion matrix of any number of classes, C x C: a row for each true class, a column for each
+    predicted one."""
+    flat_N = np.asarray(label_N, dtype=np.int_) * classes + predicted_N
+    return np.bincount(flat_N, minlength=classes * classes).reshape(classes, classes)
 
 
 def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
@@ -76,7 +105,7 @@ def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
     Raises:
         ValueError: for no examples, different lengths, labels other than 0 and 1, or probabilities outside [0, 1].
     """
-    label_N, probability_N = _checked(label_N, probability_N)
+    label_N, probability_N = _checked(label_N, probability_N, two=True)
     one_N, hit_N = label_N == 1, predicted(probability_N)
     return Confusion(
         true_negative=int((~one_N & ~hit_N).sum()),
@@ -86,17 +115,27 @@ def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
     )
 
 
-def log_loss(label_N: Labels, probability_N: Floats) -> float:
-    """Return the mean negative log-likelihood in nats.
+def log_loss(label_N: Labels, probabilities: Floats) -> float:
+    """Return the mean negative log-likelihood in nats: the mean of `losses`."""
+    return float(losses(label_N, probabilities).mean())
+
+
+def losses(label_N: Labels, probabilities: Floats) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each example in nats.
 
     Probabilities are clipped to [eps, 1 - eps], where eps is the machine epsilon of their type. So one confident
     mistake costs much, but not infinity.
+
+    Raises:
+        ValueError: as `confusion`.
     """
-    label_N, probability_N = _checked(label_N, probability_N)
-    kind = probability_N.dtype if probability_N.dtype.kind == "f" else np.dtype(np.float64)
+    label_N, probabilities = _checked(label_N, probabilities)
+    kind = probabilities.dtype if probabilities.dtype.kind == "f" else np.dtype(np.float64)
     step = float(np.finfo(kind).eps)
-    clipped_N = np.clip(probability_N.astype(np.float64), step, 1 - step)
-    return float(-np.where(label_N == 1, np.log(clipped_N), np.log1p(-clipped_N)).mean())
+    clipped = np.clip(probabilities.astype(np.float64), step, 1 - step)
+    if clipped.ndim == 1:
+        return np.asarray(-np.where(label_N == 1, np.log(clipped), np.log1p(-clipped)))
+    return np.asarray(-np.log(clipped[np.arange(len(label_N)), label_N]))
 
 
 def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
@@ -105,7 +144,7 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
     It is the chance that a random example of label 1 gets a higher probability than one of label 0, where ties count
     half. It is computed from mid-ranks (the Mann-Whitney statistic).
     """
-    label_N, probability_N = _checked(label_N, probability_N)
+    label_N, probability_N = _checked(label_N, probability_N, two=True)
     one_N = label_N == 1
     ones = int(one_N.sum())
     zeros = one_N.size - ones
@@ -176,25 +215,25 @@ def _by_threshold(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.in
 
     A threshold is a probability that occurs. The first number counts the correct ones among the second.
     """
-    label_N, probability_N = _checked(label_N, probability_N)
+    label_N, probability_N = _checked(label_N, probability_N, two=True)
     order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
     score_N, hit_N = probability_N[order_N], label_N[order_N] == 1
     last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
     return np.cumsum(hit_N)[last_N], np.flatnonzero(last_N) + 1
 
 
-def expected_calibration_error(label_N: Labels, probability_N: Floats, bins: int = 10) -> float:
+def expected_calibration_error(label_N: Labels, probabilities: Floats, bins: int = 10) -> float:
     """Return the expected calibration error: sum_b n_b/N |accuracy_b - mean confidence_b| over the bins b.
 
-    The bins are those of `reliability` (Guo et al. 2017, equation 3, over the confidences that are possible with two
+    The bins are those of `reliability` (Guo et al. 2017, equation 3, over the confidences that are possible with C
     classes).
 
     Args:
-        label_N: Labels, 0 or 1.
-        probability_N: Probabilities of label 1.
+        label_N: Labels.
+        probabilities: Probabilities.
         bins: Number of bins.
     """
-    found = reliability(label_N, probability_N, bins)
+    found = reliability(label_N, probabilities, bins)
     return sum(part.examples * abs(part.accuracy - part.confidence) for part in found) / len(label_N)
 
 
@@ -211,15 +250,15 @@ class ConfidenceBin:
     """Share of correct predictions. The middle of the bin if it holds no example."""
 
 
-def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[ConfidenceBin]:
+def reliability(label_N: Labels, probabilities: Floats, bins: int = 10) -> list[ConfidenceBin]:
     """Return the bins of a reliability diagram (Guo et al. 2017): the accuracy of the predictions by confidence.
 
-    Confidence is the probability of the predicted class, in [0.5, 1]. This range is cut into bins of equal width,
+    Confidence is the probability of the predicted class, in [1/C, 1]. This range is cut into bins of equal width,
     closed on the right. A calibrated model has accuracy equal to confidence in each bin.
 
     Args:
-        label_N: Labels, 0 or 1.
-        probability_N: Probabilities of label 1.
+        label_N: Labels.
+        probabilities: Probabilities.
         bins: Number of bins.
 
     Raises:
@@ -227,13 +266,13 @@ def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
-    label_N, probability_N = _checked(label_N, probability_N)
-    high_N = probability_N.astype(np.float64)
-    confidence_N = np.where(predicted(probability_N), high_N, 1 - high_N)
-    right_N = correct(label_N, probability_N)
-    bin_N = np.clip(np.ceil((confidence_N - 0.5) * 2 * bins).astype(int) - 1, 0, bins - 1)
+    label_N, probabilities = _checked(label_N, probabilities)
+    confidence_N = confidence(probabilities)
+    right_N = correct(label_N, probabilities)
+    least = 1 / classes_of(probabilities)
+    bin_N = np.clip(np.ceil((confidence_N - least) / (1 - least) * bins).astype(int) - 1, 0, bins - 1)
     count_b = np.bincount(bin_N, minlength=bins)
-    edge_b = 0.5 + np.arange(bins + 1) / (2 * bins)
+    edge_b = least + np.arange(bins + 1) * (1 - least) / bins
     middle_b = (edge_b[1:] + edge_b[:-1]) / 2
     mean_b, share_b = (
         np.where(count_b > 0, np.bincount(bin_N, value_N, minlength=bins) / np.maximum(count_b, 1), middle_b)
@@ -243,39 +282,90 @@ def reliability(label_N: Labels, probability_N: Floats, bins: int = 10) -> list[
             for b in range(bins)]
 
 
-_SCORES: Mapping[str, Callable[[Labels, Floats], float | None]] = {
-    "loss": log_loss,
-    "roc_auc": roc_auc,
-    "average_precision": average_precision,
-    "calibration_error": expected_calibration_error,
-}
+def by_class(score: Callable[[Labels, Floats], float | None], label_N: Labels,
+             probabilities: Floats) -> list[float | None]:
+    """Return a score of two classes for each of C classes against the rest, such as `roc_auc`."""
+    return [score((label_N == place).astype(np.int8), probabilities[:, place])
+            for place in range(probabilities.shape[1])]
 
 
-def scores(label_N: Labels, probability_N: Floats) -> dict[str, float]:
+def macro(score: Callable[[Labels, Floats], float | None], label_N: Labels, probabilities: Floats) -> float | None:
+    """Return the unweighted mean of `by_class`, or the score itself for two classes. None where it is undefined for a
+    class."""
+    if probabilities.ndim == 1:
+        return score(label_N, probabilities)
+    found = by_class(score, label_N, probabilities)
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if len(known) == len(found) else None
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class against all others."""
+
+    examples: int
+    """Number of examples of this class."""
+    predicted: int
+    """Number of examples that are predicted to be of this class."""
+    precision: float
+    """Share of correct ones among the predicted. 0 where none is predicted."""
+    recall: float
+    """Share of the class that is found. 0 where the class is absent."""
+    f1: float
+    """Harmonic mean of precision and recall. 0 where the class is absent and never predicted."""
+
+
+def class_scores(count_CC: NDArray[np.int_]) -> list[ClassScores]:
+    """Return the scores of each class, from the confusion matrix of `counts`."""
+    hit_C, true_C, predicted_C = (values.tolist() for values in (
+        np.diag(count_CC), count_CC.sum(axis=1), count_CC.sum(axis=0)))
+    return [ClassScores(true, named, _ratio(hit, named), _ratio(hit, true), _f1(hit, named - hit, true - hit))
+            for hit, true, named in zip(hit_C, true_C, predicted_C, strict=True)]
+
+
+def macro_f1(count_CC: NDArray[np.int_]) -> float:
+    """Return the unweighted mean of the F1 of all classes, from the confusion matrix of `counts`."""
+    return float(np.mean([one.f1 for one in class_scores(count_CC)]))
+
+
+def scores(label_N: Labels, probabilities: Floats, *, whole: bool = True) -> dict[str, float]:
     """Return all scores that are logged for a split, by name (`results.logged_metrics.SCORE_NAMES`).
 
-    The confusion matrix is included as `true_negative`, `false_positive`, `false_negative` and `true_positive`. A score
-    that is undefined is left out, such as the ROC area where a class is absent.
+    Two classes have scores of the positive class as well, and the confusion matrix as `true_negative`,
+    `false_positive`, `false_negative` and `true_positive`. More classes have areas that are means over the
+    classes, each against the rest. A score that is undefined is left out, such as the ROC area where a class is absent.
+
+    Args:
+        label_N: Labels.
+        probabilities: Probabilities.
+        whole: Whether the probabilities of all classes are known. Areas need them.
 
     Raises:
         ValueError: as `confusion`.
     """
-    counts = confusion(label_N, probability_N)
-    values: dict[str, float] = {
-        "accuracy": counts.accuracy,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "macro_f1": counts.macro_f1,
-        "true_negative": float(counts.true_negative),
-        "false_positive": float(counts.false_positive),
-        "false_negative": float(counts.false_negative),
-        "true_positive": float(counts.true_positive),
-    }
-    for name, score in _SCORES.items():
-        value = score(label_N, probability_N)
+    label_N, probabilities = _checked(label_N, probabilities)
+    if probabilities.ndim == 1:
+        table = confusion(label_N, probabilities)
+        values: dict[str, float] = {
+            "accuracy": table.accuracy,
+            "precision": table.precision,
+            "recall": table.recall,
+            "f1": table.f1,
+            "macro_f1": table.macro_f1,
+            "true_negative": float(table.true_negative),
+            "false_positive": float(table.false_positive),
+            "false_negative": float(table.false_negative),
+            "true_positive": float(table.true_positive),
+        }
+    else:
+        count_CC = counts(label_N, predicted(probabilities), classes_of(probabilities))
+        values = {"accuracy": float(np.trace(count_CC) / count_CC.sum()), "macro_f1": macro_f1(count_CC)}
+    values["loss"] = log_loss(label_N, probabilities)
+    for name, score in (("roc_auc", roc_auc), ("average_precision", average_precision)) if whole else ():
+        value = macro(score, label_N, probabilities)
         if value is not None:
             values[name] = value
+    values["calibration_error"] = expected_calibration_error(label_N, probabilities)
     return values
 
 
@@ -287,19 +377,22 @@ def _f1(hits: int, false_alarms: int, misses: int) -> float:
     return _ratio(2 * hits, 2 * hits + false_alarms + misses)
 
 
-def _checked(label_N: Labels, probability_N: Floats) -> tuple[Labels, Floats]:
-    label_N, probability_N = np.asarray(label_N), np.asarray(probability_N)
-    if label_N.ndim != 1 or label_N.shape != probability_N.shape:
-        raise ValueError(
-            f"label_N and probability_N must both have shape (N,), but have {label_N.shape} "
-            f"and {probability_N.shape}"
-        )
+def _checked(label_N: Labels, probabilities: Floats, *, two: bool = False) -> tuple[Labels, Floats]:
+    label_N, probabilities = np.asarray(label_N), np.asarray(probabilities)
+    if label_N.ndim != 1 or label_N.shape != probabilities.shape[:1] or probabilities.ndim > (1 if two else 2):
+        form = "(N,)" if two else "(N,), or (N, C) with more than two classes"
+        raise ValueError(f"labels must have the shape (N,) and probabilities {form}, but have {label_N.shape} and "
+                         f"{probabilities.shape}")
     if not label_N.size:
         raise ValueError("scores need at least 1 example, but got 0")
-    if not np.isin(label_N, (0, 1)).all():
-        other = label_N[~np.isin(label_N, (0, 1))][0]
-        raise ValueError(f"labels must be 0 or 1, but got {other!r}")
-    if not ((probability_N >= 0) & (probability_N <= 1)).all():
-        other = probability_N[~((probability_N >= 0) & (probability_N <= 1))][0]
-        raise ValueError(f"probabilities must be between 0 and 1, but got {other!r}")
-    return label_N, probability_N
+    classes = classes_of(probabilities)
+    if probabilities.ndim == 2 and classes < 3:
+        raise ValueError(f"two classes must have one probability for each example, but got {classes} for each")
+    known_N = np.isin(label_N, np.arange(classes))
+    if not known_N.all():
+        names = "0 or 1" if classes == 2 else f"0 to {classes - 1}"
+        raise ValueError(f"labels must be {names}, but got {label_N[~known_N][0]!r}")
+    inside = (probabilities >= 0) & (probabilities <= 1)
+    if not inside.all():
+        raise ValueError(f"probabilities must be between 0 and 1, but got {probabilities[~inside][0]!r}")
+    return label_N, probabilities

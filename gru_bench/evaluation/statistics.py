@@ -508,7 +508,7 @@ def examples_for_equivalence(margin: float) -> int:
 
 
 def f1_interval(
-    predicted_RN: NDArray[np.bool_],
+    predicted_RN: NDArray[Any],
     label_N: NDArray[Any],
     rng: np.random.Generator,
     confidence: float = 0.95,

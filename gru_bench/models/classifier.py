@@ -4,7 +4,7 @@
 tokens and an index into them. `recurrence.py` says on which backends it runs.
 
 Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `D` = hidden width times directions,
-`F` = D times the parts of the pooling, `C` = 2 classes.
+`F` = D times the parts of the pooling, `C` classes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from gru_bench.kernels import fused as kernels
 from gru_bench.models.pooling import pool
 from gru_bench.models.recurrence import Backend, Cell, Weights, run_cell
 
-CLASSES = 2
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -81,13 +80,14 @@ def fallback(config: ModelConfig, device: torch.device) -> str | None:
 class Classifier(nn.Module):
     """A classifier: recurrence, pooling, dropout, ReLU if set, and a linear layer with log-softmax."""
 
-    def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator) -> None:
+    def __init__(self, config: ModelConfig, input_size: int, generator: torch.Generator, classes: int = 2) -> None:
         """Draw the weights uniformly in +-1/sqrt(hidden_size).
 
         Args:
             config: Settings of the model.
             input_size: Length of the word vectors, E.
             generator: Source of the weights. The global generator of torch is not used.
+            classes: Number of classes, C.
 
         Raises:
             UsageError: where the model does not support a setting.
@@ -105,7 +105,7 @@ class Classifier(nn.Module):
             recurrence = _drawn(bound, generator, lambda: module(*sizes, bidirectional=both, batch_first=True))
         self.add_module(config.preset.cell, recurrence)
         features = config.hidden_size * config.directions * len(POOLING_PARTS[config.pooling])
-        self.linear = _drawn(bound, generator, lambda: nn.Linear(features, CLASSES))
+        self.linear = _drawn(bound, generator, lambda: nn.Linear(features, classes))
 
     @property
     def recurrence(self) -> nn.Module:

@@ -22,6 +22,9 @@ from gru_bench.config import Protocol, RunConfig, Scalar
 DATA, BASELINES = "data.json", "baselines.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
+TWO_CLASSES = ("negative", "positive")
+"""Names of the classes where none were logged: studies of an earlier version had these two."""
+
 T = TypeVar("T")
 
 
@@ -96,15 +99,19 @@ class Predictions:
     """Predictions of the best checkpoint for the examples of a split."""
 
     example_id_N: NDArray[np.str_]
-    label_N: NDArray[np.int8]
+    label_N: NDArray[np.integer[Any]]
+    """Positions of the classes."""
     probability_N: NDArray[np.float32]
-    """Probability of label 1."""
+    """Probability of class 1. With more than two classes: of each class, N x C."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model read."""
     dropped_N: NDArray[np.int32]
     """Number of tokens without a word vector. They are left out before the review is cut to `max_length`."""
+    whole: bool = True
+    """Whether all probabilities are known. Otherwise those of the true class and of the likeliest ones are, and the
+    others are 0."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -136,6 +143,8 @@ class RunResult:
     """Why a slower backend ran than the fastest one, or a CPU instead of a card, if so."""
     card: Mapping[str, str] = field(default_factory=dict)
     """Property of the graphics card, its driver and its libraries -> value. Empty for a run without a card."""
+    classes: tuple[str, ...] = TWO_CLASSES
+    """Names of the classes, in the order of their positions."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ class DataSummary:
     validation: int
     test: int
     positive_share: float
+    """Share of class 1 over all splits."""
     categories: Mapping[str, int]
     """Category -> number of examples over all splits. Empty where the data has no categories."""
     repeats_removed: int
@@ -170,6 +180,10 @@ class DataSummary:
     available: int | None = None
     """Number of distinct reviews in the data, those that `data.limit` leaves out included. None where it was not
     logged."""
+    classes: tuple[str, ...] = TWO_CLASSES
+    """Names of the classes, in the order of their positions."""
+    class_counts: tuple[int, ...] = ()
+    """Number of examples of each class over all splits. Empty where it was not logged."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +195,11 @@ class Baseline:
     """None where the data has no validation split."""
     test_accuracy: float
     test_f1: float
+    """F1 of class 1. With more than two classes: macro F1."""
     test_size: int
     seconds: float
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Split -> all scores, as `evaluation.metrics.scores` gives them. Empty where they were not logged."""
 
 
 def data_of(text: str | bytes) -> DataSummary:

@@ -31,7 +31,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
     dropped = sum(int(part.dropped_N.sum()) for part in encoded)
     return DataSummary(
         name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
-        test=len(corpus.test), positive_share=float(label_N.mean()),
+        test=len(corpus.test), positive_share=float((label_N == 1).mean()),
         categories={str(name): int(count) for name, count in zip(names, counts, strict=True) if name},
         repeats_removed=corpus.repeats_removed, test_repeats_removed=corpus.test_repeats_removed,
         vocabulary=len(corpus.words), embedding=spec.base.embedding.name, embedding_dimension=vectors.dimension,
@@ -40,7 +40,8 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         max_length=spec.base.data.max_length,
         cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
         wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
-        available=corpus.available)
+        available=corpus.available, classes=corpus.classes,
+        class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()))
 
 
 def study_summary(

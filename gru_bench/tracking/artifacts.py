@@ -2,19 +2,22 @@
 
 The limit is needed because a file of a kilobyte may claim millions of rows, or repeat one long text in each of them.
 
-Shapes: `N` examples of a split.
+Shapes: `N` examples of a split, `C` classes, `L` likeliest classes.
 """
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.data.limits import MORE, factor
+from gru_bench.evaluation.metrics import average_precision, by_class, class_scores, counts, predicted, roc_auc
 from gru_bench.results.runs import Predictions
 
 if TYPE_CHECKING:
@@ -26,6 +29,63 @@ FREE_BYTES = 256 << 20
 """Bytes that any table may take in memory, however small its file is."""
 _CELL = 8
 """Most bytes of a number in memory."""
+MOST_WHOLE = 50
+"""Largest number of classes whose probabilities are all kept."""
+LIKELIEST = 5
+"""Number of classes that are kept of more, beside the true one."""
+MOST_CLASSES = 1000
+_LISTS = {"wholes": "whole", "numbers": "number"}
+"""Kind of a column of lists of one length -> kind of their values."""
+
+
+def prediction_table(predictions: Predictions) -> pa.Table:
+    """Return the predictions of a run for a split, as `predictions_of` reads them.
+
+    Two classes have one column `probability`. Up to `MOST_WHOLE` classes have all their probabilities in
+    `probabilities`. More have those of the likeliest classes in `likeliest` and `probabilities`, and that of the true
+    class in `true_probability`.
+    """
+    import pyarrow as pa
+
+    probability = predictions.probability_N
+    columns: dict[str, Any] = {
+        "example_id": [str(example) for example in predictions.example_id_N], "label": predictions.label_N}
+    metadata = None
+    if probability.ndim == 1:
+        columns["probability"] = probability
+    elif probability.shape[1] <= MOST_WHOLE:
+        columns["probabilities"] = _lists(probability)
+    else:
+        place_NL = np.argsort(-probability, axis=1, kind="stable")[:, :LIKELIEST]
+        columns |= {
+            "likeliest": _lists(place_NL.astype(np.int16)),
+            "probabilities": _lists(np.take_along_axis(probability, place_NL, axis=1)),
+            "true_probability": probability[np.arange(len(predictions)), predictions.label_N]}
+        metadata = {"classes": str(probability.shape[1])}
+    columns |= {"category": [str(category) for category in predictions.category_N],
+                "tokens": predictions.tokens_N, "dropped": predictions.dropped_N}
+    return pa.table(columns, metadata=metadata)
+
+
+def _lists(values_NL: NDArray[Any]) -> pa.FixedSizeListArray:
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(values_NL.reshape(-1)), values_NL.shape[1])
+
+
+def class_table(predictions: Predictions, classes: Sequence[str]) -> bytes:
+    """Return the scores of each class as a table. They are no metrics, because there may be a thousand classes."""
+    label_N, probabilities = predictions.label_N, predictions.probability_N
+    table = class_scores(counts(label_N, predicted(probabilities), len(classes)))
+    if probabilities.ndim == 1:
+        probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", "examples", "predicted", "precision", "recall", "f1", "roc_auc", "average_precision"])
+    for name, one, *areas in zip(classes, table, *(by_class(score, label_N, probabilities)
+                                                   for score in (roc_auc, average_precision)), strict=True):
+        writer.writerow([name, *astuple(one), *("" if area is None else area for area in areas)])
+    return text.getvalue().encode()
 
 
 def predictions_of(content: bytes) -> Predictions:
@@ -34,23 +94,51 @@ def predictions_of(content: bytes) -> Predictions:
     Raises:
         ValueError: The table is damaged, has other columns, or takes too much memory.
     """
-    column = _columns(content, {"example_id": "text", "label": "whole", "probability": "number", "category": "text",
-                                "tokens": "whole", "dropped": "whole"})
-    label_N, probability_N = column["label"], column["probability"]
+    names, classes = _form(content)
+    kinds = {"probability": "number", "probabilities": "numbers", "likeliest": "wholes", "true_probability": "number"}
+    column = _columns(content, {"example_id": "text", "label": "whole", **{name: kinds[name] for name in names},
+                                "category": "text", "tokens": "whole", "dropped": "whole"})
+    label_N, probability_N = column["label"], column[names[0]]
+    if names == ("probabilities",):
+        classes = probability_N.shape[1]
     for wrong, what in (
         (not len(label_N), "it holds no example"),
-        (not np.isin(label_N, (0, 1)).all(), "its labels must be 0 or 1, but some are not"),
-        (not ((probability_N >= 0) & (probability_N <= 1)).all(), "its probabilities must lie between 0 and 1, but "
-                                                                  "some do not"),
+        (not 2 <= classes <= MOST_CLASSES, f"it must be about 2 to {MOST_CLASSES} classes, but is about {classes}"),
+        (not ((label_N >= 0) & (label_N < classes)).all(),
+         f"its labels must be {'0 or 1' if classes == 2 else f'0 to {classes - 1}'}, but some are not"),
+        (not all(((column[name] >= 0) & (column[name] <= 1)).all() for name in names if name != "likeliest"),
+         "its probabilities must lie between 0 and 1, but some do not"),
+        ("likeliest" in names and not ((column["likeliest"] >= 0) & (column["likeliest"] < classes)).all(),
+         f"its likeliest classes must be 0 to {classes - 1}, but some are not"),
         (not all(((column[name] >= 0) & (column[name] < 1 << 31)).all() for name in ("tokens", "dropped")),
          "its counts of tokens must lie between 0 and 2,147,483,647, but some do not"),
     ):
         if wrong:
             raise ValueError(what)
+    whole = "likeliest" not in names
+    if not whole:
+        probability_N = np.zeros((len(label_N), classes), np.float32)
+        np.put_along_axis(probability_N, column["likeliest"].astype(np.int64), column["probabilities"], axis=1)
+        probability_N[np.arange(len(label_N)), label_N] = column["true_probability"]
     return Predictions(
-        example_id_N=column["example_id"], label_N=label_N.astype(np.int8),
+        example_id_N=column["example_id"], label_N=label_N.astype(np.int8 if classes <= 128 else np.int16),
         probability_N=probability_N.astype(np.float32), category_N=column["category"],
-        tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32))
+        tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32), whole=whole)
+
+
+def _form(content: bytes) -> tuple[tuple[str, ...], int]:
+    """Return the names of the columns of probabilities, and the number of classes where a table says it, or else 2."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(_first_line(error)) from error
+    if "likeliest" in schema.names:
+        said = (schema.metadata or {}).get(b"classes", b"")
+        return ("probabilities", "likeliest", "true_probability"), int(said) if said.isdigit() and len(said) < 9 else 0
+    return ("probabilities",) if "probabilities" in schema.names else ("probability",), 2
 
 
 def texts_of(content: bytes) -> dict[str, str]:
@@ -81,12 +169,20 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
             wrong = [name for name, kind in kinds.items() if not _is(held[name], kind)]
             if wrong:
                 raise ValueError(f"its column {wrong[0]!r} holds {held[wrong[0]]}")
+            listed = sum(held[name].list_size for name, kind in kinds.items() if kind in _LISTS)
+            _bound(file.metadata.num_rows * _CELL * listed, most)
             table = file.read(columns=list(kinds), use_threads=False)
         if empty := [name for name in kinds if table.column(name).null_count]:
             raise ValueError(f"its column {empty[0]!r} has missing values")
         found: dict[str, NDArray[Any]] = {}
         for name, kind in kinds.items():
             column = table.column(name)
+            if kind in _LISTS:
+                flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks], held[name].value_type)
+                if flat.null_count or len(flat) != len(column) * held[name].list_size:
+                    raise ValueError(f"its column {name!r} has missing values")
+                found[name] = flat.to_numpy().reshape(len(column), held[name].list_size)
+                continue
             if name in words:
                 most -= _room(column, fixed=kind == "text")
                 _bound(-most, 0)
@@ -94,8 +190,12 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
             values = column.to_numpy()
             found[name] = values.astype(np.str_) if kind == "text" else values
     except (pa.ArrowException, OSError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError((str(error).strip().splitlines() or [type(error).__name__])[0][:200]) from error
+        raise ValueError(_first_line(error)) from error
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _is(kind: pa.DataType, asked: str) -> bool:
@@ -104,6 +204,9 @@ def _is(kind: pa.DataType, asked: str) -> bool:
     tests: dict[str, Callable[[pa.DataType], bool]] = {"whole": pa.types.is_integer, "number": pa.types.is_floating}
     if asked in tests:
         return tests[asked](kind)
+    if asked in _LISTS:
+        return bool(pa.types.is_fixed_size_list(kind) and 0 < kind.list_size <= MOST_CLASSES
+                    and tests[_LISTS[asked]](kind.value_type))
     return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
 
 

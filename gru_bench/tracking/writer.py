@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -37,12 +37,16 @@ from gru_bench.results.logged_metrics import (
     WINDOW_SECONDS,
     score,
 )
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult
+from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import brief, is_away, require_folder
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
 from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, start_syncs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Item = TypeVar("Item")
 
@@ -508,7 +512,9 @@ class RunWriter:
         for split, predictions in result.predictions.items():
             for key, value in scores(predictions.label_N, predictions.probability_N).items():
                 points.append((score(key, SPLIT_NAMES[split]).key, value, 0))
-            files[f"predictions/{split}.parquet"] = _parquet(_prediction_table(predictions))
+            files[f"predictions/{split}.parquet"] = _parquet(prediction_table(predictions))
+            if len(result.classes) > 2:
+                files[f"scores/{split}_classes.csv"] = class_table(predictions, result.classes)
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
@@ -583,25 +589,15 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _parquet(columns: Mapping[str, Any]) -> bytes:
-    import pyarrow as pa
+def _parquet(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(pa.table(dict(columns)), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
-def _text_table(example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> dict[str, Any]:
-    return {"example_id": list(example_id_N), "text": list(texts)}
+def _text_table(example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
 
-
-def _prediction_table(predictions: Predictions) -> dict[str, Any]:
-    return {
-        "example_id": [str(example) for example in predictions.example_id_N],
-        "label": predictions.label_N,
-        "probability": predictions.probability_N,
-        "category": [str(category) for category in predictions.category_N],
-        "tokens": predictions.tokens_N,
-        "dropped": predictions.dropped_N,
-    }
+    return pa.table({"example_id": list(example_id_N), "text": list(texts)})

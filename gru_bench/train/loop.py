@@ -269,16 +269,17 @@ def place(config: RunConfig) -> tuple[torch.device, str | None]:
 def predict(
     model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False
 ) -> NDArray[np.float32]:
-    """Return the probability of label 1 for each example of a split, in the order of the split."""
+    """Return the probabilities of the examples of a split, in its order, in the form of `Predictions`."""
     model.eval()
-    probability_N = torch.empty(len(encoded), device=table_VE.device)
+    two = model.linear.out_features == 2
+    probability_N = torch.empty((len(encoded), *(() if two else (model.linear.out_features,))), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
         for batch in prefetched(make_batches(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
             log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16,
                            equal_lengths=on_device.equal_lengths)
-            probability_N[on_device.example_B] = log_BC[:, 1].exp().float()
+            probability_N[on_device.example_B] = (log_BC[:, 1] if two else log_BC).exp().float()
     kernels.release()
     values: NDArray[np.float32] = probability_N.cpu().numpy()
     return values
@@ -328,7 +329,8 @@ class _Run:
     ) -> None:
         self.config, self.device, self.backend = config, device, backend
         self.on_step, self.on_window = on_step, on_window
-        self.model = untrained(config, vectors.dimension).to(device)
+        self.classes = corpus.classes
+        self.model = untrained(config, vectors.dimension, len(corpus.classes)).to(device)
         if device.type == "cuda":
             in_chunks(list(self.model.recurrence.parameters()))
         self.table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(device)
@@ -388,7 +390,7 @@ class _Run:
             weights={name: value.cpu().numpy() for name, value in progress.best.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs,
             backend_note=place(self.config)[1] or fallback(self.config.model, self.device),
-            card=card.properties(self.device) if self.device.type == "cuda" else {})
+            card=card.properties(self.device) if self.device.type == "cuda" else {}, classes=self.classes)
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
@@ -541,9 +543,9 @@ class _Run:
             tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
 
-def untrained(config: RunConfig, dimension: int) -> Classifier:
-    """Return the model of a run before its first step, for word vectors of this dimension."""
-    return Classifier(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")))
+def untrained(config: RunConfig, dimension: int, classes: int = 2) -> Classifier:
+    """Return the model of a run before its first step, for word vectors of this dimension and so many classes."""
+    return Classifier(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")), classes)
 
 
 def _seed(config: RunConfig, *purpose: object) -> int:

@@ -79,7 +79,7 @@ def test_one_run_is_logged_and_found(
     assert f"gru-bench sweep --study scratch --data {data}  (" in shown
     assert "--score-test" not in shown  # it is scored already
     assert re.search(r"test accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\) on \d+ reviews; always guessing "
-                     r"their commoner label reaches \d\d\.\d %", shown)
+                     r"their most frequent class reaches \d\d\.\d %", shown)
     assert "has these settings and these reviews already" not in shown
     assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "fused", True)
     assert "score/test_accuracy" in run.metrics

@@ -16,7 +16,7 @@ class TestAccuracy:
         assert (found.share, found.low, found.high) == (0.58, low, high)
         assert found.guessing == pytest.approx(0.58)
         assert str(found) == (f"58.0 % (95 % interval {100 * low:.1f} to {percent(high)}) on 100 reviews; always "
-                              "guessing their commoner label reaches 58.0 %")
+                              "guessing their most frequent class reaches 58.0 %")
 
     def test_the_mean_over_runs(self) -> None:
         assert Accuracy.of([answered(70), answered(80)]).share == 0.75

@@ -87,7 +87,7 @@ def test_calibration_error_is_a_share(case: Case, bins: int) -> None:
     ("label", "probability", "message"),
     [
         ([], [], "at least 1 example, but got 0"),
-        ([0, 1], [0.5], r"shape \(N,\), but have \(2,\) and \(1,\)"),
+        ([0, 1], [0.5], r"shape \(N,\) .*, but have \(2,\) and \(1,\)"),
         ([0, 2], [0.5, 0.5], "labels must be 0 or 1, but got"),
         ([0, 1], [0.5, 1.5], "between 0 and 1, but got"),
         ([0, 1], [0.5, float("nan")], "between 0 and 1, but got"),

@@ -188,7 +188,7 @@ def test_predictions_are_those_of_the_run_and_the_split(held: Held, fake: FakeSt
         found = held.store.predictions(held.ids[run_id], split)
         for field in fields(Predictions):
             one, two = getattr(found, field.name), getattr(expected, field.name)
-            assert one.dtype == two.dtype, field.name
+            assert np.asarray(one).dtype == np.asarray(two).dtype, field.name
             np.testing.assert_array_equal(one, two)
 
 

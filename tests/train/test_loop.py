@@ -15,9 +15,10 @@ import torch
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Batch, micro_batches_of
-from gru_bench.data.corpus import Corpus, load_corpus
+from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
+from gru_bench.evaluation.metrics import correct, predicted
 from gru_bench.kernels.fused import no_bf16
 from gru_bench.results.runs import EpochRecord
 from gru_bench.train import loop
@@ -36,6 +37,25 @@ def test_learns(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors)
     assert len(result.epochs) == 8
     assert set(test.category_N) == {"books", "music"}
     assert (test.example_id_N == corpus.test.example_id_N).all()
+
+
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+def test_learns_several_classes(backend: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    """Label and kind together are four classes, of which the label can be learnt and the kind only guessed."""
+    def of_four(split: Split) -> Split:
+        return replace(split, label_N=(split.label_N + 2 * (split.category_N == "music")).astype(np.int8))
+
+    four = replace(corpus, train=of_four(corpus.train), validation=of_four(corpus.validation),
+                   test=of_four(corpus.test), classes=("bad book", "good book", "bad tune", "good tune"))
+    config = with_settings(config, {"training.epochs": 8, "model.backend": backend, "model.name": "torch"})
+    result = train(config, four, vectors, score_test=True)
+    test = result.predictions["test"]
+    assert result.classes == four.classes
+    assert test.probability_N.shape == (len(four.test), 4)
+    np.testing.assert_allclose(test.probability_N.sum(axis=1), 1, atol=1e-5)
+    assert (predicted(test.probability_N) % 2 == test.label_N % 2).mean() > 0.9
+    assert correct(test.label_N, test.probability_N).mean() > 0.5
+    assert train(config, four, vectors).epochs[-1].train_loss == result.epochs[-1].train_loss
 
 
 @pytest.mark.parametrize("settings", [

@@ -26,7 +26,7 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
-from gru_bench.results.runs import DataSummary, Predictions
+from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
@@ -50,10 +50,13 @@ class Group:
     """The data of the study; None where its run does not hold it."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
-    label_N: NDArray[np.int8]
+    label_N: NDArray[np.integer[Any]]
     category_N: NDArray[np.str_]
     tokens_N: NDArray[np.int32]
     probability_RN: NDArray[np.float32]
+    """Probability of class 1. With more than two classes: of each class, R x N x C."""
+    whole: bool = True
+    """Whether all probabilities are known."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -113,10 +116,19 @@ class Group:
             for place, (run, correct_N) in enumerate(zip(self.runs, self.correct_RN, strict=True), start=1))
 
     @cached_property
+    def predicted_RN(self) -> NDArray[np.int_]:
+        """Return the class that seed r predicts for example i, as its position."""
+        return np.stack([metrics.predicted(probability_N) for probability_N in self.probability_RN])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes."""
+        return TWO_CLASSES if self.data is None else self.data.classes
+
+    @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
         """Return whether seed r classifies example i correctly."""
-        right_RN = metrics.predicted(self.probability_RN) == (self.label_N == 1)
-        return np.asarray(right_RN, dtype=np.bool_)
+        return np.asarray(self.predicted_RN == self.label_N, dtype=np.bool_)
 
     def number(
         self, name: str, value: float | None, kind: Kind, method: str = "", examples: int | None = None, **more: Any
@@ -282,7 +294,9 @@ def scored(
             said.append((f"{label}: the run {run.run_id} has no readable {split} predictions and is left out.",))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
-        predictions = Predictions(*(getattr(predictions, field.name)[order_N] for field in fields(predictions)))
+        predictions = replace(predictions, **{
+            field.name: getattr(predictions, field.name)[order_N] for field in fields(predictions)
+            if field.name != "whole"})
         if read and not _same_examples(read[0], predictions):
             said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
@@ -299,7 +313,7 @@ def scored(
     return Group(
         key, label, model, study, study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
-        np.stack([predictions.probability_N for predictions in read]),
+        np.stack([predictions.probability_N for predictions in read]), all(predictions.whole for predictions in read),
     ), said
 
 

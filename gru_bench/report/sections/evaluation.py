@@ -121,7 +121,7 @@ def _deviation(group: Group) -> Cell:
 def _f1(group: Group) -> Number:
     # From what the runs predicted, not from their ids: a study has the same numbers wherever it is carried.
     rng = np.random.default_rng(zlib.crc32(group.probability_RN.tobytes()))
-    return group.estimate("f1", f1_interval(metrics.predicted(group.probability_RN), group.label_N, rng))
+    return group.estimate("f1", f1_interval(group.predicted_RN, group.label_N, rng))
 
 
 def _further_scores(groups: Sequence[Group]) -> Table:

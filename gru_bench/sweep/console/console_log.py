@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from gru_bench.evaluation.metrics import confusion, predicted
+import numpy as np
+
+from gru_bench.evaluation.metrics import confidence, counts, predicted
 from gru_bench.results.runs import Predictions, RunResult, WindowLoss
 
 SHOWN_EVERY = 500
 """Every how many test reviews a prediction is shown."""
-CLASS_NAMES = ("negative", "positive")
+MOST_SHOWN = 10
+"""Largest number of classes whose confusion matrix is shown."""
 
 
 def window_line(point: WindowLoss) -> str:
@@ -25,18 +28,22 @@ def result_lines(result: RunResult) -> Iterator[str]:
         yield f"lowest loss {lowest.loss:.4f} at iteration {lowest.iteration:,} in epoch {lowest.epoch}"
     yield f"trained for {result.train_seconds:.1f} s"
     if "test" in result.predictions:
-        yield from _test_lines(result.predictions["test"])
+        yield from _test_lines(result.predictions["test"], result.classes)
 
 
-def _test_lines(test: Predictions) -> Iterator[str]:
-    label_N = predicted(test.probability_N)
+def _test_lines(test: Predictions, classes: Sequence[str]) -> Iterator[str]:
+    predicted_N, confidence_N = predicted(test.probability_N), confidence(test.probability_N)
     for n in range(SHOWN_EVERY - 1, len(test), SHOWN_EVERY):
-        probability = test.probability_N[n] if label_N[n] else 1 - test.probability_N[n]
-        yield (f"test review {n + 1:,}: predicted {CLASS_NAMES[int(label_N[n])]} ({100 * probability:.0f} %), "
-               f"is {CLASS_NAMES[test.label_N[n]]}")
-    table = confusion(test.label_N, test.probability_N)
-    hits = table.true_positive + table.true_negative
-    yield f"test accuracy {100 * table.accuracy:.2f} % ({hits:,} of {table.total:,})"
-    yield "confusion matrix     predicted negative  predicted positive"
-    yield f"         is negative {table.true_negative:>18,}  {table.false_positive:>18,}"
-    yield f"         is positive {table.false_negative:>18,}  {table.true_positive:>18,}"
+        yield (f"test review {n + 1:,}: predicted {classes[predicted_N[n]]} ({100 * confidence_N[n]:.0f} %), "
+               f"is {classes[test.label_N[n]]}")
+    count_CC = counts(test.label_N, predicted_N, len(classes))
+    hits = int(np.trace(count_CC))
+    yield f"test accuracy {100 * hits / len(test):.2f} % ({hits:,} of {len(test):,})"
+    if len(classes) > MOST_SHOWN:
+        return
+    headings = [f"predicted {name}" for name in classes]
+    first = max(len("confusion matrix    "), *(len(f"is {name}") for name in classes))
+    yield "  ".join(["confusion matrix".ljust(first), *headings])
+    for name, count_C in zip(classes, count_CC.tolist(), strict=True):
+        yield "  ".join([f"is {name}".rjust(first), *(
+            f"{count:,}".rjust(len(heading)) for count, heading in zip(count_C, headings, strict=True))])
