@@ -26,6 +26,8 @@ Backend = Literal["auto", "reference", "torch", "fused"]
 OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
+MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
+ClassWeight = Literal["none", "balanced"]
 Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
@@ -232,9 +234,15 @@ class TrainingConfig(Section):
     clip_norm: Magnitude | None = 1.0
     """Largest norm of the gradient of all weights together. None: no clipping."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Number of epochs without a better validation accuracy after which training stops. None: never."""
+    """Number of epochs without a better validation score after which training stops. None: never."""
+    metric: MetricName = "accuracy"
+    """Score that decides which epoch is kept, what a search optimizes, and what reports compare. A study file may give
+    it as `metric`."""
+    class_weight: ClassWeight = "none"
+    """Weight of a review in the training loss: 1, or for `balanced` n / (K n_k) with n training reviews, of which n_k
+    are of its class, one of K. Logged losses are not weighted."""
     selection: Selection = "best_validation"
-    """How the best checkpoint is chosen: after the epoch of highest validation accuracy (among equal ones, of lowest
+    """How the best checkpoint is chosen: after the epoch of the best validation score (among equal ones, of lowest
     loss), or after the window of `log_every` iterations with the lowest mean training loss, as in the homework."""
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Number of iterations in a window of the training loss."""

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import MetricName
+
 THRESHOLD = 0.5
 Labels = NDArray[Any]
 Floats = NDArray[np.floating[Any]]
@@ -367,6 +369,27 @@ def scores(label_N: Labels, probabilities: Floats, *, whole: bool = True) -> dic
             values[name] = value
     values["calibration_error"] = expected_calibration_error(label_N, probabilities)
     return values
+
+
+def value_of(metric: MetricName, label_N: Labels, probabilities: Floats) -> float | None:
+    """Return the score that a study is about, `training.metric`. None for a ROC area where a class is absent.
+
+    Raises:
+        ValueError: as `confusion`.
+    """
+    label_N, probabilities = _checked(label_N, probabilities)
+    if metric == "log_loss":
+        return log_loss(label_N, probabilities)
+    if metric == "roc_auc":
+        return macro(roc_auc, label_N, probabilities)
+    count_CC = counts(label_N, predicted(probabilities), classes_of(probabilities))
+    match metric:
+        case "accuracy":
+            return float(np.trace(count_CC) / count_CC.sum())
+        case "macro_f1":
+            return macro_f1(count_CC)
+        case "f1":
+            return class_scores(count_CC)[1].f1
 
 
 def _ratio(part: int, whole: int) -> float:

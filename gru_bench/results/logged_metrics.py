@@ -7,9 +7,11 @@ users and must not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from gru_bench.config import MetricName
 
 Unit = Literal["share", "nats per review", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
 Split = Literal["val", "test"]
@@ -66,6 +68,8 @@ _SCORES: Mapping[str, Metric] = {
         Metric("true_positive", "true positives", "count", 0, True),
     )
 }
+_SCORE_OF: Mapping[MetricName, str] = {"log_loss": "loss"}
+"""`training.metric` -> name of its score, where it differs."""
 SCORE_NAMES = tuple(_SCORES)
 """Names of the scores that `evaluation.metrics.scores` returns."""
 _SPLITS: Mapping[Split, str] = {"val": "validation", "test": "test"}
@@ -83,14 +87,33 @@ def score(name: str, split: Split) -> Metric:
     return Metric(f"score/{split}_{name}", f"{_SPLITS[split]} {one.label}", one.unit, one.digits, one.higher_is_better)
 
 
+def compared(metric: MetricName, split: Split) -> Metric:
+    """Return the metric for the score that a study is about, `training.metric`, on a split."""
+    return score(_SCORE_OF.get(metric, metric), split)
+
+
+def curve(metric: MetricName) -> Metric | None:
+    """Return the metric for this validation score by epoch. None where the curves of every run hold it."""
+    if metric in ("accuracy", "log_loss"):
+        return None
+    one = _SCORES[metric]
+    return Metric(f"{metric}/val", f"validation {one.label}", one.unit, one.digits, one.higher_is_better)
+
+
+def best(metric: MetricName, values: Iterable[float]) -> float:
+    """Return the best of one or more values of a score."""
+    return max(values) if compared(metric, "val").higher_is_better else min(values)
+
+
 def trials_in(state: str) -> Metric:
     """Return the metric for the number of trials in a state: complete, pruned or failed."""
     return Metric(f"search/{state}", f"{state} trials", "count", 0)
 
 
-def best_trial(model: str) -> Metric:
+def best_trial(model: str, metric: MetricName = "accuracy") -> Metric:
     """Return the metric for the objective of the best trial of a model."""
-    return Metric(f"search/best_{model}", f"best trial of {model}", "share", 1, True)
+    one = compared(metric, "val")
+    return Metric(f"search/best_{model}", f"best trial of {model}", one.unit, one.digits, one.higher_is_better)
 
 
 def importance(model: str, setting: str) -> Metric:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from gru_bench.config import Protocol, RunConfig, Scalar
+from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
 DATA, BASELINES = "data.json", "baselines.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
@@ -65,6 +65,13 @@ class EpochRecord:
     seconds: float
     """Training time, without the validation."""
     tokens_per_second: float
+    validation_score: float | None = None
+    """Validation score that decides, `training.metric`. None where it is the accuracy, or without a validation
+    split."""
+
+    def score(self, metric: MetricName) -> float | None:
+        """Return the validation score that decides. None without a validation split."""
+        return self.validation_accuracy if metric == "accuracy" else self.validation_score
 
 
 @dataclass(frozen=True)

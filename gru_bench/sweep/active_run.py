@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gru_bench.evaluation.metrics import correct
+from gru_bench.evaluation.metrics import value_of
+from gru_bench.results.logged_metrics import best
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult
 from gru_bench.sweep.planner import NextRun
@@ -35,7 +36,7 @@ class ActiveRun:
     def __init__(self, run: NextRun, writer: RunWriter, spec: StudySpec) -> None:
         """Take the run of a study, and its writer to the tracking store."""
         self.run, self.writer, self.spec = run, writer, spec
-        self.best: list[float] = []
+        self.scores: list[float] = []
         """Validation accuracy of each epoch so far."""
         self._search = run.state.search
         self._reassigned = False
@@ -52,20 +53,21 @@ class ActiveRun:
 
     def restart(self, reason: str) -> None:
         """Log that the run begins again, and why."""
-        self.best.clear()
+        self.scores.clear()
         self.writer.tags({"gru_bench.done_again": reason})
 
     def report(self, record: EpochRecord) -> bool:
         """Report an epoch to the search; return whether the run goes on."""
-        if record.validation_accuracy is None:
+        score = record.score(self.spec.metric)
+        if score is None:
             return True
-        self.best.append(record.validation_accuracy)
+        self.scores.append(score)
         if self.run.role != "trial":
             return True
         if self.spec.seeds_per_trial > 1:
             self._reassigned = not self._search.is_ours(self.run.number)
             return not self._reassigned
-        verdict = self._search.report(self.run.number, record.epoch, max(self.best))
+        verdict = self._search.report(self.run.number, record.epoch, self._best)
         self._reassigned = verdict == "reassigned"
         return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
 
@@ -95,12 +97,12 @@ class ActiveRun:
         self.writer.finish(result, with_model=self.run.role == "confirm")
         match self.run.role:
             case "confirm":
-                return self._complete("tested", _accuracy(result.predictions["test"]))
+                return self._complete("tested", self._score(result.predictions["test"]))
             case "ablation":
-                return self._complete("validated", _accuracy(result.predictions["validation"]))
+                return self._complete("validated", self._score(result.predictions["validation"]))
         if self.spec.seeds_per_trial == 1:
-            return self._complete("complete", max(self.best))
-        return self._finished_seed(max(self.best))
+            return self._complete("complete", self._best)
+        return self._finished_seed(self._best)
 
     def _finished_seed(self, value: float) -> Outcome:
         """End one seed of a trial; after the last one, or if the pruner says so, end the trial."""
@@ -114,22 +116,27 @@ class ActiveRun:
                 return Outcome("pruned", value)
         return self._complete("complete", sum(done) / len(done))
 
+    @property
+    def _best(self) -> float:
+        return best(self.spec.metric, self.scores)
+
+    def _score(self, predictions: Predictions) -> float:
+        value = value_of(self.spec.metric, predictions.label_N, predictions.probability_N)
+        assert value is not None, "checked before training"
+        return value
+
     def _complete(self, state: Literal["complete", "tested", "validated"], value: float) -> Outcome:
         return Outcome(state, value) if self.run.trials.complete(self.run.number, value) else self._left()
 
     def _pruned(self) -> Outcome:
         if not self._reassigned:
-            self.writer.prune(f"pruned after epoch {len(self.best)} by the {self.spec.pruner} pruner: "
+            self.writer.prune(f"pruned after epoch {len(self.scores)} by the {self.spec.pruner} pruner: "
                               f"{PRUNERS[self.spec.pruner].reason}")
             if self._search.prune(self.run.number):
-                return Outcome("pruned", max(self.best))
+                return Outcome("pruned", self._best)
         return self._left()
 
     def _left(self) -> Outcome:
         self.writer.kill(REASSIGNED)
         self.writer.tags({"gru_bench.complete": "false"})  # the run may have been logged as complete
         return Outcome("left", None, REASSIGNED)
-
-
-def _accuracy(predictions: Predictions) -> float:
-    return float(correct(predictions.label_N, predictions.probability_N).mean())

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import ModelName
 from gru_bench.errors import RunError
-from gru_bench.sweep.search import FORMAT, IMPORTING, RUNS, need_format
+from gru_bench.sweep.search import FORMAT, IMPORTING, RUNS, direction, need_format
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
 from gru_bench.tracking.export import BROKEN_OFF
@@ -212,9 +212,10 @@ def write_searches(
     """
     for copy in searches:
         name = f"{study}/{copy.model}"
-        created = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        towards = direction(copy.user.get("identity", {}).get("training.metric", "accuracy"))
+        created = optuna.create_study(study_name=name, storage=storage, direction=towards)
         created.set_user_attr(IMPORTING, archive)
-        runs = optuna.create_study(study_name=name + RUNS, storage=storage, direction="maximize")
+        runs = optuna.create_study(study_name=name + RUNS, storage=storage, direction=towards)
         for target, trials in ((created, copy.trials), (runs, copy.runs)):
             for trial in [*trials, *_queued_again(trials)]:
                 target.add_trial(_restored(trial, renamed))

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from gru_bench.config import RunConfig, Scalar
+from gru_bench.config import MetricName, RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
-from gru_bench.results.logged_metrics import BEST_EPOCH, score
+from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
 from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.search import Search
@@ -20,8 +20,8 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
 
-SCORED = {"confirm": score("accuracy", "test").key, "ablation": score("accuracy", "val").key}
-"""Role -> metric that holds the objective value of such a run."""
+SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
+"""Role -> split whose score is the objective value of such a run."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -115,7 +115,8 @@ class RunLog:
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin, "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
+                           "margin": spec.margin_in_hundredths, "metric": spec.metric,
+                           "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
 
     def baselines(self, found: Sequence[Baseline]) -> None:
         """Log the baselines; they are logged early so that a report of an unfinished study shows them."""
@@ -229,7 +230,7 @@ class RunLog:
         keys = {trial.number: key for key, trial in search.runs.latest().items()}
         for number in search.runs.orphans():
             run = complete.get(keys.get(number, ""))
-            value = _value(run) if run is not None else None
+            value = _value(run, self.spec.metric) if run is not None else None
             if run is not None and value is not None:
                 search.runs.note_run(number, run.run_id)
                 search.runs.complete(number, value)
@@ -257,7 +258,7 @@ class RunLog:
             key, tags = _key(run), SUPERSEDED
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
-                if run.complete and (value := _value(run)) is not None:
+                if run.complete and (value := _value(run, self.spec.metric)) is not None:
                     self.searches[model].runs.record_done(key, run.run_id, value)
             elif not waiting.isdisjoint(run.ablations):
                 continue
@@ -288,9 +289,10 @@ def _role(run: LoggedRun) -> str:
     return "ablation" if run.side else run.role
 
 
-def _value(run: LoggedRun) -> float | None:
+def _value(run: LoggedRun, metric: MetricName) -> float | None:
     """Return the objective value of a confirm or ablation run; None if it was not logged."""
-    return run.metrics.get(SCORED.get(_role(run), ""))
+    split = SCORED.get(_role(run))
+    return None if split is None else run.metrics.get(compared(metric, split).key)
 
 
 def _key(run: LoggedRun) -> str:

@@ -305,7 +305,7 @@ class Sweep:
             return
         if run.role != "trial":
             self.notes.append(f"The {run.role} run {run.label!r} failed: {message.reason}")
-        elif message.kind == "run" or not active.best:
+        elif message.kind == "run" or not active.scores:
             # A worker that dies during training, after at least one epoch, says nothing about later trials.
             run.state.failed_in_row += 1
             if run.state.failed_in_row >= MOST_FAILURES:

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
@@ -21,8 +22,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.config import MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import ChangedStudyError, RunError, shown
+from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import TrialSummary
 from gru_bench.sweep.sharing.leases import Lease, this_process
@@ -92,10 +94,11 @@ class Search(Trials):
         with (lock := lock_for(storage, name)):
             if name in optuna.get_all_study_names(storage):  # before anything is written
                 need_format(spec.name, optuna.load_study(study_name=name, storage=storage).user_attrs)
-            study = _optuna_study(name, storage, pruner=_pruner(spec))
+            begun = partial(optuna.create_study, storage=storage, direction=direction(spec.metric), load_if_exists=True)
+            study = begun(study_name=name, pruner=_pruner(spec))
             _require_unchanged(study, spec, _identity(spec, model, fingerprint, experiment))
             super().__init__(study, lock, Lease(study), _distributions(spec))
-            self.runs = Trials(_optuna_study(name + RUNS, storage), lock, self.lease)
+            self.runs = Trials(begun(study_name=name + RUNS), lock, self.lease)
             """The runs that follow the search, and the follow-ups of the study."""
             asked = study.user_attrs.get(ASKED)
             if asked is None or asked < spec.trials:
@@ -217,9 +220,9 @@ class Search(Trials):
         complete = self._complete()
         if not complete:
             return None
-        best = _best(complete)
-        assert best.value is not None
-        return dict(best.params), best.value
+        first = _best(complete, self.spec.metric)
+        assert first.value is not None
+        return dict(first.params), first.value
 
     def trials(self) -> list[TrialSummary]:
         """Return all trials that have begun."""
@@ -309,17 +312,15 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
     return StoredSearch(
         identity=study.user_attrs.get("identity", {}),
         trials=tuple(map(stored, found)),
-        best=dict(_best(complete).params) if complete else None,
+        best=dict(_best(complete, spec.metric).params) if complete else None,
         runs=latest_trials(optuna.load_study(study_name=name + RUNS, storage=storage)) if name + RUNS in names else {},
         exhausted=bool(study.user_attrs.get(EXHAUSTED)) or len(counted) >= size(_distributions(spec)),
         asked=int(study.user_attrs.get(ASKED, 0)))
 
 
-def _optuna_study(
-    name: str, storage: optuna.storages.BaseStorage, pruner: optuna.pruners.BasePruner | None = None
-) -> optuna.Study:
-    return optuna.create_study(
-        study_name=name, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner)
+def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
+    """Return the direction of a search for the best of a score."""
+    return "maximize" if compared(metric, "val").higher_is_better else "minimize"
 
 
 def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[str, Any]) -> None:
@@ -346,9 +347,10 @@ def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[s
         study.set_user_attr("identity", {**identity, **known})
 
 
-def _best(complete: Sequence[FrozenTrial]) -> FrozenTrial:
+def _best(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:
     """Return the best of the complete trials; the first among equals."""
-    return max(complete, key=lambda trial: (trial.value, -trial.number))
+    value = best(metric, (trial.value for trial in complete if trial.value is not None))
+    return min((trial for trial in complete if trial.value == value), key=lambda trial: trial.number)
 
 
 def _identity(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
@@ -434,9 +436,10 @@ def _counts(trial: FrozenTrial) -> bool:
 
 def objective(spec: StudySpec) -> str:
     """Return the objective of the search in words."""
+    what, towards = compared(spec.metric, "val").label, f"{direction(spec.metric)}d"
     if spec.seeds_per_trial > 1:
-        return f"validation accuracy, mean over {spec.seeds_per_trial} seeds, maximized"
-    return "validation accuracy of the best epoch, maximized"
+        return f"{what}, mean over {spec.seeds_per_trial} seeds, {towards}"
+    return f"{what} of the best epoch, {towards}"
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
@@ -454,7 +457,7 @@ def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
     values = list(trial.intermediate_values.values())
     if not values:
         return None
-    return sum(values) / len(values) if spec.seeds_per_trial > 1 else max(values)
+    return sum(values) / len(values) if spec.seeds_per_trial > 1 else best(spec.metric, values)
 
 
 def _epochs(spec: StudySpec, trial: FrozenTrial) -> int:

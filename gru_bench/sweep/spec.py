@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from gru_bench.config import (
     SECTIONS,
     Backend,
+    MetricName,
     ModelName,
     Protocol,
     RunConfig,
@@ -29,6 +30,7 @@ from gru_bench.config import (
 from gru_bench.data.recall_task import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PrunerName
 
 LARGEST_SEED = 9_999
@@ -166,7 +168,8 @@ class StudySpec(Section):
     ablations: Ablations | None = None
     timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """Largest difference without practical importance, in percentage points of accuracy. Reports use it."""
+    """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
+    nats of log loss, or ROC area. Reports use it. The last two have no default."""
     diagnostics: bool = False
     """Whether to diagnose one confirm run of each model: gradients through time, gates, words that decide."""
     recall: Recall | None = None
@@ -174,6 +177,16 @@ class StudySpec(Section):
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return the config of one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
+
+    @property
+    def metric(self) -> MetricName:
+        """Return the score that the study is about."""
+        return self.base.training.metric
+
+    @property
+    def margin_in_hundredths(self) -> float:
+        """Return the margin in percentage points, or in hundredths of a nat or of an area."""
+        return self.margin if compared(self.metric, "test").unit == "share" else 100 * self.margin
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
@@ -196,8 +209,8 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own")), *SECTIONS)
-"""Top-level keys of a study file; `base` and `own` are built from its sections."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own")), "metric", *SECTIONS)
+"""Top-level keys of a study file; `base` and `own` are built from its sections, and `metric` is `training.metric`."""
 
 
 def known_studies() -> list[str]:
@@ -230,6 +243,11 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
             raise UsageError(f"--set {key}={shown(settings[key])} has no effect in a study: use {option} "
                              f"{shown(settings[key], '')}")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
+    if "metric" in values:
+        if "metric" in sections.get("training", {}):
+            raise UsageError(f"{path.name}: the metric must be given once, but metric and training.metric both give "
+                             "it: remove one")
+        sections.setdefault("training", {})["metric"] = values.pop("metric")
     own = _own(sections, settings, path.name)
     base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
     values["space"] = _space(values.get("space", {}), path.name)
@@ -239,6 +257,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     values |= {key: value for key, value in changes.items() if value is not None}
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
+    if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
+        raise UsageError(f"{path.name}: a study of {base.training.metric} must give its margin, the largest difference "
+                         "without practical importance, but has none: add a line such as margin = 0.01")
     spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name, typed=typed)
     if models is not None:
         missing = [model for model in models if model not in spec.models]

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import platforms
-from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.config import MetricName, RunConfig, Scalar, TrainingConfig, with_settings
 from gru_bench.data.batching import (
     Batch,
     Encoded,
@@ -41,10 +41,11 @@ from gru_bench.data.batching import (
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.evaluation.metrics import correct, log_loss
+from gru_bench.evaluation.metrics import correct, log_loss, value_of
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, choose_backend, fallback
 from gru_bench.models.recurrence import Backend, in_chunks
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train import card
 from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
@@ -63,7 +64,8 @@ SCORED_TOKENS = 32_768
 memory than a micro-batch in training."""
 PREPARED_AHEAD = 4
 ADDED: Mapping[str, Mapping[str, Scalar]] = {
-    "model": {"bidirectional": None}, "training": {"optimizer": "adam", "weight_decay": 0.0}}
+    "model": {"bidirectional": None}, "training": {
+        "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none"}}
 """Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
 resumes from a checkpoint that does not know them."""
 
@@ -201,6 +203,7 @@ def check(config: RunConfig, corpus: Corpus) -> tuple[torch.device, Backend]:
         raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
                          "leaves none: raise it, or use --set training.selection=lowest_train_window")
     check_window(training, reviews)
+    check_metric(training, corpus)
     return device, backend
 
 
@@ -264,6 +267,39 @@ def place(config: RunConfig) -> tuple[torch.device, str | None]:
     return torch.device("cpu"), (
         f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; --device cuda "
         "takes the card")
+
+
+MOST_AREAS = 50
+"""Largest number of classes with a ROC area: of more, not all probabilities are kept."""
+
+
+def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
+    """Check that the score that decides is defined for the classes of a corpus.
+
+    Raises:
+        UsageError: where it is not.
+    """
+    classes, metric = len(corpus.classes), training.metric
+    if metric == "f1" and classes > 2:
+        raise UsageError(f"training.metric 'f1' needs two classes, but {corpus.name} has {classes}: choose macro_f1")
+    if metric != "roc_auc":
+        return
+    if classes > MOST_AREAS:
+        raise UsageError(f"training.metric 'roc_auc' needs at most {MOST_AREAS} classes, but {corpus.name} has "
+                         f"{classes}: choose macro_f1 or log_loss")
+    for split in ("validation", "test"):
+        found_C = np.bincount(corpus.split(split).label_N, minlength=classes)
+        if found_C.any() and not found_C.all():
+            raise UsageError(f"training.metric 'roc_auc' needs reviews of every class in the {split} split, but "
+                             f"{corpus.name} has none of {corpus.classes[int(found_C.argmin())]!r} there: choose "
+                             f"macro_f1, or raise data.{split}_share")
+
+
+def _balanced(corpus: Corpus) -> Tensor:
+    """Return the weight of each class, n / (K n_k); 0 for a class without training reviews."""
+    count_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes))
+    weight_C = np.divide(len(corpus.train), len(count_C) * count_C, out=np.zeros(len(count_C)), where=count_C > 0)
+    return torch.from_numpy(weight_C.astype(np.float32))
 
 
 def predict(
@@ -330,6 +366,7 @@ class _Run:
         self.config, self.device, self.backend = config, device, backend
         self.on_step, self.on_window = on_step, on_window
         self.classes = corpus.classes
+        self.weight_C = (_balanced(corpus).to(device) if config.training.class_weight == "balanced" else None)
         self.model = untrained(config, vectors.dimension, len(corpus.classes)).to(device)
         if device.type == "cuda":
             in_chunks(list(self.model.recurrence.parameters()))
@@ -356,14 +393,15 @@ class _Run:
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
         losses, reviews, tokens, seconds = self._train_epoch(number, save)
-        validation_loss = validation_accuracy = None
+        validation_loss = validation_accuracy = validation_score = None
         if len(self.validation_split):
-            validation_loss, validation_accuracy = self._validate()
+            validation_loss, validation_accuracy, validation_score = self._validate()
         record = EpochRecord(
             epoch=number, train_loss=losses / reviews, validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=tokens / seconds)
+            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=tokens / seconds,
+            validation_score=validation_score)
         progress.epochs.append(record)
-        if training.selection == "best_validation" and record is best_epoch(progress.epochs):
+        if training.selection == "best_validation" and record is best_epoch(progress.epochs, training.metric):
             self._keep_best(number)
         return record
 
@@ -470,10 +508,14 @@ class _Run:
             log_BC = self.model(
                 rows_UE, batch.index_BT, batch.length_B, backend=self.backend, generator=dropout,
                 bf16=self.config.training.bf16, equal_lengths=batch.equal_lengths)
-        loss = nll_loss(log_BC.float(), batch.label_B)
+        loss = weighted = nll_loss(log_BC.float(), batch.label_B)
+        if self.weight_C is not None:
+            # The sum is divided by the number of reviews, not by their weights, so that micro-batches stay equal.
+            loss_B = nll_loss(log_BC.float(), batch.label_B, reduction="none")
+            weighted = (loss_B * self.weight_C[batch.label_B]).mean()
         if share is not None:
-            loss = loss * share
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss, weighted = loss * share, weighted * share
+        weighted.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return loss.detach()
 
     def _set_rate(self) -> None:
@@ -518,10 +560,14 @@ class _Run:
             raise self._exploded("the model's probabilities must stay finite, but became nan")
         return probability_N
 
-    def _validate(self) -> tuple[float, float]:
+    def _validate(self) -> tuple[float, float, float | None]:
+        """Return the loss, the accuracy, and the score that decides where it is not the accuracy."""
         probability_N = self._probabilities(self.validation_split, self.table_VE)
-        label_N = self.validation_split.label_N
-        return log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
+        label_N, metric = self.validation_split.label_N, self.config.training.metric
+        loss, accuracy = log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
+        if metric == "accuracy":
+            return loss, accuracy, None
+        return loss, accuracy, loss if metric == "log_loss" else value_of(metric, label_N, probability_N)
 
     def _keep_best(self, epoch: int) -> None:
         self.progress.best = None  # freed first, so that there are not two copies at a time
@@ -534,7 +580,7 @@ class _Run:
         patience, epochs = self.config.training.patience, self.progress.epochs
         if patience is None or not epochs or not len(self.validation_split):
             return False
-        return len(epochs) - best_epoch(epochs).epoch >= patience
+        return len(epochs) - best_epoch(epochs, self.config.training.metric).epoch >= patience
 
     def _predictions(self, encoded: Encoded, table_VE: Tensor) -> Predictions:
         return Predictions(
@@ -554,12 +600,15 @@ def _seed(config: RunConfig, *purpose: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def best_epoch(epochs: list[EpochRecord]) -> EpochRecord:
-    """Return the epoch of highest validation accuracy. Among equal ones: of lowest loss, then the first."""
+def best_epoch(epochs: list[EpochRecord], metric: MetricName = "accuracy") -> EpochRecord:
+    """Return the epoch of the best validation score. Among equal ones: of lowest loss, then the first."""
+    sign = -1 if compared(metric, "val").higher_is_better else 1
+
     def rank(record: EpochRecord) -> tuple[float, float]:
-        if record.validation_accuracy is None or record.validation_loss is None:
+        score = record.score(metric)
+        if score is None or record.validation_loss is None:
             return (0.0, 0.0)
-        return (-record.validation_accuracy, record.validation_loss)
+        return (sign * score, record.validation_loss)
 
     return min(epochs, key=rank)
 
