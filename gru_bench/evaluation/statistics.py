@@ -42,6 +42,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -265,11 +266,46 @@ def accuracy_difference(
         ValueError: for other shapes, different numbers of examples, or entries other than 0 and 1.
     """
     a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
-    if a.examples != b.examples:
-        raise ValueError(
-            f"both models must be scored on the same examples, but A has {a.examples} and B has {b.examples}"
-        )
+    _same_examples(a, b)
     return _estimate([a, b], a.by_example_N - b.by_example_N, confidence, cluster_N, bounds=(-1.0, 1.0))
+
+
+def loss_interval(loss_RN: Floats, confidence: float = 0.95) -> Estimate:
+    """Return the mean log loss of a model with its interval over new seeds and new examples, at least 0.
+
+    The variance sum holds for any values of examples, not for correctness alone.
+
+    Args:
+        loss_RN: Loss of seed r on example i, in nats (`metrics.losses`).
+        confidence: Confidence of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or losses that are not finite.
+    """
+    part = _Part.of_losses(loss_RN)
+    return _estimate([part], part.by_example_N, confidence, None, bounds=(0.0, math.inf))
+
+
+def loss_difference(loss_A_RN: Floats, loss_B_RN: Floats, confidence: float = 0.95) -> Estimate:
+    """Return the log loss of A minus the log loss of B, with interval and p, over new seeds and new examples.
+
+    Args:
+        loss_A_RN: As for `loss_interval`.
+        loss_B_RN: The same for B, for the same examples in the same order.
+        confidence: Confidence of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: as `loss_interval`, and for different numbers of examples.
+    """
+    a, b = _Part.of_losses(loss_A_RN), _Part.of_losses(loss_B_RN)
+    _same_examples(a, b)
+    return _estimate([a, b], a.by_example_N - b.by_example_N, confidence, None, bounds=(-math.inf, math.inf))
+
+
+def loss_deviation(loss_RN: Floats) -> float | None:
+    """Return the standard deviation of log loss between seeds, without test-set noise. None for one seed."""
+    part = _Part.of_losses(loss_RN)
+    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
 
 def seed_deviation(correct_RN: Correct) -> float | None:
@@ -323,7 +359,7 @@ def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
 
     It estimates, on this test set, the chance that a new run of A beats a new run of B.
     """
-    a_R, b_S = _Part.of(correct_A_RN).right_R, _Part.of(correct_B_RN).right_R
+    a_R, b_S = _Part.of(correct_A_RN).sum_R, _Part.of(correct_B_RN).sum_R
     return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
 
 
@@ -366,7 +402,7 @@ class Design:
             seed_variance=(a.seed_variance, b.seed_variance),
             within=(_disagreement(q_N, a.seeds), _disagreement(r_N, b.seeds)),
             between=float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()),
-            deciding=_deciding_examples(_rest(q_N - r_N, a.grand - b.grand, None)) / a.examples,
+            deciding=deciding_examples(_rest(q_N - r_N, a.grand - b.grand, None)) / a.examples,
         )
 
     @property
@@ -401,7 +437,7 @@ class Design:
 
     def _example_floor(self, examples: int) -> float:
         """Return the variance over examples that more seeds do not reduce, pseudo-examples included."""
-        pseudo = _wilson_weight(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
+        pseudo = wilson_weight(self.deciding * examples) * float(special.ndtri(1 - ALPHA / 2)) ** 2
         return self.floor_variance / examples + pseudo / examples**2
 
     def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
@@ -472,7 +508,9 @@ def verdict(difference: Estimate, p_adjusted: float | None, margin: float = MARG
 
     if not difference.evidence_level.has_verdict or p_adjusted is None:
         return found(Finding.TOO_FEW_SEEDS)
-    equivalent = can_show_equivalence(difference.examples, margin) and -margin < inner.low and inner.high < margin
+    # A log loss has no largest change by one example.
+    enough = math.isinf(difference.bounds[1]) or can_show_equivalence(difference.examples, margin)
+    equivalent = enough and -margin < inner.low and inner.high < margin
     if p_adjusted < ALPHA:
         if equivalent:
             return found(Finding.NEGLIGIBLE, side)
@@ -553,7 +591,7 @@ def f1_interval(
     method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
     wilson = None
     # To first order, an example moves the F1 of a run by (2 hit - F1 named)/sum named.
-    if weight := _wilson_weight(_deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
+    if weight := wilson_weight(deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
         counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
         below = _below([_Part.of(predicted_RN == one_N).s2], [seeds]) if seeds > 1 else 0.0
         wilson = WilsonBlend(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
@@ -624,9 +662,9 @@ def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[Bes
 
 @dataclass(frozen=True)
 class _Part:
-    """Sums over the matrix of correctness of one model."""
+    """Sums over the matrix of correctness, or of losses, of one model."""
 
-    right_R: NDArray[np.int64]
+    sum_R: NDArray[np.int64] | Floats
     by_example_N: Floats
     s2: float
     mse: float
@@ -640,15 +678,26 @@ class _Part:
             )
         if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
             raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
-        y_RN = y_RN.astype(np.float64)
+        return cls._summed(y_RN.astype(np.float64), y_RN.sum(1).astype(np.int64))
+
+    @classmethod
+    def of_losses(cls, loss_RN: Floats) -> _Part:
+        y_RN = np.asarray(loss_RN, np.float64)
+        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
+            raise ValueError("losses must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
+                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
+        return cls._summed(y_RN, y_RN.sum(1))
+
+    @classmethod
+    def _summed(cls, y_RN: Floats, sum_R: NDArray[np.int64] | Floats) -> _Part:
         seeds, examples = y_RN.shape
         a_R, q_N = y_RN.mean(1), y_RN.mean(0)
         if seeds == 1:
-            return cls(y_RN.sum(1).astype(np.int64), q_N, 0.0, 0.0)
+            return cls(sum_R, q_N, 0.0, 0.0)
         rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
         alike = np.ptp(a_R) == 0
         return cls(
-            right_R=y_RN.sum(1).astype(np.int64),
+            sum_R=sum_R,
             by_example_N=q_N,
             s2=0.0 if alike else float(a_R.var(ddof=1)),
             mse=float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1))),
@@ -656,13 +705,13 @@ class _Part:
 
     @property
     def grand(self) -> float:
-        """Accuracy over all seeds and examples, as a quotient of counts, so that equal shares are equal to the last
-        bit."""
-        return int(self.right_R.sum()) / (self.seeds * self.examples)
+        """Mean over all seeds and examples; of accuracies a quotient of counts, so that equal shares are equal to the
+        last bit."""
+        return float(self.sum_R.sum() / (self.seeds * self.examples))
 
     @property
     def seeds(self) -> int:
-        return len(self.right_R)
+        return len(self.sum_R)
 
     @property
     def examples(self) -> int:
@@ -694,16 +743,24 @@ def _estimate(
         nu = _degrees(variance, below, min(seeds), v, v_df)
         method = METHOD_BOTH
     wilson = None
-    if weight := _wilson_weight(_deciding_examples(rest_K)):
+    few = math.isfinite(bounds[1]) and wilson_weight(deciding_examples(rest_K))  # a loss has no end to lean on
+    if few:
         # The variance of a single run of each model, whose answer to example i is correct with chance q_i.
         single = sum(part.grand * (1 - part.grand) for part in parts)
         if len(parts) == 2:
             q_N, r_N = (part.by_example_N for part in parts)
             single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
-        wilson = WilsonBlend(weight, size, v, single / size, v_df, below)
+        wilson = WilsonBlend(few, size, v, single / size, v_df, below)
         method += METHOD_FEW
     plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, value_N.size, method, bounds, wilson)
     return plain.at(confidence)
+
+
+def _same_examples(a: _Part, b: _Part) -> None:
+    if a.examples != b.examples:
+        raise ValueError(
+            f"both models must be scored on the same examples, but A has {a.examples} and B has {b.examples}"
+        )
 
 
 def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floats:
@@ -722,14 +779,14 @@ def _rest(value_N: Floats, theta: float, cluster_N: NDArray[Any] | None) -> Floa
     return sum_K
 
 
-def _deciding_examples(rest_N: Floats) -> float:
+def deciding_examples(rest_N: Floats) -> float:
     """Return k of the module's docstring, the number of deciding examples."""
     squares_N = rest_N**2
     fourth = float((squares_N**2).sum())
     return float(squares_N.sum()) ** 2 / fourth if fourth > 0 else 0.0
 
 
-def _wilson_weight(deciding: float) -> float:
+def wilson_weight(deciding: float) -> float:
     """Return w of the module's docstring, the weight of Wilson's interval."""
     whole, none = DECIDING
     return min(1.0, max(0.0, (none - deciding) / (none - whole)))
