@@ -158,6 +158,13 @@ class Estimate:
             return 0.0
         return float(2 * special.ndtr(-brentq(leaves_out, LEAST_Z, MOST_Z, xtol=1e-12)))
 
+    @property
+    def detectable(self) -> float:
+        """Return the smallest true difference that as many runs and examples detect with a power of 80 % at the 5 %
+        level: (t_{.975,nu} + t_{.8,nu}) sqrt(V)."""
+        return float((special.stdtrit(self.df, 1 - ALPHA / 2) + special.stdtrit(self.df, POWER))
+                     * np.sqrt(self.variance))
+
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with the interval for another confidence.
 

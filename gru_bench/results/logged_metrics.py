@@ -68,8 +68,6 @@ _SCORES: Mapping[str, Metric] = {
         Metric("true_positive", "true positives", "count", 0, True),
     )
 }
-_SCORE_OF: Mapping[MetricName, str] = {"log_loss": "loss"}
-"""`training.metric` -> name of its score, where it differs."""
 SCORE_NAMES = tuple(_SCORES)
 """Names of the scores that `evaluation.metrics.scores` returns."""
 _SPLITS: Mapping[Split, str] = {"val": "validation", "test": "test"}
@@ -87,9 +85,14 @@ def score(name: str, split: Split) -> Metric:
     return Metric(f"score/{split}_{name}", f"{_SPLITS[split]} {one.label}", one.unit, one.digits, one.higher_is_better)
 
 
+def score_name(metric: MetricName) -> str:
+    """Return the name among `SCORE_NAMES` of the score that a study is about."""
+    return "loss" if metric == "log_loss" else metric
+
+
 def compared(metric: MetricName, split: Split) -> Metric:
     """Return the metric for the score that a study is about, `training.metric`, on a split."""
-    return score(_SCORE_OF.get(metric, metric), split)
+    return score(score_name(metric), split)
 
 
 def curve(metric: MetricName) -> Metric | None:

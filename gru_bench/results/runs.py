@@ -314,6 +314,8 @@ class StudySummary:
     ablations: tuple[Ablation, ...] = ()
     ablation_seeds: tuple[int, ...] = ()
     """Seeds of the runs of the ablations. Neither the search nor the confirm stage uses them."""
+    metric: MetricName = "accuracy"
+    """Score that the study is about."""
 
     def to_json(self) -> str:
         """Return the summary as JSON text."""

@@ -76,7 +76,7 @@ def study_summary(
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds, notes=tuple(notes),
         protocol=spec.protocol, timings=timings,
         ablations=ablations_of(spec, tuned[spec.ablations.model], chosen) if spec.ablations is not None else (),
-        ablation_seeds=spec.ablation_seeds)
+        ablation_seeds=spec.ablation_seeds, metric=spec.metric)
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:
@@ -84,7 +84,7 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
     states = [trial.state for trial in summary.trials]
     return {
         **{trials_in(state).key: float(states.count(state)) for state in ("complete", "pruned", "failed")},
-        **{best_trial(model).key: value for model, value in summary.best_value.items()},
+        **{best_trial(model, summary.metric).key: value for model, value in summary.best_value.items()},
         **{importance(model, key).key: share for model, shares in summary.importance.items()
            for key, share in shares.items()},
         STUDY_SECONDS.key: summary.seconds,

@@ -14,14 +14,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig, flat, is_valid_setting, with_settings
+from gru_bench.config import MetricName, RunConfig, flat, is_valid_setting, with_settings
 from gru_bench.errors import FormatError, RunError, UsageError, unknown, without_passwords
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
@@ -143,6 +143,8 @@ class StudyPlan:
     """Number of confirm seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
+    metric: MetricName
+    """Score that the study is about. Accuracy where none was logged."""
     contents: tuple[str, ...] | None
     """Parts besides the confirm runs: search, ablations, timings, diagnostics or recall. None: not logged."""
     protocol: str
@@ -177,6 +179,7 @@ class LoggedStudy:
         return StudyPlan(
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
+            metric=_metric(logged.get("metric", "")),
             contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
 
 
@@ -186,6 +189,10 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _count(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def _metric(text: str) -> MetricName:
+    return next((name for name in get_args(MetricName) if name == text), "accuracy")
 
 
 def _margin(text: str) -> float | None:

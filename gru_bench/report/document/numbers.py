@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
+from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
-from gru_bench.results.logged_metrics import Unit
+from gru_bench.results.logged_metrics import Unit, compared
 
-Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "signed", "setting"]
+Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
 """percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
 (seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
-decimals; signed: two decimals, with sign."""
+decimals; change: a difference of scores, with sign; signed: two decimals, with sign."""
 
 KINDS: Mapping[Unit, Kind] = {
     "share": "percent", "nats per review": "score", "": "score", "count": "count", "bytes": "amount",
@@ -27,8 +28,45 @@ KINDS: Mapping[Unit, Kind] = {
 """How the values of a logged metric are shown, by its unit."""
 FORMATS: Mapping[Kind, tuple[float, str, int]] = {
     "percent": (100, "", 1), "points": (100, "+", 1), "count": (1, ",", 0), "tenth": (1, ",", 1), "score": (1, "", 3),
+    "change": (1, "+", 3),
     "signed": (1, "+", 2)}
 """Kind -> factor, sign or separator of thousands, and decimals."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a score of test reviews and its differences are shown."""
+
+    score: str
+    """Name of the score, as in `test accuracy`."""
+    kind: Kind
+    difference: Kind
+    unit: str
+    """Unit of the score in tables; empty for a score without one."""
+    differences: str
+    """Unit of differences, as in ` 1.0 points`; empty for a score without one."""
+    higher_is_better: bool
+
+    @property
+    def factor(self) -> float:
+        """Return the factor from a value to what is shown."""
+        return FORMATS[self.kind][0]
+
+    @property
+    def after(self) -> str:
+        """Return what stands after a difference in a sentence: a space and the unit, or nothing."""
+        return f" {self.differences}" if self.differences else ""
+
+
+def scale_of(metric: MetricName) -> Scale:
+    """Return how the score that a study is about is shown."""
+    one = compared(metric, "test")
+    if one.unit == "share":
+        return Scale(one.label.removeprefix("test "), "percent", "points", "%", "points", higher_is_better=True)
+    unit = "nats" if metric == "log_loss" else ""
+    return Scale(one.label.removeprefix("test "), "score", "change", unit, unit, higher_is_better=metric != "log_loss")
+
+
 MINUS = "−"
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
@@ -105,17 +143,19 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
     return text.replace("-", MINUS)
 
 
-def decimals_for(values: Sequence[float], landmarks: Sequence[float]) -> int:
-    """Return the fewest decimals (1 to 4) at which no value looks equal to a landmark that it differs from.
+def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind = "points") -> int:
+    """Return the fewest decimals, at most three more than usual, at which no value looks equal to a landmark.
 
     Args:
-        values: shares, such as the ends of an interval.
-        landmarks: shares that a sentence is about: 0 and the margin, on both sides.
+        values: Values, such as the ends of an interval.
+        landmarks: Values that a sentence is about: 0 and the margin, on both sides. Values equal to one may look so.
+        kind: How the values are shown.
     """
-    apart = [(100 * value, 100 * mark) for value in values for mark in landmarks
+    factor, _, usual = FORMATS[kind]
+    apart = [(factor * value, factor * mark) for value in values for mark in landmarks
              if not math.isclose(value, mark, abs_tol=1e-12)]
-    return next((decimals for decimals in (1, 2, 3)
-                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), 4)
+    return next((decimals for decimals in range(usual, usual + 3)
+                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), usual + 3)
 
 
 def file_name(name: str) -> str:

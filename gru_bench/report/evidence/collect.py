@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gru_bench.errors import IncompleteError
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.margin import Margin, margin_of
 from gru_bench.report.evidence.pairs import Pair, compare
 from gru_bench.report.evidence.progress import study_name
@@ -55,7 +55,7 @@ def collect(
             "a report needs a study with a complete confirm run, but there is none: "
             "run one to its end (gru-bench sweep --study smoke)"
         )
-    chosen = margin_of(studies, margin)
+    chosen = margin_of(studies, margin, metric_of(studies))
     compared, apart = compare(groups, chosen.value)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],

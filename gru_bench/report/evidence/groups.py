@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import PRESETS, RunConfig, Scalar, flat
+from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
+from gru_bench.evaluation.intervals import Scored, deviation, interval
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
-from gru_bench.report.document.numbers import KINDS, Kind, Number, plain, slug
+from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
@@ -57,6 +58,8 @@ class Group:
     """Probability of class 1. With more than two classes: of each class, R x N x C."""
     whole: bool = True
     """Whether all probabilities are known."""
+    metric: MetricName = "accuracy"
+    """Score that the report compares."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -108,6 +111,37 @@ class Group:
         return replace(number, method=number.method + still) if number.text == "0.00" else number
 
     @property
+    def scale(self) -> Scale:
+        """Return how the score is shown."""
+        return scale_of(self.metric)
+
+    @cached_property
+    def score(self) -> Number:
+        """Return the score that the report compares: the mean over seeds, with its interval."""
+        if self.metric == "accuracy":
+            return self.accuracy
+        return self.estimate(slug(self.metric), interval(self.metric, self.scored), self.scale.kind)
+
+    @cached_property
+    def score_deviation(self) -> Number:
+        """Return the deviation of this score from seed to seed."""
+        if self.metric == "accuracy":
+            return self.deviation
+        without = "without the noise of the test set" if self.metric == "log_loss" else "noise of the test set included"
+        return self.number(f"{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
+                           f"standard deviation over seeds, {without}")
+
+    @property
+    def run_scores(self) -> tuple[Number, ...]:
+        """Return this score of each run, in the order of `runs`."""
+        if self.metric == "accuracy":
+            return self.run_accuracies
+        return tuple(
+            Number(f"{self.key}.run-{place}.{slug(self.metric)}", value, self.scale.kind, (run.run_id,),
+                   self.example_N.size, "one run")
+            for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(self.metric), strict=True), start=1))
+
+    @property
     def run_accuracies(self) -> tuple[Number, ...]:
         """Return the test accuracy of each run, in the order of `runs`."""
         return tuple(
@@ -116,9 +150,14 @@ class Group:
             for place, (run, correct_N) in enumerate(zip(self.runs, self.correct_RN, strict=True), start=1))
 
     @cached_property
+    def scored(self) -> Scored:
+        """Return what the runs predict, for the estimates of any score."""
+        return Scored(self.label_N, self.probability_RN)
+
+    @property
     def predicted_RN(self) -> NDArray[np.int_]:
         """Return the class that seed r predicts for example i, as its position."""
-        return np.stack([metrics.predicted(probability_N) for probability_N in self.probability_RN])
+        return self.scored.predicted_RN
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -128,7 +167,7 @@ class Group:
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
         """Return whether seed r classifies example i correctly."""
-        return np.asarray(self.predicted_RN == self.label_N, dtype=np.bool_)
+        return self.scored.correct_RN
 
     def number(
         self, name: str, value: float | None, kind: Kind, method: str = "", examples: int | None = None, **more: Any
@@ -141,11 +180,11 @@ class Group:
         """Return a number of this group that the study's own run holds."""
         return Number(f"{self.key}.{name}", value, kind, (self.study.run.run_id,), method=method, **more)
 
-    def estimate(self, name: str, found: Estimate) -> Number:
-        """Return an estimate as a percentage, without an interval where there are too few seeds for one."""
+    def estimate(self, name: str, found: Estimate, kind: Kind = "percent") -> Number:
+        """Return an estimate, without an interval where there are too few seeds for one."""
         if not found.evidence_level.has_interval:
-            return self.number(name, found.estimate, "percent", "mean of two seeds: an estimate only")
-        return self.number(name, found.estimate, "percent", f"95 % interval: {found.method}", found.examples,
+            return self.number(name, found.estimate, kind, "mean of two seeds: an estimate only")
+        return self.number(name, found.estimate, kind, f"95 % interval: {found.method}", found.examples,
                            low=found.low, high=found.high)
 
     def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
@@ -182,7 +221,8 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
 def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
     """Return the groups of confirm runs that can be shown, and sentences about what cannot."""
     groups: list[Group] = []
-    gaps: list[Sentence] = []
+    metric = metric_of(studies)
+    gaps = _several_metrics(studies)
     taken: set[str] = set()
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
@@ -204,8 +244,21 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
             if group is None:
                 gaps.append((f"{label} has no complete confirm run and is left out.",))
             else:
-                groups.append(group)
+                groups.append(replace(group, metric=metric))
     return groups, gaps
+
+
+def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
+    """Return the score that a report compares: the one that its studies are about, or accuracy where they differ."""
+    found = {study.plan().metric for study in studies}
+    return found.pop() if len(found) == 1 else "accuracy"
+
+
+def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
+    names = [f"{study_name(study)} is about {scale_of(study.plan().metric).score}" for study in studies]
+    if len({study.plan().metric for study in studies}) < 2:
+        return []
+    return [(f"These studies are about different scores ({'; '.join(names)}). Their accuracies are compared.",)]
 
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:

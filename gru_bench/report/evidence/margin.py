@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gru_bench.config import MetricName
 from gru_bench.evaluation.statistics import MARGIN
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, Scale, scale_of
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.tracking import LoggedStudy
 
@@ -20,6 +21,8 @@ class Margin:
     """0.01 is one point of accuracy."""
     logged: tuple[float | None, ...]
     """What each study logged at its start; None where it logged none."""
+    scale: Scale
+    """How the score is shown whose differences it bounds."""
 
     @property
     def beforehand(self) -> bool:
@@ -29,21 +32,22 @@ class Margin:
     @property
     def number(self) -> Number:
         """Return the margin as it is shown."""
-        return Number("methods.margin", self.value, "percent", method="the largest difference of no practical weight")
+        return Number("methods.margin", self.value, self.scale.kind,
+                      method="the largest difference of no practical weight")
 
     @property
     def said(self) -> Sentence:
         """Return when the margin was chosen, as the end of a sentence that names it."""
         if self.beforehand:
             who = "the study" if len(self.logged) == 1 else "each study"
-            return (f" points, fixed beforehand: {who} logged it at its start.",)
+            return (f"{self.scale.after}, fixed beforehand: {who} logged it at its start.",)
         known: list[Sentence] = [
-            (Number(f"methods.margin-logged-{place}", value, "percent", method="logged at a study's start"),)
+            (Number(f"methods.margin-logged-{place}", value, self.scale.kind, method="logged at a study's start"),)
             for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if not known:
-            return (" points, chosen when this report was made: no study had logged one at its start.",)
+            return (f"{self.scale.after}, chosen when this report was made: no study had logged one at its start.",)
         missing = ", and some had logged none" if None in self.logged else ""
-        return (" points, chosen when this report was made: at their start the studies had logged ",
+        return (f"{self.scale.after}, chosen when this report was made: at their start the studies had logged ",
                 *joined(known, " and "), f"{missing}.")
 
     @property
@@ -53,13 +57,14 @@ class Margin:
         return () if self.beforehand else (start, self.number, *self.said)
 
 
-def margin_of(studies: Sequence[LoggedStudy], asked: float | None) -> Margin:
+def margin_of(studies: Sequence[LoggedStudy], asked: float | None, metric: MetricName = "accuracy") -> Margin:
     """Return the margin of a report.
 
     Args:
         studies: Studies of the report.
         asked: Margin that was asked for; None means the one that the studies logged, where they agree, else one point.
+        metric: The score whose differences it bounds. Margins of studies about another one do not count.
     """
-    logged = tuple(study.plan().margin for study in studies)
+    logged = tuple(plan.margin if plan.metric == metric else None for study in studies for plan in [study.plan()])
     agreed = logged[0] if logged and len(set(logged)) == 1 else None
-    return Margin(asked if asked is not None else MARGIN if agreed is None else agreed, logged)
+    return Margin(asked if asked is not None else MARGIN if agreed is None else agreed, logged, scale_of(metric))

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, accuracy_difference, holm, verdict
-from gru_bench.report.document.numbers import Kind, Number, decimals_for
+from gru_bench.evaluation.intervals import difference
+from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, holm, verdict
+from gru_bench.report.document.numbers import Kind, Number, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import unfinished
@@ -37,7 +38,7 @@ class Pair:
     """Pairs tested together."""
     verdict: Verdict
     design: Design | None
-    """None where one of the groups has a single seed."""
+    """None where one of the groups has a single seed, and for scores other than accuracy."""
 
     @property
     def done(self) -> bool:
@@ -49,9 +50,20 @@ class Pair:
         runs = self.a.ids + self.b.ids
         return Number(f"{self.key}.{name}", value, kind, runs, self.difference.examples, method, **more)
 
+    @property
+    def scale(self) -> Scale:
+        """Return how the score is shown that the pair is compared by."""
+        return self.a.scale
+
+    @property
+    def favours(self) -> int:
+        """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
+        return self.verdict.favours if self.scale.higher_is_better else -self.verdict.favours
+
     def size(self, name: str, value: float, method: str) -> Number:
-        """Return a size in points, without a sign; small ones keep a digit that is not 0."""
-        return self.number(name, value, "percent", method, decimals=decimals_for([value], [0.0]))
+        """Return the size of a difference, without a sign; small ones keep a digit that is not 0."""
+        kind = self.scale.kind
+        return self.number(name, value, kind, method, decimals=decimals_for([value], [0.0], kind))
 
     @property
     def theta(self) -> Number:
@@ -65,12 +77,12 @@ class Pair:
 
     def _difference(self, name: str, found: Estimate) -> Number:
         """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
-        number, margin = self.number(name, found.estimate, "points"), self.verdict.margin
+        number, margin = self.number(name, found.estimate, self.scale.difference), self.verdict.margin
         if found.evidence_level.has_interval:
             method = f"{100 * found.confidence:.0f} % interval, {found.method}"
             number = replace(number, method=method, low=found.low, high=found.high)
         shown = [end for end in (number.value, number.low, number.high) if end is not None]
-        return replace(number, decimals=decimals_for(shown, (0.0, margin, -margin)))
+        return replace(number, decimals=decimals_for(shown, (0.0, margin, -margin), self.scale.difference))
 
     @property
     def p(self) -> Number:
@@ -87,8 +99,10 @@ class Pair:
     @property
     def detectable(self) -> Number:
         """Return the smallest difference that runs like these detect with a chance of 80 %."""
+        if min(self.difference.seeds) < 2:
+            return self.number("detectable", None, self.scale.kind, "takes two seeds")
         if self.design is None:
-            return self.number("detectable", None, "percent", "takes two seeds")
+            return self.size("detectable", self.difference.detectable, DETECTED)
         seeds = (self.difference.seeds[0], self.difference.seeds[1])
         return self.size("detectable", self.design.detectable(seeds, self.difference.examples), DETECTED)
 
@@ -124,13 +138,13 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[P
         couples: For each pair its key, and the groups that it calls A and B, on the same examples.
         margin: Largest difference of no practical weight; 0.01 is one point.
     """
-    differences = [accuracy_difference(a.correct_RN, b.correct_RN) for _, a, b in couples]
+    differences = [difference(a.metric, a.scored, b.scored) for _, a, b in couples]
     adjusted = holm([one.p if one.evidence_level.has_verdict else None for one in differences])
     family = sum(p is not None for p in adjusted)
     return [
-        Pair(key, a, b, difference, p, family, verdict(difference, p, margin),
-             Design.of(a.correct_RN, b.correct_RN) if min(difference.seeds) > 1 else None)
-        for (key, a, b), difference, p in zip(couples, differences, adjusted, strict=True)
+        Pair(key, a, b, found, p, family, verdict(found, p, margin),
+             Design.of(a.correct_RN, b.correct_RN) if a.metric == "accuracy" and min(found.seeds) > 1 else None)
+        for (key, a, b), found, p in zip(couples, differences, adjusted, strict=True)
     ]
 
 
@@ -138,16 +152,24 @@ def compare(groups: Sequence[Group], margin: float) -> tuple[list[Pair], list[Se
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
-        groups: The groups of confirm runs. In a pair the one with the higher mean comes first.
+        groups: The groups of confirm runs. In a pair the one with the better mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
     """
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
     for one, two in combinations(groups, 2):
         if one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
-            a, b = (two, one) if two.correct_RN.mean() > one.correct_RN.mean() else (one, two)
+            a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
             couples.append((f"pair.{a.key}.{b.key}", a, b))
         else:
             what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     return tested(couples, margin), apart
+
+
+def _mean(group: Group) -> float:
+    """Return the mean score, with the sign at which higher is better."""
+    if group.metric == "accuracy":
+        return float(group.correct_RN.mean())
+    mean = group.score.value or 0.0
+    return mean if group.scale.higher_is_better else -mean

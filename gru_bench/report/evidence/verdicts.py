@@ -37,21 +37,21 @@ class Limit:
 
 def verdict_sentence(pair: Pair) -> Sentence:
     """Return the verdict on a pair of models, as a sentence."""
-    a, b = pair.a.label, pair.b.label
-    found: Sentence = (*_size(pair.theta), *_test(pair))
+    a, b, after = pair.a.label, pair.b.label, pair.scale.after
+    found: Sentence = (*_size(pair), *_test(pair))
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = f"{a} is {'better' if pair.verdict.favours >= 0 else 'worse'} than {b}"
+    better = f"{a} is {'better' if pair.favours >= 0 else 'worse'} than {b}"
     match pair.verdict.finding:
         case Finding.BETTER:
             return (f"{better}: ", *found, ".")
         case Finding.BETTER_BY_MARGIN:
-            return (f"{better} by more than ", pair.margin, " points: ", *found, ".")
+            return (f"{better} by more than ", pair.margin, f"{after}: ", *found, ".")
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: ", *found, f"; the 90{NBSP}% interval, ",
-                    Ends(pair.narrow), ", lies within ±", pair.margin, " points.")
+                    Ends(pair.narrow), ", lies within ±", pair.margin, f"{after}.")
         case Finding.EQUIVALENT:
-            return (f"{a} and {b} are equivalent within ", pair.margin, f" points: the 90{NBSP}% interval of their "
-                    "difference, ", Ends(pair.narrow), " points, lies within it.")
+            return (f"{a} and {b} are equivalent within ", pair.margin, f"{after}: the 90{NBSP}% interval of their "
+                    "difference, ", Ends(pair.narrow), f"{after}, lies within it.")
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE:
@@ -132,13 +132,13 @@ def _doubts(pair: Pair) -> Sentence:
                  pair.number("family", pair.family, "count", "pairs tested together"),
                  " pairs one such finding may be chance.")
     unable: Sentence = ()
-    if not can_show_equivalence(examples, margin):
-        unable = (" Equivalence within ", pair.margin, " points could not be shown: it takes at least ",
+    if pair.a.metric != "log_loss" and not can_show_equivalence(examples, margin):
+        unable = (" Equivalence within ", pair.margin, f"{pair.scale.after} could not be shown: it takes at least ",
                   Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
                          method="fewest test reviews that show equivalence where no answer differs"),
                   " test reviews, and there are ", pair.number("examples", examples, "count"), ".")
     return (*alone, " Runs like these detect a true difference of ", pair.detectable,
-            f" points with a chance of 80{NBSP}%.", *unable)
+            f"{pair.scale.after} with a chance of 80{NBSP}%.", *unable)
 
 
 def _too_few(pair: Pair) -> Sentence:
@@ -147,17 +147,18 @@ def _too_few(pair: Pair) -> Sentence:
         pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"))
     match pair.difference.evidence_level:
         case EvidenceLevel.EXAMPLES_ONLY:
-            return (*start, " seed: between these two runs the difference is ", *_size(pair.theta),
+            return (*start, " seed: between these two runs the difference is ", *_size(pair),
                     ", over test examples only.")
         case EvidenceLevel.ESTIMATE:
-            return (*start, " seeds: an estimate only, ", *_size(pair.theta), ".")
+            return (*start, " seeds: an estimate only, ", *_size(pair), ".")
         case _:
-            return (*start, " seeds (at least 5 are needed): ", *_size(pair.theta), ".")
+            return (*start, " seeds (at least 5 are needed): ", *_size(pair), ".")
 
 
-def _size(theta: Number) -> Sentence:
+def _size(pair: Pair) -> Sentence:
+    theta = pair.theta
     interval: Sentence = () if theta.low is None else (f" (95{NBSP}% interval ", Ends(theta), ")")
-    return (theta, " points", *interval)
+    return (theta, pair.scale.after or f" of {pair.scale.score}", *interval)
 
 
 def _test(pair: Pair) -> Sentence:

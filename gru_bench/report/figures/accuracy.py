@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values, with_interval, with_intervals
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, Scale, scale_of
 from gru_bench.report.figures.style import (
     LINES,
     Style,
@@ -34,37 +34,44 @@ LABELS = 4
 """Most points that get their names beside them."""
 
 
-def accuracy_figure(values: Values) -> Figure:
+def accuracy_figure(values: Values, scale: Scale | None = None) -> Figure:
     """Return the figure of the test accuracy of each model, with its seeds, and of the baselines near them.
 
     Args:
         values: `model`, `what` and `accuracy`; of each model the mean over seeds, and then its seeds.
+        scale: The score that is shown. None: accuracy.
     """
+    scale = scale or scale_of("accuracy")
     kinds = values.groups("what")
     means, baselines = kinds[MEAN], kinds[BASELINE].records() if BASELINE in kinds else []
-    lowest = min(row["accuracy"].value for row in values.records() if row["what"] not in (MEAN, BASELINE))
-    near = {row["model"]: row["accuracy"] for row in baselines if row["accuracy"].value > lowest - NEAR}
+    seeds = [row["accuracy"].value for row in values.records() if row["what"] not in (MEAN, BASELINE)]
+    near = {row["model"]: row["accuracy"] for row in baselines
+            if (row["accuracy"].value > min(seeds) - NEAR if scale.higher_is_better
+                else row["accuracy"].value < max(seeds) + NEAR)}
     dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(near), "; dashed lines are baselines")
-    words = [f"{row['model']} {with_interval(row['accuracy'])} %" for row in (*means.records(), *baselines)]
+    unit = f" {scale.unit}" if scale.unit else ""
+    words = [f"{row['model']} {with_interval(row['accuracy'])}{unit}" for row in (*means.records(), *baselines)]
     return Figure(
         "accuracy",
-        f"Test accuracy{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
-        f"Test accuracy: {'; '.join(words)}.", values, partial(_accuracy, values, near))
+        f"Test {scale.score}{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
+        f"Test {scale.score}: {'; '.join(words)}.", values, partial(_accuracy, values, near, scale))
 
 
-def difference_figure(values: Values, margin: float) -> Figure:
-    """Return the figure of the differences in test accuracy.
+def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
+    """Return the figure of the differences in test accuracy, or another score.
 
     Args:
         values: `pair`, which is `A less B`, and `difference`.
         margin: Largest difference of no practical weight; 0.01 is one point.
+        scale: The score that is shown.
     """
     words = [f"{row['pair']} {with_interval(row['difference'])}" for row in values.records()]
     return Figure(
         "differences",
-        f"Difference in test accuracy for each pair{with_intervals(values.column('difference'), 'unadjusted ')}. In "
-        "the shaded band a difference has no practical weight.",
-        f"Differences in test accuracy, in points: {'; '.join(words)}.", values, partial(_differences, values, margin))
+        f"Difference in test {scale.score} for each pair{with_intervals(values.column('difference'), 'unadjusted ')}. "
+        "In the shaded band a difference has no practical weight.",
+        f"Differences in test {scale.score}{f', in {scale.differences}' if scale.differences else ''}: "
+        f"{'; '.join(words)}.", values, partial(_differences, values, margin, scale))
 
 
 def cost_figure(values: Values) -> Figure:
@@ -82,7 +89,7 @@ def cost_figure(values: Values) -> Figure:
         f"Accuracy against cost: {'; '.join(words)}.", values, partial(_cost, values))
 
 
-def _accuracy(values: Values, baselines: Mapping[str, Number], style: Style) -> Drawing:
+def _accuracy(values: Values, baselines: Mapping[str, Number], scale: Scale, style: Style) -> Drawing:
     models = {model: own.column("accuracy") for model, own in values.groups("model").items()
               if MEAN in own.column("what")}
     names = list(models)[:LINES]
@@ -90,15 +97,16 @@ def _accuracy(values: Values, baselines: Mapping[str, Number], style: Style) -> 
     for place, name in enumerate(names):
         mean, *seeds = models[name]
         interval_marks(axes, place, mean, style, place)
-        axes.plot([100 * seed.value for seed in seeds], [place + 0.24] * len(seeds), "|", color=style.color(place),
-                  markersize=6, alpha=0.8)
+        axes.plot([scale.factor * seed.value for seed in seeds], [place + 0.24] * len(seeds), "|",
+                  color=style.color(place), markersize=6, alpha=0.8)
     for accuracy in baselines.values():
-        axes.axvline(100 * (accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
+        axes.axvline(scale.factor * (accuracy.value or 0), color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9,
+                     zorder=0)
     axes.margins(x=0.06)
-    share_axis(axes, "x")
+    share_axis(axes, "x", end=scale.factor if scale.higher_is_better else None)
     left, right = axes.get_xlim()
     for place, (name, accuracy) in enumerate(baselines.items()):
-        x = 100 * (accuracy.value or 0)
+        x = scale.factor * (accuracy.value or 0)
         share = (x - left) / (right - left)
         axes.annotate(
             f"{short(name, 30, 1)} {accuracy.text}", (x, 1), (0, 3 + 1.3 * style.size * place),
@@ -107,22 +115,22 @@ def _accuracy(values: Values, baselines: Mapping[str, Number], style: Style) -> 
             fontsize=style.size - 1,
         )
     names_axis(axes, [short(name, 40, 1) if style.narrow else short(name) for name in names], style)
-    axes.set_xlabel("test accuracy, %")
+    axes.set_xlabel(f"test {scale.score}{f', {scale.unit}' if scale.unit else ''}")
     return figure
 
 
-def _differences(values: Values, margin: float, style: Style) -> Drawing:
+def _differences(values: Values, margin: float, scale: Scale, style: Style) -> Drawing:
     pairs = values.records()[:LINES]
     figure, (axes,) = new_figure(style, 0.9 + (0.85 if style.narrow else 0.6 if len(pairs) < 9 else 0.36) * len(pairs))
     for place, pair in enumerate(pairs):
         interval_marks(axes, place, pair["difference"], style, 0)
     axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
-    axes.axvspan(-100 * margin, 100 * margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
+    axes.axvspan(-scale.factor * margin, scale.factor * margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
     names_axis(axes, [_pair_label(pair["pair"], style) for pair in pairs], style)
     left, right = axes.get_xlim()
-    axes.set_xlim(min(left, -130 * margin), max(right, 130 * margin))
+    axes.set_xlim(min(left, -1.3 * scale.factor * margin), max(right, 1.3 * scale.factor * margin))
     percent_axis(axes.xaxis)
-    axes.set_xlabel("difference in test accuracy, points")
+    axes.set_xlabel(f"difference in test {scale.score}{f', {scale.differences}' if scale.differences else ''}")
     return figure
 
 

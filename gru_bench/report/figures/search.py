@@ -27,12 +27,13 @@ Models = Mapping[str, Trials]
 """Model -> its trials."""
 
 
-def history_figure(values: Values) -> Figure:
+def history_figure(values: Values, score: str = "accuracy") -> Figure:
     """Return the figure of the trials of each search in their order.
 
     Args:
         values: A row for each trial, with columns `model`, `trial`, `state`, `validation accuracy` (None where there is
             none) and `best so far`: that of the complete trials up to this one.
+        score: Name of the score in these columns.
     """
     models = _models(values)
     drawn, floor, note = _drawn(models)
@@ -42,28 +43,29 @@ def history_figure(values: Values) -> Figure:
         for model, trials in models.items()}), "trial")
     return Figure(
         "search-history",
-        "Validation accuracy of each trial, in the order of the search; a line shows the best complete trial so far."
+        f"Validation {score} of each trial, in the order of the search; a line shows the best complete trial so far."
         f"{note}",
-        f"Validation accuracy by trial. {'; '.join(map(_in_words, models, models.values()))}.", values,
-        partial(_history, panel, drawn, floor), tuple(drawn), (panel,))
+        f"Validation {score} by trial. {'; '.join(map(_in_words, models, models.values()))}.", values,
+        partial(_history, panel, drawn, floor, score), tuple(drawn), (panel,))
 
 
-def settings_figure(values: Values) -> Figure:
+def settings_figure(values: Values, score: str = "accuracy") -> Figure:
     """Return the figure of the accuracy of the trials against each of their settings.
 
     Args:
         values: A row for each trial and setting, with columns `setting`, `scale` (`log` or `linear`), `value`, `model`,
             `trial`, `state` and `validation accuracy` (None where there is none).
+        score: Name of the score in the last column.
     """
     models = _models(values)
     drawn, floor, note = _drawn(models)
     settings = {setting: _models(own) for setting, own in values.groups("setting").items()}
     return Figure(
         "search-settings",
-        f"Validation accuracy of each trial against its {' and its '.join(settings)}; the largest mark of a model is "
+        f"Validation {score} of each trial against its {' and its '.join(settings)}; the largest mark of a model is "
         f"its best complete trial.{note}",
-        f"Validation accuracy by setting. {'; '.join(_settings_in_words(model, settings) for model in models)}.",
-        values, partial(_settings, settings, list(drawn), floor), tuple(drawn))
+        f"Validation {score} by setting. {'; '.join(_settings_in_words(model, settings) for model in models)}.",
+        values, partial(_settings, settings, list(drawn), floor, score), tuple(drawn))
 
 
 def expected_best_figure(values: Values) -> Figure:
@@ -117,8 +119,8 @@ def _best(trials: Trials) -> Mapping[str, Any] | None:
     return max(_scored(trials, ["complete"]), key=lambda trial: float(trial[SCORE]), default=None)
 
 
-def _history(panel: Panel, models: Models, floor: int, style: Style) -> Drawing:
-    figure, (axes,) = _draw_trials({"trial": models}, "trial", list(models), floor, style)
+def _history(panel: Panel, models: Models, floor: int, score: str, style: Style) -> Drawing:
+    figure, (axes,) = _draw_trials({"trial": models}, "trial", list(models), floor, score, style)
     for line in panel.lines:
         axes.plot(line.x, line.mean, drawstyle="steps-post", color=style.color(line.series), linewidth=1.2, zorder=1.9,
                   gid=f"series-{line.series}")
@@ -126,8 +128,10 @@ def _history(panel: Panel, models: Models, floor: int, style: Style) -> Drawing:
     return figure
 
 
-def _settings(settings: Mapping[str, Models], names: Sequence[str], floor: int, style: Style) -> Drawing:
-    figure, axes_of = _draw_trials(settings, "value", names, floor, style)
+def _settings(
+    settings: Mapping[str, Models], names: Sequence[str], floor: int, score: str, style: Style
+) -> Drawing:
+    figure, axes_of = _draw_trials(settings, "value", names, floor, score, style)
     for axes, (setting, models) in zip(axes_of, settings.items(), strict=True):
         for place, name in enumerate(names):
             if best := _best(models.get(name, ())):
@@ -142,7 +146,7 @@ def _settings(settings: Mapping[str, Models], names: Sequence[str], floor: int, 
 
 
 def _draw_trials(
-    panels: Mapping[str, Models], along: str, names: Sequence[str], floor: int, style: Style
+    panels: Mapping[str, Models], along: str, names: Sequence[str], floor: int, score: str, style: Style
 ) -> tuple[Drawing, list[Axes]]:
     """Draw the trials that have an accuracy, those of each state in their own way, and return the axes of the panels.
 
@@ -151,6 +155,7 @@ def _draw_trials(
         along: Column of the values along x.
         names: Models that are drawn.
         floor: Percentage at which the axes end; 0 for that of the trials.
+        score: Name of the score.
         style: The style.
     """
     from matplotlib.lines import Line2D
@@ -168,7 +173,7 @@ def _draw_trials(
             axes.set_ylim(bottom=floor)
         axes.grid(axis="y", linewidth=0.5)
         axes.set_xlabel(label)
-    figure.supylabel("validation accuracy, %", fontsize=style.size)
+    figure.supylabel(f"validation {score}, %", fontsize=style.size)
     name_series(figure, names, style, line=False)
     states = [state for state in STATES
               if any(_scored(models.get(name, ()), [state]) for models in panels.values() for name in names)]

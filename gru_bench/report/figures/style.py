@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from gru_bench.report.document.numbers import Number, written
+from gru_bench.report.document.numbers import FORMATS, Number, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,12 +185,12 @@ def percent_axis(axis: Any, most: int = 6) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
-def share_axis(axes: Axes, *along: Literal["x", "y"]) -> None:
-    """Put few and round ticks on axes of percentages, and end them at 0 and 100."""
+def share_axis(axes: Axes, *along: Literal["x", "y"], end: float | None = 100.0) -> None:
+    """Put few and round ticks on axes of percentages or scores, and end them at 0 and `end`, if it is given."""
     for name in along:
         percent_axis(axes.xaxis if name == "x" else axes.yaxis)
         low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
-        axes.set(**{f"{name}lim": (max(low, 0.0), min(high, 100.0))})
+        axes.set(**{f"{name}lim": (max(low, 0.0), high if end is None else min(high, end))})
     for line in axes.lines:
         line.set_clip_on(False)  # a mark on the edge is whole
 
@@ -219,11 +219,12 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def in_percent(number: Number) -> tuple[float, float, float]:
-    """Return a share and the ends of its interval in percent: the share itself where it has none."""
-    value = 100 * (number.value or 0.0)
+    """Return a share and the ends of its interval in percent, or a score and its ends: the value where it has none."""
+    factor = FORMATS[number.kind][0]
+    value = factor * (number.value or 0.0)
     if number.low is None or number.high is None:
         return value, value, value
-    return value, 100 * number.low, 100 * number.high
+    return value, factor * number.low, factor * number.high
 
 
 def interval_marks(

@@ -38,7 +38,7 @@ def comparisons(evidence: Evidence) -> Section | None:
         values = Values(
             ("pair", "difference"),
             tuple((_less(one), one.theta) for one in compared), intervals=("difference",))
-        blocks += [difference_figure(values, evidence.margin.value), _table(compared)]
+        blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
     blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_next_steps(evidence)]
@@ -60,25 +60,26 @@ def _less(pair: Pair) -> str:
 
 def _table(compared: Sequence[Pair]) -> Table:
     sure = any(one.theta.low is not None for one in compared)
-    tested = any(one.p.value is not None for one in compared)
+    tested, scale = any(one.p.value is not None for one in compared), compared[0].scale
     return Table.of(
         "comparisons",
         "Comparisons of models",
-        ("Each pair on the same test reviews, with the higher mean first.",
+        ("Each pair on the same test reviews, with the better mean first.",
          " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the 90 % interval "
          "after it." if sure else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
-        (Column("Difference", unit="points"), lambda one: one.theta),
+        (Column("Difference", unit=scale.differences), lambda one: one.theta),
         (Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p),
-        (Column("Detectable", unit="points", short="MDD", note=(
+        (Column("Detectable", unit=scale.differences, short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
             if sure else "")), lambda one: one.detectable),
         (Column("In deviations", short="Effect", note=(
             "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of them "
             "varies.")), _effect),
         (Column("First wins", unit="%", short="Wins", note=(
-            "“{}” is the share of pairs of seeds in which the first model’s run is more accurate, on this test set.")),
+            "“{}” is the share of pairs of seeds in which the first model’s run is "
+            f"{'more accurate' if compared[0].a.metric == 'accuracy' else 'better'}, on this test set.")),
          _wins),
         (Column("Finding", align="left", width=2.8), _finding),
     )
@@ -86,14 +87,30 @@ def _table(compared: Sequence[Pair]) -> Table:
 
 def _effect(pair: Pair) -> Number:
     return pair.number(
-        "effect", effect_size(pair.a.correct_RN, pair.b.correct_RN), "tenth",
+        "effect", _in_deviations(pair), "tenth",
         "difference over the larger of the two deviations over seeds")
 
 
 def _wins(pair: Pair) -> Number:
     return pair.number(
-        "chance", chance_better(pair.a.correct_RN, pair.b.correct_RN), "percent",
+        "chance", _chance(pair), "percent",
         "share of pairs of seeds, ties counting half, on this test set", decimals=0)
+
+
+def _in_deviations(pair: Pair) -> float | None:
+    if pair.a.metric == "accuracy":
+        return effect_size(pair.a.correct_RN, pair.b.correct_RN)
+    known = [one.score_deviation.value for one in (pair.a, pair.b) if one.score_deviation.value is not None]
+    return pair.difference.estimate / max(known) if len(known) == 2 and max(known) > 0 else None
+
+
+def _chance(pair: Pair) -> float:
+    """Return the share of pairs of seeds in which the first model's run has the better score; ties count half."""
+    if pair.a.metric == "accuracy":
+        return chance_better(pair.a.correct_RN, pair.b.correct_RN)
+    a_R, b_S = (np.array(one.scored.scores(one.metric)) for one in (pair.a, pair.b))
+    better_RS = a_R[:, None] > b_S if pair.scale.higher_is_better else a_R[:, None] < b_S
+    return float((better_RS + 0.5 * (a_R[:, None] == b_S)).mean())
 
 
 def _finding(pair: Pair) -> Sentence:
@@ -120,14 +137,14 @@ def _weak_spot(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
     if min(pair.difference.seeds) < 3:
         return ()  # there is no interval over seeds
-    calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.deviation.value or 0.0)
-    small, large = calm.deviation.value or 0.0, noisy.deviation.value or 0.0
+    calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
+    small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return (f"{noisy.label} varies more from seed to seed (", noisy.deviation, " points) and has fewer seeds. Such "
-                "intervals are known to be somewhat too narrow.")
+        return (f"{noisy.label} varies more from seed to seed (", noisy.score_deviation,
+                f"{pair.scale.after}) and has fewer seeds. Such intervals are known to be somewhat too narrow.")
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
-        return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.deviation, " points) as "
-                "the other. With so few seeds such intervals are known to be somewhat too narrow.")
+        return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.score_deviation,
+                f"{pair.scale.after}) as the other. With so few seeds such intervals are known to be somewhat too narrow.")
     return ()
 
 

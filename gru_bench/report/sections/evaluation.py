@@ -15,7 +15,7 @@ from gru_bench.evaluation import metrics
 from gru_bench.evaluation.statistics import f1_interval
 from gru_bench.report.document.blocks import Cell, Column, Heading, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, plain, slug
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
@@ -23,7 +23,14 @@ from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
-from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, score
+from gru_bench.results.logged_metrics import (
+    PARAMETERS,
+    PEAK_MEMORY,
+    TOKENS_PER_SECOND,
+    TRAIN_SECONDS,
+    score,
+    score_name,
+)
 from gru_bench.results.runs import Baseline
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
@@ -49,6 +56,8 @@ class _Baseline:
     fingerprint: str
     """Of its data."""
     accuracy: Number
+    score: Number
+    """The score that the report compares, where it is not the accuracy."""
     f1: Number
     seconds: Number
 
@@ -58,21 +67,22 @@ def evaluation(evidence: Evidence) -> Section:
     groups, baselines = evidence.groups, _baselines(evidence)
     accuracies = Values(("model", "what", "accuracy"), (
         *(row for group in groups for row in (
-            (group.label, MEAN, group.accuracy),
-            *((group.label, f"seed {run.seed}", accuracy)
-              for run, accuracy in zip(group.runs, group.run_accuracies, strict=True)))),
-        *((baseline.name, BASELINE, baseline.accuracy) for baseline in baselines),
+            (group.label, MEAN, group.score),
+            *((group.label, f"seed {run.seed}", score)
+              for run, score in zip(group.runs, group.run_scores, strict=True)))),
+        *((baseline.name, BASELINE, baseline.score) for baseline in baselines if baseline.score.value is not None),
     ), intervals=("accuracy",))
     return Section(
         "evaluation", "Evaluation",
-        (accuracy_figure(accuracies), _results(groups, baselines), _further_scores(groups), Heading("Cost", "cost"),
-         _cost(groups), *_cost_figure(groups)),
+        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), _further_scores(groups),
+         Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
         summary=_below_baseline(groups, baselines))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
     still = any(group.deviation.text == "0.00" for group in groups)
+    scale = None if groups[0].metric == "accuracy" else groups[0].scale
     return Table.of(
         "evaluation",
         "Evaluation table",
@@ -81,10 +91,15 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
         groups,
         (Column("Model", align="left", width=2.85), _named),
         (Column("Seeds"), lambda group: group.seeds),
+        *([] if scale is None else [
+            (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
         (Column("Seed deviation", short="Dev.", note=(
             "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
-            f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it.")),
+            f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it."
+            if scale is None else
+            f"{{}} is the standard deviation of the {scale.score} over seeds; the lowest and the highest seed follow "
+            "it.")),
          _deviation),
         (Column("F1", unit="%"), _f1),
         # In a tuple a number stands without its lowest and highest, which the table of costs shows.
@@ -93,7 +108,8 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
         (Column("Tokens/s"), lambda group: (group.logged(TOKENS_PER_SECOND),)),
         (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
-            (f"{one.name} (baseline)", "", one.accuracy, "", one.f1, "", (one.seconds,), "", "") for one in baselines),
+            (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "", one.f1, "",
+             (one.seconds,), "", "") for one in baselines),
     )
 
 
@@ -110,12 +126,12 @@ def _deviation(group: Group) -> Cell:
     """Return the deviation over seeds, and below it the lowest and the highest seed where there are several."""
     seeds = len(group.runs)
     if seeds == 1:
-        return group.deviation
-    accuracy_R = group.correct_RN.mean(1)
+        return group.score_deviation
+    score_R = [score.value for score in group.run_scores if score.value is not None]
     lowest, highest = (
-        group.number(f"{name}-seed", float(accuracy), "percent", f"{name} of {seeds} seeds")
-        for name, accuracy in (("lowest", accuracy_R.min()), ("highest", accuracy_R.max())))
-    return (group.deviation, Aside((lowest, " to ", highest), below=True))
+        group.number(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
+        for name, score in (("lowest", min(score_R)), ("highest", max(score_R))))
+    return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
 
 def _f1(group: Group) -> Number:
@@ -169,12 +185,16 @@ def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
             found.setdefault((study.run.fingerprint, baseline.name), (baseline, study.run.run_id))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     taken: set[str] = set()
+    metric = evidence.groups[0].metric
     rows = []
     for (fingerprint, name), (baseline, run_id) in found.items():
         key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
         rows.append(_Baseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
-            Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit),
+            (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
+            accuracy if metric == "accuracy" else Number(
+                f"{key}.{slug(metric)}", baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind,
+                runs, baseline.test_size, fit),
             Number(f"{key}.f1", baseline.test_f1, "percent", runs, baseline.test_size, fit),
             Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
         ))
@@ -187,24 +207,31 @@ def _below_baseline(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> 
     for baseline in baselines:
         found: dict[tuple[str, bool | None], list[Group]] = {}
         for group in groups:
-            if group.fingerprint == baseline.fingerprint:
-                found.setdefault(_place(group.accuracy, baseline.accuracy), []).append(group)
+            if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
+                found.setdefault(_place(group.score, baseline.score, group.scale), []).append(group)
         for (side, inside), some in found.items():
             if side == "above" and not inside:
                 continue
-            names = joined([(f"{group.label} (", group.accuracy, f"{NBSP}%)") for group in some], ", ")
+            unit = f"{NBSP}{some[0].scale.unit}" if some[0].scale.unit else ""
+            names = joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", ")
+            side = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
+                side, side)
             are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
+            beyond = "below" if groups[0].scale.higher_is_better else "above"
             ending = {True: f", but the baseline lies within {whose} interval.",
-                      False: f"; {whose} whole interval lies below.", None: "."}[inside]
-            said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.accuracy,
-                         f"{NBSP}%) on the same split{ending}"))
+                      False: f"; {whose} whole interval lies {beyond}.", None: "."}[inside]
+            said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.score,
+                         f"{unit}) on the same split{ending}"))
     return tuple(said)
 
 
-def _place(accuracy: Number, baseline: Number) -> tuple[str, bool | None]:
-    """Return where the accuracy of a model lies, and whether a baseline lies within its interval, if there is one."""
-    ours, theirs = accuracy.value or 0.0, baseline.value or 0.0
-    if accuracy.text == baseline.text:
+def _place(score: Number, baseline: Number, scale: Scale) -> tuple[str, bool | None]:
+    """Return where the score of a model lies, and whether a baseline lies within its interval, if there is one.
+
+    `below` is worse, also where a lower score is better.
+    """
+    ours, theirs = score.value or 0.0, baseline.value or 0.0
+    if score.text == baseline.text:
         return "level with", None
-    inside = None if accuracy.low is None or accuracy.high is None else accuracy.low <= theirs <= accuracy.high
-    return "below" if ours < theirs else "above", inside
+    inside = None if score.low is None or score.high is None else score.low <= theirs <= score.high
+    return "below" if (ours < theirs) == scale.higher_is_better else "above", inside

@@ -13,14 +13,14 @@ from gru_bench.evaluation.statistics import BEST_METHOD
 from gru_bench.evaluation.statistics import expected_best as best_of
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Number, plain, slug, written
+from gru_bench.report.document.numbers import NBSP, Number, Scale, plain, scale_of, slug, written
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence, Histories
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import as_number, setting, setting_name
 from gru_bench.report.figures.search import STATES, expected_best_figure, history_figure, settings_figure
-from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, score
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
 
@@ -68,26 +68,28 @@ def search(evidence: Evidence) -> Section | None:
 
 def _search_of(group: Group, summary: StudySummary, histories: Histories) -> _Search:
     trials = sorted((trial for trial in summary.trials if trial.model == group.model), key=lambda trial: trial.number)
-    best = group.of_study("search.best", summary.best_value.get(group.model), "percent", "best trial, on validation")
+    scale = scale_of(summary.metric)
+    best = group.of_study("search.best", summary.best_value.get(group.model), scale.kind, "best trial, on validation")
     confirmed = []
     for run in group.runs:
         by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
-        at_best = by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0))
-        confirmed.append(run.metrics.get(score("accuracy", "val").key, at_best))
+        at_best = by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0)) if summary.metric == "accuracy" else None
+        confirmed.append(run.metrics.get(compared(summary.metric, "val").key, at_best))
     known = [value for value in confirmed if value is not None]
-    return _Search(group, summary, trials, best, group.over_runs("search.confirmed", known, "percent"),
+    return _Search(group, summary, trials, best, group.over_runs("search.confirmed", known, scale.kind),
                    summary.importance.get(group.model, {}))
 
 
 def _in_words(one: _Search) -> Sentence:
     """Return what became of the best trial on fresh seeds, and what may be wrong with the search."""
-    group, best, confirmed = one.group, one.best, one.confirmed
+    group, best, confirmed, scale = one.group, one.best, one.confirmed, scale_of(one.summary.metric)
     gap: Sentence = ()
     if best.value is not None and confirmed.value is not None:
-        fall = group.number("search.fall", confirmed.value - best.value, "points", "confirmed less best trial")
-        gap = (f"{group.label}: the best trial reached ", best, f"{NBSP}% on validation; fresh seeds of the "
-               "same configuration reach ", confirmed, f"{NBSP}% there (", fall, " points) and ", group.accuracy,
-               f"{NBSP}% on test.")
+        fall = group.number("search.fall", confirmed.value - best.value, scale.difference, "confirmed less best trial")
+        unit = f"{NBSP}{scale.unit}" if scale.unit else ""
+        gap = (f"{group.label}: the best trial reached ", best, f"{unit} on validation; fresh seeds of the "
+               "same configuration reach ", confirmed, f"{unit} there (", fall, f"{scale.after})",
+               *((" and ", group.score, f"{unit} on test.") if one.summary.metric == group.metric else (".",)))
     at_end = [setting_name(name) for name, range_ in one.summary.space.items()
               if name in group.tuned and _edge(name, range_, group.tuned[name])]
     single = len(at_end) == 1
@@ -112,18 +114,20 @@ def _table(searches: Sequence[_Search]) -> Table:
         pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
         return (f"{sampler}, {pruner}", Aside((f"by {plain(one.summary.objective)}",), below=True))
 
+    scale = _common_scale(searches)
+    what, unit = ("score", "") if scale is None else (scale.score, scale.unit)
     return Table.of(
         "search", "Best trial, confirmed, and test",
-        ("The best trial of each search and fresh seeds of its configuration: validation accuracy of both, and test "
-         "accuracy of the fresh seeds.",),
+        (f"The best trial of each search and fresh seeds of its configuration: validation {what} of both, and test "
+         f"{what} of the fresh seeds.",),
         searches,
         (Column("Model", align="left", width=3), lambda one: one.group.label),
         (Column("Search", align="left", width=3.6), how),
         (Column("Trials"), lambda one: one.group.of_study("search.trials", len(one.trials), "count")),
         (Column("Epochs"), lambda one: one.group.of_study("search.epochs", one.summary.epochs, "count")),
-        (Column("Best trial", "%"), lambda one: one.best),
-        (Column("Confirmed", "%"), lambda one: one.confirmed),
-        (Column("Test", "%"), lambda one: one.group.accuracy),
+        (Column("Best trial", unit), lambda one: one.best),
+        (Column("Confirmed", unit), lambda one: one.confirmed),
+        (Column("Test", unit), lambda one: one.group.score),
     )
 
 
@@ -174,8 +178,18 @@ def _edge(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
     return edge if edge and any(is_valid_setting(name, one) for one in beyond[edge]) else ""
 
 
+def _common_scale(searches: Sequence[_Search]) -> Scale | None:
+    """Return how the score of the searches is shown; None where they are about different scores."""
+    found = {one.summary.metric for one in searches}
+    return scale_of(found.pop()) if len(found) == 1 else None
+
+
 def _figures(searches: Sequence[_Search]) -> list[Block]:
-    """Return the accuracy of the trials by their number, and against their settings."""
+    """Return the accuracy of the trials by their number, and against their settings; nothing for scores without per
+    cent."""
+    scale = _common_scale(searches)
+    if scale is None or scale.kind != "percent":
+        return []
     history = Values(
         ("model", "trial", "state", "validation accuracy", "best so far"),
         tuple((one.group.label, trial.number, trial.state, value, best)
@@ -187,7 +201,7 @@ def _figures(searches: Sequence[_Search]) -> list[Block]:
               for name in DRAWN for one in searches if name in one.summary.space
               for trial, value, _ in _ended(one)
               if (chosen := as_number(trial.settings.get(name))) is not None))
-    return [figure(values) for figure, values in ((history_figure, history), (settings_figure, settings))
+    return [figure(values, scale.score) for figure, values in ((history_figure, history), (settings_figure, settings))
             if any(value is not None for value in values.column("validation accuracy"))]
 
 
@@ -211,6 +225,8 @@ def _expected_best(searches: Sequence[_Search]) -> list[Block]:
         scores = [trial.value for trial in one.trials if trial.state == "complete" and trial.value is not None]
         if len(scores) < 2:
             continue
+        if one.summary.metric == "log_loss":
+            continue  # it has no range
         if reason := _dependent(one):
             refused.setdefault(reason, []).append(one.group.label)
         else:

@@ -46,11 +46,13 @@ def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
 def _accuracies(groups: Sequence[Group]) -> Sentence:
     parts: list[Sentence] = []
     for group in groups:
-        interval: Sentence = () if group.accuracy.low is None else (Ends(group.accuracy), "; ")
+        interval: Sentence = () if group.score.low is None else (Ends(group.score), "; ")
+        percent = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
         unit = " seed)" if len(group.runs) == 1 else " seeds)"
-        parts.append((f"{group.label} ", group.accuracy, f"{NBSP}% (", *interval, group.seeds, unit))
-    sure = any(group.accuracy.low is not None for group in groups)
-    shown = f"Test accuracy, 95{NBSP}% intervals" if sure else "Test accuracy"
+        parts.append((f"{group.label} ", group.score, f"{percent} (", *interval, group.seeds, unit))
+    sure = any(group.score.low is not None for group in groups)
+    what = f"Test {groups[0].scale.score}"
+    shown = f"{what}, 95{NBSP}% intervals" if sure else what
     return (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
 
 

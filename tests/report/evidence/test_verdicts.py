@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gru_bench.evaluation import statistics
 from gru_bench.evaluation.statistics import Design, Estimate
 from gru_bench.report.document.blocks import numbers_in
+from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
@@ -29,7 +30,8 @@ def pair_of(
     p = min(1.0, factor * present(estimate.p)) if seeds >= 5 else None
     design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
     found = statistics.verdict(estimate, p, margin)
-    alpha, beta = (cast(Group, SimpleNamespace(label=label, ids=(label,))) for label in ("Alpha", "Beta"))
+    alpha, beta = (cast(Group, SimpleNamespace(
+        label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
     return Pair("pair.a.b", alpha, beta, estimate, p, family, found, design)
 
 
