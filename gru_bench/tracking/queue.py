@@ -276,14 +276,6 @@ class WriteQueue:
             with suppress(OSError):
                 (self.folder / _LOCK).touch()
 
-    def seconds_since_touch(self) -> float:
-        """Return the seconds since the last touch of the folder, by the clock of its drive."""
-        clock = self.folder.parent / ".clock"
-        clock.touch()
-        times = [path.stat().st_mtime for name in (_OWNER, _LOCK, _OPERATIONS, _APPLIED)
-                 if (path := self.folder / name).exists()]
-        return clock.stat().st_mtime - max(times)
-
     @property
     def is_synced(self) -> bool:
         """Whether MLflow has all operations."""
@@ -373,14 +365,14 @@ def abandoned_queues(root: Path) -> list[WriteQueue]:
         return found
     with _root_lock(root):
         for folder in _folders(root):
+            silent = _seconds_since_touch(folder)  # taking the lock may touch it
             lock = _folder_lock(folder)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             try:
-                there = WriteQueue(folder)
-                if there.host != platform.node() and there.seconds_since_touch() < SILENT_SECONDS:
+                if WriteQueue(folder).host != platform.node() and silent < SILENT_SECONDS:
                     lock.release()
                     continue
                 queue = WriteQueue(folder, lock)
@@ -395,6 +387,15 @@ def abandoned_queues(root: Path) -> list[WriteQueue]:
         found.remove(queue)
         queue.close()
     return found
+
+
+def _seconds_since_touch(folder: Path) -> float:
+    """Return the seconds since the last touch of the folder of a queue, by the clock of its drive."""
+    clock = folder.parent / ".clock"
+    clock.touch()
+    times = [path.stat().st_mtime for name in (_OWNER, _LOCK, _OPERATIONS, _APPLIED)
+             if (path := folder / name).exists()]
+    return clock.stat().st_mtime - max(times, default=0.0)
 
 
 def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:

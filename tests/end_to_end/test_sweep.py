@@ -25,6 +25,7 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
+from gru_bench.tracking.sync import sync_all
 from tests.support.commands import ROOT, command, typed
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep
 from tests.support.values import present
@@ -279,6 +280,7 @@ class TestGoesOn:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "interrupted; the same command continues from here" in complaint
+        list(sync_all(tmp_path))  # a busy machine may have left writes behind
         study = only_study(tmp_path)
         assert {run.status for run in (study.run, *study.trials)} == {"KILLED"}
         search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))
