@@ -260,7 +260,8 @@ def test_a_pickle_has_no_columns(tmp_path: Path, setting: str) -> None:
 def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(20))
     test_name = write_pickle(tmp_path / "test.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
-    with pytest.raises(UsageError, match=r"must both hold texts or both hold tokens"):
+    with pytest.raises(UsageError, match=r"all files must hold texts, or all must hold tokens, but a\.csv and "
+                                         r"test\.tar\.gz differ: convert one"):
         load(name, tmp_path, test_name=test_name)
 
 
@@ -269,7 +270,7 @@ def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "message"), [
     ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of "
-                     r"movie-reviews, recall:k=50\. Or give the path of a file: CSV"),
+                     r"movie-reviews, recall:k=50\. Or give the path of a file or folder: CSV"),
     ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
     ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
     ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),
@@ -284,19 +285,15 @@ def test_an_unknown_data_set_or_file_is_a_usage_error(
         load(write(tmp_path / "a.csv", reviews(20)), tmp_path, test_name=name)
 
 
-def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"the data must be a file, but .* is a folder"):
-        load(str(tmp_path), tmp_path)
-
-
 def test_one_class_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [(text, 1) for text, _ in reviews(50)])
-    with pytest.raises(DataError, match=r"must hold reviews of both labels, 0 and 1, but all 50 have label 1"):
+    with pytest.raises(DataError, match=r"must hold reviews of at least two classes, but all 50 are of class '1': add"):
         load(path, tmp_path)
     rows = [(text, int(index < 25), "train" if index < 25 else "test")
             for index, (text, _) in enumerate(reviews(50))]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of both labels"):
+    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of at least two classes, but all "
+                                        r"25 are of class '1': add reviews of another"):
         load(path, tmp_path, split_column="part", validation_share=0)
 
 
