@@ -110,7 +110,8 @@ class Columns:
                for cell in first):
             cells = ", ".join(shown(cell, most=_CUT) for cell in first[:_SHOWN_EXAMPLES])
             raise DataError(f"{path} must begin with a line of column names, but its first line looks like a row "
-                            f"({cells}): write a line of names above it, such as {separator.join(USUAL)!r}")
+                            f"({cells}): write a line of names above it, such as {separator.join(USUAL)!r}; if these "
+                            "are names, choose two by --text-column and --label-column")
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and dict(self.roles())[role] == role and role not in known

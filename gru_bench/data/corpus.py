@@ -107,7 +107,7 @@ class Corpus:
     """Number of training and validation reviews that are removed because the given test split has the same text."""
     contradictions: int
     """Number of removed reviews whose label differs from the label of the review that is kept."""
-    available: int | None
+    available: int
     """Number of distinct reviews before any limit."""
     folder: Path
     """The cache folder of this corpus."""
