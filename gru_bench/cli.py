@@ -61,8 +61,8 @@ LabelColumn = Annotated[str | None, typer.Option(
     "--label-column", help="Column that holds the class: words, numbers, true or false.",
     show_default="label, or the one of a usual name", rich_help_panel="Data")]
 Positive = Annotated[str | None, typer.Option(
-    "--positive", metavar="CLASS", help="Which of two classes is the positive one.", show_default="the second by name",
-    rich_help_panel="Data")]
+    "--positive", metavar="CLASS", help="Which of two classes is the positive one.",
+    show_default="the second in their order", rich_help_panel="Data")]
 Encoding = Annotated[str | None, typer.Option(
     "--encoding", help="Encoding of text files, such as cp1252 or utf-16.", show_default="utf-8",
     rich_help_panel="Data")]

@@ -250,7 +250,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
-        note = [f"left out of {path}, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
+        note = [f"left out, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
@@ -294,7 +294,7 @@ def _recall_source(config: DataConfig) -> _Source:
 def _files(name: str) -> tuple[Path, Found]:
     """Return the path of a data set that is a file, a folder or a pattern, and its files."""
     path = named_path(name, "the data")
-    if path.exists() or is_pattern(path):
+    if path.is_file() or path.is_dir() or is_pattern(path):
         return path, files_of(path)
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):

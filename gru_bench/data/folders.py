@@ -7,7 +7,7 @@ A folder is read as one of these, by what is in it:
 - splits: folders named train, validation and test, which hold texts or tables.
 
 Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split.
-Reviews without a class, in a folder or file whose name begins with `unsup`, are left out.
+Reviews without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from gru_bench.errors import UsageError, shown
 _ENDINGS = (*TABLES, *(f"{ending}.gz" for ending in TABLES if ending != ".parquet"))
 _TEXT = ".txt"
 _WILD = re.compile(r"[*?\[]")
-_UNLABELED = "unsup"
+_UNLABELED = ("unsup", "unsupervised")
+"""First words of the names of what holds reviews without a class."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _folder(path: Path) -> Found:
 
 def _entries(path: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders and the tables in a folder, by name, without hidden ones."""
-    paths = sorted(entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+    paths = sorted((entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX"))), key=str)
     return ([one for one in paths if one.is_dir()],
             [one for one in paths if one.name.lower().endswith(_ENDINGS) and one.is_file()])
 
@@ -94,13 +95,13 @@ def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Pat
         tables: The tables in it.
         part: The split that it is, if it is one.
     """
-    texts = {folder: sorted(file for file in folder.iterdir()
-                            if file.name.lower().endswith(_TEXT) and not file.name.startswith("."))
+    texts = {folder: sorted((file for file in folder.iterdir()
+                             if file.name.lower().endswith(_TEXT) and not file.name.startswith(".")), key=str)
              for folder in folders}
     classes = [folder for folder in folders if texts[folder]]
     if classes and tables:
         raise _both(path, classes[0], tables[0])
-    unlabeled = [one for one in (*classes, *tables) if one.name.lower().startswith(_UNLABELED)]
+    unlabeled = [one for one in (*classes, *tables) if _first_word(one) in _UNLABELED]
     left_out = tuple(one.name for one in (*unlabeled, *(folder for folder in folders if not texts[folder])))
     labeled = [folder for folder in classes if folder not in unlabeled]
     if labeled:
@@ -110,7 +111,7 @@ def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Pat
     if not tables:
         raise UsageError(f"a folder of data must hold tables ({', '.join(TABLES)}), or a folder for each class with "
                          f"{_TEXT} files in it, but {path} holds neither: name a file, or another folder")
-    parts = [part or PARTS.get(re.split(r"[-_.]", table.name.lower())[0]) for table in tables]
+    parts = [part or PARTS.get(_first_word(table)) for table in tables]
     if len(set(parts)) > 1 and None in parts:
         named, other = (tables[parts.index(one)].name for one in (next(filter(None, parts)), None))
         raise UsageError(f"either all files of {path} must be named after a split, or none, but {named} is and {other} "
@@ -119,6 +120,10 @@ def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Pat
     several = len(set(parts)) > 1
     return Found(tuple(DataFile(table, split=one if several else None)
                        for table, one in zip(tables, parts, strict=True)), left_out)
+
+
+def _first_word(path: Path) -> str:
+    return re.split(r"[-_.]", path.name.lower())[0]
 
 
 def _both(path: Path, folder: Path, table: Path) -> UsageError:

@@ -53,7 +53,7 @@ def test_the_layout_of_imdb_keeps_its_splits_and_leaves_out_what_has_no_class(tm
     (folder / "train" / "labeledBow.feat").write_text("x", encoding="utf-8")
     corpus = load(str(folder), tmp_path / "cache")
     assert (corpus.name, corpus.classes) == ("aclImdb", ("neg", "pos"))
-    assert corpus.notes == (f"left out of {folder}, because they hold no labeled reviews: train/unsup",)
+    assert corpus.notes == ("left out, because they hold no labeled reviews: train/unsup",)
     assert np.bincount(corpus.test.label_N).tolist() == [30, 30]
     assert len(corpus.train) + len(corpus.validation) == 60
     # The same, by two folders.
@@ -152,7 +152,7 @@ def test_names_of_tables_may_begin_with_their_split(tmp_path: Path) -> None:
     folder = shards(tmp_path / "mine", ["train-0.csv", "train-1.csv", "test-0.csv", "unsupervised-0.csv"])
     corpus = load(str(folder), tmp_path / "cache")
     assert set(corpus.texts("test")) == {text for text, _ in reviews(40, first=80)}
-    assert corpus.notes[-1] == f"left out of {folder}, because they hold no labeled reviews: unsupervised-0.csv"
+    assert corpus.notes[-1] == "left out, because they hold no labeled reviews: unsupervised-0.csv"
     shards(folder, ["other.csv"])
     with pytest.raises(UsageError, match=r"either all files of .* must be named after a split, or none, but "
                                          r"test-0\.csv is and other\.csv is not: name a pattern"):
@@ -239,3 +239,8 @@ def test_a_folder_of_texts_has_no_columns(tmp_path: Path, setting: str) -> None:
     folder = texts(tmp_path / "mine", ["a", "b"])
     with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a folder of texts, .* for mine"):
         load(str(folder), tmp_path / "cache", **{setting: "kind"})
+
+
+def test_a_class_may_begin_like_what_has_no_class(tmp_path: Path) -> None:
+    corpus = load(str(texts(tmp_path / "mine", ["supported", "unsupported"])), tmp_path / "cache")
+    assert corpus.classes == ("supported", "unsupported")
