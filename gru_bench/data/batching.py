@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gru_bench.config import TrainingConfig
 from gru_bench.data.corpus import Split
 from gru_bench.data.embeddings import Vectors
+from gru_bench.data.labels import LabelArray
 from gru_bench.errors import UsageError
 
 _POOL = 50
@@ -41,7 +42,7 @@ class Encoded:
     """Row of the vector table for each token of all examples. An example without known words has row 0 once."""
     offsets_N1: NDArray[np.int64]
     """Example n has the rows `rows[offsets_N1[n]:offsets_N1[n + 1]]`, at least one."""
-    label_N: NDArray[np.int8]
+    label_N: LabelArray
     example_id_N: NDArray[np.str_]
     category_N: NDArray[np.str_]
     tokens_N: NDArray[np.int32]

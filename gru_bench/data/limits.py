@@ -3,7 +3,7 @@
 | what | limit |
 |---|---|
 | a row: a line, a row of a table, a review of a pickle | 4 million characters |
-| a file | 250 MB of memory, or 100 times its own size, whichever is more |
+| a file, or all files of a data set | 250 MB of memory, or 100 times their own size, whichever is more |
 | a word vector | 100,000 numbers |
 | a table that a run keeps | 256 MB of memory, or 64 times its own size, whichever is more |
 | an archive of a study | 2 million values of metrics, and 256 MB for each of its lists |
@@ -58,22 +58,29 @@ def factor() -> float:
 
 
 class Budget:
-    """The memory that one file may still take."""
+    """The memory that a file, or the files of one data set together, may still take."""
 
-    def __init__(self, path: Path) -> None:
-        """Start with the full amount for a file of this size.
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        """Start with the full amount.
+
+        Args:
+            path: The file, or what names the data set in error messages.
+            size: Bytes of all files together. None: the size of the file.
 
         Raises:
             UsageError: where GRU_BENCH_LIMITS is not a valid factor.
         """
         times = factor()
         self._path = path
+        self.file = path
+        """The file that is being read, for error messages about a row."""
         self.row = int(ROW * times)
         """Largest number of characters in a row."""
         self.numbers = int(NUMBERS * times)
         """Largest length of a word vector."""
-        self.left = self._most = int(max(MEMORY, GROWTH * path.stat().st_size) * times)
-        """Number of bytes that the file may still take."""
+        self.left = self._most = int(
+            max(MEMORY, GROWTH * (path.stat().st_size if size is None else size)) * times)
+        """Number of bytes that may still be taken."""
 
     def spend(self, size: int) -> None:
         """Count `size` bytes.
@@ -88,7 +95,7 @@ class Budget:
 
     def row_too_long(self, where: str) -> DataError:
         """Return the error for a row with too many characters. `where` says which row it is."""
-        return DataError(f"{self._path} must have rows of at most {self.row:,} characters, but {where} has more: look "
+        return DataError(f"{self.file} must have rows of at most {self.row:,} characters, but {where} has more: look "
                          f"for a missing quote or line break there; {MORE}")
 
 

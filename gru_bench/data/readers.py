@@ -1,10 +1,10 @@
-"""Readers of files with labelled reviews: CSV, TSV, JSON Lines, Parquet, and gzipped pickles of token lists.
+"""Readers of files with labeled reviews: CSV, TSV, JSON Lines, Parquet, text files, and gzipped pickles of token lists.
 
 This module only reads; `corpus` does the cleaning, the tokens and the splits. Every value is checked here, so that each
-row has a text, a label 0 or 1 and, if a split column is given, a known split. Half a character (a lone surrogate, such
-as half an emoji) becomes U+FFFD here, because UTF-8 cannot store it.
+row has a text, a class and, if a split column is given, a known split. `labels` says which classes there are. Half a
+character (a lone surrogate, such as half an emoji) becomes U+FFFD here, because UTF-8 cannot store it.
 
-Rows are read one by one, and no file takes more memory than `limits` allows.
+Rows are read one by one, and the files of a data set take no more memory than `limits` allows.
 
 Shapes: `N` rows of the file.
 """
@@ -19,29 +19,27 @@ import json
 import re
 import sys
 import zlib
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gru_bench.config import path_name
+from gru_bench.config import MOST_CLASS_NAME, path_name
+from gru_bench.data.columns import Columns
+from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, Labels, spelled
 from gru_bench.data.limits import ROW_COST, Budget, in_memory
 from gru_bench.data.pickles import unpickled
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
 KINDS = "CSV (.csv), TSV (.tsv), JSON Lines (.jsonl), Parquet (.parquet) or a pickle (.pkl.gz, .tar.gz)"
 _SHOWN = 5
 """Largest number of rows or values that an error message lists."""
-_SHOWN_NAMES = 40
-"""Largest number of columns that an error message lists."""
+_KEYS = 1_000
+"""Largest number of columns of which an error message keeps an example."""
 _BATCH = 512
 """Number of rows of a Parquet file that are read at once."""
 _PARQUET_LIST = 10_000
@@ -57,73 +55,148 @@ _REMEDIES = {
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
-_LABELS: Mapping[object, int] = {
-    0: 0, 1: 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1,
-}
-_PARTS = {
+PARTS = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test",
 }
+"""Name of a split, in lower case -> ours."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Names of the columns to read. A pickle has no columns and ignores them."""
+class DataFile:
+    """A file of a data set."""
 
-    text: str = "text"
-    label: str = "label"
-    category: str | None = None
+    path: Path
     split: str | None = None
+    """train, validation or test, for all rows of the file. None: a column says it, or nothing does."""
+    label: str | None = None
+    """The class of a text file, which is one review. None for files of any other kind."""
+    names: tuple[str, ...] | None = None
+    """Names of the classes 0, 1 and so on, where the file has none and we know them."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a file, in its order."""
+    """The rows of a data set, in the order of its files."""
 
     text_N: list[str]
     """Texts as in the file. The text of a pickled review is its tokens joined by spaces."""
-    label_N: NDArray[np.int8]
+    label_N: LabelArray
+    """Position of each row's class in `classes`."""
+    classes: tuple[str, ...]
+    """Names of the classes, in their order."""
     category_N: list[str]
     """Categories. Empty strings where the file has none."""
     split_N: list[str] | None = None
-    """train, validation or test for each row. None where the file has no splits."""
+    """train, validation or test for each row. None where the data have no splits."""
     tokens_N: list[list[str]] | None = None
-    """Tokens of each review. None where the file holds texts."""
+    """Tokens of each review. None where the data hold texts."""
+    plain: bool = True
+    """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about how the files were read, a sentence each."""
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.text_N)
 
 
-def read_rows(path: Path, columns: Columns) -> Rows:
+def read_rows(path: Path, columns: Columns, encoding: str = "utf-8") -> Rows:
     """Return all rows of a file. The ending of its name shows its kind.
 
     Raises:
         UsageError: for a file that does not exist, an unsupported kind of file, or an unknown column.
-        DataError: for a file that is empty, damaged or not UTF-8, and for a row without a text or a label 0 or 1.
+        DataError: for a file that is empty, damaged or in another encoding, for a row without a text or a label, and
+            for labels that look like anything but classes.
     """
-    if not path.exists():
-        raise UsageError(f"the data must be a file, but {path} does not exist: check the path")
-    if not path.is_file():
-        raise UsageError(f"the data must be a file, but {path} is a folder: name a file in it")
-    kind = kind_of(path)
-    with reading(path):
-        budget = Budget(path)
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} must hold reviews, but it is empty (0 bytes): write or copy it again")
-        if kind == "pickle":
-            return _pickled(path, budget)
-        if kind == ".parquet":
-            return _checked(path, columns, _parquet(path, columns, budget), budget)
-        with opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+    return read_files([DataFile(path)], columns, path, encoding)
+
+
+def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
+    """Return all rows of several files as one table. See `read_rows`.
+
+    Args:
+        files: The files, in the order of the rows.
+        columns: The columns to read of each file.
+        where: What names the files together in error messages.
+        encoding: Encoding of the text files.
+    """
+    for file in files:
+        if not file.path.exists():
+            raise UsageError(f"the data must be a file, but {file.path} does not exist: check the path")
+        if not file.path.is_file():
+            raise UsageError(f"the data must be a file, but {file.path} is a folder: name a file in it")
+        if file.label is None:
+            kind_of(file.path)
+    budget = Budget(where, sum(file.path.stat().st_size for file in files))
+    table = _Table()
+    for file in files:
+        budget.file = file.path
+        before = len(table.texts)
+        with reading(file.path, encoding):
+            _read(file, columns, encoding, budget, table)
+        if file.split is not None:
+            table.parts += [file.split] * (len(table.texts) - before)
+    # numpy gives each category as many bytes as the longest one.
+    budget.spend(4 * len(table.texts) * max(map(len, table.categories), default=0))
+    found = (table.labels.classes(f"the folders of {where}", "have a folder for each class")
+             if files[0].label is not None else
+             table.labels.classes(f"column {shown(table.columns.label)} of {where}",
+                                  "name the column of the classes by --label-column"))
+    pickled = bool(table.tokens)
+    return Rows(
+        text_N=table.texts, label_N=found.label_N, classes=found.names, category_N=table.categories,
+        split_N=table.parts or None, tokens_N=table.tokens or None, plain=found.plain or pickled,
+        notes=tuple(table.notes))
+
+
+@dataclass
+class _Table:
+    """The rows that have been read so far."""
+
+    texts: list[str] = field(default_factory=list)
+    labels: Labels = field(default_factory=Labels)
+    categories: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    tokens: list[list[str]] = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
+    """The columns that are read of the latest file."""
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def read_columns(self, wanted: Columns, known: Sequence[str]) -> Columns:
+        """Return the columns to read of a file with the `known` ones, and note where usual names stand in."""
+        self.columns = wanted.found_in(known)
+        if note := wanted.note(self.columns):
+            self.notes[note] = None
+        return self.columns
+
+
+def _read(file: DataFile, columns: Columns, encoding: str, budget: Budget, table: _Table) -> None:
+    """Add the rows of a file to the table."""
+    path = file.path
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} must hold reviews, but it is empty (0 bytes): write or copy it again")
+    if file.names is not None:
+        table.labels.call(file.names, path.name)
+    if file.label is None and kind_of(path) == "pickle":
+        _pickled(path, budget, table)
+    elif file.label is None and kind_of(path) == ".parquet":
+        _add(path, columns, _parquet(path, columns, budget, table), table)
+    else:
+        # The mark at the beginning of some UTF-8 files is left out.
+        known = "utf-8-sig" if encoding == "utf-8" else encoding
+        with opened(path) as binary, io.TextIOWrapper(binary, encoding=known, newline="") as text:
             _refuse_zip(path, binary)
+            if file.label is not None:
+                _text_file(path, text, file.label, budget, table)
+                return
             lines = _Lines(path, text, budget)
-            if kind in (".csv", ".tsv"):
-                rows = _separated(path, lines, "," if kind == ".csv" else "\t", columns)
+            if kind_of(path) in (".csv", ".tsv"):
+                rows = _separated(path, lines, "," if kind_of(path) == ".csv" else "\t", columns, table)
             else:
-                rows = _json_lines(path, lines, columns)
-            return _checked(path, columns, rows, budget)
+                rows = _json_lines(path, lines, columns, table)
+            _add(path, columns, rows, table)
 
 
 def kind_of(path: Path) -> str:
@@ -193,11 +266,15 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
     """Replace errors of the standard library about a damaged or huge file by one message.
 
+    Args:
+        path: The file.
+        encoding: Encoding in which the file is read, for the message.
+
     Raises:
-        DataError: instead of an error within the context about gzip, UTF-8, memory or reading.
+        DataError: instead of an error within the context about gzip, the encoding, memory or reading.
     """
     try:
         with in_memory(path):
@@ -205,9 +282,11 @@ def reading(path: Path) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
                         "fetch or copy it again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be UTF-8 text, but byte {error.object[error.start]:#04x} is not: "
-                        "save it as UTF-8") from error
+    except UnicodeError as error:
+        byte = (f"byte {error.object[error.start]:#04x} is not" if isinstance(error, UnicodeDecodeError)
+                else f"it is not ({shown(str(error), '')})")
+        raise DataError(f"{path} must be {encoding.upper()} text, but {byte}: save it as UTF-8, or name its encoding, "
+                        "such as --encoding cp1252") from error
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
 
@@ -260,29 +339,7 @@ class _Lines:
         self._row_begins = self._number
 
 
-def _roles(columns: Columns) -> list[tuple[str, str | None]]:
-    return [("text", columns.text), ("label", columns.label), ("category", columns.category), ("split", columns.split)]
-
-
-def _places(columns: Columns, known: Sequence[str], path: Path) -> list[int | None]:
-    """Return the positions of the four columns among the `known` ones. None for a column that is not read."""
-    places: list[int | None] = []
-    for role, name in _roles(columns):
-        if name is not None and name not in known:
-            listed = [shown(other, '') for other in known[:1000]]
-            near = get_close_matches(name, listed, n=1)
-            more = len(known) - _SHOWN_NAMES
-            raise unknown(f"{role} column", name, {*listed[:_SHOWN_NAMES], *near},
-                          f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
-                          f"--{role}-column.")
-        if name is not None and known.count(name) > 1:
-            raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that name: "
-                            "rename the others")
-        places.append(None if name is None else known.index(name))
-    return places
-
-
-def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> Iterator[_Row]:
+def _separated(path: Path, lines: _Lines, separator: str, columns: Columns, table: _Table) -> Iterator[_Row]:
     csv.field_size_limit(sys.maxsize if sys.maxsize <= 2**31 - 1 else 2**31 - 1)  # `lines` has its own limit
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
@@ -290,9 +347,10 @@ def _separated(path: Path, lines: _Lines, separator: str, columns: Columns) -> I
         if not header:
             raise DataError(f"{path} must begin with a line of column names, but its first line is empty")
         _refuse_other_separator(path, header, separator, columns)
-        places = _places(columns, header, path)
-        width = len(header)
+        columns.require_header(header, path, separator)
         lines.end_row()
+        places = table.read_columns(columns, header).places(header, path, lambda: next(reader, []))
+        width = len(header)
         for row in reader:
             lines.end_row()
             if len(row) != width:
@@ -322,11 +380,11 @@ def _refuse_other_separator(path: Path, header: list[str], separator: str, colum
                     f"{path} looks separated by {other!r} (its first line is {shown(header[0])}): {remedy}")
 
 
-def _json_lines(path: Path, lines: _Lines, columns: Columns) -> Iterator[_Row]:
-    names = [name for _, name in _roles(columns)]
-    lacking = {name for name in names if name is not None}
-    known: dict[str, None] = {}
-    empty = True
+def _json_lines(path: Path, lines: _Lines, columns: Columns, table: _Table) -> Iterator[_Row]:
+    names: list[str | None] = []
+    lacking: set[str] = set()
+    known: dict[str, str] = {}
+    """Each key that is seen while a column is lacking, with its first value."""
     for number, line in enumerate(lines, start=1):
         lines.end_row()
         if not line.strip():
@@ -339,25 +397,32 @@ def _json_lines(path: Path, lines: _Lines, columns: Columns) -> Iterator[_Row]:
         if not isinstance(row, dict):
             raise DataError(f"{path} must hold one JSON object a line, but line {number} is "
                             f"{type(row).__name__}")
-        empty = False
+        if not names:
+            names = [name for _, name in table.read_columns(columns, list(row)).roles()]
+            lacking = {name for name in names if name is not None}
         if lacking:
             lacking -= row.keys()
-            known |= dict.fromkeys(name for name, _ in zip(row, range(1000 - len(known)), strict=False))
+            for name in islice(row, _KEYS - len(known)):
+                known.setdefault(name, shown(row[name], "", 40))
         text, label, category, split = (None if name is None else row.get(name) for name in names)
         yield text, label, category, split
-    if empty:
+    if not names:
         raise DataError(f"{path} must hold reviews, but it has only empty lines")
-    _places(columns, [*known, *({name for name in names if name is not None} - lacking - known.keys())], path)
+    found = {name for name in names if name is not None} - lacking
+    table.columns.places([*known, *(found - known.keys())], path, known.values)
 
 
-def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
+def _parquet(path: Path, columns: Columns, budget: Budget, table: _Table) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path, thrift_container_size_limit=_PARQUET_LIST) as file:
             schema = file.schema_arrow
-        places = _places(columns, schema.names, path)
+        found = table.read_columns(columns, schema.names)
+        places = found.places(schema.names, path, lambda: _first_row(path, schema, budget))
+        if names := _class_names(schema.metadata, found.label):
+            table.labels.call(names, path.name)
         wanted = [schema.names[place] for place in places if place is not None]
         for name in wanted:
             kind = schema.field(name).type
@@ -386,6 +451,37 @@ def _parquet(path: Path, columns: Columns, budget: Budget) -> Iterator[_Row]:
         words = shown((str(error).splitlines() or [""])[0], '', 200)
         raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
                         "write or copy it again") from error
+
+
+def _first_row(path: Path, schema: Any, budget: Budget) -> list[object]:
+    """Return the first value of each column of a Parquet file, and the type of a column that holds more than values."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    single = [name for name in schema.names if not pa.types.is_nested(schema.field(name).type)][:_KEYS]
+    values: dict[str, object] = {}
+    with pq.ParquetFile(path, thrift_container_size_limit=_PARQUET_LIST) as file:
+        _spare(file.metadata, set(single), budget)
+        for batch in islice(file.iter_batches(batch_size=1, columns=single), 1):
+            values = {name: _values(path, batch.column(name), "row 1", budget)[0] for name in single}
+    return [values.get(name, str(schema.field(name).type)) for name in schema.names]
+
+
+def _class_names(metadata: Any, column: str) -> tuple[str, ...]:
+    """Return the names of the classes that Hugging Face `datasets` writes into a Parquet file; none where it has none.
+
+    Args:
+        metadata: Metadata of the file's schema.
+        column: The column of the labels.
+    """
+    try:
+        content: Any = json.loads((metadata or {})[b"huggingface"])
+        names = tuple(content["info"]["features"][column]["names"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+    clean = [spelled(name) if isinstance(name, str) else "" for name in names]
+    usual = len(names) > 1 and all(clean) and len(set(clean)) == len(clean) and max(map(len, clean)) <= MOST_CLASS_NAME
+    return tuple(map(_whole, clean)) if usual else ()
 
 
 def _spare(metadata: Any, wanted: set[str], budget: Budget) -> None:
@@ -451,63 +547,61 @@ class _Wrong:
                 f"{', ...' if len(values) > _SHOWN else ''}")
 
 
-def _checked(path: Path, columns: Columns, rows: Iterable[_Row], budget: Budget) -> Rows:
-    texts: list[str] = []
-    labels = array("b")
-    categories: list[str] = []
-    parts: list[str] = []
+def _add(path: Path, columns: Columns, rows: Iterable[_Row], table: _Table) -> None:
+    """Check the rows of a file, and add them to the table."""
     missing, other, wrong_label, wrong_part = _Wrong(), _Wrong(), _Wrong(), _Wrong()
+    number = 0
     for number, (text, label, category, part) in enumerate(rows, start=1):
         if text is None or (isinstance(text, str) and (not text or text.isspace())):
             missing.add(number)
         elif isinstance(text, str):
-            texts.append(_whole(text))
+            table.texts.append(_whole(text))
         else:
             other.add(number, text)
-        known = _label(label)
-        if known is None:
+        if not table.labels.add(_whole(label) if isinstance(label, str) else label):
             wrong_label.add(number, label)
-        else:
-            labels.append(known)
-        if columns.category is not None:
-            categories.append("" if category is None else _category(category))
+        table.categories.append("" if category is None else _category(category))
         if columns.split is not None:
-            known_part = _PARTS.get(str(part).strip().lower()) if isinstance(part, str) else None
+            known_part = PARTS.get(str(part).strip().lower()) if isinstance(part, str) else None
             if known_part is None:
                 wrong_part.add(number, part)
             else:
-                parts.append(known_part)
+                table.parts.append(known_part)
+    found = table.columns
     if missing.count:
-        raise DataError(f"each row of {path} must have a text in column {shown(columns.text)}, but it is missing "
+        raise DataError(f"each row of {path} must have a text in column {shown(found.text)}, but it is missing "
                         f"in {missing.rows()}: remove these rows")
     if other.count:
-        raise DataError(f"column {shown(columns.text)} of {path} must hold texts, but row {other.first[0]} holds "
+        raise DataError(f"column {shown(found.text)} of {path} must hold texts, but row {other.first[0]} holds "
                         f"{next(iter(other.values))}: name the column of the texts by --text-column")
-    if not texts:
+    if not number:
         raise DataError(f"{path} must hold reviews, but it has no rows below its column names")
     if wrong_label.count:
-        raise DataError(f"labels in column {shown(columns.label)} of {path} must be 0 or 1, but {wrong_label.hold()}: "
-                        "replace them by 0 (negative) and 1 (positive)")
+        raise DataError(f"labels in column {shown(found.label)} of {path} must be words, numbers, true or false, but "
+                        f"{wrong_label.hold()}: fill them in, or remove these rows")
     if wrong_part.count:
         raise DataError(f"column {shown(columns.split)} of {path} must hold train, validation or test, but "
                         f"{wrong_part.hold()}: replace it by one of these")
-    # numpy gives each category as many bytes as the longest one.
-    budget.spend(4 * len(texts) * max(map(len, categories), default=0))
-    return Rows(
-        text_N=texts,
-        label_N=np.frombuffer(labels, dtype=np.int8),
-        category_N=[""] * len(texts) if columns.category is None else categories,
-        split_N=None if columns.split is None else parts)
 
 
 def _category(value: object) -> str:
     return _whole(str(value).replace("\0", ""))
 
 
-def _label(value: object) -> int | None:
-    if isinstance(value, str):
-        return _LABELS.get(value.strip().lower())
-    return _LABELS.get(value) if isinstance(value, bool | int | float) else None
+# ---------------------------------------------------------------- text files
+
+
+def _text_file(path: Path, text: IO[str], label: str, budget: Budget, table: _Table) -> None:
+    """Add a file that holds one review."""
+    content = text.read(budget.row + 1)
+    if len(content) > budget.row:
+        raise budget.row_too_long("it")
+    budget.spend(ROW_COST + len(content))
+    if not content.strip():
+        raise DataError(f"each text file must hold a review, but {path} holds white space only: remove it")
+    table.texts.append(_whole(content))
+    table.labels.add(_whole(label))
+    table.categories.append("")
 
 
 # ---------------------------------------------------------------- pickles
@@ -523,8 +617,11 @@ def _content(path: Path, budget: Budget) -> bytes:
     return content.getvalue()
 
 
-def _pickled(path: Path, budget: Budget) -> Rows:
-    """Read a pickle of `[positive, negative, vocabulary]`; the first two map a category to its reviews, as tokens."""
+def _pickled(path: Path, budget: Budget, table: _Table) -> None:
+    """Add the reviews of a pickle: `[positive, negative, vocabulary]`.
+
+    The first two map a category to its reviews, as tokens.
+    """
     with opened(path) as file:
         head = file.read(512)
         if head[257:262] == b"ustar":
@@ -545,11 +642,9 @@ def _pickled(path: Path, budget: Budget) -> Rows:
     if not isinstance(content, list | tuple) or len(content) != 3:
         size = f" of {len(content)}" if isinstance(content, list | tuple) else ""
         raise _wrong_structure(path, f"it holds one {type(content).__name__}{size}")
-    texts: list[str] = []
-    tokens_N: list[list[str]] = []
-    category_N: list[str] = []
-    label_N: list[int] = []
-    for label, name, half in ((1, "positive", content[0]), (0, "negative", content[1])):
+    before = len(table.texts)
+    table.labels.call(NEGATIVE_POSITIVE, path.name)
+    for name, half in (("positive", content[0]), ("negative", content[1])):
         if not isinstance(half, dict):
             raise _wrong_structure(path, f"its {name} half is a {type(half).__name__}")
         for category, reviews in half.items():
@@ -569,14 +664,12 @@ def _pickled(path: Path, budget: Budget) -> Rows:
                 budget.spend(length)
                 text = " ".join(review)
                 whole = _whole(text)
-                texts.append(whole)
-                tokens_N.append(list(review) if whole == text else [_whole(token) for token in review])
-            category_N += [_category(category)] * len(reviews)
-            label_N += [label] * len(reviews)
-    if not tokens_N:
+                table.texts.append(whole)
+                table.tokens.append(list(review) if whole == text else [_whole(token) for token in review])
+                table.labels.add(name)
+            table.categories += [_category(category)] * len(reviews)
+    if len(table.texts) == before:
         raise DataError(f"{path} must hold reviews, but both of its halves are empty")
-    budget.spend(4 * len(texts) * max(map(len, category_N)))
-    return Rows(text_N=texts, label_N=np.array(label_N, dtype=np.int8), category_N=category_N, tokens_N=tokens_N)
 
 
 def _wrong_structure(path: Path, found: str) -> DataError:

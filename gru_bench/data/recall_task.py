@@ -24,7 +24,7 @@ LIMITS = {"k": (1, 100_000), "n": (100, 10_000_000), "vocabulary": (2, 1_000_000
 MOST_TOKENS = 100_000_000
 """Largest number of tokens in all sequences together. They take a few gigabytes of memory."""
 DECIDING = ("no", "yes")
-"""The deciding token of each label."""
+"""The deciding token of each label, which is the name of its class."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RecallTask:
             tokens = [*before.tolist(), DECIDING[label], *after.tolist()]
             made.setdefault(" ".join(tokens), (label, tokens))
         return Rows(
-            text_N=list(made), label_N=np.array([label for label, _ in made.values()], np.int8),
+            text_N=list(made), label_N=np.array([label for label, _ in made.values()], np.int8), classes=DECIDING,
             category_N=[""] * len(made), tokens_N=[tokens for _, tokens in made.values()])
 
 

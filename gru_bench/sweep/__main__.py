@@ -80,6 +80,8 @@ def sweep(
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
     split_column: cli.SplitColumn = None,
+    positive: cli.Positive = None,
+    encoding: cli.Encoding = None,
     embedding: cli.Embedding = None,
     limit: cli.Limit = None,
     settings: cli.Settings = None,
@@ -199,6 +201,8 @@ def _prepare(
     console.print(
         f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+    for note in corpus.notes:
+        console.print(f"note: {note}", markup=False)
     _need_windows(spec, corpus)
     if note := _backend_note(spec):
         console.print(f"note: {note}", markup=False)

@@ -391,7 +391,7 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
                     f"({_short(began[EXPERIMENT])})"]
         return []
     settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
-                if key not in ("data", EXPERIMENT)]
+                if key not in ("data", EXPERIMENT) and key in began]
     if settings:
         return settings
     files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))

@@ -143,12 +143,12 @@ class StudyPlan:
     """Number of confirm seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
-    metric: MetricName
-    """Score that the study is about. Accuracy where none was logged."""
     contents: tuple[str, ...] | None
     """Parts besides the confirm runs: search, ablations, timings, diagnostics or recall. None: not logged."""
     protocol: str
     """tuning or homework."""
+    metric: MetricName = "accuracy"
+    """Score that the study is about. Accuracy where none was logged."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ def train(
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
     split_column: cli.SplitColumn = None,
+    positive: cli.Positive = None,
+    encoding: cli.Encoding = None,
     embedding: cli.Embedding = None,
     limit: cli.Limit = None,
     settings: cli.Settings = None,
@@ -95,6 +97,8 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
         corpus = load_corpus(config.data)
     console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
                   f"{len(corpus.test):,} test reviews", markup=False)
+    for note in corpus.notes:
+        console.print(f"note: {note}", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     if (slower := on_cpu or fallback(config.model, device)) is not None:
@@ -256,6 +260,8 @@ def _next_steps(
     usual, own = flat(RunConfig()), flat(config)
     data = [word for key, option in cli.DATA_OPTIONS.items() if own[key] != usual[key]
             for word in (option, str(own[key]))]
+    for key in ("data.classes", "data.unseen"):
+        data += ["--set", f"{key}={own[key]}"] if own[key] != usual[key] else []
     study = config.model.name if config.model.name in STUDIES else STUDIES[0]
     yield cli.line(["gru-bench", "sweep", "--study", study, *data, *store]), "the best settings, on several seeds"
     if not (tracking_uri or "").startswith("http"):

@@ -64,6 +64,7 @@ SCORED_TOKENS = 32_768
 memory than a micro-batch in training."""
 PREPARED_AHEAD = 4
 ADDED: Mapping[str, Mapping[str, Scalar]] = {
+    "data": {"classes": None, "positive": None, "encoding": "utf-8", "unseen": "refuse"},
     "model": {"bidirectional": None}, "training": {
         "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none"}}
 """Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run

@@ -31,7 +31,7 @@ def folders(cache: Path) -> list[str]:
 def test_a_second_start_reads_nothing_but_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     first = load(name, tmp_path / "cache")
-    monkeypatch.setattr(corpus_module, "read_rows", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(corpus_module, "read_files", lambda *_: pytest.fail("read again"))
     second = load(name, tmp_path / "cache")
     assert (second.fingerprint, second.words, second.folder) == (first.fingerprint, first.words, first.folder)
     assert isinstance(second.train.ids, np.memmap) or second.train.ids.nbytes < 4096

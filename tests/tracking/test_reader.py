@@ -247,6 +247,8 @@ NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, contents=
     ({"models": ",torch,,"}, replace(NOTHING, models=("torch",))),
     *(({"trials": wrong, "confirm": wrong}, NOTHING) for wrong in ("", "-1", "1.0", " 1", "five", "1" * 10, "٣")),
     ({"trials": "9" * 9, "confirm": "007"}, replace(NOTHING, trials=999_999_999, confirm=7)),
+    ({"metric": "log_loss"}, replace(NOTHING, metric="log_loss")),
+    ({"metric": "luck"}, NOTHING),
     ({"margin": "50"}, replace(NOTHING, margin=0.5)),
     ({"margin": " 2e-1 "}, replace(NOTHING, margin=0.002)),
     *(({"margin": wrong}, NOTHING) for wrong in ("None", "nan", "inf", "-inf", "0", "-1", "50.1", "", "one")),

@@ -89,7 +89,8 @@ class TestRepeats:
 
 def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConfig, corpus: Corpus) -> None:
     text = config.model_dump_json()
-    for added in (',"bidirectional":null', '"optimizer":"adam",', '"weight_decay":0.0,',
+    for added in (',"classes":null,"positive":null,"encoding":"utf-8","unseen":"refuse"', ',"bidirectional":null',
+                  '"optimizer":"adam",', '"weight_decay":0.0,',
                   '"metric":"accuracy",', '"class_weight":"none",'):
         assert added in text
         text = text.replace(added, "")

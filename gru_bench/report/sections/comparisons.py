@@ -144,7 +144,8 @@ def _weak_spot(pair: Pair) -> Sentence:
                 f"{pair.scale.after}) and has fewer seeds. Such intervals are known to be somewhat too narrow.")
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
         return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.score_deviation,
-                f"{pair.scale.after}) as the other. With so few seeds such intervals are known to be somewhat too narrow.")
+                f"{pair.scale.after}) as the other. With so few seeds such intervals are known to be somewhat too "
+                "narrow.")
     return ()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, scale_of
 from gru_bench.report.figures.accuracy import (
     BASELINE,
     MEAN,
@@ -89,7 +89,7 @@ def test_seeds_are_marked_below_their_own_mean() -> None:
 
 def test_the_margin_is_shaded_and_both_models_are_named() -> None:
     values = Values(("pair", "difference"), (("A (x) less B", share(0.004, 0.001, 0.007)),), ("difference",))
-    figure = difference_figure(values, 0.02)
+    figure = difference_figure(values, 0.02, scale_of("accuracy"))
     assert "with unadjusted 95 % intervals" in figure.caption
     with drawing(PAGE):
         (axes,) = figure.draw(PAGE).axes

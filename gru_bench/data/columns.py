@@ -1,0 +1,143 @@
+"""Which columns of a file hold the texts, the labels, the categories and the splits.
+
+Where the file lacks a column of the default name, the one column of a usual name stands in, such as `review` for
+`text`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import islice, zip_longest
+from pathlib import Path
+
+from gru_bench.config import as_number
+from gru_bench.errors import DataError, UsageError, shown, unknown
+
+USUAL = {
+    "text": "text review reviewtext reviewbody sentence content body comment document message tweet post utterance "
+            "description",
+    "label": "label sentiment class classindex classname target category topic star starrating rating score polarity",
+}
+"""Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
+_SHOWN_NAMES = 40
+"""Most columns that an error lists without examples."""
+_SHOWN_EXAMPLES = 10
+"""Most columns that an error lists with an example of each."""
+_CUT = 24
+"""Most characters of a name, and of an example, in such a list."""
+_LONG = 60
+"""Fewest characters of what is a text rather than the name of a column."""
+_WORDS = 7
+"""Fewest words of what is a text rather than the name of a column."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns to read. Pickles and folders of texts have no columns and ignore them."""
+
+    text: str = "text"
+    label: str = "label"
+    category: str | None = None
+    split: str | None = None
+
+    def roles(self) -> list[tuple[str, str | None]]:
+        """Return the role and the name of each column, in the order of a row."""
+        return [("text", self.text), ("label", self.label), ("category", self.category), ("split", self.split)]
+
+    def found_in(self, known: Sequence[str]) -> Columns:
+        """Return the columns to read of a file with these columns: usual names stand in for default ones."""
+        found = self
+        for role in USUAL:
+            fits = self._candidates(role, known)
+            if self._is_missing_default(role, known) and len(fits) == 1:
+                found = replace(found, **{role: fits[0]})
+        return found
+
+    def note(self, found: Columns) -> str:
+        """Return a sentence on the columns that stand in for default ones; empty if none does."""
+        others = [(role, name) for role, name in found.roles() if name not in (role, None) and role in USUAL
+                  and name != dict(self.roles())[role]]
+        if not others:
+            return ""
+        read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others)
+        options = " and ".join(f"--{role}-column" for role, _ in others)
+        return f"{read}, by {'its name' if len(others) == 1 else 'their names'}; {options} can name others"
+
+    def places(
+        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
+    ) -> list[int | None]:
+        """Return the positions of the four columns among the `known` ones. None for a column that is not read.
+
+        Args:
+            known: The columns of the file.
+            path: The file.
+            examples: Function that returns a value of each column, for error messages.
+
+        Raises:
+            UsageError: for a column that the file lacks.
+            DataError: for two columns of one name.
+        """
+        places: list[int | None] = []
+        for role, name in self.roles():
+            if self._is_missing_default(role, known):
+                raise self._unclear(role, known, path, examples)
+            if name is not None and name not in known:
+                names = [shown(other, "") for other in known[:1000]]
+                near = get_close_matches(name, names, n=1)
+                more = len(known) - _SHOWN_NAMES
+                raise unknown(f"{role} column", name, {*names[:_SHOWN_NAMES], *near},
+                              f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
+                              f"--{role}-column.")
+            if name is not None and known.count(name) > 1:
+                raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that "
+                                "name: rename the others")
+            places.append(None if name is None else known.index(name))
+        return places
+
+    def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
+        """Check that the first line of a file holds the names of columns, unless those to read are in it.
+
+        Raises:
+            DataError: where the line looks like a row.
+        """
+        found = self.found_in(first)
+        if not any(found._is_missing_default(role, first) for role in USUAL):
+            return
+        if any(as_number(cell.strip()) is not None or len(cell) >= _LONG or len(cell.split()) >= _WORDS
+               for cell in first):
+            cells = ", ".join(shown(cell, most=_CUT) for cell in first[:_SHOWN_EXAMPLES])
+            raise DataError(f"{path} must begin with a line of column names, but its first line looks like a row "
+                            f"({cells}): write a line of names above it, such as {separator.join(USUAL)!r}; if these "
+                            "are names, choose two by --text-column and --label-column")
+
+    def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
+        return role in USUAL and dict(self.roles())[role] == role and role not in known
+
+    def _candidates(self, role: str, known: Sequence[str]) -> list[str]:
+        """Return the columns whose name is usual for a role, without those that have another role."""
+        taken = [name for other, name in self.roles() if other != role]
+        usual = {_plain(name) for name in USUAL[role].split()}
+        return [name for name in known if _plain(name) in usual and name not in taken]
+
+    def _unclear(
+        self, role: str, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
+    ) -> UsageError:
+        fits = self._candidates(role, known)
+        several = ", ".join(shown(name, most=_CUT) for name in fits[:_SHOWN_EXAMPLES])
+        why = (f"several columns of {path.name} have a usual name for it ({several})" if fits else
+               f"no column of {path.name} has a usual name for it")
+        values = [f" (such as {shown(value, most=_CUT)})" for value in islice(examples(), _SHOWN_EXAMPLES)]
+        listed = "; ".join(shown(name, most=_CUT) + value for name, value in
+                           zip_longest(known[:_SHOWN_EXAMPLES], values, fillvalue=""))
+        more = len(known) - _SHOWN_EXAMPLES
+        return UsageError(
+            f"the {role} column must be named by --{role}-column, because {why}. "
+            f"{f'Its columns are {listed}' if known else 'It has no columns'}"
+            f"{f' and {more:,} more' if more > 0 else ''}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[ _-]", "", name[:_LONG]).lower().removesuffix("s")

@@ -1,0 +1,139 @@
+"""Columns that have the usual names are found; all else is told with the columns and the option."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gru_bench.data.columns import USUAL, Columns
+from gru_bench.data.readers import read_rows
+from gru_bench.errors import DataError, UsageError
+from tests.support.reviews import write
+
+ROWS = [("fine", "good", "x"), ("dull", "bad", "y")]
+
+
+def saved(folder: Path, kind: str, header: tuple[str, ...]) -> Path:
+    path = folder / f"a.{kind}"
+    if kind == "csv":
+        write(path, ROWS, header)
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps(dict(zip(header, row, strict=True))) for row in ROWS), encoding="utf-8")
+    else:
+        pq.write_table(pa.table(dict(zip(header, map(list, zip(*ROWS, strict=True)), strict=True))), path)
+    return path
+
+
+KINDS = pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+
+
+@KINDS
+@pytest.mark.parametrize("header", [
+    ("review", "sentiment", "id"), ("Review Text", "STARS", "x"), ("sentence", "label", "x"), ("text", "Topic", "x"),
+    ("review_body", "star-rating", "title"), ("comments", "Sentiments", "x")])
+def test_the_one_column_of_a_usual_name_stands_in(tmp_path: Path, kind: str, header: tuple[str, ...]) -> None:
+    rows = read_rows(saved(tmp_path, kind, header), Columns())
+    assert rows.text_N == ["fine", "dull"]
+    assert (rows.classes, rows.label_N.tolist()) == (("bad", "good"), [1, 0])
+    (note,) = rows.notes
+    for role, name in zip(USUAL, header, strict=False):
+        assert (f"the {role}s are in column '{name}'" in note) == (name != role)
+        assert (f"--{role}-column" in note) == (name != role)
+
+
+@KINDS
+def test_columns_of_the_default_names_or_named_ones_come_first(tmp_path: Path, kind: str) -> None:
+    rows = read_rows(saved(tmp_path, kind, ("text", "label", "sentiment")), Columns())
+    assert (rows.classes, rows.notes) == (("bad", "good"), ())
+    rows = read_rows(saved(tmp_path, kind, ("review", "rating", "sentiment")), Columns(label="sentiment"))
+    assert rows.classes == ("x", "y")
+    assert rows.notes == ("the texts are in column 'review', by its name; --text-column can name others",)
+    # A column with another role does not stand in.
+    rows = read_rows(saved(tmp_path, kind, ("review", "sentiment", "category")), Columns(category="category"))
+    assert (rows.classes, rows.category_N) == (("bad", "good"), ["x", "y"])
+
+
+@KINDS
+@pytest.mark.parametrize(("header", "message"), [
+    (("v1", "v2", "label"), r"^the text column must be named by --text-column, because no column of a\.\w+ has a usual "
+                            r"name for it\. Its columns are 'v1' \(such as 'fine'\); 'v2' \(such as 'good'\); 'label' "
+                            r"\(such as 'x'\)$"),
+    (("review", "comment", "label"), r"^the text column must be named by --text-column, because several columns of "
+                                     r"a\.\w+ have a usual name for it \('review', 'comment'\)\. Its columns are "
+                                     r"'review' \(such as 'fine'\);"),
+    (("text", "stars", "sentiment"), r"^the label column must be named by --label-column, because several columns of "
+                                     r"a\.\w+ have a usual name for it \('stars', 'sentiment'\)"),
+])
+def test_what_is_not_clear_is_told_with_an_example_of_each_column(
+    tmp_path: Path, kind: str, header: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_rows(saved(tmp_path, kind, header), Columns())
+
+
+def test_many_and_long_columns_are_cut(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "a.csv", [["y" * 5000] * 50], [f"{n:02}{'c' * 55}" for n in range(50)]))
+    with pytest.raises(UsageError, match=r" and 40 more$") as refusal:
+        read_rows(path, Columns())
+    assert len(str(refusal.value)) < 1500
+    path = tmp_path / "b.parquet"
+    pq.write_table(pa.table({"a": [[1, 2]], "b": ["x"]}), path)
+    with pytest.raises(UsageError, match=r"Its columns are 'a' \(such as 'list<.*>'\); 'b' \(such as 'x'\)$"):
+        read_rows(path, Columns())
+
+
+@pytest.mark.parametrize(("first", "message"), [
+    ("1\tA great film", r"a\.tsv must begin with a line of column names, but its first line looks like a row \('1', "
+                        r"'A great film'\): write a line of names above it, such as 'text\\tlabel'; "
+                        r"if these are names, choose two by --text-column and --label-column"),
+    ("positive\tIt took a while, but then I could not stop", r"looks like a row"),
+    ("positive\t" + "x" * 60, r"looks like a row"),
+])
+def test_a_table_without_column_names_is_told(tmp_path: Path, first: str, message: str) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(f"{first}\n0\tdull\n", encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_rows(path, Columns())
+
+
+def test_column_names_may_look_like_a_row(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "a.csv", ROWS, ("text", "label", "2024")))
+    assert read_rows(path, Columns()).classes == ("bad", "good")
+    path = Path(write(tmp_path / "a.csv", ROWS, ("1", "2", "3")))
+    assert read_rows(path, Columns("1", "2")).classes == ("bad", "good")
+
+
+def feature(names: object) -> dict[bytes, bytes]:
+    return {b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()}
+
+
+def test_class_names_in_the_metadata_of_a_parquet_file_are_read(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b", "c"], "label": [1, 0, 1]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.replace_schema_metadata(feature(["pos", "neg"])), path)
+    rows = read_rows(path, Columns())
+    # Their order is that of the numbers, so the labels are as they were without the names.
+    assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("pos", "neg"), [1, 0, 1], True)
+
+
+@pytest.mark.parametrize("metadata", [
+    feature(None), feature("ab"), feature([1, 2]), feature(["a"]), feature(["a", "a"]), feature(["a", " "]),
+    feature(["a", "x" * 300]), {b"huggingface": b"[" * 100_000}, {b"huggingface": b"\xff"}, {b"other": b"x"},
+    {b"huggingface": b'{"info": {"features": {"other": {"names": ["a", "b"]}}}}'}], ids=range(11))
+def test_metadata_of_another_form_are_ignored(tmp_path: Path, metadata: dict[bytes, bytes]) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [1, 0]}).replace_schema_metadata(metadata), path)
+    assert read_rows(path, Columns()).classes in (("0", "1"), ("a", "b"))
+    assert (read_rows(path, Columns()).classes == ("a", "b")) == (metadata == feature("ab"))
+
+
+def test_a_dictionary_column_gives_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    label = pa.array(["sport", "arts", "sport"]).dictionary_encode()
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "label": label}), path)
+    rows = read_rows(path, Columns())
+    assert (rows.classes, rows.label_N.tolist()) == (("arts", "sport"), [1, 0, 1])

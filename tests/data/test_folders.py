@@ -1,0 +1,246 @@
+"""Folders and patterns -> files: texts by class, tables, splits, and what is left out or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.config import DataConfig
+from gru_bench.data import limits
+from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
+from gru_bench.errors import DataError, UsageError
+from tests.support.files import gzipped
+from tests.support.reviews import load, reviews, write
+
+
+def texts(folder: Path, names: Iterable[str], count: int = 30, first: int = 0) -> Path:
+    """Write `count` distinct texts into the folder of each class."""
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for n in range(first, first + count):
+            (folder / name / f"{n}_7.txt").write_text(f"Review {n} of {number}, quite {name}", encoding="utf-8")
+    return folder
+
+
+def classes_of(corpus: Corpus) -> dict[str, str]:
+    """Return text -> its class."""
+    return {text: corpus.classes[label] for name in SPLITS
+            for text, label in zip(corpus.texts(name), corpus.split(name).label_N.tolist(), strict=True)}
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_a_folder_for_each_class_gives_a_review_for_each_text_file(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "mine", ["good", "bad", "so so"], 40)
+    (folder / "README.md").write_text("x", encoding="utf-8")
+    (folder / "urls.txt").write_text("x", encoding="utf-8")
+    (folder / "good" / "notes.md").write_text("x", encoding="utf-8")
+    (folder / "good" / ".hidden.txt").write_text("x", encoding="utf-8")
+    corpus = load(str(folder), tmp_path / "cache", validation_share=0.3)
+    assert (corpus.name, corpus.classes, corpus.notes) == ("mine", ("bad", "good", "so so"), ())
+    assert classes_of(corpus) == {f"Review {n} of {number}, quite {name}": name
+                                  for number, name in enumerate(("good", "bad", "so so")) for n in range(40)}
+
+
+def test_the_layout_of_imdb_keeps_its_splits_and_leaves_out_what_has_no_class(tmp_path: Path) -> None:
+    folder = tmp_path / "aclImdb"
+    texts(folder / "train", ["neg", "pos", "unsup"])
+    texts(folder / "test", ["neg", "pos"], first=100)
+    (folder / "train" / "labeledBow.feat").write_text("x", encoding="utf-8")
+    corpus = load(str(folder), tmp_path / "cache")
+    assert (corpus.name, corpus.classes) == ("aclImdb", ("neg", "pos"))
+    assert corpus.notes == ("left out, because they hold no labeled reviews: train/unsup",)
+    assert np.bincount(corpus.test.label_N).tolist() == [30, 30]
+    assert len(corpus.train) + len(corpus.validation) == 60
+    # The same, by two folders.
+    two = load(str(folder / "train"), tmp_path / "cache", test_name=str(folder / "test"))
+    assert (two.name, two.fingerprint) == ("aclImdb", corpus.fingerprint)
+
+
+def test_a_validation_folder_is_kept(tmp_path: Path) -> None:
+    for first, part in enumerate(("train", "dev", "test")):
+        texts(tmp_path / "mine" / part, ["a", "b"], first=100 * first)
+    corpus = load(str(tmp_path / "mine"), tmp_path / "cache")
+    assert {len(corpus.split(name)) for name in SPLITS} == {60}
+    assert {text.split()[1][0] for text in corpus.texts("validation")} == {"1"}
+
+
+def test_one_split_alone_is_split(tmp_path: Path) -> None:
+    texts(tmp_path / "mine" / "train", ["a", "b"])
+    corpus = load(str(tmp_path / "mine"), tmp_path / "cache")
+    assert min(len(corpus.split(name)) for name in SPLITS) > 0
+
+
+def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
+    one, two = tmp_path / "one" / "mine", tmp_path / "two" / "mine"
+    texts(one, ["a", "b"])
+    texts(two, ["b", "a"])
+    for folder in (one, two):
+        for name in ("a", "b"):
+            for file in (folder / name).iterdir():
+                file.write_text(f"{file.name} {name}", encoding="utf-8")
+    assert load(str(one), tmp_path / "x").fingerprint == load(str(two), tmp_path / "y").fingerprint
+
+
+def test_text_files_are_read_in_their_encoding(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "mine", ["a", "b"])
+    for file in folder.glob("*/*.txt"):
+        file.write_bytes(f"caf\u00e9 {file}".encode("cp1252"))
+    with pytest.raises(DataError, match=r"_7\.txt must be UTF-8 text, but byte 0xe9 is not: .* --encoding cp1252"):
+        load(str(folder), tmp_path / "cache")
+    corpus = load(str(folder), tmp_path / "cache", encoding="cp1252")
+    assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
+
+
+def test_a_text_file_without_a_text_is_told(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "mine", ["a", "b"])
+    (folder / "a" / "3_7.txt").write_text(" \n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"must hold a review, but .*3_7\.txt holds white space only: remove it"):
+        load(str(folder), tmp_path / "cache")
+    (folder / "a" / "3_7.txt").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3_7\.txt must hold reviews, but it is empty"):
+        load(str(folder), tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("low")
+def test_the_files_of_a_folder_take_no_more_memory_together_than_one(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for n in range(4):
+        gzipped(folder / f"{n}.csv.gz", b"text,label\n" + b"".join(b"%s%d,%d\n" % (b"x" * 900, k, k % 2)
+                                                                  for k in range(n * 900, n * 900 + 900)))
+    load(str(folder / "0*.gz"), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"mine must not unpack to more than 2 MB"):
+        load(str(folder), tmp_path / "cache")
+    assert limits.MEMORY == 2_000_000
+    texts(tmp_path / "long", ["a", "b"], 2)
+    (tmp_path / "long" / "a" / "1_7.txt").write_text("x" * 100_001, encoding="utf-8")
+    with pytest.raises(DataError, match=r"1_7\.txt must have rows of at most 100,000 characters, but it has more"):
+        load(str(tmp_path / "long"), tmp_path / "cache")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def shards(folder: Path, names: Iterable[str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, name in enumerate(names):
+        write(folder / name, reviews(40, first=40 * place), ("review", "sentiment"))
+    return folder
+
+
+def test_tables_of_a_folder_or_a_pattern_are_one_data_set_by_name(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "mine", ["part-0.csv", "part-1.csv", "part-2.csv"])
+    whole = load(write(tmp_path / "whole.csv", reviews(120)), tmp_path / "cache")
+    for name in (str(folder), str(folder / "part-*.csv"), str(folder / "*.csv")):
+        corpus = load(name, tmp_path / "cache")
+        assert corpus.fingerprint == whole.fingerprint
+        assert corpus.name == ("part" if "part-*" in name else "mine")
+        assert corpus.notes == ("the texts are in column 'review' and the labels are in column 'sentiment', by their "
+                                "names; --text-column and --label-column can name others",)
+    some = load(str(folder / "part-[01].csv"), tmp_path / "cache")
+    assert set(classes_of(some)) == {text for text, _ in reviews(80)}
+    tested = load(str(folder / "part-[01].csv"), tmp_path / "cache", test_name=str(folder / "part-2.*"))
+    assert set(tested.texts("test")) == {text for text, _ in reviews(40, first=80)}
+
+
+def test_names_of_tables_may_begin_with_their_split(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "mine", ["train-0.csv", "train-1.csv", "test-0.csv", "unsupervised-0.csv"])
+    corpus = load(str(folder), tmp_path / "cache")
+    assert set(corpus.texts("test")) == {text for text, _ in reviews(40, first=80)}
+    assert corpus.notes[-1] == "left out, because they hold no labeled reviews: unsupervised-0.csv"
+    shards(folder, ["other.csv"])
+    with pytest.raises(UsageError, match=r"either all files of .* must be named after a split, or none, but "
+                                         r"test-0\.csv is and other\.csv is not: name a pattern"):
+        load(str(folder), tmp_path / "cache")
+
+
+def test_folders_of_tables_may_be_the_splits(tmp_path: Path) -> None:
+    shards(tmp_path / "mine" / "train", ["0.csv", "1.csv"])
+    write(shards(tmp_path / "mine" / "test", []) / "0.csv", reviews(20, first=500), ("review", "sentiment"))
+    corpus = load(str(tmp_path / "mine"), tmp_path / "cache")
+    assert set(corpus.texts("test")) == {text for text, _ in reviews(20, first=500)}
+
+
+def test_numbers_are_named_over_all_files(tmp_path: Path) -> None:
+    for part, labels in (("0", ("1.0", "2.0")), ("1", ("10", "2"))):
+        write(tmp_path / f"{part}.csv", [(f"{text} {part}", labels[label]) for text, label in reviews(40)])
+    corpus = load(str(tmp_path / "[01].csv"), tmp_path / "cache")
+    assert corpus.classes == ("1", "2", "10")
+    assert sum((np.bincount(corpus.split(name).label_N, minlength=3) for name in SPLITS),
+               start=np.zeros(3, int)).tolist() == [20, 40, 20]
+
+
+def test_another_content_name_of_class_or_file_is_read_anew(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "mine", ["a", "b"])
+    first = load(str(folder), tmp_path / "cache")
+    assert load(str(folder), tmp_path / "cache").folder == first.folder
+    (folder / "a" / "3_7.txt").write_text("Another review", encoding="utf-8")
+    second = load(str(folder), tmp_path / "cache")
+    (folder / "a").rename(folder / "c")
+    third = load(str(folder), tmp_path / "cache")
+    (folder / "c" / "3_7.txt").unlink()
+    fourth = load(str(folder), tmp_path / "cache")
+    assert len({corpus.folder for corpus in (first, second, third, fourth)}) == 4
+    assert (second.classes, third.classes) == (("a", "b"), ("b", "c"))
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("where", [".", "train"])
+def test_a_folder_of_texts_and_tables_is_refused(tmp_path: Path, where: str) -> None:
+    folder = texts(tmp_path / "mine" / where, ["a", "b"])
+    write(folder / "x.csv", reviews(10))
+    with pytest.raises(UsageError, match=r"must hold either folders of texts or tables, but .* holds both, such as a "
+                                         r"and x\.csv: move one of them, or name the files by a pattern"):
+        load(str(tmp_path / "mine"), tmp_path / "cache")
+
+
+def test_tables_beside_folders_of_splits_are_refused(tmp_path: Path) -> None:
+    texts(tmp_path / "mine" / "train", ["a", "b"])
+    write(tmp_path / "mine" / "x.csv", reviews(10))
+    with pytest.raises(UsageError, match=r"holds both, such as train and x\.csv"):
+        load(str(tmp_path / "mine"), tmp_path / "cache")
+
+
+def test_a_folder_without_data_and_a_pattern_without_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"must hold tables \(\.csv, .*\), or a folder for each class with \.txt files "
+                                         r"in it, but .*mine holds neither: name a file, or another folder"):
+        load(str(tmp_path / "mine"), tmp_path / "cache")
+    with pytest.raises(UsageError, match=r"must be existing files, but no file is like '.*x\*\.csv': check"):
+        load(str(tmp_path / "x*.csv"), tmp_path / "cache")
+    (tmp_path / "x.zip").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"a data file must be CSV .* got 'x\.zip': unpack it"):
+        load(str(tmp_path / "x*"), tmp_path / "cache")
+
+
+def test_a_split_is_given_once(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        texts(tmp_path / "mine" / part, ["a", "b"])
+    folder, table = str(tmp_path / "mine"), write(tmp_path / "x.csv", reviews(10))
+    with pytest.raises(UsageError, match=r"the test split must be given once, but .*mine holds one, and --test-data "
+                                         r"names x\.csv: leave it out"):
+        load(folder, tmp_path / "cache", test_name=table)
+    with pytest.raises(UsageError, match=r"the test data must be one split, but .*mine holds several: name one"):
+        load(table, tmp_path / "cache", test_name=folder)
+    shards(tmp_path / "tables", ["train.csv", "test.csv"])
+    with pytest.raises(UsageError, match=r"the splits must be given once, .* data\.split_column='part' give them"):
+        load_corpus(DataConfig(name=str(tmp_path / "tables"), split_column="part"), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("setting", ["category_column", "split_column"])
+def test_a_folder_of_texts_has_no_columns(tmp_path: Path, setting: str) -> None:
+    folder = texts(tmp_path / "mine", ["a", "b"])
+    with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a folder of texts, .* for mine"):
+        load(str(folder), tmp_path / "cache", **{setting: "kind"})
+
+
+def test_a_class_may_begin_like_what_has_no_class(tmp_path: Path) -> None:
+    corpus = load(str(texts(tmp_path / "mine", ["supported", "unsupported"])), tmp_path / "cache")
+    assert corpus.classes == ("supported", "unsupported")

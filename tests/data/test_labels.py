@@ -1,0 +1,144 @@
+"""Labels -> classes: names, their order, and what is refused because it looks like anything but classes."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gru_bench.data.columns import Columns
+from gru_bench.data.labels import Classes, Labels, listed, spelled
+from gru_bench.data.readers import read_rows
+from gru_bench.errors import DataError
+from tests.support.reviews import write
+
+
+def classes(values: list[Any], names: tuple[str, ...] = ()) -> Classes:
+    labels = Labels()
+    if names:
+        labels.call(names, "a.parquet")
+    assert all(map(labels.add, values))
+    return labels.classes("column 'label' of a.csv", "name another")
+
+
+@pytest.mark.parametrize(("values", "names", "labels"), [
+    (["positive", "negative", "positive"], ("negative", "positive"), [1, 0, 1]),
+    ([10, 2, 1, 2], ("1", "2", "10"), [2, 1, 0, 1]),
+    (["10", "2", " 1 ", "2"], ("1", "2", "10"), [2, 1, 0, 1]),
+    (["1.0", "2.0", "1"], ("1", "2"), [0, 1, 0]),
+    ([1.0, 2.0], ("1", "2"), [0, 1]),
+    ([Decimal("1.00"), Decimal("2.00")], ("1", "2"), [0, 1]),
+    ([4.5, 0.5, "-1", 1e30], ("-1", "0.5", "4.5", "1e+30"), [2, 1, 0, 3]),
+    ([-1, 1], ("-1", "1"), [0, 1]),
+    ([True, False], ("false", "true"), [1, 0]),
+    (["TRUE", "False"], ("false", "true"), [1, 0]),
+    ([0, 1], ("0", "1"), [0, 1]),
+    (["1.0", "true", 0, -0.0], ("0", "1"), [1, 1, 0, 0]),
+    (["true", "false", "unknown"], ("false", "true", "unknown"), [1, 0, 2]),
+    (["B", "a", "A", "b"], ("A", "B", "a", "b"), [1, 2, 0, 3]),
+    (["v1.10", "v1.1"], ("v1.1", "v1.10"), [1, 0]),
+    (["1.0", "one"], ("1.0", "one"), [0, 1]),
+    (["so, so", "schlecht \u00fcb", "\U0001f600\U0001f1e9\U0001f1ea", " very good\n"],
+     ("schlecht \u00fcb", "so, so", "very good", "\U0001f600\U0001f1e9\U0001f1ea"), [1, 0, 3, 2]),
+])
+def test_classes_are_named_as_they_are_spelled_in_numeric_or_alphabetical_order(
+    values: list[Any], names: tuple[str, ...], labels: list[int]
+) -> None:
+    found = classes(values)
+    assert (found.names, found.label_N.tolist()) == (names, labels)
+
+
+@given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(spelled), min_size=1, max_size=15))
+def test_the_name_of_a_label_is_its_spelling_whatever_the_order_of_rows(values: list[Any]) -> None:
+    found = classes(values)
+    shuffled = random.Random(0).sample(values, len(values))
+    assert classes(shuffled).names == found.names
+    if all(not isinstance(value, int) and any(map(str.isalpha, value)) for value in values) and not found.plain:
+        assert [found.names[label] for label in found.label_N] == list(map(spelled, values))
+
+
+@pytest.mark.parametrize("value", [None, "", " \n", float("nan"), float("inf"), [1], {"a": 1}, b"x", Decimal("NaN")])
+def test_what_is_no_label_is_not_added(value: Any) -> None:
+    labels = Labels()
+    assert not labels.add(value)
+    assert len(labels) == 0
+
+
+def test_the_labels_take_as_few_bits_as_they_can() -> None:
+    for count, kind in ((2, np.int8), (128, np.int8), (129, np.int16), (1000, np.int16)):
+        found = classes(list(range(count)) * 3)
+        assert found.label_N.dtype == kind
+        assert found.label_N.tolist() == list(range(count)) * 3
+
+
+def test_only_zero_and_one_are_plain() -> None:
+    for values, plain in (([0, 1], True), (["true", "false"], True), ([0, 1, 2], False), (["no", "yes"], False),
+                          ([1, 2], False)):
+        assert classes(values).plain is plain
+
+
+NAMES = ("world", "sport", "arts")
+
+
+def test_names_that_a_file_gives_stand_in_the_order_of_its_numbers() -> None:
+    found = classes([2, 0, "sport", "1.0"], NAMES)
+    assert (found.names, found.label_N.tolist()) == (NAMES, [2, 0, 1, 1])
+    found = classes([2, 0], NAMES)
+    assert (found.names, found.label_N.tolist()) == (("world", "arts"), [1, 0])
+    found = classes([False, True], ("neg", "pos"))
+    assert (found.names, found.label_N.tolist(), found.plain) == (("neg", "pos"), [0, 1], True)
+
+
+@pytest.mark.parametrize("value", [-1, 3, "x", 0.5])
+def test_a_label_that_the_file_does_not_name_is_refused(value: Any) -> None:
+    with pytest.raises(DataError, match=rf"must be classes that it names \('world', 'sport', 'arts'\) or their "
+                                        rf"numbers, 0 to 2, but some are '{value}': leave such rows out"):
+        classes([0, 1, value], NAMES)
+
+
+def test_files_that_name_their_classes_otherwise_are_refused() -> None:
+    labels = Labels()
+    labels.call(("neg", "pos"), "a.parquet")
+    labels.call(("neg", "pos"), "b.parquet")
+    with pytest.raises(DataError, match=r"all files must have the same classes, but c\.parquet has 'bad', 'good', and "
+                                        r"another has 'neg', 'pos'"):
+        labels.call(("bad", "good"), "c.parquet")
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ([n / 100 for n in range(1, 22)], r"must be classes, at most 20 numbers with decimals, but there are 21 different "
+                                      r"ones, such as 0\.01: this looks like a number to predict: name another, or"),
+    (list(range(1001)) * 5, r"at most 1,000 classes, .* 1,001 different numbers in 5,005 rows, such as 0: this looks "
+                            r"like a number to predict, or like an id: name another"),
+    (list(range(30)), r"there are 30 different numbers in 30 rows"),
+    ([f"word {n}" for n in range(5000)] * 4, r"at most 1,000 classes, far fewer than rows, but there are 5,000 "
+                                             r"different ones in 20,000 rows, such as 'word 0': this looks like a"),
+    ([f"word {n}" for n in range(40)] * 1, r"40 different ones in 40 rows, .* this looks like a text: name another"),
+    (["short", "x" * 251], r"must have at most 250 characters, but one is 'x{39}\.\.\. \(251 characters\): this looks"),
+])
+def test_what_looks_like_no_class_is_refused(values: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        classes(values)
+
+
+def test_what_is_just_within_the_limits_is_read() -> None:
+    for values, count in (([n / 2 for n in range(20)], 20), (list(range(1000)) * 2, 1000), (list(range(15)), 15),
+                          ([f"{n}" * 250 for n in "ab"], 2)):
+        assert len(classes(values).names) == count
+
+
+def test_a_long_list_of_classes_is_cut() -> None:
+    assert listed(["a", "b"]) == "'a', 'b'"
+    assert listed(map(str, range(13))).endswith("'9' and 3 more")
+
+
+def test_labels_of_a_file_go_the_same_way(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "a.csv", [("a", " so, so "), ("b", "\u00fcb\0el"), ("c", "so, so")]))
+    rows = read_rows(path, Columns())
+    assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("so, so", "\u00fcbel"), [0, 1, 0], False)
