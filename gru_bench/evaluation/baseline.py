@@ -65,9 +65,9 @@ def _linear(corpus: Corpus) -> Baseline:
     if len(corpus.validation):
         validation = vectorizer.transform(_documents(corpus.validation, words))
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))
-        validation_NC = best.predict_proba(validation)
+        validation_NC = _of_all(best, best.predict_proba(validation), len(corpus.classes))
     return _scored(f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}", corpus, validation_NC,
-                   best.predict_proba(test), time.perf_counter() - started)
+                   _of_all(best, best.predict_proba(test), len(corpus.classes)), time.perf_counter() - started)
 
 
 def _models(classes: int) -> list[Any]:
@@ -80,6 +80,13 @@ def _models(classes: int) -> list[Any]:
         return [MultinomialNB(alpha=0.01), MultinomialNB(alpha=0.1), MultinomialNB(alpha=1.0)]
     models = [LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0) for c in INVERSE_REGULARIZATION]
     return models if classes == 2 else [OneVsRestClassifier(model) for model in models]
+
+
+def _of_all(model: Any, known_NC: np.ndarray, classes: int) -> np.ndarray:
+    """Return the probabilities of all classes: 0 for those without training reviews, which the model does not know."""
+    probability_NC = np.zeros((len(known_NC), classes))
+    probability_NC[:, model.classes_] = known_NC
+    return probability_NC
 
 
 def _scored(

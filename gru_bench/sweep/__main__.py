@@ -122,7 +122,8 @@ def sweep(
         from gru_bench.sweep.sharing.storage import wrapped_errors
 
         prepared = _prepare(
-            spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count), seconds, not no_texts)
+            spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count, spec.metric), seconds,
+            not no_texts)
         with prepared.store:
             with wrapped_errors(storage):
                 summary = prepared.run()
@@ -337,49 +338,58 @@ def _best_trials(summary: StudySummary) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from gru_bench.evaluation.accuracy import percent
+    from gru_bench.results.logged_metrics import compared
     from gru_bench.sweep.console.progress import described, several
 
     finished = sum(trial.state in ("complete", "pruned") for trial in summary.trials)
     others = len(summary.trials) - finished
-    table = Table("model", "trial", "settings", "validation accuracy", "epochs", "state",
+    score = compared(summary.metric, "val")
+    sign = -1 if score.higher_is_better else 1
+    table = Table("model", "trial", "settings", score.label, "epochs", "state",
                   title=f"best trials of each model, of {several(finished, 'finished trial')}"
                   f"{f'; {others} failed or were broken off' if others else ''}")
     for model in summary.models:
         # Of equal trials the first one is confirmed, so it is listed first.
         ranked = sorted((trial for trial in summary.trials if trial.model == model),
-                        key=lambda trial: (trial.state != "complete", -(trial.value or 0.0), trial.number))
+                        key=lambda trial: (trial.state != "complete", sign * (trial.value or 0.0), trial.number))
         for trial in ranked[:SHOWN_TRIALS]:
-            value = percent(trial.value) if trial.value is not None else escape(trial.reason)
+            value = score.written(trial.value) if trial.value is not None else escape(trial.reason)
             table.add_row(model, str(trial.number), described(trial.settings), value, str(trial.epochs), trial.state)
         table.add_section()
     return table
 
 
 def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
-    """Return a table with the accuracy of each model over its confirm seeds, and the baselines."""
+    """Return a table with the score of each model over its confirm seeds, and the baselines."""
     from rich.table import Column, Table
 
-    from gru_bench.evaluation.accuracy import percent
     from gru_bench.evaluation.statistics import EvidenceLevel
+    from gru_bench.results.logged_metrics import compared, score_name
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
-    table = Table(model_column, "test accuracy", "95 % interval", "seeds, lowest to highest", "seed deviation",
+    metric = compared(summary.metric, "test")
+    points = metric.unit == "share"
+    table = Table(model_column, metric.label, "95 % interval", "seeds, lowest to highest", "seed deviation",
                   "test reviews", title="confirmed on fresh seeds",
-                  caption="seed deviation: what test-set noise does not explain")
+                  caption="seed deviation: what test-set noise does not explain"
+                  if summary.metric in ("accuracy", "log_loss") else None)
     for model, one in found.items():
-        accuracy, seeds = one.estimate, one.estimate.seeds[0]
+        estimate, seeds = one.estimate, one.estimate.seeds[0]
         interval = f"{seeds} seeds: no interval"
-        if accuracy.evidence_level.has_interval:
-            interval = f"{100 * accuracy.low:.1f} to {percent(accuracy.high)}"
-        if accuracy.evidence_level is EvidenceLevel.EXAMPLES_ONLY:
+        if estimate.evidence_level.has_interval:
+            interval = f"{metric.written(estimate.low).removesuffix(' %')} to {metric.written(estimate.high)}"
+        if estimate.evidence_level is EvidenceLevel.EXAMPLES_ONLY:
             interval += " (reviews alone)"
-        spread = f": {100 * min(one.by_seed):.1f} to {percent(max(one.by_seed))}" if seeds > 1 else ""
-        deviation = f"{100 * one.deviation:.2f} points" if one.deviation is not None else ""
-        table.add_row(model, percent(accuracy.estimate), interval, f"{seeds}{spread}", deviation,
-                      f"{accuracy.examples:,}")
+        lowest, highest = metric.written(min(one.by_seed)).removesuffix(" %"), metric.written(max(one.by_seed))
+        spread = f": {lowest} to {highest}" if seeds > 1 else ""
+        deviation = "" if one.deviation is None else (
+            f"{100 * one.deviation:.2f} points" if points else f"{one.deviation:.4f}")
+        table.add_row(model, metric.written(estimate.estimate), interval, f"{seeds}{spread}", deviation,
+                      f"{estimate.examples:,}")
     for baseline in summary.baselines:
-        table.add_row(f"{baseline.name} (baseline)", percent(baseline.test_accuracy), "", "", "",
+        value = baseline.test_accuracy if summary.metric == "accuracy" else baseline.scores.get("test", {}).get(
+            score_name(summary.metric))
+        table.add_row(f"{baseline.name} (baseline)", "" if value is None else metric.written(value), "", "", "",
                       f"{baseline.test_size:,}", style="dim")
     return table
 

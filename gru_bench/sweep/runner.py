@@ -269,7 +269,7 @@ class Sweep:
                     self.display.note(f"note: {text}")
             case EpochDone(record):
                 self.pool.answer(job, go_on=active.report(record))
-                active.writer.epoch(record)
+                active.writer.epoch(record, self.spec.metric)
                 self.display.job_epoch(job.key, record)
             case _:
                 self._end_run(job, active, message)
@@ -374,7 +374,7 @@ class Sweep:
 
     def confirmed(self) -> dict[str, Confirmed]:
         """Return model -> test accuracy of its confirm runs, for the models that have any."""
-        return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done])
+        return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done], self.spec.metric)
                 for state in self.planner.states if (done := state.confirmed)}
 
     def unfinished(self) -> Iterator[str]:

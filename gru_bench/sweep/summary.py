@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gru_bench.config import Scalar
+from gru_bench.config import MetricName, Scalar
 from gru_bench.data.batching import encode
 from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.evaluation.accuracy import Accuracy
-from gru_bench.evaluation.metrics import correct
-from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.evaluation.intervals import Scored, deviation, interval
+from gru_bench.evaluation.statistics import Estimate
 from gru_bench.results.logged_metrics import STUDY_SECONDS, best_trial, importance, trials_in
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
 from gru_bench.sweep.ablations import ablations_of
@@ -93,20 +93,20 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Test accuracy of the confirm runs of one model."""
+    """Test score of the confirm runs of one model."""
 
     estimate: Estimate
-    """Mean accuracy with its interval over seeds and reviews."""
+    """Mean score with its interval over seeds and reviews."""
     deviation: float | None
-    """Standard deviation between seeds, without the noise of the test set; None below two seeds."""
+    """Standard deviation between seeds (`intervals.deviation`); None below two seeds."""
     by_seed: tuple[float, ...]
-    """Accuracy of each run."""
+    """Score of each run."""
     accuracy: Accuracy
     """Mean accuracy, compared with that of guessing."""
 
 
-def confirmed(runs: Sequence[Predictions]) -> Confirmed:
-    """Return the accuracy of one or more confirm runs on the same reviews."""
-    correct_RN = np.stack([correct(run.label_N, run.probability_N) for run in runs])
-    return Confirmed(accuracy_interval(correct_RN), seed_deviation(correct_RN) if len(runs) > 1 else None,
-                     tuple(correct_RN.mean(axis=1).tolist()), Accuracy.of(runs))
+def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
+    """Return the score of one or more confirm runs on the same reviews."""
+    scored = Scored(runs[0].label_N, np.stack([run.probability_N for run in runs]))
+    return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)),
+                     Accuracy.of(runs))

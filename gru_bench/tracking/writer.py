@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from gru_bench.config import RunConfig, flat
+from gru_bench.config import MetricName, RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, unknown, without_passwords
 from gru_bench.evaluation.metrics import scores
 from gru_bench.platforms import user
@@ -35,6 +35,7 @@ from gru_bench.results.logged_metrics import (
     TOKENS_PER_SECOND,
     TRAIN_SECONDS,
     WINDOW_SECONDS,
+    curve,
     score,
 )
 from gru_bench.results.runs import EpochRecord, RunResult
@@ -479,13 +480,15 @@ class RunWriter:
         """Whether MLflow has created the run."""
         return not self.run_id.startswith(LOCAL)
 
-    def epoch(self, record: EpochRecord) -> None:
-        """Log the metrics of one epoch, with the epoch's number as their step."""
+    def epoch(self, record: EpochRecord, metric: MetricName = "accuracy") -> None:
+        """Log the metrics of one epoch, with the epoch's number as their step; `metric` is the score that decides."""
         values = {
             LOSS_TRAIN.key: record.train_loss, LOSS_VAL.key: record.validation_loss,
             ACCURACY_VAL.key: record.validation_accuracy, EPOCH_SECONDS.key: record.seconds,
             EPOCH_TOKENS_PER_SECOND.key: record.tokens_per_second,
         }
+        if (more := curve(metric)) is not None:
+            values[more.key] = record.score(metric)
         self._write(metrics=[(key, value, record.epoch) for key, value in values.items() if value is not None])
 
     def finish(self, result: RunResult, *, with_model: bool, texts: Mapping[str, Sequence[str]] | None = None) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import RunConfig, flat, parsed_settings, with_settings
+from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.evaluation.accuracy import percent
-from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
+from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -151,9 +151,9 @@ def _logged(
         command=cli.command_line(), config=config, fingerprint=corpus.fingerprint)
     writer.dataset(corpus.name, corpus.fingerprint)
     try:
-        with _Progress(console, config.training.epochs) as progress:
+        with _Progress(console, config.training.epochs, config.training.metric) as progress:
             def on_epoch(record: EpochRecord) -> None:
-                writer.epoch(record)
+                writer.epoch(record, config.training.metric)
                 progress.epoch(record)
 
             def on_step(report: StepReport) -> None:
@@ -185,10 +185,10 @@ def _logged(
 class _Progress:
     """A progress bar with loss, accuracy, reviews per second and time left, and a line for each epoch."""
 
-    def __init__(self, console: Any, epochs: int) -> None:
+    def __init__(self, console: Any, epochs: int, metric: MetricName) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.console, self.epochs = console, epochs
+        self.console, self.epochs, self.metric = console, epochs, metric
         self.accuracy = ""
         self.first = 1
         """First epoch that this start trains. An earlier start trained those before it."""
@@ -224,6 +224,8 @@ class _Progress:
         line += f"epoch {record.epoch}/{self.epochs}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}"
         if record.validation_accuracy is not None and record.validation_loss is not None:
             self.accuracy = f"  accuracy {percent(record.validation_accuracy)}"
+            if (more := curve(self.metric)) is not None and (value := record.score(self.metric)) is not None:
+                self.accuracy += f"  {more.label.removeprefix('validation ')} {more.written(value)}"
             line += f"  {LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}{self.accuracy}"
         self.console.print(f"{line}  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s", markup=False)
 

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from gru_bench.config import Scalar
+from gru_bench.config import MetricName, Scalar
 from gru_bench.evaluation.accuracy import percent
-from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
+from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, best, compared, curve
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.eta import EtaEstimator, RunningTime
 
@@ -35,8 +35,8 @@ class _Row:
     """Latest step report; None until the first one, which short epochs may never send."""
     epoch: EpochRecord | None = None
     """Latest epoch that has ended."""
-    accuracy: float | None = None
-    """Best validation accuracy so far."""
+    score: float | None = None
+    """Best validation score so far."""
     first: int = 1
     """First epoch that this start trains; earlier epochs come from a checkpoint."""
 
@@ -49,14 +49,16 @@ class _Row:
 class ProgressDisplay:
     """Shows the progress of a sweep; the sweep calls a method for each event."""
 
-    def __init__(self, console: Console, workers: int = 1) -> None:
+    def __init__(self, console: Console, workers: int = 1, metric: MetricName = "accuracy") -> None:
         """Prepare the display.
 
         Args:
             console: Where to print.
             workers: Number of runs that are trained side by side.
+            metric: Score that the study is about.
         """
-        self.console, self._workers = console, workers
+        self.console, self._workers, self._metric = console, workers, metric
+        self._validation, self._test = compared(metric, "val"), compared(metric, "test")
         self._rows: dict[str, _Row] = {}
         self._eta = EtaEstimator()
         self._best: float | None = None
@@ -124,11 +126,15 @@ class ProgressDisplay:
             return
         row = self._rows[label]
         row.epoch = record
-        row.accuracy = max(record.validation_accuracy, row.accuracy or 0.0)
+        score = record.score(self._metric)
+        if score is not None:
+            row.score = score if row.score is None else best(self._metric, (score, row.score))
+        more = curve(self._metric)
+        decisive = f"  {more.label.removeprefix('validation ')} {more.written(score)}" if more and score else ""
         if self._live is None and record.epoch >= row.first:
             self.note(f"  {label}: epoch {record.epoch}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}  "
                       f"{LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}  "
-                      f"accuracy {percent(record.validation_accuracy)}  ({record.seconds:.1f} s)")
+                      f"accuracy {percent(record.validation_accuracy)}{decisive}  ({record.seconds:.1f} s)")
 
     def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
         """Remove a run that has ended and print its result.
@@ -136,7 +142,7 @@ class ProgressDisplay:
         Args:
             label: Name of the run.
             outcome: How it ended, in one or two words such as `complete`.
-            value: Accuracy that it reached, or None.
+            value: Score that it reached, or None.
             reason: Printed where there is no value.
         """
         row = self._rows.pop(label)
@@ -145,19 +151,20 @@ class ProgressDisplay:
             self._eta.add(row.kind, seconds)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         if value is not None and outcome in ("complete", "pruned"):
-            self._best = max(value, self._best or 0.0)
-        split = "test" if outcome == "tested" else "validation"
-        score = f"{split} accuracy {percent(value)}" if value is not None else reason
+            self._best = value if self._best is None else best(self._metric, (value, self._best))
+        shown = self._test if outcome == "tested" else self._validation
+        score = f"{shown.label} {shown.written(value)}" if value is not None else reason
         what = f"{label}  {described(row.settings)}" if row.settings else label
         self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
         if self._live is None and any(self._to_begin.values()):
             self._say_status()
 
-    def search_ended(self, model: str, best: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
+    def search_ended(self, model: str, found: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
         """Print the best settings of a search and how many confirm runs follow."""
-        if best is not None:
+        if found is not None:
             more = f"; now {several(confirm, 'confirm run')}" if confirm else ""
-            self.note(f"{model}: best of the search {described(best[0])}  validation accuracy {percent(best[1])}{more}")
+            score = f"{self._validation.label} {self._validation.written(found[1])}"
+            self.note(f"{model}: best of the search {described(found[0])}  {score}{more}")
 
     def _say_status(self) -> None:
         self._status_shown = time.monotonic()
@@ -171,14 +178,15 @@ class ProgressDisplay:
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",
-            f"best validation accuracy {percent(self._best)}" if self._best is not None else "",
+            f"best {self._validation.label} {self._validation.written(self._best)}" if self._best is not None else "",
             f"about {duration(seconds)} left" if seconds else "",
         ]
         return "  ".join(filter(None, parts))
 
     def table(self) -> Table:
         """Return a table of the runs that are being trained, with the status as its caption."""
-        table = Table("run", "settings", "epoch", "", "loss", "accuracy", "reviews/s", "left",
+        score = self._validation.label.removeprefix("validation ")
+        table = Table("run", "settings", "epoch", "", "loss", score, "reviews/s", "left",
                       caption=self.status(), caption_justify="left", box=None, pad_edge=False)
         for row in self._rows.values():
             step = row.step
@@ -188,7 +196,7 @@ class ProgressDisplay:
             table.add_row(
                 row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
                 f"{loss:.3f}" if loss is not None else "",
-                percent(row.accuracy) if row.accuracy is not None else "",
+                self._validation.written(row.score) if row.score is not None else "",
                 f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
                 duration(elapsed * (1 - row.done) / row.done) if row.done else "")
         return table
