@@ -47,7 +47,7 @@ DEEPEST = 12
 """Most levels of nested tables in a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
-                "training.selection", "model.name", "model.bidirectional", "model.backend")
+                "training.selection", "training.metric", "model.name", "model.bidirectional", "model.backend")
 """Settings that cannot be searched, because they belong to the question or to the machine."""
 _DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
 """A dotted key of very many parts. The time that tomllib takes grows with the square of their number."""
@@ -447,6 +447,9 @@ def _check_own(spec: StudySpec, where: str) -> None:
             raise UsageError(f"{where}: a table of settings must be for a model of the study "
                              f"({', '.join(spec.models)}), but {', '.join(settings)} is set for {model!r}: add it to "
                              "models, or remove its settings")
+        if settings.get("training.metric", spec.metric) != spec.metric:
+            raise UsageError(f"{where}: all models of a study must share its metric, {spec.metric}, but {model!r} has "
+                             f"{settings['training.metric']}: set metric at the top of the file")
         searched = sorted(set(settings) & set(spec.space))
         if searched:
             raise UsageError(f"{where}: {searched[0]} must be either searched or fixed, but it is in [space] and set "

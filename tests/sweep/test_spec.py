@@ -45,6 +45,22 @@ def test_the_margin_is_part_of_a_study(tmp_path: Path) -> None:
         load_study(study_file(tmp_path, "margin = 0\n" + GOOD))
 
 
+@pytest.mark.parametrize(("lines", "hundredths"), [
+    ("", 1.0), ('metric = "macro_f1"\n', 1.0), ('metric = "f1"\nmargin = 2.0\n', 2.0),
+    ('metric = "log_loss"\nmargin = 0.02\n', 2.0), ('metric = "roc_auc"\nmargin = 0.005\n', 0.5)])
+def test_a_study_is_about_one_score(tmp_path: Path, lines: str, hundredths: float) -> None:
+    spec = load_study(study_file(tmp_path, lines + GOOD))
+    assert f'metric = "{spec.metric}"' in (lines or 'metric = "accuracy"')
+    assert spec.config("torch", {}, 0).training.metric == spec.metric
+    assert spec.margin_in_hundredths == pytest.approx(hundredths)
+
+
+def test_a_metric_is_given_once(tmp_path: Path) -> None:
+    twice = 'metric = "f1"\n' + GOOD.replace("epochs = 2", 'epochs = 2\nmetric = "accuracy"')
+    with pytest.raises(UsageError, match="the metric must be given once, but metric and training.metric both give it"):
+        load_study(study_file(tmp_path, twice))
+
+
 def test_some_models_of_a_study() -> None:
     assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
     assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
@@ -125,6 +141,11 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("[space]", "[recall]\nsteps = [5, 5]\n[space]"), r"recall\.steps must hold each entry once"),
     (("[space]", "[recall]\nsteps = [5]\nsequences = 1000000000000\n[space]"),
      r"n of recall data must be .*1000000000000'"),
+    (("trials = 4", 'trials = 4\nmetric = "luck"'), r"training\.metric must be one of .*log_loss.*, but got 'luck'"),
+    (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"a study of log_loss must give its margin, .*margin = 0\.01"),
+    (("trials = 4", 'trials = 4\nmetric = "roc_auc"'), r"a study of roc_auc must give its margin"),
+    (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"must share its metric, f1, but 'torch'"),
+    (("[space]", '[space]\ntraining.metric = { choices = ["f1", "accuracy"] }'), r"metric must not be searched"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"a search needs training\.selection 'best_validation'"),
 ])
 def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.config import MetricName, RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Batch, micro_batches_of
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
-from gru_bench.evaluation.metrics import correct, predicted
+from gru_bench.evaluation.metrics import correct, predicted, value_of
 from gru_bench.kernels.fused import no_bf16
+from gru_bench.results.logged_metrics import best
 from gru_bench.results.runs import EpochRecord
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
@@ -56,6 +57,79 @@ def test_learns_several_classes(backend: str, config: RunConfig, corpus: Corpus,
     assert (predicted(test.probability_N) % 2 == test.label_N % 2).mean() > 0.9
     assert correct(test.label_N, test.probability_N).mean() > 0.5
     assert train(config, four, vectors).epochs[-1].train_loss == result.epochs[-1].train_loss
+
+
+class TestMetric:
+    @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"])
+    def test_the_best_checkpoint_is_that_of_the_best_score(
+            self, metric: MetricName, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        result = train(with_settings(config, {"training.metric": metric, "training.epochs": 4}), corpus, vectors)
+        validation = result.predictions["validation"]
+        kept = value_of(metric, validation.label_N, validation.probability_N)
+        found = [epoch.score(metric) for epoch in result.epochs]
+        assert kept == pytest.approx(result.epochs[result.best_epoch - 1].score(metric))
+        assert kept == best(metric, [value for value in found if value is not None])
+        # What decides changes no loss.
+        assert losses(result) == losses(train(with_settings(config, {"training.epochs": 4}), corpus, vectors))
+
+    def test_the_order_of_epochs_by_a_loss(self) -> None:
+        epochs = [EpochRecord(n, 1.0, loss, accuracy, 1.0, 1.0, loss)
+                  for n, (loss, accuracy) in enumerate([(0.5, 0.8), (0.4, 0.7), (0.4, 0.9)], start=1)]
+        assert best_epoch(epochs, "log_loss").epoch == 2
+        assert best_epoch(epochs).epoch == 3
+
+    def test_what_is_not_defined_is_refused(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        three = replace(corpus, classes=("a", "b", "c"))
+        for metric, said in (("f1", "'f1' needs two classes, but easy has 3: choose macro_f1"),
+                             ("roc_auc", "needs reviews of every class in the validation split, but easy has none of "
+                                         "'c' there")):
+            with pytest.raises(UsageError, match=said):
+                train(with_settings(config, {"training.metric": metric}), three, vectors)
+        many = replace(corpus, classes=tuple(map(str, range(51))))
+        with pytest.raises(UsageError, match="at most 50 classes, but easy has 51"):
+            train(with_settings(config, {"training.metric": "roc_auc"}), many, vectors)
+
+
+def with_few_of_class_1(split: Split) -> Split:
+    return split.select(np.flatnonzero((split.label_N == 0) | (np.arange(len(split)) % 6 == 0)))
+
+
+class TestClassWeight:
+    def test_a_step_is_that_of_the_weighted_mean(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        """One batch of all reviews, by torch's own weighted loss."""
+        rare = with_few_of_class_1(corpus.train)
+        uneven = replace(corpus, train=rare)
+        one = with_settings(config, {"training.class_weight": "balanced", "training.batch_size": len(rare),
+                                     "training.epochs": 1, "training.clip_norm": None, "training.log_every": 1})
+        run = loop._Run(one, uneven, vectors, torch.device("cpu"), "fused", None, None)
+        count_C = np.bincount(rare.label_N)
+        weight_C = torch.tensor(len(rare) / (2 * count_C), dtype=torch.float32)
+        assert run.weight_C is not None
+        torch.testing.assert_close(run.weight_C, weight_C)
+        assert float((run.weight_C[rare.label_N.astype(int)]).sum()) == pytest.approx(len(rare))
+
+    def test_micro_batches_are_the_same_step_and_logged_losses_have_no_weights(
+            self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        balanced = {"training.class_weight": "balanced", "training.epochs": 1, "training.batch_size": 32}
+        whole, parts = (train(with_settings(config, {**balanced, "training.micro_batches": count}), corpus, vectors)
+                        for count in (1, 4))
+        for name, weights in whole.weights.items():
+            np.testing.assert_allclose(np.asarray(weights, float), np.asarray(parts.weights[name], float), atol=2e-4)
+        # Before the first step both losses are the same plain mean.
+        plain = train(with_settings(config, {**balanced, "training.class_weight": "none", "training.log_every": 1}),
+                      corpus, vectors)
+        weighed = train(with_settings(config, {**balanced, "training.log_every": 1}), corpus, vectors)
+        assert weighed.window_losses[0].loss == plain.window_losses[0].loss
+        assert weighed.window_losses[-1].loss != plain.window_losses[-1].loss
+
+    def test_a_rare_class_is_found_more_often(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        rare = with_few_of_class_1(corpus.train)
+        found = []
+        for weight in ("none", "balanced"):
+            one = with_settings(config, {"training.class_weight": weight, "training.epochs": 2})
+            test = train(one, replace(corpus, train=rare), vectors, score_test=True).predictions["test"]
+            found.append(test.probability_N[test.label_N == 1].mean())
+        assert found[1] > found[0]
 
 
 @pytest.mark.parametrize("settings", [
