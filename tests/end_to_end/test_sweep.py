@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import os
 import re
 import shlex
@@ -13,12 +15,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import psutil
 import pytest
 
 from gru_bench import cli, platforms
 from gru_bench.errors import ExitCode, UsageError
+from gru_bench.evaluation.metrics import scores
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.search import Search
@@ -288,6 +292,64 @@ class TestGoesOn:
         assert (broken.state.name, queued.state.name) == ("FAIL", "WAITING")
         assert queued.system_attrs["fixed_params"] == broken.params
         assert list(Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").iterdir())
+
+
+TOPICS = """
+models = ["torch"]
+metric = "macro_f1"
+trials = 2
+confirm = 3
+[embedding]
+dimension = 12
+[model]
+hidden_size = 8
+[training]
+epochs = 3
+batch_size = 16
+lr = 0.02
+log_every = 5
+class_weight = "balanced"
+[space]
+training.lr = { low = 1e-2, high = 1e-1, log = true }
+"""
+
+
+def test_several_classes_by_their_macro_f1(tmp_path: Path, empty_database: Path) -> None:
+    """Columns are found by their names, classes by their labels; the report is about the score of the study."""
+    shutil.copy(empty_database, tmp_path)
+    (tmp_path / "topics.toml").write_text(TOPICS, encoding="utf-8")
+    generator = np.random.default_rng(3)
+    classes = ["Bücher & more", "films, tv", "🎵"]
+    with (tmp_path / "topics.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "topic"])
+        for n in range(360):
+            place = n % 7 % 3  # uneven
+            own = [f"own{place}{i}" for i in range(6)]
+            writer.writerow([" ".join([*generator.choice(own, 3), *generator.choice(["a", "b", "c"], 4), f"id{n}"]),
+                             classes[place]])
+    done = command(SCRIPT, "--study", "topics.toml", "--data", "topics.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "column 'review'" in done.stdout
+    assert "column 'topic'" in done.stdout
+    assert "test macro F1" in done.stdout
+    (study,) = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).studies("topics")
+    summary = present(study.summary)
+    assert (summary.metric, summary.data.classes) == ("macro_f1", tuple(classes))
+    assert sum(summary.data.class_counts) == 360
+    assert "validation macro F1" in summary.objective
+    for run in study.confirms:
+        predictions = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).predictions(run.run_id, "test")
+        assert predictions.probability_N.shape == (summary.data.test, 3)
+        found = scores(predictions.label_N, predictions.probability_N)
+        assert {name: run.metrics[f"score/test_{name}"] for name in found} == pytest.approx(found)
+        assert found["macro_f1"] > 0.35
+    report = command("-m", "gru_bench.report", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr
+    page = (tmp_path / "reports" / "topics" / "report.html").read_text(encoding="utf-8")
+    assert "Test macro F1" in page
+    assert all(html.escape(name) in page for name in classes)
+    assert command("-m", "gru_bench.report", "--verify", "reports/topics", cwd=tmp_path).returncode == 0
 
 
 def test_several_models_without_a_search_or_a_validation_split(

@@ -120,7 +120,7 @@ class Group:
         """Return the score that the report compares: the mean over seeds, with its interval."""
         if self.metric == "accuracy":
             return self.accuracy
-        return self.estimate(slug(self.metric), interval(self.metric, self.scored), self.scale.kind)
+        return self.estimate(f"score-{slug(self.metric)}", interval(self.metric, self.scored), self.scale.kind)
 
     @cached_property
     def score_deviation(self) -> Number:
@@ -128,7 +128,7 @@ class Group:
         if self.metric == "accuracy":
             return self.deviation
         without = "without the noise of the test set" if self.metric == "log_loss" else "noise of the test set included"
-        return self.number(f"{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
+        return self.number(f"score-{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
                            f"standard deviation over seeds, {without}")
 
     @property
@@ -137,7 +137,7 @@ class Group:
         if self.metric == "accuracy":
             return self.run_accuracies
         return tuple(
-            Number(f"{self.key}.run-{place}.{slug(self.metric)}", value, self.scale.kind, (run.run_id,),
+            Number(f"{self.key}.run-{place}.score-{slug(self.metric)}", value, self.scale.kind, (run.run_id,),
                    self.example_N.size, "one run")
             for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(self.metric), strict=True), start=1))
 
