@@ -16,7 +16,7 @@ from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from tests.support.diagnostics import report_of, some_diagnostics, some_recall
-from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, three_models
+from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, of_classes, three_models
 from tests.support.homework_study import homework
 from tests.support.renderings import Built, Rendered, Written
 
@@ -77,6 +77,13 @@ def hostile() -> Rendered:
     """A rendered report of studies whose names are as bad as names can be."""
     store, studies = hostile_studies()
     return rendered(build(studies, store, experiment=HOSTILE_NAMES[0]))
+
+
+@pytest.fixture(scope="session")
+def classes() -> Rendered:
+    """A rendered report of two studies on 14 classes, the names of some of which are odd."""
+    store, studies = of_classes(14, models={"scratch": 0.0, "torch": 0.05})
+    return rendered(build(studies, store, experiment="movie-reviews"))
 
 
 @pytest.fixture(scope="session")

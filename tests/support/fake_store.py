@@ -2,7 +2,7 @@
 
 A report reads the fake store as it reads a real one: tests/tracking/test_store_contract.py holds the two together.
 
-Shapes: `N` examples of a split, `R` runs.
+Shapes: `N` examples of a split, `R` runs, `C` classes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
+from gru_bench.evaluation import metrics as measured
 from gru_bench.evaluation.metrics import scores
-from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, TrialSummary
+from gru_bench.results.runs import TWO_CLASSES, Baseline, DataSummary, Predictions, StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking.artifacts import LIKELIEST, MOST_WHOLE
 from gru_bench.tracking.reader import RESTORE
 from tests.support.values import present
 
@@ -114,7 +116,7 @@ Studies = tuple[FakeStore, list[LoggedStudy]]
 def correct(store: FakeStore, runs: Sequence[LoggedRun], split: str = "test") -> NDArray[np.bool_]:
     """Return whether each complete run answers each example rightly: R runs x N examples."""
     read = [store.predicted[run.run_id, split] for run in runs if run.complete]
-    return np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in read])
+    return np.stack([measured.correct(p.label_N, p.probability_N) for p in read])
 
 
 def answered(predictions: Predictions, right_N: NDArray[np.bool_]) -> Predictions:
@@ -132,20 +134,24 @@ class TestSet:
     label_N: NDArray[Any]
     category_N: NDArray[Any]
     ease_N: NDArray[Any]
+    classes: tuple[str, ...] = TWO_CLASSES
 
     @classmethod
     def draw(
-        cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0
+        cls, size: int = 2000, categories: Sequence[str] = ("imdb", "rotten_tomatoes"), seed: int = 0,
+        classes: Sequence[str] = TWO_CLASSES,
     ) -> TestSet:
-        """Return examples with drawn labels and eases, spread unevenly over the categories."""
+        """Return examples with drawn labels and eases, spread unevenly over the categories and over several classes."""
         rng = np.random.default_rng(seed)
-        names = np.array(list(categories) or [""])
+        names, count = np.array(list(categories) or [""]), len(classes)
         place_N = rng.choice(len(names), size, p=_shares(len(names)))
+        label_N = rng.integers(0, 2, size) if count == 2 else rng.choice(count, size, p=_shares(count))
         return cls(
             np.array([f"{seed}-{i:06d}" for i in range(size)]),
-            rng.integers(0, 2, size).astype(np.int8),
+            label_N.astype(np.int8 if count <= 128 else np.int16),
             names[place_N],
             rng.normal(1.35, 1.0, size) - 0.45 * (place_N % 3),
+            tuple(classes),
         )
 
     def predictions(self, rng: np.random.Generator, lean_N: NDArray[Any], skill: float) -> Predictions:
@@ -159,11 +165,32 @@ class TestSet:
         latent_N = self.ease_N + lean_N + skill + 0.25 * rng.normal(size=self.id_N.size)
         right_N = ndtr(1.2 * latent_N)
         probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
+        if len(self.classes) > 2:
+            probability_N = self._of_classes(rng, right_N)
         zeros_N = np.zeros(self.id_N.size, np.int32)
         tokens_N = (5 + 37 * np.arange(self.id_N.size) % 396).astype(np.int32)
         return Predictions(
-            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, tokens_N, zeros_N + 3
+            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, tokens_N, zeros_N + 3,
+            len(self.classes) <= MOST_WHOLE,
         )
+
+    def _of_classes(self, rng: np.random.Generator, right_N: NDArray[Any]) -> NDArray[Any]:
+        """Return the probabilities of more than two classes, N x C, from those of the true classes.
+
+        The class after the true one is the most likely mistake. Of many classes only some probabilities are kept.
+        """
+        size, count = self.id_N.size, len(self.classes)
+        every = np.arange(size)
+        other_NC = rng.exponential(size=(size, count)) ** 2
+        other_NC[every, (self.label_N + 1) % count] += 4.0
+        other_NC[every, self.label_N] = 0.0
+        found_NC: NDArray[Any] = other_NC * ((1 - right_N) / other_NC.sum(axis=1))[:, None]
+        found_NC[every, self.label_N] = right_N
+        if count > MOST_WHOLE:
+            known_NC = found_NC >= np.sort(found_NC, axis=1)[:, [-LIKELIEST]]
+            known_NC[every, self.label_N] = True
+            found_NC = np.where(known_NC, found_NC, 0.0)
+        return found_NC
 
 
 def run_hash(*parts: object) -> str:
@@ -188,12 +215,16 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
         name="movie-reviews", fingerprint=fingerprint, train=16_384, validation=2048, test=test_set.id_N.size,
         positive_share=0.503, categories=categories, repeats_removed=96, test_repeats_removed=0,
         vocabulary=104_231, embedding="corpus", embedding_dimension=300, covered_words=48_903,
-        dropped_share=0.0213, max_length=400, cut_share=0.1187,
+        dropped_share=0.0213, max_length=400, cut_share=0.1187, classes=test_set.classes,
+        class_counts=tuple((10 * np.bincount(test_set.label_N, minlength=len(test_set.classes))).tolist()),
     )
 
 
-def baselines(test: int) -> tuple[Baseline, ...]:
+def baselines(test: int, classes: int = 2) -> tuple[Baseline, ...]:
     """Return two baselines scored on so many test examples."""
+    if classes > 2:
+        return (Baseline("majority class", 0.153, 0.1512, 0.0188, test, 0.01),
+                Baseline("TF-IDF + logistic regression", 0.774, 0.7731, 0.7544, test, 31.2))
     return (
         Baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
         Baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
@@ -250,7 +281,7 @@ def add_study(
                 confirms.append(run)
                 continue
             predictions = test_set.predictions(rng, lean_N, skill + 0.03 * rng.normal())
-            found = scores(predictions.label_N, predictions.probability_N)
+            found = scores(predictions.label_N, predictions.probability_N, whole=predictions.whole)
             store.predicted[run_id, "test"] = predictions
             store.metrics[run_id] = histories(rng, skill, epochs)
             metrics = {f"score/test_{key}": value for key, value in found.items()} | {
@@ -282,7 +313,8 @@ def add_study(
         best_value=dict.fromkeys(models, 0.872) if search else {},
         importance={m: dict(zip(space, (0.61, 0.22, 0.12, 0.05), strict=True)) for m in models} if search else {},
         importance_method="PED-ANOVA over complete trials" if search else "",
-        data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size), seconds=812.0,
+        data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size, len(test_set.classes)),
+        seconds=812.0,
     )
     parent = logged(
         run_hash(name, "study"), name=name, role="study", study=name, backend="", complete=finished,
@@ -390,3 +422,24 @@ def hostile_studies() -> Studies:
             failed=1, seed=place,
         )
     return store, store.by_experiment[HOSTILE_NAMES[0]]
+
+
+ODD_CLASSES = (
+    "Übergrößen, Schuhe & Co", "50 % off <b>now</b>", "x_y^2 $z$ {c} \\input ~#", "it's \"quoted\" `so` | *", "😀 fun",
+    "-1", "=SUM(1)", "科学", "[option]", "Home and Kitchen Appliances of Every Kind",
+)
+"""Names of classes that some format or spreadsheet would read as more than a name."""
+
+
+def class_names(count: int) -> tuple[str, ...]:
+    """Return names of so many classes, the odd ones first."""
+    return (*ODD_CLASSES, *(f"class number {place}" for place in range(count)))[:count]
+
+
+def of_classes(count: int, *, size: int = 900, models: Mapping[str, float] | None = None, **options: Any) -> Studies:
+    """Return a study of each model on reviews of so many classes, with the texts of the reviews."""
+    test_set = TestSet.draw(size, classes=class_names(count))
+    store, studies = one_each(models or {"torch": 0.0}, test_set=test_set, fingerprint=f"{count:012d}", **options)
+    for study in studies:
+        store.reviews[study.run.run_id] = {example: f"review {example}" for example in test_set.id_N}
+    return store, studies

@@ -2,7 +2,7 @@
 
 Nothing is dropped silently: a sentence is returned for whatever cannot be shown.
 
-Shapes: `R` runs (seeds) of a model, `N` test examples.
+Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
+UNEVEN = 2
+"""Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
+LISTED_CLASSES = 200
+"""Largest number of classes that a table lists: of more, it lists the largest ones."""
 
 
 def model_name(model: str) -> str:
@@ -161,8 +165,25 @@ class Group:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes."""
-        return TWO_CLASSES if self.data is None else self.data.classes
+        """Return the names of the classes, as a report shows them."""
+        return class_names(self.data, self.probability_RN[0])
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether there are two classes."""
+        return self.probability_RN.ndim == 2
+
+    @cached_property
+    def counts_RCC(self) -> NDArray[np.int_]:
+        """Return the confusion matrix of each seed: a row for each true class, a column for each predicted one."""
+        return np.stack([metrics.counts(self.label_N, predicted_N, len(self.classes))
+                         for predicted_N in self.predicted_RN])
+
+    @property
+    def is_uneven(self) -> bool:
+        """Return whether the largest class has at least `UNEVEN` times the test examples of the smallest one."""
+        count_C = np.bincount(self.label_N, minlength=len(self.classes))
+        return bool(count_C.max() >= UNEVEN * count_C.min())
 
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
@@ -368,6 +389,21 @@ def scored(
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_N for predictions in read]), all(predictions.whole for predictions in read),
     ), said
+
+
+def class_names(data: DataSummary | None, probability_N: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return the names of the classes that a run predicts, or numbers where the data does not tell their names."""
+    count = metrics.classes_of(probability_N)
+    known = TWO_CLASSES if data is None else data.classes
+    if len(known) != count:
+        return tuple(f"class {place}" for place in range(count))
+    return tuple(map(plain, known))
+
+
+def class_keys(names: Sequence[str]) -> list[str]:
+    """Return a part of a key for each class, made from its name."""
+    taken: set[str] = set()
+    return [f"class.{free_name(slug(name), taken)}" for name in names]
 
 
 def free_name(name: str, taken: set[str]) -> str:

@@ -1,4 +1,7 @@
-"""The figures of correct and wrong predictions by label, category and length."""
+"""The figures of correct and wrong predictions by class, category and length.
+
+Shapes: `C` classes.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gru_bench.report.document.figure import Figure, Values, with_interval, with_intervals
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.figures.style import (
     LINES,
+    PAGE,
     PANELS,
     Style,
     in_percent,
@@ -17,6 +24,7 @@ from gru_bench.report.figures.style import (
     name_series,
     names_axis,
     new_figure,
+    shade,
     share_axis,
     short,
 )
@@ -25,21 +33,64 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+MAP_SHADE = 0.55
+"""Opacity of the strongest shade of a map in which counts are written, so that they can be read."""
+LETTER = 0.62
+"""Width of a digit, as a share of the size of its letters."""
+SMALLEST = 0.68
+"""Smallest letters in a map, as a share of those of the figure. Where a cell has no room for these, it has none."""
+
 Parts = Sequence[tuple[str, Number, Values]]
 """Name and number of some of the reviews, and the accuracy of each model on them."""
 
 
 def confusion_figure(values: Values) -> Figure:
-    """Return the figure of the confusion counts of each model, with their deviation over seeds."""
+    """Return the figure of the confusion counts of each model with two classes, with their deviation over seeds."""
     models, words = values.groups("model"), []
     for model, cells in models.items():
         tn, fp, fn, tp = (number.text for number in cells.column("mean count"))
-        words.append(f"{model}: of label 0, {tn} correct and {fp} wrong; of label 1, {tp} correct and {fn} wrong")
+        first, _, second, _ = cells.column("label")
+        words.append(f"{model}: of label {first}, {tn} correct and {fp} wrong; of label {second}, {tp} correct and "
+                     f"{fn} wrong")
     return Figure(
         "confusion",
-        "Test reviews by label (0 negative, 1 positive) and prediction: mean count over seeds ± standard deviation "
-        "over seeds.",
+        "Test reviews by label and prediction: mean count over seeds ± standard deviation over seeds.",
         f"Mean counts of test reviews. {'. '.join(words)}.", values, partial(_confusion, models))
+
+
+def confusion_map(
+    name: str, model: str, classes: Sequence[str], mean_CC: NDArray[np.float64], spread_CC: NDArray[np.float64] | None
+) -> Figure:
+    """Return the figure of the confusion counts of a model with more than two classes.
+
+    Args:
+        name: Name of the figure.
+        model: What the report calls the model.
+        classes: Names of the classes.
+        mean_CC: Mean count over seeds of each true class (row) and predicted class (column).
+        spread_CC: Its standard deviation over seeds. None for a single seed.
+    """
+    size_C1 = mean_CC.sum(axis=1, keepdims=True)
+    share_CC = np.divide(mean_CC, size_C1, out=np.zeros_like(mean_CC), where=size_C1 > 0)
+    values = Values(("label", "predicted", "mean count", "standard deviation", "share of the label"), tuple(
+        (classes[row], classes[column], float(mean_CC[row, column]),
+         None if spread_CC is None else float(spread_CC[row, column]), float(share_CC[row, column]))
+        for row, column in np.ndindex(mean_CC.shape)))
+    said = []
+    for row, label in enumerate(classes):
+        others = np.where(np.arange(len(classes)) == row, -1.0, mean_CC[row])
+        most = int(others.argmax())
+        words = f"{label}: {written(share_CC[row, row], 'percent')} % correct"
+        if others[most] > 0:
+            words += f", {written(share_CC[row, most], 'percent')} % taken for {classes[most]}"
+        said.append(words if size_C1[row, 0] else f"{label}: no test review")
+    return Figure(
+        name,
+        f"Test reviews of {model} by label (rows) and predicted class (columns). The stronger the shade, the larger "
+        "the share of the row. Counts are means over seeds; they and the standard deviation over seeds are written "
+        "where there is room for them.",
+        f"Test reviews by label and predicted class. {'; '.join(said)}.", values,
+        partial(_confusion_map, classes, mean_CC, spread_CC, share_CC))
 
 
 def category_figure(name: str, values: Values) -> Figure:
@@ -74,10 +125,12 @@ def _confusion(models: Mapping[str, Values], style: Style) -> Drawing:
     columns = min(2 if style.narrow else 4, len(shown))
     figure, axes_of = new_figure(style, 0.55, len(shown), columns, min(1.9, 6.0 / columns) + 0.35)
     for place, (axes, model) in enumerate(zip(axes_of, shown, strict=True)):
-        for label, cells in models[model].groups("label").items():
-            total = sum(number.value for number in cells.column("mean count"))
-            for cell in cells.records():
-                x, number, spread = cell["predicted"], cell["mean count"], cell["standard deviation"]
+        cells = models[model].records()
+        for label in (0, 1):
+            row = cells[2 * label:2 * label + 2]
+            total = sum(cell["mean count"].value for cell in row)
+            for x, cell in enumerate(row):
+                number, spread = cell["mean count"], cell["standard deviation"]
                 axes.add_patch(Rectangle((x, label), 0.97, 0.97, color=style.color(place), linewidth=0,
                                          alpha=0.06 + 0.5 * number.value / max(1.0, total)))
                 axes.text(x + 0.485, label + 0.42, number.text, ha="center", va="center", fontsize=style.size + 1)
@@ -87,11 +140,70 @@ def _confusion(models: Mapping[str, Values], style: Style) -> Drawing:
         axes.set(xlim=(0, 2), ylim=(2, 0), aspect="equal", title=short(model, 22),
                  xlabel="predicted" if place >= len(shown) - columns else "",
                  ylabel="label" if place % columns == 0 else "")
-        axes.set_xticks([0.485, 1.485], ["0", "1"])
-        axes.set_yticks([0.485, 1.485], ["0", "1"])
+        names = [short(cell["predicted"], 11, 1) for cell in cells[:2]]
+        axes.set_xticks([0.485, 1.485], names)
+        axes.set_yticks([0.485, 1.485], names, rotation=90, rotation_mode="anchor", ha="center", va="bottom")
         axes.tick_params(length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
     return figure
+
+
+def _confusion_map(
+    classes: Sequence[str], mean_CC: NDArray[np.float64], spread_CC: NDArray[np.float64] | None,
+    share_CC: NDArray[np.float64], style: Style,
+) -> Drawing:
+    count = len(classes)
+    # On a phone, columns have the numbers that stand before the names of the rows.
+    numbered = style.narrow and count > 6
+    names = [short(name, 12 if style.narrow else 20, 1) for name in classes]
+    rows = [f"{name}  {place}" for place, name in enumerate(names, start=1)] if numbered else names
+    longest = max(map(len, names))
+    row = max(0.2, min(0.5, (3.6 if style.narrow else 5.4) / count))
+    figure, (axes,) = new_figure(style, 0.8 + (0.0 if numbered else 0.05 * longest) + row * count)
+    # The room of a cell in points, about: names stand on the left, in letters half as wide as high.
+    width = (72 * style.width - 0.56 * style.size * max(map(len, rows)) - 3 * style.size) / count
+    height = 72 * row * (0.86 if style.narrow else style.width / PAGE.width)
+    written_in = _cell_texts(axes, mean_CC, spread_CC, width, height, style)
+    shade(axes, (MAP_SHADE if written_in else 1.0) * np.sqrt(share_CC.T), style.color(0))
+    axes.set(ylim=(count, 0), xlabel="predicted class", ylabel="label")
+    places = np.arange(count) + 0.5
+    if numbered:
+        step = 1 if count < 10 else 2 if count < 20 else 5
+        shown = [place for place in range(count) if (place + 1) % step == 0]
+        axes.set_xticks(places[shown], [str(place + 1) for place in shown])
+    elif 0.58 * style.size * longest > width:
+        axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks(places, names)
+    axes.set_yticks(places, rows)
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return figure
+
+
+def _cell_texts(
+    axes: Axes, mean_CC: NDArray[np.float64], spread_CC: NDArray[np.float64] | None, width: float, height: float,
+    style: Style,
+) -> bool:
+    """Write the counts into the cells of a map, with their deviations, as far as cells of so many points have room.
+
+    Return whether there is room for the counts.
+    """
+    texts = {place: written(float(mean_CC[place]), "count") for place in np.ndindex(mean_CC.shape)
+             if mean_CC[place] >= 0.5}
+    size = min(style.size, width / (LETTER * max(map(len, texts.values()), default=1)), height)
+    if size < SMALLEST * style.size:
+        return False
+    spreads = {} if spread_CC is None else {place: f"±{written(float(spread_CC[place]), 'tenth')}" for place in texts}
+    below = min(size - 1.0, width / (LETTER * max(map(len, spreads.values()), default=1)), height - 1.3 * size)
+    both = below >= SMALLEST * style.size
+    for (label, column), text in texts.items():
+        axes.text(column + 0.5, label + (0.34 if both and spreads else 0.52), text, ha="center", va="center",
+                  fontsize=size)
+        if both and spreads:
+            axes.text(column + 0.5, label + 0.74, spreads[label, column], ha="center", va="center", fontsize=below,
+                      color=style.ink)
+    return True
 
 
 def _categories(models: Sequence[str], parts: Parts, style: Style) -> Drawing:

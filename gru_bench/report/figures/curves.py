@@ -129,8 +129,13 @@ def few(share: Number) -> bool:
     return predictions < LEAST * len(share.runs)
 
 
-def reliability_figure(values: Values) -> Figure:
-    """Return the figure of accuracy by confidence."""
+def reliability_figure(values: Values, least: float) -> Figure:
+    """Return the figure of accuracy by confidence.
+
+    Args:
+        values: The ranges of confidence of each model.
+        least: Lowest confidence that a prediction can have: one over the number of classes.
+    """
     parts = values.groups("model")
     ranges = {model: _drawn(part) for model, part in parts.items()}
     models = tuple(ranges)[:OVERLAID]
@@ -147,7 +152,8 @@ def reliability_figure(values: Values) -> Figure:
         "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
         "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident."
         f"{rest if left_out else ''}{not_drawn(ranges)}",
-        f"Accuracy by confidence. {words}.", values, partial(_reliability, panel, models), models, (panel,))
+        f"Accuracy by confidence. {words}.", values, partial(_reliability, panel, models, 100 * least), models,
+        (panel,))
 
 
 def _drawn(ranges: Values) -> list[dict[str, Any]]:
@@ -155,12 +161,12 @@ def _drawn(ranges: Values) -> list[dict[str, Any]]:
     return [row for row in ranges.records() if not few(row["share of predictions"])] or ranges.records()
 
 
-def _reliability(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
+def _reliability(panel: Panel, models: Sequence[str], start: float, style: Style) -> Drawing:
     figure, (axes,) = draw_panels([panel], models, style, 3.3)
-    axes.plot([50, 100], [50, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
+    axes.plot([start, 100], [start, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
     share_axis(axes, "x", "y")
     lowest = min(min(line.low) for line in panel.lines)
-    axes.set(xlim=(49.5, 100.5), ylim=(max(0, min(49.5, lowest - 1)), 100.5), ylabel="accuracy, %",
+    axes.set(xlim=(start - 0.5, 100.5), ylim=(max(0, min(start - 0.5, lowest - 1)), 100.5), ylabel="accuracy, %",
              xlabel="confidence, %" if style.narrow else "confidence: probability of the predicted class, %")
     return figure
 
@@ -168,8 +174,14 @@ def _reliability(panel: Panel, models: Sequence[str], style: Style) -> Drawing:
 # ---------------------------------------------------------------- thresholds
 
 
-def thresholds_figure(name: str, values: Values) -> Figure:
-    """Return the figure of the ROC curve and the precision-recall curve of each model."""
+def thresholds_figure(name: str, values: Values, positive: str) -> Figure:
+    """Return the figure of the ROC curve and the precision-recall curve of each model.
+
+    Args:
+        name: Name of the figure.
+        values: The points of the curves.
+        positive: Name of class 1.
+    """
     points = {curve: own.groups("model") for curve, own in values.groups("curve").items()}
     models = tuple(model for model in values.groups("model") if model != CHANCE)
     panels = tuple(Panel(f"{y}, %", curves({
@@ -180,8 +192,8 @@ def thresholds_figure(name: str, values: Values) -> Figure:
     return Figure(
         name,
         f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
-        "probability of label 1: means over seeds, with a band from the lowest to the highest seed. The areas below "
-        "the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
+        f"probability of the class {positive}: means over seeds, with a band from the lowest to the highest seed. The "
+        "areas below the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
         _words(points, models), values, partial(_thresholds, points, panels, models), models, panels)
 
 

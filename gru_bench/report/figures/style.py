@@ -3,6 +3,8 @@
 On a page a figure takes its colors and letters from the page's style sheet, so that it follows the light and
 dark schemes, and is drawn a second time for narrow windows. On paper it has the serif letters and the text width of the
 document. Series differ in color and in marker, and are labeled where they are drawn.
+
+Shapes: `X` columns and `Y` rows of a map of squares.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gru_bench.report.document.numbers import FORMATS, Number, written
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
 LINES = 30
 """Most panels and most lines of a figure; the tables hold the rest."""
+SHADES = 25
+"""Different shades of a map."""
 NAMES = 3
 """Most names of series in a line above the axes."""
 
@@ -251,6 +258,20 @@ def names_axis(axes: Axes, labels: Sequence[str], style: Style, padding: float =
         axes.set_ylim(len(labels) - 1 + padding, -padding)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def shade(axes: Axes, value_XY: NDArray[np.float64], color: str) -> None:
+    """Fill axes with unit squares shaded by their values, those of a shade as one shape, which takes fewer bytes."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    shade_XY = np.rint(value_XY * SHADES).astype(int)
+    for level in np.unique(shade_XY[shade_XY > 0]).tolist():
+        squares = [Path([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)], closed=True)
+                   for x, y in np.argwhere(shade_XY == level).tolist()]
+        axes.add_patch(PathPatch(Path.make_compound_path(*squares), facecolor=color, edgecolor="none", linewidth=0,
+                                 alpha=level / SHADES, antialiased=False))
+    axes.set(xlim=(0, shade_XY.shape[0]), ylim=(0, shade_XY.shape[1]), yticks=[])
 
 
 def name_series(figure: Figure, names: Sequence[str], style: Style, line: bool = True) -> None:

@@ -12,6 +12,8 @@ from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
 from gru_bench.report.document.figure import csv_cell
+from gru_bench.report.evidence.groups import class_names
+from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.files import replacing
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -78,9 +80,14 @@ def _trials(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 
 
 def _predictions(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
-    """Yield a row for every test review of every complete confirm run whose predictions can be read."""
-    yield ["study", "model", "seed", "run", "example", "label", "probability", "correct", "category", "tokens"]
+    """Yield a row for every test review of every complete confirm run whose predictions can be read.
+
+    The probability is that of class 1; of more than two classes it is that of the predicted one.
+    """
+    yield ["study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct", "category",
+           "tokens"]
     for study in studies:
+        data = study_data(study, store)
         for run in study.confirms:
             if not run.complete:
                 continue
@@ -88,8 +95,12 @@ def _predictions(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
                 found = store.predictions(run.run_id, "test")
             except RunError:  # the report says so
                 continue
-            correct_N = metrics.correct(found.label_N, found.probability_N)
+            names = class_names(data, found.probability_N)
+            predicted_N = metrics.predicted(found.probability_N)
+            probability_N = found.probability_N if found.probability_N.ndim == 1 else found.probability_N.max(axis=1)
             # As text, a probability has the digits of its 32 bits, and no more.
-            for review in zip(found.example_id_N.tolist(), found.label_N.tolist(), found.probability_N.astype(str),
-                              correct_N.tolist(), found.category_N.tolist(), found.tokens_N.tolist(), strict=True):
+            for review in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
+                              [names[place] for place in predicted_N.tolist()], probability_N.astype(str),
+                              (predicted_N == found.label_N).tolist(), found.category_N.tolist(),
+                              found.tokens_N.tolist(), strict=True):
                 yield [run.study, run.model, run.seed, run.run_id, *review]

@@ -6,7 +6,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Headi
 from gru_bench.report.document.numbers import Number, file_name, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import UNCATEGORIZED, free_name
+from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED, class_keys, free_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedStudy
@@ -25,6 +25,8 @@ def data(evidence: Evidence) -> Section | None:
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         ids = tuple(study.run.run_id for study in studies)
         blocks.append(_facts(summary, key, title, ids))
+        if len(summary.classes) > 2 and summary.class_counts:
+            blocks.append(Details("Reviews by class, over all splits", (_classes(summary, key, title, ids),)))
         if summary.categories:
             blocks.append(Details("Reviews by category, over all splits", (_categories(summary, key, title, ids),)))
     return Section("data", "Data", tuple(blocks)) if blocks else None
@@ -45,7 +47,8 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
         ("validation reviews", count("validation", found.validation)),
         ("test reviews", count("test", found.test)),
         *([("reviews held back by data.limit", count("held-back", held_back))] if held_back else []),
-        ("positive reviews over all splits, %", share("positive", found.positive_share)),
+        (f"reviews of the class {plain(found.classes[1])} over all splits, %", share("positive", found.positive_share))
+        if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
         ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
         ("distinct words", count("vocabulary", found.vocabulary)),
@@ -60,6 +63,20 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
     )
     return Table(key, f"Data: {title}", (f"Data: {title}.",),
                  (Column("Fact", align="left", width=7), Column("Value", align="left", width=6)), rows)
+
+
+def _classes(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+    """Return the number of reviews of each class."""
+    names = list(map(plain, found.classes))
+    listed = sorted(sorted(range(len(names)), key=lambda place: -found.class_counts[place])[:LISTED_CLASSES])
+    keys, total = class_keys(names), sum(found.class_counts)
+    rows: tuple[tuple[Cell, ...], ...] = tuple((
+        names[place], Number(f"{key}.{keys[place]}", found.class_counts[place], "count", runs),
+        Number(f"{key}.{keys[place]}.share", found.class_counts[place] / total, "percent", runs)) for place in listed)
+    which = "" if len(listed) == len(names) else f" The {LISTED_CLASSES} largest ones are listed."
+    return Table(
+        f"{key}-classes", f"Reviews by class: {title}", (f"Reviews by class, over all splits: {title}.{which}",),
+        (Column("Class", align="left", width=7), Column("Reviews"), Column("Share", unit="%")), rows)
 
 
 def _categories(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:

@@ -1,27 +1,45 @@
-"""The section on correct and wrong predictions, by label, category and length.
+"""The section on correct and wrong predictions, by class, category and length.
 
-Shapes: `R` runs (seeds) of a model, `N` test examples, `B` ranges of length, `C` categories.
+Shapes: `R` runs (seeds) of a model, `N` test examples, `B` ranges of length, `C` classes, `G` categories.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.evaluation import metrics
+from gru_bench.evaluation.statistics import EvidenceLevel, f1_interval
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import NBSP, Number, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Sentence
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import UNCATEGORIZED, Group, families, free_name
-from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, length_figure
+from gru_bench.report.evidence.groups import (
+    LISTED_CLASSES,
+    UNCATEGORIZED,
+    Group,
+    class_keys,
+    families,
+    free_name,
+)
+from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
+from gru_bench.results.runs import TWO_CLASSES
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
+MAPPED = 30
+"""Largest number of classes whose confusion matrix is drawn."""
+CONFUSED = 20
+"""Most pairs of confused classes in a table."""
+OPENED_MODELS = 3
+"""Most models with more than two classes whose errors a page does not fold."""
+LEAST = 20
+"""Test reviews of a class below which its scores carry no interval."""
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6
@@ -36,18 +54,25 @@ def errors(evidence: Evidence) -> Section:
     """Return the section."""
     groups = evidence.groups
     return Section("errors", "Errors", (
-        *_confusion(groups), *_by_category(groups), *_by_length(groups),
+        *_confusion([group for group in groups if group.is_binary]),
+        *_confusions([group for group in groups if not group.is_binary]),
+        *(_by_class(group) for group in groups if group.is_binary and group.is_uneven),
+        *_by_category(groups), *_by_length(groups),
     ))
 
 
 def _confusion(groups: Sequence[Group]) -> list[Block]:
-    """Return the confusion matrix of each model, as a figure and a table."""
+    """Return the confusion matrix of each model with two classes, as a figure and a table."""
+    if not groups:
+        return []
     figure = confusion_figure(Values(
         ("model", "label", "predicted", "mean count", "standard deviation"),
-        tuple((group.label, *divmod(cell, 2), *numbers)
+        tuple((group.label, *(group.classes[place] for place in divmod(cell, 2)), *numbers)
               for group in groups for cell, numbers in enumerate(_counts(group)))))
+    positive = dict.fromkeys(group.classes[1] for group in groups)
+    which = "" if list(positive) == [TWO_CLASSES[1]] else f" Positive is the class {' or '.join(positive)}."
     table = Table(
-        "confusion", "Confusion counts", (figure.caption,),
+        "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
         tuple((group.label, *((mean, Aside((" ± ", spread))) for mean, spread in _counts(group))) for group in groups))
@@ -64,6 +89,123 @@ def _counts(group: Group) -> list[tuple[Number, Number]]:
                       "standard deviation over seeds"))
         for name, count_R in zip(CELLS, counts_R4.T, strict=True)
     ]
+
+
+def _confusions(groups: Sequence[Group]) -> list[Block]:
+    """Return the confusion matrix of each model with more than two classes, as far as it can be read, and the scores
+    of its classes."""
+    blocks: list[Block] = []
+    for place, group in enumerate(groups):
+        table, own = _most_confused(group), list[Block]()
+        if len(group.classes) <= MAPPED:
+            several = len(group.runs) > 1
+            own.append(confusion_map(
+                f"confusion-{group.key}", group.label, group.classes, group.counts_RCC.mean(axis=0),
+                group.counts_RCC.std(axis=0, ddof=1) if several else None))
+            own += [Details(table.title, (table,))] if table.rows else []
+        elif table.rows:
+            own.append(table)
+        own.append(_by_class(group))
+        title = f"Confusions of {group.label}"
+        if place >= OPENED_MODELS:
+            own = [Details(title, tuple(own))]
+        elif len(groups) > 1:
+            blocks.append(Heading(title, f"confusions-{group.key}"))
+        blocks += own
+    return blocks
+
+
+def _most_confused(group: Group) -> Table:
+    """Return the pairs of classes that are confused most often."""
+    mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
+    wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
+    order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
+    rows: list[tuple[Cell, ...]] = []
+    for rank, flat in enumerate(order.tolist(), start=1):
+        label, other = divmod(flat, len(mean_CC))
+        if not wrong_CC[label, other]:
+            break
+        count_R, size = count_RCC[:, label, other], int((group.label_N == label).sum())
+        spread = float(count_R.std(ddof=1)) if count_R.size > 1 else None
+        rows.append((
+            f"{group.classes[label]} → {group.classes[other]}",
+            (group.number(f"confused.{rank}", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
+                " ± ", group.number(f"confused.{rank}.spread", spread, "tenth", "standard deviation over seeds")))),
+            group.number(f"confused.{rank}.share", float(count_R.mean()) / size, "percent",
+                         "mean count over the reviews of the label", size)))
+    return Table(
+        f"confused-{group.key}", f"Most frequent confusions of {group.label}",
+        (f"Most frequent confusions of {group.label}: mean count of test reviews over seeds ± standard deviation over "
+         "seeds.",),
+        (Column("Label → predicted class", align="left", width=9), Column("Reviews"),
+         Column("Share of the label", unit="%")), tuple(rows))
+
+
+def _by_class(group: Group) -> Details:
+    """Return a table of the scores of each class."""
+    size_C = np.bincount(group.label_N, minlength=len(group.classes))
+    listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
+    sure = EvidenceLevel.of(len(group.runs)).has_interval
+    caption = f"Test scores of {group.label} by class: means over seeds"
+    caption += f", those of recall and F1 with 95 % intervals from {LEAST} test reviews on." if sure else "."
+    if len(listed_C) < len(size_C):
+        caption += f" The {LISTED_CLASSES} largest classes are listed."
+    if not group.whole:
+        caption += (" Areas below the curves of single classes are left out: they need the probabilities of all "
+                    "classes, and of so many classes only the true one's and the likeliest ones' are kept.")
+    columns = (
+        Column("Class", align="left", width=4.0),
+        Column("Reviews", note=(
+            f"“Few” marks classes with fewer than {LEAST} test reviews: their values carry no interval, because so few "
+            "reviews say too little about the class." if (size_C[listed_C] < LEAST).any() else "")),
+        Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
+        *((Column("ROC area", note="Areas are those of a class against all others."), Column("PR area"))
+          if group.whole else ()))
+    keys = class_keys(group.classes)
+    scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
+    table = Table(
+        f"classes-{group.key}", f"Scores by class of {group.label}", (caption,), columns,
+        tuple((group.classes[place], *_class_scores(group, place, keys[place], scores_CR[place]))
+              for place in listed_C.tolist()))
+    return Details(table.title, (table,), opened=len(listed_C) <= MAPPED)
+
+
+def _class_scores(group: Group, place: int, key: str, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
+    """Return the number of test reviews of a class, and its scores, without a value where they are undefined.
+
+    Args:
+        group: The model.
+        place: Position of the class.
+        key: Part of the keys of its numbers.
+        scores_R: Scores of the class for each seed.
+    """
+    true_N, named_RN = group.label_N == place, group.predicted_RN == place
+    size, few = int(true_N.sum()), int(true_N.sum()) < LEAST
+    method = f"mean over seeds; no interval for fewer than {LEAST} test reviews" if few else "mean over seeds"
+
+    def mean(name: str, values: Sequence[float | None], of: bool = True) -> Number:
+        known = [value for value in values if value is not None]
+        return group.number(f"{key}.{name}", float(np.mean(known)) if of and known else None, "percent", method, size)
+
+    recall = mean("recall", [one.recall for one in scores_R], size > 0)
+    f1 = mean("f1", [one.f1 for one in scores_R], size > 0)
+    if not few:
+        # The other examples, which no seed takes for this class, do not enter F1.
+        own_N = true_N | named_RN.any(axis=0)
+        rng = np.random.default_rng(zlib.crc32(named_RN.tobytes()))
+        recall = group.accuracy_on(f"{key}.recall", true_N)
+        f1 = group.estimate(f"{key}.f1", f1_interval(named_RN[:, own_N], true_N[own_N].astype(np.int8), rng))
+    areas: list[Cell] = []
+    if group.whole:
+        probability_RN = group.probability_RN if group.is_binary else group.probability_RN[:, :, place]
+        if group.is_binary and place == 0:
+            probability_RN = 1 - probability_RN
+        for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
+            found = [score(true_N.astype(np.int8), probability_N) for probability_N in probability_RN]
+            areas.append(replace(mean(name, found), kind="score"))
+    return [
+        (group.number(f"{key}.examples", size, "count", "of this class", size), " (few)" if few else ""),
+        mean("precision", [one.precision for one in scores_R], bool(named_RN.any())), recall, f1, *areas]
 
 
 def _by_category(groups: Sequence[Group]) -> list[Block]:
@@ -156,20 +298,20 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], ends: Sequence[tup
         ends: The fewest and the most tokens of each range, in order.
     """
     names, category_N = np.unique(first.category_N, return_inverse=True)
-    counts_BC = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
+    counts_BG = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
                           for place in np.unique(place_N)])
-    large = np.flatnonzero(counts_BC.sum(axis=1) >= LEAST_MIXED)
+    large = np.flatnonzero(counts_BG.sum(axis=1) >= LEAST_MIXED)
     if large.size < 2:
         return ()
-    share_BC = counts_BC[large] / counts_BC[large].sum(axis=1, keepdims=True)
-    category = int(np.ptp(share_BC, axis=0).argmax())
-    share_B = share_BC[:, category]
+    share_BG = counts_BG[large] / counts_BG[large].sum(axis=1, keepdims=True)
+    category = int(np.ptp(share_BG, axis=0).argmax())
+    share_B = share_BG[:, category]
     if np.ptp(share_B) < MIXED:
         return ()
 
     def part(end: str, row: int, whose: str) -> Sentence:
         share = Number(f"{key}.mixed-{end}", float(share_B[row]), "percent", first.ids,
-                       int(counts_BC[large[row]].sum()), "share of this category")
+                       int(counts_BG[large[row]].sum()), "share of this category")
         low, high = ends[large[row]]
         return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
 

@@ -1,26 +1,25 @@
 """The evaluation section: the test results and the cost of each model, and the baselines beside them.
 
-Shapes: `R` runs (seeds) of a model, `N` test examples.
+Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gru_bench.evaluation import metrics
-from gru_bench.evaluation.statistics import f1_interval
-from gru_bench.report.document.blocks import Cell, Column, Heading, Table
+from gru_bench.evaluation.intervals import interval
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined
+from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name
-from gru_bench.report.evidence.progress import study_baselines
+from gru_bench.report.evidence.groups import Group, families, free_name
+from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
 from gru_bench.results.logged_metrics import (
@@ -46,6 +45,10 @@ SCORES = {
         "for each seed alone, in points.")),
 }
 """Name in `metrics.scores` -> column of the table of further scores."""
+OF_TWO = ("precision", "recall")
+"""Those that models with more than two classes do not have."""
+AREAS = ("roc_auc", "average_precision")
+"""Those that need the probabilities of all classes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class _Baseline:
     score: Number
     """The score that the report compares, where it is not the accuracy."""
     f1: Number
+    """F1; macro F1 of more than two classes."""
+    is_binary: bool
     seconds: Number
 
 
@@ -74,7 +79,8 @@ def evaluation(evidence: Evidence) -> Section:
     ), intervals=("accuracy",))
     return Section(
         "evaluation", "Evaluation",
-        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), _further_scores(groups),
+        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
+         _further_scores(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
         summary=_below_baseline(groups, baselines))
 
@@ -83,6 +89,8 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
     still = any(group.deviation.text == "0.00" for group in groups)
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
+    compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
+    f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
     return Table.of(
         "evaluation",
         "Evaluation table",
@@ -92,7 +100,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
         (Column("Model", align="left", width=2.85), _named),
         (Column("Seeds"), lambda group: group.seeds),
         *([] if scale is None else [
-            (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda group: group.score)]),
+            (Column(compared, unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
         (Column("Seed deviation", short="Dev.", note=(
             "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
@@ -101,15 +109,15 @@ def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
             f"{{}} is the standard deviation of the {scale.score} over seeds; the lowest and the highest seed follow "
             "it.")),
          _deviation),
-        (Column("F1", unit="%"), _f1),
+        *f1s,
         # In a tuple a number stands without its lowest and highest, which the table of costs shows.
         (Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
         (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
         (Column("Tokens/s"), lambda group: (group.logged(TOKENS_PER_SECOND),)),
         (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
-            (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "", one.f1, "",
-             (one.seconds,), "", "") for one in baselines),
+            (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
+             *(shown(one) for _, shown in f1s), "", (one.seconds,), "", "") for one in baselines),
     )
 
 
@@ -134,24 +142,63 @@ def _deviation(group: Group) -> Cell:
     return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
 
-def _f1(group: Group) -> Number:
-    # From what the runs predicted, not from their ids: a study has the same numbers wherever it is carried.
-    rng = np.random.default_rng(zlib.crc32(group.probability_RN.tobytes()))
-    return group.estimate("f1", f1_interval(group.predicted_RN, group.label_N, rng))
+def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group | _Baseline], Cell]]]:
+    """Return the columns of F1 of two classes and of macro F1 of more, as far as there are such models."""
+    two, several = any(group.is_binary for group in groups), any(not group.is_binary for group in groups)
+    return [
+        *([(Column("F1", unit="%"), lambda one: _f1(one) if one.is_binary else "")] if two else []),
+        *([(Column("Macro F1", unit="%", note="{} is the mean of the F1 of all classes."),
+            lambda one: "" if one.is_binary else _f1(one))] if several else [])]
+
+
+def _f1(one: Group | _Baseline) -> Number:
+    """Return F1, or macro F1 for more than two classes."""
+    if isinstance(one, _Baseline):
+        return one.f1
+    if one.is_binary:
+        return one.estimate("f1", interval("f1", one.scored))
+    return one.estimate("macro-f1", interval("macro_f1", one.scored))
+
+
+def _uneven(groups: Sequence[Group]) -> list[Block]:
+    """Return for each test set with uneven classes what its accuracy has to be read beside."""
+    blocks: list[Block] = []
+    for place, members in enumerate(families(groups), start=1):
+        first = members[0]
+        if not first.is_uneven:
+            continue
+        count_C = np.bincount(first.label_N, minlength=len(first.classes))
+        largest, size = int(count_C.argmax()), first.example_N.size
+        runs = tuple(run_id for group in members for run_id in group.ids)
+        of = "" if len(members) == len(groups) else f" of {listed([group.label for group in members])}"
+        blocks.append(Paragraph((
+            f"The classes{of} are uneven: the largest one, {first.classes[largest]}, has ",
+            Number(f"uneven-{place}", float(count_C[largest] / size), "percent", runs, size, "share of this class"),
+            f"{NBSP}% of the test reviews, so that a model that always predicts it has this accuracy. Read accuracy "
+            "beside the precision and recall of each class, which stand under Errors.")))
+    return blocks
 
 
 def _further_scores(groups: Sequence[Group]) -> Table:
+    shown = [name for name in SCORES if name not in OF_TWO or any(group.is_binary for group in groups)]
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
-        scores_R = [metrics.scores(group.label_N, probability_N) for probability_N in group.probability_RN]
+        scores_R = [metrics.scores(group.label_N, probability_N, whole=group.whole)
+                    for probability_N in group.probability_RN]
+        if not group.whole:  # what needs all probabilities, the runs logged
+            for scores, run in zip(scores_R, group.runs, strict=True):
+                logged = {name: run.metrics.get(score(name, "test").key) for name in AREAS}
+                scores |= {name: value for name, value in logged.items() if value is not None}
         rows.append((group.label, *(
             group.over_runs(slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
                             KINDS[score(name, "test").unit])
-            for name in SCORES)))
+            for name in shown)))
+    caption = "Further scores on the test reviews, means over seeds, lowest and highest in brackets."
+    if any(not group.is_binary for group in groups):
+        caption += " With more than two classes, areas are means over the classes, each against all others."
     return Table(
-        "scores", "Further scores",
-        ("Further scores on the test reviews, means over seeds, lowest and highest in brackets.",),
-        (Column("Model", align="left", width=3.6), *SCORES.values()), tuple(rows))
+        "scores", "Further scores", (caption,),
+        (Column("Model", align="left", width=3.6), *(SCORES[name] for name in shown)), tuple(rows))
 
 
 def _cost(groups: Sequence[Group]) -> Table:
@@ -179,23 +226,27 @@ def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
 
 def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
     """Return each baseline once for each data set."""
-    found: dict[tuple[str, str], tuple[Baseline, str]] = {}
+    found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
     for study in evidence.studies:
+        data = study_data(study, evidence.store)
         for baseline in study_baselines(study, evidence.store):
-            found.setdefault((study.run.fingerprint, baseline.name), (baseline, study.run.run_id))
+            found.setdefault((study.run.fingerprint, baseline.name), (
+                baseline, study.run.run_id, data is None or len(data.classes) == 2))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     taken: set[str] = set()
     metric = evidence.groups[0].metric
     rows = []
-    for (fingerprint, name), (baseline, run_id) in found.items():
+    for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
         key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
+        f1_name = "f1" if is_binary else "macro_f1"
+        f1 = Number(f"{key}.{slug(f1_name)}", baseline.test_f1, "percent", runs, baseline.test_size, fit)
         rows.append(_Baseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
             (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
-            accuracy if metric == "accuracy" else Number(
+            accuracy if metric == "accuracy" else f1 if metric == f1_name else Number(
                 f"{key}.{slug(metric)}", baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind,
                 runs, baseline.test_size, fit),
-            Number(f"{key}.f1", baseline.test_f1, "percent", runs, baseline.test_size, fit),
+            f1, is_binary,
             Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
         ))
     return tuple(rows)

@@ -12,6 +12,7 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.sections.errors import LEAST
 
 
 def methods(evidence: Evidence) -> Section:
@@ -29,9 +30,7 @@ def methods(evidence: Evidence) -> Section:
         ("Accuracies of single seeds differ by the luck of the seed and by noise, because each is measured on the same "
          "limited test set. The seed deviation is the part that this noise does not explain. The lowest and the "
          "highest seed are shown beside it.",),
-        ("F1 is computed for the positive class" + (
-            "; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
-            "from a fixed seed." if sure else "."),),
+        *_f1(evidence.groups, sure),
         ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
          "that ran it. Compare times of models only together with their backends.",),
         *_looks(evidence.groups),
@@ -44,6 +43,33 @@ def methods(evidence: Evidence) -> Section:
         said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
                      *_holm(evidence.compared[0].family)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
+
+
+def _f1(groups: Sequence[Group], sure: bool) -> list[Sentence]:
+    """Return what F1 is, and why there are no curves of more than two classes.
+
+    Args:
+        groups: The models.
+        sure: Whether F1 has an interval.
+    """
+    positive = dict.fromkeys(group.classes[1] for group in groups if group.is_binary)
+    several = [group for group in groups if not group.is_binary]
+    what = [f"F1 is computed for the class {' or '.join(positive)}"] if positive else []
+    what += ["Macro F1 is the mean of the F1 of all classes, each of which counts the same"] if several else []
+    how = ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
+           "from a fixed seed." if sure else ".")
+    said: list[Sentence] = [(f"{one}{how}",) for one in what]
+    if several:
+        said += [
+            ("The class of the highest probability is predicted. There is no threshold to vary, so ROC and "
+             "precision-recall curves are not drawn; the scores by class hold the areas below the curves of each class "
+             "against all others, where the probabilities of all classes are known.",),
+            ("Confidence and calibration are about the probability of the predicted class, which is at least one over "
+             "the number of classes.",)]
+        if sure:
+            said.append((f"Scores of single classes are not compared between models. Those of classes with fewer than "
+                         f"{LEAST} test reviews carry no interval.",))
+    return said
 
 
 def _looks(groups: Sequence[Group]) -> list[Sentence]:

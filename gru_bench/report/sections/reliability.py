@@ -39,8 +39,9 @@ def reliability(evidence: Evidence) -> Section:
               for label, low, high, share, confidence, accuracy in rows),
         grouped=True,
     )
+    least = min(1 / len(group.classes) for group in evidence.groups)
     return Section("reliability", "Reliability of the confidence", (
-        reliability_figure(values), Details("Accuracy by confidence", (table,))))
+        reliability_figure(values, least), Details("Accuracy by confidence", (table,))))
 
 
 def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Number]]:

@@ -1,16 +1,20 @@
 """The section on the hardest test reviews: those on which models disagree most, and those that every run misclassifies.
 
-Shapes: `N` test examples, `M` models that share them.
+Shapes: `N` test examples, `M` models that share them, `F` examples that every run misclassifies.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gru_bench.evaluation import metrics
 from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.section import Section
@@ -20,6 +24,10 @@ from gru_bench.report.evidence.groups import Group, families
 
 HARD = 6
 """Reviews shown of each kind."""
+OF_CLASS = 2
+"""Most confident mistakes shown of each of more than two classes."""
+OF_CLASSES = 20
+"""Most of them together."""
 WIDTH = 200
 """Characters shown of a review."""
 
@@ -43,8 +51,10 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -
     right_MN = np.stack([group.correct_RN.mean(0) for group in members])
     wrong_N = np.flatnonzero(right_MN.max(0) == 0)
     # The more confident the mistake, the more it tells; ties in the order of the ids.
-    surety_N = np.mean([np.abs(group.probability_RN - 0.5).mean(0) for group in members], axis=0)
-    failed = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")][:HARD]
+    surety_N = np.mean([np.mean([metrics.confidence(probability_N) for probability_N in group.probability_RN], axis=0)
+                        for group in members], axis=0)
+    ordered_F = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")]
+    failed = ordered_F[:HARD] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
     spread_N = np.ptp(right_MN, axis=0)
     apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
 
@@ -58,9 +68,22 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -
     if apart:
         blocks.append(Details("Reviews on which the models disagree most", quoted("apart", apart)))
     if failed.size:
+        what = "mistakes among them" if members[0].is_binary else "mistakes in each class"
         blocks += [Paragraph(_failed(members, wrong_N.size, key)),
-                   Details("The most confident mistakes among them", quoted("failed", failed))]
+                   Details(f"The most confident {what}", quoted("failed", failed))]
     return blocks
+
+
+def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the first places of each class, in the order of the classes."""
+    seen: Counter[int] = Counter()
+    ranked = []
+    for place in place_F.tolist():
+        label = int(label_N[place])
+        seen[label] += 1
+        ranked.append((seen[label], label, place))
+    first = sorted(one for one in ranked if one[0] <= OF_CLASS)[:OF_CLASSES]
+    return np.array([place for _, _, place in sorted(first, key=lambda one: one[1])], dtype=np.intp)
 
 
 def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
@@ -96,6 +119,19 @@ def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, key: str)
         extremes = (": classified correctly by ", *share(int(right_M.argmax())), ", but only by ",
                     *share(int(right_M.argmin())))
     return (
-        f"Labeled {'positive' if first.label_N[place] == 1 else 'negative'}, ",
+        f"Labeled {first.classes[first.label_N[place]]}, ", *_taken_for(members, place, key),
         Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"), " tokens read",
         f", {category}" if category else "", *extremes, ".")
+
+
+def _taken_for(members: Sequence[Group], place: int, key: str) -> Sentence:
+    """Return which wrong class a review is taken for most often; empty for two classes, where it is the other one."""
+    first = members[0]
+    wrong = Counter(int(found) for group in members for found in group.predicted_RN[:, place]
+                    if found != first.label_N[place])
+    if first.is_binary or not wrong:
+        return ()
+    (found, times), runs = wrong.most_common(1)[0], tuple(run_id for group in members for run_id in group.ids)
+    share = Number(f"{key}.taken", times / len(runs), "percent", runs, 1, "share of the runs that predict this class",
+                   decimals=0)
+    return (f"predicted {first.classes[found]} by ", share, f"{NBSP}% of the runs, ")

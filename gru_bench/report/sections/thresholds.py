@@ -24,13 +24,17 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 
 
 def thresholds(evidence: Evidence) -> Section | None:
-    """Return the section; None where the test reviews have one label only, so that there are no such curves."""
-    groups = [group for group in evidence.groups if 0 < group.label_N.mean() < 1]
+    """Return the section; None without two classes in the test reviews, so that there are no such curves.
+
+    Models with more than two classes have no single threshold: a table shows the areas below the curves of each class.
+    """
+    groups = [group for group in evidence.groups if group.is_binary and 0 < group.label_N.mean() < 1]
     if not groups:
         return None
     parts = [part for members in families(groups) for part in _parts(members)]
     return Section("thresholds", "ROC and precision-recall curves", (
-        *(thresholds_figure(f"thresholds-{place}" if len(parts) > 1 else "thresholds", _values(part))
+        *(thresholds_figure(f"thresholds-{place}" if len(parts) > 1 else "thresholds", _values(part),
+                            part[0].classes[1])
           for place, part in enumerate(parts, start=1)),
         Details("Precision by recall", (_precisions(groups),)),
     ))
@@ -68,10 +72,11 @@ def _curves(group: Group) -> Iterator[tuple[Value, ...]]:
 
 def _precisions(groups: Sequence[Group]) -> Table:
     """Return the precision of each model at some recalls."""
+    positive = " or ".join(dict.fromkeys(group.classes[1] for group in groups))
     return Table(
         "thresholds", "Precision by recall",
-        ("Precision, %, at the highest threshold that finds a given share of the positive reviews, the recall: means "
-         "over seeds, lowest and highest in brackets.",),
+        (f"Precision, %, at the highest threshold that finds a given share of the reviews of the class {positive}, "
+         "the recall: means over seeds, lowest and highest in brackets.",),
         (Column("Model", align="left", width=4.2), *(Column(f"Recall {recall:.0%}".replace("%", " %"))
                                                      for recall in RECALLS)),
         tuple((group.label, *_at_recalls(group)) for group in groups),

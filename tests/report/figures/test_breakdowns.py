@@ -32,10 +32,11 @@ def test_confusion_counts_are_those_of_the_table(three: Rendered) -> None:
     rows = list(csv.DictReader(figure.csv().splitlines()))
     assert [float(row["mean count"]) for row in rows] == [
         count.value for row in table_of(report, "confusion").rows for count, _ in row[1:]]
-    assert [(row["label"], row["predicted"]) for row in rows[:4]] == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    assert [(row["label"], row["predicted"]) for row in rows[:4]] == [
+        ("negative", "negative"), ("negative", "positive"), ("positive", "negative"), ("positive", "positive")]
     model, (tn, _), (fp, _), (fn, _), (tp, _) = table_of(report, "confusion").rows[1]
-    assert (f"{model}: of label 0, {tn.text} correct and {fp.text} wrong; of label 1, {tp.text} correct and {fn.text} "
-            "wrong") in figure.alternative
+    assert (f"{model}: of label negative, {tn.text} correct and {fp.text} wrong; of label positive, {tp.text} "
+            f"correct and {fn.text} wrong") in figure.alternative
     with drawing(PAGE, {}):
         texts = [text.get_text() for text in figure.draw(PAGE).axes[1].texts]
     assert [texts[place] for place in (0, 2, 4, 6)] == [tn.text, fp.text, fn.text, tp.text]

@@ -39,9 +39,9 @@ def test_what_chance_would_give_is_drawn_within_the_axes(share: float, lowest: f
         *((curve, "A", *point) for curve, (x, y) in curves.items() for point in zip(x, y, y, y, strict=True)),
         (ROC, CHANCE, 0, 0, None, None), (ROC, CHANCE, 1, 1, None, None),
         (PRECISION_RECALL, CHANCE, 0, share, None, None), (PRECISION_RECALL, CHANCE, 1, share, None, None),
-    )))
+    )), "spam")
     assert (figure.series, len(figure.panels)) == (("A",), 2)
-    assert "precision by recall of A, " in figure.caption
+    assert "precision by recall of A, over all thresholds on the probability of the class spam:" in figure.caption
     with drawing(PAGE, {}):
         roc, precision = figure.draw(PAGE).axes
     for axes, ends in ((roc, [0, 100]), (precision, [100 * share] * 2)):

@@ -152,7 +152,7 @@ def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> N
     check(every_kind, html(every_kind), tex(every_kind), markdown(every_kind))
 
 
-@pytest.mark.parametrize("case", ["three", "hostile", "diagnosed", "homework"])
+@pytest.mark.parametrize("case", ["three", "hostile", "diagnosed", "homework", "classes"])
 def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) -> None:
     report, page, files = request.getfixturevalue(case)
     check(report, page, files, markdown(report))

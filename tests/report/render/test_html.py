@@ -24,8 +24,8 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
     _, studies, report = built
     text = visible_text(three.page)
     known = [*(column.heading for column in table_of(report, "thresholds").columns[1:]),
-             "F1", "95 %", "95\u00a0%", "90\u00a0%", "predicted 0", "predicted 1", "(0 negative, 1 positive)",
-             "label 1", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level", "fewer than 30", "below about 20",
+             "F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
+             "fewer than 30", "below about 20",
              "(at least 5)", "(at least 10)",
              report.subtitle, studies[0].confirms[0].fingerprint, *column_of(report, "settings", "Range"),
              *(f"{run.name}: failed: {run.reason}" for study in studies for run in study.runs if run.state == "failed"),

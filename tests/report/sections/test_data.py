@@ -14,7 +14,7 @@ def test_the_data_of_several_studies_stand_once(built: Built) -> None:
     facts = dict(table_of(report, "data-1").rows)
     assert facts["training reviews"].value == data.train
     assert set(facts["training reviews"].runs) == {study.run.run_id for study in built.studies}
-    assert facts["positive reviews over all splits, %"].text == f"{100 * data.positive_share:.1f}"
+    assert facts["reviews of the class positive over all splits, %"].text == f"{100 * data.positive_share:.1f}"
     assert facts["most tokens read of a review, from its start"].value == data.max_length
     assert facts["word vectors"] == "corpus"
     assert facts["fingerprint"] == data.fingerprint

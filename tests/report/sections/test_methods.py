@@ -28,7 +28,7 @@ def test_intervals_pairs_and_resets_are_explained_where_there_are_some() -> None
     store = FakeStore()
     few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False)
     said = words_of(build([few], store), "methods")
-    assert "F1 is computed for the positive class.\n" in said
+    assert "F1 is computed for the class positive.\n" in said
     for absent in ("95 % confidence", "Verdicts", "compute the same function"):
         assert absent not in said
     many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False)

@@ -1,0 +1,357 @@
+"""Reports on more than two classes: each number is computed again from the predictions."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from gru_bench.evaluation import metrics
+from gru_bench.evaluation.intervals import Scored, interval
+from gru_bench.report import verify
+from gru_bench.report.build import build
+from gru_bench.report.document.blocks import Details, Reviews, every
+from gru_bench.report.document.numbers import MISSING, Number, plain
+from gru_bench.report.document.report import Report
+from gru_bench.report.figures.style import NARROW, PAGE, PAPER, Style, drawing
+from gru_bench.report.render import record, spreadsheets
+from gru_bench.report.render.files import write
+from gru_bench.report.render.html import html
+from gru_bench.report.sections.errors import LEAST, MAPPED
+from gru_bench.results.runs import Predictions
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import (
+    ODD_CLASSES,
+    FakeStore,
+    TestSet,
+    add_study,
+    class_names,
+    of_classes,
+    with_data,
+    with_params,
+)
+from tests.support.renderings import column_of, figure_of, said, section_of, soup_of, table_of, words_of
+
+
+class Made(NamedTuple):
+    """A report on one model, and what its runs predict."""
+
+    store: FakeStore
+    study: LoggedStudy
+    report: Report
+    predictions: list[Predictions]
+
+    @property
+    def classes(self) -> int:
+        """Return C."""
+        return metrics.classes_of(self.predictions[0].probability_N)
+
+    @property
+    def key(self) -> str:
+        """Return the first part of the keys of the model's numbers."""
+        return "torch-torch"
+
+    @property
+    def counts_RCC(self) -> np.ndarray:
+        """Return the confusion matrix of each seed."""
+        return np.stack([metrics.counts(one.label_N, metrics.predicted(one.probability_N), self.classes)
+                         for one in self.predictions])
+
+
+@pytest.fixture(scope="module", params=[3, 14, 40, 120])
+def made(request: pytest.FixtureRequest) -> Made:
+    """A report on so many classes."""
+    return report_on(request.param)
+
+
+def report_on(count: int, **options: Any) -> Made:
+    store, (study,) = of_classes(count, **options)
+    return Made(store, study, build([study], store, experiment="movie-reviews", tracking_uri=store.uri),
+                [store.predicted[run.run_id, "test"] for run in study.confirms])
+
+
+def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
+    headings = [column.heading for column in table_of(made.report, "evaluation").columns]
+    assert ("F1" in headings, "Macro F1" in headings) == (False, True)
+    (shown,) = column_of(made.report, "evaluation", "Macro F1")
+    scored = Scored(made.predictions[0].label_N, np.stack([one.probability_N for one in made.predictions]))
+    expected = interval("macro_f1", scored)
+    assert (shown.value, shown.low, shown.high) == (expected.estimate, expected.low, expected.high)
+    assert shown.value == pytest.approx(np.mean([metrics.macro_f1(count_CC) for count_CC in made.counts_RCC]))
+    context = table_of(made.report, "evaluation").context
+    assert context[0][headings.index("Macro F1")].key == "baseline-majority-class.macro-f1"
+
+
+def test_further_scores_are_those_of_several_classes(made: Made) -> None:
+    headings = [column.heading for column in table_of(made.report, "scores").columns]
+    assert headings == ["Model", "ROC area", "PR area", "Loss", "Calibration"]
+    found = [metrics.scores(one.label_N, one.probability_N, whole=one.whole) for one in made.predictions]
+    for heading, name in zip(headings[1:], ("roc_auc", "average_precision", "loss", "calibration_error"), strict=True):
+        (shown,) = column_of(made.report, "scores", heading)
+        if name in found[0]:
+            assert shown.value == pytest.approx(np.mean([scores[name] for scores in found]))
+        else:
+            assert (made.classes, shown.text) == (120, MISSING)
+
+
+def test_areas_of_very_many_classes_are_those_that_the_runs_logged() -> None:
+    store, (study,) = of_classes(60, seeds=2)
+    confirms = tuple(replace(run, metrics={**run.metrics, "score/test_roc_auc": area})
+                     for run, area in zip(study.confirms, (0.7, 0.8), strict=True))
+    (shown,) = column_of(build([replace(study, confirms=confirms)], store), "scores", "ROC area")
+    assert (shown.value, shown.low, shown.high) == (pytest.approx(0.75), 0.7, 0.8)
+
+
+def test_confusions_are_drawn_up_to_a_number_of_classes(made: Made) -> None:
+    name = f"confusion-{made.key}"
+    assert (name in [figure.name for figure in made.report.figures]) == (made.classes <= MAPPED)
+    if made.classes > MAPPED:
+        return
+    figure = figure_of(made.report, name)
+    rows = list(csv.DictReader(figure.csv().splitlines()))
+    mean_CC, spread_CC = made.counts_RCC.mean(0), made.counts_RCC.std(0, ddof=1)
+    assert [float(row["mean count"]) for row in rows] == pytest.approx(mean_CC.ravel().tolist())
+    assert [float(row["standard deviation"]) for row in rows] == pytest.approx(spread_CC.ravel().tolist())
+    shares = [float(row["share of the label"]) for row in rows]
+    assert np.reshape(shares, mean_CC.shape).sum(1).tolist() == pytest.approx([1.0] * made.classes)
+    for name in class_names(made.classes):
+        assert f"{plain(name)}: " in figure.alternative
+
+
+def test_the_most_frequent_confusions_are_listed(made: Made) -> None:
+    mean_CC = made.counts_RCC.mean(0) * (1 - np.eye(made.classes))
+    rows = table_of(made.report, f"confused-{made.key}").rows
+    assert len(rows) == min(20, np.count_nonzero(mean_CC))
+    means = [cell[0].value for _, cell, _ in rows]
+    assert means == pytest.approx(np.sort(mean_CC, axis=None)[::-1][:len(rows)].tolist())
+    names = list(map(plain, class_names(made.classes)))
+    for pair, (mean, spread), share in rows:
+        label, other = map(names.index, pair.split(" → "))
+        assert mean.value == pytest.approx(mean_CC[label, other])
+        assert spread.parts[1].value == pytest.approx(made.counts_RCC[:, label, other].std(ddof=1))
+        assert share.value == pytest.approx(mean.value / (made.predictions[0].label_N == label).sum())
+
+
+def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
+    table, label_N = table_of(made.report, f"classes-{made.key}"), made.predictions[0].label_N
+    assert [row[0] for row in table.rows] == list(map(plain, class_names(made.classes)))
+    areas = ["ROC area", "PR area"] if made.classes <= 50 else []
+    assert [column.heading for column in table.columns] == ["Class", "Reviews", "Precision", "Recall", "F1", *areas]
+    assert ("need the probabilities of all classes" in said(table.caption)) == (not areas)
+    scores_RC = [metrics.class_scores(count_CC) for count_CC in made.counts_RCC]
+    few = 0
+    for place, (_, (reviews, mark), precision, recall, f1, *shown) in enumerate(table.rows):
+        size = int((label_N == place).sum())
+        assert reviews.value == size
+        for number, name in ((precision, "precision"), (recall, "recall"), (f1, "f1")):
+            if number.value is not None:
+                assert number.value == pytest.approx(np.mean([getattr(one[place], name) for one in scores_RC]))
+        assert (mark == " (few)") == (size < LEAST)
+        few += size < LEAST
+        for number in (recall, f1):
+            assert (number.low is None) == (size < LEAST)
+            if size < LEAST:
+                assert number.method == "mean over seeds; no interval for fewer than 20 test reviews"
+        if areas and size:
+            own_R = [metrics.by_class(metrics.roc_auc, label_N, one.probability_N)[place] for one in made.predictions]
+            assert shown[0].value == pytest.approx(np.mean(np.array(own_R, dtype=float)))
+    assert ("Few” marks classes" in said(table.captioned())) == (few > 0)
+    assert few > 0 or made.classes < 40
+
+
+def test_a_class_that_is_absent_from_the_test_reviews_has_dashes() -> None:
+    test_set = TestSet.draw(200, classes=class_names(4))
+    test_set = replace(test_set, label_N=np.where(test_set.label_N == 2, 1, test_set.label_N).astype(np.int8))
+    store = FakeStore()
+    report = build([add_study(store, "torch", {"torch": 0.0}, test_set=test_set)], store)
+    (reviews, _), _, *others = table_of(report, "classes-torch-torch").rows[2][1:]
+    assert reviews.value == 0
+    assert [number.text for number in others] == [MISSING] * 4
+    assert "no test review" in figure_of(report, "confusion-torch-torch").alternative
+
+
+def test_uneven_classes_are_said_beside_the_accuracy(made: Made) -> None:
+    count_C = np.bincount(made.predictions[0].label_N, minlength=made.classes)
+    text = words_of(made.report, "evaluation")
+    uneven = count_C.max() >= 2 * count_C.min()
+    assert ("The classes are uneven" in text) == uneven
+    if uneven:
+        assert (f"the largest one, {class_names(made.classes)[count_C.argmax()]}, has "
+                f"{100 * count_C.max() / count_C.sum():.1f} % of the test reviews") in text
+
+
+@pytest.mark.parametrize("positive", [0.5, 0.05])
+def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
+    test_set = TestSet.draw(600, classes=("ham", "spam"))
+    label_N = (np.random.default_rng(1).random(600) < positive).astype(np.int8)
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, test_set=replace(test_set, label_N=label_N))
+    report = build([study], store)
+    assert ("classes-torch-torch" in [table.key for table in report.tables]) == (positive < 0.1)
+    assert "Positive is the class spam." in said(table_of(report, "confusion").caption)
+    assert "F1 is computed for the class spam" in words_of(report, "methods")
+    assert "share of the reviews of the class spam, the recall" in said(table_of(report, "thresholds").caption)
+    assert "the class spam" in figure_of(report, "thresholds").caption
+    assert "reviews of the class spam over all splits, %" in column_of(report, "data-1", "Fact")
+    if positive < 0.1:
+        assert column_of(report, "classes-torch-torch", "Class") == ["ham", "spam"]
+        runs = [store.predicted[run.run_id, "test"] for run in study.confirms]
+        recall = np.mean([metrics.confusion(one.label_N, one.probability_N).recall for one in runs])
+        ham, spam = column_of(report, "classes-torch-torch", "ROC area")
+        assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
+        assert ham.value == pytest.approx(spam.value)
+        assert "The classes are uneven: the largest one, ham, has" in words_of(report, "evaluation")
+
+
+def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:
+    ranges = column_of(made.report, "reliability", "Probability")
+    ends = [(low.value, high.value) for low, _, high in ranges]
+    found = [metrics.reliability(one.label_N, one.probability_N, 5) for one in made.predictions]
+    some = [place for place in range(5) if any(bins[place].examples for bins in found)]
+    assert ends == [(found[0][place].low, found[0][place].high) for place in some]
+    with drawing(PAGE, {}):
+        (axes,) = figure_of(made.report, "reliability").draw(PAGE).axes
+    assert axes.get_xlim()[0] == pytest.approx(100 / made.classes - 0.5)
+
+
+def test_there_are_no_curves_and_it_is_said_why(made: Made) -> None:
+    assert "thresholds" not in [section.name for section in made.report.sections]
+    assert "There is no threshold to vary" in words_of(made.report, "methods")
+    assert "Macro F1 is the mean of the F1 of all classes" in words_of(made.report, "methods")
+
+
+def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:
+    runs, names = made.predictions, list(map(plain, class_names(made.classes)))
+    predicted_RN = np.stack([metrics.predicted(one.probability_N) for one in runs])
+    wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
+    items = [item for block in every(section_of(made.report, "reviews").blocks)
+             if isinstance(block, Details) and block.summary == "The most confident mistakes in each class"
+             for inner in block.blocks if isinstance(inner, Reviews) for item in inner.items]
+    assert len(items) == min(20, sum(min(2, int((runs[0].label_N[wrong_N] == place).sum()))
+                                     for place in range(made.classes)))
+    places = [runs[0].example_id_N.tolist().index(text.removeprefix("review ")) for text, _ in items]
+    assert set(places) <= set(wrong_N.tolist())
+    labels = [int(runs[0].label_N[place]) for place in places]
+    assert labels == sorted(labels)
+    for place, (_, remark) in zip(places, items, strict=True):
+        count_C = np.bincount(predicted_RN[:, place], minlength=made.classes)
+        taken = next(number for number in remark if isinstance(number, Number))
+        assert taken.value == pytest.approx(count_C.max() / len(runs))
+        text = said(remark)
+        assert text.startswith(f"Labeled {names[runs[0].label_N[place]]}, predicted ")
+        assert any(text.startswith(f"Labeled {names[runs[0].label_N[place]]}, predicted {names[other]} by "
+                                   f"{taken.text} % of the runs, ")
+                   for other in np.flatnonzero(count_C == count_C.max()))
+
+
+def test_the_data_has_its_classes_and_their_counts(made: Made) -> None:
+    facts = dict(zip(column_of(made.report, "data-1", "Fact"), column_of(made.report, "data-1", "Value"), strict=True))
+    assert facts["classes"].value == made.classes
+    assert not any("positive" in fact for fact in facts)
+    sizes = [number.value for number in column_of(made.report, "data-1-classes", "Reviews")]
+    assert sizes == (10 * np.bincount(made.predictions[0].label_N, minlength=made.classes)).tolist()
+    assert sum(number.value for number in column_of(made.report, "data-1-classes", "Share")) == pytest.approx(1)
+
+
+def test_very_many_classes_are_listed_in_part() -> None:
+    made = report_on(230, size=1500)
+    largest = np.argsort(-np.bincount(made.predictions[0].label_N, minlength=230), kind="stable")[:200]
+    expected = [plain(class_names(230)[place]) for place in sorted(largest)]
+    for key in (f"classes-{made.key}", "data-1-classes"):
+        assert column_of(made.report, key, "Class") == expected
+        assert "200 largest" in said(table_of(made.report, key).caption)
+
+
+def test_names_stand_in_the_tables_for_spreadsheets(made: Made, tmp_path: Path) -> None:
+    spreadsheets.write([made.study], made.store, tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = class_names(made.classes)
+    first = made.predictions[0]
+    for row, label, found, likeliest in zip(
+            rows, first.label_N, metrics.predicted(first.probability_N), first.probability_N.max(1), strict=False):
+        assert row["label"].removeprefix("'") == names[label]
+        assert row["predicted"].removeprefix("'") == names[found]
+        assert np.float32(row["probability"]) == likeliest
+        assert row["correct"] == str(int(label == found))
+    assert {row["label"][:2] for row in rows if row["label"].removeprefix("'")[0] in "=-"} <= {"'=", "'-"}
+
+
+def test_numbers_stand_for_names_that_are_not_known() -> None:
+    store, (study,) = of_classes(3, seeds=2)
+    report = build([with_data(study, classes=("only", "two"))], store)
+    assert column_of(report, "classes-torch-torch", "Class") == ["class 0", "class 1", "class 2"]
+
+
+def test_models_of_two_and_of_more_classes_share_a_report() -> None:
+    store, (several,) = of_classes(3, seeds=3)
+    two = add_study(store, "two", {"scratch": 0.0}, test_set=TestSet.draw(300, seed=4), seeds=3)
+    report = build([two, several], store)
+    f1, macro = (column_of(report, "evaluation", heading) for heading in ("F1", "Macro F1"))
+    assert (f1[0].key, f1[1]) == ("two-scratch.f1", "")
+    assert (macro[0], macro[1].key) == ("", "torch-torch.macro-f1")
+    assert [cell.text == MISSING for cell in column_of(report, "scores", "Precision")] == [False, True]
+    assert [row[0] for row in table_of(report, "confusion").rows] == ["Scratch GRU"]
+    assert [row[0] for row in table_of(report, "thresholds").rows] == ["Scratch GRU"]
+    assert [row[0] for row in table_of(report, "data-2-classes").rows] == list(map(plain, class_names(3)))
+
+
+def test_a_report_on_many_classes_agrees_with_its_store(made: Made, tmp_path: Path) -> None:
+    write(made.report, tmp_path)
+    made.store.by_experiment["movie-reviews"] = [made.study]
+    assert verify.differences(tmp_path, record.read(tmp_path), made.store) == []
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_names_are_escaped_and_stay_whole(made: Made) -> None:
+    soup = soup_of(html(made.report))
+    shown = [row.th.get_text() for row in soup.select("div[aria-label^='Scores by class'] tbody tr")]
+    assert shown == list(map(plain, class_names(made.classes)))
+    assert not soup.find_all("b")
+
+
+@pytest.mark.parametrize(("count", "style", "counted"), [
+    (3, PAGE, True), (3, NARROW, True), (3, PAPER, True), (14, PAGE, True), (14, PAPER, True), (14, NARROW, False),
+    (30, NARROW, False)])
+def test_counts_are_written_where_there_is_room(count: int, style: Style, counted: bool) -> None:
+    report = report_on(count, seeds=3).report
+    with drawing(style, {}):
+        figure = figure_of(report, "confusion-torch-torch").draw(style)
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        boxes = [text.get_window_extent() for text in axes.texts]
+        ticks = [text.get_window_extent() for text in axes.get_yticklabels()]
+        below = [text.get_window_extent() for text in axes.get_xticklabels()] if style.narrow else []
+    assert bool(boxes) == counted
+    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+    for names in (ticks, below):
+        assert not any(one.overlaps(two) for one, two in combinations(names, 2))
+    assert all(box.x0 >= 0 for box in ticks)
+    assert len(ticks) == count
+
+
+def test_each_of_several_models_has_its_confusions() -> None:
+    store, studies = of_classes(3, seeds=2, models={"torch": 0.0, "scratch": 0.0, "rnn": 0.0, "bidirectional": 0.0})
+    report = build(studies, store)
+    blocks = section_of(report, "errors").blocks
+    folded = [block.summary for block in blocks if isinstance(block, Details)]
+    assert sum(summary.startswith("Scores by class of") for summary in folded) == 3
+    assert "Confusions of Bidirectional GRU" in folded
+    assert len([figure for figure in report.figures if figure.name.startswith("confusion-")]) == 4
+    assert len(ODD_CLASSES) > 3
+
+
+def test_a_study_about_macro_f1_shows_it_once() -> None:
+    store, (study,) = of_classes(3, seeds=5)
+    report = build([with_params(study, metric="macro_f1")], store)
+    headings = [column.heading for column in table_of(report, "evaluation").columns]
+    assert headings[:5] == ["Model", "Seeds", "Macro F1", "Accuracy", "Seed deviation"]
+    assert "F1" not in headings
+    assert headings.count("Macro F1") == 1
+    assert [row[2].text for row in table_of(report, "evaluation").context] == ["1.9", "75.4"]
+    assert said(report.summary[0]).startswith("Test macro F1, 95 % intervals and seeds in brackets: Torch GRU ")
