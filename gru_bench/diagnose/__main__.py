@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SHOWN_RUNS = 8
 FEWEST_SEEDS = 3
-LABELS = ("label 0 (negative)", "label 1 (positive)")
 REVIEW_WORDS = 40
 """Words of a review that figures show. More cannot be read."""
 
@@ -53,6 +52,9 @@ def diagnose(
     neighbours: Annotated[list[str] | None, typer.Option(
         help="A word whose nearest words are shown. May be repeated.", show_default="good, bad, not, ...",
         rich_help_panel="What to look at")] = None,
+    label: Annotated[str | None, typer.Option(
+        "--class", metavar="NAME", help="Name of the class whose log-odds are explained.",
+        show_default="the predicted class; of two classes, the second", rich_help_panel="What to look at")] = None,
     recall: Annotated[bool, typer.Option(
         "--recall", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
         "against steps. This takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
@@ -71,7 +73,8 @@ def diagnose(
 ) -> None:
     """Look inside a model."""
     if recall:
-        for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours)):
+        for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours),
+                              ("--class", label)):
             if value is not None and value != []:
                 raise UsageError(f"{option} must be left out with --recall, which trains models of its own, but got "
                                  f"{value!r}")
@@ -86,12 +89,12 @@ def diagnose(
                          "out")
     if text is not None and not text.strip():
         raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
-    _run(cli.out(), run, text, review, neighbours, out, tracking_uri)
+    _run(cli.out(), run, text, review, neighbours, label, out, tracking_uri)
 
 
 def _run(
     console: Any, run_id: str | None, text: str | None, review: int | None, words: Sequence[str] | None,
-    out: Path | None, tracking_uri: str | None,
+    label: str | None, out: Path | None, tracking_uri: str | None,
 ) -> None:
     from gru_bench.tracking import Store
 
@@ -102,13 +105,15 @@ def _run(
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.embeddings import load_vectors
         from gru_bench.diagnose import compute as diagnostics
+        from gru_bench.report.document.numbers import folder_name
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 
         trained = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
         corpus = load_corpus(trained.config.data)
         _same_data(found, corpus)
+        explained = None if label is None else _place(label, corpus.classes)
         vectors = load_vectors(trained.config.embedding, corpus)
-        subject = diagnostics.Subject.trained(trained, vectors)
+        subject = diagnostics.Subject.trained(trained, vectors, corpus.classes)
         asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
         read = _text(corpus, text, review)
         length = trained.config.data.max_length
@@ -121,12 +126,16 @@ def _run(
     figures: list[Figure] = []
     if shown.tokens:
         gates = diagnostics.gate_maps(subject, shown)
-        attributions = [diagnostics.occlusion(subject, shown), diagnostics.gradient_times_input(subject, shown)]
-        _show_verdict(console, read, whole, diagnostics.probability(subject, whole))
+        # Of a review that is cut, the class is that of the whole.
+        explained = diagnostics.explained_class(subject, whole) if explained is None else explained
+        attributions = [diagnostics.occlusion(subject, shown, explained),
+                        diagnostics.gradient_times_input(subject, shown, explained)]
+        _show_verdict(console, read, whole, diagnostics.probabilities(subject, whole), corpus.classes, explained)
         _show_words(console, whole, attributions, gates)
         if gates:
             figures.append(gate_figure(gates, f"gates{read.suffix}"))
-        figures.append(word_figure(attributions, f"words{read.suffix}"))
+        of_class = "" if label is None else f"-{folder_name(label, 'class')}"
+        figures.append(word_figure(attributions, f"words{read.suffix}{of_class}"))
     else:
         console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
                       "--text", markup=False)
@@ -200,6 +209,17 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
     return found[0]
 
 
+def _place(name: str, classes: Sequence[str]) -> int:
+    """Return the position of a class.
+
+    Raises:
+        UsageError: For an unknown class. The error lists the known ones.
+    """
+    if name not in classes:
+        raise unknown("class", name, classes, "These are the classes of the data.")
+    return list(classes).index(name)
+
+
 def _same_data(run: LoggedRun, corpus: Corpus) -> None:
     fingerprint = run.fingerprint
     if fingerprint and fingerprint != corpus.fingerprint:
@@ -211,7 +231,8 @@ def _flows(trained: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[Grad
     from gru_bench.diagnose.compute import Subject, gradient_flows
 
     try:
-        return [flow for subject in (Subject.untrained(trained.config, vectors), Subject.trained(trained, vectors))
+        return [flow for subject in (Subject.untrained(trained.config, vectors, corpus.classes),
+                                        Subject.trained(trained, vectors, corpus.classes))
                 for flow in gradient_flows(subject, corpus, vectors)]
     except DataError:  # texts are too short for this; everything else can be shown
         return []
@@ -284,17 +305,24 @@ def _ignore_interrupts() -> None:
 # ---------------------------------------------------------------- what is shown
 
 
-def _show_verdict(console: Any, read: _Text, whole: Sentence, probability: float) -> None:
-    """Print the model's label for a text, and for a review whether it is right."""
+def _show_verdict(
+    console: Any, read: _Text, whole: Sentence, probability_C: Sequence[float], classes: Sequence[str], explained: int
+) -> None:
+    """Print the class that the model predicts for a text, and for a review whether it is right."""
     from gru_bench.evaluation.metrics import THRESHOLD
 
-    answer = int(probability >= THRESHOLD)
+    answer = max(range(len(classes)), key=probability_C.__getitem__)
+    if len(classes) == 2:
+        answer = int(probability_C[1] >= THRESHOLD)
     right = ""
     if read.label is not None:
-        right = f", which is {'right' if answer == read.label else 'wrong'}: the true label is {LABELS[read.label]}"
-    console.print(f"{read.name}: the model says {LABELS[answer]}{right}", markup=False)
-    console.print(f"{LABELS[1]} has a probability of {percent(probability)}, from all {len(whole.tokens):,} words that "
-                  "the model reads", markup=False)
+        right = f", which is {'right' if answer == read.label else 'wrong'}: the true label is {classes[read.label]}"
+    console.print(f"{read.name}: the model says {classes[answer]}{right}", markup=False)
+    shown = (explained,) if len(classes) == 2 else dict.fromkeys(
+        (answer, explained, *((read.label,) if read.label is not None else ())))
+    for place in shown:
+        console.print(f"the class {classes[place]} has a probability of {percent(probability_C[place])}, from all "
+                      f"{len(whole.tokens):,} words that the model reads", markup=False)
 
 
 def _show_words(
@@ -308,7 +336,7 @@ def _show_words(
     table = Table("word", *(found.method for found in attributions),
                   *(f"{gate}{f', {found.direction}' if len(gates) > 1 else ''}"
                     for found in gates for gate in ("update gate", "reset gate")),
-                  title="what each word adds to the log-odds of label 1" + (
+                  title=escape(f"what each word adds to the log-odds of the class {first.label}") + (
                       f": the first {len(first.tokens)} of {len(whole.tokens):,} words" if cut else ""))
     for place, token in enumerate(first.tokens):
         opened = [sum(gate[place]) / len(gate[place]) for found in gates for gate in (found.update, found.reset)]
@@ -316,10 +344,10 @@ def _show_words(
                       *(f"{value:.2f}" for value in opened))
     console.print(table)
     if cut:
-        console.print(f"on these {len(first.tokens)} words alone, {LABELS[1]} has a probability of "
+        console.print(f"on these {len(first.tokens)} words alone, the class {first.label} has a probability of "
                       f"{percent(first.probability)}", markup=False)
-    console.print(f"A word above 0 speaks for {LABELS[1]}, below 0 for {LABELS[0]}. Occlusion: what the log-odds lose "
-                  "without the word. Gradient times input: the same, estimated from the slope.", markup=False)
+    console.print(f"A word above 0 speaks for {first.label}, below 0 for {first.other}. Occlusion: what the log-odds "
+                  "lose without the word. Gradient times input: the same, estimated from the slope.", markup=False)
     if gates:
         console.print("Gates, mean over units. Update gate: 1 keeps the state, 0 replaces it. Reset gate: 1 lets the "
                       "old state into the new one, 0 leaves it out.", markup=False)

@@ -4,7 +4,7 @@ Except for `recall_curve`, the weights of a model run in float64 on the plain lo
 observed. The float32 kernels differ from it only by rounding.
 
 Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
-`C` = 2 classes.
+`C` classes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from gru_bench.results.diagnostics import (
     RecallPoint,
     State,
 )
-from gru_bench.results.runs import RunResult
+from gru_bench.results.runs import TWO_CLASSES, RunResult
 from gru_bench.train.loop import best_epoch, train, untrained
 
 STEPS = 50
@@ -117,16 +117,16 @@ def study_diagnostics(
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
-        flows += gradient_flows(Subject.untrained(config, vectors), corpus, vectors)
+        flows += gradient_flows(Subject.untrained(config, vectors, corpus.classes), corpus, vectors)
         flows += [replace(flow, trained_how=how) for flow in gradient_flows(
-            Subject.trained(TrainedModel("", config, result.weights), vectors), corpus, vectors)]
+            Subject.trained(TrainedModel("", config, result.weights), vectors, corpus.classes), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
     ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
     for one in models.values():
-        flows += gradient_flows(Subject.untrained(one.config, vectors), corpus, vectors)
-        subject = Subject.trained(one, vectors)
+        flows += gradient_flows(Subject.untrained(one.config, vectors, corpus.classes), corpus, vectors)
+        subject = Subject.trained(one, vectors, corpus.classes)
         flows += gradient_flows(subject, corpus, vectors)
         sentence = Sentence.of_tokens(review or tokenize(SENTENCE), vectors, one.config.data.max_length)
         if sentence.tokens:
@@ -158,20 +158,27 @@ class Subject:
     config: RunConfig
     state: State
     run_id: str = ""
+    classes: tuple[str, ...] = TWO_CLASSES
 
     @classmethod
-    def untrained(cls, config: RunConfig, vectors: Vectors) -> Subject:
-        """Return the model of a run before its first step."""
-        return cls(_watched(untrained(config, vectors.dimension)), _table(vectors.table_VE), config, "initial")
+    def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
+        """Return the model of a run before its first step, for classes of these names."""
+        model = untrained(config, vectors.dimension, len(classes))
+        return cls(_watched(model), _table(vectors.table_VE), config, "initial", classes=classes)
 
     @classmethod
-    def trained(cls, run: TrainedModel, vectors: Vectors) -> Subject:
+    def trained(cls, run: TrainedModel, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
         """Return the model of a run with its trained weights and, if they were trained, its word vectors.
+
+        Args:
+            run: The run.
+            vectors: Word vectors of its data.
+            classes: Names of the classes of its data.
 
         Raises:
             DataError: where the weights do not fit the model or the vectors.
         """
-        model = untrained(run.config, vectors.dimension)
+        model = untrained(run.config, vectors.dimension, len(classes))
         weights = {name: torch.from_numpy(np.array(value)) for name, value in run.weights.items()}
         table_VE = weights.pop("embedding.table", None)
         try:
@@ -183,7 +190,7 @@ class Subject:
             raise DataError(f"the run {run.run_id} must have trained the vectors of its data, but has "
                             f"{len(table_VE)} where there are {len(vectors.table_VE)}: has the data changed?")
         return cls(_watched(model), _table(vectors.table_VE) if table_VE is None else table_VE.double(), run.config,
-                   "trained", run.run_id)
+                   "trained", run.run_id, classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -420,15 +427,31 @@ class Sentence:
                              + "try other words")
 
 
-def probability(subject: Subject, sentence: Sentence) -> float:
-    """Return the probability of label 1 for a sentence.
+def probabilities(subject: Subject, sentence: Sentence) -> list[float]:
+    """Return the probability of each class for a sentence.
 
     Raises:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
     log_BC = subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
-    return math.exp(log_BC[0, 1].item())
+    return [math.exp(value) for value in log_BC[0].tolist()]
+
+
+def explained_class(subject: Subject, sentence: Sentence) -> int:
+    """Return the position of the class whose log-odds are explained: class 1 of two classes, else the likeliest one.
+
+    Raises:
+        UsageError: where no token has a vector.
+    """
+    found = probabilities(subject, sentence)
+    return 1 if len(found) == 2 else found.index(max(found))
+
+
+def log_odds(log_BC: Tensor, label: int) -> Tensor:
+    """Return the log-odds of a class against all others, B: log p less the logarithm of the rest."""
+    others = [place for place in range(log_BC.shape[1]) if place != label]
+    return log_BC[:, label] - log_BC[:, others].logsumexp(dim=1)
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
@@ -456,10 +479,15 @@ def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     ]
 
 
-def gradient_times_input(subject: Subject, sentence: Sentence) -> Attribution:
-    """Return, for each word with vector x, the sum of x times the derivative of the log-odds of label 1 by x.
+def gradient_times_input(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
+    """Return, for each word with vector x, the sum of x times the derivative of the log-odds of a class by x.
 
     To first order this is the loss of log-odds if x is replaced by 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
+
+    Args:
+        subject: The model.
+        sentence: What it reads.
+        label: Position of the class. None is that of `explained_class`.
 
     Raises:
         UsageError: where no token has a vector.
@@ -467,14 +495,19 @@ def gradient_times_input(subject: Subject, sentence: Sentence) -> Attribution:
     sentence.need_words()
     x_BTE = subject.table_VE[list(sentence.rows)][None].clone().requires_grad_()
     log_BC = subject.run(x_BTE, torch.tensor([len(sentence.rows)]))
-    (gradient,) = torch.autograd.grad(log_BC[0, 1] - log_BC[0, 0], [x_BTE])
+    label = explained_class(subject, sentence) if label is None else label
+    (gradient,) = torch.autograd.grad(log_odds(log_BC, label).sum(), [x_BTE])
     weight_T = (gradient * x_BTE).sum(dim=2)[0].detach()
-    return Attribution(subject.config.model.name, subject.run_id, "gradient times input", sentence.tokens,
-                       _rounded(weight_T.numpy()), math.exp(log_BC[0, 1].item()))
+    return _attribution(subject, sentence, "gradient times input", weight_T, label, log_BC)
 
 
-def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
-    """Return, for each word, the loss of log-odds of label 1 if the word is left out (Zeiler and Fergus 2014).
+def occlusion(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
+    """Return, for each word, the loss of log-odds of a class if the word is left out (Zeiler and Fergus 2014).
+
+    Args:
+        subject: The model.
+        sentence: What it reads.
+        label: Position of the class. None is that of `explained_class`.
 
     Raises:
         UsageError: where no token has a vector.
@@ -485,9 +518,18 @@ def occlusion(subject: Subject, sentence: Sentence) -> Attribution:
     without = [whole[:t] + whole[t + 1:] or [0] for t in range(steps)]
     whole_log_BC = subject.run(subject.table_VE[whole][None], torch.tensor([steps]))
     log_BC = subject.run(subject.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
-    odds_T = whole_log_BC[0, 1] - whole_log_BC[0, 0] - (log_BC[:, 1] - log_BC[:, 0])
-    return Attribution(subject.config.model.name, subject.run_id, "occlusion", sentence.tokens,
-                       _rounded(odds_T.numpy()), math.exp(whole_log_BC[0, 1].item()))
+    label = explained_class(subject, sentence) if label is None else label
+    odds_T = log_odds(whole_log_BC, label) - log_odds(log_BC, label)
+    return _attribution(subject, sentence, "occlusion", odds_T, label, whole_log_BC)
+
+
+def _attribution(
+    subject: Subject, sentence: Sentence, method: str, weight_T: Tensor, label: int, log_BC: Tensor
+) -> Attribution:
+    names = subject.classes
+    return Attribution(
+        subject.config.model.name, subject.run_id, method, sentence.tokens, _rounded(weight_T.numpy()),
+        math.exp(log_BC[0, label].item()), names[label], names[1 - label] if len(names) == 2 else "")
 
 
 # ---------------------------------------------------------------- recall task

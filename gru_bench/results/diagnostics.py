@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from gru_bench.config import POOLING_PARTS
-from gru_bench.results.runs import parsed
+from gru_bench.results.runs import TWO_CLASSES, parsed
 
 State = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
@@ -86,9 +86,18 @@ class Attribution:
     """`gradient times input` or `occlusion`."""
     tokens: tuple[str, ...]
     weight: tuple[float, ...]
-    """For each token its part of the log-odds of label 1, in nats: above 0 speaks for label 1, below 0 for label 0."""
+    """For each token its part of the log-odds of a class, in nats: above 0 speaks for the class, below 0 against it."""
     probability: float
-    """Probability of label 1 for the whole sentence."""
+    """Probability of the class for the whole sentence."""
+    label: str = TWO_CLASSES[1]
+    """Name of the class."""
+    against: str = TWO_CLASSES[0]
+    """Name of the other one of two classes. Empty for more, where the odds are those against all others together."""
+
+    @property
+    def other(self) -> str:
+        """Return what a weight below 0 speaks for."""
+        return self.against or "another class"
 
 
 @dataclass(frozen=True)

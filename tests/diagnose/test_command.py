@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ import pytest
 
 import gru_bench.diagnose.__main__ as diagnose
 from gru_bench import cli
-from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.corpus import load_corpus
+from gru_bench.config import DataConfig, RunConfig, with_settings
+from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.diagnose import compute as diagnostics
 from gru_bench.results.diagnostics import RecallCurve, RecallPoint
@@ -90,11 +91,11 @@ def test_a_run_is_diagnosed(
     assert f"{100 * occluded.probability:.1f} %" in out
     assert "not read, because they have no vector: a unheard" in out
     assert "words count (data.max_length)" not in out
-    answer = "label 1 (positive)" if occluded.probability >= 0.5 else "label 0 (negative)"
+    answer = corpus.classes[occluded.probability >= 0.5]
     lines = out.splitlines()
     assert lines[1] == f"your text: the model says {answer}"  # first of all, before any table
     assert lines[2].startswith(
-        f"label 1 (positive) has a probability of {100 * occluded.probability:.1f} %, from all 3")
+        f"the class {corpus.classes[1]} has a probability of {100 * occluded.probability:.1f} %, from all 3")
     assert "Occlusion: what the log-odds lose without the word" in out
     assert "Update gate: 1 keeps the state" in out
     assert "norm: how much the loss depends on a state" in out
@@ -127,18 +128,18 @@ def test_a_real_review_is_read_by_its_number(
     folder = tmp_path / "diagnostics" / chosen[:8]
     rows = list(csv.DictReader((folder / "words-review-3.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
-    probability, words = diagnostics.probability(subject, whole), len(whole.tokens)
-    labels = ("label 0 (negative)", "label 1 (positive)")
+    probability, words = diagnostics.probabilities(subject, whole)[1], len(whole.tokens)
+    labels = corpus.classes
     answer, label = int(probability >= 0.5), int(corpus.test.label_N[2])
     lines = out.splitlines()
     assert lines[1] == (f"test review 3 of {len(corpus.test)}: the model says {labels[answer]}, which is "
                         f"{'right' if answer == label else 'wrong'}: the true label is {labels[label]}")
-    assert lines[2] == (f"label 1 (positive) has a probability of {100 * probability:.1f} %, from all {words} words "
+    assert lines[2] == (f"the class {labels[1]} has a probability of {100 * probability:.1f} %, from all {words} words "
                         "that the model reads")
     assert words > 5
-    assert f"what each word adds to the log-odds of label 1: the first 5 of {words} words" in out
-    cut = diagnostics.probability(subject, sentence)
-    assert f"on these 5 words alone, label 1 (positive) has a probability of {100 * cut:.1f} %" in out
+    assert f"what each word adds to the log-odds of the class {labels[1]}: the first 5 of {words} words" in out
+    cut = diagnostics.probabilities(subject, sentence)[1]
+    assert f"on these 5 words alone, the class {labels[1]} has a probability of {100 * cut:.1f} %" in out
     # Words that are read but not shown are not among those without a vector.
     assert ("because they have no vector" in out) == bool(whole.unknown)
     before = (folder / "words-review-3.csv").read_bytes()
@@ -146,6 +147,47 @@ def test_a_real_review_is_read_by_its_number(
     assert code == 0
     assert (folder / "words-review-3.csv").read_bytes() == before
     assert f"wrote {Path('diagnostics') / chosen[:8] / 'words-review-4'}.png, .svg and .csv" in out
+
+
+def test_a_class_of_several_is_explained(
+    store: Path, easy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(store, tmp_path / "several")
+    read = load_corpus
+
+    def of_three(config: DataConfig) -> Corpus:
+        return replace(read(config), classes=("bad", "[bold] good", "so-so"))
+
+    monkeypatch.setattr("gru_bench.data.corpus.load_corpus", of_three)
+    config = with_settings(RunConfig(), {
+        "data.name": str(easy_csv), "embedding.dimension": 8, "model.hidden_size": 6, "training.epochs": 1,
+        "model.name": "scratch"})
+    corpus = of_three(config.data)
+    vectors = load_vectors(config.embedding, corpus)
+    with Store(f"sqlite:///{tmp_path / 'several' / 'mlflow.db'}") as logged:
+        writer = logged.start("easy", "three", role="single", model="scratch", config=config,
+                              fingerprint=corpus.fingerprint)
+        writer.finish(train(config, corpus, vectors), with_model=True)
+    code, out, _ = ended(["--review", "3"], tmp_path / "several", monkeypatch, capsys)
+    assert code == 0
+    kept = diagnostics.TrainedModel(writer.run_id, *Store(f"sqlite:///{tmp_path / 'several' / 'mlflow.db'}").model(
+        writer.run_id))
+    subject = diagnostics.Subject.trained(kept, vectors, corpus.classes)
+    shares = diagnostics.probabilities(subject, diagnostics.Sentence.of(corpus.texts("test")[2], vectors, None))
+    answer, label = int(np.argmax(shares)), int(corpus.test.label_N[2])
+    assert (f"the model says {corpus.classes[answer]}, which is {'right' if answer == label else 'wrong'}: the true "
+            f"label is {corpus.classes[label]}") in out
+    for place in (answer, label):
+        assert f"the class {corpus.classes[place]} has a probability of {100 * shares[place]:.1f} %" in out
+    assert f"what each word adds to the log-odds of the class {corpus.classes[answer]}" in " ".join(out.split())
+    code, out, _ = ended(["--review", "3", "--class", "so-so"], tmp_path / "several", monkeypatch, capsys)
+    assert code == 0
+    assert f"the class so-so has a probability of {100 * shares[2]:.1f} %" in out
+    assert "A word above 0 speaks for so-so, below 0 for another class." in out
+    assert "words-review-3-so-so.png" in out
+    code, _, error = ended(["--class", "sosso"], tmp_path / "several", monkeypatch, capsys)
+    assert code == 2
+    assert "unknown class 'sosso'. Did you mean 'so-so'? It must be one of [bold] good, bad, so-so." in error
 
 
 def test_words_beyond_the_longest_that_is_read_are_counted(

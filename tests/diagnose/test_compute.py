@@ -271,6 +271,54 @@ def test_attributions_from_their_definitions(name: str, pooling: str, layers: in
         assert multiplied.weight[t] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-8)
 
 
+@pytest.mark.parametrize("label", [None, 0, 2])
+def test_of_several_classes_the_log_odds_are_those_against_all_others(label: int | None) -> None:
+    vectors = vectors_of(3, ["a", "b", "c", "e"])
+    config = with_settings(RunConfig(), {"model.name": "scratch", "model.hidden_size": 5})
+    watched = d.Subject.untrained(config, vectors, ("news", "sport, tennis", "arts"))
+    sentence = d.Sentence.of("a b a e", vectors, None)
+    shares = d.probabilities(watched, sentence)
+    assert sum(shares) == pytest.approx(1)
+    likeliest = shares.index(max(shares))
+    assert d.explained_class(watched, sentence) == likeliest
+    place = likeliest if label is None else label
+
+    def odds(rows: list[Tensor]) -> float:
+        share = watched.run(torch.stack(rows)[None], torch.tensor([len(rows)]))[0, place].exp().item()
+        return math.log(share / (1 - share))
+
+    rows = [watched.table_VE[row] for row in sentence.rows]
+    occluded, multiplied = d.occlusion(watched, sentence, label), d.gradient_times_input(watched, sentence, label)
+    for found in (occluded, multiplied):
+        assert (found.label, found.against, found.other) == (watched.classes[place], "", "another class")
+        assert found.probability == pytest.approx(shares[place], abs=1e-12)
+    for t in range(4):
+        assert occluded.weight[t] == pytest.approx(odds(rows) - odds(rows[:t] + rows[t + 1:]), rel=1e-5, abs=1e-12)
+        ends = [odds([*rows[:t], rows[t] * (1 + by), *rows[t + 1:]]) for by in (1e-6, -1e-6)]
+        assert multiplied.weight[t] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-8)
+
+
+def test_of_two_classes_the_second_is_explained_and_the_first_is_its_opposite() -> None:
+    vectors = vectors_of(3, ["a", "b"])
+    watched, sentence = subject("scratch", "final", 1, vectors), d.Sentence.of("a b", vectors, None)
+    assert d.explained_class(watched, sentence) == 1
+    one, two = d.occlusion(watched, sentence), d.occlusion(watched, sentence, 0)
+    assert (one.label, one.other, two.label, two.other) == ("positive", "negative", "negative", "positive")
+    assert list(one.weight) == pytest.approx([-weight for weight in two.weight])
+    assert one.probability == pytest.approx(1 - two.probability)
+
+
+def test_a_study_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+    config, corpus, vectors = data
+    three = replace(corpus, classes=("bad", "good", "so-so"))
+    config = with_settings(config, {"model.name": "scratch"})
+    kept = {"scratch": d.TrainedModel("run", config, train(config, three, vectors).weights)}
+    found = d.study_diagnostics(kept, three, vectors, texts=True)
+    assert {flow.model for flow in found.flows} == {"rnn", "scratch"}
+    assert {one.label for one in found.attributions} <= {"bad", "good"}
+    assert Diagnostics.from_json(found.to_json()) == found
+
+
 def test_one_word_left_out_leaves_padding() -> None:
     vectors = vectors_of(3, ["a"])
     watched = subject("scratch", "final", 1, vectors)

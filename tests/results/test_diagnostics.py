@@ -32,6 +32,12 @@ def test_all_come_back_as_they_were() -> None:
     assert RecallCurve.from_json(curve.to_json()) == curve
 
 
+def test_what_an_earlier_version_logged_is_about_positive() -> None:
+    old = WHOLE.to_json().replace(', "label": "positive", "against": "negative"', "")
+    assert "against" not in old
+    assert Diagnostics.from_json(old) == WHOLE
+
+
 def test_without_a_review_its_words_are_gone() -> None:
     assert WHOLE.without_review() == replace(WHOLE, gates=(), attributions=(), review="")
     of_no_review = replace(WHOLE, review="")

@@ -17,16 +17,14 @@ from gru_bench.report.document.numbers import Number, plain, slug, written
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.figures.breakdowns import draw_along
 from gru_bench.report.figures.curves import draw_panels
-from gru_bench.report.figures.style import SCREEN, Style, few_ticks, log_axis, new_figure, percent_axis, short
+from gru_bench.report.figures.style import SCREEN, Style, few_ticks, log_axis, new_figure, percent_axis, shade, short
 from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow, RecallCurve
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 BANDS = 10
 """Rows of a gate's map: each is the mean of a tenth of the units."""
-SHADES = 25
 METHODS = ("occlusion", "gradient times input")
 MEAN = "mean over seeds"
 
@@ -124,13 +122,13 @@ def _draw_gates(maps: Mapping[str, NDArray[np.float64]], words: Sequence[str], s
     figure, axes_of = new_figure(style, 0.7, len(maps), row=1.15, sharex=True)
     for (title, band_TN), axes in zip(maps.items(), axes_of, strict=True):
         color = style.color(0 if title.startswith("update") else 1)
-        _shade(axes, band_TN, color)
+        shade(axes, band_TN, color)
         axes.set_title(title, loc="left", color=style.faint)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
         # The scale of the shades stands above the right end of the map.
         key = axes.inset_axes((0.86, 1.05, 0.1, 0.09))
-        _shade(key, np.linspace(0, 1, 6)[:, None], color)
+        shade(key, np.linspace(0, 1, 6)[:, None], color)
         key.set_xticks([])
         key.spines[:].set(visible=True, color=style.grid)
         for x, ha, text in ((-0.04, "right", "0"), (1.04, "left", "1")):
@@ -141,21 +139,13 @@ def _draw_gates(maps: Mapping[str, NDArray[np.float64]], words: Sequence[str], s
     return figure
 
 
-def _shade(axes: Axes, value_XY: NDArray[np.float64], color: str) -> None:
-    """Fill axes with unit squares shaded by their values, those of a shade as one shape, which takes fewer bytes."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
-
-    shade_XY = np.rint(value_XY * SHADES).astype(int)
-    for shade in np.unique(shade_XY[shade_XY > 0]).tolist():
-        squares = [Path([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)], closed=True)
-                   for x, y in np.argwhere(shade_XY == shade).tolist()]
-        axes.add_patch(PathPatch(Path.make_compound_path(*squares), facecolor=color, edgecolor="none", linewidth=0,
-                                 alpha=shade / SHADES, antialiased=False))
-    axes.set(xlim=(0, shade_XY.shape[0]), ylim=(0, shade_XY.shape[1]), yticks=[])
-
-
 # ---------------------------------------------------------------- words
+
+
+def explained(attributions: Sequence[Attribution]) -> str:
+    """Return the name of the class whose log-odds the weights are about, in words where it is not always the same."""
+    names = dict.fromkeys(plain(found.label) for found in attributions)
+    return f"the class {next(iter(names))}" if len(names) == 1 else "the class that each model predicts"
 
 
 def word_figure(attributions: Sequence[Attribution], name: str = "words", key: str = "diagnostics") -> Figure:
@@ -179,8 +169,9 @@ def word_figure(attributions: Sequence[Attribution], name: str = "words", key: s
         said.setdefault(model, []).append(f"by {found.method}: {moved}")
     return Figure(
         name,
-        "How far each word moves a model's decision, in nats of the log-odds: bars to the right speak for label 1, to "
-        "the left for label 0. Bars: the change when the word is left out (occlusion). Marks: gradient times input.",
+        f"How far each word moves a model's decision, in nats of the log-odds: bars to the right speak for "
+        f"{explained(attributions)}, to the left for {plain(attributions[0].other)}. Bars: the change when the word is "
+        "left out (occlusion). Marks: gradient times input.",
         " ".join(f"{model}, {'; '.join(parts)}." for model, parts in said.items()),
         Values(("model", "method", "place", "word", "weight"), tuple(rows)), partial(_draw_words, attributions))
 
@@ -201,9 +192,9 @@ def _draw_words(attributions: Sequence[Attribution], style: Style) -> Drawing:
             axes.plot(found.weight, places, "D", color=style.ink, markersize=3, markerfacecolor="none",
                       markeredgewidth=0.8, label=found.method)
         label = short(model_name(found.model), *((14, 2) if style.narrow else (22, 1)))
-        where = "label 1 on these words" if style is SCREEN else "1"
-        axes.set_title(f"{label}\n{written(found.probability, 'percent')} % for {where}", loc="left",
-                       color=style.faint)
+        name = short(plain(found.label), *((11, 1) if style.narrow else (20, 1)))
+        axes.set_title(f"{label}\n{written(found.probability, 'percent')} % for {name}"
+                       f"{' on these words' if style is SCREEN else ''}", loc="left", color=style.faint)
     for axes in axes_of:
         axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
         axes.margins(x=0.08)
@@ -212,10 +203,12 @@ def _draw_words(attributions: Sequence[Attribution], style: Style) -> Drawing:
         axes.tick_params(axis="y", length=0)
     axes_of[0].set_yticks(places, [short(plain(word), 16, 1) for word in words])
     axes_of[0].set_ylim(len(words) - 0.4, -0.6)
-    figure.supxlabel("change of the log-odds of label 1", fontsize=style.size)
+    figure.supxlabel("change of the log-odds of " + short(explained(attributions), 28 if style.narrow else 60, 1),
+                     fontsize=style.size)
     if style is SCREEN:  # elsewhere a caption says it
-        bars = [Patch(color=style.color(place), alpha=0.75, label=f"for label {1 - place}, by occlusion")
-                for place in (0, 1) if axes_of[0].patches]
+        first = attributions[0]
+        bars = [Patch(color=style.color(place), alpha=0.75, label=f"for {short(plain(side), 20, 1)}, by occlusion")
+                for place, side in enumerate((first.label, first.other)) if axes_of[0].patches]
         figure.legend(handles=[*bars, *axes_of[0].get_legend_handles_labels()[0]],
                       title="How far each word moves the decision", title_fontsize=style.size + 1, alignment="left",
                       loc="outside upper left", ncols=3, frameon=False, fontsize=style.size - 0.5)

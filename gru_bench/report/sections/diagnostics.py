@@ -16,6 +16,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.figures.diagnostics import (
     MEAN,
     METHODS,
+    explained,
     gate_figure,
     gradient_figure,
     recall_figure,
@@ -247,8 +248,8 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model", "method").items()}
     table = Table(
         name, names.title("Weights by word"),
-        ("What each word adds to the log-odds of label 1, in nats. This holds for this sentence and these weights, not "
-         "in general.",),
+        (f"What each word adds to the log-odds of {explained(alike)}, in nats. This holds for this sentence and these "
+         "weights, not in general.",),
         (Column("Word", align="left", width=2.6),
          *(Column(f"{model}, {method}", named=True) for model, method in weights)),
         tuple(zip(map(plain, words), *weights.values(), strict=True)))
@@ -262,14 +263,14 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
 
 
 def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number]) -> Sentence:
-    """Return the prediction of the model, and the word that speaks most for each label."""
+    """Return the prediction of the model, and the word that speaks most for each side."""
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
     parts: list[Sentence] = [
-        (f"“{plain(found.tokens[place])}” speaks most for label {label} (", weights[place], ")")
-        for place, label, sign in ((most, 1, 1), (least, 0, -1)) if sign * found.weight[place] > 0]
+        (f"“{plain(found.tokens[place])}” speaks most for {plain(label)} (", weights[place], ")")
+        for place, label, sign in ((most, found.label, 1), (least, found.other, -1)) if sign * found.weight[place] > 0]
     return (
-        f"{model_name(found.model)} gives label 1 a probability of ",
+        f"{model_name(found.model)} gives the class {plain(found.label)} a probability of ",
         names.number(f"words-{slug(found.model)}.probability", found.probability, "percent", run_id=found.run_id),
         f"{NBSP}%; by {found.method} ", *(joined(parts, ", ") or ("no word moves it",)), ".")
 

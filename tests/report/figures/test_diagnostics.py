@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,22 @@ def test_words_alone_in_a_file_say_what_bars_and_marks_are() -> None:
     with drawing(SCREEN, {}):
         (legend,) = figure.draw(SCREEN).legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "for label 1, by occlusion", "for label 0, by occlusion", "gradient times input"]
+        "for positive, by occlusion", "for negative, by occlusion", "gradient times input"]
     assert legend.get_title().get_text() == "How far each word moves the decision"
     for style in (PAGE, NARROW, PAPER):
         with drawing(style, {}):
             assert not figure.draw(style).legends
+
+
+def test_words_of_several_classes_name_them() -> None:
+    one, two = (replace(attribution(model, "occlusion"), label=label, against="")
+                for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
+    assert "speak for the class sports & arts, to the left for another class" in word_figure([one]).caption
+    both = word_figure([one, two])
+    assert "speak for the class that each model predicts, to the left for another class" in both.caption
+    with drawing(NARROW, {}):
+        titles = [axes.get_title(loc="left") for axes in both.draw(NARROW).axes]
+    assert titles == ["Scratch GRU\n80.0 % for sports &…", "Torch GRU\n80.0 % for $news$"]
 
 
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:

@@ -55,7 +55,7 @@ def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rende
 
 def test_no_number_of_the_section_is_outside_the_report(diagnosed: Rendered) -> None:
     text = visible_text(str(soup_of(diagnosed[1]).find("section", {"aria-labelledby": "diagnostics"})))
-    for known in ("label 0", "label 1", "of 0", "of 1", "from 0 (closed) to 1 (open)", "95 %", "hidden_size 32"):
+    for known in ("of 0", "of 1", "from 0 (closed) to 1 (open)", "95 %", "hidden_size 32"):
         text = text.replace(known, "")
     assert re.findall(r"[^\s]*\d[^\s]*", text) == []
 
@@ -69,7 +69,8 @@ def test_the_words_say_what_the_numbers_are(diagnosed: Rendered) -> None:
     assert "The models are furthest apart over 40 steps: Vanilla RNN 55.0 %" in shown
     best = some_diagnostics().attributions[1]
     most = best.tokens[int(np.argmax(best.weight))]
-    assert f"Scratch GRU gives label 1 a probability of 80.0 %; by occlusion “{most}” speaks most for label 1" in shown
+    assert ("Scratch GRU gives the class positive a probability of 80.0 %; by occlusion "
+            f"“{most}” speaks most for positive") in shown
     update = np.array(some_diagnostics().gates[0].update).mean(axis=1)
     assert f"at “{TOKENS[int(update.argmin())]}”, word {update.argmin() + 1} of 8: {update.min():.3f}" in shown
 
