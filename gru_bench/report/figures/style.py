@@ -140,6 +140,7 @@ def for_page(svg: str, name: str, kind: str = "") -> str:
 
 def short(text: str, width: int = 24, lines: int = 2) -> str:
     """Return a name on at most `lines` lines; what does not fit ends in an ellipsis."""
+    text = " ".join(text.split())  # textwrap knows fewer kinds of white space
     found = textwrap.wrap(text, width, max_lines=lines, placeholder="…") or [""]
     if found[-1] == "…":  # in place of a word longer than the line, whose beginning tells more
         found[-1] = f"{textwrap.wrap(text, width)[len(found) - 1][:width - 1]}…"

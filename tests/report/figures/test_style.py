@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gru_bench.report.figures.style import log_ticks, short
@@ -22,6 +22,7 @@ def test_a_long_name_keeps_its_beginning(text: str, width: int, lines: int, show
 
 
 @given(st.text(), st.integers(2, 40), st.integers(1, 3))
+@example("\x1f00", 2, 1)
 def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: int) -> None:
     shown = short(text, width, lines).split("\n")
     assert len(shown) <= lines

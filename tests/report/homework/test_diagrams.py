@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -53,6 +54,7 @@ def labels(diagram: Diagram) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
     return drawn(diagram.name)
 
 
+@pytest.mark.skipif(matplotlib.__version_info__ < (3, 11), reason="letters of earlier versions reach a point lower")
 @every
 def test_labels_keep_clear_of_one_another_and_inside(diagram: Diagram) -> None:
     figure, found = labels(diagram)
