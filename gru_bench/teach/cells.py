@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gru_bench.teach.blocks import Parts, examples, take_apart
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.family import Affine, Inner, Member, search
+from gru_bench.teach.family import Affine, Inner, Member, search, search_right
+from gru_bench.teach.mend import mended
 from gru_bench.teach.states import Step
 
 TOLERANCE = 3e-12
@@ -28,6 +29,14 @@ class Cell:
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
+    mended: bool = False
+    """Whether the member equals the cell only after one change."""
+
+    def after(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the state after one step."""
+        if self.member is not None and not self.mended:
+            return self.member.step(x, h)
+        return self.step.run(x, h, False)
 
 
 def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
@@ -37,6 +46,28 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
         step: One step of it.
         leaves: All tensors that may be its parameters.
     """
+    cell = _as_member(step, leaves)
+    if cell.member is not None and len(cell.member.faults) < 2:
+        return cell
+
+    def right(other: Step) -> Member | None:
+        parts = take_apart(other, leaves)
+        x, h = examples(other, 3, seed=11)
+        with torch.no_grad():
+            new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
+        member = search_right(parts, x, h, new)
+        return member if member is not None and _compare(other, member)[0] <= TOLERANCE else None
+
+    found = mended(step, right)
+    if found is None:
+        return cell
+    member, finding = found
+    rights = tuple(Finding(code) for code in conventions(member))
+    return Cell(step, cell.parts, member, (finding, *rights), 0.0, True)
+
+
+def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
+    """Return the member of the family that a cell equals, if there is one."""
     parts = take_apart(step, leaves)
     x, h = examples(step, 3, seed=11)
     with torch.no_grad():

@@ -322,6 +322,15 @@ def search(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | None:
     return None
 
 
+def search_right(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | None:
+    """Return the member without mistakes that equals a cell on examples, or None."""
+    if parts.shared or parts.odd:
+        return None
+    with torch.no_grad():
+        case = _Case(parts, tuple(Affine.of(group) for group in parts.groups), False, x, h, new)
+        return next((member for _, member in _by_parts(case, False, 0) if not member.faults), None)
+
+
 def _arrangements(parts: Parts) -> Iterator[tuple[list[Group], bool]]:
     """Yield the groups as they are, and then with one group's blocks in several others."""
     yield parts.groups, bool(parts.shared)
@@ -360,7 +369,7 @@ def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
                 yield from _with_gates(case, roles, z_name, r_name, 1)
 
 
-def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
+def _by_parts(case: _Case, first: bool, most: int = 1) -> Iterator[tuple[int, Member]]:
     """Yield members that equal the cell: the update gate and the mixture first, then the reset gate and the candidate.
 
     The new state and its sensitivity to the update gate are two equations for the candidate. Where their answers agree,
@@ -374,7 +383,7 @@ def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
         n = (case.new - at_zero) / (mix(z, zero, case.h, one, zero) - at_zero)
         for roles in _roles(case):
             if roles[0] == update and roles[1] != update and roles[2]:
-                yield from _with_candidate(case, roles, z_name, number, z, n, first)
+                yield from _with_candidate(case, roles, z_name, number, z, n, first, most)
 
 
 def _updates(case: _Case, first: bool) -> list[tuple[int, str, int]]:
@@ -419,7 +428,7 @@ def _updates_among(case: _Case, names: Sequence[str], mixes: Sequence[int]) -> l
 
 
 def _with_candidate(
-    case: _Case, roles: Roles, z_name: str, number: int, z: Tensor, n: Tensor, first: bool
+    case: _Case, roles: Roles, z_name: str, number: int, z: Tensor, n: Tensor, first: bool, most: int
 ) -> Iterator[tuple[int, Member]]:
     """Yield the members whose update gate, mixture and candidate are known, each after its rank."""
     update, reset, rest = roles
@@ -429,7 +438,7 @@ def _with_candidate(
                          for name in names])
     h = case.h.expand_as(gates)
     tolerance = 1e-9 * max(1.0, float(n.abs().max()))
-    for acts, after, a, codes, cost in _candidates(case.affines, rest, z.expand_as(gates), gates, 1, h, case.x,
+    for acts, after, a, codes, cost in _candidates(case.affines, rest, z.expand_as(gates), gates, most, h, case.x,
                                                    reset is None, update is None):
         for place, function in enumerate(functions):
             own = TANHS[function](a)

@@ -57,11 +57,10 @@ def simulated(layer: Layer, number: int, h0: Tensor | None = None, skip: int = 0
     x = x[skip:]
     every = []
     for cell in layer.cells[number]:
-        assert cell.member is not None
         h = torch.zeros(layer.runs.form.batch, cell.step.hidden) if h0 is None else h0
         states = []
         for x_BE in x:
-            h = cell.member.step(x_BE, h)
+            h = cell.after(x_BE, h)
             states.append(h)
         every.append(states)
         x = states

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gru_bench.teach.calls import Caller, Form, sample_input
-from gru_bench.teach.trace import Call, Recorder, Site
+from gru_bench.teach.trace import Call, Edit, Recorder, Site
 
 STEPS = 6
 _CLOSE = 1e-11
@@ -57,10 +57,11 @@ class Runs:
     def record(
         self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
         read: Sequence[Site] = (), rows: Tensor | None = None, h0: Tensor | None = None, keep_cuts: bool = False,
+        edits: Mapping[int, Edit] | None = None, state: Tensor | None = None,
     ) -> tuple[list[Tensor], Recorder]:
         """Run the layer on an input, and return its results and the recording."""
         recorder = Recorder(self.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=read,
-                            rows=self.rows if rows is None else rows)
+                            rows=self.rows if rows is None else rows, edits=edits, state=state)
         results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
         return results, recorder
 
@@ -220,12 +221,14 @@ class Step:
     """The third argument: whether gradients are cut where the student cuts them."""
     record: Callable[[Tensor, Tensor], Recorder]
     """A full recording of one step."""
+    edited: Callable[[Mapping[int, Edit]], Step]
+    """The same step with other things done in place of some calls."""
     batch: int
     width: int
     hidden: int
 
 
-def step_of_track(runs: Runs, track: Track, layer: int) -> Step:
+def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit] | None = None) -> Step:
     """Return the step of one layer of a direction."""
     form = runs.form
     before, after = track.before[layer], track.after[layer]
@@ -240,22 +243,24 @@ def step_of_track(runs: Runs, track: Track, layer: int) -> Step:
             whole, rows = changed(runs, track.reads, x)
         else:
             replace[track.after[layer - 1]] = x
-        return runs.record(whole, full=full, replace=replace, read=[after], rows=rows, keep_cuts=keep_cuts)[1]
+        return runs.record(whole, full=full, replace=replace, read=[after], rows=rows, keep_cuts=keep_cuts, edits=edits,
+                           state=h)[1]
 
     def run(x: Tensor, h: Tensor, keep_cuts: bool = False) -> Tensor:
         return record(x, h, keep_cuts, False).found[after].reshape(form.batch, hidden)
 
-    return Step(run, lambda x, h: record(x, h, False, True), form.batch, width, hidden)
+    return Step(run, lambda x, h: record(x, h, False, True),
+                lambda others: step_of_track(runs, track, layer, others), form.batch, width, hidden)
 
 
-def step_of_cell(caller: Caller, form: Form) -> Step:
+def step_of_cell(caller: Caller, form: Form, edits: Mapping[int, Edit] | None = None) -> Step:
     """Return the step of a cell."""
     def call(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> tuple[Tensor, Recorder]:
-        recorder = Recorder(caller.file, full=full, keep_cuts=keep_cuts)
+        recorder = Recorder(caller.file, full=full, keep_cuts=keep_cuts, edits=edits, state=h)
         return new_state(caller.call(form, x, h, recorder), form), recorder
 
     return Step(lambda x, h, keep_cuts: call(x, h, keep_cuts, False)[0], lambda x, h: call(x, h, False, True)[1],
-                form.batch, form.width, form.hidden)
+                lambda others: step_of_cell(caller, form, others), form.batch, form.width, form.hidden)
 
 
 def new_state(results: Sequence[Tensor], form: Form) -> Tensor:

@@ -19,6 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 Site = tuple[int, int]
 """A result in a trace: number of the call, and place among its results."""
+STATE: Site = (-1, 0)
+"""Stands for the state before a step."""
+Edit = Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], Mapping[Site, Tensor]], Any]
+"""Takes the place of one call: (function, arguments, keyword arguments, earlier results) -> result."""
 
 _GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _DROPOUTS = {"dropout", "dropout_", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d",
@@ -49,7 +53,7 @@ class Recorder(TorchFunctionMode):
     def __init__(
         self, file: str, *, full: bool = False, keep_cuts: bool = False, keep_dropout: bool = False,
         calm: bool = True, replace: Mapping[Site, Tensor] | None = None, read: Sequence[Site] = (),
-        rows: Tensor | None = None,
+        rows: Tensor | None = None, edits: Mapping[int, Edit] | None = None, state: Tensor | None = None,
     ) -> None:
         """Prepare a recording.
 
@@ -62,11 +66,16 @@ class Recorder(TorchFunctionMode):
             replace: Tensors that take the place of results.
             read: Results to keep in `found`.
             rows: Vectors of token ids, which take the place of the embedding's weights.
+            edits: Number of a call -> what is done in its place.
+            state: The state before the step, for the edits.
         """
         super().__init__()
         self.file, self.full, self.calm = file, full, calm
         self.keep_cuts, self.keep_dropout = keep_cuts, keep_dropout
         self.replace, self.read, self.rows = dict(replace or {}), set(read), rows
+        self.edits = dict(edits or {})
+        self.live: dict[Site, Tensor] = {} if state is None else {STATE: state}
+        """All results so far, where there are edits."""
         self.calls: list[Call] = []
         self.found: dict[Site, Tensor] = {}
         self.count = 0
@@ -111,7 +120,8 @@ class Recorder(TorchFunctionMode):
         args, kwargs = _in_float64(name, args, kwargs)
         if name == "gru" and len(args) == 9 and isinstance(args[3], bool):
             return _unrolled_gru(self, *args)
-        result = func(*args, **kwargs)
+        edit = self.edits.get(self.count)
+        result = func(*args, **kwargs) if edit is None else edit(func, args, kwargs, self.live)
         if self.calm and name in _RANDOM and isinstance(result, Tensor):
             with torch.no_grad():
                 result = result.zero_() if name.endswith("_") else torch.zeros_like(result)
@@ -131,6 +141,8 @@ class Recorder(TorchFunctionMode):
                 tensors[place] = tensor = self.replace[own].reshape(tensor.shape)
             if own in self.read:
                 self.found[own] = tensor
+            if self.edits:
+                self.live[own] = tensor
         if self.full:
             inputs: list[Site] = []
             for arg in _tensors(args):
