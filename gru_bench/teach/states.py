@@ -93,31 +93,35 @@ def _rows(form: Form) -> Tensor:
 
 def tracks(runs: Runs) -> list[Track]:
     """Return the directions in which states were found, forward first."""
-    found = (_track(runs, backward) for backward in (False, True))
-    return [track for track in found if track is not None]
+    return [track for backward in (False, True) for track in _tracks(runs, backward)]
 
 
-def _track(runs: Runs, backward: bool) -> Track | None:
+def _tracks(runs: Runs, backward: bool) -> list[Track]:
     common = {p: _common(runs, p, backward) for p in range(1, STEPS)}
     at = next((at for at in (2, 3) if common[at - 1] is not None), 2)  # some layers fail on a single step
     fronts = [_front(runs, common[p] or set(), common[p - 1] or set()) for p in range(at, at + 3)]
     if not fronts[0] or not fronts[1]:
-        return None
-    moved: list[tuple[Site, ...]] = []
+        return []
+    moved: list[list[Site]] = []
     reach: dict[Site, set[Site]] = {}
     for here, there in itertools.pairwise(fronts):
-        states = []
         for site in here:
             reach[site] = _reached(runs, site, there)
-            if reach[site]:
-                states.append(site)
-        moved.append(tuple(states))
-    before, after = moved[0], moved[1]
-    if not before or len(before) != len(after):
-        return None
-    coupled = any(later in reach[site] and i > j for i, site in enumerate(before) for j, later in enumerate(after))
-    track = Track(backward, before, after, at, -1, coupled)
-    return replace(track, reads=_read(runs, track))
+        moved.append([site for site in here if reach[site]])
+    if not moved[0] or len(moved[0]) != len(moved[1]):
+        return []
+    reached = set().union(*(reach[site] for site in moved[0]))
+    # A state comes of the state before. An input that a later part reads again does not.
+    pairs = [(before, after) for before, after in zip(*moved, strict=True) if after in reached]
+    found = []
+    while pairs:  # states without influence on each other are no layers of one direction
+        before, after = pairs[0]
+        own = [(b, a) for b, a in pairs if (b, a) == (before, after) or a in reach[before] or after in reach[b]]
+        pairs = [pair for pair in pairs if pair not in own]
+        coupled = any(a in reach[b] and i > j for i, (b, _) in enumerate(own) for j, (_, a) in enumerate(own))
+        track = Track(backward, tuple(b for b, _ in own), tuple(a for _, a in own), at, -1, coupled)
+        found.append(replace(track, reads=_read(runs, track)))
+    return found
 
 
 def _common(runs: Runs, p: int, backward: bool) -> set[Site] | None:
