@@ -21,7 +21,7 @@ EXAMPLES = 4
 _SAME = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """A matrix or bias of one gate, cut out of a parameter."""
 
@@ -47,7 +47,7 @@ class Block:
         return self.vector is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Blocks whose products are summed: W x + U h + b."""
 
@@ -154,7 +154,8 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
                      for place in range(len(value))]
             if any(one is None for one in found):
                 continue
-            blocks = [Block(number, place, source, value[place][:, start:stop], sense, vector)
+            blocks = [Block(number, place, source, value[place][:, start] if source == "1" else
+                            value[place][:, start:stop], sense, vector)
                       for place, one in enumerate(found) if one is not None
                       for (source, start, stop), (sense, vector) in zip(pieces, one, strict=True)]
             # Any outer product fits a factor that is not known. So the axis with the most known factors is the one.
@@ -166,7 +167,7 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
         return twice
     if len(shape) == 2:
         return _cut(number, leaf, gradient, hidden)  # a bias that is stacked
-    return None
+    return _cut(number, leaf.flatten(0, -2), gradient.flatten(1, -2), hidden)
 
 
 def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int]]]:
@@ -178,6 +179,11 @@ def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int
     if size == width + hidden:
         pieces.append([("x", 0, width), ("h", width, size)])
         pieces.append([("h", 0, hidden), ("x", hidden, size)])
+    if size in (hidden + 1, width + 1, width + hidden + 1):  # a bias that is a column
+        ones = ("1", size - 1, size)
+        pieces += [[*own, ones] for own in _pieces(size - 1, width, hidden)]
+        pieces += [[("1", 0, 1), *((source, start + 1, stop + 1) for source, start, stop in own)]
+                   for own in _pieces(size - 1, width, hidden)]
     return pieces
 
 
@@ -204,7 +210,7 @@ def _factors(
         h: States, M x H.
         turned: Whether to begin with the state, whose factor then gives the sensitivity.
     """
-    known = {"x": x, "h": h}
+    known = {"x": x, "h": h, "1": torch.ones(len(x), 1)}
     scale = float(gradient.abs().max())
     found: dict[str, tuple[Tensor, Tensor | None]] = {}
     for source, start, stop in sorted(pieces, key=lambda piece: (piece[0] == "h") != turned):
@@ -213,10 +219,10 @@ def _factors(
         if float((part - sense[..., None] * own[:, None]).abs().max()) <= _SAME * scale:
             found[source] = (sense, None)
             continue
-        if source == "x" and x.shape[1] != h.shape[1]:
+        if source == "1" or (source == "x" and x.shape[1] != h.shape[1]):
             return None  # no gate has the width of the input
         if found:
-            (sense, _), = found.values()
+            sense, _ = next(iter(found.values()))
         else:
             pivot = part.abs().amax(1).argmax(1)
             sense = part[torch.arange(len(part)), :, pivot]
@@ -282,6 +288,12 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
         if any(block is other for other in loose):
             continue
         home = next((group for group in groups if same(group[0].sense, block.sense)), None)
+        if home is None:
+            for group in groups:  # multiplied by a number, such as -1
+                ratio = float((block.sense * group[0].sense).sum() / (group[0].sense ** 2).sum())
+                if same(ratio * group[0].sense, block.sense) and not same(block.sense, torch.zeros_like(block.sense)):
+                    home, block = group, replace(block, value=block.value * ratio, sense=group[0].sense)
+                    break
         if home is None:
             groups.append([block])
         else:

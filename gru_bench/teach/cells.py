@@ -166,7 +166,7 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
 
 def as_torch(member: Member) -> nn.GRUCell | None:
     """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    if member.faults or "reset-before" in member.rights or member.reset is None or member.update is None:
+    if member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None or member.update is None:
         return None
     hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
     inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]

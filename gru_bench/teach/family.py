@@ -468,7 +468,7 @@ def _member(
     if number > 1:
         faults.append((code, f"It computes h' = {formula}."))
     rights = ["update-inverted"] if number == 1 else []
-    if any(act == "r" and affines[k].moved for act, k in zip(acts, rest, strict=True)):
+    if any(act in ("r", "1 - r") and affines[k].moved for act, k in zip(acts, rest, strict=True)):
         rights.append("reset-before")
     return Member(
         None if reset is None else affines[reset], None if update is None else affines[update],
@@ -490,6 +490,10 @@ def _roles(case: _Case) -> Iterator[Roles]:
     pairs += [(n, n) for n in gates] + [(n, None) for n in gates] + [(None, n) for n in gates]
     for update, reset in pairs:
         rest = tuple(n for n in numbers if n not in (update, reset))
+        read = [update, reset] if rest else [update]
+        if any(n is not None and case.affines[n].x is None for n in read) or (
+                rest and all(case.affines[n].x is None for n in rest)):
+            continue  # all three read the input
         if len(rest) <= 3 and (rest or len(numbers) <= 2):
             yield update, reset, rest
 
@@ -544,7 +548,8 @@ def _faults(
 ) -> list[tuple[str, str]]:
     faults = []
     for gate, name in (("update", z_name), ("reset", r_name)):
-        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)):
+        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)) and not (
+                name == "(tanh + 1) / 2" and (gate, "gate-without-state") in {(d.split()[1], c) for c, d in structure}):
             faults.append(("gate-activation", f"The {gate} gate goes through {name}."))
     if function != "tanh":
         faults.append(("candidate-activation", f"The candidate goes through {function}."))
@@ -573,7 +578,7 @@ def _candidates(
     no_reset: bool, no_update: bool,
 ) -> Iterator[tuple[tuple[str, ...], str, Tensor, list[tuple[str, str]], int]]:
     """Yield what may act on the terms, the candidate before its function, the mistakes, and their number."""
-    names = ["1"] if no_reset else ["1", "r", *(["1 - r", "r * r"] if most else [])]
+    names = ["1"] if no_reset else ["1", "r", "1 - r", *(["r * r"] if most else [])]
     if not no_update and most:
         names += ["z", "1 - z"]
         if not no_reset:
@@ -608,7 +613,7 @@ def _acting(
         return [("reset-unused", "The reset gate does not act on the candidate.")]
     act = max(acting, key=len)
     places = [k for one, k in pairs if one != "1"]
-    if act == "r":
+    if act in ("r", "1 - r"):  # r may mean 1 - r, which is the same function of other weights
         if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):

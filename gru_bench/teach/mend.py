@@ -107,6 +107,10 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         for n in pointwise:
             if n != last:
                 yield _Change({n: _other(function)}, name, n)
+    for used in {calls[n].name for n in functions}:
+        both = [n for n in functions if calls[n].name == used and n != last]
+        if len(both) == 2:
+            yield _Change(dict.fromkeys(both, _other(torch.sigmoid)), "sigmoid", both[0])
     for n in own:
         if n == last or calls[n].name in _MOVES - {"linear", "addmm", "matmul", "__matmul__"}:
             continue
@@ -258,6 +262,9 @@ def _mixing(step: Step, change: _Change, line: int) -> Finding | None:
     (a, b), (c, d) = slopes
     zero_a, zero_b = not bool((a != 0).any()), not bool((b != 0).any())
     alone = torch.allclose(a, c, atol=1e-9) and torch.allclose(b, d, atol=1e-9)
+    if alone and not zero_a and not zero_b and torch.allclose(a + b, torch.ones(1), rtol=0, atol=1e-9):
+        return Finding("gate-activation", "The weights of the old state and of the candidate sum to one, but are not z "
+                       "and 1 - z.", line)
     if zero_a or zero_b or not alone:
         return Finding("wrong-candidate", "The mixing takes something else than the old state and the candidate.", line)
     return Finding("mixing", "With z and 1 - z as the weights of the old state and of the candidate it would be a GRU.",

@@ -43,6 +43,8 @@ class Call:
     line: int
     """Line of the student's file. 0: none of its lines led to the call."""
     inputs: list[Site] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)
+    """Keys of the parameters and constants that it took."""
     values: list[Tensor] = field(default_factory=list)
     """What the call returned, flat, as it was then."""
 
@@ -120,6 +122,11 @@ class Recorder(TorchFunctionMode):
         args, kwargs = _in_float64(name, args, kwargs)
         if name == "gru" and len(args) == 9 and isinstance(args[3], bool):
             return _unrolled_gru(self, *args)
+        if name == "gru" and len(args) == 9 and int(args[1].min()) == int(args[1].max()):  # packed, all of one length
+            data, sizes, h0, weights, has_biases, layers, share, train, both = args
+            x = self.__torch_function__(torch.reshape, (), (data, (len(sizes), int(sizes[0]), data.shape[-1])))
+            outputs, final = _unrolled_gru(self, x, h0, weights, has_biases, layers, share, train, both, False)
+            return self.__torch_function__(torch.flatten, (), (outputs, 0, 1)), final
         edit = self.edits.get(self.count)
         result = func(*args, **kwargs) if edit is None else edit(func, args, kwargs, self.live)
         if self.calm and name in _RANDOM and isinstance(result, Tensor):
@@ -135,6 +142,7 @@ class Recorder(TorchFunctionMode):
         if not tensors[0].is_floating_point():
             return result
         number, self.count = self.count, self.count + 1
+        before = list(tensors)
         for place, tensor in enumerate(tensors):
             own = (number, place)
             if own in self.replace:
@@ -145,9 +153,11 @@ class Recorder(TorchFunctionMode):
                 self.live[own] = tensor
         if self.full:
             inputs: list[Site] = []
+            leaves: list[int] = []
             for arg in _tensors(args):
                 if id(arg) in self.leaves or isinstance(arg, torch.nn.Parameter):
                     self.leaves[id(arg)] = arg
+                    leaves.append(id(arg))
                     continue
                 known = self._made.get(id(arg))
                 # Variable(h.data) is a new object on the same memory.
@@ -156,13 +166,16 @@ class Recorder(TorchFunctionMode):
                     inputs.append(site)
                 elif arg.is_floating_point():
                     self.leaves[id(arg)] = arg
-            self.calls.append(Call(name, self.line(), inputs, [t.detach().clone().reshape(-1) for t in tensors]))
+                    leaves.append(id(arg))
+            self.calls.append(Call(name, self.line(), inputs, leaves, [t.detach().clone().reshape(-1) for t in tensors]))
             for place, tensor in enumerate(tensors):
                 if id(tensor) not in self.leaves:
                     self._made[id(tensor)] = ((number, place), tensor)
                     self._memory[tensor.data_ptr(), tensor.numel()] = (number, place)
         if not several:
             return tensors[0]
+        if all(a is b for a, b in zip(before, tensors, strict=True)):
+            return result
         return tuple(tensors) if isinstance(result, tuple) else tensors
 
     def line(self) -> int:
