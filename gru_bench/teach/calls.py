@@ -100,10 +100,16 @@ def arguments(built: Any) -> list[Argument]:
 class Caller:
     """A student's object that can be called again and again from the same condition."""
 
-    def __init__(self, source: Source) -> None:
-        """Put the object into evaluation and float64, and remember all that a call could change."""
+    def __init__(self, source: Source, nonzero: frozenset[int] = frozenset()) -> None:
+        """Put the object into evaluation and float64, and remember all that a call could change.
+
+        Args:
+            source: The object.
+            nonzero: Keys (id) of the parameters that do not begin as zeros.
+        """
         self.source = source
         self.file = str(source.path)
+        self.nonzero = nonzero
         self.built = source.built
         self.arguments = arguments(self.built)
         if isinstance(self.built, nn.Module):
@@ -152,7 +158,7 @@ class Caller:
         Args:
             form: How it is called.
             x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
-            h: State, B x H.
+            h: State, B x H, or one for each layer.
             recorder: What records the call.
             fresh: Whether to undo first what earlier calls changed.
             lengths: Lengths of the sequences. By default all are T.
@@ -245,6 +251,8 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
         case "B1H":
             return h[:, None]
     layers = int(layout[0])  # 1BH, 2BH, ...
+    if h.dim() == 3:
+        return h
     return h.expand(layers, *h.shape)
 
 
@@ -279,7 +287,8 @@ def widths(source: Source) -> tuple[list[int], list[int]]:
                if s[0] % h == 0 or s[1] % h == 0]
     inputs += sorted(dims)
     inputs += [d - h for d in sorted(dims) for h in hidden[:2] if d > h]
-    return list(dict.fromkeys(inputs))[:12], hidden
+    inputs += [d - h - 1 for d in sorted(dims) for h in hidden[:2] if d > h + 1]  # with a column for the bias
+    return list(dict.fromkeys(inputs))[:14], hidden
 
 
 def forms(caller: Caller) -> Iterator[Form]:

@@ -28,6 +28,7 @@ from gru_bench.teach.layers import Layer, examine_layer
 from gru_bench.teach.states import Runs, Step, Track, new_state, runs_of, step_of_cell, step_of_track, tracks
 from gru_bench.teach.trace import Recorder
 
+ZEROS = {"zeros", "new_zeros", "zeros_like"}
 _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
 
 
@@ -108,7 +109,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
     found: list[Finding] = []
     for parameter in load.constructor(getattr(module, name)):
         lower, default = parameter.name.lower(), parameter.default
-        if re.search(r"bidirect", lower) and default is False:
+        if re.search(r"bidir|^bi$|both", lower) and default is False:
             chosen: dict[str, Any] = {parameter.name: True}
         elif load.size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
             chosen = {parameter.name: 3}
@@ -133,8 +134,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 
 def examine_source(source: load.Source) -> tuple[Verdict, Form]:
     """Return what an object is, and how it is called."""
-    _scatter(source.built)
-    caller = Caller(source)
+    caller = Caller(source, _scatter(source.built))
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> Form | None:
@@ -152,7 +152,7 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
 
     form = calls.find_form(caller, accepts)
     if form.kind == "none":
-        return Verdict((Finding("unknown", "No state passes from one step to the next."),), "not recognized"), form
+        return Verdict((_idle(caller, form),), "not recognized"), form
     if form.kind == "cell":
         return _cell_verdict(caller, form), form
     runs, found = kept[form]
@@ -161,16 +161,39 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
     return verdict, replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch)
 
 
-def _scatter(built: Any) -> None:
-    """Give parameters random values, so that no two of them are alike and none is zero."""
+def _idle(caller: Caller, form: Form) -> Finding:
+    """Return the finding for a layer in which no state passes from step to step."""
+    form = replace(form, kind="layer")
+    try:
+        runs = runs_of(caller, form)
+        first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS and call.values[0].dim() and
+                 not bool((call.values[0] != 0).any())]
+        with torch.no_grad():
+            own, _ = runs.record(runs.x)
+            other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
+            moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.whole[site[0]].values[0], 0.3)
+                                                    for site in first[:1]})
+    except Exception:
+        return Finding("unknown", "No state passes from one step to the next.")
+    if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
+        return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
+    return Finding("unknown", "No state passes from one step to the next.")
+
+
+def _scatter(built: Any) -> frozenset[int]:
+    """Give parameters random values, so that no two are alike and none is zero. Return which were not zero before."""
     generator = torch.Generator().manual_seed(17)
+    nonzero = set()
     for tensor in load.parameters_of(built):
         if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
             continue
         size = max(tensor.shape, default=1)
         scale = 0.5 if tensor.dim() < 2 else min(0.6, 1.5 / size ** 0.5)
+        if bool((tensor != 0).any()):
+            nonzero.add(id(tensor))
         tensor.requires_grad_(True)
         tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
+    return frozenset(nonzero)
 
 
 def _is_cell(caller: Caller, form: Form) -> bool:
@@ -240,7 +263,8 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
         return []
     x, h = examples(step, 1)
     starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
-                                        load.parameters_of(caller.built) if p.numel() == h[0].shape[-1])]
+                                        load.parameters_of(caller.built)
+                                        if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
     with torch.no_grad():
         try:
             own = new_state(caller.call(form, x[0], None, Recorder(caller.file)), form)

@@ -227,7 +227,7 @@ def _call(
         default = parameter.default
         if parameter.name in chosen:
             value: Any = chosen[parameter.name]
-        elif required and re.search(r"bidirect|batch_first|^bi$", lower):
+        elif required and re.search(r"bidir|batch_first|^bi$", lower):
             value = False
         elif required and lower == "bias":
             value = True

@@ -146,7 +146,7 @@ class Recorder(TorchFunctionMode):
         for place, tensor in enumerate(tensors):
             own = (number, place)
             if own in self.replace:
-                tensors[place] = tensor = self.replace[own].reshape(tensor.shape)
+                tensors[place] = tensor = self.replace[own].reshape(tensor.shape).clone()  # no view: h.detach_()
             if own in self.read:
                 self.found[own] = tensor
             if self.edits:
