@@ -50,20 +50,20 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
 
-    def right(other: Step) -> Member | None:
-        parts = take_apart(other, leaves)
+    def right(other: Step, own: Sequence[Tensor]) -> Member | None:
+        parts = take_apart(other, own)
         x, h = examples(other, 3, seed=11)
         with torch.no_grad():
             new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
         member = search_right(parts, x, h, new)
         return member if member is not None and _compare(other, member)[0] <= TOLERANCE else None
 
-    found = mended(step, right)
+    found = mended(step, leaves, right)
     if found is None:
         return cell
     member, finding = found
     rights = tuple(Finding(code) for code in conventions(member))
-    return Cell(step, cell.parts, member, (finding, *rights), 0.0, True)
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True)
 
 
 def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
@@ -166,7 +166,8 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
 
 def as_torch(member: Member) -> nn.GRUCell | None:
     """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    if member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None or member.update is None:
+    if (member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None
+            or member.update is None):
         return None
     hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
     inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]

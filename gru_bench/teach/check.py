@@ -19,16 +19,28 @@ from torch import Tensor, nn
 
 from gru_bench.errors import RunError
 from gru_bench.teach import calls, load
-from gru_bench.teach.blocks import examples
+from gru_bench.teach.blocks import examples, take_apart
 from gru_bench.teach.calls import Caller, Form
 from gru_bench.teach.cells import TOLERANCE, Cell, as_torch, examine
 from gru_bench.teach.codes import KINDS, Finding, Verdict
 from gru_bench.teach.family import Member
 from gru_bench.teach.layers import Layer, examine_layer
-from gru_bench.teach.states import Runs, Step, Track, new_state, runs_of, step_of_cell, step_of_track, tracks
+from gru_bench.teach.states import (
+    STEPS,
+    Runs,
+    Step,
+    Track,
+    changed,
+    new_state,
+    runs_of,
+    step_of_cell,
+    step_of_track,
+    tracks,
+)
 from gru_bench.teach.trace import Recorder
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
+GATES = {"sigmoid", "gru_cell"}
 _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
 
 
@@ -166,15 +178,19 @@ def _idle(caller: Caller, form: Form) -> Finding:
     form = replace(form, kind="layer")
     try:
         runs = runs_of(caller, form)
-        first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS and call.values[0].dim() and
-                 not bool((call.values[0] != 0).any())]
+        first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
         with torch.no_grad():
             own, _ = runs.record(runs.x)
             other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
             moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.whole[site[0]].values[0], 0.3)
                                                     for site in first[:1]})
+            x, rows = changed(runs, 0, torch.full((form.batch, form.width), 0.3))
+            by_first, _ = runs.record(x, rows=rows)
     except Exception:
         return Finding("unknown", "No state passes from one step to the next.")
+    if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and own[0].shape[0] != STEPS and (
+            torch.equal(own[0], by_first[0])) and not torch.equal(own[0], other[0]):
+        return Finding("wrong-candidate", "No step reads the state of the step before.")
     if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
         return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
     return Finding("unknown", "No state passes from one step to the next.")
@@ -295,6 +311,8 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         if track.coupled:
             return Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
                            form.words)
+    found = [_without_sums(runs, track, leaves) for track in found]
+    for track in found:
         cells.append(tuple(examine(step_of_track(runs, track, level), leaves)
                            for level in range(len(track.before))))
     layer = Layer(runs, tuple(found), tuple(cells))
@@ -311,6 +329,17 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
                                           "not looked into."))
     return verdict
+
+
+def _without_sums(runs: Runs, track: Track, leaves: Sequence[Tensor]) -> Track:
+    """Return a track without what has no parameters, such as a running sum of states."""
+    levels = range(len(track.before))
+    if len(levels) == 1:
+        return track
+    parts = [take_apart(step_of_track(runs, track, level), leaves) for level in levels]
+    kept = [level for level in levels if parts[level].groups or parts[level].odd]
+    return replace(track, before=tuple(track.before[level] for level in kept),
+                   after=tuple(track.after[level] for level in kept)) if kept else track
 
 
 # ---------------------------------------------------------------- randomness

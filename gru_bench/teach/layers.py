@@ -137,21 +137,23 @@ def _turned(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
             x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
             others.append(runs.record(x, rows=rows)[0])
     for number, (result, timed) in enumerate(zip(base, shapes, strict=True)):
-        if not timed or (own := _time_first(result, runs.form)) is None or own.shape[-1] % (1 + both):
+        if not timed or (own := _time_first(result, runs.form)) is None:
             continue
-        halves = [half.chunk(1 + both, -1) for half in (own, *(_time_first(o[number], runs.form) for o in others)
+        count = 2 if both and own.shape[-1] % 2 == 0 else 1
+        halves = [half.chunk(count, -1) for half in (own, *(_time_first(o[number], runs.form) for o in others)
                                                         ) if half is not None]
         ways = set()
-        for half in range(1 + both):
+        for half in range(count):
             reads = torch.stack([(halves[t + 1][half] != halves[0][half]).flatten(1).any(1) for t in range(STEPS)], 1)
             step, read = torch.arange(STEPS)[:, None], torch.arange(STEPS)[None]
             ways |= {name for name, wanted in (
                 ("ahead", read <= step), ("back", read >= step), ("ahead, turned", read <= STEPS - 1 - step),
-                ("back, turned", read >= STEPS - 1 - step)) if torch.equal(reads, wanted)}
+                ("back, turned", read >= STEPS - 1 - step),
+                ("both, turned", (read <= step) | (read >= STEPS - 1 - step))) if torch.equal(reads, wanted)}
         if ways in ({"ahead, turned"}, {"ahead, turned", "back, turned"}):
             return [Finding("read-backwards", "The outputs stand in the order from the last to the first.",
                             _return_line(runs))]
-        if ways in ({"ahead", "back, turned"}, {"ahead, turned", "back"}):
+        if ways in ({"ahead", "back, turned"}, {"ahead, turned", "back"}, {"both, turned"}):
             return [Finding("backward-end", "The outputs of one half stand in the other order than those of the other.",
                             _return_line(runs))]
     return []
@@ -274,16 +276,16 @@ def _begins_with(layer: Layer, number: int, h0: Tensor, values: Sequence[Tensor]
         x = x[::-1]
     places: list[int] = []
     for cell in layer.cells[number]:
-        for place, h in enumerate(h0):
-            states = []
-            for x_BE in x[:3]:
-                h = cell.after(x_BE, h)
-                states.append(h)
-            if any(value.numel() == h.numel() and _near(value, states[1].reshape(-1)) for value in values):
-                break
-        else:
-            return places
+        second = [cell.after(x[1], cell.after(x[0], h)).reshape(-1) for h in h0]
+        place = next((place for place, own in enumerate(second) if any(
+            value.numel() == own.numel() and _near(value, own) for value in values)), None)
+        if place is None:
+            break
         places.append(place)
+        h, states = h0[place], []
+        for x_BE in x[:3]:
+            h = cell.after(x_BE, h)
+            states.append(h)
         x = states
     return places
 
@@ -322,8 +324,17 @@ def _late_start(layer: Layer) -> list[Finding]:
 
 
 def _last_layer(layer: Layer) -> list[Finding]:
-    """Find results that the last layer has no part in."""
+    """Find results that the last layer, or one of the sequences, has no part in."""
     runs = layer.runs
+    if runs.form.batch > 1 and runs.rows is None:
+        with torch.no_grad():
+            whole, _ = runs.record(runs.x)
+            for b in range(runs.form.batch):
+                x = runs.x.clone()
+                x[:, b] += 0.3
+                if whole and all(map(torch.equal, whole, runs.record(x)[0])):
+                    return [Finding("unknown", "The result does not depend on each sequence of the batch: the axes of "
+                                    "batch and time may be mixed up.", _return_line(runs))]
     if len(layer.tracks) != 1 or len(layer.tracks[0].after) < 2:
         return []
     site = layer.tracks[0].after[-1]

@@ -273,10 +273,10 @@ def parameters_of(built: Any) -> Sequence[torch.Tensor]:
                       if isinstance(value, torch.Tensor) and value.is_floating_point()]
         return found
     spaces = [vars(built)] if hasattr(built, "__dict__") and not inspect.isfunction(built) else []
-    function = built if inspect.isfunction(built) else getattr(type(built), "__call__", None)
+    function = built if inspect.isfunction(built) else inspect.getattr_static(type(built), "__call__", None)
     spaces.append(getattr(function, "__globals__", {}))
-    spaces += [{name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__)}
-               ] if inspect.isfunction(function) and function.__closure__ else []
+    if inspect.isfunction(function):
+        spaces.append(dict(inspect.getclosurevars(function).nonlocals))
     return [tensor for space in spaces for value in space.values() for tensor in _held(value)]
 
 

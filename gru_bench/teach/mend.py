@@ -7,6 +7,7 @@ right GRU, the change names the mistake and its line.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from gru_bench.teach.blocks import examples
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.family import Inner, Member
+from gru_bench.teach.family import Member
 from gru_bench.teach.states import Step
 from gru_bench.teach.trace import STATE, Call, Edit, Site
 
@@ -28,8 +29,10 @@ _MOVES = {"view", "reshape", "chunk", "split", "unbind", "__getitem__", "select"
           "new_zeros", "concat", "hstack", "linear", "matmul", "__matmul__", "mm", "bmm", "einsum", "addmm", "mv",
           "to", "type", "double", "tensor", "T", "__get__", "flatten", "embedding"}
 """Functions that do no arithmetic on single units."""
-_MOST = 400
-"""Most changes that are tried."""
+_NORMS = {"layer_norm", "group_norm", "instance_norm", "batch_norm", "norm", "div", "__truediv__", "div_"}
+_WEIGHINGS = {"linear", "matmul", "__matmul__", "mm", "addmm", "cat", "concat", "einsum", "lerp", "where"}
+_SECONDS = 40
+"""Most time for all changes of a cell. Those of a small cell take two seconds."""
 _NAMES = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
 _CODES = {"tanh": "candidate-activation", "sigmoid": "gate-activation"}
 _ROLES = {"tanh": "candidate", "sigmoid": "gate"}
@@ -39,23 +42,28 @@ _ROLES = {"tanh": "candidate", "sigmoid": "gate"}
 class _Change:
     edits: Mapping[int, Edit]
     kind: str
-    """tanh, sigmoid, argument, state or mixture."""
+    """apart, tanh, sigmoid, argument, state or mixture."""
     number: int
     """Of the call that is changed."""
     sites: tuple[Site, ...] = ()
     """Of a mixture: those of z and of n."""
     which: int = 0
     """Number of the argument."""
+    fresh: tuple[Tensor, ...] = ()
+    """Parameters that it adds."""
     function: bool = False
     """Whether the call is a function of one tensor, other than a sum or product with a number."""
 
 
-def mended(step: Step, right: Callable[[Step], Member | None]) -> tuple[Member, Finding] | None:
+def mended(
+    step: Step, leaves: Sequence[Tensor], right: Callable[[Step, Sequence[Tensor]], Member | None]
+) -> tuple[Member, Finding] | None:
     """Return the right GRU that one change makes of a step, and what the change says; None where none is found.
 
     Args:
         step: The step.
-        right: Returns the member that a step equals, if it is a right GRU, or else None.
+        leaves: All tensors that may be its parameters.
+        right: Returns the member that a step of some parameters equals, if it is a right GRU, or else None.
     """
     x, h = examples(step, 1, seed=31)
     with torch.no_grad():
@@ -65,11 +73,15 @@ def mended(step: Step, right: Callable[[Step], Member | None]) -> tuple[Member, 
     if last is None:
         return None
     size = step.batch * step.hidden
-    for tried, change in enumerate(_changes(calls, last, size, _own(step, calls, last))):
-        if tried == _MOST:
+    own = _own(step, calls, last)
+    if not own:
+        return None
+    until = time.monotonic() + _SECONDS
+    for change in chain(_apart(calls, own[0], last, leaves), _changes(calls, last, size, own)):
+        if time.monotonic() > until:
             return None
         try:
-            member = right(step.edited(change.edits))
+            member = right(step.edited(change.edits), [*leaves, *change.fresh])
             if member is not None and (finding := _named(step, calls, change, member)) is not None:
                 return member, finding
         except Exception:  # what was changed does not fit there
@@ -95,6 +107,32 @@ def _own(step: Step, calls: Sequence[Call], last: int) -> list[int]:
 # ---------------------------------------------------------------- changes
 
 
+def _apart(calls: Sequence[Call], first: int, last: int, leaves: Sequence[Tensor]) -> Iterator[_Change]:
+    """Yield the change that gives every further use of a parameter in the step a parameter of its own."""
+    known = {id(leaf) for leaf in leaves}
+    uses: dict[int, list[int]] = {}
+    for n in range(max(0, first - 2), last + 1):
+        for key in calls[n].leaves:
+            if key in known:
+                uses.setdefault(key, []).append(n)
+    generator = torch.Generator().manual_seed(29)
+    fresh: dict[int, dict[int, Tensor]] = {}
+    for leaf in leaves:
+        for n in uses.get(id(leaf), [])[1:]:
+            own = torch.randn(leaf.shape, generator=generator, dtype=torch.float64) * 0.4
+            fresh.setdefault(n, {})[id(leaf)] = own.requires_grad_()
+
+    def edit(others: Mapping[int, Tensor]) -> Edit:
+        def given(arg: Any) -> Any:
+            return others.get(id(arg), arg)
+
+        return lambda func, args, kwargs, live: func(*map(given, args), **{k: given(v) for k, v in kwargs.items()})
+
+    if fresh:
+        yield _Change({n: edit(others) for n, others in fresh.items()}, "apart", min(fresh), (), 0,
+                      tuple(own for others in fresh.values() for own in others.values()))
+
+
 def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) -> Iterator[_Change]:
     gates = [(n, place) for n in own for place, value in enumerate(calls[n].values)
              if value.numel() == size and bool(((value > 0) & (value < 1)).all())]
@@ -112,29 +150,45 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         if len(both) == 2:
             yield _Change(dict.fromkeys(both, _other(torch.sigmoid)), "sigmoid", both[0])
     for n in own:
-        if n == last or calls[n].name in _MOVES - {"linear", "addmm", "matmul", "__matmul__"}:
+        if n == last or calls[n].name not in _SUMS | _PRODUCTS:
             continue
         near = [m for m in _near(calls, n) if m in functions]
-        for stripped in chain.from_iterable(combinations(near, count) for count in range(min(3, len(near)) + 1)):
+        for left_out in chain.from_iterable(combinations(near, count) for count in range(min(3, len(near)) + 1)):
             for name, function in _NAMES.items():
-                yield _Change({**{m: _argument(0) for m in stripped}, n: _after(function)}, name, n)
+                yield _Change({**{m: _argument(0) for m in left_out}, n: _after(function)}, name, n)
+    for places in _alike(calls, own):  # gates that one line computes
+        by_place = [[m for m in _near(calls, n) if m in functions] for n in places]
+        for count in range(3):
+            if all(len(near) >= count for near in by_place):
+                stripped = {m: _argument(0) for near in by_place for m in near[:count]}
+                yield _Change({**stripped, **{n: _after(torch.sigmoid) for n in places}}, "sigmoid", places[0])
     for n in pointwise:
         for which in range(2 if n != last else 0):
-            yield _Change({n: _argument(which)}, "argument", n, (), which, n in functions)
+            yield _Change({n: _argument(which)}, "argument", n, (), which, (), n in functions)
         if n != last and len(calls[n].inputs) == 1 and (m := calls[n].inputs[0][0]) in pointwise:
-            yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, (), 0, n in functions and m in functions)
+            yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, (), 0, (),
+                          n in functions and m in functions)
     for n in own:
-        for which in range(2):
+        for which in range(2 if calls[n].name in _SUMS | _PRODUCTS | _WEIGHINGS else 0):
             yield _Change({n: _with_state(which)}, "state", n)
     if last in functions:
         for n in own:
             if n != last:
                 yield _Change({last: _argument(0), n: _after(torch.tanh)}, "tanh", n)
-    for z in gates:
-        for n in states:
+    for z in gates if last not in functions else ():
+        for candidate in states:
             for inverted in (False, True):
-                if last not in functions:
-                    yield _Change({last: _mixture(z, n, inverted, place)}, "mixture", last, (z, n))
+                yield _Change({last: _mixture(z, candidate, inverted, place)}, "mixture", last, (z, candidate))
+
+
+def _alike(calls: Sequence[Call], own: Sequence[int]) -> list[list[int]]:
+    """Return the sums of one line that come of the same functions."""
+    groups: dict[tuple[int, str, tuple[str, ...]], list[int]] = {}
+    for n in own:
+        if calls[n].name in _SUMS:
+            names = tuple(calls[site[0]].name for site in calls[n].inputs)
+            groups.setdefault((calls[n].line, calls[n].name, names), []).append(n)
+    return [group for group in groups.values() if len(group) == 2]
 
 
 def _near(calls: Sequence[Call], number: int) -> list[int]:
@@ -191,17 +245,19 @@ def _named(step: Step, calls: Sequence[Call], change: _Change, member: Member) -
     """Return what a change says; None where it says nothing sure."""
     line = calls[change.number].line
     if change.kind in _CODES:
-        return Finding(_CODES[change.kind], f"With {change.kind} in the right place of the {_ROLES[change.kind]} it would "
-                       "be a GRU.", line)
+        return Finding(_CODES[change.kind], f"With {change.kind} in the right place of the {_ROLES[change.kind]} it "
+                       "would be a GRU.", line)
+    if change.kind == "apart":
+        return Finding("shared-matrices", "With a matrix of its own for each product it would be a GRU.", line)
     if change.kind == "state":
         return Finding("wrong-candidate", "With the old state in place of another quantity it would be a GRU.", line)
     if change.kind == "mixture":
         return _mixing(step, change, line)
-    return _argument_named(step, change, member, line)
+    return _argument_named(step, change, member, calls[change.number].name, line)
 
 
-def _argument_named(step: Step, change: _Change, member: Member, line: int) -> Finding | None:
-    """Say what a call was that is better left out."""
+def _argument_named(step: Step, change: _Change, member: Member, name: str, line: int) -> Finding | None:
+    """Say what a call was that is better left out. `equal` where it does no harm."""
     seen: list[list[Tensor]] = []
 
     def look(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], live: Mapping[Site, Tensor]) -> Any:
@@ -226,8 +282,10 @@ def _argument_named(step: Step, change: _Change, member: Member, line: int) -> F
             return Finding("reset-on-input", "A gate acts on the input in the candidate.", line) if among(
                 others[0], inner.r) else Finding("wrong-candidate", "A gate acts on the input in the candidate.", line)
         return Finding("wrong-candidate", "A gate acts where none belongs.", line)
-    if others:
+    if others or name in _NORMS:
         return None
+    if name in _SUMS | _PRODUCTS and (among(torch.sigmoid(kept), *gates) or among(kept, inner.a)):
+        return Finding("equal")  # a number in a sum is as good as other weights
     if among(kept, *gates) or (change.function and among(torch.sigmoid(kept), *gates)):
         return Finding("gate-activation", "Something more than a sigmoid acts on the gate.", line)
     if among(kept, inner.n) or (change.function and among(kept, inner.a)):

@@ -9,6 +9,7 @@ function of its own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gru_bench.teach.calls import Caller, Form, sample_input
-from gru_bench.teach.trace import Call, Edit, Recorder, Site
+from gru_bench.teach.trace import Call, Done, Edit, Recorder, Site
 
 STEPS = 6
 _CLOSE = 1e-11
@@ -57,11 +58,10 @@ class Runs:
     def record(
         self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
         read: Sequence[Site] = (), rows: Tensor | None = None, h0: Tensor | None = None, keep_cuts: bool = False,
-        edits: Mapping[int, Edit] | None = None, state: Tensor | None = None,
     ) -> tuple[list[Tensor], Recorder]:
         """Run the layer on an input, and return its results and the recording."""
         recorder = Recorder(self.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=read,
-                            rows=self.rows if rows is None else rows, edits=edits, state=state)
+                            rows=self.rows if rows is None else rows)
         results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
         return results, recorder
 
@@ -247,8 +247,11 @@ def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit
             whole, rows = changed(runs, track.reads, x)
         else:
             replace[track.after[layer - 1]] = x
-        return runs.record(whole, full=full, replace=replace, read=[after], rows=rows, keep_cuts=keep_cuts, edits=edits,
-                           state=h)[1]
+        recorder = Recorder(runs.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=[after],
+                            rows=runs.rows if rows is None else rows, edits=edits, state=h, stop=not full)
+        with contextlib.suppress(Done):
+            runs.caller.call(form, whole, runs.h0, recorder)
+        return recorder
 
     def run(x: Tensor, h: Tensor, keep_cuts: bool = False) -> Tensor:
         return record(x, h, keep_cuts, False).found[after].reshape(form.batch, hidden)

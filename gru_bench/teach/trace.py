@@ -49,6 +49,10 @@ class Call:
     """What the call returned, flat, as it was then."""
 
 
+class Done(BaseException):
+    """Ends a run that has given what was asked of it. No `except Exception` of the student's code holds it up."""
+
+
 class Recorder(TorchFunctionMode):
     """A mode under which a student's code runs once."""
 
@@ -56,6 +60,7 @@ class Recorder(TorchFunctionMode):
         self, file: str, *, full: bool = False, keep_cuts: bool = False, keep_dropout: bool = False,
         calm: bool = True, replace: Mapping[Site, Tensor] | None = None, read: Sequence[Site] = (),
         rows: Tensor | None = None, edits: Mapping[int, Edit] | None = None, state: Tensor | None = None,
+        stop: bool = False,
     ) -> None:
         """Prepare a recording.
 
@@ -70,12 +75,14 @@ class Recorder(TorchFunctionMode):
             rows: Vectors of token ids, which take the place of the embedding's weights.
             edits: Number of a call -> what is done in its place.
             state: The state before the step, for the edits.
+            stop: Whether to raise `Done` once the results to read are there.
         """
         super().__init__()
         self.file, self.full, self.calm = file, full, calm
         self.keep_cuts, self.keep_dropout = keep_cuts, keep_dropout
         self.replace, self.read, self.rows = dict(replace or {}), set(read), rows
         self.edits = dict(edits or {})
+        self.stop = stop
         self.live: dict[Site, Tensor] = {} if state is None else {STATE: state}
         """All results so far, where there are edits."""
         self.calls: list[Call] = []
@@ -129,6 +136,8 @@ class Recorder(TorchFunctionMode):
             return self.__torch_function__(torch.flatten, (), (outputs, 0, 1)), final
         edit = self.edits.get(self.count)
         result = func(*args, **kwargs) if edit is None else edit(func, args, kwargs, self.live)
+        if name in ("empty", "empty_like", "new_empty") and isinstance(result, Tensor) and result.is_floating_point():
+            result.zero_()  # what memory holds is no part of the answer
         if self.calm and name in _RANDOM and isinstance(result, Tensor):
             with torch.no_grad():
                 result = result.zero_() if name.endswith("_") else torch.zeros_like(result)
@@ -149,6 +158,8 @@ class Recorder(TorchFunctionMode):
                 tensors[place] = tensor = self.replace[own].reshape(tensor.shape).clone()  # no view: h.detach_()
             if own in self.read:
                 self.found[own] = tensor
+                if self.stop and len(self.found) == len(self.read):
+                    raise Done
             if self.edits:
                 self.live[own] = tensor
         if self.full:
@@ -167,7 +178,8 @@ class Recorder(TorchFunctionMode):
                 elif arg.is_floating_point():
                     self.leaves[id(arg)] = arg
                     leaves.append(id(arg))
-            self.calls.append(Call(name, self.line(), inputs, leaves, [t.detach().clone().reshape(-1) for t in tensors]))
+            values = [tensor.detach().clone().reshape(-1) for tensor in tensors]
+            self.calls.append(Call(name, self.line(), inputs, leaves, values))
             for place, tensor in enumerate(tensors):
                 if id(tensor) not in self.leaves:
                     self._made[id(tensor)] = ((number, place), tensor)
