@@ -411,7 +411,8 @@ def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Ve
     notes = []
     error = max(cell.error for cell in cells)
     if not wrong:
-        notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
+        if not any(cell.mended for cell in cells):
+            notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
         if not right:
             right = [Finding("equal")]
     if not wrong and (reference := _against_torch(cells)) is not None:
