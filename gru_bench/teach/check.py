@@ -313,8 +313,11 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
                            form.words)
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
-        cells.append(tuple(examine(step_of_track(runs, track, level), leaves)
-                           for level in range(len(track.before))))
+        own: list[Cell] = []
+        for level in range(len(track.before)):
+            if all(cell.member is not None for cell in own):
+                own.append(examine(step_of_track(runs, track, level), leaves))
+        cells.append(tuple(own))
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
     random = _randomness(caller, form, layer)
