@@ -31,7 +31,7 @@ _MOVES = {"view", "reshape", "chunk", "split", "unbind", "__getitem__", "select"
 """Functions that do no arithmetic on single units."""
 _NORMS = {"layer_norm", "group_norm", "instance_norm", "batch_norm", "norm", "div", "__truediv__", "div_"}
 _WEIGHINGS = {"linear", "matmul", "__matmul__", "mm", "addmm", "cat", "concat", "einsum", "lerp", "where"}
-_SECONDS = 25
+_SECONDS = 30
 """Most time for all changes of a cell. Those of a small cell take two seconds."""
 _NAMES = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
 _CODES = {"tanh": "candidate-activation", "sigmoid": "gate-activation"}
@@ -145,7 +145,10 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         for n in pointwise:
             if n != last:
                 yield _Change({n: _other(function)}, name, n)
-    for used in {calls[n].name for n in functions}:
+    for n in own:
+        for which in range(2 if calls[n].name in _SUMS | _PRODUCTS | _WEIGHINGS else 0):
+            yield _Change({n: _with_state(which)}, "state", n)
+    for used in sorted({calls[n].name for n in functions}):
         both = [n for n in functions if calls[n].name == used and n != last]
         if len(both) == 2:
             yield _Change(dict.fromkeys(both, _other(torch.sigmoid)), "sigmoid", both[0])
@@ -168,9 +171,6 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         if n != last and len(calls[n].inputs) == 1 and (m := calls[n].inputs[0][0]) in pointwise:
             yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, (), 0, (),
                           n in functions and m in functions)
-    for n in own:
-        for which in range(2 if calls[n].name in _SUMS | _PRODUCTS | _WEIGHINGS else 0):
-            yield _Change({n: _with_state(which)}, "state", n)
     if last in functions:
         for n in own:
             if n != last:
