@@ -292,12 +292,13 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
             for group in groups:  # multiplied by a number, such as -1
                 ratio = float((block.sense * group[0].sense).sum() / (group[0].sense ** 2).sum())
                 if same(ratio * group[0].sense, block.sense) and not same(block.sense, torch.zeros_like(block.sense)):
-                    home, block = group, replace(block, value=block.value * ratio, sense=group[0].sense)
+                    home = group
                     break
         if home is None:
             groups.append([block])
         else:
             home.append(block)
+    groups = [_on_one_scale(group, scale) for group in groups]
     for block in loose:  # its sensitivity is known up to a factor for each example, and its axes may be exchanged
         for candidate in _turned(block):
             home = next((g for g in groups if _parallel(g[0].sense, candidate.sense)), None)
@@ -314,6 +315,22 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
             groups = [[*other, *group] if any(other is one for one in pairs[0]) else other for other in others]
             parts.shared += group
     parts.groups = [Group(tuple(group)) for group in groups]
+
+
+def _on_one_scale(group: list[Block], scale: float) -> list[Block]:
+    """Return blocks whose values hold the numbers by which their products are multiplied.
+
+    The bias is taken for what is not multiplied, or else the matrix of the state.
+    """
+    if len(group) == 1:
+        return group
+    anchor = min(group, key=lambda block: "1hx".index(block.source)).sense
+    found = []
+    for block in group:
+        ratio = float((block.sense * anchor).sum() / (anchor ** 2).sum())
+        found.append(block if float((block.sense - anchor).abs().max()) <= _SAME * scale else
+                     replace(block, value=block.value * ratio, sense=anchor))
+    return found
 
 
 def _parallel(a: Tensor, b: Tensor) -> bool:

@@ -110,6 +110,10 @@ class Caller:
         self.source = source
         self.file = str(source.path)
         self.nonzero = nonzero
+        self.masks: str | None = None
+        """What random masks hold: see `Recorder.masks`."""
+        self.masked = False
+        """Whether a call drew a random mask."""
         self.built = source.built
         self.arguments = arguments(self.built)
         if isinstance(self.built, nn.Module):
@@ -190,8 +194,12 @@ class Caller:
             if recorder is None:
                 result = self.built(*positional, **named)
             else:
-                with recorder:
-                    result = self.built(*positional, **named)
+                recorder.masks = self.masks
+                try:
+                    with recorder:
+                        result = self.built(*positional, **named)
+                finally:
+                    self.masked = self.masked or bool(recorder.masked)
         return flat(result)
 
 
@@ -248,6 +256,8 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
             return h[0][:, None]
         case "BH":
             return h
+        case "HB":
+            return h.T
         case "B1H":
             return h[:, None]
     layers = int(layout[0])  # 1BH, 2BH, ...
@@ -319,7 +329,7 @@ def forms(caller: Caller) -> Iterator[Form]:
                 yield Form("layer", layout, batch, width)
             else:
                 for h in hidden:
-                    for state in ("1BH", "BH", "2BH", "3BH", "B1H", "H", "H1"):
+                    for state in ("1BH", "BH", "2BH", "3BH", "B1H", "HB", "H", "H1"):
                         yield Form("layer", layout, batch, width, h, state)
     # With one sequence, a layer of one step looks like a cell. So these come last.
     yield from of_cells(cells[1:])

@@ -12,7 +12,7 @@ from gru_bench.teach.blocks import Parts, examples, take_apart
 from gru_bench.teach.codes import Finding
 from gru_bench.teach.family import Affine, Inner, Member, search, search_right
 from gru_bench.teach.mend import mended
-from gru_bench.teach.states import Step
+from gru_bench.teach.states import Step, as_made
 
 TOLERANCE = 3e-12
 """Largest difference of states and gradients that counts as equal, in float64. Sums of a few hundred products in
@@ -209,7 +209,8 @@ def _lines(step: Step, member: Member) -> dict[str, int]:
     except Exception:
         return {}
     lines: dict[str, int] = {}
-    quantities = {name: getattr(inner, name).reshape(-1) for name in Inner.__dataclass_fields__}
+    quantities = {name: as_made(getattr(inner, name), step.columns).reshape(-1)
+                  for name in Inner.__dataclass_fields__}
     for call in recorder.calls:
         for value in call.values:
             for name, wanted in quantities.items():

@@ -37,7 +37,7 @@ from gru_bench.teach.states import (
     step_of_track,
     tracks,
 )
-from gru_bench.teach.trace import Recorder
+from gru_bench.teach.trace import Call, Recorder, Site
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -145,8 +145,56 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 
 
 def examine_source(source: load.Source) -> tuple[Verdict, Form]:
-    """Return what an object is, and how it is called."""
+    """Return what an object is, and how it is called.
+
+    Where it draws random masks, as a dropout of its own does, it is also tried with masks that keep everything.
+    """
     caller = Caller(source, _scatter(source.built))
+    error: RunError | None = None
+    try:
+        first = _examined(caller)
+        if not caller.masked or first[1].kind != "none":  # nothing is random
+            return first
+    except RunError as failed:
+        if not caller.masked:
+            raise
+        error = failed
+    for masks in ("share", "ones", "zeros"):
+        caller.masks = masks
+        try:
+            other = _examined(caller)
+        except Exception:  # such as a mask that must be of bools
+            continue
+        if _drops(caller, other[1]) and all(f.kind.right or f.code == "dropout" for f in other[0].findings):
+            return other
+    if error is not None:
+        raise error
+    return first
+
+
+def _drops(caller: Caller, form: Form) -> bool:
+    """Return whether one of the two values of all masks makes zeros of something that is read."""
+    runs = []
+    before = caller.masks
+    x = calls.sample_input(form, 0 if form.kind == "cell" else STEPS)
+    for caller.masks in ("zeros", "ones"):
+        recorder = Recorder(caller.file, full=True)
+        with torch.no_grad():
+            caller.call(form, x, torch.full((form.batch, form.hidden), 0.25) if form.state else None, recorder)
+        runs.append(recorder.calls)
+    caller.masks = before
+    if len(runs[0]) != len(runs[1]):
+        return False
+
+    def varied(calls: Sequence[Call], call: Call) -> bool:
+        values = [calls[number].values[place] for number, place in call.inputs]
+        return any(value.numel() and bool((value != value[0]).any()) for value in values) or not values
+
+    return any(bool((u != 0).any()) != bool((v != 0).any()) and (varied(runs[0], a) or varied(runs[1], b))
+               for a, b in zip(*runs, strict=True) for u, v in zip(a.values, b.values, strict=True))
+
+
+def _examined(caller: Caller) -> tuple[Verdict, Form]:
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> Form | None:
@@ -176,6 +224,7 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
 def _idle(caller: Caller, form: Form) -> Finding:
     """Return the finding for a layer in which no state passes from step to step."""
     form = replace(form, kind="layer")
+    _refuse_random(caller, form)
     try:
         runs = runs_of(caller, form)
         first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
@@ -306,6 +355,7 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
 def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Verdict:
     leaves = _leaves(runs.leaves)
     caller.remember()
+    random = _randomness(caller, form, Layer(runs, tuple(found), ()))
     cells = []
     for track in found:
         if track.coupled:
@@ -320,7 +370,6 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         cells.append(tuple(own))
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
-    random = _randomness(caller, form, layer)
     if any(cell.member is None for cell in flat):
         return Verdict((*random, *_unknown(flat, layer)), form.words)
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
@@ -368,13 +417,21 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         with torch.no_grad():
             return caller.call(form, x, h, recorder), recorder
 
-    def goes_on(seed: int) -> list[Tensor]:
-        """Return what the step after held states gives."""
+    def goes_on(seed: int, held: Mapping[Site, Tensor]) -> list[Tensor]:
+        """Return the states that a step gives, after states that are held."""
         recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
         torch.manual_seed(seed)
         with torch.no_grad():
             caller.call(form, x, h, recorder)
         return [recorder.found[site] for site in after]
+
+    def starts_alone() -> bool:
+        """Return whether only the states before the held ones are random."""
+        try:
+            return not alike(goes_on(0, {}), goes_on(1, {})) and all(
+                alike(goes_on(0, held), goes_on(seed, held)) for seed in range(1, 8))
+        except RuntimeError:  # what runs is random
+            return False
 
     def alike(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
         return all(u.shape == v.shape and torch.equal(u, v) for u, v in zip(a, b, strict=False))
@@ -386,17 +443,36 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     if differ(True) is None:
         return []
     _, recorder = run(0, True)
-    found = [Finding("dropout", "Two calls in evaluation differ.", recorder.dropout[0])] if recorder.dropout else []
+    lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
+    found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
     rest = differ(False)
     if rest is None:
         return found
-    if layer is not None and alike(goes_on(0), goes_on(1)):
+    if layer is not None and starts_alone():
         name, line = rest.random[0] if rest.random else ("", 0)
         return [*found, Finding("initial-state", f"The initial state is random{f' ({name})' if name else ''}.", line)]
-    name, line = rest.random[0] if rest.random else ("a random function", 0)
-    raise RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
-                   f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
-                   "it for the check")
+    raise _random(caller, rest)
+
+
+def _random(caller: Caller, recorder: Recorder) -> RunError:
+    name, line = recorder.random[0] if recorder.random else ("a random function", 0)
+    return RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
+                    f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
+                    "it for the check")
+
+
+def _refuse_random(caller: Caller, form: Form) -> None:
+    """Raise an error where two calls differ that are no GRU's."""
+    x = calls.sample_input(form, STEPS)
+    h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
+    results = []
+    for seed in (0, 1):
+        recorder = Recorder(caller.file, calm=False)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            results.append(caller.call(form, x, h, recorder))
+    if any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(*results, strict=False)):
+        raise _random(caller, recorder)
 
 
 # ---------------------------------------------------------------- verdicts

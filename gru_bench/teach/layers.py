@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gru_bench.teach.calls import Form
 from gru_bench.teach.cells import Cell
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.states import STEPS, Runs, Track, changed
+from gru_bench.teach.states import STEPS, Runs, Track, as_made, changed
 from gru_bench.teach.trace import Recorder, Site
 
 _CLOSE = 1e-10
@@ -181,7 +181,7 @@ def _first_state(layer: Layer) -> list[Finding]:
             skipped = simulated(layer, number, runs.h0, skip=1)
             zero = simulated(layer, number) if runs.h0 is not None else states
         for level, site in enumerate(track.before):
-            seen = runs.whole[site[0]].values[site[1]].reshape(runs.form.batch, -1)
+            seen = runs.state(site)
             if _near(seen, states[level][count - 1]):
                 continue
             if count > 1 and _near(seen, skipped[level][count - 2]):
@@ -242,7 +242,7 @@ def _given_state(layer: Layer) -> list[Finding]:
     generator = torch.Generator().manual_seed(9)
     h0 = torch.rand(every, form.batch, hidden, generator=generator, dtype=torch.float64)
     ran = False
-    layouts = (f"{every}BH", "1BH", "BH", "H", "B1H", "H1")
+    layouts = (f"{every}BH", "1BH", "BH", "HB", "H", "B1H", "H1")
     for state in dict.fromkeys(layouts if not form.state else layouts[:1]):
         if "B" not in state and form.batch > 1:
             continue
@@ -276,7 +276,7 @@ def _begins_with(layer: Layer, number: int, h0: Tensor, values: Sequence[Tensor]
         x = x[::-1]
     places: list[int] = []
     for cell in layer.cells[number]:
-        second = [cell.after(x[1], cell.after(x[0], h)).reshape(-1) for h in h0]
+        second = [as_made(cell.after(x[1], cell.after(x[0], h)), cell.step.columns).reshape(-1) for h in h0]
         place = next((place for place, own in enumerate(second) if any(
             value.numel() == own.numel() and _near(value, own) for value in values)), None)
         if place is None:
@@ -425,7 +425,9 @@ def _padding(layer: Layer) -> list[Finding]:
                 continue
         elif a.dim() == 3:
             axis = 1
-        if not _near(a.select(axis, 1), b.select(axis, 1)):
+        if a.shape[axis] != form.batch:  # columns
+            axis = a.dim() - 1
+        if a.shape[axis] == form.batch and not _near(a.select(axis, 1), b.select(axis, 1)):
             return [Finding("padding", "A short sequence has another result beside a longer one.", _return_line(runs))]
     return []
 

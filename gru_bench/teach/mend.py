@@ -19,7 +19,7 @@ from torch import Tensor
 from gru_bench.teach.blocks import examples
 from gru_bench.teach.codes import Finding
 from gru_bench.teach.family import Member
-from gru_bench.teach.states import Step
+from gru_bench.teach.states import Step, as_made, by_rows
 from gru_bench.teach.trace import STATE, Call, Edit, Site
 
 _SUMS = {"add", "sub", "__add__", "__radd__", "__sub__", "__iadd__", "linear", "addmm", "baddbmm", "rsub", "__rsub__"}
@@ -68,7 +68,7 @@ def mended(
     x, h = examples(step, 1, seed=31)
     with torch.no_grad():
         calls = step.record(x[0], h[0]).calls
-        new = step.run(x[0], h[0], False).reshape(-1)
+        new = as_made(step.run(x[0], h[0], False), step.columns).reshape(-1)
     last = next((n for n, call in enumerate(calls) if _holds(call, new) is not None), None)
     if last is None:
         return None
@@ -253,11 +253,15 @@ def _named(step: Step, calls: Sequence[Call], change: _Change, member: Member) -
         return Finding("wrong-candidate", "With the old state in place of another quantity it would be a GRU.", line)
     if change.kind == "mixture":
         return _mixing(step, change, line)
-    return _argument_named(step, change, member, calls[change.number].name, line)
+    return _argument_named(step, change, member, calls, line)
 
 
-def _argument_named(step: Step, change: _Change, member: Member, name: str, line: int) -> Finding | None:
+def _argument_named(
+    step: Step, change: _Change, member: Member, calls: Sequence[Call], line: int
+) -> Finding | None:
     """Say what a call was that is better left out. `equal` where it does no harm."""
+    name, taken = calls[change.number].name, calls[change.number].inputs
+    uses = sum(taken[change.which] in call.inputs for call in calls) if change.which < len(taken) else 0
     seen: list[list[Tensor]] = []
 
     def look(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], live: Mapping[Site, Tensor]) -> Any:
@@ -273,8 +277,8 @@ def _argument_named(step: Step, change: _Change, member: Member, name: str, line
     kept, others = seen[0][change.which], [arg for n, arg in enumerate(seen[0]) if n != change.which]
 
     def among(value: Tensor, *wanted: Tensor) -> bool:
-        return any(value.numel() == own.numel() and torch.allclose(value, own.reshape(-1), rtol=0, atol=1e-10)
-                   for own in wanted)
+        return any(value.numel() == own.numel() and torch.allclose(
+            value, as_made(own, step.columns).reshape(-1), rtol=0, atol=1e-10) for own in wanted)
 
     gates = (inner.r, inner.z, 1 - inner.r, 1 - inner.z)
     if any(among(other, *gates) for other in others):
@@ -286,6 +290,8 @@ def _argument_named(step: Step, change: _Change, member: Member, name: str, line
         return None
     if name in _SUMS | _PRODUCTS and (among(torch.sigmoid(kept), *gates) or among(kept, inner.a)):
         return Finding("equal")  # a number in a sum is as good as other weights
+    if uses > 1 and among(kept, inner.z, 1 - inner.z):
+        return Finding("mixing", "One of the two weights of the mixing is not that of the update gate.", line)
     if among(kept, *gates) or (change.function and among(torch.sigmoid(kept), *gates)):
         return Finding("gate-activation", "Something more than a sigmoid acts on the gate.", line)
     if among(kept, inner.n) or (change.function and among(kept, inner.a)):
@@ -316,9 +322,11 @@ def _mixing(step: Step, change: _Change, line: int) -> Finding | None:
         new = step.edited({z[0]: cut(z), n[0]: cut(n)}).run(x[0], state, False)
         weight = torch.linspace(0.5, 1.5, new.numel()).reshape(new.shape) * seed + seed * seed
         by = torch.autograd.grad((weight * new).sum(), (state, leaves[n]), allow_unused=True)
-        rest = (new - (h[0] * by[0] / weight if by[0] is not None else 0) - (
-            leaves[n].reshape(new.shape) * by[1].reshape(new.shape) / weight if by[1] is not None else 0)).detach()
-        slopes.append([torch.zeros_like(new) if g is None else g.reshape(new.shape) / weight for g in by])
+        by_h, by_n = by[0], None if by[1] is None else by_rows(by[1], step.batch, step.columns)
+        candidate = by_rows(leaves[n], step.batch, step.columns)
+        rest = (new - (h[0] * by_h / weight if by_h is not None else 0) - (
+            candidate * by_n / weight if by_n is not None else 0)).detach()
+        slopes.append([torch.zeros_like(new) if g is None else g / weight for g in (by_h, by_n)])
     (a, b), (c, d) = slopes
     zero_a, zero_b = not bool((a != 0).any()), not bool((b != 0).any())
     alone = torch.allclose(a, c, atol=1e-9) and torch.allclose(b, d, atol=1e-9)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -54,6 +54,8 @@ class Runs:
     whole: list[Call]
     constant: set[Site]
     leaves: dict[int, Tensor]
+    columns: set[Site] = field(default_factory=set)
+    """Where states are made whose last axis is that of the sequences."""
 
     def record(
         self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
@@ -64,6 +66,20 @@ class Runs:
                             rows=self.rows if rows is None else rows)
         results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
         return results, recorder
+
+    def state(self, site: Site) -> Tensor:
+        """Return the state that is made at a place, B x H."""
+        return by_rows(self.whole[site[0]].values[site[1]], self.form.batch, site in self.columns)
+
+
+def by_rows(value: Tensor, batch: int, columns: bool) -> Tensor:
+    """Return a student's tensor, H x B where it has columns, as B x H."""
+    return value.reshape(-1, batch).T if columns else value.reshape(batch, -1)
+
+
+def as_made(state: Tensor, columns: bool) -> Tensor:
+    """Return a state, B x H, in the student's order of axes."""
+    return state.T if columns else state
 
 
 def runs_of(caller: Caller, form: Form) -> Runs:
@@ -93,7 +109,33 @@ def _rows(form: Form) -> Tensor:
 
 def tracks(runs: Runs) -> list[Track]:
     """Return the directions in which states were found, forward first."""
-    return [track for backward in (False, True) for track in _tracks(runs, backward)]
+    found = [track for backward in (False, True) for track in _tracks(runs, backward)]
+    runs.columns = _columns(runs, [site for track in found for site in (*track.before, *track.after)])
+    return found
+
+
+def _columns(runs: Runs, sites: Sequence[Site]) -> set[Site]:
+    """Return where states are H x B: those in which a sequence has influence on columns alone, and not on rows."""
+    batch = runs.form.batch
+    rows, columns = set(sites), set(sites)
+    for b in range(batch if batch > 1 else 0):
+        x, vectors = runs.x, runs.rows
+        if vectors is None:
+            x = x.clone()
+            x[:, b] += 0.3
+        else:
+            vectors = vectors.clone()
+            vectors[x[:, b]] += 0.3
+        with torch.no_grad():
+            _, recorder = runs.record(x, rows=vectors, read=sites)
+        for site in sites:
+            if site in recorder.found:
+                moved = recorder.found[site].reshape(-1) != _value(runs, site)
+                for layout, own in ((rows, False), (columns, True)):
+                    by_sequence = by_rows(moved, batch, own)
+                    if bool(by_sequence[:b].any()) or bool(by_sequence[b + 1:].any()):
+                        layout.discard(site)
+    return columns - rows
 
 
 def _tracks(runs: Runs, backward: bool) -> list[Track]:
@@ -174,6 +216,9 @@ def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
             # Copied by way of numpy, or read from a buffer that was filled in place. Neither leaves a trace.
             return min(other for other in common if _value(runs, other).numel() == value.numel()
                        and torch.equal(_value(runs, other), value))
+        if runs.caller.masks == "share":  # multiplied and divided by the share
+            return min(other for other in common if _value(runs, other).numel() == value.numel()
+                       and bool(((_value(runs, other) - value).abs() <= _CLOSE).all()))
         return site
 
 
@@ -230,6 +275,8 @@ class Step:
     batch: int
     width: int
     hidden: int
+    columns: bool = False
+    """Whether the student's own states are H x B."""
 
 
 def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit] | None = None) -> Step:
@@ -241,23 +288,26 @@ def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit
     width = form.width if layer == 0 else _value(runs, track.after[layer - 1]).numel() // form.batch
 
     def record(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> Recorder:
-        replace = {before: h}
+        state = as_made(h, before in runs.columns)
+        replace = {before: state}
         whole, rows = runs.x, None
         if layer == 0:
             whole, rows = changed(runs, track.reads, x)
         else:
-            replace[track.after[layer - 1]] = x
+            below = track.after[layer - 1]
+            replace[below] = as_made(x, below in runs.columns)
         recorder = Recorder(runs.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=[after],
-                            rows=runs.rows if rows is None else rows, edits=edits, state=h, stop=not full)
+                            rows=runs.rows if rows is None else rows, edits=edits, state=state, stop=not full)
         with contextlib.suppress(Done):
             runs.caller.call(form, whole, runs.h0, recorder)
         return recorder
 
     def run(x: Tensor, h: Tensor, keep_cuts: bool = False) -> Tensor:
-        return record(x, h, keep_cuts, False).found[after].reshape(form.batch, hidden)
+        return by_rows(record(x, h, keep_cuts, False).found[after], form.batch, after in runs.columns)
 
     return Step(run, lambda x, h: record(x, h, False, True),
-                lambda others: step_of_track(runs, track, layer, others), form.batch, width, hidden)
+                lambda others: step_of_track(runs, track, layer, others), form.batch, width, hidden,
+                after in runs.columns)
 
 
 def step_of_cell(caller: Caller, form: Form, edits: Mapping[int, Edit] | None = None) -> Step:
