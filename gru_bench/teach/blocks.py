@@ -152,19 +152,24 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
                           if (one := _factors(last[:, place], pieces, x, h, turned)) is not None),
                          key=lambda one: sum(vector is not None for _, vector in one), default=None)
                      for place in range(len(value))]
-            if any(one is None for one in found):
+            twice = {place: _twice(number, place, value[place], last[:, place], h) for place, one in enumerate(found)
+                     if one is None and len(found) > 1 and pieces[0][0] == "h" and len(pieces) == 1}
+            if any(one is None and not twice.get(place) for place, one in enumerate(found)):
                 continue
             blocks = [Block(number, place, source, value[place][:, start] if source == "1" else
                             value[place][:, start:stop], sense, vector)
                       for place, one in enumerate(found) if one is not None
                       for (source, start, stop), (sense, vector) in zip(pieces, one, strict=True)]
+            blocks += [block for own in twice.values() for block in own]
             # Any outer product fits a factor that is not known. So the axis with the most known factors is the one.
             if best is None or sum(b.moved for b in blocks) < sum(b.moved for b in best):
                 best = blocks
     if best is not None:
         return best
-    if twice := _twice(number, leaf, gradient, h):
-        return twice
+    for turned in (False, True):
+        if both := _twice(number, 0, leaf.T, gradient.transpose(1, 2), h) if turned else _twice(
+                number, 0, leaf, gradient, h):
+            return both
     if len(shape) == 2:
         return _cut(number, leaf, gradient, hidden)  # a bias that is stacked
     return _cut(number, leaf.flatten(0, -2), gradient.flatten(1, -2), hidden)
@@ -237,26 +242,23 @@ def _factors(
     return [found[source] for source, _, _ in pieces]
 
 
-def _twice(number: int, leaf: Tensor, gradient: Tensor, h: Tensor) -> list[Block]:
+def _twice(number: int, place: int, value: Tensor, gradient: Tensor, h: Tensor) -> list[Block]:
     """Return the two blocks of a matrix that is multiplied by the state and by a changed state; none for others.
 
     The gradient is a sum of two outer products, s h + t v. The part of each row that is not along h gives t and v up to
     a multiple of h in v, which the search does not need.
     """
-    if tuple(leaf.shape) != (h.shape[1], h.shape[1]):
+    if tuple(value.shape) != (h.shape[1], h.shape[1]):
         return []
-    for turned in (False, True):
-        part = gradient.transpose(1, 2) if turned else gradient
-        along = torch.einsum("mrn,mn->mr", part, h) / (h * h).sum(1, keepdim=True)
-        rest = part - along[..., None] * h[:, None]
-        pivot = rest.abs().amax(1).argmax(1)
-        sense = rest[torch.arange(len(rest)), :, pivot]
-        norm = (sense * sense).sum(1, keepdim=True)
-        vector = torch.einsum("mrn,mr->mn", rest, sense) / torch.where(norm == 0, 1.0, norm)
-        if float((rest - sense[..., None] * vector[:, None]).abs().max()) <= _SAME * float(part.abs().max()):
-            value = leaf.T if turned else leaf
-            return [Block(number, 0, "h", value, sense, vector), Block(number, 0, "h", value, along, None, True)]
-    return []
+    along = torch.einsum("mrn,mn->mr", gradient, h) / (h * h).sum(1, keepdim=True)
+    rest = gradient - along[..., None] * h[:, None]
+    pivot = rest.abs().amax(1).argmax(1)
+    sense = rest[torch.arange(len(rest)), :, pivot]
+    norm = (sense * sense).sum(1, keepdim=True)
+    vector = torch.einsum("mrn,mr->mn", rest, sense) / torch.where(norm == 0, 1.0, norm)
+    if float((rest - sense[..., None] * vector[:, None]).abs().max()) > _SAME * float(gradient.abs().max()):
+        return []
+    return [Block(number, place, "h", value, sense, vector), Block(number, place, "h", value, along, None, True)]
 
 
 def _cut(number: int, value: Tensor, sense: Tensor, hidden: int) -> list[Block] | None:

@@ -6,10 +6,12 @@ Shapes here: x is T x B x E and h is B x H, whatever the student's own layout is
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import itertools
 import re
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +24,9 @@ from gru_bench.teach.trace import Recorder
 
 _LENGTHS = re.compile(r"len|seq_?l|sizes")
 _MASK = re.compile(r"mask|^pad")
+_DICTS = (dict, OrderedDict, defaultdict)
+_OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
+"""Names of what is Python's and torch's own."""
 _STATE = re.compile(r"^h|hid|stat|prev|init|^s$|^s_|last|memory")
 
 
@@ -131,7 +136,8 @@ class Caller:
                 spaces += [vars(part), part._buffers]
         elif hasattr(self.built, "__dict__"):
             spaces.append(vars(self.built))
-        return [(space, {key: _copied(value) for key, value in space.items()}) for space in spaces]
+        return [(space, {key: _copied(value) if key not in _OWN else value for key, value in space.items()})
+                for space in spaces]
 
     def remember(self) -> None:
         """Take the present condition, after undoing what calls changed, as the one to go back to."""
@@ -150,6 +156,8 @@ class Caller:
                         space[key] = value if kept is value else _restored(kept, value)
                 elif isinstance(value, list) and not isinstance(value, nn.Module):
                     space[key] = list(value)
+                elif type(value) in _DICTS and key not in _OWN:
+                    space[key] = copy.copy(value)
                 elif space.get(key) is not value and not isinstance(value, dict):
                     space[key] = value
 
@@ -208,7 +216,7 @@ def _copied(value: Any) -> Any:
         return value.clone()
     if isinstance(value, list):
         return list(value)
-    return value
+    return copy.copy(value) if type(value) in _DICTS else value
 
 
 def _restored(kept: Tensor, value: Tensor) -> Tensor:

@@ -97,8 +97,14 @@ def _idle_gate(step: Step) -> bool:
         recorder = step.record(x[0], h[0])
     used = {site for call in recorder.calls for site in call.inputs}
     size = step.batch * step.hidden
-    return any((number, place) not in used and value.numel() == size and bool(((value > 0) & (value < 1)).all())
-               for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
+    return any((number, place) not in used and value.numel() == size and _like_gates(value) and all(
+        _like_gates(whole) for whole in (recorder.calls[n].values[p] for n, p in call.inputs)
+        if whole.numel() > size and bool(torch.isin(value, whole).all()))  # a part of gates
+        for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
+
+
+def _like_gates(value: Tensor) -> bool:
+    return bool(((value > 0) & (value < 1)).all())
 
 
 def _hand_made(step: Step) -> list[tuple[Tensor, Tensor]]:
