@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -81,19 +81,20 @@ def _reading(layer: Layer) -> list[Finding]:
         return [Finding("backward-end", "Both halves read from the start to the end.", loop)]
     if all(ways):
         found.append(Finding("read-backwards", "The first input that the state reads is the last one.", loop))
-    results = _depend(layer, {}, None)
+    results = _depend(layer, {})
     shapes = _shapes(runs)
     first, last = (STEPS - 1, 0) if found else (0, STEPS - 1)
     if len(tracks) == 1:
         if any(reads and not reads[last] for reads in results):
             found.append(Finding("last-step", "A result does not depend on the last input.", loop))
-        return found or _turned(layer, shapes)
+        return found or _final_states(layer, shapes) or _turned(layer, shapes)
     if found:
         return found
+    found += _final_states(layer, shapes)
     # Two directions. With the states of one held, what is left is what the other has read.
     for track in tracks:
         held = {site: runs.whole[site[0]].values[site[1]] for site in track.before}
-        rest = _depend(layer, held, track)
+        rest = _depend(layer, held)
         for number, reads in enumerate(rest):
             if not reads or shapes[number]:  # has an axis of time
                 continue
@@ -105,15 +106,41 @@ def _reading(layer: Layer) -> list[Finding]:
     return [*found, *_turned(layer, shapes)]
 
 
-def _depend(layer: Layer, held: dict[Site, Tensor], track: Track | None) -> list[dict[int, bool]]:
-    """Return for each result whether it depends on each input; empty where it depends on none."""
+def _final_states(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
+    """Find final states of layers and directions, stacked in one result, that have not read all inputs."""
+    runs, hidden = layer.runs, layer.cells[0][0].step.hidden
+
+    def states(results: Sequence[Tensor]) -> list[Tensor]:
+        return [state for result, timed in zip(results, shapes, strict=False)
+                if not timed and result.dim() == 3 and result.shape[1:] == (runs.form.batch, hidden)
+                for state in result]
+
+    for reads in _depend(layer, {}, states):
+        if reads and not reads[0] and len(layer.tracks) == 2:
+            return [Finding("backward-end", "A final state of the backward half has not read the first input.",
+                            _return_line(runs))]
+        if reads and not reads[STEPS - 1]:
+            return [Finding("last-step", "A final state has not read the last input.", _return_line(runs))]
+    return []
+
+
+def _depend(
+    layer: Layer, held: dict[Site, Tensor], parts: Callable[[Sequence[Tensor]], Sequence[Tensor]] = list
+) -> list[dict[int, bool]]:
+    """Return for each result whether it depends on each input; empty where it depends on none.
+
+    Args:
+        layer: The layer.
+        held: States that keep their values.
+        parts: Returns the parts of the results that are meant.
+    """
     runs = layer.runs
     with torch.no_grad():
-        base, _ = runs.record(runs.x, replace=held)
+        base = parts(runs.record(runs.x, replace=held)[0])
         found: list[dict[int, bool]] = [{} for _ in base]
         for t in (0, 1, STEPS - 1):
             x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
-            other, _ = runs.record(x, replace=held, rows=rows)
+            other = parts(runs.record(x, replace=held, rows=rows)[0])
             for reads, a, b in zip(found, base, other, strict=False):
                 reads[t] = a.shape == b.shape and not torch.equal(a, b)
     return [reads if any(reads.values()) else {} for reads in found]
