@@ -21,7 +21,7 @@ EXAMPLES = 4
 _SAME = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """A matrix or bias of one gate, cut out of a parameter."""
 
@@ -47,7 +47,7 @@ class Block:
         return self.vector is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Blocks whose products are summed: W x + U h + b."""
 
@@ -152,21 +152,27 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
                           if (one := _factors(last[:, place], pieces, x, h, turned)) is not None),
                          key=lambda one: sum(vector is not None for _, vector in one), default=None)
                      for place in range(len(value))]
-            if any(one is None for one in found):
+            twice = {place: _twice(number, place, value[place], last[:, place], h) for place, one in enumerate(found)
+                     if one is None and len(found) > 1 and pieces[0][0] == "h" and len(pieces) == 1}
+            if any(one is None and not twice.get(place) for place, one in enumerate(found)):
                 continue
-            blocks = [Block(number, place, source, value[place][:, start:stop], sense, vector)
+            blocks = [Block(number, place, source, value[place][:, start] if source == "1" else
+                            value[place][:, start:stop], sense, vector)
                       for place, one in enumerate(found) if one is not None
                       for (source, start, stop), (sense, vector) in zip(pieces, one, strict=True)]
+            blocks += [block for own in twice.values() for block in own]
             # Any outer product fits a factor that is not known. So the axis with the most known factors is the one.
             if best is None or sum(b.moved for b in blocks) < sum(b.moved for b in best):
                 best = blocks
     if best is not None:
         return best
-    if twice := _twice(number, leaf, gradient, h):
-        return twice
+    for turned in (False, True):
+        if both := _twice(number, 0, leaf.T, gradient.transpose(1, 2), h) if turned else _twice(
+                number, 0, leaf, gradient, h):
+            return both
     if len(shape) == 2:
         return _cut(number, leaf, gradient, hidden)  # a bias that is stacked
-    return None
+    return _cut(number, leaf.flatten(0, -2), gradient.flatten(1, -2), hidden)
 
 
 def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int]]]:
@@ -178,6 +184,11 @@ def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int
     if size == width + hidden:
         pieces.append([("x", 0, width), ("h", width, size)])
         pieces.append([("h", 0, hidden), ("x", hidden, size)])
+    if size in (hidden + 1, width + 1, width + hidden + 1):  # a bias that is a column
+        ones = ("1", size - 1, size)
+        pieces += [[*own, ones] for own in _pieces(size - 1, width, hidden)]
+        pieces += [[("1", 0, 1), *((source, start + 1, stop + 1) for source, start, stop in own)]
+                   for own in _pieces(size - 1, width, hidden)]
     return pieces
 
 
@@ -204,7 +215,7 @@ def _factors(
         h: States, M x H.
         turned: Whether to begin with the state, whose factor then gives the sensitivity.
     """
-    known = {"x": x, "h": h}
+    known = {"x": x, "h": h, "1": torch.ones(len(x), 1)}
     scale = float(gradient.abs().max())
     found: dict[str, tuple[Tensor, Tensor | None]] = {}
     for source, start, stop in sorted(pieces, key=lambda piece: (piece[0] == "h") != turned):
@@ -213,10 +224,10 @@ def _factors(
         if float((part - sense[..., None] * own[:, None]).abs().max()) <= _SAME * scale:
             found[source] = (sense, None)
             continue
-        if source == "x" and x.shape[1] != h.shape[1]:
+        if source == "1" or (source == "x" and x.shape[1] != h.shape[1]):
             return None  # no gate has the width of the input
         if found:
-            (sense, _), = found.values()
+            sense, _ = next(iter(found.values()))
         else:
             pivot = part.abs().amax(1).argmax(1)
             sense = part[torch.arange(len(part)), :, pivot]
@@ -231,26 +242,23 @@ def _factors(
     return [found[source] for source, _, _ in pieces]
 
 
-def _twice(number: int, leaf: Tensor, gradient: Tensor, h: Tensor) -> list[Block]:
+def _twice(number: int, place: int, value: Tensor, gradient: Tensor, h: Tensor) -> list[Block]:
     """Return the two blocks of a matrix that is multiplied by the state and by a changed state; none for others.
 
     The gradient is a sum of two outer products, s h + t v. The part of each row that is not along h gives t and v up to
     a multiple of h in v, which the search does not need.
     """
-    if tuple(leaf.shape) != (h.shape[1], h.shape[1]):
+    if tuple(value.shape) != (h.shape[1], h.shape[1]):
         return []
-    for turned in (False, True):
-        part = gradient.transpose(1, 2) if turned else gradient
-        along = torch.einsum("mrn,mn->mr", part, h) / (h * h).sum(1, keepdim=True)
-        rest = part - along[..., None] * h[:, None]
-        pivot = rest.abs().amax(1).argmax(1)
-        sense = rest[torch.arange(len(rest)), :, pivot]
-        norm = (sense * sense).sum(1, keepdim=True)
-        vector = torch.einsum("mrn,mr->mn", rest, sense) / torch.where(norm == 0, 1.0, norm)
-        if float((rest - sense[..., None] * vector[:, None]).abs().max()) <= _SAME * float(part.abs().max()):
-            value = leaf.T if turned else leaf
-            return [Block(number, 0, "h", value, sense, vector), Block(number, 0, "h", value, along, None, True)]
-    return []
+    along = torch.einsum("mrn,mn->mr", gradient, h) / (h * h).sum(1, keepdim=True)
+    rest = gradient - along[..., None] * h[:, None]
+    pivot = rest.abs().amax(1).argmax(1)
+    sense = rest[torch.arange(len(rest)), :, pivot]
+    norm = (sense * sense).sum(1, keepdim=True)
+    vector = torch.einsum("mrn,mr->mn", rest, sense) / torch.where(norm == 0, 1.0, norm)
+    if float((rest - sense[..., None] * vector[:, None]).abs().max()) > _SAME * float(gradient.abs().max()):
+        return []
+    return [Block(number, place, "h", value, sense, vector), Block(number, place, "h", value, along, None, True)]
 
 
 def _cut(number: int, value: Tensor, sense: Tensor, hidden: int) -> list[Block] | None:
@@ -283,9 +291,16 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
             continue
         home = next((group for group in groups if same(group[0].sense, block.sense)), None)
         if home is None:
+            for group in groups:  # multiplied by a number, such as -1
+                ratio = float((block.sense * group[0].sense).sum() / (group[0].sense ** 2).sum())
+                if same(ratio * group[0].sense, block.sense) and not same(block.sense, torch.zeros_like(block.sense)):
+                    home = group
+                    break
+        if home is None:
             groups.append([block])
         else:
             home.append(block)
+    groups = [_on_one_scale(group, scale) for group in groups]
     for block in loose:  # its sensitivity is known up to a factor for each example, and its axes may be exchanged
         for candidate in _turned(block):
             home = next((g for g in groups if _parallel(g[0].sense, candidate.sense)), None)
@@ -302,6 +317,22 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
             groups = [[*other, *group] if any(other is one for one in pairs[0]) else other for other in others]
             parts.shared += group
     parts.groups = [Group(tuple(group)) for group in groups]
+
+
+def _on_one_scale(group: list[Block], scale: float) -> list[Block]:
+    """Return blocks whose values hold the numbers by which their products are multiplied.
+
+    The bias is taken for what is not multiplied, or else the matrix of the state.
+    """
+    if len(group) == 1:
+        return group
+    anchor = min(group, key=lambda block: "1hx".index(block.source)).sense
+    found = []
+    for block in group:
+        ratio = float((block.sense * anchor).sum() / (anchor ** 2).sum())
+        found.append(block if float((block.sense - anchor).abs().max()) <= _SAME * scale else
+                     replace(block, value=block.value * ratio, sense=anchor))
+    return found
 
 
 def _parallel(a: Tensor, b: Tensor) -> bool:

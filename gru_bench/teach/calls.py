@@ -6,10 +6,12 @@ Shapes here: x is T x B x E and h is B x H, whatever the student's own layout is
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import itertools
 import re
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +24,9 @@ from gru_bench.teach.trace import Recorder
 
 _LENGTHS = re.compile(r"len|seq_?l|sizes")
 _MASK = re.compile(r"mask|^pad")
+_DICTS = (dict, OrderedDict, defaultdict)
+_OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
+"""Names of what is Python's and torch's own."""
 _STATE = re.compile(r"^h|hid|stat|prev|init|^s$|^s_|last|memory")
 
 
@@ -100,10 +105,20 @@ def arguments(built: Any) -> list[Argument]:
 class Caller:
     """A student's object that can be called again and again from the same condition."""
 
-    def __init__(self, source: Source) -> None:
-        """Put the object into evaluation and float64, and remember all that a call could change."""
+    def __init__(self, source: Source, nonzero: frozenset[int] = frozenset()) -> None:
+        """Put the object into evaluation and float64, and remember all that a call could change.
+
+        Args:
+            source: The object.
+            nonzero: Keys (id) of the parameters that do not begin as zeros.
+        """
         self.source = source
         self.file = str(source.path)
+        self.nonzero = nonzero
+        self.masks: str | None = None
+        """What random masks hold: see `Recorder.masks`."""
+        self.masked = False
+        """Whether a call drew a random mask."""
         self.built = source.built
         self.arguments = arguments(self.built)
         if isinstance(self.built, nn.Module):
@@ -121,7 +136,8 @@ class Caller:
                 spaces += [vars(part), part._buffers]
         elif hasattr(self.built, "__dict__"):
             spaces.append(vars(self.built))
-        return [(space, {key: _copied(value) for key, value in space.items()}) for space in spaces]
+        return [(space, {key: _copied(value) if key not in _OWN else value for key, value in space.items()})
+                for space in spaces]
 
     def remember(self) -> None:
         """Take the present condition, after undoing what calls changed, as the one to go back to."""
@@ -140,6 +156,8 @@ class Caller:
                         space[key] = value if kept is value else _restored(kept, value)
                 elif isinstance(value, list) and not isinstance(value, nn.Module):
                     space[key] = list(value)
+                elif type(value) in _DICTS and key not in _OWN:
+                    space[key] = copy.copy(value)
                 elif space.get(key) is not value and not isinstance(value, dict):
                     space[key] = value
 
@@ -152,7 +170,7 @@ class Caller:
         Args:
             form: How it is called.
             x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
-            h: State, B x H.
+            h: State, B x H, or one for each layer.
             recorder: What records the call.
             fresh: Whether to undo first what earlier calls changed.
             lengths: Lengths of the sequences. By default all are T.
@@ -184,8 +202,12 @@ class Caller:
             if recorder is None:
                 result = self.built(*positional, **named)
             else:
-                with recorder:
-                    result = self.built(*positional, **named)
+                recorder.masks = self.masks
+                try:
+                    with recorder:
+                        result = self.built(*positional, **named)
+                finally:
+                    self.masked = self.masked or bool(recorder.masked)
         return flat(result)
 
 
@@ -194,7 +216,7 @@ def _copied(value: Any) -> Any:
         return value.clone()
     if isinstance(value, list):
         return list(value)
-    return value
+    return copy.copy(value) if type(value) in _DICTS else value
 
 
 def _restored(kept: Tensor, value: Tensor) -> Tensor:
@@ -242,9 +264,13 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
             return h[0][:, None]
         case "BH":
             return h
+        case "HB":
+            return h.T
         case "B1H":
             return h[:, None]
     layers = int(layout[0])  # 1BH, 2BH, ...
+    if h.dim() == 3:
+        return h
     return h.expand(layers, *h.shape)
 
 
@@ -279,7 +305,8 @@ def widths(source: Source) -> tuple[list[int], list[int]]:
                if s[0] % h == 0 or s[1] % h == 0]
     inputs += sorted(dims)
     inputs += [d - h for d in sorted(dims) for h in hidden[:2] if d > h]
-    return list(dict.fromkeys(inputs))[:12], hidden
+    inputs += [d - h - 1 for d in sorted(dims) for h in hidden[:2] if d > h + 1]  # with a column for the bias
+    return list(dict.fromkeys(inputs))[:14], hidden
 
 
 def forms(caller: Caller) -> Iterator[Form]:
@@ -310,7 +337,7 @@ def forms(caller: Caller) -> Iterator[Form]:
                 yield Form("layer", layout, batch, width)
             else:
                 for h in hidden:
-                    for state in ("1BH", "BH", "2BH", "3BH", "B1H", "H", "H1"):
+                    for state in ("1BH", "BH", "2BH", "3BH", "B1H", "HB", "H", "H1"):
                         yield Form("layer", layout, batch, width, h, state)
     # With one sequence, a layer of one step looks like a cell. So these come last.
     yield from of_cells(cells[1:])

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from gru_bench.teach.blocks import Parts, examples, take_apart
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.family import Affine, Inner, Member, search
-from gru_bench.teach.states import Step
+from gru_bench.teach.family import Affine, Inner, Member, search, search_right
+from gru_bench.teach.mend import mended
+from gru_bench.teach.states import Step, as_made
 
 TOLERANCE = 3e-12
 """Largest difference of states and gradients that counts as equal, in float64. Sums of a few hundred products in
@@ -28,6 +29,14 @@ class Cell:
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
+    mended: bool = False
+    """Whether the member equals the cell only after one change."""
+
+    def after(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the state after one step."""
+        if self.member is not None and not self.mended:
+            return self.member.step(x, h)
+        return self.step.run(x, h, False)
 
 
 def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
@@ -37,6 +46,28 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
         step: One step of it.
         leaves: All tensors that may be its parameters.
     """
+    cell = _as_member(step, leaves)
+    if cell.member is not None and len(cell.member.faults) < 2:
+        return cell
+
+    def right(other: Step, own: Sequence[Tensor]) -> Member | None:
+        parts = take_apart(other, own)
+        x, h = examples(other, 3, seed=11)
+        with torch.no_grad():
+            new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
+        member = search_right(parts, x, h, new)
+        return member if member is not None and _compare(other, member)[0] <= TOLERANCE else None
+
+    found = mended(step, leaves, right)
+    if found is None:
+        return cell
+    member, finding = found
+    rights = tuple(Finding(code) for code in conventions(member))
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True)
+
+
+def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
+    """Return the member of the family that a cell equals, if there is one."""
     parts = take_apart(step, leaves)
     x, h = examples(step, 3, seed=11)
     with torch.no_grad():
@@ -66,8 +97,14 @@ def _idle_gate(step: Step) -> bool:
         recorder = step.record(x[0], h[0])
     used = {site for call in recorder.calls for site in call.inputs}
     size = step.batch * step.hidden
-    return any((number, place) not in used and value.numel() == size and bool(((value > 0) & (value < 1)).all())
-               for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
+    return any((number, place) not in used and value.numel() == size and _like_gates(value) and all(
+        _like_gates(whole) for whole in (recorder.calls[n].values[p] for n, p in call.inputs)
+        if whole.numel() > size and bool(torch.isin(value, whole).all()))  # a part of gates
+        for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
+
+
+def _like_gates(value: Tensor) -> bool:
+    return bool(((value > 0) & (value < 1)).all())
 
 
 def _hand_made(step: Step) -> list[tuple[Tensor, Tensor]]:
@@ -135,7 +172,8 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
 
 def as_torch(member: Member) -> nn.GRUCell | None:
     """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    if member.faults or "reset-before" in member.rights or member.reset is None or member.update is None:
+    if (member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None
+            or member.update is None):
         return None
     hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
     inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]
@@ -177,7 +215,8 @@ def _lines(step: Step, member: Member) -> dict[str, int]:
     except Exception:
         return {}
     lines: dict[str, int] = {}
-    quantities = {name: getattr(inner, name).reshape(-1) for name in Inner.__dataclass_fields__}
+    quantities = {name: as_made(getattr(inner, name), step.columns).reshape(-1)
+                  for name in Inner.__dataclass_fields__}
     for call in recorder.calls:
         for value in call.values:
             for name, wanted in quantities.items():

@@ -19,15 +19,28 @@ from torch import Tensor, nn
 
 from gru_bench.errors import RunError
 from gru_bench.teach import calls, load
-from gru_bench.teach.blocks import examples
+from gru_bench.teach.blocks import examples, take_apart
 from gru_bench.teach.calls import Caller, Form
 from gru_bench.teach.cells import TOLERANCE, Cell, as_torch, examine
 from gru_bench.teach.codes import KINDS, Finding, Verdict
 from gru_bench.teach.family import Member
 from gru_bench.teach.layers import Layer, examine_layer
-from gru_bench.teach.states import Runs, Step, Track, new_state, runs_of, step_of_cell, step_of_track, tracks
-from gru_bench.teach.trace import Recorder
+from gru_bench.teach.states import (
+    STEPS,
+    Runs,
+    Step,
+    Track,
+    changed,
+    new_state,
+    runs_of,
+    step_of_cell,
+    step_of_track,
+    tracks,
+)
+from gru_bench.teach.trace import Call, Recorder, Site
 
+ZEROS = {"zeros", "new_zeros", "zeros_like"}
+GATES = {"sigmoid", "gru_cell"}
 _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
 
 
@@ -108,7 +121,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
     found: list[Finding] = []
     for parameter in load.constructor(getattr(module, name)):
         lower, default = parameter.name.lower(), parameter.default
-        if re.search(r"bidirect", lower) and default is False:
+        if re.search(r"bidir|^bi$|both", lower) and default is False:
             chosen: dict[str, Any] = {parameter.name: True}
         elif load.size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
             chosen = {parameter.name: 3}
@@ -132,9 +145,56 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 
 
 def examine_source(source: load.Source) -> tuple[Verdict, Form]:
-    """Return what an object is, and how it is called."""
-    _scatter(source.built)
-    caller = Caller(source)
+    """Return what an object is, and how it is called.
+
+    Where it draws random masks, as a dropout of its own does, it is also tried with masks that keep everything.
+    """
+    caller = Caller(source, _scatter(source.built))
+    error: RunError | None = None
+    try:
+        first = _examined(caller)
+        if not caller.masked or first[1].kind != "none":  # nothing is random
+            return first
+    except RunError as failed:
+        if not caller.masked:
+            raise
+        error = failed
+    for masks in ("share", "ones", "zeros"):
+        caller.masks = masks
+        try:
+            other = _examined(caller)
+        except Exception:  # such as a mask that must be of bools
+            continue
+        if _drops(caller, other[1]) and all(f.kind.right or f.code == "dropout" for f in other[0].findings):
+            return other
+    if error is not None:
+        raise error
+    return first
+
+
+def _drops(caller: Caller, form: Form) -> bool:
+    """Return whether one of the two values of all masks makes zeros of something that is read."""
+    runs = []
+    before = caller.masks
+    x = calls.sample_input(form, 0 if form.kind == "cell" else STEPS)
+    for caller.masks in ("zeros", "ones"):
+        recorder = Recorder(caller.file, full=True)
+        with torch.no_grad():
+            caller.call(form, x, torch.full((form.batch, form.hidden), 0.25) if form.state else None, recorder)
+        runs.append(recorder.calls)
+    caller.masks = before
+    if len(runs[0]) != len(runs[1]):
+        return False
+
+    def varied(calls: Sequence[Call], call: Call) -> bool:
+        values = [calls[number].values[place] for number, place in call.inputs]
+        return any(value.numel() and bool((value != value[0]).any()) for value in values) or not values
+
+    return any(bool((u != 0).any()) != bool((v != 0).any()) and (varied(runs[0], a) or varied(runs[1], b))
+               for a, b in zip(*runs, strict=True) for u, v in zip(a.values, b.values, strict=True))
+
+
+def _examined(caller: Caller) -> tuple[Verdict, Form]:
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> Form | None:
@@ -152,7 +212,7 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
 
     form = calls.find_form(caller, accepts)
     if form.kind == "none":
-        return Verdict((Finding("unknown", "No state passes from one step to the next."),), "not recognized"), form
+        return Verdict((_idle(caller, form),), "not recognized"), form
     if form.kind == "cell":
         return _cell_verdict(caller, form), form
     runs, found = kept[form]
@@ -161,16 +221,44 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
     return verdict, replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch)
 
 
-def _scatter(built: Any) -> None:
-    """Give parameters random values, so that no two of them are alike and none is zero."""
+def _idle(caller: Caller, form: Form) -> Finding:
+    """Return the finding for a layer in which no state passes from step to step."""
+    form = replace(form, kind="layer")
+    _refuse_random(caller, form)
+    try:
+        runs = runs_of(caller, form)
+        first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
+        with torch.no_grad():
+            own, _ = runs.record(runs.x)
+            other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
+            moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.whole[site[0]].values[0], 0.3)
+                                                    for site in first[:1]})
+            x, rows = changed(runs, 0, torch.full((form.batch, form.width), 0.3))
+            by_first, _ = runs.record(x, rows=rows)
+    except Exception:
+        return Finding("unknown", "No state passes from one step to the next.")
+    if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and own[0].shape[0] != STEPS and (
+            torch.equal(own[0], by_first[0])) and not torch.equal(own[0], other[0]):
+        return Finding("wrong-candidate", "No step reads the state of the step before.")
+    if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
+        return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
+    return Finding("unknown", "No state passes from one step to the next.")
+
+
+def _scatter(built: Any) -> frozenset[int]:
+    """Give parameters random values, so that no two are alike and none is zero. Return which were not zero before."""
     generator = torch.Generator().manual_seed(17)
+    nonzero = set()
     for tensor in load.parameters_of(built):
         if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
             continue
         size = max(tensor.shape, default=1)
         scale = 0.5 if tensor.dim() < 2 else min(0.6, 1.5 / size ** 0.5)
+        if bool((tensor != 0).any()):
+            nonzero.add(id(tensor))
         tensor.requires_grad_(True)
         tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
+    return frozenset(nonzero)
 
 
 def _is_cell(caller: Caller, form: Form) -> bool:
@@ -240,7 +328,8 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
         return []
     x, h = examples(step, 1)
     starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
-                                        load.parameters_of(caller.built) if p.numel() == h[0].shape[-1])]
+                                        load.parameters_of(caller.built)
+                                        if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
     with torch.no_grad():
         try:
             own = new_state(caller.call(form, x[0], None, Recorder(caller.file)), form)
@@ -266,16 +355,21 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
 def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Verdict:
     leaves = _leaves(runs.leaves)
     caller.remember()
+    random = _randomness(caller, form, Layer(runs, tuple(found), ()))
     cells = []
     for track in found:
         if track.coupled:
             return Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
                            form.words)
-        cells.append(tuple(examine(step_of_track(runs, track, level), leaves)
-                           for level in range(len(track.before))))
+    found = [_without_sums(runs, track, leaves) for track in found]
+    for track in found:
+        own: list[Cell] = []
+        for level in range(len(track.before)):
+            if all(cell.member is not None for cell in own):
+                own.append(examine(step_of_track(runs, track, level), leaves))
+        cells.append(tuple(own))
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
-    random = _randomness(caller, form, layer)
     if any(cell.member is None for cell in flat):
         return Verdict((*random, *_unknown(flat, layer)), form.words)
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
@@ -287,6 +381,17 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
                                           "not looked into."))
     return verdict
+
+
+def _without_sums(runs: Runs, track: Track, leaves: Sequence[Tensor]) -> Track:
+    """Return a track without what has no parameters, such as a running sum of states."""
+    levels = range(len(track.before))
+    if len(levels) == 1:
+        return track
+    parts = [take_apart(step_of_track(runs, track, level), leaves) for level in levels]
+    kept = [level for level in levels if parts[level].groups or parts[level].odd]
+    return replace(track, before=tuple(track.before[level] for level in kept),
+                   after=tuple(track.after[level] for level in kept)) if kept else track
 
 
 # ---------------------------------------------------------------- randomness
@@ -312,13 +417,21 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         with torch.no_grad():
             return caller.call(form, x, h, recorder), recorder
 
-    def goes_on(seed: int) -> list[Tensor]:
-        """Return what the step after held states gives."""
+    def goes_on(seed: int, held: Mapping[Site, Tensor]) -> list[Tensor]:
+        """Return the states that a step gives, after states that are held."""
         recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
         torch.manual_seed(seed)
         with torch.no_grad():
             caller.call(form, x, h, recorder)
         return [recorder.found[site] for site in after]
+
+    def starts_alone() -> bool:
+        """Return whether only the states before the held ones are random."""
+        try:
+            return not alike(goes_on(0, {}), goes_on(1, {})) and all(
+                alike(goes_on(0, held), goes_on(seed, held)) for seed in range(1, 8))
+        except RuntimeError:  # what runs is random
+            return False
 
     def alike(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
         return all(u.shape == v.shape and torch.equal(u, v) for u, v in zip(a, b, strict=False))
@@ -330,17 +443,36 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     if differ(True) is None:
         return []
     _, recorder = run(0, True)
-    found = [Finding("dropout", "Two calls in evaluation differ.", recorder.dropout[0])] if recorder.dropout else []
+    lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
+    found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
     rest = differ(False)
     if rest is None:
         return found
-    if layer is not None and alike(goes_on(0), goes_on(1)):
+    if layer is not None and starts_alone():
         name, line = rest.random[0] if rest.random else ("", 0)
         return [*found, Finding("initial-state", f"The initial state is random{f' ({name})' if name else ''}.", line)]
-    name, line = rest.random[0] if rest.random else ("a random function", 0)
-    raise RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
-                   f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
-                   "it for the check")
+    raise _random(caller, rest)
+
+
+def _random(caller: Caller, recorder: Recorder) -> RunError:
+    name, line = recorder.random[0] if recorder.random else ("a random function", 0)
+    return RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
+                    f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
+                    "it for the check")
+
+
+def _refuse_random(caller: Caller, form: Form) -> None:
+    """Raise an error where two calls differ that are no GRU's."""
+    x = calls.sample_input(form, STEPS)
+    h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
+    results = []
+    for seed in (0, 1):
+        recorder = Recorder(caller.file, calm=False)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            results.append(caller.call(form, x, h, recorder))
+    if any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(*results, strict=False)):
+        raise _random(caller, recorder)
 
 
 # ---------------------------------------------------------------- verdicts
@@ -358,7 +490,8 @@ def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Ve
     notes = []
     error = max(cell.error for cell in cells)
     if not wrong:
-        notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
+        if not any(cell.mended for cell in cells):
+            notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
         if not right:
             right = [Finding("equal")]
     if not wrong and (reference := _against_torch(cells)) is not None:

@@ -322,6 +322,15 @@ def search(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | None:
     return None
 
 
+def search_right(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | None:
+    """Return the member without mistakes that equals a cell on examples, or None."""
+    if parts.shared or parts.odd:
+        return None
+    with torch.no_grad():
+        case = _Case(parts, tuple(Affine.of(group) for group in parts.groups), False, x, h, new)
+        return next((member for _, member in _by_parts(case, False, 0) if not member.faults), None)
+
+
 def _arrangements(parts: Parts) -> Iterator[tuple[list[Group], bool]]:
     """Yield the groups as they are, and then with one group's blocks in several others."""
     yield parts.groups, bool(parts.shared)
@@ -360,7 +369,7 @@ def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
                 yield from _with_gates(case, roles, z_name, r_name, 1)
 
 
-def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
+def _by_parts(case: _Case, first: bool, most: int = 1) -> Iterator[tuple[int, Member]]:
     """Yield members that equal the cell: the update gate and the mixture first, then the reset gate and the candidate.
 
     The new state and its sensitivity to the update gate are two equations for the candidate. Where their answers agree,
@@ -374,7 +383,7 @@ def _by_parts(case: _Case, first: bool) -> Iterator[tuple[int, Member]]:
         n = (case.new - at_zero) / (mix(z, zero, case.h, one, zero) - at_zero)
         for roles in _roles(case):
             if roles[0] == update and roles[1] != update and roles[2]:
-                yield from _with_candidate(case, roles, z_name, number, z, n, first)
+                yield from _with_candidate(case, roles, z_name, number, z, n, first, most)
 
 
 def _updates(case: _Case, first: bool) -> list[tuple[int, str, int]]:
@@ -419,7 +428,7 @@ def _updates_among(case: _Case, names: Sequence[str], mixes: Sequence[int]) -> l
 
 
 def _with_candidate(
-    case: _Case, roles: Roles, z_name: str, number: int, z: Tensor, n: Tensor, first: bool
+    case: _Case, roles: Roles, z_name: str, number: int, z: Tensor, n: Tensor, first: bool, most: int
 ) -> Iterator[tuple[int, Member]]:
     """Yield the members whose update gate, mixture and candidate are known, each after its rank."""
     update, reset, rest = roles
@@ -429,7 +438,7 @@ def _with_candidate(
                          for name in names])
     h = case.h.expand_as(gates)
     tolerance = 1e-9 * max(1.0, float(n.abs().max()))
-    for acts, after, a, codes, cost in _candidates(case.affines, rest, z.expand_as(gates), gates, 1, h, case.x,
+    for acts, after, a, codes, cost in _candidates(case.affines, rest, z.expand_as(gates), gates, most, h, case.x,
                                                    reset is None, update is None):
         for place, function in enumerate(functions):
             own = TANHS[function](a)
@@ -459,7 +468,7 @@ def _member(
     if number > 1:
         faults.append((code, f"It computes h' = {formula}."))
     rights = ["update-inverted"] if number == 1 else []
-    if any(act == "r" and affines[k].moved for act, k in zip(acts, rest, strict=True)):
+    if any(act in ("r", "1 - r") and affines[k].moved for act, k in zip(acts, rest, strict=True)):
         rights.append("reset-before")
     return Member(
         None if reset is None else affines[reset], None if update is None else affines[update],
@@ -481,6 +490,10 @@ def _roles(case: _Case) -> Iterator[Roles]:
     pairs += [(n, n) for n in gates] + [(n, None) for n in gates] + [(None, n) for n in gates]
     for update, reset in pairs:
         rest = tuple(n for n in numbers if n not in (update, reset))
+        read = [update, reset] if rest else [update]
+        if any(n is not None and case.affines[n].x is None for n in read) or (
+                rest and all(case.affines[n].x is None for n in rest)):
+            continue  # all three read the input
         if len(rest) <= 3 and (rest or len(numbers) <= 2):
             yield update, reset, rest
 
@@ -535,7 +548,8 @@ def _faults(
 ) -> list[tuple[str, str]]:
     faults = []
     for gate, name in (("update", z_name), ("reset", r_name)):
-        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)):
+        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)) and not (
+                name == "(tanh + 1) / 2" and (gate, "gate-without-state") in {(d.split()[1], c) for c, d in structure}):
             faults.append(("gate-activation", f"The {gate} gate goes through {name}."))
     if function != "tanh":
         faults.append(("candidate-activation", f"The candidate goes through {function}."))
@@ -564,7 +578,7 @@ def _candidates(
     no_reset: bool, no_update: bool,
 ) -> Iterator[tuple[tuple[str, ...], str, Tensor, list[tuple[str, str]], int]]:
     """Yield what may act on the terms, the candidate before its function, the mistakes, and their number."""
-    names = ["1"] if no_reset else ["1", "r", *(["1 - r", "r * r"] if most else [])]
+    names = ["1"] if no_reset else ["1", "r", "1 - r", *(["r * r"] if most else [])]
     if not no_update and most:
         names += ["z", "1 - z"]
         if not no_reset:
@@ -599,7 +613,7 @@ def _acting(
         return [("reset-unused", "The reset gate does not act on the candidate.")]
     act = max(acting, key=len)
     places = [k for one, k in pairs if one != "1"]
-    if act == "r":
+    if act in ("r", "1 - r"):  # r may mean 1 - r, which is the same function of other weights
         if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gru_bench.teach.calls import Form
 from gru_bench.teach.cells import Cell
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.states import STEPS, Runs, Track, changed
+from gru_bench.teach.states import STEPS, Runs, Track, as_made, changed
 from gru_bench.teach.trace import Recorder, Site
 
 _CLOSE = 1e-10
@@ -39,8 +39,8 @@ def _consumed(track: Track) -> int:
 
 def examine_layer(layer: Layer) -> list[Finding]:
     """Return the mistakes of a layer around its cells."""
-    found = [*_reading(layer), *_first_state(layer), *_kept(layer), *_given_state(layer), *_sharing(layer),
-             *_detached(layer), *_padding(layer)]
+    found = [*_reading(layer), *_first_state(layer), *_late_start(layer), *_kept(layer), *_given_state(layer),
+             *_sharing(layer), *_detached(layer), *_padding(layer), *_last_layer(layer)]
     return list({finding.code: finding for finding in reversed(found)}.values())[::-1]
 
 
@@ -57,11 +57,10 @@ def simulated(layer: Layer, number: int, h0: Tensor | None = None, skip: int = 0
     x = x[skip:]
     every = []
     for cell in layer.cells[number]:
-        assert cell.member is not None
         h = torch.zeros(layer.runs.form.batch, cell.step.hidden) if h0 is None else h0
         states = []
         for x_BE in x:
-            h = cell.member.step(x_BE, h)
+            h = cell.after(x_BE, h)
             states.append(h)
         every.append(states)
         x = states
@@ -77,19 +76,25 @@ def _reading(layer: Layer) -> list[Finding]:
     if any(_consumed(track) < track.at for track in tracks):
         return [Finding("last-step", "The state after all steps has not read the last input.", loop)]
     found = []
-    if len(tracks) == 1 and tracks[0].backward:
+    ways = [track.backward for track in tracks]
+    if len(tracks) == 2 and ways == [False, False]:
+        return [Finding("backward-end", "Both halves read from the start to the end.", loop)]
+    if all(ways):
         found.append(Finding("read-backwards", "The first input that the state reads is the last one.", loop))
-    results = _depend(layer, {}, None)
+    results = _depend(layer, {})
     shapes = _shapes(runs)
     first, last = (STEPS - 1, 0) if found else (0, STEPS - 1)
     if len(tracks) == 1:
         if any(reads and not reads[last] for reads in results):
             found.append(Finding("last-step", "A result does not depend on the last input.", loop))
+        return found or _final_states(layer, shapes) or _turned(layer, shapes)
+    if found:
         return found
+    found += _final_states(layer, shapes)
     # Two directions. With the states of one held, what is left is what the other has read.
     for track in tracks:
         held = {site: runs.whole[site[0]].values[site[1]] for site in track.before}
-        rest = _depend(layer, held, track)
+        rest = _depend(layer, held)
         for number, reads in enumerate(rest):
             if not reads or shapes[number]:  # has an axis of time
                 continue
@@ -101,15 +106,41 @@ def _reading(layer: Layer) -> list[Finding]:
     return [*found, *_turned(layer, shapes)]
 
 
-def _depend(layer: Layer, held: dict[Site, Tensor], track: Track | None) -> list[dict[int, bool]]:
-    """Return for each result whether it depends on each input; empty where it depends on none."""
+def _final_states(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
+    """Find final states of layers and directions, stacked in one result, that have not read all inputs."""
+    runs, hidden = layer.runs, layer.cells[0][0].step.hidden
+
+    def states(results: Sequence[Tensor]) -> list[Tensor]:
+        return [state for result, timed in zip(results, shapes, strict=False)
+                if not timed and result.dim() == 3 and result.shape[1:] == (runs.form.batch, hidden)
+                for state in result]
+
+    for reads in _depend(layer, {}, states):
+        if reads and not reads[0] and len(layer.tracks) == 2:
+            return [Finding("backward-end", "A final state of the backward half has not read the first input.",
+                            _return_line(runs))]
+        if reads and not reads[STEPS - 1]:
+            return [Finding("last-step", "A final state has not read the last input.", _return_line(runs))]
+    return []
+
+
+def _depend(
+    layer: Layer, held: dict[Site, Tensor], parts: Callable[[Sequence[Tensor]], Sequence[Tensor]] = list
+) -> list[dict[int, bool]]:
+    """Return for each result whether it depends on each input; empty where it depends on none.
+
+    Args:
+        layer: The layer.
+        held: States that keep their values.
+        parts: Returns the parts of the results that are meant.
+    """
     runs = layer.runs
     with torch.no_grad():
-        base, _ = runs.record(runs.x, replace=held)
+        base = parts(runs.record(runs.x, replace=held)[0])
         found: list[dict[int, bool]] = [{} for _ in base]
         for t in (0, 1, STEPS - 1):
             x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
-            other, _ = runs.record(x, replace=held, rows=rows)
+            other = parts(runs.record(x, replace=held, rows=rows)[0])
             for reads, a, b in zip(found, base, other, strict=False):
                 reads[t] = a.shape == b.shape and not torch.equal(a, b)
     return [reads if any(reads.values()) else {} for reads in found]
@@ -124,29 +155,43 @@ def _shapes(runs: Runs) -> list[bool]:
 
 
 def _turned(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
-    """Find outputs whose backward half runs the other way."""
-    if len(layer.tracks) != 2 or any(cell.member is None for cells in layer.cells for cell in cells):
-        return []
-    runs = layer.runs
+    """Find outputs that stand in another order than their inputs, by which inputs each step depends on."""
+    runs, both = layer.runs, len(layer.tracks) == 2
     with torch.no_grad():
-        forward, backward = (torch.stack(simulated(layer, number)[-1]) for number in (0, 1))
-        results, _ = runs.record(runs.x)
-    wrong = torch.cat((forward, backward), -1)
-    for result, timed in zip(results, shapes, strict=True):
-        if timed and result.numel() == wrong.numel():
-            own = _time_first(result, runs.form, wrong.shape)
-            if own is not None and torch.allclose(own, wrong, rtol=0, atol=_CLOSE):
-                return [Finding("backward-end", "The backward outputs stand in the order in which they were read.",
-                                _return_line(runs))]
+        base, _ = runs.record(runs.x)
+        others = []
+        for t in range(STEPS):
+            x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
+            others.append(runs.record(x, rows=rows)[0])
+    for number, (result, timed) in enumerate(zip(base, shapes, strict=True)):
+        if not timed or (own := _time_first(result, runs.form)) is None:
+            continue
+        count = 2 if both and own.shape[-1] % 2 == 0 else 1
+        halves = [half.chunk(count, -1) for half in (own, *(_time_first(o[number], runs.form) for o in others)
+                                                        ) if half is not None]
+        ways = set()
+        for half in range(count):
+            reads = torch.stack([(halves[t + 1][half] != halves[0][half]).flatten(1).any(1) for t in range(STEPS)], 1)
+            step, read = torch.arange(STEPS)[:, None], torch.arange(STEPS)[None]
+            ways |= {name for name, wanted in (
+                ("ahead", read <= step), ("back", read >= step), ("ahead, turned", read <= STEPS - 1 - step),
+                ("back, turned", read >= STEPS - 1 - step),
+                ("both, turned", (read <= step) | (read >= STEPS - 1 - step))) if torch.equal(reads, wanted)}
+        if ways in ({"ahead, turned"}, {"ahead, turned", "back, turned"}):
+            return [Finding("read-backwards", "The outputs stand in the order from the last to the first.",
+                            _return_line(runs))]
+        if ways in ({"ahead", "back, turned"}, {"ahead, turned", "back"}, {"both, turned"}):
+            return [Finding("backward-end", "The outputs of one half stand in the other order than those of the other.",
+                            _return_line(runs))]
     return []
 
 
-def _time_first(result: Tensor, form: Form, shape: Sequence[int]) -> Tensor | None:
-    steps, batch, width = shape
-    for candidate in (result, result.transpose(0, 1) if result.dim() > 1 else result):
-        if tuple(candidate.shape) == (steps, batch, width):
-            return candidate
-    return result.reshape(steps, batch, width) if batch == 1 else None
+def _time_first(result: Tensor, form: Form) -> Tensor | None:
+    """Return a result as T x B x features; None where it is none."""
+    for own in (result, result.transpose(0, 1) if result.dim() > 1 else result):
+        if own.dim() == 3 and tuple(own.shape[:2]) == (STEPS, form.batch):
+            return own
+    return result.reshape(STEPS, form.batch, -1) if form.batch == 1 and result.numel() % STEPS == 0 else None
 
 
 # ---------------------------------------------------------------- states
@@ -163,7 +208,7 @@ def _first_state(layer: Layer) -> list[Finding]:
             skipped = simulated(layer, number, runs.h0, skip=1)
             zero = simulated(layer, number) if runs.h0 is not None else states
         for level, site in enumerate(track.before):
-            seen = runs.whole[site[0]].values[site[1]].reshape(runs.form.batch, -1)
+            seen = runs.state(site)
             if _near(seen, states[level][count - 1]):
                 continue
             if count > 1 and _near(seen, skipped[level][count - 2]):
@@ -182,6 +227,8 @@ def _learned(layer: Layer, number: int, level: int, seen: Tensor, count: int) ->
     """Return whether the first state is a parameter, which is learned."""
     hidden = layer.cells[number][level].step.hidden
     for leaf in layer.runs.leaves.values():
+        if id(leaf) in layer.runs.caller.nonzero:
+            continue  # learned, but not from zeros
         if isinstance(leaf, nn.Parameter) and leaf.numel() and leaf.numel() % hidden == 0:
             for own in leaf.detach().reshape(-1, hidden):
                 h0 = own.expand(layer.runs.form.batch, hidden)
@@ -213,35 +260,116 @@ def _kept(layer: Layer) -> list[Finding]:
 
 
 def _given_state(layer: Layer) -> list[Finding]:
-    """Find out whether a state that may be passed is used."""
+    """Find out whether a state that may be passed is used, and each layer's part of it by that layer."""
     runs, form = layer.runs, layer.runs.form
-    if form.state or not any(a.role == "state" for a in runs.caller.arguments):
+    if not any(a.role == "state" for a in runs.caller.arguments):
         return []
     hidden = layer.cells[0][0].step.hidden
     every = len(layer.tracks) * len(layer.tracks[0].before)
     generator = torch.Generator().manual_seed(9)
-    h0 = torch.rand(form.batch, hidden, generator=generator, dtype=torch.float64)
-    site = layer.tracks[0].before[0]
-    with torch.no_grad():
-        wanted = simulated(layer, 0, h0)[0][_consumed(layer.tracks[0]) - 1]
+    h0 = torch.rand(every, form.batch, hidden, generator=generator, dtype=torch.float64)
     ran = False
-    for state in dict.fromkeys((f"{every}BH", "1BH", "BH", "H", "B1H", "H1")):
+    layouts = (f"{every}BH", "1BH", "BH", "HB", "H", "B1H", "H1")
+    for state in dict.fromkeys(layouts if not form.state else layouts[:1]):
         if "B" not in state and form.batch > 1:
             continue
+        whole = state == layouts[0] and every > 1
         own = replace(form, state=state, hidden=hidden)
-        recorder = Recorder(runs.caller.file, rows=runs.rows, read=[site], full=True)
+        recorder = Recorder(runs.caller.file, rows=runs.rows, full=True)
         try:
             with torch.no_grad():
-                runs.caller.call(own, runs.x, h0, recorder)
+                runs.caller.call(own, runs.x, h0 if whole else h0[0], recorder)
         except Exception:
             continue
-        ran = True
-        for call in recorder.calls:
-            for value in call.values:
-                if value.numel() == wanted.numel() and _near(value, wanted.reshape(-1)):
-                    return []
-    if ran:
+        values = [value for call in recorder.calls for value in call.values]
+        used = [_begins_with(layer, number, h0 if whole else h0[:1], values) for number in range(len(layer.tracks))]
+        if not whole and used[0]:
+            return []
+        ran = ran or bool(used[0]) or not form.state
+        levels = [place for places in used for place in places]
+        if whole and levels and used[0]:
+            return [] if len(set(levels)) == every else [Finding(
+                "initial-state", "A layer does not begin with its own part of the state that is passed, h0.",
+                _state_line(runs))]
+    if ran and not form.state:
         return [Finding("initial-state", "The state that is passed, h0, is ignored.", _state_line(runs))]
+    return []
+
+
+def _begins_with(layer: Layer, number: int, h0: Tensor, values: Sequence[Tensor]) -> list[int]:
+    """Return for each layer of a direction the part of h0 that it begins with, as far as it begins with one."""
+    x = list(inputs(layer.runs))
+    if layer.tracks[number].backward:
+        x = x[::-1]
+    places: list[int] = []
+    for cell in layer.cells[number]:
+        second = [as_made(cell.after(x[1], cell.after(x[0], h)), cell.step.columns).reshape(-1) for h in h0]
+        place = next((place for place, own in enumerate(second) if any(
+            value.numel() == own.numel() and _near(value, own) for value in values)), None)
+        if place is None:
+            break
+        places.append(place)
+        h, states = h0[place], []
+        for x_BE in x[:3]:
+            h = cell.after(x_BE, h)
+            states.append(h)
+        x = states
+    return places
+
+
+def _late_start(layer: Layer) -> list[Finding]:
+    """Find a further layer or direction that begins with a state that has read the sequence already.
+
+    Its states depend on all inputs, so that shorter inputs do not show them. In a layer of one direction only the last
+    step may depend on the input that is read last.
+    """
+    runs = layer.runs
+    if len(layer.tracks) != 1:
+        return []
+    backward = layer.tracks[0].backward
+    groups: dict[tuple[int, str], list[int]] = {}
+    seen = []
+    with torch.no_grad():
+        for t in (0, STEPS - 1) if backward else (STEPS - 1, 0):
+            x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
+            seen.append(runs.record(x, rows=rows, full=True)[1].calls)
+    if any(len(calls) != len(runs.whole) for calls in seen):
+        return []
+    moved = [{number for number, (a, b) in enumerate(zip(runs.whole, calls, strict=True))
+              if any(u.shape == v.shape and not torch.equal(u, v) for u, v in zip(a.values, b.values, strict=False))}
+             for calls in seen]
+    for number, call in enumerate(runs.whole):
+        if call.name in ("sigmoid", "sigmoid_", "gru_cell"):
+            groups.setdefault((call.line, call.name), []).append(number)
+    for (line, _), numbers in groups.items():
+        last = sum(number in moved[0] for number in numbers)
+        if len(numbers) >= STEPS and 2 * last * STEPS > 3 * len(numbers) and last >= STEPS - 1 and sum(
+                number in moved[1] for number in numbers) >= last:
+            return [Finding("initial-state", "A layer or direction begins with a state that has read the sequence "
+                            "already.", line)]
+    return []
+
+
+def _last_layer(layer: Layer) -> list[Finding]:
+    """Find results that the last layer, or one of the sequences, has no part in."""
+    runs = layer.runs
+    if runs.form.batch > 1 and runs.rows is None:
+        with torch.no_grad():
+            whole, _ = runs.record(runs.x)
+            for b in range(runs.form.batch):
+                x = runs.x.clone()
+                x[:, b] += 0.3
+                if whole and all(map(torch.equal, whole, runs.record(x)[0])):
+                    return [Finding("unknown", "The result does not depend on each sequence of the batch: the axes of "
+                                    "batch and time may be mixed up.", _return_line(runs))]
+    if len(layer.tracks) != 1 or len(layer.tracks[0].after) < 2:
+        return []
+    site = layer.tracks[0].after[-1]
+    with torch.no_grad():
+        own, _ = runs.record(runs.x)
+        other, _ = runs.record(runs.x, replace={site: runs.whole[site[0]].values[site[1]] + 0.3})
+    if own and all(map(torch.equal, own, other)):
+        return [Finding("unknown", "The result does not depend on the states of the last layer.", _return_line(runs))]
     return []
 
 
@@ -324,7 +452,9 @@ def _padding(layer: Layer) -> list[Finding]:
                 continue
         elif a.dim() == 3:
             axis = 1
-        if not _near(a.select(axis, 1), b.select(axis, 1)):
+        if a.shape[axis] != form.batch:  # columns
+            axis = a.dim() - 1
+        if a.shape[axis] == form.batch and not _near(a.select(axis, 1), b.select(axis, 1)):
             return [Finding("padding", "A short sequence has another result beside a longer one.", _return_line(runs))]
     return []
 

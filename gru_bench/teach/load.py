@@ -29,12 +29,12 @@ _BY_NAME = (
     ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
     ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
     ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
-    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec"),
+    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec|d_?model"),
     ("B", r"batch_?size|^bs$|^b$"),
     ("T", r"len|steps|^t$"),
 )
 _A_SIZE = re.compile(
-    r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)")
+    r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
 
 
@@ -227,7 +227,7 @@ def _call(
         default = parameter.default
         if parameter.name in chosen:
             value: Any = chosen[parameter.name]
-        elif required and re.search(r"bidirect|batch_first|^bi$", lower):
+        elif required and re.search(r"bidir|batch_first|^bi$", lower):
             value = False
         elif required and lower == "bias":
             value = True
@@ -272,5 +272,18 @@ def parameters_of(built: Any) -> Sequence[torch.Tensor]:
             found += [value for value in vars(part).values()
                       if isinstance(value, torch.Tensor) and value.is_floating_point()]
         return found
-    space = getattr(built, "__globals__", {})
-    return [value for value in space.values() if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    spaces = [vars(built)] if hasattr(built, "__dict__") and not inspect.isfunction(built) else []
+    function = built if inspect.isfunction(built) else inspect.getattr_static(type(built), "__call__", None)
+    spaces.append(getattr(function, "__globals__", {}))
+    if inspect.isfunction(function):
+        spaces.append(dict(inspect.getclosurevars(function).nonlocals))
+    return [tensor for space in spaces for value in space.values() for tensor in _held(value)]
+
+
+def _held(value: Any) -> list[torch.Tensor]:
+    """Return the floating tensors that a value is or holds."""
+    if isinstance(value, torch.Tensor):
+        return [value] if value.is_floating_point() else []
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in _held(item)]
+    return [tensor for item in value.values() for tensor in _held(item)] if type(value) is dict else []

@@ -9,15 +9,16 @@ function of its own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from gru_bench.teach.calls import Caller, Form, sample_input
-from gru_bench.teach.trace import Call, Recorder, Site
+from gru_bench.teach.trace import Call, Done, Edit, Recorder, Site
 
 STEPS = 6
 _CLOSE = 1e-11
@@ -53,6 +54,8 @@ class Runs:
     whole: list[Call]
     constant: set[Site]
     leaves: dict[int, Tensor]
+    columns: set[Site] = field(default_factory=set)
+    """Where states are made whose last axis is that of the sequences."""
 
     def record(
         self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
@@ -63,6 +66,20 @@ class Runs:
                             rows=self.rows if rows is None else rows)
         results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
         return results, recorder
+
+    def state(self, site: Site) -> Tensor:
+        """Return the state that is made at a place, B x H."""
+        return by_rows(self.whole[site[0]].values[site[1]], self.form.batch, site in self.columns)
+
+
+def by_rows(value: Tensor, batch: int, columns: bool) -> Tensor:
+    """Return a student's tensor, H x B where it has columns, as B x H."""
+    return value.reshape(-1, batch).T if columns else value.reshape(batch, -1)
+
+
+def as_made(state: Tensor, columns: bool) -> Tensor:
+    """Return a state, B x H, in the student's order of axes."""
+    return state.T if columns else state
 
 
 def runs_of(caller: Caller, form: Form) -> Runs:
@@ -92,31 +109,61 @@ def _rows(form: Form) -> Tensor:
 
 def tracks(runs: Runs) -> list[Track]:
     """Return the directions in which states were found, forward first."""
-    found = (_track(runs, backward) for backward in (False, True))
-    return [track for track in found if track is not None]
+    found = [track for backward in (False, True) for track in _tracks(runs, backward)]
+    runs.columns = _columns(runs, [site for track in found for site in (*track.before, *track.after)])
+    return found
 
 
-def _track(runs: Runs, backward: bool) -> Track | None:
+def _columns(runs: Runs, sites: Sequence[Site]) -> set[Site]:
+    """Return where states are H x B: those in which a sequence has influence on columns alone, and not on rows."""
+    batch = runs.form.batch
+    rows, columns = set(sites), set(sites)
+    for b in range(batch if batch > 1 else 0):
+        x, vectors = runs.x, runs.rows
+        if vectors is None:
+            x = x.clone()
+            x[:, b] += 0.3
+        else:
+            vectors = vectors.clone()
+            vectors[x[:, b]] += 0.3
+        with torch.no_grad():
+            _, recorder = runs.record(x, rows=vectors, read=sites)
+        for site in sites:
+            if site in recorder.found:
+                moved = recorder.found[site].reshape(-1) != _value(runs, site)
+                for layout, own in ((rows, False), (columns, True)):
+                    by_sequence = by_rows(moved, batch, own)
+                    if bool(by_sequence[:b].any()) or bool(by_sequence[b + 1:].any()):
+                        layout.discard(site)
+    return columns - rows
+
+
+def _tracks(runs: Runs, backward: bool) -> list[Track]:
     common = {p: _common(runs, p, backward) for p in range(1, STEPS)}
     at = next((at for at in (2, 3) if common[at - 1] is not None), 2)  # some layers fail on a single step
     fronts = [_front(runs, common[p] or set(), common[p - 1] or set()) for p in range(at, at + 3)]
     if not fronts[0] or not fronts[1]:
-        return None
-    moved: list[tuple[Site, ...]] = []
+        return []
+    moved: list[list[Site]] = []
     reach: dict[Site, set[Site]] = {}
     for here, there in itertools.pairwise(fronts):
-        states = []
         for site in here:
             reach[site] = _reached(runs, site, there)
-            if reach[site]:
-                states.append(site)
-        moved.append(tuple(states))
-    before, after = moved[0], moved[1]
-    if not before or len(before) != len(after):
-        return None
-    coupled = any(later in reach[site] and i > j for i, site in enumerate(before) for j, later in enumerate(after))
-    track = Track(backward, before, after, at, -1, coupled)
-    return replace(track, reads=_read(runs, track))
+        moved.append([site for site in here if reach[site]])
+    if not moved[0] or len(moved[0]) != len(moved[1]):
+        return []
+    reached = set().union(*(reach[site] for site in moved[0]))
+    # A state comes of the state before. An input that a later part reads again does not.
+    pairs = [(before, after) for before, after in zip(*moved, strict=True) if after in reached]
+    found = []
+    while pairs:  # states without influence on each other are no layers of one direction
+        before, after = pairs[0]
+        own = [(b, a) for b, a in pairs if (b, a) == (before, after) or a in reach[before] or after in reach[b]]
+        pairs = [pair for pair in pairs if pair not in own]
+        coupled = any(a in reach[b] and i > j for i, (b, _) in enumerate(own) for j, (_, a) in enumerate(own))
+        track = Track(backward, tuple(b for b, _ in own), tuple(a for _, a in own), at, -1, coupled)
+        found.append(replace(track, reads=_read(runs, track)))
+    return found
 
 
 def _common(runs: Runs, p: int, backward: bool) -> set[Site] | None:
@@ -169,6 +216,9 @@ def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
             # Copied by way of numpy, or read from a buffer that was filled in place. Neither leaves a trace.
             return min(other for other in common if _value(runs, other).numel() == value.numel()
                        and torch.equal(_value(runs, other), value))
+        if runs.caller.masks == "share":  # multiplied and divided by the share
+            return min(other for other in common if _value(runs, other).numel() == value.numel()
+                       and bool(((_value(runs, other) - value).abs() <= _CLOSE).all()))
         return site
 
 
@@ -220,12 +270,16 @@ class Step:
     """The third argument: whether gradients are cut where the student cuts them."""
     record: Callable[[Tensor, Tensor], Recorder]
     """A full recording of one step."""
+    edited: Callable[[Mapping[int, Edit]], Step]
+    """The same step with other things done in place of some calls."""
     batch: int
     width: int
     hidden: int
+    columns: bool = False
+    """Whether the student's own states are H x B."""
 
 
-def step_of_track(runs: Runs, track: Track, layer: int) -> Step:
+def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit] | None = None) -> Step:
     """Return the step of one layer of a direction."""
     form = runs.form
     before, after = track.before[layer], track.after[layer]
@@ -234,28 +288,36 @@ def step_of_track(runs: Runs, track: Track, layer: int) -> Step:
     width = form.width if layer == 0 else _value(runs, track.after[layer - 1]).numel() // form.batch
 
     def record(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> Recorder:
-        replace = {before: h}
+        state = as_made(h, before in runs.columns)
+        replace = {before: state}
         whole, rows = runs.x, None
         if layer == 0:
             whole, rows = changed(runs, track.reads, x)
         else:
-            replace[track.after[layer - 1]] = x
-        return runs.record(whole, full=full, replace=replace, read=[after], rows=rows, keep_cuts=keep_cuts)[1]
+            below = track.after[layer - 1]
+            replace[below] = as_made(x, below in runs.columns)
+        recorder = Recorder(runs.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=[after],
+                            rows=runs.rows if rows is None else rows, edits=edits, state=state, stop=not full)
+        with contextlib.suppress(Done):
+            runs.caller.call(form, whole, runs.h0, recorder)
+        return recorder
 
     def run(x: Tensor, h: Tensor, keep_cuts: bool = False) -> Tensor:
-        return record(x, h, keep_cuts, False).found[after].reshape(form.batch, hidden)
+        return by_rows(record(x, h, keep_cuts, False).found[after], form.batch, after in runs.columns)
 
-    return Step(run, lambda x, h: record(x, h, False, True), form.batch, width, hidden)
+    return Step(run, lambda x, h: record(x, h, False, True),
+                lambda others: step_of_track(runs, track, layer, others), form.batch, width, hidden,
+                after in runs.columns)
 
 
-def step_of_cell(caller: Caller, form: Form) -> Step:
+def step_of_cell(caller: Caller, form: Form, edits: Mapping[int, Edit] | None = None) -> Step:
     """Return the step of a cell."""
     def call(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> tuple[Tensor, Recorder]:
-        recorder = Recorder(caller.file, full=full, keep_cuts=keep_cuts)
+        recorder = Recorder(caller.file, full=full, keep_cuts=keep_cuts, edits=edits, state=h)
         return new_state(caller.call(form, x, h, recorder), form), recorder
 
     return Step(lambda x, h, keep_cuts: call(x, h, keep_cuts, False)[0], lambda x, h: call(x, h, False, True)[1],
-                form.batch, form.width, form.hidden)
+                lambda others: step_of_cell(caller, form, others), form.batch, form.width, form.hidden)
 
 
 def new_state(results: Sequence[Tensor], form: Form) -> Tensor:

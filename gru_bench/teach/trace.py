@@ -19,6 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 Site = tuple[int, int]
 """A result in a trace: number of the call, and place among its results."""
+STATE: Site = (-1, 0)
+"""Stands for the state before a step."""
+Edit = Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], Mapping[Site, Tensor]], Any]
+"""Takes the place of one call: (function, arguments, keyword arguments, earlier results) -> result."""
 
 _GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _DROPOUTS = {"dropout", "dropout_", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d",
@@ -27,6 +31,12 @@ _RANDOM = {"rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "r
            "normal_", "uniform_", "bernoulli_", "random_", "exponential_", "multinomial", "poisson", "trunc_normal_",
            "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_",
            "gumbel_softmax"}
+_UNIFORM = {"rand", "rand_like", "uniform_"}
+_MORE = {"gt", "ge", "__gt__", "__ge__", "greater", "greater_equal", "gt_", "ge_"}
+_LESS = {"lt", "le", "__lt__", "__le__", "less", "less_equal", "lt_", "le_"}
+_ADDS = {"add", "__add__", "__radd__", "add_", "__iadd__"}
+_VIEWS = {"to", "type", "type_as", "double", "unsqueeze", "squeeze", "expand", "expand_as", "view", "reshape", "clone",
+          "__getitem__"}
 _PLAIN = {"size", "dim", "numel", "stride", "is_floating_point", "__len__", "__bool__", "__hash__", "__repr__", "item"}
 """Functions that return no tensor."""
 
@@ -39,8 +49,14 @@ class Call:
     line: int
     """Line of the student's file. 0: none of its lines led to the call."""
     inputs: list[Site] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)
+    """Keys of the parameters and constants that it took."""
     values: list[Tensor] = field(default_factory=list)
     """What the call returned, flat, as it was then."""
+
+
+class Done(BaseException):
+    """Ends a run that has given what was asked of it. No `except Exception` of the student's code holds it up."""
 
 
 class Recorder(TorchFunctionMode):
@@ -49,7 +65,8 @@ class Recorder(TorchFunctionMode):
     def __init__(
         self, file: str, *, full: bool = False, keep_cuts: bool = False, keep_dropout: bool = False,
         calm: bool = True, replace: Mapping[Site, Tensor] | None = None, read: Sequence[Site] = (),
-        rows: Tensor | None = None,
+        rows: Tensor | None = None, edits: Mapping[int, Edit] | None = None, state: Tensor | None = None,
+        stop: bool = False,
     ) -> None:
         """Prepare a recording.
 
@@ -62,11 +79,18 @@ class Recorder(TorchFunctionMode):
             replace: Tensors that take the place of results.
             read: Results to keep in `found`.
             rows: Vectors of token ids, which take the place of the embedding's weights.
+            edits: Number of a call -> what is done in its place.
+            state: The state before the step, for the edits.
+            stop: Whether to raise `Done` once the results to read are there.
         """
         super().__init__()
         self.file, self.full, self.calm = file, full, calm
         self.keep_cuts, self.keep_dropout = keep_cuts, keep_dropout
         self.replace, self.read, self.rows = dict(replace or {}), set(read), rows
+        self.edits = dict(edits or {})
+        self.stop = stop
+        self.live: dict[Site, Tensor] = {} if state is None else {STATE: state}
+        """All results so far, where there are edits."""
         self.calls: list[Call] = []
         self.found: dict[Site, Tensor] = {}
         self.count = 0
@@ -76,6 +100,12 @@ class Recorder(TorchFunctionMode):
         """Lines whose dropout was active."""
         self.cuts: list[int] = []
         """Lines that cut gradients."""
+        self.masks: str | None = None
+        """What random masks hold in place of random values: ones, zeros, or the share that is kept. None: as drawn."""
+        self.masked: list[int] = []
+        """Lines that drew a random mask."""
+        self._draws: dict[int, tuple[Tensor, float | Tensor]] = {}
+        """Uniform random numbers, each with what was added to it."""
         self.leaves: dict[int, Tensor] = {}
         """Tensors that no recorded call made: parameters and constants."""
         self._made: dict[int, tuple[Site, Tensor]] = {}
@@ -104,6 +134,8 @@ class Recorder(TorchFunctionMode):
             return self._record(name, self.rows[args[0]], ())
         if name in _RANDOM:
             self.random.append((name, self.line()))
+        if (mask := self._mask(name, args, kwargs)) is not None:
+            return mask
         if name in ("float", "half", "bfloat16"):
             return args[0].double()
         if name == "numpy":
@@ -111,11 +143,57 @@ class Recorder(TorchFunctionMode):
         args, kwargs = _in_float64(name, args, kwargs)
         if name == "gru" and len(args) == 9 and isinstance(args[3], bool):
             return _unrolled_gru(self, *args)
-        result = func(*args, **kwargs)
+        if name == "gru" and len(args) == 9 and int(args[1].min()) == int(args[1].max()):  # packed, all of one length
+            data, sizes, h0, weights, has_biases, layers, share, train, both = args
+            x = self.__torch_function__(torch.reshape, (), (data, (len(sizes), int(sizes[0]), data.shape[-1])))
+            outputs, final = _unrolled_gru(self, x, h0, weights, has_biases, layers, share, train, both, False)
+            return self.__torch_function__(torch.flatten, (), (outputs, 0, 1)), final
+        edit = self.edits.get(self.count)
+        result = func(*args, **kwargs) if edit is None else edit(func, args, kwargs, self.live)
+        if name in ("empty", "empty_like", "new_empty") and isinstance(result, Tensor) and result.is_floating_point():
+            result.zero_()  # what memory holds is no part of the answer
         if self.calm and name in _RANDOM and isinstance(result, Tensor):
             with torch.no_grad():
                 result = result.zero_() if name.endswith("_") else torch.zeros_like(result)
+        self._follow(name, result, args)
         return self._record(name, result, (*args, *kwargs.values()))
+
+    def _follow(self, name: str, result: Any, args: Sequence[Any]) -> None:
+        """Keep track of uniform random numbers, and of what is added to them."""
+        known = next((self._draws[id(arg)] for arg in args if id(arg) in self._draws), None)
+        if name in _UNIFORM and isinstance(result, Tensor):
+            self._draws[id(result)] = (result, 0.0)
+        elif known is not None and name in _VIEWS and isinstance(result, Tensor):
+            self._draws[id(result)] = (result, known[1])
+        elif known is not None and name in _ADDS and isinstance(result, Tensor):
+            others = [arg for arg in args[:2] if id(arg) not in self._draws]
+            if len(others) == 1:
+                self._draws[id(result)] = (result, known[1] + others[0])
+
+    def _mask(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
+        """Return what stands for a random mask of zeros and ones. None: it is none, or is left as it is."""
+        if name in ("bernoulli", "bernoulli_"):
+            share = kwargs.get("p", args[1] if len(args) > 1 else 0.5 if name.endswith("_") else args[0])
+        elif name in ("floor", "floor_") and id(args[0]) in self._draws:
+            share = self._draws[id(args[0])][1]
+        elif name in _MORE | _LESS and len(args) > 1 and (id(args[0]) in self._draws) != (id(args[1]) in self._draws):
+            drawn, limit = args[:2] if id(args[0]) in self._draws else args[1::-1]
+            less = limit - self._draws[id(drawn)][1]
+            share = less if (name in _LESS) == (drawn is args[0]) else 1 - less
+        else:
+            return None
+        self.masked.append(self.line())
+        if self.masks is None or self.keep_dropout:
+            return None
+        with torch.no_grad():
+            like = torch.ones_like(args[0] if isinstance(args[0], Tensor) else args[1])
+            mask: Tensor = like * (share if self.masks == "share" else self.masks == "ones")
+        if name in _MORE | _LESS and self.masks != "share":
+            return mask.bool()
+        if name.endswith("_") and not name.endswith("__"):
+            with torch.no_grad():
+                mask = args[0].copy_(mask)
+        return mask
 
     def _record(self, name: str, result: Any, args: Sequence[Any]) -> Any:
         several = isinstance(result, (tuple, list))
@@ -125,17 +203,24 @@ class Recorder(TorchFunctionMode):
         if not tensors[0].is_floating_point():
             return result
         number, self.count = self.count, self.count + 1
+        before = list(tensors)
         for place, tensor in enumerate(tensors):
             own = (number, place)
             if own in self.replace:
-                tensors[place] = tensor = self.replace[own].reshape(tensor.shape)
+                tensors[place] = tensor = self.replace[own].reshape(tensor.shape).clone()  # no view: h.detach_()
             if own in self.read:
                 self.found[own] = tensor
+                if self.stop and len(self.found) == len(self.read):
+                    raise Done
+            if self.edits:
+                self.live[own] = tensor
         if self.full:
             inputs: list[Site] = []
+            leaves: list[int] = []
             for arg in _tensors(args):
                 if id(arg) in self.leaves or isinstance(arg, torch.nn.Parameter):
                     self.leaves[id(arg)] = arg
+                    leaves.append(id(arg))
                     continue
                 known = self._made.get(id(arg))
                 # Variable(h.data) is a new object on the same memory.
@@ -144,13 +229,17 @@ class Recorder(TorchFunctionMode):
                     inputs.append(site)
                 elif arg.is_floating_point():
                     self.leaves[id(arg)] = arg
-            self.calls.append(Call(name, self.line(), inputs, [t.detach().clone().reshape(-1) for t in tensors]))
+                    leaves.append(id(arg))
+            values = [tensor.detach().clone().reshape(-1) for tensor in tensors]
+            self.calls.append(Call(name, self.line(), inputs, leaves, values))
             for place, tensor in enumerate(tensors):
                 if id(tensor) not in self.leaves:
                     self._made[id(tensor)] = ((number, place), tensor)
                     self._memory[tensor.data_ptr(), tensor.numel()] = (number, place)
         if not several:
             return tensors[0]
+        if all(a is b for a, b in zip(before, tensors, strict=True)):
+            return result
         return tuple(tensors) if isinstance(result, tuple) else tensors
 
     def line(self) -> int:

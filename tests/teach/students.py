@@ -318,6 +318,10 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
                                               f"self.U_{g} = nn.Linear(hidden_size, hidden_size, bias=False)")
                                              for g in "rzn")),
         "reset before": (("reset-before",), (("r * self.U_n(h)", "self.U_n(r * h)"),)),
+        "r means 1 - r": (("equal",), (("r * self.U_n(h)", "(1 - r) * self.U_n(h)"),)),
+        "a matrix with the other sign": (("equal",), (("self.W_z(x) + self.U_z(h)", "self.W_z(x) - self.U_z(h)"),)),
+        "a number in the sum of a gate": (("equal",), (("self.W_z(x) + self.U_z(h)",
+                                                        "self.W_z(x) + self.U_z(h) + 1.0"),)),
     },
     "fused": {
         "gates z, r, n": (("gate-order",), (("x_r, x_z, x_n = ", "x_z, x_r, x_n = "),
@@ -373,6 +377,25 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "W shared by r and z": ("shared-matrices", (("self.W_z(x) + self.U_z(h)", "self.W_r(x) + self.U_z(h)"),)),
         "U shared by z and n": ("shared-matrices", (("self.U_n(h)", "self.U_z(h)"),)),
         "W shared by z and n": ("shared-matrices", (("self.W_n(x)", "self.W_z(x)"),)),
+        "U and W shared by r and n": ("shared-matrices", (("self.W_n(x) + r * self.U_n(h)",
+                                                           "self.W_r(x) + r * self.U_r(h)"),)),
+        "tanh of the product with the state": ("candidate-activation", (
+            ("torch.tanh(self.W_n(x) + r * self.U_n(h))", "self.W_n(x) + torch.tanh(r * self.U_n(h))"),)),
+        "tanh of each product": ("candidate-activation", (
+            ("torch.tanh(self.W_n(x) + r * self.U_n(h))", "torch.tanh(self.W_n(x)) + r * torch.tanh(self.U_n(h))"),)),
+        "sigmoid of a part": ("gate-activation", (
+            ("torch.sigmoid(self.W_z(x) + self.U_z(h))", "torch.sigmoid(self.W_z(x)) + self.U_z(h)"),)),
+        "sigmoid of each product": ("gate-activation", (
+            ("torch.sigmoid(self.W_r(x) + self.U_r(h))", "torch.sigmoid(self.W_r(x)) + torch.sigmoid(self.U_r(h))"),)),
+        "twice the sigmoid": ("gate-activation", (("r = torch.sigmoid(", "r = 2 * torch.sigmoid("),)),
+        "r before and after": ("wrong-candidate", (("r * self.U_n(h)", "r * self.U_n(r * h)"),)),
+        "z on the input": ("wrong-candidate", (("self.W_n(x) + r", "z * self.W_n(x) + r"),)),
+        "state scaled by z first": ("wrong-candidate", (("        n = torch.tanh(", "        h = z * h\n"
+                                                         "        n = torch.tanh("),)),
+        "product in the mixture": ("wrong-candidate", (("z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),)),
+        "products for sums": ("mixing", (("z * h + (1 - z) * n", "z * h * (1 - z) * n"),)),
+        "all doubled": ("mixing", (("z * h + (1 - z) * n", "2 * (z * h + (1 - z) * n)"),)),
+        "squares of z": ("gate-activation", (("z * h + (1 - z) * n", "z ** 2 * h + (1 - z ** 2) * n"),)),
         "z twice": ("mixing", (("z * h + (1 - z) * n", "z * h + z * n"),)),
         "r for 1 - z": ("mixing", (("z * h + (1 - z) * n", "z * h + r * n"),)),
         "candidate unweighed": ("mixing", (("z * h + (1 - z) * n", "z * h + n"),)),
@@ -403,6 +426,12 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "h0 ignored": ("initial-state", (("h0 if h0 is not None else x.new_zeros", "x.new_zeros"),)),
         "random at first": ("initial-state", (("x.new_zeros(batch, self.hidden_dim)",
                                                "torch.randn(batch, self.hidden_dim)"),)),
+        "learned from ones": ("initial-state", (
+            ("        self.hidden_dim = hidden_dim", "        self.hidden_dim = hidden_dim\n"
+             "        self.first = nn.Parameter(torch.ones(hidden_dim))"),
+            ("x.new_zeros(batch, self.hidden_dim)", "self.first.expand(batch, -1)"))),
+        "state mixed with itself": ("wrong-candidate", (("(1 - update) * new", "(1 - update) * h"),)),
+        "outputs turned": ("read-backwards", (("torch.stack(outputs, dim=1)", "torch.stack(outputs[::-1], dim=1)"),)),
         "last step left out": ("last-step", (("range(steps)", "range(steps - 1)"),)),
         "states before each step": ("last-step", (
             ("            outputs.append(h)\n", ""),
@@ -461,6 +490,11 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
     "tokens": {
         "backward end": ("backward-end", (("ahead[-1], back[-1]", "ahead[-1], back[0]"),)),
         "backward aligned at the end": ("backward-end", (("[ahead[-1], back[-1]]", "[ahead[-1], back[::-1][-1]]"),)),
+        "both read ahead": ("backward-end", (("xs[::-1], zeros", "xs, zeros"),)),
+        "backward outputs not turned": ("backward-end", (
+            ("        features = torch.cat([ahead[-1], back[-1]], dim=1)",
+             "        features = torch.cat([torch.stack(ahead, 1), torch.stack(back, 1)], dim=-1)"),)),
+        "backward begins with the last state": ("initial-state", (("xs[::-1], zeros", "xs[::-1], ahead[-1]"),)),
         "directions share": ("shared-layers", (("self.run(self.backward_cell", "self.run(self.forward_cell"),)),
         "forward end": ("last-step", (("ahead[-1], back", "ahead[-2], back"),)),
         "dropout": ("dropout", (("self.fc(self.dropout(features))", "self.fc(F.dropout(features))"),)),
@@ -474,6 +508,8 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
             ("num_layers=2", "num_layers=3"))),
         "dropout": ("dropout", (("self.drop(new)", "torch.dropout(new, 0.2, True)"),)),
         "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
+        "second layer begins with ones": ("initial-state", (
+            ("for _ in self.cells]", "for _ in self.cells]\n        states[1] = states[1] + 1"),)),
         "state passed on": ("wrong-candidate", (("r * self.new_h(h)", "r * self.new_h(z * h)"),)),
     },
     "columns": {
