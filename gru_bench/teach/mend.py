@@ -253,15 +253,13 @@ def _named(step: Step, calls: Sequence[Call], change: _Change, member: Member) -
         return Finding("wrong-candidate", "With the old state in place of another quantity it would be a GRU.", line)
     if change.kind == "mixture":
         return _mixing(step, change, line)
-    return _argument_named(step, change, member, calls, line)
+    return _argument_named(step, change, member, calls[change.number].name, line)
 
 
 def _argument_named(
-    step: Step, change: _Change, member: Member, calls: Sequence[Call], line: int
+    step: Step, change: _Change, member: Member, name: str, line: int
 ) -> Finding | None:
     """Say what a call was that is better left out. `equal` where it does no harm."""
-    name, taken = calls[change.number].name, calls[change.number].inputs
-    uses = sum(taken[change.which] in call.inputs for call in calls) if change.which < len(taken) else 0
     seen: list[list[Tensor]] = []
 
     def look(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], live: Mapping[Site, Tensor]) -> Any:
@@ -274,6 +272,7 @@ def _argument_named(
         looking.run(x[0], h[0], False)
         looking.run(x[0], h[1], False)
         inner = member.inner(x[0], h[0])
+        calls = step.record(x[0], h[0]).calls
     kept, others = seen[0][change.which], [arg for n, arg in enumerate(seen[0]) if n != change.which]
 
     def among(value: Tensor, *wanted: Tensor) -> bool:
@@ -290,7 +289,10 @@ def _argument_named(
         return None
     if name in _SUMS | _PRODUCTS and (among(torch.sigmoid(kept), *gates) or among(kept, inner.a)):
         return Finding("equal")  # a number in a sum is as good as other weights
-    if uses > 1 and among(kept, inner.z, 1 - inner.z):
+    if among(kept, inner.z, 1 - inner.z) and any(
+            number != change.number and not any(among(value, inner.z, 1 - inner.z) for value in call.values)
+            and any(among(calls[n].values[place], inner.z, 1 - inner.z) for n, place in call.inputs)
+            for number, call in enumerate(calls)):
         return Finding("mixing", "One of the two weights of the mixing is not that of the update gate.", line)
     if among(kept, *gates) or (change.function and among(torch.sigmoid(kept), *gates)):
         return Finding("gate-activation", "Something more than a sigmoid acts on the gate.", line)

@@ -262,6 +262,75 @@ def gru_step(x, h):
     return (1 - z) * h + z * n
 '''
 
+LECTURE = '''
+import torch
+from torch import nn
+
+
+def matrices(n, d):
+    return nn.Parameter(0.5 * torch.randn(n, d)), nn.Parameter(0.5 * torch.randn(n, n))
+
+
+class LectureGRU(nn.Module):
+    """Columns in a layer: states are H x B, the matrices come from a function, no biases."""
+
+    def __init__(self, d, n):
+        super().__init__()
+        self.n = n
+        self.W_r, self.U_r = matrices(n, d)
+        self.W_z, self.U_z = matrices(n, d)
+        self.W, self.U = matrices(n, d)
+
+    def forward(self, x):
+        h = torch.zeros(self.n, x.shape[1])
+        hs = []
+        for x_t in x.transpose(1, 2):
+            r = torch.sigmoid(self.W_r @ x_t + self.U_r @ h)
+            z = torch.sigmoid(self.W_z @ x_t + self.U_z @ h)
+            h_hat = torch.tanh(self.W @ x_t + r * (self.U @ h))
+            h = z * h + (1 - z) * h_hat
+            hs.append(h.T)
+        return torch.stack(hs)
+'''
+
+BOTH = '''
+import torch
+from torch import nn
+
+
+class Direction(nn.Module):
+    def __init__(self, n_in, n, turned):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(n_in, 3 * n))
+        self.u = nn.Parameter(torch.randn(n, 3 * n))
+        self.b = nn.Parameter(torch.zeros(3 * n))
+        self.n, self.turned = n, turned
+
+    def forward(self, x):
+        n = self.n
+        h = x.new_zeros(x.shape[0], n)
+        out = [None] * x.shape[1]
+        for t in reversed(range(x.shape[1])) if self.turned else range(x.shape[1]):
+            a, c = x[:, t] @ self.w + self.b, h @ self.u[:, :2 * n]
+            r = torch.sigmoid(a[:, :n] + c[:, :n])
+            z = torch.sigmoid(a[:, n:2 * n] + c[:, n:])
+            h = z * h + (1 - z) * torch.tanh(a[:, 2 * n:] + (r * h) @ self.u[:, 2 * n:])
+            out[t] = h
+        return torch.stack(out, 1), h
+
+
+class BothWays(nn.Module):
+    """Slices of stacked matrices, both directions, outputs and stacked final states."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.halves = nn.ModuleList([Direction(input_size, hidden_size, turned) for turned in (False, True)])
+
+    def forward(self, x):
+        outs, last = zip(*[half(x) for half in self.halves])
+        return torch.cat(outs, 2), torch.stack(last)
+'''
+
 
 @dataclass(frozen=True)
 class Style:
@@ -282,6 +351,8 @@ STYLES: Mapping[str, Style] = {
     "notebook": Style(NOTEBOOK, "GRUClassifier", ("update-inverted", "reset-before", "single-bias")),
     "tokens": Style(TOKENS, "Sentiment", ("equal",)),
     "stack": Style(STACK, "StackedGRU", ("equal",)),
+    "lecture": Style(LECTURE, "LectureGRU", ("no-bias",)),
+    "both": Style(BOTH, "BothWays", ("reset-before", "single-bias")),
     "columns": Style(COLUMNS, "gru_step", ("update-inverted", "reset-before", "single-bias")),
 }
 
@@ -344,6 +415,18 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
         "sigmoid by hand": (("reset-before", "single-bias"), (
             ("Z = torch.sigmoid(torch.matmul(X, self.Wxz) + torch.matmul(H, self.Whz) + self.bz)",
              "Z = 1 / (1 + torch.exp(-(X @ self.Wxz + H @ self.Whz + self.bz)))"),)),
+    },
+    "lecture": {
+        "biases": (("single-bias",), (
+            ("        self.W, self.U", "        self.b = nn.Parameter(torch.zeros(3, n, 1))\n        self.W, self.U"),
+            ("self.U_r @ h)", "self.U_r @ h + self.b[0])"), ("self.U_z @ h)", "self.U_z @ h + self.b[1])"),
+            ("r * (self.U @ h))", "r * (self.U @ h) + self.b[2])"))),
+        "state as columns": (("no-bias",), (
+            ("def forward(self, x):", "def forward(self, x, h0=None):"),
+            ("h = torch.zeros(self.n, x.shape[1])", "h = torch.zeros(self.n, x.shape[1]) if h0 is None else h0"),
+            ("return torch.stack(hs)", "return torch.stack(hs), h"))),
+        "a mask that keeps everything": (("no-bias",), (
+            ("x.transpose(1, 2):", "(x * (torch.rand(x.shape) >= 0.0)).transpose(1, 2):"),)),
     },
     "tokens": {
         "mixing in words": (("equal",), (("return n + z * (h - n)", "return (1.0 - z) * n + z * h"),)),
@@ -511,6 +594,32 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "second layer begins with ones": ("initial-state", (
             ("for _ in self.cells]", "for _ in self.cells]\n        states[1] = states[1] + 1"),)),
         "state passed on": ("wrong-candidate", (("r * self.new_h(h)", "r * self.new_h(z * h)"),)),
+    },
+    "lecture": {
+        "softmax": ("gate-activation", (("z = torch.sigmoid(self.W_z @ x_t + self.U_z @ h)",
+                                         "z = torch.softmax(self.W_z @ x_t + self.U_z @ h, dim=0)"),)),
+        "half a candidate": ("mixing", (("(1 - z) * h_hat", "0.5 * (1 - z) * h_hat"),)),
+        "ones": ("initial-state", (("torch.zeros(", "torch.ones("),)),
+        "scaled mask on the input": ("dropout", (
+            ("x.transpose(1, 2):", "(x * (torch.rand(x.shape) > 0.4).double() / (1 - 0.4)).transpose(1, 2):"),)),
+        "values masked out": ("dropout", (("x.transpose(1, 2):", "x.masked_fill(torch.rand(x.shape) < 0.3, 0.0)"
+                                           ".transpose(1, 2):"),)),
+        "mask of Bernoulli on the state": ("dropout", (
+            ("            hs.append", "            h = h * torch.bernoulli(torch.full_like(h, 0.8)) / 0.8\n"
+             "            hs.append"),)),
+    },
+    "both": {
+        "final states of the last step": ("backward-end", (
+            ("torch.stack(last)", "torch.stack([out[:, -1] for out in outs])"),)),
+        "the same slice for both gates": ("shared-matrices", (
+            ("torch.sigmoid(a[:, :n] + c[:, :n])", "torch.sigmoid(a[:, n:2 * n] + c[:, n:])"),)),
+        "slice of a gate in the candidate": ("shared-matrices", (
+            ("(r * h) @ self.u[:, 2 * n:]", "(r * h) @ self.u[:, n:2 * n]"),)),
+        "kept in a dictionary": ("state-kept", (
+            ("self.n, self.turned = n, turned", "self.n, self.turned, self.states = n, turned, {}"),
+            ("h = x.new_zeros(x.shape[0], n)", "h = self.states.get(x.shape[0], x.new_zeros(x.shape[0], n))"),
+            ("        return torch.stack(out, 1), h", "        self.states[x.shape[0]] = h.detach()\n"
+             "        return torch.stack(out, 1), h"))),
     },
     "columns": {
         "no sigmoid": ("gate-activation", (("z = torch.sigmoid(", "z = ("),)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from gru_bench.errors import ExitCode
+from gru_bench.errors import ExitCode, RunError
 from gru_bench.teach import assert_is_gru
 from gru_bench.teach.check import check
 from gru_bench.teach.codes import KINDS
@@ -81,6 +81,19 @@ def test_what_is_no_member_is_not_identified(form: str, step: str, tmp_path: Pat
     assert verdict.code == "unknown"
     assert verdict.exit_code == ExitCode.INCOMPLETE
     assert "first at step 1, unit 1" in verdict.findings[0].detail
+
+
+@pytest.mark.parametrize("noise", [
+    "z * h + (1 - z) * n + 0.1 * torch.randn(h.shape)",
+    "z * h + (1 - z) * n * torch.rand(h.shape)",
+    "torch.where(torch.rand(h.shape) < 0.5, z * h + (1 - z) * n, -n)",
+    "z * h + (1 - z) * (n + (torch.rand(h.shape) < 0.5))",
+])
+def test_what_is_random_and_no_dropout_is_refused(noise: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("z * h + (1 - z) * n", noise), encoding="utf-8")
+    with pytest.raises(RunError, match="is random in evaluation"):
+        check(path, "GRUCell")
 
 
 class TestAssertIsGru:
