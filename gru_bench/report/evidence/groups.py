@@ -133,7 +133,8 @@ class Group:
             return self.deviation
         without = "without the noise of the test set" if self.metric == "log_loss" else "noise of the test set included"
         return self.number(f"score-{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
-                           f"standard deviation over seeds, {without}")
+                           f"standard deviation over seeds, {without}",
+                           decimals=2 if self.scale.kind == "percent" else 4)
 
     @property
     def run_scores(self) -> tuple[Number, ...]:
