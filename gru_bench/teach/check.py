@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -341,15 +341,24 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
 
 
 def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell whose second call depends on its first, with a state passed or, where it may be left out, without."""
     x, h = examples(step, 1)
-    results = []
-    with torch.no_grad():
-        for fresh in (True, False):
-            recorder = Recorder(caller.file)
-            results.append(new_state(caller.call(form, x[0], h[0], recorder, fresh=fresh), form))
+
+    def repeats(state: Tensor | None) -> bool:
+        with torch.no_grad():
+            one, two = (new_state(caller.call(form, x[0], state, Recorder(caller.file), fresh=fresh), form)
+                        for fresh in (True, False))
+        return torch.equal(one, two)
+
+    found = []
+    if not repeats(h[0]):
+        found = [Finding("state-kept", "The same input and state give another result the second time.")]
+    elif not any(a.role == "state" and a.required for a in caller.arguments):
+        with suppress(Exception):  # it needs a state all the same
+            if not repeats(None):
+                found = [Finding("state-kept", "Where no state is passed, the second call goes on from the first.")]
     caller.restore()
-    return [] if torch.equal(*results) else [
-        Finding("state-kept", "The same input and state give another result the second time.")]
+    return found
 
 
 def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Verdict:

@@ -439,6 +439,12 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
 
 MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
     "split": {
+        "kept where none is passed": ("state-kept", (
+            ("    def forward(self, x, h):", "    kept = None\n\n    def forward(self, x, h=None):\n"
+             "        h = h if h is not None else self.kept\n"
+             "        h = h if h is not None else x.new_zeros(len(x), self.U_r.in_features)"),
+            ("        return z * h + (1 - z) * n", "        h = z * h + (1 - z) * n\n"
+             "        self.kept = h.detach()\n        return h"))),
         "no tanh": ("candidate-activation", (("torch.tanh(self.W_n(x) + r * self.U_n(h))",
                                               "self.W_n(x) + r * self.U_n(h)"),)),
         "sigmoid for tanh": ("candidate-activation", (("torch.tanh(", "torch.sigmoid("),)),
