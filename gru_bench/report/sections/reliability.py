@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gru_bench.evaluation import metrics
-from gru_bench.report.document.blocks import Column, Details, Table
+from gru_bench.report.document.blocks import Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.figures.curves import LEAST, few, reliability_figure
@@ -40,8 +41,11 @@ def reliability(evidence: Evidence) -> Section:
         grouped=True,
     )
     least = min(1 / len(group.classes) for group in evidence.groups)
+    weighed = listed([group.label for group in evidence.groups if group.config.training.class_weight != "none"])
+    balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
+                           "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("reliability", "Reliability of the confidence", (
-        reliability_figure(values, least), Details("Accuracy by confidence", (table,))))
+        *balanced, reliability_figure(values, least), Details("Accuracy by confidence", (table,))))
 
 
 def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Number]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from gru_bench.report.build import build
 from gru_bench.report.figures.curves import few
-from tests.support.fake_store import TestSet, three_models
-from tests.support.renderings import Rendered, column_of, figure_of, said, table_of
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.renderings import Rendered, column_of, figure_of, said, table_of, words_of
 
 
 def test_each_curve_is_that_of_the_table(three: Rendered) -> None:
@@ -45,3 +46,14 @@ def test_a_model_with_few_predictions_in_each_range_is_drawn_whole() -> None:
     figure = figure_of(build([study], store), "reliability")
     assert len(figure.panels[0].lines[0].x) == len(figure.values.rows) > 2
     assert "left out" not in figure.caption
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_weights_of_the_classes_are_told_where_confidence_is_judged() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 1.0}, test_set=TestSet.draw(200))
+    assert "meant to be calibrated" not in words_of(build([study], store, experiment="e"), "reliability")
+    weighed = replace(study, confirms=tuple(
+        replace(run, params={**run.params, "training.class_weight": "balanced"}) for run in study.confirms))
+    assert "Torch GRU: trained with weights of the classes" in words_of(
+        build([weighed], store, experiment="e"), "reliability")
