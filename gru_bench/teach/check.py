@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from gru_bench.errors import RunError
 from gru_bench.teach import calls, load
-from gru_bench.teach.blocks import examples, take_apart
 from gru_bench.teach.calls import Caller, Form
-from gru_bench.teach.cells import TOLERANCE, Cell, as_torch, examine
+from gru_bench.teach.cell.blocks import examples, take_apart
+from gru_bench.teach.cell.examine import TOLERANCE, Cell, as_torch, examine
+from gru_bench.teach.cell.family import Member
 from gru_bench.teach.codes import KINDS, Finding, Verdict
-from gru_bench.teach.family import Member
 from gru_bench.teach.layers import Layer, examine_layer
 from gru_bench.teach.states import (
     STEPS,
@@ -547,7 +547,7 @@ def _unknown(cells: Sequence[Cell], layer: Layer | None = None) -> list[Finding]
 
 def _closest(cell: Cell) -> Member | None:
     """Return the right GRU that comes nearest to a cell."""
-    from gru_bench.teach.family import right_members
+    from gru_bench.teach.cell.family import right_members
 
     x, h = examples(cell.step, 3, seed=11)
     best, least = None, float("inf")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.teach.calls import Form
-from gru_bench.teach.cells import Cell
+from gru_bench.teach.cell.examine import Cell
 from gru_bench.teach.codes import Finding
 from gru_bench.teach.states import STEPS, Runs, Track, as_made, changed
 from gru_bench.teach.trace import Recorder, Site

@@ -297,14 +297,14 @@ class TestGoesOn:
 TOPICS = """
 models = ["torch"]
 metric = "macro_f1"
-trials = 2
+trials = 1
 confirm = 3
 [embedding]
 dimension = 12
 [model]
 hidden_size = 8
 [training]
-epochs = 3
+epochs = 4
 batch_size = 16
 lr = 0.02
 log_every = 5
@@ -326,7 +326,7 @@ def test_several_classes_by_their_macro_f1(tmp_path: Path, empty_database: Path)
         for n in range(360):
             place = n % 7 % 3  # uneven
             own = [f"own{place}{i}" for i in range(6)]
-            writer.writerow([" ".join([*generator.choice(own, 3), *generator.choice(["a", "b", "c"], 4), f"id{n}"]),
+            writer.writerow([" ".join([*generator.choice(own, 6), *generator.choice(["a", "b"], 2), f"id{n}"]),
                              classes[place]])
     done = command(SCRIPT, "--study", "topics.toml", "--data", "topics.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

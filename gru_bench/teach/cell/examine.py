@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gru_bench.teach.blocks import Parts, examples, take_apart
+from gru_bench.teach.cell.blocks import Parts, examples, take_apart
+from gru_bench.teach.cell.family import Affine, Inner, Member, search, search_right
+from gru_bench.teach.cell.mend import mended
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.family import Affine, Inner, Member, search, search_right
-from gru_bench.teach.mend import mended
 from gru_bench.teach.states import Step, as_made
 
 TOLERANCE = 3e-12

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gru_bench.teach.blocks import Block, Group, Parts
+from gru_bench.teach.cell.blocks import Block, Group, Parts
 
 Pointwise = Callable[[Tensor], Tensor]
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_bench.teach.blocks import examples
+from gru_bench.teach.cell.blocks import examples
+from gru_bench.teach.cell.family import Member
 from gru_bench.teach.codes import Finding
-from gru_bench.teach.family import Member
 from gru_bench.teach.states import Step, as_made, by_rows
 from gru_bench.teach.trace import STATE, Call, Edit, Site
 
