@@ -25,6 +25,8 @@ def ray_cluster() -> Iterator[Any]:
     """Start a cluster of two nodes, of one CPU each, that all pretend to have one card; bound to loopback."""
     pytest.importorskip("ray")
     with mock.patch.dict(os.environ, ENVIRONMENT):
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):  # Ray gives each task the card that it pretends
+            os.environ.pop(name, None)
         from ray.cluster_utils import Cluster as Nodes
 
         node: dict[str, Any] = {
