@@ -25,6 +25,9 @@ DATA, BASELINES = "data.json", "baselines.json"
 TWO_CLASSES = ("negative", "positive")
 """Names of the classes where none were logged: studies of an earlier version had these two."""
 
+MOST_WHOLE = 50
+"""Largest number of classes whose probabilities are all kept, and so the largest with areas below curves."""
+
 T = TypeVar("T")
 
 

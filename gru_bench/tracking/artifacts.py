@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import MOST_CLASSES
 from gru_bench.data.limits import MORE, factor
 from gru_bench.evaluation.metrics import average_precision, by_class, class_scores, counts, predicted, roc_auc
-from gru_bench.results.runs import Predictions
+from gru_bench.results.runs import MOST_WHOLE, Predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,11 +30,8 @@ FREE_BYTES = 256 << 20
 """Bytes that any table may take in memory, however small its file is."""
 _CELL = 8
 """Most bytes of a number in memory."""
-MOST_WHOLE = 50
-"""Largest number of classes whose probabilities are all kept."""
 LIKELIEST = 5
 """Number of classes that are kept of more, beside the true one."""
-MOST_CLASSES = 1000
 _LISTS = {"wholes": "whole", "numbers": "number"}
 """Kind of a column of lists of one length -> kind of their values."""
 

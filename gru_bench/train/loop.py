@@ -46,7 +46,7 @@ from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, choose_backend, fallback
 from gru_bench.models.recurrence import Backend, in_chunks
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport, WindowLoss
+from gru_bench.results.runs import MOST_WHOLE, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train import card
 from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
 from gru_bench.train.optimizer import Optimizer
@@ -270,10 +270,6 @@ def place(config: RunConfig) -> tuple[torch.device, str | None]:
         "takes the card")
 
 
-MOST_AREAS = 50
-"""Largest number of classes with a ROC area: of more, not all probabilities are kept."""
-
-
 def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
     """Check that the score that decides is defined for the classes of a corpus.
 
@@ -285,8 +281,8 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
         raise UsageError(f"training.metric 'f1' needs two classes, but {corpus.name} has {classes}: choose macro_f1")
     if metric != "roc_auc":
         return
-    if classes > MOST_AREAS:
-        raise UsageError(f"training.metric 'roc_auc' needs at most {MOST_AREAS} classes, but {corpus.name} has "
+    if classes > MOST_WHOLE:
+        raise UsageError(f"training.metric 'roc_auc' needs at most {MOST_WHOLE} classes, but {corpus.name} has "
                          f"{classes}: choose macro_f1 or log_loss")
     for split in ("validation", "test"):
         found_C = np.bincount(corpus.split(split).label_N, minlength=classes)
