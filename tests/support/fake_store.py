@@ -23,9 +23,17 @@ from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
 from gru_bench.evaluation import metrics as measured
 from gru_bench.evaluation.metrics import scores
-from gru_bench.results.runs import TWO_CLASSES, Baseline, DataSummary, Predictions, StudySummary, TrialSummary
+from gru_bench.results.runs import (
+    MOST_WHOLE,
+    TWO_CLASSES,
+    Baseline,
+    DataSummary,
+    Predictions,
+    StudySummary,
+    TrialSummary,
+)
 from gru_bench.tracking import LoggedRun, LoggedStudy
-from gru_bench.tracking.artifacts import LIKELIEST, MOST_WHOLE
+from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
 from tests.support.values import present
 
