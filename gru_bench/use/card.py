@@ -1,0 +1,162 @@
+"""The model card of a saved model: what it was trained on, what it scores, what it cannot do, and how to load it.
+
+The front matter has the keys that model hubs read (Mitchell et al. 2019, "Model Cards for Model Reporting"). No text of
+the data is in a card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gru_bench.config import flat
+from gru_bench.errors import shown
+from gru_bench.report.document.numbers import NBSP
+from gru_bench.report.evidence.groups import LISTED_CLASSES
+from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
+from gru_bench.use.winner import Loaded
+
+EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
+"""A made-up text, which stands for an input wherever one must be shown."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding the weights to float16 changes, on the test reviews."""
+
+    reviews: int
+    before: float
+    after: float
+    """Accuracy with the trained weights and with the rounded ones, all seeds together."""
+    largest: float
+    """Largest change of a probability."""
+
+    @property
+    def sentence(self) -> str:
+        """Return it in words."""
+        return (f"Stored as float16: on {self.reviews:,} test reviews the accuracy of the seeds together is "
+                f"{100 * self.after:.2f} %, and {100 * self.before:.2f} % with the weights as they were trained; no "
+                f"probability changes by more than {max(self.largest, 0.0001):.4f}.")
+
+
+def scores_of(loaded: Loaded, rounding: Rounding) -> Mapping[str, Any]:
+    """Return the scores of a model as JSON can hold them: the score of the study with its interval, and the means."""
+    group, plan = loaded.winner.group, loaded.winner.study.plan()
+    number = group.score
+    means = {metric.key: sum(values) / len(values) for split in SPLIT_NAMES.values()
+             for name in ("accuracy", "macro_f1", "loss", "calibration_error") for metric in (score(name, split),)
+             if (values := [run.metrics[metric.key] for run in group.runs if metric.key in run.metrics])}
+    return {
+        "metric": plan.metric, "value": number.value, "low": number.low, "high": number.high, "text": _text(number),
+        "method": number.method, "seeds": [run.seed for run in group.runs], "test_reviews": len(group.example_N),
+        "means": means,
+        "float16": {"reviews": rounding.reviews, "accuracy_before": rounding.before, "accuracy_after": rounding.after,
+                    "largest_change": rounding.largest}}
+
+
+def model_card(loaded: Loaded, rounding: Rounding, scores: Mapping[str, Any]) -> str:
+    """Return the text of a model card."""
+    model, winner = loaded.model, loaded.winner
+    data, corpus = winner.group.data, loaded.corpus
+    metric = compared(winner.study.plan().metric, "test")
+    front = _front_matter({
+        "library_name": "gru-bench", "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "gru", model.name], "datasets": [corpus.name],
+        "metrics": [metric.key.removeprefix("score/test_")],
+        "model-index": [{"name": model.study, "results": [{
+            "task": {"type": "text-classification"}, "dataset": {"name": corpus.name, "type": corpus.name,
+                                                                 "split": "test"},
+            "metrics": [{"type": metric.key.removeprefix("score/test_"), "value": scores["value"],
+                         "name": metric.label}]}]}],
+    })
+    named = list(model.classes[:LISTED_CLASSES])
+    classes = ", ".join(shown(name, "") for name in named) + (
+        f" and {len(model.classes) - len(named):,} more" if len(named) < len(model.classes) else "")
+    counts = "" if data is None else (f"{data.train:,} training, {data.validation:,} validation and {data.test:,} "
+                                      "test reviews")
+    settings = "\n".join(f"| {name} | {value} |" for name, value in flat(model.config).items()
+                         if name.startswith(("model.", "training.", "embedding.")) or name == "data.max_length")
+    means = "\n".join(f"| {key.removeprefix('score/').replace('_', ' ')} | {value:.4f} |"
+                      for key, value in scores["means"].items())
+    loss = scores["means"].get(score("loss", "test").key)
+    together = len(model.seeds) > 1
+    read = "all" if model.config.data.max_length is None else f"the first {model.config.data.max_length}"
+    return f"""---
+{front}---
+
+# {model.study}: {model.name}
+
+A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes)} classes a text belongs to:
+{classes}.
+
+{_seeds_sentence(model.seeds)}
+
+## Data
+
+{corpus.name}: {counts}. Fingerprint of the data and their split: `{corpus.fingerprint}`.
+It knows {len(model.words_V) - 1:,} words and reads {read} known words of a text.
+
+## Scores
+
+{_text_sentence(metric.label, scores)}
+
+| mean over the seeds | |
+|---|---|
+{means}
+
+{rounding.sentence}
+
+## Limits
+
+- The scores hold for texts like the test reviews of {corpus.name}. For other texts nothing is known.
+- A text without a known word is answered all the same. The share of known words is part of each answer.
+- Probabilities are {'the mean over the seeds' if together else 'those of one seed'}{
+    f'; the test log loss of a seed is {loss:.3f} nats' if loss is not None else ''}. They were not calibrated.
+- The model was chosen on the validation reviews of the same data.
+
+## Use
+
+```
+pip install gru-bench
+gru-bench predict --model . "{EXAMPLE}"
+```
+
+```python
+import gru_bench as gb
+
+model = gb.load_model(".")
+print(model.predict(["{EXAMPLE}"]))
+```
+
+## Settings
+
+| setting | value |
+|---|---|
+{settings}
+
+Trained by: `{winner.study.run.command}`
+"""
+
+
+def _front_matter(values: Mapping[str, Any]) -> str:
+    """Return values as YAML, each as JSON, which YAML contains."""
+    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+
+
+def _seeds_sentence(seeds: tuple[int, ...]) -> str:
+    if len(seeds) == 1:
+        return f"It is the model of one seed ({seeds[0]})."
+    return (f"It is {len(seeds)} models, trained on the seeds {', '.join(map(str, seeds))}. Their probabilities are "
+            "averaged.")
+
+
+def _text(number: Any) -> str:
+    interval = f" [{number.ends[0].text}, {number.ends[1].text}]" if number.low is not None else ""
+    return f"{number.text}{interval}{' %' if number.kind == 'percent' else ''}".replace(NBSP, " ")
+
+
+def _text_sentence(label: str, scores: Mapping[str, Any]) -> str:
+    return (f"{label.capitalize()}: **{scores['text']}** on {scores['test_reviews']:,} test reviews, mean of "
+            f"{len(scores['seeds'])} seeds ({scores['method']}).")

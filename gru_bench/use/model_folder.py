@@ -1,0 +1,245 @@
+"""A saved model: a folder that holds all that is needed to predict, without the data and without a pickle.
+
+    model.json              what it is: settings, classes, seeds, scores, and the SHA-256 of the other files
+    words.json              the words of the vector table, by row
+    vectors.safetensors     word vectors that all seeds share; absent where each seed has trained its own
+    seed-N.safetensors      the weights of one seed
+    README.md               the model card, for people; it may be edited
+
+Numbers are stored as float16, which takes half the space. The error of a probability is then about 0.001. Everything
+is checked before it is used: a folder that was changed, cut short or made by something else is refused.
+
+Shapes: `V` rows of the vector table, `E` vector width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gru_bench import __version__
+from gru_bench.config import RunConfig
+from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.platforms import replace
+from gru_bench.use.trained import TrainedModel
+
+KIND = "gru-bench model"
+FORMAT = 1
+"""Version of the folder's files. Raise it when they, or the tokenizer, change."""
+ABOUT, WORDS, VECTORS, CARD = "model.json", "words.json", "vectors.safetensors", "README.md"
+_VECTORS_NAME = "table"
+_MOST_JSON_BYTES = 256 << 20
+
+
+class _About(BaseModel):
+    """The content of model.json."""
+
+    model_config = ConfigDict(strict=True)
+    kind: str
+    format: int
+    gru_bench: str
+    study: str
+    model: str
+    classes: list[str]
+    seeds: list[int]
+    run_ids: list[str]
+    config: dict[str, Any]
+    scores: dict[str, Any]
+    files: dict[str, str]
+    """File -> its SHA-256."""
+    digest: str = ""
+    """SHA-256 of this content without the digest."""
+
+    def own_digest(self) -> str:
+        text = json.dumps(self.model_dump(exclude={"digest"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_file(seed: int) -> str:
+    """Return the name of the file with the weights of a seed."""
+    return f"seed-{seed}.safetensors"
+
+
+def halved(model: TrainedModel) -> TrainedModel:
+    """Return a model whose numbers are rounded to float16, as they are stored."""
+    return dataclasses.replace(
+        model, table_VE=None if model.table_VE is None else _half(model.table_VE),
+        weights_S=tuple({name: _half(value) for name, value in weights.items()} for weights in model.weights_S))
+
+
+def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any], *, force: bool = False) -> int:
+    """Write a model to a folder, all of it or nothing, and return its number of bytes.
+
+    Args:
+        model: The model.
+        folder: The folder. It must not exist, unless it is empty or `force` replaces a saved model in it.
+        card: Text of the model card.
+        scores: Values about the model that belong with it, as JSON can hold them.
+        force: Whether a saved model in the folder is replaced.
+
+    Raises:
+        UsageError: for a folder that exists and may not be replaced.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    check_free(folder, force=force)
+    model = halved(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    begun.mkdir()
+    try:
+        (begun / WORDS).write_text(json.dumps(list(model.words_V)), encoding="utf-8")
+        if model.table_VE is not None:
+            (begun / VECTORS).write_bytes(to_bytes({_VECTORS_NAME: model.table_VE}))
+        for seed, weights in zip(model.seeds, model.weights_S, strict=True):
+            (begun / weights_file(seed)).write_bytes(to_bytes(dict(weights)))
+        about = _About(
+            kind=KIND, format=FORMAT, gru_bench=__version__, study=model.study, model=model.name,
+            classes=list(model.classes), seeds=list(model.seeds), run_ids=list(model.run_ids),
+            config=json.loads(_without_folders(model.config).model_dump_json()), scores=dict(scores),
+            files={path.name: _digest(path) for path in sorted(begun.iterdir())})
+        about.digest = about.own_digest()
+        (begun / ABOUT).write_text(about.model_dump_json(indent=1), encoding="utf-8")
+        (begun / CARD).write_text(card, encoding="utf-8")
+        size = sum(path.stat().st_size for path in begun.iterdir())
+        if folder.exists():
+            shutil.rmtree(folder)
+        replace(begun, folder)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+    return size
+
+
+def _without_folders(config: RunConfig) -> RunConfig:
+    """Return a config whose files have names without folders, because a saved model is passed on."""
+    data, embedding = config.data, config.embedding
+    return config.model_copy(update={
+        "data": data.model_copy(update={
+            "name": Path(data.name).name, "test_name": data.test_name and Path(data.test_name).name}),
+        "embedding": embedding.model_copy(update={"name": Path(embedding.name).name})})
+
+
+def check_free(folder: Path, *, force: bool = False) -> None:
+    """Check that a model may be written to a folder.
+
+    Raises:
+        UsageError: where it exists and may not be replaced.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise UsageError(f"a model is saved to a folder, but {str(folder)!r} is something else: name another")
+    if not any(folder.iterdir()):
+        return
+    if not (folder / ABOUT).is_file():
+        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} holds other files: name another")
+    if not force:
+        raise UsageError(f"a saved model is replaced only with --force, but {str(folder)!r} holds one: name another "
+                         "folder, or add --force")
+
+
+def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
+    """Return the model of a folder, and its scores.
+
+    Raises:
+        UsageError: for a path that is no folder.
+        DataError: for a folder that was changed, is incomplete, holds something else, or has another format.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
+                         "gru-bench save-model --study NAME DIR writes one")
+    about = _about(folder)
+    config = RunConfig.model_validate_json(json.dumps(about.config))
+    for name, digest in about.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise _refused(folder, f"its file {shown(name)} is missing")
+        if _digest(path) != digest:
+            raise _refused(folder, f"its file {shown(name)} was changed or cut short")
+    needed = [WORDS, *map(weights_file, about.seeds), *([] if config.embedding.trainable else [VECTORS])]
+    if missing := [name for name in needed if name not in about.files]:
+        raise _refused(folder, f"it lists no {missing[0]}")
+    try:
+        words = json.loads((folder / WORDS).read_text(encoding="utf-8"))
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError("it must be a list of words")
+    except ValueError as error:
+        raise _refused(folder, f"its {WORDS} cannot be read ({error})") from error
+    return TrainedModel(
+        study=about.study, name=about.model, config=config, seeds=tuple(about.seeds), classes=tuple(about.classes),
+        words_V=words, table_VE=None if config.embedding.trainable else _read(folder, VECTORS)[_VECTORS_NAME],
+        weights_S=tuple(_read(folder, weights_file(seed)) for seed in about.seeds), run_ids=tuple(about.run_ids),
+    ), about.scores
+
+
+def _about(folder: Path) -> _About:
+    path = folder / ABOUT
+    if not path.is_file():
+        raise _refused(folder, f"it has no {ABOUT}, so that it is no saved model of gru-bench, or not a whole one")
+    try:
+        if path.stat().st_size > _MOST_JSON_BYTES:
+            raise ValueError("it is too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("kind") != KIND:
+            raise ValueError(f"it does not describe a {KIND}")
+    except (ValueError, RecursionError) as error:
+        raise _refused(folder, f"its {ABOUT} cannot be read ({str(error)[:200]})") from error
+    if (found := content.get("format")) != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        raise DataError(f"the saved model {str(folder)!r} must have the format {FORMAT}, but has {shown(found)}: "
+                        + ("pip install --upgrade gru-bench" if newer else
+                           "save it again with this gru-bench, or load it with the one that wrote it "
+                           f"({shown(content.get('gru_bench', 'unknown'), '')})"))
+    try:
+        about = _About.model_validate(content)
+        RunConfig.model_validate_json(json.dumps(about.config))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"][:4]))
+        raise _refused(folder, f"its {ABOUT} is damaged ({where}: {first['msg']})") from error
+    if about.digest != about.own_digest():
+        raise _refused(folder, f"its {ABOUT} was changed")
+    if not about.seeds or len(about.classes) < 2:
+        raise _refused(folder, f"its {ABOUT} names no seeds or no classes")
+    return about
+
+
+def _read(folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found: dict[str, NDArray[Any]] = dict(load_file(folder / name))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _refused(folder, f"its file {name} cannot be read ({error})") from error
+    if name == VECTORS and _VECTORS_NAME not in found:
+        raise _refused(folder, f"its file {name} holds no vectors")
+    return found
+
+
+def _refused(folder: Path, why: str) -> DataError:
+    return DataError(f"the saved model {str(folder)!r} must be as it was written, but {why}: copy it again, or write "
+                     "it again by gru-bench save-model")
+
+
+def _half(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values as float16, or unchanged where float16 cannot hold them."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.isfinite(half).all() or not np.isfinite(values).all() else values
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+

@@ -1,0 +1,107 @@
+"""The command `gru-bench save-model`, which is also `python -m gru_bench.use.save_model`: keep a trained model."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import UsageError, without_passwords
+
+if TYPE_CHECKING:
+    from gru_bench.use.card import Rounding
+    from gru_bench.use.winner import Loaded
+
+app = cli.app()
+
+
+@app.command()
+def save_model(
+    folder: Annotated[Path | None, typer.Argument(
+        metavar="[DIR]", help="Folder to write. It is not needed with --register.", show_default=False)] = None,
+    study: Annotated[str, typer.Option(help="Study whose winner is saved.", show_default=False)] = ...,  # type: ignore[assignment]
+    model: Annotated[str | None, typer.Option(
+        help="Model of the study that is saved instead of the winner.", show_default=False)] = None,
+    single: Annotated[bool, typer.Option(
+        "--single", help="Save one seed alone, the one with the best validation score.")] = False,
+    register: Annotated[bool, typer.Option(
+        "--register", help="Register it in MLflow too, under the study's name with the alias best, so that "
+        "mlflow models serve -m models:/NAME@best --env-manager local answers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a saved model in the folder.")] = False,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Save the winner of a study to a folder that predicts without the data.
+
+    The folder holds the weights of all confirm seeds, the words and their vectors, and a model card. It has no pickle
+    and no text of the data. gru-bench predict --model DIR asks it.
+    """
+    if folder is None and not register:
+        raise UsageError("a folder is needed to save a model to: name one, or add --register")
+    from gru_bench.tracking import Store
+    from gru_bench.use import model_folder
+    from gru_bench.use import winner as winners
+    from gru_bench.use.card import model_card, scores_of
+
+    if folder is not None:
+        model_folder.check_free(folder, force=force)
+    console = cli.out()
+    store = Store(tracking_uri, create=False)
+    with console.status("reading the model"):
+        winner = winners.choose(store, winners.find_study(store, study), model)
+        loaded = winners.load(store, winner, single=single)
+    with console.status("predicting the test reviews with rounded weights"):
+        rounding = measured_rounding(loaded)
+    scores = scores_of(loaded, rounding)
+    with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
+        place = folder or Path(temporary) / "model"
+        size = model_folder.save(loaded.model, place, model_card(loaded, rounding, scores), scores, force=force)
+        seeds = len(loaded.model.seeds)
+        what = f"{loaded.model.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
+        if winner.beaten and model is None:
+            what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
+        if folder is not None:
+            console.print(f"wrote {folder}: {what}, {size:,} bytes", markup=False)
+        console.print(rounding.sentence, markup=False)
+        if register:
+            from gru_bench.tracking.registry import register as registered
+
+            with console.status("registering the model in MLflow"):
+                found = registered(store, winner.study.run, place, loaded.model.run_ids)
+            console.print(found.sentence, markup=False)
+    uri = ["--tracking-uri", without_passwords(tracking_uri)] if tracking_uri else []
+    if folder is not None:
+        console.print("next:", markup=False)
+        console.print("  " + cli.line(["gru-bench", "predict", "--model", str(folder), "A text of yours."]),
+                      markup=False)
+    elif register:
+        console.print("next:", markup=False)
+        console.print("  " + cli.line(["gru-bench", "predict", "--study", study, *uri, "A text of yours."]),
+                      markup=False)
+
+
+def measured_rounding(loaded: Loaded) -> Rounding:
+    """Return what float16 changes of the predictions for the test reviews."""
+    import numpy as np
+
+    from gru_bench.use.card import Rounding
+    from gru_bench.use.model_folder import halved
+    from gru_bench.use.predictor import Predictor
+    from gru_bench.use.winner import tokens_of
+
+    test = loaded.corpus.test
+    tokens = tokens_of(loaded.corpus, test)
+    before, after = (Predictor(model).predict_tokens(tokens) for model in (loaded.model, halved(loaded.model)))
+    old, new = (float(np.mean(found.place_N == test.label_N)) for found in (before, after))
+    return Rounding(len(tokens), old, new, float(np.abs(before.probability_NC - after.probability_NC).max()))
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()
