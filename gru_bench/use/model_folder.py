@@ -182,6 +182,15 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     ), about.scores
 
 
+def content(folder: Path) -> str:
+    """Return the digest of the content of a saved model, which identifies it.
+
+    Raises:
+        DataError: as `load`.
+    """
+    return _about(folder).digest
+
+
 def _about(folder: Path) -> _About:
     path = folder / ABOUT
     if not path.is_file():
