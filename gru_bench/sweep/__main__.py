@@ -355,14 +355,13 @@ def _show_next(
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     if not has_report:
         console.print(f"  {cli.line(['gru-bench', 'report', '--study', summary.name, *uri])}", markup=False)
-    if any(state.confirmed for state in sweep.planner.states):
+    if sweep.is_confirmed:
         words = ["gru-bench", "predict", "--study", summary.name, *uri, "A text of yours."]
         console.print(f"  {cli.line(words)}", markup=False)
     if not (tracking_uri or "").startswith("http"):
         console.print(f"  {cli.line(['mlflow', 'ui', *backend])}", markup=False)
-    for run in sweep.store.runs(sweep.experiment):
-        if run.run_id == sweep.log.study.run_id:
-            console.print(f"the study's page in MLflow: {sweep.store.run_url(run, served=MLFLOW_UI)}", markup=False)
+    if page := sweep.page(MLFLOW_UI):
+        console.print(f"the study's page in MLflow: {page}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:

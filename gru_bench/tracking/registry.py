@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +95,9 @@ def register(
         client.finalize_logged_model(made.model_id, "READY")
     if known is None and not _exists(client, name):
         client.create_registered_model(name, description=f"The winner of the study {study.study}, by gru-bench.")
-    version = client.create_model_version(name, f"models:/{made.model_id}", study.run_id, tags={CONTENT: content},
-                                          model_id=made.model_id)
+    # MLflow's client of a database looks an address models:/ID up in another store, and a server takes nothing else.
+    source = f"models:/{made.model_id}" if store.uri.startswith(("http://", "https://")) else made.artifact_location
+    version = client.create_model_version(name, source, study.run_id, tags={CONTENT: content}, model_id=made.model_id)
     client.set_registered_model_alias(name, ALIAS, version.version)
     return Registered(name, str(version.version), new=True)
 
@@ -114,24 +116,26 @@ def registered_name(study: str) -> str:
 
 
 def _write_pyfunc(written: Path, folder: Path, code: Path, classes: Sequence[str], example: str) -> None:
-    import mlflow.pyfunc
     import pandas as pd
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
 
-    inputs, outputs = (Schema([ColSpec(kind, name) for name, kind in columns.items()]) for columns in (
-        {"text": "string"},
-        {"label": "string", **{f"probability_{name}": "double" for name in classes}, "known_words": "double"}))
-    try:
-        mlflow.pyfunc.save_model(
-            str(written), python_model=str(code), artifacts={"model": str(folder)},
-            signature=ModelSignature(inputs, outputs),
-            input_example=pd.DataFrame({"text": [example]}),
-            # gru-bench is not named: an environment that MLflow makes could not install it, and the code then says so.
-            pip_requirements=[f"mlflow=={mlflow.__version__}"])
-    except mlflow.MlflowException as error:
-        raise RunError(f"MLflow must take the model, but refuses it ({first_line(error)}): save it to a folder "
-                       "instead") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of its own type hints, and pandas of how MLflow calls it
+        import mlflow.pyfunc
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        inputs, outputs = (Schema([ColSpec(kind, name) for name, kind in columns.items()]) for columns in (
+            {"text": "string"},
+            {"label": "string", **{f"probability_{name}": "double" for name in classes}, "known_words": "double"}))
+        try:
+            mlflow.pyfunc.save_model(
+                str(written), python_model=str(code), artifacts={"model": str(folder)},
+                signature=ModelSignature(inputs, outputs), input_example=pd.DataFrame({"text": [example]}),
+                # gru-bench is not named: an environment that MLflow makes could not install it, as the code says then.
+                pip_requirements=[f"mlflow=={mlflow.__version__}"])
+        except mlflow.MlflowException as error:
+            raise RunError(f"MLflow must take the model, but refuses it ({first_line(error)}): save it to a folder "
+                           "instead") from error
 
 
 def _best(client: MlflowClient, name: str) -> Any:
