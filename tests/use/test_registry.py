@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gru_bench.train.loop import untrained
 from gru_bench.use import model_folder
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
+from tests.support.commands import ROOT
 from tests.support.runs import result
 from tests.support.servers import QUIET, free_port
 
@@ -139,7 +141,7 @@ def test_a_registry_that_does_not_answer_is_an_error() -> None:
 def serving(store: Store, folder: Path) -> Iterator[int]:
     """Yield the port of `mlflow models serve`."""
     port = free_port()
-    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri,
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri, "PYTHONPATH": str(ROOT),
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
@@ -158,7 +160,8 @@ def serving(store: Store, folder: Path) -> Iterator[int]:
                 time.sleep(0.2)
         yield port
     finally:
-        os.killpg(process.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 
