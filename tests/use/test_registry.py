@@ -28,7 +28,7 @@ from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
 from tests.support.commands import ROOT
 from tests.support.runs import result
-from tests.support.servers import QUIET, free_port
+from tests.support.servers import QUIET, free_port, mlflow_server
 
 CODE = Path(model_folder.__file__).with_name("served.py")
 WORDS = ("", "good", "bad", "film")
@@ -188,3 +188,14 @@ def test_an_environment_without_gru_bench_is_told_so(tmp_path: Path) -> None:
                           capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "serve it where gru-bench is installed, with --env-manager local" in done.stderr
+
+
+@pytest.mark.service
+def test_a_server_holds_the_registered_model(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with mlflow_server(tmp_path / "server") as server, Store(server.uri) as store:
+        run = study(store)
+        assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
+        assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
+        model = store._client.get_model_version_by_alias("mine", "best")
+        assert (str(model.version), model.run_id) == ("1", run.run_id)
