@@ -19,22 +19,26 @@ PROGRAM = "gru-bench"
 class Subcommand:
     """One subcommand, as the help page lists it."""
 
-    package: str
-    """The package below gru_bench whose `__main__` module holds the command. It is imported when the command runs."""
+    module: str
+    """The module below gru_bench whose `app` is the command. It is imported when the command runs."""
     panel: str
     help: str
 
 
 START, MORE = "To start with", "Further commands"
 SUBCOMMANDS = {
-    "sweep": Subcommand("sweep", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
-    "report": Subcommand("report", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
-    "diagnose": Subcommand("diagnose", START, "Look inside a trained model: gradients, gates, and the words that "
-                                              "decide."),
-    "gru-check": Subcommand("teach", MORE, "Say whether a GRU that you wrote is one, and which."),
-    "train": Subcommand("train", MORE, "Train one model with the settings that you choose."),
-    "archive": Subcommand("archive", MORE, "Export a study to one file, or import it on another machine."),
-    "sync": Subcommand("tracking", MORE, "Send MLflow the runs that wait in this directory after an outage."),
+    "sweep": Subcommand(
+        "sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
+    "report": Subcommand(
+        "report.__main__", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
+    "diagnose": Subcommand(
+        "diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words that decide."),
+    "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to mend it."),
+    "gru-check": Subcommand("teach.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
+    "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),
+    "archive": Subcommand("archive.__main__", MORE, "Export a study to one file, or import it on another machine."),
+    "sync": Subcommand(
+        "tracking.__main__", MORE, "Send MLflow the runs that wait in this directory after an outage."),
 }
 
 HELP = """Compare recurrent text classifiers, and state how sure the comparison is.
@@ -61,7 +65,7 @@ class LazyGroup(TyperGroup):
         name, listed, rest = super().resolve_command(ctx, args)
         if name is None or listed is None:
             return name, listed, rest
-        module = import_module(f"gru_bench.{SUBCOMMANDS[name].package}.__main__")
+        module = import_module(f"gru_bench.{SUBCOMMANDS[name].module}")
         return name, cli.command_of(module.app), rest
 
 
