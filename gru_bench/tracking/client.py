@@ -66,6 +66,8 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
 def require_answer(uri: str) -> None:
     """Check that a server answers, without waiting long. Nothing is created there, not even tables in a database.
 
+    It is for commands that only look: from now on, this process waits for every server so briefly.
+
     Raises:
         UsageError: The URI is not valid for MLflow.
         RunError: The server does not answer.
@@ -213,7 +215,7 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
     try:
         yield
     except (_mlflow().exceptions.MlflowException, _Unanswered) as error:
-        raise RunError(unanswered.format(first_line(error))) from error
+        raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(of or uri)) is not None:
             raise unreadable(database, error, gone=of is None and not database.exists()) from error
