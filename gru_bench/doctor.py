@@ -40,12 +40,17 @@ LEAST_DISK = 1e9
 app = cli.app()
 HELP = """Check this machine: what works, what is missing, and how to mend it.
 
-  [bold]gru-bench doctor[/bold]                 takes a few seconds and changes nothing
-  [bold]gru-bench doctor --clean-cache[/bold]   frees what is built again when it is needed
+  [bold]gru-bench doctor[/bold]
+  [bold]gru-bench doctor --clean-cache[/bold]
 
-A line is [green]ok[/green], a [cyan]note[/cyan], [yellow]missing[/yellow] (optional: all else works without it), or a
-[red]problem[/red], which keeps something from working. Below it stands how to mend it. Without a problem the command
-ends with 0, otherwise with 1. Give it the --tracking-uri and --storage of your sweeps to check those stores."""
+The first takes a few seconds and changes nothing. Each line is marked:
+
+[green]ok[/green]: it works
+[cyan]note[/cyan]: it works, but there is something to know
+[yellow]missing[/yellow]: something optional is not there
+[red]problem[/red]: training or reports do not work before it is mended
+
+How to mend it stands below. The exit code is 1 with a problem, and otherwise 0."""
 
 
 class Mark(Enum):

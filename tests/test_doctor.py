@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -111,15 +113,13 @@ def test_what_breaks_one_section_is_told_and_the_others_follow(
 
 def versions_where(monkeypatch: pytest.MonkeyPatch, **other: str | None) -> list[Finding]:
     """The findings where some packages have another version, or are not installed."""
-    real = doctor.version
-
     def version(name: str) -> str:
-        found = other.get(name.replace("-", "_"), real)
+        found = other.get(name.replace("-", "_"), "")
         if found is None:
-            raise PackageNotFoundError(name)
-        return found if isinstance(found, str) else real(name)
+            raise metadata.PackageNotFoundError(name)
+        return found or metadata.version(name)
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr("gru_bench.doctor.version", version)
     return doctor.versions()
 
 
@@ -171,7 +171,7 @@ class TestVersions:
 
 def test_what_is_declared_is_what_is_read() -> None:
     """The installed metadata name the packages and the extras that the command shows."""
-    wanted = [Requirement(text) for text in doctor.requires(doctor.DISTRIBUTION) or ()]
+    wanted = [Requirement(text) for text in metadata.requires(doctor.DISTRIBUTION) or ()]
     assert set(doctor.SHOWN) <= {one.name for one in wanted}
     for extra in doctor.EXTRAS:
         assert any(one.marker is not None and not one.marker.evaluate({"extra": ""})
@@ -186,7 +186,7 @@ def test_a_package_that_is_not_installed_cannot_be_checked(monkeypatch: pytest.M
 
 
 def test_a_python_that_is_not_tested_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.platform, "python_version_tuple", lambda: ("3", "99", "0"))
+    monkeypatch.setattr(platform, "python_version_tuple", lambda: ("3", "99", "0"))
     note = doctor.versions()[0]
     assert note.mark is Mark.NOTE
     assert "is tested with Python 3.11 to 3.1" in note.text
@@ -197,7 +197,7 @@ def test_a_python_that_is_not_tested_is_noted(monkeypatch: pytest.MonkeyPatch) -
 
 def test_little_memory_and_disk_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platforms, "memory", lambda: (8_000_000_000, 900_000_000))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 5_000_000))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
     notes = [finding for finding in doctor.machine() if finding.mark is Mark.NOTE]
     assert "memory 8.0 GB, of which 900 MB are free: a worker takes about 1.2 GB" in notes[0].text
     assert "--workers 1" in notes[0].remedy
@@ -231,9 +231,9 @@ def test_a_driver_without_a_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(card.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert card.unused() is None
-    monkeypatch.setattr(card.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(torch.version, "cuda", None)
     assert card.unused() == f"there is an NVIDIA driver, but torch {torch.__version__} is built for CPUs only"
     monkeypatch.setattr(torch.version, "cuda", "12.8")
@@ -259,7 +259,7 @@ class TestKernel:
     def _code(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from gru_bench.kernels import compiler
 
-        monkeypatch.setattr(compiler.config, "CACHE_DIR", str(tmp_path))
+        monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
         monkeypatch.setattr(compiler, "__file__", str(tmp_path / "kernels" / "compiler.py"))
         monkeypatch.setattr(compiler, "user_cache_dir", lambda *_, **__: str(tmp_path / "user"))
 
@@ -398,7 +398,7 @@ def test_word_vectors_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     findings = doctor.vectors()
     assert findings[0] == Finding(Mark.OK, "ready: random, corpus, glove-twitter-25")
     assert only(findings, Mark.MISSING).text == "the word vectors 'glove-6b-50d' must be installed"
-    monkeypatch.setattr(embeddings.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert any(finding.text.startswith("the word vectors 'corpus' need gensim") for finding in doctor.vectors())
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from gru_bench.data.readers import digest, named_path
 from gru_bench.errors import RunError
-from gru_bench.platforms import cache_folder, patiently, processes_using, replace
+from gru_bench.platforms import cache_folder, patiently, processes_using, remove, replace
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
@@ -117,7 +117,7 @@ def clean(cache: Path) -> int:
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
-                    path.unlink()
+                    remove(path)
             except OSError as error:
                 raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, "
                                "or remove it by hand") from error
