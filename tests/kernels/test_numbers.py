@@ -119,7 +119,7 @@ def test_the_kernel_has_every_pooling_and_refuses_any_other() -> None:
     batch = make_batch(2, 3, 1, 4, 5)
     plan = kernels._Plan(batch.index_BT, batch.lengths_B, 1)
     with pytest.raises(ValueError, match=r"pooling must be one of 'last', .*, but got 'first'"):
-        kernels._run_forward(batch.rows_UE, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
+        kernels._run_forward(batch.rows_UE, None, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
 
 
 def check_pooling(batch: Batch, pooling: Pooling) -> None:
