@@ -134,6 +134,7 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.evaluation.statistics", {"scipy"}),
     ("gru_bench.tracking", set()),
     ("gru_bench.data.corpus", set()),
+    ("gru_bench.kernels", set()),
     ("gru_bench.data.embeddings", set()),
     ("gru_bench.data.batching", set()),
     ("gru_bench.data.recall_task", set()),
