@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from gru_bench.kernels import GRU
 from gru_bench.kernels.fused import fused_gru, set_threads
 from tests.support.batches import BOUND_32, make_batch
-from tests.support.commands import printed
+from tests.support.commands import ROOT, printed
 from tests.support.values import present
 
 BOUND = 32 * 2.0**-24
@@ -477,6 +478,12 @@ def test_torch_computes_what_is_exported(gru: GRU) -> None:
 
 
 # ---------------------------------------------------------------- imports
+
+
+def test_the_example_in_the_docs_prints_what_they_say() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$\n\nThis prints `None`", page, re.MULTILINE | re.DOTALL)
+    assert printed(example) == "None"
 
 
 def test_loads_neither_search_nor_tracking_and_the_package_loads_nothing() -> None:
