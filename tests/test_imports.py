@@ -132,6 +132,8 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.results.logged_metrics", set()),
     ("gru_bench.evaluation.metrics", set()),
     ("gru_bench.evaluation.statistics", {"scipy"}),
+    ("gru_bench.evaluation.together", set()),
+    ("gru_bench.evaluation.compare", {"scipy"}),
     ("gru_bench.tracking", set()),
     ("gru_bench.data.corpus", set()),
     ("gru_bench.kernels", set()),
