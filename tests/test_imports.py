@@ -13,25 +13,27 @@ import pytest
 from tests.support.commands import ROOT
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "train", "report", "diagnose", "sweep", "archive", "teach", "doctor", "__main__")
+         "tracking", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "mlflow": ("tracking.client", "tracking.sync", "tracking.export"),
+    "mlflow": ("tracking.client", "tracking.sync", "tracking.export", "use.served"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
-    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks", "teach."),
+    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks", "teach.",
+              "use.predictor"),
     "numba": ("kernels.",),
     "gensim": ("data.embeddings",),
     "sklearn": ("evaluation.baseline",),
     "scipy": ("evaluation.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
+    "pandas": ("use.api", "use.shown", "use.served"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__", "teach.__main__", "doctor"),
+              "archive.__main__", "tracking.__main__", "teach.__main__", "use.predict", "use.save_model", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
