@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Data = Any
 """A data frame of pandas, polars or pyarrow, a dictionary of columns, or the name or path of a data set."""
+WHERE = "the frame"
+"""What messages call a data frame."""
 USUAL_STUDY = "bidirectional"
 """The study whose settings and search space stand in where none is named. They suit all models."""
 ARGUMENTS = {
@@ -45,8 +47,10 @@ ARGUMENTS = {
 _SETTINGS = {"data.text_column": "text", "data.label_column": "label", "data.category_column": "category",
              "data.split_column": "split", "data.limit": "limit", "training.epochs": "epochs", "data.name": "data"}
 """Setting -> the argument that sets it."""
-_OPTION = re.compile(r"(--[a-z]+(?:-[a-z]+)*)( [A-Z]+\b)?")
-_SET = re.compile(r"--set ([\w.]+)=([\w.+-]*\w)")
+_WORDS = re.compile(
+    r"(?P<command>\bgru-bench [a-z-]+[^();:,\n]*)|--set (?P<setting>[\w.]+)=(?P<value>[\w.+-]*\w)|"
+    r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<placeholder>[A-Z]+\b))?(?=(?P<must> must )?)")
+"""A command, which stays as it is; a setting; an option."""
 
 
 # ---------------------------------------------------------------- run, open, load
@@ -105,6 +109,9 @@ def run_study(
         from gru_bench.sweep.console.start import completed
         from gru_bench.sweep.spec import parsed_duration
 
+        if workers is not None and workers < 1:
+            raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
+                             "machine")
         seconds = parsed_duration(None if timeout is None else str(timeout))
         own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
                "data.split_column": split, "data.limit": limit, "training.epochs": epochs}
@@ -114,8 +121,8 @@ def run_study(
         kept = _kept(data, text, label, category, split, data_name or spec.name)
         spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
         uri, journal = _stores(folder, tracking_uri, storage)
-        console = _console(progress)
-        with _frame_words(kept), completed(
+        console = cli.out(quiet=not progress, words=in_python)
+        with _frame_words(kept["data.name"] if _is_frame(data) else None), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
@@ -425,28 +432,23 @@ def _call(values: Mapping[str, Any]) -> str:
     return f"gru_bench.run_study({', '.join(words)})"
 
 
-def _console(progress: bool) -> Any:
-    """Return a console that names arguments of Python where the commands name options."""
-    console = cli.out()
-    console.quiet = not progress
-    show = console.print
-
-    def print_in_python(*objects: Any, **options: Any) -> None:
-        show(*(in_python(one) if isinstance(one, str) else one for one in objects), **options)
-
-    console.print = print_in_python  # type: ignore[method-assign]
-    return console
-
-
 # ---------------------------------------------------------------- words
 
 
 def in_python(message: str) -> str:
-    """Return a message of a command with arguments of Python in the place of options."""
-    message = _SET.sub(lambda found: f"settings={{{found[1]!r}: {_python(found[2])}}}", message)
-    message = _OPTION.sub(lambda found: f"{ARGUMENTS[found[1]]}={(found[2] or '').strip()}"
-                          if found[1] in ARGUMENTS else found[0], message)
-    return message.replace("the same command", "the same call")
+    """Return a message of a command with arguments of Python in the place of options.
+
+    `--study-name NAME` becomes `name=NAME`, and `--set section.key=1` becomes `settings={'section.key': 1}`.
+    """
+    return _WORDS.sub(_argument, message).replace("the same command", "the same call")
+
+
+def _argument(found: re.Match[str]) -> str:
+    if found["setting"]:
+        return f"settings={{{found['setting']!r}: {_python(found['value'])}}}"
+    if found["option"] not in ARGUMENTS:
+        return found[0]
+    return ARGUMENTS[found["option"]] + ("" if found["must"] else f"={found['placeholder'] or ''}")
 
 
 def _python(value: str) -> str:
@@ -473,17 +475,18 @@ def _python_words() -> Iterator[None]:
 
 
 @contextmanager
-def _frame_words(kept: Mapping[str, Scalar]) -> Iterator[None]:
-    """Let errors about the file of a frame speak of the frame."""
-    path = str(kept["data.name"])
+def _frame_words(kept: Scalar) -> Iterator[None]:
+    """Let errors about the file that keeps a frame speak of the frame. None: there is no frame."""
     try:
         yield
     except ChangedStudyError:
         raise
     except GruBenchError as error:
-        if "frames" not in Path(path).parts:
+        if kept is None:
             raise
-        raise type(error)(str(error).replace(path, "the frame")) from error.__cause__
+        path = Path(str(kept))
+        said = str(error).replace(str(path), WHERE).replace(path.name, WHERE)
+        raise type(error)(said) from error.__cause__
 
 
 # ---------------------------------------------------------------- predictions, tables

@@ -35,7 +35,9 @@ class KeptFrame:
 
 def is_frame(data: object) -> bool:
     """Return whether data is a data frame."""
-    return isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__") or hasattr(data, "to_arrow")
+    names = isinstance(data, Mapping) or hasattr(data, "columns") or hasattr(data, "column_names")
+    values = isinstance(data, Mapping) or any(hasattr(data, one) for one in ("iloc", "to_arrow", "__arrow_c_stream__"))
+    return names and values
 
 
 def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> KeptFrame:
@@ -72,8 +74,8 @@ def _column_names(frame: Any) -> list[str]:
     """Return the names of the columns as text: pandas may have numbers."""
     if isinstance(frame, Mapping):
         return list(map(str, frame))
-    names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)  # of pyarrow, of the others
-    return list(map(str, _arrow(frame).column_names if names is None else names))
+    names = frame.column_names if hasattr(frame, "column_names") else frame.columns  # those of pyarrow are values
+    return list(map(str, names))
 
 
 def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
@@ -133,7 +135,7 @@ def _first_row(frame: Any) -> list[object]:
     if isinstance(frame, Mapping):
         return [next(iter(column), None) for column in frame.values()]
     if hasattr(frame, "iloc"):
-        return list(frame.iloc[0]) if len(frame) else []
+        return [frame.iloc[:1, place].tolist()[0] for place in range(frame.shape[1])] if len(frame) else []
     return [column[0].as_py() for column in _arrow(frame).columns if len(column)]
 
 
