@@ -22,7 +22,9 @@ from gru_bench.config import PRESETS, Scalar
 from gru_bench.errors import ChangedStudyError, GruBenchError, UsageError, shown, unknown, without_passwords
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from gru_bench.report.choice import Choice
     from gru_bench.sweep.spec import StudySpec
@@ -49,7 +51,7 @@ _SETTINGS = {"data.text_column": "text", "data.label_column": "label", "data.cat
 """Setting -> the argument that sets it."""
 _WORDS = re.compile(
     r"(?P<command>\bgru-bench [a-z-]+[^();:,\n]*)|--set (?P<setting>[\w.]+)=(?P<value>[\w.+-]*\w)|"
-    r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<placeholder>[A-Z]+\b))?(?=(?P<must> must )?)")
+    r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<given>[A-Z]+\b|\"[^\"]*\"|[\w.-]+$))?(?=(?P<must> must )?)")
 """A command, which stays as it is; a setting; an option."""
 
 
@@ -192,6 +194,16 @@ class Study:
             from gru_bench.use.winner import choose
 
             return choose(self._store, self._logged).name
+
+    def correct(self, model: str | None = None) -> NDArray[np.bool_]:
+        """Return whether each seed of the winner, or of another model, is right on each test review: seeds x reviews.
+
+        `gru_bench.compare` takes two of these. Studies of the same data have their test reviews in the same order.
+        """
+        with _python_words():
+            from gru_bench.use.winner import choose
+
+            return choose(self._store, self._logged, model).group.correct_RN
 
     def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
         """Return the classes of texts, as the winner predicts them: all of its seeds together.
@@ -448,7 +460,7 @@ def _argument(found: re.Match[str]) -> str:
         return f"settings={{{found['setting']!r}: {_python(found['value'])}}}"
     if found["option"] not in ARGUMENTS:
         return found[0]
-    return ARGUMENTS[found["option"]] + ("" if found["must"] else f"={found['placeholder'] or ''}")
+    return ARGUMENTS[found["option"]] + ("" if found["must"] else f"={found['given'] or ''}")
 
 
 def _python(value: str) -> str:
