@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gru_bench.evaluation.compare import compare
     from gru_bench.use.api import SavedModel, Study, load_model, open_study, run_study
 
 __version__ = "0.1.0"
@@ -18,7 +19,7 @@ _PLACES = {
     "compare": "gru_bench.evaluation.compare",
 }
 """Public name -> the module that holds it. No name is that of a package of gru_bench."""
-__all__ = ["SavedModel", "Study", "__version__", "load_model", "open_study", "run_study"]
+__all__ = ["SavedModel", "Study", "__version__", "compare", "load_model", "open_study", "run_study"]
 
 
 def __getattr__(name: str) -> Any:
