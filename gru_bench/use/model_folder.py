@@ -41,11 +41,13 @@ ABOUT, WORDS, VECTORS, CARD = "model.json", "words.json", "vectors.safetensors",
 _OURS = re.compile(r"model\.json|words\.json|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
 """Files of a saved model. A folder that holds others is not replaced."""
 _VECTORS_NAME = "table"
+_DIGEST = "digest"
+"""Key of model.json with the SHA-256 of the rest of it."""
 _MOST_JSON_BYTES = 256 << 20
 
 
 class _About(BaseModel):
-    """The content of model.json."""
+    """The content of model.json, beside its own digest."""
 
     model_config = ConfigDict(strict=True)
     kind: str
@@ -61,13 +63,6 @@ class _About(BaseModel):
     scores: dict[str, Any]
     files: dict[str, str]
     """File -> its SHA-256."""
-    digest: str = ""
-    """SHA-256 of this content without the digest."""
-
-    def own_digest(self) -> str:
-        # As JSON, which has no NaN, the content is what it will be when it is read again.
-        content = json.loads(self.model_dump_json(exclude={"digest"}))
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def weights_file(seed: int) -> str:
@@ -114,8 +109,8 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
             classes=list(model.classes), seeds=list(model.seeds), run_ids=list(model.run_ids),
             best=model.best, config=json.loads(without_folders(model.config).model_dump_json()), scores=dict(scores),
             files={path.name: _digest(path) for path in sorted(begun.iterdir())})
-        about.digest = about.own_digest()
-        (begun / ABOUT).write_text(about.model_dump_json(indent=1), encoding="utf-8")
+        content = json.loads(about.model_dump_json())
+        (begun / ABOUT).write_text(json.dumps(content | {_DIGEST: _digest_of(content)}, indent=1), encoding="utf-8")
         (begun / CARD).write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in begun.iterdir())
         _put(begun, folder)
@@ -235,14 +230,16 @@ def _about(folder: Path) -> _About:
                            "save it again with this gru-bench, or load it with the one that wrote it "
                            f"({shown(content.get('gru_bench', 'unknown'), '')})"))
     try:
+        if content.pop(_DIGEST, None) != _digest_of(content):
+            raise _refused(folder, f"its {ABOUT} was changed")
         about = _About.model_validate(content)
         RunConfig.model_validate_json(json.dumps(about.config))
+    except RecursionError as error:
+        raise _refused(folder, f"its {ABOUT} is nested too deep") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"][:4]))
         raise _refused(folder, f"its {ABOUT} is damaged ({where}: {first['msg']})") from error
-    if about.digest != about.own_digest():
-        raise _refused(folder, f"its {ABOUT} was changed")
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise _refused(folder, f"its {ABOUT} names no seeds or no classes")
     return about
@@ -272,6 +269,10 @@ def _half(values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     return half if np.isfinite(half).all() or not np.isfinite(values).all() else values
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

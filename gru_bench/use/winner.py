@@ -21,6 +21,7 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown
 from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.use.trained import TrainedModel
@@ -65,7 +66,7 @@ def find_study(store: Store, name: str) -> LoggedStudy:
     return max(found, key=lambda study: study.run.started)
 
 
-def choose(store: Store, study: LoggedStudy, model: str | None = None) -> Winner:
+def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
     Of several models, the one with the best mean validation score over its confirm seeds wins, by the score that the

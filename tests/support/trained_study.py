@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -48,6 +47,7 @@ def log_study(
         search = optuna.create_study(study_name=f"{name}/{model}", direction="maximize",
                                      storage=open_storage(str(directory / "optuna.journal")))
         search.set_user_attr("format", FORMAT)
+        search.set_user_attr("identity", {"data": corpus.fingerprint})
         for seed in seeds:
             own = with_settings(config, {"model.name": model, "seed": seed})
             writer = store.start("easy", f"{name}: {model} seed {seed}", role="confirm", study=name, model=model,
@@ -70,10 +70,10 @@ def log_study(
 
 def made_up(
     words: int = 12, classes: Sequence[str] = ("bad", "good"), *, seeds: Sequence[int] = (1, 2), width: int = 4,
-    **settings: Any,
+    settings: Mapping[str, Scalar] | None = None,
 ) -> TrainedModel:
     """Return a model with drawn weights: `word1`, `word2` and so on are its words."""
-    config = with_settings(RunConfig(), {"model.name": "torch", "model.hidden_size": 3, **settings})
+    config = with_settings(RunConfig(), {"model.name": "torch", "model.hidden_size": 3, **(settings or {})})
     rng = np.random.default_rng(0)
     tables = [np.concatenate([np.zeros((1, width)), rng.normal(size=(words, width))]).astype(np.float32)
               for _ in seeds]

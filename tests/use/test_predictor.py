@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig, with_settings
+from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.batching import encode
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
@@ -32,8 +32,8 @@ EQUAL = 1e-5
 """Probabilities differ by the order of 32-bit sums, which batches and backends choose: some 1e-6 in 20 steps."""
 
 
-def configured(csv: Path, **settings: Any) -> tuple[RunConfig, Corpus, Vectors]:
-    config = with_settings(RunConfig(), {**QUICK, "data.name": str(csv), "training.epochs": 1, **settings})
+def configured(csv: Path, settings: Mapping[str, Scalar] | None = None) -> tuple[RunConfig, Corpus, Vectors]:
+    config = with_settings(RunConfig(), {**QUICK, "data.name": str(csv), "training.epochs": 1, **(settings or {})})
     corpus = load_corpus(config.data)
     return config, corpus, load_vectors(config.embedding, corpus)
 
@@ -52,18 +52,20 @@ def logged(result: RunResult) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(("model", "layers", "trainable"), [
-    ("scratch", 1, False), ("torch", 2, True), ("bidirectional", 1, True), ("bidirectional", 2, False), ("rnn", 1, True)])
+    ("scratch", 1, False), ("torch", 2, True), ("bidirectional", 1, True), ("bidirectional", 2, False),
+    ("rnn", 1, True)])
 @pytest.mark.parametrize("longest", [None, 5])
 def test_texts_are_predicted_as_in_training(
     easy_csv: Path, model: str, layers: int, trainable: bool, longest: int | None
 ) -> None:
-    config, corpus, vectors = configured(easy_csv, **{
+    config, corpus, vectors = configured(easy_csv, {
         "model.name": model, "model.layers": layers, "embedding.trainable": trainable, "data.max_length": longest,
         "model.backend": "auto"})
     both, results = trained(config, corpus, vectors)
     texts = corpus.texts("test")
     found = Predictor(both, threads=1).predict(texts)
-    np.testing.assert_allclose(found.probability_NC, sum(map(logged, results)) / 2, rtol=0, atol=EQUAL)
+    mean_NC = (logged(results[0]) + logged(results[1])) / 2
+    np.testing.assert_allclose(found.probability_NC, mean_NC, rtol=0, atol=EQUAL)
     for place, result in enumerate(results):
         single = Predictor(both.single(place), threads=1).predict(texts)
         np.testing.assert_allclose(single.probability_NC, logged(result), rtol=0, atol=EQUAL)
@@ -71,7 +73,7 @@ def test_texts_are_predicted_as_in_training(
     assert found.read_N.tolist() == encoded.tokens_N.tolist()
     assert (found.tokens_N - found.known_N).tolist() == encoded.dropped_N.tolist()
     assert ((found.read_N < found.known_N) == encoded.cut_N).all()
-    assert (found.place_N == predicted(sum(logged(result)[:, 1] for result in results) / 2)).all()
+    assert (found.place_N == predicted(mean_NC[:, 1])).all()
 
 
 def test_more_classes(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_more_classes(tmp_path: Path) -> None:
 
 def test_a_model_of_the_torch_function_alone() -> None:
     """The probabilities of one text by nn.GRU and a linear layer, without our reading, batches and backends."""
-    model = made_up(seeds=(1,), **{"model.pooling": "final"})
+    model = made_up(seeds=(1,), settings={"model.pooling": "final"})
     weights = {name: torch.tensor(value) for name, value in model.weights_S[0].items()}
     gru, linear = torch.nn.GRU(4, 3, batch_first=True), torch.nn.Linear(3, 2)
     gru.load_state_dict({name.partition(".")[2]: value for name, value in weights.items() if "linear" not in name})
@@ -110,7 +112,7 @@ def test_the_order_of_the_texts_changes_nothing() -> None:
 
 
 def test_words_without_a_vector_are_left_out_before_a_text_is_cut() -> None:
-    predictor = Predictor(made_up(**{"data.max_length": 2}))
+    predictor = Predictor(made_up(settings={"data.max_length": 2}))
     plain, strange, longer = predictor.predict(
         ["word1 word2", "WORD1 unheard-of, <br/> word2!", "nothing word1 nothing word2 word3"]).probability_NC
     np.testing.assert_allclose(strange, plain, rtol=0, atol=EQUAL)
@@ -121,7 +123,7 @@ def test_words_without_a_vector_are_left_out_before_a_text_is_cut() -> None:
 
 
 def test_a_text_without_known_words_is_one_step_of_padding() -> None:
-    model = made_up(**{"embedding.trainable": True})
+    model = made_up(settings={"embedding.trainable": True})
     empty, blank, unknown = Predictor(model).predict(["", " \n", "unheard ????"]).probability_NC
     config = model.config
     backend = choose_backend(config.model, torch.device("cpu"))
@@ -174,7 +176,7 @@ def by_hand(model: TrainedModel, text: str) -> tuple[str, list[tuple[str, float]
 @pytest.mark.parametrize("classes", [("bad", "good"), ("a", "b", "c")])
 @pytest.mark.parametrize("longest", [None, 3])
 def test_an_explanation_is_that_of_a_loop_over_words(classes: tuple[str, ...], longest: int | None) -> None:
-    model = made_up(classes=classes, **{"data.max_length": longest})
+    model = made_up(classes=classes, settings={"data.max_length": longest})
     for text in ("word1 word7 nothing word3 word7 word2", "word9", "word4 word4"):
         label, expected = by_hand(model, text)
         found = Predictor(model).explain(text)
@@ -191,7 +193,7 @@ def test_an_explanation_of_nothing_is_empty() -> None:
 
 
 def test_a_long_text_is_explained_at_its_beginning() -> None:
-    found = Predictor(made_up(**{"data.max_length": None})).explain("word1 " * (EXPLAINED + 7))
+    found = Predictor(made_up(settings={"data.max_length": None})).explain("word1 " * (EXPLAINED + 7))
     assert len(found.words_T) == EXPLAINED
     assert found.left_out == 7
 
