@@ -94,7 +94,7 @@ def model_card(loaded: Loaded, rounding: Rounding, scores: Mapping[str, Any]) ->
 
 # {model.study}: {model.name}
 
-A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes)} classes a text belongs to:
+A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes):,} classes a text belongs to:
 {classes}.
 
 {_seeds_sentence(model.seeds)}

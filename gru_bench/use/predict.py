@@ -242,7 +242,8 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
     console.print("  " + ", ".join(f"{label} {count:,}" for label, count in labels.most_common(SHOWN_CLASSES)),
                   markup=False)
     if unknown:
-        console.print(f"note: {unknown:,} of them have no known word: their answer is the one for an empty text "
+        have, their = ("has", "its") if unknown == 1 else ("have", "their")
+        console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "
                       "(column known_words is 0)", markup=False)
 
 

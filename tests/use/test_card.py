@@ -67,7 +67,7 @@ def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None
     card = card_of(loaded)
     group = loaded.winner.group
     for words in (
-        "# quick: torch", "2 classes:\n0, 1.", "2 models, trained on the seeds 10000, 10001",
+        "# quick: torch", "which of 2 classes a text belongs to:\n0, 1.", "2 models, trained on the seeds 10000, 10001",
         f"{len(loaded.corpus.train):,} training, {len(loaded.corpus.validation):,} validation and "
         f"{len(loaded.corpus.test):,} test reviews", loaded.corpus.fingerprint,
         f"Test accuracy: **{group.score.text.replace(NBSP, ' ')}", "mean of 2 seeds", ROUNDING.sentence,
@@ -81,14 +81,11 @@ def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None
 
 
 def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
-    group = loaded.winner.group
+    group = replace(loaded.winner.group)
     number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
-    group.__dict__["accuracy"], before = number, group.accuracy
-    try:
-        card = card_of(loaded)
-        scores = scores_of(loaded, ROUNDING)
-    finally:
-        group.__dict__["accuracy"] = before
+    group.__dict__["score"] = number  # of five seeds, which take longer to train
+    five = replace(loaded, winner=replace(loaded.winner, group=group))
+    card, scores = card_of(five), scores_of(five, ROUNDING)
     low, high = number.ends
     assert (scores["low"], scores["high"]) == (0.85, 0.95)
     assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
@@ -121,5 +118,5 @@ def test_odd_names_leave_the_front_matter_whole(loaded: Loaded) -> None:
 def test_many_classes_are_counted(loaded: Loaded) -> None:
     names = tuple(f"class {place}\n" for place in range(1000))
     card = card_of(replace(loaded, model=replace(loaded.model, classes=names)))
-    assert "1000 classes" in card or "1,000 classes" in card
+    assert "which of 1,000 classes" in card
     assert "class 199\\n and 800 more." in card

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,11 @@ from rich.console import Console
 
 from gru_bench.errors import ExitCode
 from gru_bench.use import predict as command_module
-from gru_bench.use.model_folder import save
+from gru_bench.use.model_folder import halved, save
 from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
+from gru_bench.use.winner import choose, find_study, load
 from tests.support.commands import ROOT, command, typed
 from tests.support.trained_study import made_up
 from tests.use.conftest import Studied
@@ -68,7 +71,10 @@ def test_texts_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) 
     assert err == "study quick: torch, the mean of 2 seeds"
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
-    assert [row[1] for row in rows] == ["1", "0"]
+    store = studied.store()
+    expected = Predictor(load(store, choose(store, find_study(store, "quick"))).model).predict([row[0] for row in rows])
+    assert [row[1] for row in rows] == expected.label_N
+    assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
     assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]
     assert all(float(row[2].strip(" %")) + float(row[3].strip(" %")) == pytest.approx(100, abs=0.11) for row in rows)
 
@@ -81,7 +87,7 @@ def test_a_model_of_the_study_and_one_seed(studied: Studied, capsys: pytest.Capt
 def test_texts_of_a_folder(folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "word1 word2 nothing", "--model", folder)
     assert err == f"{folder}: torch, the mean of 2 seeds"
-    found = Predictor(model).predict(["word1 word2 nothing"])
+    found = Predictor(halved(model)).predict(["word1 word2 nothing"])
     assert found.label_N[0] in out
     assert f"{100 * found.probability_NC[0, 0]:.1f} %" in out
     assert "2 of 3" in out
@@ -90,8 +96,6 @@ def test_texts_of_a_folder(folder: str, model: TrainedModel, capsys: pytest.Capt
 def test_one_seed_of_a_folder_is_the_best(
     model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dataclasses import replace
-
     save(replace(model, best=1), tmp_path / "best", "", {})
     _, err = said(capsys, "word1", "--model", str(tmp_path / "best"), "--single")
     assert err == f"{tmp_path / 'best'}: torch, seed 2"
@@ -101,7 +105,7 @@ def test_why_shows_words_with_their_effects(
     folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = said(capsys, "word1 nothing word2", "unheard", "--model", folder, "--why")
-    explained = Predictor(model).explain("word1 nothing word2")
+    explained = Predictor(halved(model)).explain("word1 nothing word2")
     (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: what speaks for"))
     for word, weight in explained.strongest(2):
         assert f"{word} {weight:+.2f}" in line
@@ -127,7 +131,7 @@ def test_many_classes_show_the_likeliest(tmp_path: Path, capsys: pytest.CaptureF
     model = made_up(classes=[f"kind [b]{place}" for place in range(9)])
     save(model, tmp_path / "many", "", {})
     out, _ = said(capsys, "word1 [red] word2", "--model", str(tmp_path / "many"))
-    found = Predictor(model).predict(["word1 word2"])
+    found = Predictor(halved(model)).predict(["word1 word2"])
     first = np.argsort(-found.probability_NC[0])[:3]
     assert "word1 [red] word2" in out
     assert ", ".join(f"kind [b]{place} {100 * found.probability_NC[0, place]:.1f} %" for place in first) in out
@@ -148,7 +152,7 @@ def test_a_file(folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest
         csv.writer(file).writerows([("id", "text"), *((f"r{n}", text) for n, text in enumerate(texts))])
     out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv")
     assert "wrote out.csv: 5,001 texts in" in out
-    assert "note: 1 of them have no known word" in out or "note: 1 of them has no known word" in out
+    assert "note: 1 of them has no known word: its answer is the one for an empty text" in out
     found = Predictor(model).predict(texts)
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -162,12 +166,14 @@ def test_a_file(folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("in.jsonl", '{"words": "word1", "key": 5}\n{"words": "word2", "key": 4}\n'), ("in.csv", "key,words\n5,word1\n4,word2\n")])
+    ("in.jsonl", '{"words": "word1", "key": 5}\n{"words": "word2", "key": 4}\n'),
+    ("in.csv", "key,words\n5,word1\n4,word2\n")])
 def test_columns_can_be_named(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    said(capsys, "--model", folder, "--file", name, "--out", "out.jsonl", "--text-column", "words", "--id-column", "key")
+    said(capsys, "--model", folder, "--file", name, "--out", "out.jsonl", "--text-column", "words",
+         "--id-column", "key")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [str(row["id"]) for row in rows] == ["5", "4"]
 
@@ -279,7 +285,7 @@ def test_a_reader_that_ends_early_ends_the_command(tmp_path: Path) -> None:
     (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), "--out must end in .csv"),
     (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), "a folder that exists"),
     (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), "--encoding must be an encoding"),
-    (("x", "--model", "m", "--threads", "0"), "0 is not in the range"),
+    (("x", "--model", "m", "--threads", "0"), "Invalid value for '--threads'"),
 ])
 def test_what_is_typed_wrongly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
@@ -327,8 +333,6 @@ def test_an_empty_file_and_a_missing_column(folder: str, tmp_path: Path, capsys:
 
 
 def test_a_damaged_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import shutil
-
     shutil.copytree(folder, tmp_path / "damaged")
     (tmp_path / "damaged" / "words.json").write_text("[]", encoding="utf-8")
     _, err = said(capsys, "x", "--model", "damaged", code=ExitCode.FAILED)
