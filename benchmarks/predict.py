@@ -226,7 +226,8 @@ def compare(asked: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{asked.reviews:,} reviews, both directions, hidden {asked.hidden}: reviews a second, best round")
+    table = Table(
+        title=f"{asked.reviews:,} reviews, both directions, hidden {asked.hidden}: reviews a second, best round")
     for column in ("threads", "seeds", "ours", "onnxruntime", "its batches", "ratio, median", "ratio, best rounds"):
         table.add_column(column, justify="right")
     for threads in asked.threads:
