@@ -20,25 +20,27 @@ class Subcommand:
     """One subcommand, as the help page lists it."""
 
     module: str
-    """The module below gru_bench that holds the command. It is imported when the command runs."""
+    """The module below gru_bench whose `app` is the command. It is imported when the command runs."""
     panel: str
     help: str
 
 
 START, MORE = "To start with", "Further commands"
 SUBCOMMANDS = {
-    "sweep": Subcommand("sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh "
-                                                 "seeds."),
-    "report": Subcommand("report.__main__", START, "Write a report on the studies: web page, LaTeX, Markdown and all "
-                                                   "numbers."),
-    "diagnose": Subcommand("diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words "
-                                                       "that decide."),
+    "sweep": Subcommand(
+        "sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
+    "report": Subcommand(
+        "report.__main__", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
+    "diagnose": Subcommand(
+        "diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words that decide."),
     "predict": Subcommand("use.predict", START, "Say which class texts belong to, with the winner of a study."),
     "save-model": Subcommand("use.save_model", MORE, "Save the winner of a study to a folder, or register it."),
+    "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to mend it."),
     "gru-check": Subcommand("teach.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),
     "archive": Subcommand("archive.__main__", MORE, "Export a study to one file, or import it on another machine."),
-    "sync": Subcommand("tracking.__main__", MORE, "Send MLflow the runs that wait in this directory after an outage."),
+    "sync": Subcommand(
+        "tracking.__main__", MORE, "Send MLflow the runs that wait in this directory after an outage."),
 }
 
 HELP = """Compare recurrent text classifiers, and state how sure the comparison is.

@@ -60,6 +60,14 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def memory() -> tuple[int, int]:
+    """Return the memory of this machine in bytes: all of it, and what a new program can have now."""
+    import psutil
+
+    found = psutil.virtual_memory()
+    return int(found.total), int(found.available)
+
+
 def machine() -> str:
     """Return a name of this machine. On Linux it is unique since the last boot, and a container counts as a machine."""
     parts = [platform.node()]
@@ -141,6 +149,28 @@ def is_alive(pid: int, start: str) -> bool:
         return now != ENDED
     # Outside Linux the start is a time of the system's clock, which may have been set since.
     return now == start if LINUX else abs(float(now) - float(start)) < APART_SECONDS
+
+
+def processes_using(folder: Path) -> list[int]:
+    """Return the ids of the other processes that have a file in a folder open or mapped to memory.
+
+    A process of another user may be missed. On Windows the list is empty: there, a file in use cannot be removed.
+    """
+    import psutil
+
+    if WINDOWS:  # where to ask a process for its files may take forever
+        return []
+    folder, found = folder.resolve(), []
+    for process in psutil.process_iter():
+        try:
+            # A memory map of numpy counts, because Python keeps its file open.
+            used = process.pid != os.getpid() and any(
+                Path(file.path).is_relative_to(folder) for file in process.open_files())
+        except (psutil.Error, OSError):
+            continue
+        if used:
+            found.append(process.pid)
+    return found
 
 
 def was_killed(exit_code: int | None) -> bool:

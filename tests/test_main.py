@@ -15,7 +15,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, command, run
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "doctor")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:
@@ -39,8 +39,10 @@ def test_help_teaches_and_loads_no_subcommand() -> None:
 
 
 def test_every_module_with_a_command_is_a_subcommand() -> None:
+    modules = {subcommand.module for subcommand in SUBCOMMANDS.values()}
     packages = {path.parent.name for path in (ROOT / "gru_bench").glob("*/__main__.py")}
-    assert packages == {subcommand.package for subcommand in SUBCOMMANDS.values()} == set(MODULES)
+    assert {f"{package}.__main__" for package in packages} <= modules
+    assert {module.partition(".")[0] for module in modules} == set(MODULES)
 
 
 @pytest.mark.parametrize(("words", "usage"), [
@@ -54,6 +56,8 @@ def test_every_module_with_a_command_is_a_subcommand() -> None:
     (["-m", "gru_bench", "gru-check", "--help"], "gru-bench gru-check [OPTIONS]"),
     (["-m", "gru_bench.teach", "--help"], "python -m gru_bench.teach [OPTIONS]"),
     (["-m", "gru_bench.tracking", "--help"], "python -m gru_bench.tracking [OPTIONS]"),
+    (["-m", "gru_bench", "doctor", "--help"], "gru-bench doctor [OPTIONS]"),
+    (["-m", "gru_bench.doctor", "-h"], "python -m gru_bench.doctor [OPTIONS]"),
     (["sweeps/run.py", "--help"], "python sweeps/run.py [OPTIONS]"),
 ])
 def test_help_names_the_command_as_it_was_typed(words: list[str], usage: str) -> None:
@@ -67,7 +71,7 @@ def test_both_forms_show_the_same_options(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = []
-    module = import_module(f"gru_bench.{SUBCOMMANDS[name].package}.__main__")
+    module = import_module(f"gru_bench.{SUBCOMMANDS[name].module}")
     for application, words in ((app, [name]), (module.app, [])):
         monkeypatch.setattr(sys, "argv", ["gru-bench", *words, "--help"])
         assert cli.ended(application, "gru-bench") == ExitCode.DONE
@@ -95,6 +99,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["diagnose", "--text", ""], "--text must hold words"),
     (["gru-check", "mine.py"], "FILE.py:NAME must be a file and a name in it"),
     (["sync", "now"], "extra argument"),
+    (["doctor", "--tracking-uri", "here"], "--tracking-uri must be a file such as"),
 ])
 def test_what_is_wrongly_typed(
     words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

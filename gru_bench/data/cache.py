@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -22,11 +23,18 @@ from pathlib import Path
 
 from gru_bench.data.readers import digest, named_path
 from gru_bench.errors import RunError
-from gru_bench.platforms import cache_folder, patiently, replace
+from gru_bench.platforms import cache_folder, patiently, processes_using, remove, replace
 
 _MANIFEST = "manifest.json"
 _LEFTOVER_SECONDS = 24 * 3600
 """Age in seconds from which an unfinished folder is assumed to come from a killed process."""
+
+_REBUILT = {"corpus": r"[0-9a-f]{32}", "vectors": r"[0-9a-f]{32}", "baselines": r"\d+-[0-9a-f]{32}",
+            "digests": r"[0-9a-f]{32}\..+"}
+"""Folder below the root -> names of what it holds. All of it is built again when it is needed."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder below the root that holds the checkpoints of runs that have not ended."""
 
 _LARGE = 64 << 20
 """Size in bytes from which the digest of a file is stored, because reading the file would slow every start."""
@@ -81,6 +89,60 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return final
+
+
+def sizes(cache: Path) -> dict[str, int]:
+    """Return kind -> bytes on disk of what is built again when it is needed. Symbolic links are not followed."""
+    return {kind: sum(map(size_of, _entries(cache, kind))) for kind in _REBUILT}
+
+
+def clean(cache: Path) -> int:
+    """Remove what is built again when it is needed, and return its bytes.
+
+    Only what has a name that this module gives is removed, because the root may be any folder of the user's. Symbolic
+    links stay, and so do folders that a process may be building now, and the checkpoints of runs.
+
+    Raises:
+        RunError: where another process has a file in the cache open, or an entry cannot be removed.
+    """
+    if users := processes_using(cache):
+        raise RunError(f"the cache {cache} must not be in use while it is removed, but "
+                       f"{'these processes read' if len(users) > 1 else 'this process reads'} files there: "
+                       f"{', '.join(map(str, users))}. Wait until they end, or end them")
+    freed = 0
+    for kind in _REBUILT:
+        for path in _entries(cache, kind):
+            size = size_of(path)
+            try:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    remove(path)
+            except OSError as error:
+                raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, "
+                               "or remove it by hand") from error
+            freed += size
+    return freed
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder. Symbolic links are not followed."""
+    total = 0
+    with suppress(OSError):  # what another process removes meanwhile takes no space
+        total = path.lstat().st_size if path.is_symlink() or not path.is_dir() else 0
+        if not path.is_symlink() and path.is_dir():
+            total += sum(map(size_of, path.iterdir()))
+    return total
+
+
+def _entries(cache: Path, kind: str) -> list[Path]:
+    """Return what this module has put into the folder of a kind, without unfinished folders that are not old."""
+    parent = cache / kind
+    if parent.is_symlink() or not parent.is_dir():
+        return []
+    begun = [path for path in _leftovers(parent) if not path.is_symlink() and path.is_dir()]
+    return sorted(begun + [path for path in parent.iterdir() if not path.is_symlink()
+                           and re.fullmatch(_REBUILT[kind], path.name) and path.is_dir() == (kind != "digests")])
 
 
 def content_digest(path: Path, cache: Path) -> str:
@@ -168,10 +230,15 @@ def _checksum(path: Path) -> int:
 
 def _remove_leftovers(parent: Path) -> None:
     """Remove the unfinished folders of processes that were killed while building."""
+    for path in _leftovers(parent):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _leftovers(parent: Path) -> list[Path]:
+    """Return the unfinished folders that are so old that no process can still be building them."""
+    found = []
     for path in parent.glob(".*.begun"):
-        try:
-            old = time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS
-        except OSError:
-            continue
-        if old:
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                found.append(path)
+    return found

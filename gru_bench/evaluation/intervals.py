@@ -41,6 +41,7 @@ from gru_bench.evaluation.statistics import (
     seed_deviation,
     wilson_weight,
 )
+from gru_bench.evaluation.together import mean_probability
 
 DRAWS = 1000
 AT_ONCE = 250
@@ -74,6 +75,11 @@ class Scored:
     def loss_RN(self) -> Floats:
         """Return the losses in nats."""
         return np.stack([metrics.losses(self.label_N, one) for one in self.probability_RN])
+
+    @cached_property
+    def together(self) -> Scored:
+        """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
+        return Scored(self.label_N, mean_probability(self.probability_RN)[None])
 
     def scores(self, metric: MetricName) -> list[float]:
         """Return the score of each run.
@@ -113,6 +119,18 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
         wilson = WilsonBlend(weight, size, variance, single, like.examples - 1, below)
         method += METHOD_FEW
     return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
+
+
+def interval_together(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
+    """Return the score of all runs together with its interval over new examples only.
+
+    It is about these very runs together. Fresh seeds together may have another score, and no interval here covers that.
+
+    Raises:
+        ValueError: as `interval`.
+    """
+    found = interval(metric, model.together, confidence)
+    return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RN)} seeds together"))
 
 
 def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:

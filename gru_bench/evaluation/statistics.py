@@ -161,9 +161,17 @@ class Estimate:
     @property
     def detectable(self) -> float:
         """Return the smallest true difference that as many runs and examples detect with a power of 80 % at the 5 %
-        level: (t_{.975,nu} + t_{.8,nu}) sqrt(V)."""
-        return float((special.stdtrit(self.df, 1 - ALPHA / 2) + special.stdtrit(self.df, POWER))
-                     * np.sqrt(self.variance))
+        level: (t_{.975,nu} + t_{.8,nu}) sqrt(V).
+
+        Where few examples decide, V contains the pseudo-examples of the interval too.
+        """
+        variance, nu = self.variance, self.df
+        if (wilson := self.wilson) is not None:
+            pseudo = wilson.weight * float(special.ndtri(1 - ALPHA / 2)) ** 2
+            v = wilson.variance + pseudo * ((self.bounds[1] - self.bounds[0]) / 2 / wilson.examples) ** 2
+            variance += v - wilson.variance
+            nu = _degrees(variance, wilson.seeds_below, min(self.seeds), v, wilson.df)
+        return float((special.stdtrit(nu, 1 - ALPHA / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with the interval for another confidence.

@@ -155,8 +155,8 @@ def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums
 
 @njit(fastmath=FAST)
 def _backward_group(
-    grad, order, starts, places, first, count, direction, hidden, before, saved, out, width, widest,
-    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, tiles,
+    grad, order, starts, places, initial, first, count, direction, hidden, before, saved, out, width, widest,
+    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, initial_grad, tiles,
 ):
     """Run the gradient of `_forward_group`, from the last step to the first.
 
@@ -169,6 +169,7 @@ def _backward_group(
     a_row, h_row = 3 * hidden, few * lanes
     depth = (2 if before else 3) * hidden
     clear(scratch, dh, count * h_row)
+    from_zeros = initial.size == 0
     active = 0
     held = 0
     for s in range(length_of(starts, order[first]) - 1, -1, -1):
@@ -177,6 +178,8 @@ def _backward_group(
         if held + active > CHUNK:
             _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
             held = 0
+        earlier = out if s > 0 else initial
+        inside = s > 0 or not from_zeros
         for half in range(2 if before else 1):
             if half == 1:
                 multiply(
@@ -189,26 +192,30 @@ def _backward_group(
                 st = (direction * starts[-1] + starts[b] + t) * 4 * hidden
                 gt = (places[b] + t) * width + direction * hidden
                 pt = gt - width if direction == 0 else gt + width
-                inside = s > 0
+                if s == 0:
+                    pt = (direction * order.size + b) * hidden
                 at, ht = a + (held + k) * a_row, dh + k * h_row
                 rt, qt = states + (held + k) * h_row, resets + (held + k) * h_row
-                if half == 0 and inside:
+                if half == 0 and s > 0:
                     # The step before this one, while the product keeps the core busy.
                     following = -1 if direction == 0 else 1
                     prefetch(saved, st + following * 4 * hidden, 4 * hidden)
                     prefetch(grad, gt + following * width, hidden)
                 if not before:
-                    _row_back_after(grad, gt, out, pt, inside, saved, st, scratch, at, rt, ht, hidden)
+                    _row_back_after(grad, gt, earlier, pt, inside, saved, st, scratch, at, rt, ht, hidden)
                 elif half == 0:
-                    _row_back_before(grad, gt, out, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden)
+                    _row_back_before(grad, gt, earlier, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden)
                 else:
                     _row_back_reset(saved, st, scratch, at, rt, c + k * h_row, ht, hidden)
-        if s > 0:
+        if inside:
             multiply(
                 scratch, a + held * a_row, a_row, 1, active, scratch, packed, depth, few, widest, 0, panels,
                 scratch, dh, h_row, True,
             )
         held += active
+    if not from_zeros:
+        for k in range(count):
+            copy(scratch, dh + k * h_row, initial_grad, (direction * order.size + order[first + k]) * hidden, hidden)
     _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
 
 
@@ -221,12 +228,14 @@ def backward_scratch(hidden: int, lanes: int, group: int) -> int:
 @jit(nogil=True, fastmath=FAST)
 def recur_backward(
     worker, workers, directions,
-    grad, order, starts, places, weights, before, saved, out, width, group, scratch, size, sums, tiles,
+    grad, order, starts, places, initial, weights, before, saved, out, width, group, scratch, size, sums,
+    initial_grad, tiles,
 ):
     """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
 
     sums: for each worker and direction (3H, H + 1 rounded up to vectors), the gradient of the hidden weights
     and, in column H, of their biases, from the worker's own sequences.
+    initial_grad: the gradient of `initial`, of the same size.
     """
     hidden = weights[0].shape[1]
     lanes = lanes_of(saved)
@@ -262,9 +271,9 @@ def recur_backward(
                     )
                 ready = d
             _backward_group(
-                grad, order, starts, places, first, count, d, hidden, before, saved, out, width, widest,
+                grad, order, starts, places, initial, first, count, d, hidden, before, saved, out, width, widest,
                 scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
-                tiles,
+                initial_grad, tiles,
             )
 
 

@@ -165,7 +165,7 @@ def _row_before(x, xt, scratch, at, ct, ht, saved, st, out, ot, hidden, keep):
 
 @njit(fastmath=FAST)
 def _forward_group(
-    x, stride, tokens, order, starts, places, first, count, direction, hidden, bias, before, keep, saved, out,
+    x, stride, tokens, order, starts, places, initial, first, count, direction, hidden, bias, before, keep, saved, out,
     width, widest, scratch, packed, packed_n, a, h, reset, c,
 ):
     """Run the sequences order[first : first + count] from the first step to the last."""
@@ -174,11 +174,15 @@ def _forward_group(
     panels, few_panels = (vectors + widest - 1) // widest, (few + widest - 1) // widest
     a_row, h_row = vectors * lanes, few * lanes
     clear(scratch, h, count * h_row)
+    from_zeros = initial.size == 0
+    if not from_zeros:
+        for k in range(count):
+            copy(initial, (direction * order.size + order[first + k]) * hidden, scratch, h + k * h_row, hidden)
     active = count
     for s in range(length_of(starts, order[first])):
         while length_of(starts, order[first + active - 1]) <= s:
             active -= 1
-        if s == 0:
+        if s == 0 and from_zeros:
             clear(scratch, a, active * a_row)
             if before:
                 clear(scratch, c, active * h_row)
@@ -188,7 +192,7 @@ def _forward_group(
                 scratch, a, a_row, False,
             )
         for half in range(2 if before else 1):
-            if half == 1 and s > 0:
+            if half == 1 and (s > 0 or not from_zeros):
                 multiply(
                     scratch, reset, h_row, 1, active, scratch, packed_n, hidden, few, widest, 0, few_panels,
                     scratch, c, h_row, False,
@@ -218,13 +222,14 @@ def forward_scratch(hidden: int, lanes: int, group: int) -> int:
 @jit(nogil=True, fastmath=FAST)
 def recur(
     worker, workers, directions,
-    x, stride, tokens, order, starts, places, end, weights, biases, before, keep, saved, out, width,
+    x, stride, tokens, order, starts, places, end, initial, weights, biases, before, keep, saved, out, width,
     group, scratch, size,
 ):
     """Run the recurrence over every sequence. Direction 1 starts at the last token of each sequence.
 
     x: projected rows; tokens: row of each token; places (B,): the output row of each sequence's first token;
     end: rows of output per sequence, to fill with zeros behind its last token, or 0; width = D;
+    initial: states before the first step, directions * B * H values, or none for zeros;
     saved: directions * N * 4H values, written if `keep`; scratch: `size` values for each worker.
     """
     hidden = weights[0].shape[1]
@@ -261,6 +266,6 @@ def recur(
                 for t in range(length_of(starts, b), end):
                     clear(out, (places[b] + t) * width + d * hidden, hidden)
             _forward_group(
-                x, stride, tokens, order, starts, places, first, count, d, hidden, biases[d], before, keep,
+                x, stride, tokens, order, starts, places, initial, first, count, d, hidden, biases[d], before, keep,
                 saved, out, width, widest, scratch, packed, packed_n, a, h, reset, c,
             )

@@ -1,7 +1,8 @@
 """The recurrence of a GRU as one fused torch operation on a CPU.
 
 `fused_gru` computes the same as `torch.nn.GRU` on each sequence of a batch of different lengths. It does no work on
-padding and projects each distinct token of the batch once. `adam_rows` trains the vectors of those tokens. All loops
+padding and projects each distinct token of the batch once. `fused_gru_states` also starts from given states and returns
+the last ones. `adam_rows` trains the vectors of those tokens. All loops
 are in the other modules of this folder, which numba compiles and which are imported on first use. `unavailable` and
 `no_bf16` say whether the kernel can run on this machine.
 
@@ -11,14 +12,14 @@ little to do: give it one thread (`torch.set_num_threads(1)`), because threads o
 busy.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
-H hidden units, D = H * directions, F features.
+H hidden units, D = H * directions, F features, S = layers * directions.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["adam_rows", "fused_gru", "no_bf16", "release", "set_threads", "unavailable"]
+__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "no_bf16", "release", "set_threads", "unavailable"]
 
 _PARTS: tuple[tuple[Part, ...], ...] = (("last",), ("final",), ("mean",), ("max",), ("mean", "max"))
 """Parts of a pooling that the kernel computes together, forward and backward."""
@@ -299,37 +301,43 @@ def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
 
 
 class _Layer(torch.autograd.Function):
-    """One layer with all its directions: from rows_UE and the parameters to output_BTD, output_ND or features_BF."""
+    """One layer with all its directions: from rows_UE, the parameters and, if given, the states before the first step
+    (directions, B, H) to output_BTD, output_ND or features_BF."""
 
     @staticmethod
     def forward(
-        ctx: Any, rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, *weights: Tensor
+        ctx: Any, rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool,
+        tiles: int, *weights: Tensor,
     ) -> Tensor:
-        result, forward = _run_forward(rows_UE, plan, form, before, keep, tiles, weights)
+        result, forward = _run_forward(rows_UE, initial, plan, form, before, keep, tiles, weights)
         if keep:
-            ctx.save_for_backward(rows_UE, result, *weights)  # with the result: torch notices if it is overwritten
+            # With the result: torch notices if it is overwritten.
+            ctx.save_for_backward(rows_UE, initial, result, *weights)
             ctx.forward_pass = forward
         else:
             forward.give_back()
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows_UE, _, *weights = ctx.saved_tensors
+        rows_UE, initial, _, *weights = ctx.saved_tensors
         forward: _Saved = ctx.forward_pass
+        if torch.is_grad_enabled():  # create_graph=True
+            return _differentiable_backward(grad, rows_UE, initial, forward, ctx.needs_input_grad, weights)
         if forward.block is None:  # a second backward pass: the first one wrote over the saved values
-            _, forward = _run_forward(rows_UE, forward.plan, forward.form, forward.before, True, forward.tiles, weights)
-        row_grad, grads = _run_backward(grad.contiguous(), rows_UE, forward, ctx.needs_input_grad[0], weights)
+            _, forward = _run_forward(
+                rows_UE, initial, forward.plan, forward.form, forward.before, True, forward.tiles, weights)
+        row_grad, initial_grad, grads = _run_backward(
+            grad.contiguous(), rows_UE, initial, forward, ctx.needs_input_grad[0], weights)
         forward.give_back()
-        return (row_grad, None, None, None, None, None, *grads)
+        return (row_grad, initial_grad, None, None, None, None, None, *grads)
 
 
 @dataclass
 class _Saved:
     """Values of the forward pass of a layer that its gradient needs.
 
-    inputs: Rows, flat, and the pairs of input and hidden weights.
+    inputs: Rows and states before the first step, flat, and the pairs of input and hidden weights.
     places (B,): Output row of the first token of each sequence.
     out: Output, flat.
     saved: directions * N * 4H values of gates.
@@ -341,7 +349,7 @@ class _Saved:
     form: Form
     before: bool
     tiles: int
-    inputs: tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+    inputs: tuple[Array, Array, tuple[Array, ...], tuple[Array, ...]]
     places: Array
     out: Array
     saved: Array
@@ -361,7 +369,8 @@ def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
 
 
 def _run_forward(
-    rows_UE: Tensor, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int, weights: Sequence[Tensor]
+    rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int,
+    weights: Sequence[Tensor],
 ) -> tuple[Tensor, _Saved]:
     """Return the result of a layer and, if `keep`, the values that its gradient needs."""
     from gru_bench.kernels.forward import forward_scratch, project, recur
@@ -374,6 +383,7 @@ def _run_forward(
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     rows = rows_UE.detach().contiguous().view(-1).numpy()
     dtype = rows.dtype
+    states = np.empty(0, dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
     prepare(dtype)
     lanes = VECTOR_BYTES // dtype.itemsize
     workers = _workers(rows_UE, plan, weights)
@@ -406,13 +416,13 @@ def _run_forward(
     )
     _crew.run(
         workers, recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
-        places, plan.steps if form == "padded" else 0, hidden_weights, hidden_biases, before, keep, saved,
+        places, plan.steps if form == "padded" else 0, states, hidden_weights, hidden_biases, before, keep, saved,
         out, width, group, scratch, size,
     )
     _pool.give(block)
     if pooling is not None:
         _crew.run(workers, pool, out, plan.starts, width, *pooling, flat)
-    arrays = rows, input_weights, hidden_weights
+    arrays = rows, states, input_weights, hidden_weights
     features = None if pooling is None else flat
     return result, _Saved(plan, form, before, tiles, arrays, places, out, saved, features, saved_block)
 
@@ -433,16 +443,17 @@ def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool
 
 
 def _run_backward(
-    grad: Tensor, rows_UE: Tensor, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
-) -> tuple[Tensor | None, list[Tensor]]:
-    """Return the gradients of the rows, if wanted, and of the parameters. `forward.saved` is overwritten."""
+    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
+) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
+    """Return the gradients of the rows, if wanted, of the states before the first step, if given, and of the
+    parameters. `forward.saved` is overwritten."""
     from gru_bench.kernels import backward
     from gru_bench.kernels.machine import VECTOR_BYTES
     from gru_bench.kernels.pooling import pool_gradient
     from gru_bench.kernels.tiles import TILE_ROWS
 
     plan, saved = forward.plan, forward.saved
-    rows, input_weights, hidden_weights = forward.inputs
+    rows, states, input_weights, hidden_weights = forward.inputs
     directions, hidden = len(weights) // 4, weights[1].shape[1]
     dtype, inputs = rows.dtype, rows_UE.shape[1]
     lanes = VECTOR_BYTES // dtype.itemsize
@@ -460,6 +471,8 @@ def _run_backward(
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
     first, members = plan.members()
     row_grad = None
+    initial_grad = None if initial is None else torch.empty_like(initial, memory_format=torch.contiguous_format)
+    state_grad = states if initial_grad is None else initial_grad.view(-1).numpy()
     output_grad = grad.view(-1).numpy()
     if pools:
         feature_grad, output_grad = output_grad, gathered  # `gathered` gets its own content only later
@@ -468,8 +481,9 @@ def _run_backward(
             *_pooling_arguments(forward.form, width, hidden), forward.features, parts, output_grad,
         )
     _crew.run(
-        workers, backward.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places,
-        hidden_weights, forward.before, saved, forward.out, width, group, scratch, size, sums, forward.tiles,
+        workers, backward.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places, states,
+        hidden_weights, forward.before, saved, forward.out, width, group, scratch, size, sums, state_grad,
+        forward.tiles,
     )
     _crew.run(
         workers, backward.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members,
@@ -482,7 +496,36 @@ def _run_backward(
             row_grad.view(-1).numpy(), forward.tiles,
         )
     _pool.give(block)
-    return row_grad, grads
+    return row_grad, initial_grad, grads
+
+
+def _differentiable_backward(
+    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Saved, needed: Sequence[bool],
+    weights: Sequence[Tensor],
+) -> tuple[Tensor | None, ...]:
+    """Return what `_Layer.backward` does, computed by torch, so that it can be differentiated again.
+
+    Raises:
+        RuntimeError: for a layer that torch does not have.
+    """
+    plan = forward.plan
+    if forward.form != "tokens" or forward.before or forward.tiles:
+        raise RuntimeError(
+            "create_graph must be False for a gradient of fused_gru: only fused_gru_states with reset 'after' has "
+            "second derivatives"
+        )
+    sequences = torch.split(rows_UE[torch.from_numpy(plan.tokens)], np.diff(plan.starts).tolist())
+    packed = pack_sequence(list(sequences), enforce_sorted=False)
+    directions, hidden = len(weights) // 4, weights[1].shape[1]
+    h0 = rows_UE.new_zeros(directions, plan.sequences, hidden) if initial is None else initial
+    output = torch.gru(
+        packed.data, packed.batch_sizes, h0[:, packed.sorted_indices], list(weights), has_biases=True, num_layers=1,
+        dropout=0.0, train=True, bidirectional=directions == 2)[0]
+    output_ND = torch.cat(unpack_sequence(PackedSequence(output, *packed[1:])))
+    inputs = [rows_UE, initial, None, None, None, None, None, *weights]
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if tensor is not None and need]
+    grads = iter(torch.autograd.grad(output_ND, wanted, grad, create_graph=True))
+    return tuple(next(grads) if need else None for need in needed)
 
 
 def _check(
@@ -580,21 +623,93 @@ def fused_gru(
     directions = 2 if bidirectional else 1
     _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
     plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
+    for output in _layers(  # noqa: B007  # earlier ones are not kept
+        rows_UE, None, plan, weights, directions, pooling or "padded", reset == "before", between, tiles
+    ):
+        pass
+    return output
+
+
+def fused_gru_states(
+    rows_UE: Tensor,
+    index_BT: Tensor,
+    lengths_B: Tensor,
+    weights: Sequence[Tensor],
+    *,
+    bidirectional: bool,
+    initial_SBH: Tensor | None = None,
+    reset: Reset = "after",
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the output of a GRU without padding, and the last states of all its layers, as `torch.nn.GRU` does.
+
+    Everything that `fused_gru` says holds here too, but that with reset "after" there are second derivatives: torch
+    computes a gradient that is taken with `create_graph=True`.
+
+    Args:
+        rows_UE: As for `fused_gru`.
+        index_BT: As for `fused_gru`.
+        lengths_B: As for `fused_gru`.
+        weights: As for `fused_gru`.
+        bidirectional: As for `fused_gru`.
+        initial_SBH: States before the first step of each sequence. They get a gradient if they need one. None: zeros.
+        reset: As for `fused_gru`.
+        between: As for `fused_gru`.
+
+    Returns:
+        output_ND, sequence after sequence, and state_SBH, for each layer and direction the state that it ends with: at
+        the last token of a sequence forward, and at the first backward.
+
+    Raises:
+        ValueError: for shapes, types or lengths that do not fit.
+        IndexError: for a token without a row.
+        RuntimeError: where the kernel cannot run on this machine.
+    """
+    reason = unavailable()
+    if reason is not None:
+        raise RuntimeError(reason)
+    directions = 2 if bidirectional else 1
+    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, None)
+    hidden = weights[1].shape[1]
+    if initial_SBH is not None:
+        shape = len(weights) // 4, len(lengths_B), hidden
+        if tuple(initial_SBH.shape) != shape or initial_SBH.dtype != rows_UE.dtype or initial_SBH.device.type != "cpu":
+            raise ValueError(
+                f"initial_SBH must be {rows_UE.dtype} of shape {shape} on the CPU, but is {initial_SBH.dtype} of shape "
+                f"{tuple(initial_SBH.shape)} on {initial_SBH.device}"
+            )
+    plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
+    starts = torch.from_numpy(plan.starts)
+    states = []
+    for output_ND in _layers(
+        rows_UE, initial_SBH, plan, weights, directions, "tokens", reset == "before", between, 0
+    ):
+        states.append(output_ND[:, :hidden].index_select(0, starts[1:] - 1))
+        if bidirectional:
+            states.append(output_ND[:, hidden:].index_select(0, starts[:-1]))
+    return output_ND, torch.stack(states)
+
+
+def _layers(
+    rows_UE: Tensor, initial_SBH: Tensor | None, plan: _Plan, weights: Sequence[Tensor], directions: int, form: Form,
+    before: bool, between: Callable[[Tensor], Tensor] | None, tiles: int,
+) -> Iterator[Tensor]:
+    """Yield the output of each layer: of the last one in `form`, of the others as output_ND."""
     each = 4 * directions
     layers = len(weights) // each
     output = rows_UE
     for layer in range(layers):
         if layer == 1:
             plan = plan.next_layer()
-        own = weights[layer * each : (layer + 1) * each]
-        keep = torch.is_grad_enabled() and (output.requires_grad or any(w.requires_grad for w in own))
-        last = layer == layers - 1
-        form = (pooling or "padded") if last else "tokens"
-        output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            output, plan, form, reset == "before", keep, tiles, *own)
-        if between is not None and not last:
+        if between is not None and layer > 0:
             output = between(output)
-    return output
+        own = weights[layer * each : (layer + 1) * each]
+        initial = None if initial_SBH is None else initial_SBH[layer * directions : (layer + 1) * directions]
+        inputs = [output, *own] if initial is None else [output, initial, *own]
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            output, initial, plan, form if layer == layers - 1 else "tokens", before, keep, tiles, *own)
+        yield output
 
 
 LEAST_VALUES = 100_000

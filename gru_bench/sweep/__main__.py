@@ -13,7 +13,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import ChangedStudyError, ExitCode, RunError, UsageError, without_passwords
+from gru_bench.errors import ChangedStudyError, ExitCode, IncompleteError, RunError, UsageError, without_passwords
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gru_bench.sweep.workers.local import Workers
     from gru_bench.tracking import LoggedRun
 
+MLFLOW_UI = "http://127.0.0.1:5000"
+"""Address at which mlflow ui shows a store that is a file."""
 SHOWN_TRIALS = 3
 """Number of trials of each model in the table of the best."""
 OPTIONS = {
@@ -88,6 +90,9 @@ def sweep(
     storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: cli.NoTexts = False,
+    report: Annotated[bool, typer.Option(
+        "--report", help="Write the report on the study at the end, as gru-bench report does.",
+        rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
         "if so, 3 if the same command has something left to do, 4 if the stores disagree for good.",
@@ -127,7 +132,9 @@ def sweep(
         with prepared.store:
             with wrapped_errors(storage):
                 summary = prepared.run()
-            _show(console, prepared, summary, tracking_uri)
+            _show(console, prepared, summary)
+        written = report and _write_report(summary, tracking_uri)
+        _show_next(console, prepared, summary, tracking_uri, has_report=written)
     if any(prepared.unfinished()):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -305,10 +312,8 @@ def _workers(
     return share.workers, share.threads, partial(ClusterPool, connected, share)
 
 
-def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
-    """Print the best trials, the confirmed accuracy, and the commands that are useful next."""
-    from gru_bench.sweep.console.progress import duration
-
+def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
+    """Print the best trials, the confirmed accuracy, and the notes."""
     if summary.trials:
         console.print(_best_trials(summary))
     found = sweep.confirmed()
@@ -319,6 +324,26 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
         if note in sweep.shown_notes:
             continue
         console.print(f"note: {note}", markup=False)
+
+
+def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
+    """Write the report on a study, and return whether there is one: a study without confirm runs has none."""
+    from gru_bench.report.__main__ import report
+
+    try:
+        report(study=[summary.name], tracking_uri=tracking_uri)
+    except IncompleteError as error:
+        cli.out().print(f"note: no report yet: {error}", markup=False)
+        return False
+    return True
+
+
+def _show_next(
+    console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None, *, has_report: bool
+) -> None:
+    """Print how long the study took, and the commands that are useful next."""
+    from gru_bench.sweep.console.progress import duration
+
     where = without_passwords(tracking_uri or "")
     uri = ["--tracking-uri", where] if where else []
     backend = ["--backend-store-uri", where] if where else []
@@ -328,9 +353,15 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str |
     left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    console.print(f"  {cli.line(['gru-bench', 'report', '--study', summary.name, *uri])}", markup=False)
+    if not has_report:
+        console.print(f"  {cli.line(['gru-bench', 'report', '--study', summary.name, *uri])}", markup=False)
+    if sweep.is_confirmed:
+        words = ["gru-bench", "predict", "--study", summary.name, *uri, "A text of yours."]
+        console.print(f"  {cli.line(words)}", markup=False)
     if not (tracking_uri or "").startswith("http"):
         console.print(f"  {cli.line(['mlflow', 'ui', *backend])}", markup=False)
+    if page := sweep.page(MLFLOW_UI):
+        console.print(f"the study's page in MLflow: {page}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:

@@ -377,6 +377,20 @@ class Sweep:
         return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done], self.spec.metric)
                 for state in self.planner.states if (done := state.confirmed)}
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a model has a complete confirm run, so that it can be asked."""
+        return any(state.confirmed for state in self.planner.states)
+
+    def page(self, served: str) -> str | None:
+        """Return the URL of the study's page in MLflow; None while MLflow does not have the study.
+
+        Args:
+            served: Address at which a store that is a file would be shown.
+        """
+        return next((self.store.run_url(run, served) for run in self.store.runs(self.experiment)
+                     if run.run_id == self.log.study.run_id), None)
+
     def unfinished(self) -> Iterator[str]:
         """Yield the reasons why the study is not done although `run` has ended; the same command retries it."""
         if any(state.search.counted < self.spec.trials and not state.search.exhausted for state in self.planner.states):

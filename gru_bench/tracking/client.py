@@ -27,6 +27,8 @@ DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
              HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 """HTTP statuses of a server that cannot answer now, whatever the request was."""
+ANSWER_SECONDS = 5
+"""Most seconds to wait for a server that is only asked whether it is there."""
 BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 BULK_RUNS = 100
 """Most runs in one request for a metric's history to an MLflow server."""
@@ -59,6 +61,24 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     return cast("MlflowClient", _WrappedClient(client, uri))
+
+
+def require_answer(uri: str) -> None:
+    """Check that a server answers, without waiting long. Nothing is created there, not even tables in a database.
+
+    It is for commands that only look: from now on, this process waits for every server so briefly.
+
+    Raises:
+        UsageError: The URI is not valid for MLflow.
+        RunError: The server does not answer.
+    """
+    os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT=str(ANSWER_SECONDS),
+                      PGCONNECT_TIMEOUT=str(ANSWER_SECONDS))
+    if uri.startswith(DATABASE_SERVERS):
+        with _opening(uri):
+            _try_database(uri)
+    else:
+        _answering_client(uri)
 
 
 def _prepare(database: Path) -> None:
@@ -173,23 +193,33 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
         RunError: The store does not answer or is damaged.
     """
     mlflow = _mlflow()
-    shown = without_passwords(of or uri)
-    unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
-                  "--tracking-uri out to use mlflow.db in this directory")
-    try:
+    with _opening(uri, of):
         if uri.startswith(DATABASE_SERVERS):
             _try_database(uri)
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
-    except mlflow.exceptions.MlflowException as error:
-        raise RunError(unanswered.format(first_line(error))) from error
-    except _Unanswered as error:
-        raise RunError(unanswered.format(first_line(error))) from error
+    return client
+
+
+@contextmanager
+def _opening(uri: str, of: str | None = None) -> Iterator[None]:
+    """Turn errors of opening a store into ours. They name the URI `of` instead of `uri` if it is given.
+
+    Raises:
+        UsageError: The URI is not valid for MLflow.
+        RunError: The store does not answer or is damaged.
+    """
+    shown = without_passwords(of or uri)
+    unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
+                  "--tracking-uri out to use mlflow.db in this directory")
+    try:
+        yield
+    except (_mlflow().exceptions.MlflowException, _Unanswered) as error:
+        raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(of or uri)) is not None:
             raise unreadable(database, error, gone=of is None and not database.exists()) from error
         raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {shown!r}: {first_line(error)}") from error
-    return client
 
 
 class _Unanswered(Exception):

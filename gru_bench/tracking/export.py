@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
 from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG
+from gru_bench.tracking.registry import log_model
 from gru_bench.tracking.sync import BATCH
 from gru_bench.tracking.writer import Store
 
@@ -194,6 +195,8 @@ def write_runs(
         artifacts = inside(folder, run.run_id)
         if artifacts.is_dir():
             client.log_artifacts(run_id, str(artifacts))
+            if inside(artifacts, "model/weights.safetensors").is_file():
+                log_model(client, run_id, tags.get("gru_bench.model", ""))
         if len(renamed) == 1:
             for path, content in edited.items():
                 client.log_text(run_id, content.decode(), path)

@@ -83,6 +83,8 @@ class Operation:
     tags: Mapping[str, str] = field(default_factory=dict)
     status: str | None = None
     """New MLflow status of the run; None changes nothing."""
+    model: str = ""
+    """Name of the model whose weights are among the artifacts; empty where none are."""
 
     def to_json(self) -> str:
         """Return the operation as one line."""

@@ -476,11 +476,17 @@ class Reader:
         except ValueError as error:
             raise damaged(run_id, path, error) from error
 
-    def run_url(self, run: LoggedRun) -> str | None:
-        """Return the URL of a run's page on an MLflow server, without user and password; None for other stores."""
-        if not self.uri.startswith(("http://", "https://")):
+    def run_url(self, run: LoggedRun, served: str | None = None) -> str | None:
+        """Return the URL of a run's page on an MLflow server, without user and password.
+
+        Args:
+            run: The run.
+            served: Address of a server that may be started for a store that is none. None: such a store has no URL.
+        """
+        is_server = self.uri.startswith(("http://", "https://"))
+        address = re.sub("://[^/]*@", "://", without_passwords(self.uri)) if is_server else served
+        if address is None:
             return None
-        address = re.sub("://[^/]*@", "://", without_passwords(self.uri))
         return f"{address.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:

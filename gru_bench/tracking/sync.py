@@ -2,7 +2,7 @@
 
 A process may be killed after it has applied an operation, but before it has recorded that. Applying an operation twice
 is harmless: a point is one row for its key, step, time and value; tags, params, artifacts and the status are
-overwritten by the same values; and a run that may exist already is looked up by the tag that holds its local id.
+overwritten by the same values; a logged model is looked up by its run, and a run by the tag that holds its local id.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, abandoned_queues
 from gru_bench.tracking.reader import RUN_TAG
+from gru_bench.tracking.registry import log_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -315,6 +316,8 @@ class Sync:
             client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
         for path, place in operation.artifacts.items():
             client.log_artifact(run_id, str(queue.path(place)), path.rpartition("/")[0])
+        if operation.model:
+            log_model(client, run_id, operation.model)
         metrics = [Metric(key, value, operation.time, step) for key, value, step in operation.metrics]
         params = [Param(key, value) for key, value in operation.params.items()]
         # Tags come last, because `gru_bench.complete` is one of them. A run that begins has its tags already.

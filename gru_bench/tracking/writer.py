@@ -526,7 +526,8 @@ class RunWriter:
 
             files["model/weights.safetensors"] = save(dict(result.weights))
             files["model/config.json"] = result.config.model_dump_json(indent=2).encode()
-        self._write(files, metrics=points, status="FINISHED", tags={
+        model = result.config.model.name if with_model else ""
+        self._write(files, metrics=points, status="FINISHED", model=model, tags={
             "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
             **{f"gru_bench.{name}": value for name, value in result.card.items()},

@@ -143,7 +143,7 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
 def _logged(
     config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
 ) -> tuple[RunResult, RunWriter]:
-    from gru_bench.data.cache import default_cache
+    from gru_bench.data.cache import CHECKPOINTS, default_cache
     from gru_bench.train.loop import checkpoint_name, train, within_memory
 
     writer = store.start(
@@ -162,7 +162,7 @@ def _logged(
 
             def trained(config: RunConfig) -> RunResult:
                 return train(config, corpus, vectors, on_epoch, score_test=score_test, on_step=on_step,
-                             checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
+                             checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
                              on_resume=progress.resume)
 
             def on_restart(reason: str) -> None:

@@ -211,6 +211,15 @@ def _loaded(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
         run_ids=tuple(about.run_ids), best=about.best), about.scores
 
 
+def content(folder: Path) -> str:
+    """Return the digest of the content of a saved model, which identifies it.
+
+    Raises:
+        DataError: as `load`.
+    """
+    return _about(folder).digest
+
+
 def _about(folder: Path) -> _About:
     path = folder / ABOUT
     if not path.is_file():

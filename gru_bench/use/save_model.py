@@ -43,7 +43,7 @@ def save_model(
     from gru_bench.tracking import Store
     from gru_bench.use import model_folder
     from gru_bench.use import winner as winners
-    from gru_bench.use.card import model_card, scores_of
+    from gru_bench.use.card import EXAMPLE, model_card, scores_of
 
     if folder is not None:
         model_folder.check_free(folder, force=force)
@@ -69,16 +69,19 @@ def save_model(
             from gru_bench.tracking.registry import register as registered
 
             with console.status("registering the model in MLflow"):
-                found = registered(store, winner.study.run, place, loaded.model.run_ids)
-            console.print(found.sentence, markup=False)
-    uri = ["--tracking-uri", without_passwords(tracking_uri)] if tracking_uri else []
+                found = registered(
+                    store, winner.study.run, place, Path(__file__).with_name("served.py"),
+                    content=model_folder.content(place), classes=loaded.model.classes, example=EXAMPLE)
+            console.print(f"registered as version {found.version} of {found.name}" if found.new else
+                          f"registered already, as version {found.version} of {found.name}", markup=False)
+    console.print("next:", markup=False)
     if folder is not None:
-        console.print("next:", markup=False)
         console.print("  " + cli.line(["gru-bench", "predict", "--model", str(folder), "A text of yours."]),
                       markup=False)
-    elif register:
-        console.print("next:", markup=False)
-        console.print("  " + cli.line(["gru-bench", "predict", "--study", study, *uri, "A text of yours."]),
+    if register:
+        if tracking_uri:
+            console.print(f"  with MLFLOW_TRACKING_URI set to {without_passwords(tracking_uri)}:", markup=False)
+        console.print("  " + cli.line(["mlflow", "models", "serve", "-m", found.uri, "--env-manager", "local"]),
                       markup=False)
 
 

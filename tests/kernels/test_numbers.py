@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gru_bench.config import Pooling, Reset
 from gru_bench.kernels import fused as kernels
-from gru_bench.kernels.fused import fused_gru, set_threads
+from gru_bench.kernels.fused import fused_gru, fused_gru_states, set_threads
 from gru_bench.models.pooling import pool
 from tests.support.batches import BOUND_32, BOUND_64, Batch, by_kernel, by_loop, by_torch, error, make_batch
 
@@ -103,6 +103,60 @@ def test_gradients_equal_finite_differences(reset: Reset, bidirectional: bool) -
 
 
 @pytest.mark.parametrize("reset", ["after", "before"])
+class TestStates:
+    """The states before the first step, which `tests/kernels/test_module.py` compares with torch, and the last ones."""
+
+    @pytest.mark.parametrize("bidirectional", [False, True])
+    def test_gradients_equal_finite_differences(self, bidirectional: bool, reset: Reset) -> None:
+        batch = make_batch(3, 4, 5, 3, 4, 2, bidirectional, lengths=[4, 1, 2])
+        rows, weights, _ = batch.to(torch.float64)
+        draw = torch.Generator().manual_seed(1)
+        initial = torch.randn(4 if bidirectional else 2, 3, 4, generator=draw, dtype=torch.float64, requires_grad=True)
+
+        def run(rows: Tensor, initial: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+            return fused_gru_states(
+                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=bidirectional, initial_SBH=initial,
+                reset=reset)
+
+        assert torch.autograd.gradcheck(run, (rows, initial, *weights))
+
+    @pytest.mark.parametrize("hidden", [1, 16, 100])
+    def test_a_sequence_goes_on_where_it_was_left(self, hidden: int, reset: Reset) -> None:
+        batch = make_batch(6, 150, 30, 8, hidden, 2, lengths=[150, 41, 140, 45, 80, 150])
+        rows, weights, _ = batch.to(torch.float64)
+
+        def run(index: Tensor, lengths: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
+            return fused_gru_states(
+                rows, index, lengths, weights, bidirectional=False, initial_SBH=initial, reset=reset)
+
+        whole = run(batch.index_BT, batch.lengths_B, None)[1]
+        first = run(batch.index_BT[:, :40], torch.full((6,), 40), None)[1]
+        second = run(batch.index_BT[:, 40:], batch.lengths_B - 40, first)[1]
+        tensors = [rows, *weights]
+        expected, got = (torch.autograd.grad(state.square().sum(), tensors) for state in (whole, second))
+        assert error((second.detach(), list(got)), (whole.detach(), list(expected))) < BOUND_64
+
+    def test_zeros_are_what_none_stands_for(self, reset: Reset) -> None:
+        batch = make_batch(6, 20, 30, 8, 20, 2, True)
+        rows, weights, _ = batch.to(torch.float32)
+        zeros = torch.zeros(4, 6, 20)
+        first, second = (fused_gru_states(
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=initial, reset=reset)
+            for initial in (None, zeros))
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        padded = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, reset=reset)
+        assert torch.equal(first[0], padded[torch.arange(20) < batch.lengths_B.unsqueeze(1)])
+
+    def test_says_which_do_not_fit(self, reset: Reset) -> None:
+        batch = make_batch(6, 20, 30, 8, 20, 2, True)
+        rows, weights, _ = batch.to(torch.float32)
+        for wrong in (torch.zeros(2, 6, 20), torch.zeros(4, 6, 20, dtype=torch.float64)):
+            with pytest.raises(ValueError, match=r"initial_SBH must be torch.float32 of shape \(4, 6, 20\) on the CPU"):
+                fused_gru_states(
+                    rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=wrong, reset=reset)
+
+
+@pytest.mark.parametrize("reset", ["after", "before"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_repeats_bit_for_bit(threads: int, reset: Reset) -> None:
     set_threads(threads)
@@ -119,7 +173,7 @@ def test_the_kernel_has_every_pooling_and_refuses_any_other() -> None:
     batch = make_batch(2, 3, 1, 4, 5)
     plan = kernels._Plan(batch.index_BT, batch.lengths_B, 1)
     with pytest.raises(ValueError, match=r"pooling must be one of 'last', .*, but got 'first'"):
-        kernels._run_forward(batch.rows_UE, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
+        kernels._run_forward(batch.rows_UE, None, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
 
 
 def check_pooling(batch: Batch, pooling: Pooling) -> None:

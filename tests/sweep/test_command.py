@@ -17,7 +17,7 @@ from gru_bench.errors import UsageError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _device, _show
+from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _device, _show_next
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
@@ -128,16 +128,21 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
         seconds = 1.0
         spec = load_study("smoke")
 
-        def confirmed(self) -> dict[str, object]:
-            return {}
+        is_confirmed = True
+
+        def page(self, served: str) -> str:
+            return f"{served}/#/experiments/1/runs/abc"
 
         def unfinished(self) -> tuple[str, ...]:
             return ()
 
     sweep: Any = Done()
-    _show(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db")
+    _show_next(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db", has_report=False)
     printed = capsys.readouterr().out
     assert '  gru-bench report --study "x; touch y #" --tracking-uri "sqlite:///a b.db"\n' in printed
+    uri = '--tracking-uri "sqlite:///a b.db"'
+    assert f'  gru-bench predict --study "x; touch y #" {uri} "A text of yours."\n' in printed
+    assert "the study's page in MLflow: http://127.0.0.1:5000/#/experiments/1/runs/abc\n" in printed
     assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
     with pytest.raises(UsageError, match=r'write one first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Literal
 
 from gru_bench.config import MetricName
+from gru_bench.evaluation.written import decimals_apart, p_text, significant
 from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit, compared
 
@@ -128,11 +129,11 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
         return MISSING
     match kind:
         case "p":
-            text = _p_text(value)
+            text = p_text(value)
         case "amount" if 0 < value < 0.05:
             text = "< 0.1"
         case "amount":
-            text = f"{value:.1f}" if abs(value) < 10 else _significant(value, 3)
+            text = f"{value:.1f}" if abs(value) < 10 else significant(value, 3)
         case "setting":
             text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
         case _:
@@ -152,10 +153,7 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind
         kind: How the values are shown.
     """
     factor, _, usual = FORMATS[kind]
-    apart = [(factor * value, factor * mark) for value in values for mark in landmarks
-             if not math.isclose(value, mark, abs_tol=1e-12)]
-    return next((decimals for decimals in range(usual, usual + 3)
-                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), usual + 3)
+    return decimals_apart(values, landmarks, factor, usual)
 
 
 def file_name(name: str) -> str:
@@ -194,24 +192,3 @@ def folder_name(text: str, fallback: str) -> str:
 
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-
-
-def _p_text(p: float) -> str:
-    if p < 0.001:
-        return "< 0.001"
-    if p >= 0.995:
-        return f"{p:.2f}"
-    for digits in (2, 3, 4, 5):
-        text = _significant(p, digits)
-        # 0.0499 must not be shown as 0.050 beside a verdict that rests on being below it.
-        if float(text) != 0.05 or p == 0.05:
-            break
-    return text
-
-
-def _significant(value: float, digits: int) -> str:
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(0, decimals)}f}"

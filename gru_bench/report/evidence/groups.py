@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
-from gru_bench.evaluation.intervals import Scored, deviation, interval
+from gru_bench.evaluation.intervals import Scored, deviation, interval, interval_together
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.sentences import Sentence
@@ -135,6 +135,20 @@ class Group:
         return self.number(f"score-{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
                            f"standard deviation over seeds, {without}",
                            decimals=2 if self.scale.kind == "percent" else 4)
+
+    @property
+    def has_together(self) -> bool:
+        """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
+        return len(self.runs) > 1 and self.whole
+
+    @cached_property
+    def score_together(self) -> Number:
+        """Return this score of all seeds together, with its interval over test reviews only.
+
+        It is about these very seeds. No comparison of models uses it.
+        """
+        return self.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
+                             self.scale.kind)
 
     @property
     def run_scores(self) -> tuple[Number, ...]:

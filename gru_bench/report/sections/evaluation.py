@@ -30,7 +30,7 @@ from gru_bench.results.logged_metrics import (
     score,
     score_name,
 )
-from gru_bench.results.runs import Baseline
+from gru_bench.results.runs import MOST_WHOLE, Baseline
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -80,7 +80,7 @@ def evaluation(evidence: Evidence) -> Section:
     return Section(
         "evaluation", "Evaluation",
         (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
-         _further_scores(groups),
+         _further_scores(groups), *_together(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
         summary=_below_baseline(groups, baselines))
 
@@ -199,6 +199,60 @@ def _further_scores(groups: Sequence[Group]) -> Table:
     return Table(
         "scores", "Further scores", (caption,),
         (Column("Model", align="left", width=3.6), *(SCORES[name] for name in shown)), tuple(rows))
+
+
+def _together(groups: Sequence[Group]) -> list[Block]:
+    """Return the table of the seeds together; nothing where each model has a single seed."""
+    several = [group for group in groups if len(group.runs) > 1]
+    shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
+    scale = groups[0].scale
+    score = scale.score[0].upper() + scale.score[1:]
+    blocks: list[Block] = [Heading("The seeds together", "together")] if several else []
+    if shown:
+        blocks.append(Table.of(
+            "together", "The seeds together",
+            ("All confirm seeds of a model together: the mean of their probabilities, scored as one prediction. "
+             f"Intervals (95{NBSP}%, in brackets) are over test reviews only: they are about these very seeds "
+             "together, not about fresh ones. Comparisons of models do not use this table.",),
+            shown,
+            (Column("Model", align="left", width=3.6), lambda group: group.label),
+            (Column(score, unit=scale.unit), lambda group: group.score_together),
+            # In a tuple a number stands without its interval, which is about fresh seeds.
+            (Column("Single seeds", unit=scale.unit, short="Single", note=(
+                f"“{{}}” is the mean {scale.score} of the seeds one by one, as in the test results.")),
+             lambda group: (group.score,)),
+            *([] if groups[0].metric == "log_loss" else [(Column("Loss"), _loss_together)]),
+            (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
+            (Column("Parameters", short="Params"), _parameters_together),
+            (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the review."),
+             lambda group: (group.number("together.inference", len(group.runs), "count", "models that read a review"),
+                            f"{NBSP}×{NBSP}one seed")),
+        ))
+    if left_out:
+        blocks.append(Paragraph((
+            f"{listed([group.label for group in left_out])}: the seeds are not scored together. Of more than ",
+            Number("together.most-whole", MOST_WHOLE, "count", method="classes up to which all probabilities are kept"),
+            " classes the runs kept the probabilities of the likeliest ones alone, so that means over seeds are not "
+            "known.")))
+    return blocks
+
+
+def _loss_together(group: Group) -> Number:
+    loss = metrics.log_loss(group.label_N, group.scored.together.probability_RN[0])
+    return group.number("together.loss", loss, "score", "of the mean probability of all seeds")
+
+
+def _calibration_together(group: Group) -> Number:
+    error = metrics.expected_calibration_error(group.label_N, group.scored.together.probability_RN[0])
+    return group.number("together.calibration", error, "percent", "of the mean probability of all seeds")
+
+
+def _parameters_together(group: Group) -> Number:
+    """Return the parameters of all seeds; unknown where a run logged none."""
+    logged_R = [run.metrics.get(PARAMETERS.key) for run in group.runs]
+    known_R = [value for value in logged_R if value is not None]
+    total = sum(known_R) if len(known_R) == len(logged_R) else None
+    return group.number("together.parameters", total, "count", "sum over seeds" if total is not None else "not logged")
 
 
 def _cost(groups: Sequence[Group]) -> Table:

@@ -33,6 +33,7 @@ def methods(evidence: Evidence) -> Section:
         *_f1(evidence.groups, sure),
         ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
          "that ran it. Compare times of models only together with their backends.",),
+        *_together(evidence.groups),
         *_looks(evidence.groups),
         ("The intervals do not cover another training set or the luck of tuning. Test reviews are treated as "
          "independent: where several are about one product or by one author, intervals are too narrow.",),
@@ -70,6 +71,16 @@ def _f1(groups: Sequence[Group], sure: bool) -> list[Sentence]:
             said.append((f"Scores of single classes are not compared between models. Those of classes with fewer than "
                          f"{LEAST} test reviews carry no interval.",))
     return said
+
+
+def _together(groups: Sequence[Group]) -> list[Sentence]:
+    """Return what the scores of the seeds together mean, where there are some."""
+    if not any(group.has_together for group in groups):
+        return []
+    return [("The seeds together predict with the mean of their probabilities. Their interval is over test reviews "
+             "only: it is about these very seeds, and says nothing of how another set of seeds would do. Fresh "
+             "training is not needed, but each review is read by all of them. No verdict, ranking or margin uses these "
+             "scores, because models are compared by single seeds.",)]
 
 
 def _looks(groups: Sequence[Group]) -> list[Sentence]:

@@ -56,10 +56,55 @@ def open_storage(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None or url.endswith(".journal"):
         return JournalFile(Path(url or JOURNAL), create=create, say=say)
+    with _opening(url):
+        return _open_database(url)
+
+
+def stored_names(url: str | None) -> list[str] | None:
+    """Return the names of Optuna's studies in a storage; None where the storage does not exist yet.
+
+    Nothing is created or repaired: `open_storage` may repair a journal, and creates the tables of a database.
+
+    Args:
+        url: As in `open_storage`.
+
+    Raises:
+        UsageError: As in `open_storage`.
+        RunError: The storage does not answer or is damaged.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if url is None or url.endswith(".journal"):
+        path = Path(url or JOURNAL)
+        if path.parent.is_dir() and not path.exists():
+            return None
+        return optuna.get_all_study_names(JournalFile(path, create=False, mend=False))
+    with _opening(url):
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(url)
+        try:
+            if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+                return None  # to connect would create the file
+            with engine.connect() as connection:
+                if not sqlalchemy.inspect(connection).has_table("studies"):
+                    return None
+                return list(connection.execute(sqlalchemy.text("SELECT study_name FROM studies")).scalars())
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Turn errors of opening a database into ours.
+
+    Raises:
+        UsageError: The URL does not name a database, or a driver is not installed.
+        RunError: The storage does not answer.
+    """
     if "://" not in url:
         raise UsageError(f"--storage must be {STORAGE_KINDS}, but got {url!r}")
     try:
-        return _open_database(url)
+        yield
     except UsageError:
         raise
     except ImportError as error:
@@ -104,12 +149,15 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
 class JournalFile(optuna.storages.JournalStorage):
     """Optuna's journal storage in a file that survives a kill during a write, and is refused when it is damaged."""
 
-    def __init__(self, path: Path, *, create: bool = True, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = True, mend: bool = True, say: Callable[[str], None] | None = None
+    ) -> None:
         """Open the file.
 
         Args:
             path: Path of the journal.
             create: Whether the journal will be written to, and created if it does not exist.
+            mend: Whether an incomplete last line is removed where the folder can be written. Otherwise it is ignored.
             say: Called with a sentence for the user when the journal is repaired.
 
         Raises:
@@ -129,7 +177,7 @@ class JournalFile(optuna.storages.JournalStorage):
                            "directory, or name another file with --storage. If it is lost, the sweep command begins "
                            "a new search and does not use the runs of the lost one")
         self._journal = _Journal(path, say or (lambda _: None))
-        if create or os.access(path.parent, os.W_OK):
+        if create or (mend and os.access(path.parent, os.W_OK)):
             self._journal.mend()
         elif say is not None and not self._journal.is_whole:
             say(f"the last line of {path} is incomplete, as after a kill: it is ignored")

