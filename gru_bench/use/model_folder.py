@@ -217,7 +217,7 @@ def content(folder: Path) -> str:
     Raises:
         DataError: as `load`.
     """
-    return _about(folder).digest
+    return _digest_of(json.loads(_about(folder).model_dump_json()))
 
 
 def _about(folder: Path) -> _About:
