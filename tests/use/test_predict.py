@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from gru_bench import cli
 from gru_bench.errors import ExitCode
-from gru_bench.use import predict as command_module
 from gru_bench.use.model_folder import halved, save
 from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
@@ -218,7 +218,7 @@ def test_a_terminal_sees_a_bar(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(command_module.cli, "out", lambda: Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(cli, "out", lambda: Console(file=screen, force_terminal=True, width=100))
     (tmp_path / "in.txt").write_text("word1\n" * 3000, encoding="utf-8")
     said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
     assert "predicting" in screen.getvalue()
