@@ -13,15 +13,17 @@ import pytest
 from tests.support.commands import ROOT
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "train", "report", "diagnose", "sweep", "archive", "teach", "doctor", "__main__")
+         "tracking", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "doctor",
+         "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "mlflow": ("tracking.client", "tracking.sync", "tracking.export"),
+    "mlflow": ("tracking.client", "tracking.registry", "tracking.sync", "tracking.export", "use.served"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
-    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks", "teach."),
+    "torch": ("kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks", "use.predictor",
+              "teach."),
     "numba": ("kernels.",),
     "gensim": ("data.embeddings",),
     "sklearn": ("evaluation.baseline",),
@@ -31,7 +33,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__", "teach.__main__", "doctor"),
+              "archive.__main__", "tracking.__main__", "use.predict", "use.save_model", "teach.__main__", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
@@ -152,6 +154,11 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.archive.__main__", set()),
     ("gru_bench.archive.container", set()),
     ("gru_bench.diagnose.__main__", set()),
+    ("gru_bench.use.predict", set()),
+    ("gru_bench.use.save_model", set()),
+    ("gru_bench.use.trained", set()),
+    ("gru_bench.use.model_folder", set()),
+    ("gru_bench.use.winner", {"scipy"}),
     ("gru_bench.teach", set()),
     ("gru_bench.teach.__main__", set()),
     ("gru_bench.teach.child", set()),

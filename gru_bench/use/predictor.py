@@ -109,8 +109,8 @@ class Predictor:
         for place, weights in enumerate(model.weights_S):
             own = {name: _tensor(value) for name, value in weights.items() if name != TABLE}
             table_VE = _tensor(model.table(place)) if shared is None else shared
-            network = untrained(config, table_VE.shape[1], len(model.classes))
             try:
+                network = untrained(config, table_VE.shape[1], len(model.classes))
                 network.load_state_dict(own)
             except RuntimeError as error:
                 raise DataError(f"the weights of seed {model.seeds[place]} must fit the model's settings, but do not "

@@ -9,6 +9,7 @@ Shapes: `S` seeds, `N` test reviews.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,6 +21,7 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown
 from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.use.trained import TrainedModel
@@ -64,7 +66,7 @@ def find_study(store: Store, name: str) -> LoggedStudy:
     return max(found, key=lambda study: study.run.started)
 
 
-def choose(store: Store, study: LoggedStudy, model: str | None = None) -> Winner:
+def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
     Of several models, the one with the best mean validation score over its confirm seeds wins, by the score that the
@@ -117,7 +119,7 @@ def best_seed(winner: Winner) -> int:
     deciding = compared(winner.study.plan().metric, "val")
     sign = -1 if deciding.higher_is_better else 1
     values = [run.metrics.get(deciding.key) for run in winner.group.runs]
-    return min(range(len(values)), key=lambda place: (sign * (values[place] or 0.0), place))
+    return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[s
         study=winner.study.run.study, name=winner.name, config=config,
         seeds=tuple(config.seed for config, _ in read), classes=corpus.classes, words_V=vectors.words_V,
         table_VE=None if config.embedding.trainable else vectors.table_VE,
-        weights_S=tuple(weights for _, weights in read), run_ids=tuple(run.run_id for run in runs))
+        weights_S=tuple(weights for _, weights in read), run_ids=tuple(run.run_id for run in runs),
+        best=0 if single else place)
     _repeat(winner, model, corpus, [list(winner.group.runs).index(run) for run in runs])
     return Loaded(winner, model, corpus)
 
