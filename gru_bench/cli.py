@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from gru_bench.errors import ExitCode, GruBenchError, UsageError, without_passwords
 from gru_bench.platforms import WINDOWS, most_workers
@@ -180,14 +181,28 @@ def command_of(application: typer.Typer) -> Any:
     return command
 
 
-def out() -> Console:
-    """Return the console for results. In a pipe, lines are not wrapped and tables are `PIPE_WIDTH` wide."""
+def out(*, quiet: bool = False, words: Callable[[str], str] | None = None) -> Console:
+    """Return the console for results. In a pipe, lines are not wrapped and tables are `PIPE_WIDTH` wide.
+
+    Args:
+        quiet: Whether nothing is printed.
+        words: Function that rewrites what is printed, or None.
+    """
     terminal = sys.stdout.isatty()
-    return _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal)
+    console = _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal, quiet=quiet,
+                       force_jupyter=False)
+    console.words = words
+    return console
 
 
 class _Console(Console):
     """A console that shows names and texts from files without obeying any control character in them."""
+
+    words: Callable[[str], str] | None = None
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is printed."""
+        return super().render_str(text if self.words is None else self.words(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the printed segments. Control and direction characters appear as escapes such as `\\x1b`."""

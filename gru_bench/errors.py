@@ -75,6 +75,9 @@ class UsageError(GruBenchError):
 class ChangedStudyError(UsageError):
     """A command asks an existing study to go on with other settings than it began with."""
 
+    free_name = ""
+    """A name for a new study with these settings; empty where none was looked for."""
+
 
 class DataError(GruBenchError):
     """A file is damaged or empty, or lacks what was asked of it."""

@@ -13,8 +13,7 @@ import pytest
 from tests.support.commands import ROOT
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "doctor",
-         "__main__")
+         "tracking", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
@@ -30,6 +29,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "scipy": ("evaluation.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
+    "pandas": ("use.api", "use.shown", "use.served"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",

@@ -57,8 +57,8 @@ def report(
         raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
     _check_folder("--out", out)
     _check_folder("--csv", csv)
-    from gru_bench.report.build import build
-    from gru_bench.report.choice import choose, odd_runs
+    from gru_bench.report.build import chosen_report
+    from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.report.watch import SECONDS, watch
@@ -72,11 +72,8 @@ def report(
 
     def write(choice: Choice, reload_seconds: int | None = None) -> tuple[Report, list[Path], dict[Path, int]]:
         """Write all files and return the report, the files of its folder, and the tables with their rows."""
-        whole = build(
-            choice.studies, store, experiment=choice.experiment, margin=None if margin is None else margin / 100,
-            mcnemar_runs=mcnemar, cautions=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri,
-            known_studies=choice.known,
-        )
+        whole = chosen_report(
+            choice, store, margin=None if margin is None else margin / 100, mcnemar_runs=mcnemar)
         folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
         with _writable("--out", folder):
             written = files.write(whole, folder, reload_seconds)

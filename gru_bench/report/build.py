@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gru_bench.errors import without_passwords
+from gru_bench.report.choice import Choice, odd_runs
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
@@ -41,6 +42,7 @@ from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import cautions_of, summary
 from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.tracking import LoggedStudy
+from gru_bench.tracking import Store as TrackingStore
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     introduction, theory, protocol, evaluation, comparisons, learning, errors, reliability, thresholds, hard_reviews,
@@ -94,6 +96,15 @@ def build(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
             _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs),
     )
+
+
+def chosen_report(
+    choice: Choice, store: TrackingStore, *, margin: float | None = None, mcnemar_runs: tuple[str, str] | None = None
+) -> Report:
+    """Compute the report of chosen studies, with what their choice left out among its cautions."""
+    return build(
+        choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
+        cautions=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri, known_studies=choice.known)
 
 
 def _title(names: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ class Sweep:
     def __init__(
         self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search],
         pool: Workers, *, experiment: str, command: str, threads: int, timeout: float | None, texts: bool,
-        display: ProgressDisplay,
+        display: ProgressDisplay, interrupt: Interrupt | None = None,
     ) -> None:
         """Prepare the sweep; nothing is written yet.
 
@@ -76,6 +76,7 @@ class Sweep:
             timeout: Seconds after which no new trial begins, or None; the confirm stage still runs.
             texts: Whether reviews may be stored.
             display: Shows the progress.
+            interrupt: Handles Ctrl-C; None for what suits a command.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
         self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
@@ -92,7 +93,7 @@ class Sweep:
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
         self.tasks = TaskRunner(pool, display, self.notes)
-        self.interrupt = Interrupt()
+        self.interrupt = interrupt or Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
         self.shown_notes: set[str] = set()

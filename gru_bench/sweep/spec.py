@@ -224,8 +224,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     Args:
         source: One of `known_studies`, or the path of a file.
         changes: Values that replace those of the file, such as `trials`, `confirm`, `seed` and `name`; None changes
-            nothing. `models` lists the models of the study to keep. `settings` maps dotted settings of every run to
-            values. `typed` maps any of these to the option that the user typed, for error messages.
+            nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps dotted
+            settings of every run to values. `typed` maps any of these to the option that the user typed, for error
+            messages.
 
     Raises:
         UsageError: The study is unknown, or a setting is unknown or out of range.
@@ -254,6 +255,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
+    if (all_models := changes.pop("all_models", None)) is not None:
+        values["models"] = list(all_models)
     values |= {key: value for key, value in changes.items() if value is not None}
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))

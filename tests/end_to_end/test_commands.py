@@ -21,8 +21,8 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.results.runs import EpochRecord, RunResult
-from gru_bench.sweep.__main__ import _need_windows
 from gru_bench.sweep.__main__ import app as sweep_app
+from gru_bench.sweep.console.start import need_windows
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Reader, Store
 from gru_bench.train import loop
@@ -338,7 +338,7 @@ def test_ablations_of_a_study_need_a_window_of_their_own(tmp_path: Path) -> None
     data = reviews_file(tmp_path / "mine.csv", good_rows())
     spec = load_study("homework", settings={"data.name": data, "training.log_every": 1})
     corpus = load_corpus(spec.base.data)
-    _need_windows(spec, corpus)
+    need_windows(spec, corpus)
     spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train)})
     with pytest.raises(UsageError, match=r"training\.log_every must be at most \d+, the iterations of an epoch"):
-        _need_windows(spec, corpus)
+        need_windows(spec, corpus)

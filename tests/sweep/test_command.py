@@ -17,7 +17,8 @@ from gru_bench.errors import UsageError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.__main__ import _backend_note, _best_trials, _cautions, _confirmed, _device, _show_next
+from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show_next
+from gru_bench.sweep.console.start import backend_note, device_of
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
@@ -103,7 +104,7 @@ def test_any_study_on_the_backend_torch_is_told_of_a_faster_one(
     tmp_path: Path, models: str, settings: str, told: bool
 ) -> None:
     spec = load_study(study_file(tmp_path, f'models = ["{models}"]\n{settings}'), name="my study")
-    note = _backend_note(spec)
+    note = backend_note(spec)
     assert note.endswith('add --set model.backend=auto --study-name "my study-quick"') == told
     assert bool(note) == told
 
@@ -119,7 +120,7 @@ def test_any_study_on_the_backend_torch_is_told_of_a_faster_one(
 def test_a_study_that_auto_leaves_to_the_cpu_has_the_workers_of_a_cpu(
     tmp_path: Path, body: str, device: str
 ) -> None:
-    assert _device(load_study(study_file(tmp_path, body))) == device
+    assert device_of(load_study(study_file(tmp_path, body))) == device
 
 
 def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

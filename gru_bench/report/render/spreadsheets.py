@@ -1,4 +1,7 @@
-"""Writes the runs, trials and predictions behind a report as CSV files, for spreadsheets and notebooks."""
+"""The runs, trials and predictions behind a report as tables, and as CSV files for spreadsheets.
+
+A table is a row of headings, followed by the other rows.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ def write(studies: Sequence[LoggedStudy], store: Store, folder: Path) -> dict[Pa
     """
     return {
         folder / name: _written(folder / name, table) for name, table in (
-            ("runs.csv", _runs(studies)), ("trials.csv", _trials(studies)),
-            ("predictions.csv", _predictions(studies, store)))
+            ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
+            ("predictions.csv", predictions_table(studies, store)))
     }
 
 
@@ -47,7 +50,7 @@ def _written(path: Path, table: Iterator[Row]) -> int:
     return count
 
 
-def _runs(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
+def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
     """Yield a row for every run of the studies, with its settings and its latest metrics."""
     settings = [name for name in flat(RunConfig()) if name != "seed"]
     measured = sorted({key for study in studies for run in study.runs for key in run.metrics})
@@ -68,7 +71,7 @@ def _config(run: LoggedRun) -> Mapping[str, Scalar]:
         return {}
 
 
-def _trials(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
+def trials_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
     """Yield a row for every trial of the searches, with the settings that were searched."""
     ended = [study.summary for study in studies if study.summary is not None]
     searched = list(dict.fromkeys(setting for summary in ended for setting in summary.space))
@@ -79,7 +82,7 @@ def _trials(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
                    *map(trial.settings.get, searched)]
 
 
-def _predictions(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
+def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
     """Yield a row for every test review of every complete confirm run whose predictions can be read.
 
     The probability is that of class 1; of more than two classes it is that of the predicted one.

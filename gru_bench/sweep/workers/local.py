@@ -11,9 +11,11 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -29,6 +31,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 STOP_SECONDS = 3.0
 MOST_WORKERS = 4
 """Default limit of workers in a search: trials that run side by side cannot learn from each other."""
+_STARTING = threading.Lock()
+"""Held while processes start without a script. Studies may run in several threads."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,7 @@ class Pool:
         os.environ.update(own)
         process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         try:
-            with interrupts_held_back():  # until the worker ignores them
+            with interrupts_held_back(), _script_left_out():  # until the worker ignores them
                 process.start()
         finally:
             for name, value in before.items():
@@ -252,6 +256,25 @@ class Pool:
                     os.environ[name] = value
         theirs.close()
         return _Worker(process, ours, card)
+
+
+@contextmanager
+def _script_left_out() -> Iterator[None]:
+    """Start processes inside this context that do not run the script of this process once more.
+
+    A spawned process imports the main module of its parent by its name or file. A worker needs nothing of it, and a
+    script that starts a study would start it again, unless it had a guard.
+    """
+    main = vars(sys.modules["__main__"])
+    with _STARTING:
+        known: dict[str, Any] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        main["__spec__"] = None
+        main.pop("__file__", None)
+        try:
+            yield
+        finally:
+            main.pop("__spec__")
+            main.update(known)
 
 
 @dataclass

@@ -23,6 +23,7 @@ from gru_bench.report.evidence.next_steps import next_step_commands, remove_limi
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.report.sections.summary import summary
+from gru_bench.sweep.console import start
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import (
@@ -67,8 +68,8 @@ def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
         seen.append(spec)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep_command, "_workers", lambda *_, **__: (1, 1, nullcontext))
-    monkeypatch.setattr(sweep_command, "_prepare", prepared)
+    monkeypatch.setattr(start, "choose_workers", lambda *_, **__: (1, 1, nullcontext))
+    monkeypatch.setattr(start, "prepare", prepared)
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     ended(sweep_command.app)
     (spec,) = seen

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from gru_bench.sweep.console.interrupt import GRACE_SECONDS
+from gru_bench.sweep.console.interrupt import GRACE_SECONDS, Interrupt
 
 
 class TestInterrupt:
@@ -48,3 +50,27 @@ time.sleep(60)  # a store that does not close
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 130
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
+def test_a_process_that_goes_on_is_not_ended() -> None:
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    with Interrupt(ends_process=False) as asked:
+        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert {kind: signal.getsignal(kind) for kind in before} == before
+
+
+def test_a_thread_takes_no_signals() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with Interrupt() as asked:
+            seen.append((asked.asked, signal.getsignal(signal.SIGINT)))
+
+    (thread := threading.Thread(target=work)).start()
+    thread.join()
+    assert seen == [(False, before)]

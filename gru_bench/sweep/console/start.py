@@ -1,0 +1,188 @@
+"""A start of a study, from its data to its end, with what it says on a console. The command and the Python API run it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gru_bench import cli
+from gru_bench.errors import ChangedStudyError
+from gru_bench.sweep.console.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from gru_bench.data.corpus import Corpus
+    from gru_bench.results.runs import StudySummary
+    from gru_bench.sweep.console.progress import ProgressDisplay
+    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.search import Search
+    from gru_bench.sweep.spec import StudySpec
+    from gru_bench.sweep.workers.local import Workers
+
+
+@contextmanager
+def completed(
+    spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
+    workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
+    timeout: float | None = None, texts: bool = True, interrupt: Interrupt | None = None,
+) -> Iterator[tuple[Sweep, StudySummary]]:
+    """Run what is left of a study, and yield it with its summary while its stores are open.
+
+    Args:
+        spec: The study.
+        console: Where to print.
+        command: What started it, for the record.
+        storage: Optuna storage, or None for the usual file in the working directory.
+        tracking_uri: MLflow store, or None for the usual file in the working directory.
+        workers: Number of worker processes, or None for as many as suit the machine.
+        cluster: Address of a Ray cluster, or None for this machine.
+        gpus_per_trial: Graphics cards of the cluster for each trial.
+        timeout: Seconds after which no new trial begins, or None.
+        texts: Whether reviews may be stored.
+        interrupt: What handles Ctrl-C, or None for what suits a command.
+
+    Raises:
+        ChangedStudyError: The study began with other settings.
+        GruBenchError: The data, a store or a run fails.
+        KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
+    """
+    count, threads, start_workers = choose_workers(
+        workers, cluster, gpus_per_trial, device_of(spec), searching=spec.trials > 0)
+    # The workers start first: they import what they need while this process reads the reviews and imports optuna.
+    with start_workers() as pool:
+        from gru_bench.sweep.console.progress import ProgressDisplay
+        from gru_bench.sweep.sharing.storage import wrapped_errors
+
+        prepared = prepare(
+            spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count, spec.metric), timeout,
+            texts, command, interrupt)
+        with prepared.store:
+            with wrapped_errors(storage):
+                summary = prepared.run()
+            yield prepared, summary
+
+
+def prepare(
+    spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
+    display: ProgressDisplay, timeout: float | None, texts: bool, command: str, interrupt: Interrupt | None = None,
+) -> Sweep:
+    """Return a start of a study that has read its data and opened its stores."""
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+    from gru_bench.tracking import Store
+
+    console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
+    with console.status("reading the reviews"):
+        corpus = load_corpus(spec.base.data)
+    console.print(
+        f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
+        f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+    for note in corpus.notes:
+        console.print(f"note: {note}", markup=False)
+    need_windows(spec, corpus)
+    if note := backend_note(spec):
+        console.print(f"note: {note}", markup=False)
+    with console.status("preparing the word vectors"):
+        vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
+    with console.status("opening the stores"):
+        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
+        opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
+        with wrapped_errors(storage):
+            searches = _searches(spec, opened, corpus)
+    if any(search.counted > spec.trials for search in searches.values()):
+        had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
+        console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
+                      "added", markup=False)
+    if any(search.lease.start > 1 for search in searches.values()):
+        store.require()  # to read what earlier starts have done
+    return Sweep(
+        spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=command,
+        threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
+
+
+def backend_note(spec: StudySpec) -> str:
+    """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
+    configs = [spec.config(model, {}, 0) for model in spec.models if model != "rnn"]
+    if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
+        return ""
+    return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
+            f"fastest backend, add --set model.backend=auto --study-name {cli.quoted(f'{spec.name}-quick')}")
+
+
+def need_windows(spec: StudySpec, corpus: Corpus) -> None:
+    """Check before a study begins that all its runs have enough reviews for a window of the training loss.
+
+    Raises:
+        UsageError: When a run has too few.
+    """
+    from gru_bench.data.batching import check_window
+    from gru_bench.sweep.ablations import ablation_runs
+    from gru_bench.sweep.workers.tasks import corpus_of
+
+    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
+        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split otherwise
+        check_window(config.training, len(own.train))
+
+
+def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
+    """Return the searches of a study, by model.
+
+    Raises:
+        ChangedStudyError: When the study began with other settings. The error has a name for a new study.
+    """
+    from gru_bench.config import DataConfig
+    from gru_bench.sweep.export import study_names
+    from gru_bench.sweep.search import Search, read_trials
+
+    # Existing searches are opened first: when one of them is refused, no new one is begun.
+    order = sorted(spec.models, key=lambda model: read_trials(spec, model, storage) is None)
+    try:
+        found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}
+    except ChangedStudyError as error:
+        taken = study_names(storage)
+        name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
+        data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
+        if spec.base.data.name != DataConfig().name and data not in spec.name:
+            called = f"{spec.name}-{data}"  # the name of an earlier study of these data, if any
+            known = read_trials(spec.model_copy(update={"name": called}), spec.models[0], storage)
+            if called not in taken or (known is not None and known.identity.get("data") == corpus.fingerprint):
+                name = called
+        error.free_name = name
+        raise
+    return {model: found[model] for model in spec.models}
+
+
+def device_of(spec: StudySpec) -> str:
+    """Return the device of a study's runs, which is `cpu` where `auto` leaves a card unused for every model."""
+    from gru_bench.train.card import slower_than_cpu
+
+    device = spec.base.training.device
+    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    fixed = spec.space.keys().isdisjoint(("training.batch_size", "model.reset", "model.backend"))
+    return "cpu" if device == "auto" and fixed and all(map(slower_than_cpu, configs)) else device
+
+
+def choose_workers(
+    workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
+) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
+    """Return how many trials run at the same time, the threads of each, and a function that starts the workers."""
+    if cluster is None:
+        from gru_bench.sweep.workers.local import Pool, cards, default_workers, fair_threads
+
+        shared = cards(device)
+        count = cli.checked_workers(workers) or default_workers(device, shared, searching=searching)
+        return count, fair_threads(count), partial(Pool, count, shared)
+    from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
+
+    connected = Cluster(cluster)
+    share = shared_out(connected.nodes(), workers, gpus_per_trial, device)
+    return share.workers, share.threads, partial(ClusterPool, connected, share)

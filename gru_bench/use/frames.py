@@ -1,0 +1,145 @@
+"""Data frames as data sets: a frame is kept in the cache as a Parquet file, so that its study can go on without it.
+
+The same texts and labels under the same name are the same file. A frame may be one of pandas, polars or pyarrow, a
+dictionary of columns, or anything else that hands out Arrow streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gru_bench.data.cache import cached_folder, default_cache
+from gru_bench.data.columns import Columns
+from gru_bench.errors import DataError, shown
+from gru_bench.platforms import is_reserved
+
+WHERE = Path("the frame")
+"""Stands for the file in messages about the columns of a frame."""
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class KeptFrame:
+    """A frame in the cache."""
+
+    path: Path
+    """A file whose name without its ending is the name of the data."""
+    columns: Columns
+
+
+def is_frame(data: object) -> bool:
+    """Return whether data is a data frame."""
+    names = isinstance(data, Mapping) or hasattr(data, "columns") or hasattr(data, "column_names")
+    values = isinstance(data, Mapping) or any(hasattr(data, one) for one in ("iloc", "to_arrow", "__arrow_c_stream__"))
+    return names and values
+
+
+def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> KeptFrame:
+    """Write the columns of a frame that are read to the cache, unless they are there, and return where they are.
+
+    Args:
+        frame: The data frame.
+        columns: Its columns. Usual names stand in for default ones that it lacks.
+        name: Name of the data.
+        cache: Root folder of the caches. None: `default_cache()`.
+
+    Raises:
+        UsageError: for a column that the frame lacks. The error lists its columns.
+        DataError: for a frame without rows, and for a column that holds something else than values.
+        RunError: where the cache cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    known = _column_names(frame)
+    found = columns.found_in(known)
+    places = [place for place in found.places(known, WHERE, lambda: _first_row(frame)) if place is not None]
+    table = _table(frame, list(dict.fromkeys(places)), known)
+    if not table.num_rows:
+        raise DataError("the frame must hold reviews, but it has no rows: check how it was made")
+    content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
+    key = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+    file = f"{_file_name(name)}.parquet"
+    folder = cached_folder(default_cache() if cache is None else cache, "frames", key,
+                           lambda begun: pq.write_table(table, begun / file))
+    return KeptFrame(folder / file, found)
+
+
+def _column_names(frame: Any) -> list[str]:
+    """Return the names of the columns as text: pandas may have numbers."""
+    if isinstance(frame, Mapping):
+        return list(map(str, frame))
+    names = frame.column_names if hasattr(frame, "column_names") else frame.columns  # those of pyarrow are values
+    return list(map(str, names))
+
+
+def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
+    """Return some columns of a frame as an Arrow table of plain values.
+
+    Raises:
+        DataError: for columns that Arrow cannot hold, such as texts mixed with numbers.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    for place in places:
+        name = known[place]
+        try:
+            column = _column(frame, place)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise DataError(f"column {shown(name)} of the frame must hold values of one kind, texts or numbers, but it "
+                            f"cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, for "
+                            f"example by frame[{name!r}].astype(str)") from error
+        if pa.types.is_nested(column.type):
+            raise DataError(f"column {shown(name)} of the frame must hold single values, but it holds "
+                            f"{shown(str(column.type), '')}: name another column")
+        columns[name] = column
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{shown(name)} {len(column):,}" for name, column in columns.items())
+        raise DataError(f"the columns of the frame must be equally long, but have so many rows: {lengths}")
+    return pa.table(columns)
+
+
+def _column(frame: Any, place: int) -> Any:
+    """Return a column as an Arrow array: of values, not of positions in a list of categories."""
+    import pyarrow as pa
+
+    if isinstance(frame, Mapping):
+        column = pa.chunked_array([pa.array(list(frame.values())[place], from_pandas=True)])
+    elif hasattr(frame, "iloc"):
+        column = pa.chunked_array([pa.array(frame.iloc[:, place].tolist(), from_pandas=True)])
+    else:
+        column = _arrow(frame).column(place)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    return column
+
+
+def _arrow(frame: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return frame
+    return frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
+
+
+def _first_row(frame: Any) -> list[object]:
+    """Return the first value of each column, for messages."""
+    if isinstance(frame, Mapping):
+        return [next(iter(column), None) for column in frame.values()]
+    if hasattr(frame, "iloc"):
+        return [frame.iloc[:1, place].tolist()[0] for place in range(frame.shape[1])] if len(frame) else []
+    return [column[0].as_py() for column in _arrow(frame).columns if len(column)]
+
+
+def _file_name(name: str) -> str:
+    """Return a name without what file systems refuse, or take for a pattern of files."""
+    plain = re.sub(r"[^\w .-]+", "-", name).strip(" .-")[:_LONGEST_NAME] or "frame"
+    return f"{plain}-data" if is_reserved(plain) else plain

@@ -1,0 +1,372 @@
+"""The Python API: from a data frame to a verdict, and what it refuses."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pkgutil
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import gru_bench as gb
+from gru_bench.data.columns import Columns
+from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
+from gru_bench.report.render import record
+from gru_bench.use import predict
+from gru_bench.use.api import ARGUMENTS, in_python
+from gru_bench.use.frames import keep
+from tests.support.commands import ROOT, command, typed
+
+SETTINGS = {"embedding.dimension": 16, "model.backend": "torch"}
+"""For speed. The kernel need not be compiled."""
+MODELS = ("torch", "bidirectional")
+SMALL: dict[str, Any] = {"model": MODELS, "trials": 1, "confirm": 2, "epochs": 1, "name": "mine", "workers": 1,
+                         "settings": SETTINGS, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def frame(easy_csv: Path) -> pd.DataFrame:
+    reviews = pd.read_csv(easy_csv).rename(columns={"text": "what was said", "label": "mood"})
+    return reviews.assign(mood=reviews["mood"].map({0: "<sad>", 1: "glad"}))
+
+
+def run(frame: pd.DataFrame, folder: Path, **changes: Any) -> gb.Study:
+    return gb.run_study(frame, text="what was said", label="mood", folder=folder, **{**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture(scope="module")
+def study(frame: pd.DataFrame, folder: Path) -> gb.Study:
+    return run(frame, folder)
+
+
+class TestStudy:
+    def test_the_verdict_is_the_one_of_the_report(self, study: gb.Study, tmp_path: Path) -> None:
+        verdict = study.verdict()
+        page = study.write_report(tmp_path / "out")
+        assert page == tmp_path / "out" / "report.html"
+        found = record.read(tmp_path / "out")
+        names = [name for name, _, _ in verdict.rows]
+        assert names == ["Torch GRU", "Bidirectional GRU", "majority class (baseline)",
+                         "TF-IDF + logistic regression (baseline)"]
+        logged = study.runs().groupby("model")["score/test_accuracy"].mean().to_dict()
+        for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
+            assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")
+            assert score.removesuffix(" %") in {one["text"] for one in found["numbers"].values()}
+        assert any("against" in one for one in verdict.sentences)
+        assert repr(study) == f"study mine\n{verdict!r}"
+        assert study._repr_html_() == verdict._repr_html_()
+
+    def test_it_predicts_explains_and_shows_itself(self, study: gb.Study) -> None:
+        texts = ["good1 good2 unheard", "bad1", "unheard"]
+        answers = study.predict(iter(texts))
+        assert (len(answers), list(answers)) == (3, answers.labels)
+        assert answers.classes == ("<sad>", "glad")
+        assert answers.probabilities.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
+        assert answers.labels == [answers.classes[place] for place in answers.probabilities.argmax(axis=1)]
+        assert answers.known_words.tolist() == pytest.approx([2 / 3, 1, 0])
+        table = answers.to_frame()
+        assert list(table) == ["text", "label", "probability_<sad>", "probability_glad", "known_words"]
+        assert table["text"].tolist() == texts
+        assert "1 of the texts have no known word" in repr(answers)
+        shown = answers._repr_html_()
+        assert "&lt;sad&gt;" in shown
+        assert "<sad>" not in shown
+        effects = study.explain("good1 unheard bad1")
+        assert [word for word, _ in effects.words] == ["good1", "bad1"]
+        assert effects.label in ("<sad>", "glad")
+        assert "<sad>" not in effects._repr_html_()
+        assert list(effects.to_frame()) == ["word", "effect"]
+        alone = study.predict(texts[0], model="torch", single=True)
+        assert alone.probabilities.tolist() != answers.probabilities[:1].tolist()
+        assert len(study.predict([])) == 0
+
+    def test_runs_trials_and_predictions_are_data_frames(self, study: gb.Study) -> None:
+        runs, trials, predictions = study.runs(), study.trials(), study.predictions()
+        assert runs["role"].value_counts().to_dict() == {"study": 1, "trial": 2, "confirm": 4}
+        assert trials[["model", "state"]].to_numpy().tolist() == [["torch", "complete"], ["bidirectional", "complete"]]
+        assert trials["training.lr"].between(1e-3, 8e-3).all()
+        assert (predictions["correct"] == (predictions["label"] == predictions["predicted"])).all()
+        assert predictions["probability"].between(0, 1).all()
+        assert predictions.groupby(["model", "seed"]).size().nunique() == 1
+        by_seed = predictions.groupby("run")["correct"].mean()
+        for model in MODELS:
+            wide = predictions[predictions["model"] == model].pivot(index="seed", columns="example", values="correct")
+            assert study.correct(model).sum(axis=1).tolist() == wide.sum(axis=1).tolist()
+        assert (study.correct() == study.correct(study.winner)).all()
+        confirms = runs[runs["role"] == "confirm"].set_index("id")["score/test_accuracy"]
+        assert by_seed.to_dict() == pytest.approx(confirms.to_dict())
+
+    def test_a_saved_model_answers_alike(self, study: gb.Study, tmp_path: Path) -> None:
+        texts = ["good1 good2 word3", "bad1 bad4"]
+        saved = gb.load_model(study.save_model(tmp_path / "saved"))
+        assert saved.classes == ("<sad>", "glad")
+        assert saved.predict(texts).probabilities == pytest.approx(study.predict(texts).probabilities, abs=0.01)
+        assert saved.explain(texts[0]).label == study.explain(texts[0]).label
+        assert repr(saved).startswith(f"{study.winner} of the study mine, 2 seeds")
+        with pytest.raises(UsageError, match="only with force="):
+            study.save_model(tmp_path / "saved")
+
+    def test_it_is_opened_again_by_name_and_by_the_commands(
+        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert repr(gb.open_study("mine", folder=folder)) == repr(study)
+        monkeypatch.chdir(folder)
+        assert typed(predict.app, "--study", "mine", "good1 good2") == ExitCode.DONE
+        assert study.predict("good1 good2").labels[0] in capsys.readouterr().out
+        with pytest.raises(UsageError, match=r"unknown study 'other'.*must be one of mine"):
+            gb.open_study("other")
+
+    @pytest.mark.parametrize("in_thread", [False, True])
+    def test_the_same_call_trains_nothing_again(
+        self, study: gb.Study, frame: pd.DataFrame, folder: Path, in_thread: bool
+    ) -> None:
+        before = study.runs()["id"].tolist()
+        again: list[gb.Study] = []
+
+        def call() -> None:
+            again.append(run(frame, folder))
+
+        if in_thread:
+            (thread := threading.Thread(target=call)).start()
+            thread.join()
+        else:
+            call()
+        assert repr(again[0]) == repr(study)
+        assert again[0].runs()["id"].tolist() == before
+
+    def test_the_call_is_recorded(self, study: gb.Study) -> None:
+        started = study._logged.run.command
+        assert started.startswith("gru_bench.run_study(frame, text='what was said', label='mood', model=(")
+        assert "name='mine'" in started
+        assert "timeout" not in started
+
+    def test_another_question_needs_another_name(self, study: gb.Study, frame: pd.DataFrame, folder: Path) -> None:
+        assert study.name == "mine"
+        with pytest.raises(UsageError, match=r"training.clip_norm.*call it with name='mine-2'") as raised:
+            run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
+        assert "--" not in str(raised.value)
+
+    def test_progress_is_printed_in_words_of_python(
+        self, study: gb.Study, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert study.name == "mine"
+        run(frame, folder, progress=True)
+        said = capsys.readouterr().out
+        assert "mine: 3" in said  # the name of the frame, and its training reviews
+        assert "add settings={'model.backend': 'auto'} name=mine-quick" in said
+        assert "all runs of the study are done" in said
+
+    def test_without_confirm_runs_there_is_no_verdict(
+        self, frame: pd.DataFrame, tmp_path: Path, database: Path
+    ) -> None:
+        assert database.parent == tmp_path
+        study = gb.run_study(frame, text="what was said", label="mood",
+                             **{**SMALL, "model": "torch", "confirm": 0, "name": "open"})
+        with pytest.raises(IncompleteError, match="complete confirm run"):
+            study.verdict()
+        assert "complete confirm run" in repr(study)
+        assert len(study.trials()) == 1
+
+
+class TestFrames:
+    CONTENT: Mapping[str, list[Any]] = {"body": ["a b", "c d", "e f"], "stars": [1, 2, 1], "other": [0.5, None, 1.5]}
+    COLUMNS = Columns(label="stars")
+
+    @pytest.mark.parametrize("make", [
+        pd.DataFrame, pa.table, lambda content: pd.DataFrame(content, index=[7, 7, 7]),
+        lambda content: pd.DataFrame(content).astype({"body": "category", "stars": "int8"}),
+        lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype),
+    ])
+    def test_the_same_values_are_the_same_file(self, make: Any, tmp_path: Path) -> None:
+        first = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
+        assert keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path) == first
+        assert first.columns == Columns("body", "stars")
+        assert first.path.name == "a study.parquet"
+        table = pa.parquet.read_table(first.path)
+        assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
+        assert len(list((tmp_path / "frames").iterdir())) == 1
+
+    def test_other_values_or_another_name_are_another_file(self, tmp_path: Path) -> None:
+        changed = {**self.CONTENT, "stars": [1, 2, 2]}
+        paths = {keep(content, self.COLUMNS, name, tmp_path).path
+                 for content in (self.CONTENT, changed) for name in ("a", "b")}
+        assert len(paths) == 4
+
+    @pytest.mark.parametrize(("name", "file"), [("a/b: c?*[1]", "a-b- c-1.parquet"), ("..", "frame.parquet"),
+                                                ("NUL", "NUL-data.parquet"), ("x" * 200, f"{'x' * 80}.parquet")])
+    def test_any_name_becomes_a_name_of_a_file(self, name: str, file: str, tmp_path: Path) -> None:
+        assert keep(self.CONTENT, self.COLUMNS, name, tmp_path).path.name == file
+
+
+FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({"text": "rewiev"}, UsageError, "unknown text column 'rewiev'. Did you mean 'review'? It must be one of review, "
+                                     "sentiment. the frame has no other: name it by text=."),
+    ({"data": FRAME.rename(columns={"review": 3})}, UsageError,
+     "must be named by text=, because no column of the frame has a usual name for it. Its columns are '3' (such as 'a "
+     "b'); 'sentiment' (such as 0)"),
+    ({"data": FRAME.iloc[:0]}, DataError, "the frame must hold reviews, but it has no rows"),
+    ({"data": [1, 2]}, UsageError, "data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or "
+                                   "the name or path of a data set, but got [1, 2] of type list"),
+    ({"data": FRAME["review"]}, UsageError, "of type Series"),
+    ({"data": FRAME.assign(review=[1, "a"] * 20)}, DataError, "column 'review' of the frame must hold values of one "
+                                                              "kind"),
+    ({"data": FRAME.assign(review=pd.Series([["a"]] * 40))}, DataError, "must hold single values"),
+    ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, "labels in column 'sentiment' of the frame must be"),
+    ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, "equally long, but have so many rows: 'text' 1, 'label' 2"),
+    ({"data": "nowhere.csv"}, UsageError, "'nowhere.csv'"),
+    ({"model": "lstm"}, UsageError, "unknown model 'lstm': it must be one of bidirectional, rnn, scratch, torch"),
+    ({"model": []}, UsageError, "model must name a model, but the list is empty"),
+    ({"study": "nope"}, UsageError, "unknown study 'nope'"),
+    ({"study": "bidirectional", "model": "torch"}, UsageError, "These are the models of bidirectional.toml"),
+    ({"trials": -1}, UsageError, "trials must be at least 0, but got -1"),
+    ({"epochs": 0}, UsageError, "epochs must be at least 1, but got 0"),
+    ({"workers": 0}, UsageError, "workers must be at least 1, but got 0"),
+    ({"timeout": "soon"}, UsageError, "timeout must be a time such as 90s, 10m or 1.5h, but got 'soon'"),
+    ({"settings": {"trainig.lr": 1}}, UsageError, "unknown setting 'trainig.lr'. Did you mean 'training.lr'?"),
+    ({"settings": {"data.limit": 50}}, UsageError, "settings must leave out data.limit: give it by the argument limit"),
+])
+def test_what_is_refused(changes: dict[str, Any], error: type[GruBenchError], message: str) -> None:
+    with pytest.raises(error) as raised:
+        gb.run_study(**{"data": FRAME, "progress": False, "workers": 1, **changes})
+    assert message in str(raised.value)
+    assert not any(f"{option} " in str(raised.value) for option in ARGUMENTS)
+
+
+@pytest.mark.parametrize("texts", [["good", math.nan], [3]])
+def test_only_texts_are_predicted(texts: list[Any], study: gb.Study) -> None:
+    with pytest.raises(UsageError, match=r"texts must be texts, but number \d of them is"):
+        study.predict(texts)
+
+
+@pytest.mark.parametrize(("said", "in_words"), [
+    ("name it by --text-column.", "name it by text=."),
+    ("of its own (--study-name NAME), or", "of its own (name=NAME), or"),
+    ("--timeout must be a time", "timeout must be a time"),
+    ("add --set model.backend=auto --study-name x", "add settings={'model.backend': 'auto'} name=x"),
+    ("--set data.limit=none, or", "settings={'data.limit': None}, or"),
+    ("--set training.lr=0.001: x", "settings={'training.lr': 0.001}: x"),
+    ("run it (gru-bench sweep --study smoke), or --trials", "run it (gru-bench sweep --study smoke), or trials="),
+    ("--check is no argument", "--check is no argument"),
+    ("the same command again", "the same call again"),
+])
+def test_messages_name_arguments(said: str, in_words: str) -> None:
+    assert in_python(said) == in_words
+
+
+def test_the_examples_of_the_page_work(
+    study: gb.Study, frame: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    frame.rename(columns={"what was said": "review", "mood": "sentiment"}).to_csv("reviews.csv")
+    asked = []
+    signature = inspect.signature(gb.run_study)
+
+    def done(*arguments: Any, **named: Any) -> gb.Study:
+        asked.append(signature.bind(*arguments, **named).arguments)
+        return study
+
+    for name, value in (("run_study", done), ("open_study", lambda name: study)):
+        monkeypatch.setattr(gb, name, value, raising=False)
+    there = {"__name__": "page"}
+    examples = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for example in examples:
+        exec(example, there)
+    assert len(examples) == 6
+    assert [sorted(call) for call in asked] == [["data", "label", "model", "text", "trials"]]
+    assert Path("out/report.html").is_file()
+    listed = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in page.splitlines()
+                                            if line.startswith("| `")))
+    assert {*listed, "data"} == signature.parameters.keys()
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_public_names_are_loaded_late_and_are_no_packages() -> None:
+    packages = {module.name for module in pkgutil.iter_modules(gb.__path__)}
+    names = set(dir(gb))
+    assert names >= set(gb.__all__) >= {"run_study", "compare", "open_study", "load_model"}
+    assert not packages & set(gb.__all__)
+    assert all(getattr(gb, name) is not None for name in gb.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'run_studdy'"):
+        _ = gb.run_studdy
+    done = command("-c", "import gru_bench, sys; dir(gru_bench); print('numpy' in sys.modules)", cwd=ROOT)
+    assert done.stdout == "False\n"
+
+
+# ---------------------------------------------------------------- scripts
+
+
+SCRIPT = """
+import gru_bench as gb
+
+print("begun", flush=True)
+words = {0: "bad poor sad", 1: "good fine glad"}
+frame = {"text": [f"{words[n % 2]} id{n}" for n in range(120)], "label": [n % 2 for n in range(120)]}
+
+def call():
+    study = gb.run_study(frame, model="torch", trials=1, confirm=2, epochs=1, workers=2, progress=False,
+                         settings={"embedding.dimension": 8, "model.backend": "torch"})
+    print(len(study.predictions()), flush=True)
+
+"""
+INTERRUPTED = """
+import os, signal
+from gru_bench.sweep.workers import local
+
+def interrupted(pool, job, submit=local.Pool.submit):
+    submit(pool, job)
+    if job.key.endswith("trial 0"):
+        local.Pool.submit = submit
+        os.kill(os.getpid(), signal.SIGINT)
+
+local.Pool.submit = interrupted
+try:
+    call()
+except KeyboardInterrupt:
+    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+call()
+"""
+
+
+def printed(words: list[str], code: str, folder: Path) -> list[str]:
+    """The lines that a script prints, which is `script.py` in the folder."""
+    (folder / "script.py").write_text(code, encoding="utf-8")
+    done = command(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("words", [["script.py"], ["-m", "script"], ["-c", "exec(open('script.py').read())"]])
+def test_a_script_needs_no_guard(words: list[str], tmp_path: Path) -> None:
+    begun, count = printed(words, f"{SCRIPT}call()", tmp_path)
+    assert begun == "begun"
+    assert int(count) > 0
+
+
+@pytest.mark.service
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
+def test_a_script_goes_on_after_ctrl_c_and_the_call_again_ends_the_study(tmp_path: Path) -> None:
+    begun, restored, count = printed(["script.py"], SCRIPT + INTERRUPTED, tmp_path)
+    assert (begun, restored) == ("begun", "True")
+    assert int(count) > 0
+    runs = gb.open_study("torch").runs()
+    assert runs[runs["role"] == "trial"]["state"].tolist() == ["killed", "complete"]
+    assert runs["state"].tolist().count("complete") == 4
