@@ -29,7 +29,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "scipy": ("evaluation.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
-    "pandas": ("use.api", "use.shown", "use.served"),
+    "pandas": ("tracking.registry", "use.api", "use.shown", "use.served"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
