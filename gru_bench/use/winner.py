@@ -19,7 +19,7 @@ import numpy as np
 from gru_bench import cli
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
-from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
@@ -57,12 +57,13 @@ def find_study(store: Store, name: str) -> LoggedStudy:
     """
     studies = [study for experiment in store.experiments() for study in store.studies(experiment)]
     found = [study for study in studies if study.run.study == name]
+    where = without_passwords(store.uri)
     if not found:
         known = {study.run.study for study in studies}
         if not known:
-            raise UsageError(f"--study must name a study in {store.uri}, but there is none yet: "
+            raise UsageError(f"--study must name a study in {where}, but there is none yet: "
                              f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
-        raise unknown("study", name, known, f"These are the studies in {store.uri}.")
+        raise unknown("study", name, known, f"These are the studies in {where}.")
     return max(found, key=lambda study: study.run.started)
 
 
