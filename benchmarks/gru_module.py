@@ -1,7 +1,11 @@
 """Time of `gru_bench.kernels.GRU` against torch.nn.GRU, forward and backward, by the length of the sequences.
 
-    python benchmarks/gru_module.py --quick     a minute
-    python benchmarks/gru_module.py             ten minutes
+    python benchmarks/gru_module.py --quick                                     two minutes
+    python benchmarks/gru_module.py --sequences padded                          five minutes
+    python benchmarks/gru_module.py --sequences packed --length 4000 --rounds 1  a quarter of an hour
+    python benchmarks/gru_module.py                                             more than an hour
+
+torch's gradient of packed sequences takes time that grows with the square of their length: minutes for 4,000 tokens.
 
 A call is what a program does that has put one class in place of the other: outputs and last states of one layer, a
 loss of both, and its gradients of the input and of all parameters. B = 16 sequences, input 300, hidden 100, one
@@ -91,6 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three lengths, three rounds")
     parser.add_argument("--length", type=int, nargs="+", help="tokens (default 10 40 150 500 1500 4000)")
+    parser.add_argument("--sequences", nargs="+", choices=("padded", "packed"), default=["padded", "packed"],
+                        help="which sequences (default both)")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default all cores)")
     parser.add_argument("--rounds", type=int, help="rounds of each size (default 5)")
     parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
@@ -108,11 +114,12 @@ def main() -> None:
         table.add_column(column, justify="right")
     with console.status("") as status:
         for bidirectional in (False, True):
-            for packed in (False, True):
+            for form in asked.sequences:
                 for steps in lengths:
-                    names = "both" if bidirectional else "one", "packed" if packed else "padded", f"{steps:,}"
+                    names = "both" if bidirectional else "one", form, f"{steps:,}"
                     status.update(", ".join(names))
-                    size = {"steps": steps, "bidirectional": bidirectional, "packed": packed, "threads": asked.threads}
+                    size = {"steps": steps, "bidirectional": bidirectional, "packed": form == "packed",
+                            "threads": asked.threads}
                     found = {name: process.ask(size) for name, process in processes.items()}
                     if not np.allclose(found["ours"], found["torch"], rtol=1e-4, atol=1e-3):
                         raise SystemExit(f"ours and torch differ at {size}: {found}")

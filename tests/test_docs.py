@@ -40,6 +40,8 @@ PROGRAMS = {
     "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
     "gru_bench.teach": r"(?:python -m gru_bench\.teach|gru-bench gru-check)",
     "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
+    "gru_bench.use.predict": r"(?:python -m gru_bench\.use\.predict|gru-bench predict)",
+    "gru_bench.use.save_model": r"(?:python -m gru_bench\.use\.save_model|gru-bench save-model)",
     "gru_bench.doctor": r"(?:python -m gru_bench\.doctor|gru-bench doctor)",
     "gru_bench": r"(?:python -m gru_bench|gru-bench)(?= --)",
 }

@@ -15,7 +15,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, command, run
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "doctor")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "use", "doctor")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:
@@ -56,6 +56,8 @@ def test_every_module_with_a_command_is_a_subcommand() -> None:
     (["-m", "gru_bench", "gru-check", "--help"], "gru-bench gru-check [OPTIONS]"),
     (["-m", "gru_bench.teach", "--help"], "python -m gru_bench.teach [OPTIONS]"),
     (["-m", "gru_bench.tracking", "--help"], "python -m gru_bench.tracking [OPTIONS]"),
+    (["-m", "gru_bench", "predict", "--help"], "gru-bench predict [OPTIONS]"),
+    (["-m", "gru_bench.use.save_model", "--help"], "python -m gru_bench.use.save_model [OPTIONS]"),
     (["-m", "gru_bench", "doctor", "--help"], "gru-bench doctor [OPTIONS]"),
     (["-m", "gru_bench.doctor", "-h"], "python -m gru_bench.doctor [OPTIONS]"),
     (["sweeps/run.py", "--help"], "python sweeps/run.py [OPTIONS]"),
@@ -99,6 +101,8 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["diagnose", "--text", ""], "--text must hold words"),
     (["gru-check", "mine.py"], "FILE.py:NAME must be a file and a name in it"),
     (["sync", "now"], "extra argument"),
+    (["predict", "A text."], "a model is needed"),
+    (["save-model", "folder"], "Missing option '--study'"),
     (["doctor", "--tracking-uri", "here"], "--tracking-uri must be a file such as"),
 ])
 def test_what_is_wrongly_typed(

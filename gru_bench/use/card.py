@@ -7,8 +7,11 @@ the data is in a card.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gru_bench.config import flat
@@ -16,10 +19,13 @@ from gru_bench.errors import shown
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.evidence.groups import LISTED_CLASSES
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
+from gru_bench.use.model_folder import without_folders
 from gru_bench.use.winner import Loaded
 
 EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 """A made-up text, which stands for an input wherever one must be shown."""
+
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def model_card(loaded: Loaded, rounding: Rounding, scores: Mapping[str, Any]) ->
         f" and {len(model.classes) - len(named):,} more" if len(named) < len(model.classes) else "")
     counts = "" if data is None else (f"{data.train:,} training, {data.validation:,} validation and {data.test:,} "
                                       "test reviews")
-    settings = "\n".join(f"| {name} | {value} |" for name, value in flat(model.config).items()
+    settings = "\n".join(f"| {name} | {value} |" for name, value in flat(without_folders(model.config)).items()
                          if name.startswith(("model.", "training.", "embedding.")) or name == "data.max_length")
     means = "\n".join(f"| {key.removeprefix('score/').replace('_', ' ')} | {value:.4f} |"
                       for key, value in scores["means"].items())
@@ -88,7 +94,7 @@ def model_card(loaded: Loaded, rounding: Rounding, scores: Mapping[str, Any]) ->
 
 # {model.study}: {model.name}
 
-A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes)} classes a text belongs to:
+A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes):,} classes a text belongs to:
 {classes}.
 
 {_seeds_sentence(model.seeds)}
@@ -136,13 +142,27 @@ print(model.predict(["{EXAMPLE}"]))
 |---|---|
 {settings}
 
-Trained by: `{winner.study.run.command}`
+Trained by: `{_without_paths(winner.study.run.command)}`
 """
 
 
 def _front_matter(values: Mapping[str, Any]) -> str:
     """Return values as YAML, each as JSON, which YAML contains."""
-    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+    return "".join(f"{key}: {_json(value)}\n" for key, value in values.items())
+
+
+def _json(value: object) -> str:
+    # YAML reads no control characters, and takes some separators for line breaks.
+    return _NOT_YAML.sub(lambda found: f"\\u{ord(found.group()):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _without_paths(command: str) -> str:
+    """Return a command whose files have names without folders, because a card is passed on."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
 def _seeds_sentence(seeds: tuple[int, ...]) -> str:

@@ -6,6 +6,7 @@ and moved there when it is whole.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -17,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
+
+from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.readers import TABLES, kind_of, opened, reading
 from gru_bench.errors import DataError, UsageError, shown, unknown
@@ -58,9 +62,14 @@ class TextFile:
         """Check that the file is there.
 
         Raises:
-            UsageError: for a path that is no file, or a file of an unsupported kind.
+            UsageError: for a path that is no file, a file of an unsupported kind, or an unknown encoding.
             DataError: for an empty file.
         """
+        try:
+            _ = self._codec
+        except ValidationError as error:
+            raise UsageError("--encoding must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or "
+                             f"utf-16, but got {shown(self.encoding)}: choose one") from error
         if not self.path.is_file():
             raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
                              "path")
@@ -68,11 +77,17 @@ class TextFile:
             raise UsageError(f"--file must be one of {', '.join((*TABLES, '.txt'))}, but got {self.path.name!r}: "
                              "write the texts to one of these")
         if self.path.stat().st_size == 0:
-            raise DataError(f"{self.path} must hold texts, but it is empty (0 bytes): write or copy it again")
+            raise self._empty("it is empty (0 bytes)")
 
     @property
     def _kind(self) -> str:
         return ".txt" if self.path.name.lower().endswith(LINES) else kind_of(self.path)
+
+    @property
+    def _codec(self) -> str:
+        """Return Python's name of the encoding. The mark at the beginning of some UTF-8 files is left out."""
+        name = DataConfig(encoding=self.encoding).encoding
+        return "utf-8-sig" if name == "utf-8" else name
 
     @property
     def size(self) -> int | None:
@@ -90,17 +105,38 @@ class TextFile:
 
         Raises:
             UsageError: for a column that the file lacks. The error lists its columns.
-            DataError: for a row that cannot be read. The error has its line.
+            DataError: for a file without rows, and for a row that cannot be read. The error has its line.
         """
-        if self._kind == ".parquet":
-            yield from self._parquet(count)
-            return
-        known = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+        parts = self._parquet(count) if self._kind == ".parquet" else self._text(count)
+        first = next(parts, None)
+        if first is None:
+            raise self._empty("it has no row")
+        yield first
+        yield from parts
+
+    def _text(self, count: int) -> Iterator[Part]:
         with reading(self.path, self.encoding), opened(self.path) as binary, \
-                io.TextIOWrapper(binary, encoding=known, newline="") as text:
+                io.TextIOWrapper(binary, encoding=self._codec, newline="") as text:
             rows = {".csv": self._separated, ".tsv": self._separated, ".txt": self._lines}.get(
                 self._kind, self._json_lines)(text)
-            yield from _chunks(rows, count, binary.tell)
+            try:
+                yield from _chunks(rows, count, binary.tell)
+            except UnicodeDecodeError as error:
+                raise DataError(f"{self.path} must be {self.encoding.upper()} text, but line "
+                                f"{self._line_of_wrong_byte():,} is not (byte {error.object[error.start]:#04x}): "
+                                "save it as UTF-8, or name its encoding, such as --encoding cp1252") from error
+
+    def _line_of_wrong_byte(self) -> int:
+        """Return the number of the first line that cannot be decoded. The file is read again, up to this line."""
+        decoder = codecs.getincrementaldecoder(self._codec)()
+        line = 1
+        with opened(self.path) as binary:
+            while block := binary.read(1 << 16):
+                try:
+                    line += decoder.decode(block).count("\n")
+                except UnicodeDecodeError as error:
+                    return line + error.object[:error.start].decode(self._codec, "replace").count("\n")
+        return line
 
     def _lines(self, text: IO[str]) -> Iterator[tuple[Any, str]]:
         for number, line in enumerate(text, start=1):
@@ -110,21 +146,22 @@ class TextFile:
         comma = "," if self._kind == ".csv" else "\t"
         csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         rows = csv.reader(text, delimiter=comma, strict=True)
+        number, begins = 0, 1
         try:
             header = next(rows, None)
             if header is None:
-                raise DataError(f"{self.path} must begin with the names of its columns, but it holds nothing: write or "
-                                "copy it again")
+                return
             at, id_at = self._places(header)
-            for number, row in enumerate(rows, start=1):
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise self._wrong(rows.line_num, f"{len(row)} values where the first line names {len(header)} "
-                                                     "columns")
-                yield number if id_at is None else row[id_at], row[at]
+            begins = rows.line_num + 1
+            for row in rows:
+                if len(row) == len(header):
+                    number += 1
+                    yield number if id_at is None else row[id_at], row[at]
+                elif row:
+                    raise self._wrong(begins, f"{len(row)} values where the first line names {len(header)} columns")
+                begins = rows.line_num + 1
         except csv.Error as error:
-            raise self._wrong(rows.line_num, str(error)) from error
+            raise self._wrong(begins, f"a row that is not well-formed ({error})") from error
 
     def _json_lines(self, text: IO[str]) -> Iterator[tuple[Any, str]]:
         number = 0
@@ -145,7 +182,8 @@ class TextFile:
             if not isinstance(value, str):
                 raise self._wrong(line_number, f"{shown(value)} as its {shown(at)}, which is no text"
                                   if at in row else f"no {shown(at)}")
-            yield number if id_at is None else row.get(id_at), value
+            ident = number if id_at is None else row.get(id_at)
+            yield _printable(ident), value
 
     def _parquet(self, count: int) -> Iterator[Part]:
         import pyarrow.parquet as pq
@@ -166,24 +204,37 @@ class TextFile:
                 done += len(texts)
                 yield Part(ids, texts, done)
 
-    def _places(self, columns: Sequence[str]) -> tuple[int, int | None]:
+    def _places(self, columns: list[str]) -> tuple[int, int | None]:
         """Return the positions of the text and of the id.
 
         Raises:
             UsageError: for a column that the file lacks.
+            DataError: for two columns of one name.
         """
         text = self.text_column or Columns().found_in(columns).text
-        if text not in columns:
-            raise unknown(f"column of {self.path.name}", text, columns, "Name the one of the texts by --text-column.")
-        if self.id_column is not None and self.id_column not in columns:
-            raise unknown(f"column of {self.path.name}", self.id_column, columns,
-                          "Name the one of the ids by --id-column.")
         ident = self.id_column or next((name for name in columns if name.lower() in ID_COLUMNS), None)
-        return list(columns).index(text), None if ident is None else list(columns).index(ident)
+        for name, role in ((text, "text"), (ident, "id")):
+            if name is None:
+                continue
+            if name not in columns:
+                raise unknown(f"column of {self.path.name}", name, columns,
+                              f"Name the one of the {role}s by --{role}-column.")
+            if columns.count(name) > 1:
+                raise DataError(f"{self.path} must have one column {shown(name)}, but it has {columns.count(name)} of "
+                                "that name: rename the others")
+        return columns.index(text), None if ident is None else columns.index(ident)
+
+    def _empty(self, why: str) -> DataError:
+        return DataError(f"{self.path} must hold texts, but {why}: write or copy it again")
 
     def _wrong(self, line: int, what: str) -> DataError:
         return DataError(f"{self.path} must hold a text in each row, but line {line:,} has {what}: mend the line, or "
                          "leave it out")
+
+
+def _printable(ident: object) -> object:
+    """Return an id that UTF-8 can store: halves of characters, which JSON can hold, become question marks."""
+    return ident.encode("utf-8", "replace").decode() if isinstance(ident, str) else ident
 
 
 def _chunks(rows: Iterator[tuple[Any, str]], count: int, position: Callable[[], int]) -> Iterator[Part]:
@@ -201,11 +252,12 @@ def _chunks(rows: Iterator[tuple[Any, str]], count: int, position: Callable[[], 
 
 @contextmanager
 def _arrow_errors(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
     try:
         yield
-    except pa.ArrowException as error:
+    except (DataError, UsageError, MemoryError):
+        raise
+    except Exception as error:
+        # A damaged file makes Arrow raise errors of nearly any kind, from OSError to KeyError.
         raise DataError(f"{path} must be a Parquet file, but cannot be read ({shown(str(error), '', 200)}): copy it "
                         "again") from error
 
@@ -300,9 +352,12 @@ def _parquet_writer(
 
     def write(ids: Sequence[Any], prediction: Prediction) -> None:
         nonlocal writer
-        whole = all(isinstance(one, int) for one in ids) if writer is None else pa.types.is_int64(
-            writer.schema.field("id").type)
-        values = pa.array(ids, pa.int64()) if whole else pa.array([str(one) for one in ids])
+        whole = all(map(_is_whole, ids)) if writer is None else pa.types.is_int64(writer.schema.field("id").type)
+        if whole and (wrong := next((one for one in ids if not _is_whole(one)), None)) is not None:
+            raise DataError("the ids must all be whole numbers, as the first ones are, to be written as Parquet, but "
+                            f"one is {shown(wrong)}: write CSV or JSON Lines, or choose another --id-column")
+        values = pa.array(ids, pa.int64()) if whole else pa.array(
+            [None if one is None else str(one) for one in ids], pa.string())
         rows = list(rows_of(ids, prediction))
         columns = {name: pa.array([row[name] for row in rows]) for name in column_names(classes)[1:]}
         table = pa.table({"id": values, **columns})
@@ -311,10 +366,11 @@ def _parquet_writer(
 
     try:
         yield write
-        if writer is None:
-            empty = {name: pa.array([], pa.string() if name in ("id", "label") else pa.float64())
-                     for name in column_names(classes)}
-            pq.write_table(pa.table(empty), begun)
     finally:
         if writer is not None:
             writer.close()
+
+
+def _is_whole(ident: object) -> bool:
+    """Return whether an id can stand in a column of 64-bit integers. None is a missing value."""
+    return ident is None or (isinstance(ident, int) and not isinstance(ident, bool) and -2**63 <= ident < 2**63)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -31,18 +32,22 @@ from gru_bench import __version__
 from gru_bench.config import RunConfig
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import replace
-from gru_bench.use.trained import TrainedModel
+from gru_bench.use.trained import TABLE, TrainedModel
 
 KIND = "gru-bench model"
 FORMAT = 1
 """Version of the folder's files. Raise it when they, or the tokenizer, change."""
 ABOUT, WORDS, VECTORS, CARD = "model.json", "words.json", "vectors.safetensors", "README.md"
+_OURS = re.compile(r"model\.json|words\.json|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
+"""Files of a saved model. A folder that holds others is not replaced."""
 _VECTORS_NAME = "table"
+_DIGEST = "digest"
+"""Key of model.json with the SHA-256 of the rest of it."""
 _MOST_JSON_BYTES = 256 << 20
 
 
 class _About(BaseModel):
-    """The content of model.json."""
+    """The content of model.json, beside its own digest."""
 
     model_config = ConfigDict(strict=True)
     kind: str
@@ -53,16 +58,11 @@ class _About(BaseModel):
     classes: list[str]
     seeds: list[int]
     run_ids: list[str]
+    best: int
     config: dict[str, Any]
     scores: dict[str, Any]
     files: dict[str, str]
     """File -> its SHA-256."""
-    digest: str = ""
-    """SHA-256 of this content without the digest."""
-
-    def own_digest(self) -> str:
-        text = json.dumps(self.model_dump(exclude={"digest"}), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def weights_file(seed: int) -> str:
@@ -94,6 +94,7 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
 
     check_free(folder, force=force)
     model = halved(model)
+    folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     begun.mkdir()
@@ -106,21 +107,34 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
         about = _About(
             kind=KIND, format=FORMAT, gru_bench=__version__, study=model.study, model=model.name,
             classes=list(model.classes), seeds=list(model.seeds), run_ids=list(model.run_ids),
-            config=json.loads(_without_folders(model.config).model_dump_json()), scores=dict(scores),
+            best=model.best, config=json.loads(without_folders(model.config).model_dump_json()), scores=dict(scores),
             files={path.name: _digest(path) for path in sorted(begun.iterdir())})
-        about.digest = about.own_digest()
-        (begun / ABOUT).write_text(about.model_dump_json(indent=1), encoding="utf-8")
+        content = json.loads(about.model_dump_json())
+        (begun / ABOUT).write_text(json.dumps(content | {_DIGEST: _digest_of(content)}, indent=1), encoding="utf-8")
         (begun / CARD).write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in begun.iterdir())
-        if folder.exists():
-            shutil.rmtree(folder)
-        replace(begun, folder)
+        _put(begun, folder)
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return size
 
 
-def _without_folders(config: RunConfig) -> RunConfig:
+def _put(begun: Path, folder: Path) -> None:
+    """Move a whole model to its folder. What was there is removed afterwards, or put back if the move fails."""
+    if not folder.exists():
+        replace(begun, folder)
+        return
+    before = begun.with_suffix(".old")
+    replace(folder, before)
+    try:
+        replace(begun, folder)
+    except BaseException:
+        replace(before, folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def without_folders(config: RunConfig) -> RunConfig:
     """Return a config whose files have names without folders, because a saved model is passed on."""
     data, embedding = config.data, config.embedding
     return config.model_copy(update={
@@ -135,14 +149,21 @@ def check_free(folder: Path, *, force: bool = False) -> None:
     Raises:
         UsageError: where it exists and may not be replaced.
     """
+    if folder.name in ("", ".."):
+        raise UsageError(f"a model is saved to a folder of its own, but got {str(folder)!r}: name a new one")
+    if (above := next((one for one in folder.absolute().parents if one.exists()), None)) and not above.is_dir():
+        raise UsageError(f"a model is saved to a folder, but {str(above)!r} on the way to {str(folder)!r} is a file: "
+                         "name another")
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or folder.is_symlink():
         raise UsageError(f"a model is saved to a folder, but {str(folder)!r} is something else: name another")
     if not any(folder.iterdir()):
         return
-    if not (folder / ABOUT).is_file():
-        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} holds other files: name another")
+    others = sorted(path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name))
+    if others or not (folder / ABOUT).is_file():
+        held = f"other files ({shown(others[0], '')})" if others else "other files"
+        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} holds {held}: name another")
     if not force:
         raise UsageError(f"a saved model is replaced only with --force, but {str(folder)!r} holds one: name another "
                          "folder, or add --force")
@@ -158,6 +179,13 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     if not folder.is_dir():
         raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
                          "gru-bench save-model --study NAME DIR writes one")
+    try:
+        return _loaded(folder)
+    except OSError as error:
+        raise _refused(folder, f"it cannot be read ({error.strerror or error})") from error
+
+
+def _loaded(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     about = _about(folder)
     config = RunConfig.model_validate_json(json.dumps(about.config))
     for name, digest in about.files.items():
@@ -175,11 +203,12 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
             raise ValueError("it must be a list of words")
     except ValueError as error:
         raise _refused(folder, f"its {WORDS} cannot be read ({error})") from error
+    trained = config.embedding.trainable
     return TrainedModel(
         study=about.study, name=about.model, config=config, seeds=tuple(about.seeds), classes=tuple(about.classes),
-        words_V=words, table_VE=None if config.embedding.trainable else _read(folder, VECTORS)[_VECTORS_NAME],
-        weights_S=tuple(_read(folder, weights_file(seed)) for seed in about.seeds), run_ids=tuple(about.run_ids),
-    ), about.scores
+        words_V=words, table_VE=None if trained else _read(folder, VECTORS, _VECTORS_NAME)[_VECTORS_NAME],
+        weights_S=tuple(_read(folder, weights_file(seed), TABLE if trained else None) for seed in about.seeds),
+        run_ids=tuple(about.run_ids), best=about.best), about.scores
 
 
 def content(folder: Path) -> str:
@@ -188,7 +217,7 @@ def content(folder: Path) -> str:
     Raises:
         DataError: as `load`.
     """
-    return _about(folder).digest
+    return _digest_of(json.loads(_about(folder).model_dump_json()))
 
 
 def _about(folder: Path) -> _About:
@@ -210,28 +239,31 @@ def _about(folder: Path) -> _About:
                            "save it again with this gru-bench, or load it with the one that wrote it "
                            f"({shown(content.get('gru_bench', 'unknown'), '')})"))
     try:
+        if content.pop(_DIGEST, None) != _digest_of(content):
+            raise _refused(folder, f"its {ABOUT} was changed")
         about = _About.model_validate(content)
         RunConfig.model_validate_json(json.dumps(about.config))
+    except RecursionError as error:
+        raise _refused(folder, f"its {ABOUT} is nested too deep") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"][:4]))
         raise _refused(folder, f"its {ABOUT} is damaged ({where}: {first['msg']})") from error
-    if about.digest != about.own_digest():
-        raise _refused(folder, f"its {ABOUT} was changed")
-    if not about.seeds or len(about.classes) < 2:
+    if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise _refused(folder, f"its {ABOUT} names no seeds or no classes")
     return about
 
 
-def _read(folder: Path, name: str) -> dict[str, NDArray[Any]]:
+def _read(folder: Path, name: str, table: str | None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file. A `table` must be among them: it holds word vectors."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         found: dict[str, NDArray[Any]] = dict(load_file(folder / name))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _refused(folder, f"its file {name} cannot be read ({error})") from error
-    if name == VECTORS and _VECTORS_NAME not in found:
+    if table is not None and (table not in found or found[table].ndim != 2):
         raise _refused(folder, f"its file {name} holds no vectors")
     return found
 
@@ -246,6 +278,10 @@ def _half(values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     return half if np.isfinite(half).all() or not np.isfinite(values).all() else values
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

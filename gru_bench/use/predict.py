@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import UsageError
+from gru_bench.errors import DataError, UsageError
 from gru_bench.evaluation.accuracy import percent
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ def predict(
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
     if out is not None:
         check_output(out, force=force)
+        if file is not None and out.exists() and out.samefile(file):
+            raise UsageError(f"the predictions must not replace the file of the texts, but --file and --out both name "
+                             f"{str(out)!r}: name another file by --out")
     console = cli.out()
     asked = _predictor(study, model, single=single, threads=threads, tracking_uri=tracking_uri)
     if source is not None and out is not None:
@@ -116,7 +120,7 @@ def _predictor(
 
         assert model is not None
         trained, _ = load(Path(model))
-        trained = trained.single(0) if single else trained
+        trained = trained.single(trained.best) if single else trained
         where = model
     else:
         from gru_bench.tracking import Store
@@ -177,18 +181,39 @@ def _standard_input(asked: Predictor) -> None:
     """Print a line of tab-separated values for each line of standard input, part by part."""
     from gru_bench.use.files import column_names, rows_of
 
-    lines: Iterator[str] = (line.rstrip("\r\n") for line in sys.stdin)
+    lines = _lines_of(sys.stdin.buffer)
     number = 0
-    print("\t".join(map(_flat, column_names(asked.model.classes))))
-    while part := list(islice(lines, LINES)):
-        ids = range(number + 1, number + len(part) + 1)
-        for row in rows_of(list(ids), asked.predict(part)):
-            print("\t".join(map(_flat, row.values())))
-        number += len(part)
-        sys.stdout.flush()
+    try:
+        while part := list(islice(lines, LINES)):
+            if not number:
+                print("\t".join(map(_flat, column_names(asked.model.classes))))
+            ids = range(number + 1, number + len(part) + 1)
+            for row in rows_of(list(ids), asked.predict(part)):
+                print("\t".join(map(_flat, row.values())))
+            number += len(part)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the next program in the pipe, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     if not number:
         raise UsageError("standard input must hold a text on each line, but it is empty: pipe some, or write texts in "
                          "quotes")
+
+
+def _lines_of(binary: IO[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream in UTF-8.
+
+    Raises:
+        DataError: for a line in another encoding.
+    """
+    for number, line in enumerate(binary, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input must be UTF-8 text, but line {number:,} is not (byte "
+                            f"{line[error.start]:#04x}): write it to a file, and name its encoding by "
+                            "--file and --encoding") from error
+        yield text.rstrip("\r\n")
 
 
 def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force: bool) -> None:
@@ -217,7 +242,8 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
     console.print("  " + ", ".join(f"{label} {count:,}" for label, count in labels.most_common(SHOWN_CLASSES)),
                   markup=False)
     if unknown:
-        console.print(f"note: {unknown:,} of them have no known word: their answer is the one for an empty text "
+        have, their = ("has", "its") if unknown == 1 else ("have", "their")
+        console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "
                       "(column known_words is 0)", markup=False)
 
 

@@ -21,6 +21,7 @@ from gru_bench.data.batching import Encoded
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError
 from gru_bench.evaluation.metrics import predicted
+from gru_bench.evaluation.together import mean_probability
 from gru_bench.models.classifier import Classifier, choose_backend
 from gru_bench.train.loop import predict, untrained, use_threads
 from gru_bench.use.trained import TABLE, TrainedModel
@@ -109,8 +110,8 @@ class Predictor:
         for place, weights in enumerate(model.weights_S):
             own = {name: _tensor(value) for name, value in weights.items() if name != TABLE}
             table_VE = _tensor(model.table(place)) if shared is None else shared
-            network = untrained(config, table_VE.shape[1], len(model.classes))
             try:
+                network = untrained(config, table_VE.shape[1], len(model.classes))
                 network.load_state_dict(own)
             except RuntimeError as error:
                 raise DataError(f"the weights of seed {model.seeds[place]} must fit the model's settings, but do not "
@@ -169,11 +170,10 @@ class Predictor:
             return np.zeros((0, len(self.model.classes)))
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
-        total_NC = np.zeros((len(rows), len(self.model.classes)))
-        for network, table_VE in self._networks:
-            probability = predict(network, table_VE, encoded, backend=self.backend).astype(np.float64)
-            total_NC += np.stack([1 - probability, probability], axis=1) if probability.ndim == 1 else probability
-        return total_NC / len(self._networks)
+        found = mean_probability([
+            predict(network, table_VE, encoded, backend=self.backend).astype(np.float64)
+            for network, table_VE in self._networks])
+        return np.asarray(np.stack([1 - found, found], axis=1) if found.ndim == 1 else found, np.float64)
 
 
 def _encoded(rows: Sequence[list[int]], table_size: int) -> Encoded:

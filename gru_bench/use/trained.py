@@ -37,6 +37,8 @@ class TrainedModel:
     weights_S: tuple[Weights, ...]
     run_ids: tuple[str, ...] = ()
     """The run of each seed."""
+    best: int = 0
+    """Position of the seed with the best validation score."""
 
     def table(self, place: int) -> NDArray[Any]:
         """Return the word vectors of the seed at this position, V x E."""
@@ -44,5 +46,6 @@ class TrainedModel:
 
     def single(self, place: int) -> TrainedModel:
         """Return the model of one seed alone, the one at this position."""
-        return replace(self, seeds=(self.seeds[place],), weights_S=(self.weights_S[place],),
-                       run_ids=self.run_ids[place:place + 1])
+        config = self.config.model_copy(update={"seed": self.seeds[place]})
+        return replace(self, config=config, seeds=(self.seeds[place],), weights_S=(self.weights_S[place],),
+                       run_ids=self.run_ids[place:place + 1], best=0)

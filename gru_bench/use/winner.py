@@ -9,6 +9,7 @@ Shapes: `S` seeds, `N` test reviews.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -18,8 +19,9 @@ import numpy as np
 from gru_bench import cli
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
-from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
 from gru_bench.tracking import LoggedStudy, Store
 from gru_bench.use.trained import TrainedModel
@@ -55,16 +57,17 @@ def find_study(store: Store, name: str) -> LoggedStudy:
     """
     studies = [study for experiment in store.experiments() for study in store.studies(experiment)]
     found = [study for study in studies if study.run.study == name]
+    where = without_passwords(store.uri)
     if not found:
         known = {study.run.study for study in studies}
         if not known:
-            raise UsageError(f"--study must name a study in {store.uri}, but there is none yet: "
+            raise UsageError(f"--study must name a study in {where}, but there is none yet: "
                              f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
-        raise unknown("study", name, known, f"These are the studies in {store.uri}.")
+        raise unknown("study", name, known, f"These are the studies in {where}.")
     return max(found, key=lambda study: study.run.started)
 
 
-def choose(store: Store, study: LoggedStudy, model: str | None = None) -> Winner:
+def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
     Of several models, the one with the best mean validation score over its confirm seeds wins, by the score that the
@@ -117,7 +120,7 @@ def best_seed(winner: Winner) -> int:
     deciding = compared(winner.study.plan().metric, "val")
     sign = -1 if deciding.higher_is_better else 1
     values = [run.metrics.get(deciding.key) for run in winner.group.runs]
-    return min(range(len(values)), key=lambda place: (sign * (values[place] or 0.0), place))
+    return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,8 @@ def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[s
         study=winner.study.run.study, name=winner.name, config=config,
         seeds=tuple(config.seed for config, _ in read), classes=corpus.classes, words_V=vectors.words_V,
         table_VE=None if config.embedding.trainable else vectors.table_VE,
-        weights_S=tuple(weights for _, weights in read), run_ids=tuple(run.run_id for run in runs))
+        weights_S=tuple(weights for _, weights in read), run_ids=tuple(run.run_id for run in runs),
+        best=0 if single else place)
     _repeat(winner, model, corpus, [list(winner.group.runs).index(run) for run in runs])
     return Loaded(winner, model, corpus)
 

@@ -1,0 +1,38 @@
+"""A study of one model on two seeds, which tests read and do not change."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gru_bench.results.runs import RunResult
+from gru_bench.tracking import Store
+from tests.support.trained_study import database, log_study
+
+
+@dataclass(frozen=True)
+class Studied:
+    directory: Path
+    csv: Path
+    results: list[RunResult]
+    """Of each seed."""
+
+    @property
+    def uri(self) -> str:
+        return database(self.directory)
+
+    def store(self) -> Store:
+        return Store(self.uri, create=False)
+
+
+@pytest.fixture(scope="session")
+def studied(easy_csv: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Studied:
+    directory = tmp_path_factory.mktemp("studied")
+    shutil.copy(empty_database, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        results = log_study(directory, easy_csv)
+    return Studied(directory, easy_csv, results["torch"])

@@ -1,0 +1,122 @@
+"""The model card: front matter that hubs can read, what must be stated, and nothing of the data's texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from gru_bench.report.document.numbers import NBSP
+from gru_bench.use.card import EXAMPLE, Rounding, model_card, scores_of
+from gru_bench.use.winner import Loaded, choose, find_study, load
+from tests.support.values import present
+from tests.use.conftest import Studied
+
+ROUNDING = Rounding(40, 0.9, 0.875, 0.0012)
+
+
+@pytest.fixture(scope="module")
+def loaded(studied: Studied) -> Loaded:
+    store = studied.store()
+    return load(store, choose(store, find_study(store, "quick")))
+
+
+def front(card: str) -> dict[str, Any]:
+    opening, matter, _ = card.split("---\n", 2)
+    assert opening == ""
+    found: dict[str, Any] = yaml.safe_load(matter)
+    return found
+
+
+def card_of(loaded: Loaded) -> str:
+    return model_card(loaded, ROUNDING, scores_of(loaded, ROUNDING))
+
+
+def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
+    found = front(card_of(loaded))
+    assert found["library_name"] == "gru-bench"
+    assert found["pipeline_tag"] == "text-classification"
+    assert found["datasets"] == ["easy"]
+    assert found["metrics"] == ["accuracy"]
+    (entry,) = found["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "quick"
+    assert result["dataset"]["split"] == "test"
+    assert result["metrics"] == [{"type": "accuracy", "name": "test accuracy",
+                                  "value": pytest.approx(present(loaded.winner.group.accuracy.value))}]
+
+
+def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
+    scores = scores_of(loaded, ROUNDING)
+    right_R = [np.mean((p.probability_N >= 0.5) == p.label_N)
+               for p in (result.predictions["test"] for result in studied.results)]
+    assert scores["value"] == pytest.approx(np.mean(right_R))
+    assert scores["means"]["score/test_accuracy"] == pytest.approx(np.mean(right_R))
+    losses = [-np.log(np.where(p.label_N == 1, p.probability_N, 1 - p.probability_N)).mean()
+              for p in (result.predictions["validation"] for result in studied.results)]
+    assert scores["means"]["score/val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert scores["float16"] == {"reviews": 40, "accuracy_before": 0.9, "accuracy_after": 0.875,
+                                 "largest_change": 0.0012}
+    assert scores["seeds"] == [10_000, 10_001]
+
+
+def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None:
+    card = card_of(loaded)
+    group = loaded.winner.group
+    for words in (
+        "# quick: torch", "which of 2 classes a text belongs to:\n0, 1.", "2 models, trained on the seeds 10000, 10001",
+        f"{len(loaded.corpus.train):,} training, {len(loaded.corpus.validation):,} validation and "
+        f"{len(loaded.corpus.test):,} test reviews", loaded.corpus.fingerprint,
+        f"Test accuracy: **{group.score.text.replace(NBSP, ' ')}", "mean of 2 seeds", ROUNDING.sentence,
+        f"It knows {len(loaded.model.words_V) - 1:,} words and reads the first 400 known words", "## Limits",
+        "They were not calibrated", "gru-bench predict --model .", EXAMPLE, "| model.hidden_size | 5 |",
+        "| data.max_length | 400 |", "Trained by: `gru-bench sweep --study quick.toml --data easy.csv`",
+    ):
+        assert words in card, words
+    assert "87.50 %, and 90.00 % with the weights as they were trained" in card
+    assert "no probability changes by more than 0.0012" in card
+
+
+def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
+    group = replace(loaded.winner.group)
+    number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
+    group.__dict__["score"] = number  # of five seeds, which take longer to train
+    five = replace(loaded, winner=replace(loaded.winner, group=group))
+    card, scores = card_of(five), scores_of(five, ROUNDING)
+    low, high = number.ends
+    assert (scores["low"], scores["high"]) == (0.85, 0.95)
+    assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
+    assert "95 % interval: bootstrap" in card
+
+
+def test_one_seed_is_one_model(loaded: Loaded) -> None:
+    card = card_of(replace(loaded, model=loaded.model.single(1)))
+    assert "the model of one seed (10001)" in card
+    assert "those of one seed; the test log loss of a seed is" in card
+
+
+def test_no_text_of_the_data_is_in_a_card(loaded: Loaded) -> None:
+    card = card_of(loaded)
+    texts = [text for split in ("train", "validation", "test") for text in loaded.corpus.texts(split)]
+    assert len(texts) > 300
+    assert not [text for text in texts if text in card]
+
+
+ODD = 'a: "b" \\ #c\n--- é \u2028 \x85\x9f\x7f \U0001f600 {x} [y] & * !'
+
+
+def test_odd_names_leave_the_front_matter_whole(loaded: Loaded) -> None:
+    odd = replace(loaded, corpus=replace(loaded.corpus, name=ODD), model=replace(loaded.model, study=ODD))
+    found = front(card_of(odd))
+    assert found["datasets"] == [ODD]
+    assert found["model-index"][0]["name"] == ODD
+
+
+def test_many_classes_are_counted(loaded: Loaded) -> None:
+    names = tuple(f"class {place}\n" for place in range(1000))
+    card = card_of(replace(loaded, model=replace(loaded.model, classes=names)))
+    assert "which of 1,000 classes" in card
+    assert "class 199\\n and 800 more." in card

@@ -1,0 +1,388 @@
+"""A saved model comes back as it was, in float16, and whatever else is in the folder is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.errors import DataError, GruBenchError, UsageError
+from gru_bench.train.loop import untrained
+from gru_bench.use import model_folder
+from gru_bench.use.model_folder import ABOUT, CARD, VECTORS, WORDS, halved, load, save, weights_file
+from gru_bench.use.predictor import Predictor
+from gru_bench.use.trained import TABLE, TrainedModel
+from tests.support.commands import printed
+from tests.support.trained_study import made_up
+
+SCORES = {"metric": "accuracy", "value": 0.9, "low": None, "text": "90 %", "means": {"score/test_loss": 0.25}}
+TEXTS = ["word1 word2 word3", "", "word9 nothing word4"]
+
+
+@pytest.fixture(params=[False, True], ids=["frozen", "trained"])
+def model(request: pytest.FixtureRequest) -> TrainedModel:
+    return replace(made_up(settings={"embedding.trainable": request.param}), best=1)
+
+
+@pytest.fixture
+def folder(model: TrainedModel, tmp_path: Path) -> Path:
+    save(model, tmp_path / "model", "# A card", SCORES)
+    return tmp_path / "model"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refused(folder: Path, kind: type[GruBenchError] = DataError) -> str:
+    with pytest.raises(kind) as found:
+        load(folder)
+    assert str(folder) in str(found.value)
+    return str(found.value)
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change model.json and give it the right digest, as someone who knows the form could."""
+    content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    change(content)
+    del content["digest"]
+    content["digest"] = model_folder._digest_of(content)
+    (folder / ABOUT).write_text(json.dumps(content), encoding="utf-8")
+
+
+# ---------------------------------------------------------------- a whole folder
+
+
+def test_a_saved_model_comes_back(model: TrainedModel, folder: Path) -> None:
+    found, scores = load(folder)
+    expected = halved(model)
+    assert scores == SCORES
+    for name in ("study", "name", "config", "seeds", "classes", "run_ids", "best"):
+        assert getattr(found, name) == getattr(expected, name), name
+    assert list(found.words_V) == list(expected.words_V)
+    for place in range(2):
+        assert np.array_equal(found.table(place), expected.table(place))
+        assert found.weights_S[place].keys() == expected.weights_S[place].keys()
+        for name, value in expected.weights_S[place].items():
+            assert value.dtype == np.float16
+            assert np.array_equal(found.weights_S[place][name], value)
+    assert np.array_equal(Predictor(found).predict(TEXTS).probability_NC,
+                          Predictor(expected).predict(TEXTS).probability_NC)
+    assert (folder / CARD).read_text(encoding="utf-8") == "# A card"
+
+
+def test_rounding_changes_little(model: TrainedModel) -> None:
+    whole, half = (Predictor(one).predict(TEXTS).probability_NC for one in (model, halved(model)))
+    assert 0 < np.abs(whole - half).max() < 0.005
+
+
+def test_vectors_are_stored_once_where_they_are_frozen(model: TrainedModel, folder: Path) -> None:
+    shared = [] if model.config.embedding.trainable else [VECTORS]
+    assert names(folder) == sorted([ABOUT, CARD, WORDS, *shared, weights_file(1), weights_file(2)])
+    found, _ = load(folder)
+    assert [TABLE in weights for weights in found.weights_S] == [model.config.embedding.trainable] * 2
+
+
+def test_numbers_beyond_float16_are_kept_whole(tmp_path: Path) -> None:
+    model = made_up()
+    large = {name: value * 1e6 for name, value in model.weights_S[0].items()}
+    save(replace(model, weights_S=(large, model.weights_S[1])), tmp_path / "model", "", {})
+    found, _ = load(tmp_path / "model")
+    assert found.weights_S[0]["linear.weight"].dtype == np.float32
+    assert np.array_equal(found.weights_S[0]["linear.weight"], large["linear.weight"])
+
+
+def test_scores_that_json_lacks_are_missing_when_read(tmp_path: Path) -> None:
+    save(made_up(), tmp_path / "model", "", {"value": float("nan"), "low": float("inf"), "n": np.float64(0.1)})
+    assert load(tmp_path / "model")[1] == {"value": None, "low": None, "n": 0.1}
+
+
+def test_hostile_names_come_back(tmp_path: Path) -> None:
+    odd = replace(made_up(classes=("\x00\u2028 é", "</script> 😀")), study="naïve 中文", run_ids=())
+    save(odd, tmp_path / "é 中", "", {})
+    found, _ = load(tmp_path / "é 中")
+    assert (found.classes, found.study, found.run_ids) == (odd.classes, odd.study, ())
+
+
+def test_paths_of_the_training_machine_are_left_out(tmp_path: Path) -> None:
+    model = made_up(settings={"data.name": "/home/me/secret/mine.csv", "data.test_name": "/home/me/t.csv",
+                       "embedding.name": "/home/me/v.bin"})
+    save(model, tmp_path / "model", "", {})
+    found, _ = load(tmp_path / "model")
+    assert (found.config.data.name, found.config.data.test_name, found.config.embedding.name) == (
+        "mine.csv", "t.csv", "v.bin")
+    assert b"/home/me" not in b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir())
+
+
+def test_no_pickle_and_no_text_is_in_the_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert path.suffix in (".json", ".safetensors", ".md")
+        assert not content.startswith((b"\x80", b"PK"))
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path, trainable: bool) -> None:
+    # Another cell than a GRU needs no compiled kernel, which would take a while in an empty cache.
+    model = made_up(settings={"model.name": "rnn", "embedding.trainable": trainable})
+    save(model, tmp_path / "model", "", SCORES)
+    (tmp_path / "cache").mkdir()
+    expected = Predictor(load(tmp_path / "model")[0]).predict(TEXTS).probability_NC[:, 0]
+    code = f"""
+        import sys
+        from pathlib import Path
+        from gru_bench.use.model_folder import load
+        from gru_bench.use.predictor import Predictor
+        found = Predictor(load(Path({str(tmp_path / 'model')!r}))[0]).predict({TEXTS!r})
+        assert not {{"mlflow", "optuna", "gensim", "matplotlib"}} & set(sys.modules)
+        print(*found.probability_NC[:, 0].tolist())
+    """
+    found = [float(value) for value in printed(code, GRU_BENCH_CACHE=str(tmp_path / "cache")).split()]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert names(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize(("trainable", "most"), [(False, 40_000_000), (True, 140_000_000)])
+def test_the_default_study_has_the_size_that_is_promised(
+    tmp_path: Path, trainable: bool, most: int
+) -> None:
+    """Five bidirectional GRUs with 128 hidden units over 43,879 words, whose vectors have 300 numbers."""
+    config = with_settings(RunConfig(), {"model.name": "bidirectional", "model.hidden_size": 128,
+                                         "model.pooling": "meanmax", "embedding.trainable": trainable})
+    table_VE = np.ones((43_879, 300), np.float16)
+    own = {name: value.numpy() for name, value in untrained(config, 300).state_dict().items()}
+    weights = own | ({TABLE: table_VE} if trainable else {})
+    seeds = tuple(range(10_000, 10_005))
+    words = ["", *(f"averageword{place}"[-8:] for place in range(1, 43_879))]
+    size = save(TrainedModel("bidirectional", "bidirectional", config, seeds, ("negative", "positive"), words,
+                             None if trainable else table_VE, (weights,) * 5), tmp_path / "model", "a card", SCORES)
+    assert size == sum(path.stat().st_size for path in (tmp_path / "model").iterdir())
+    assert 0.5 * most < size < most
+
+
+# ---------------------------------------------------------------- folders to write to
+
+
+def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
+    model = made_up()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "notes.txt").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    for force in (False, True):
+        for path, said in (
+            ("others", r"holds other files \(notes.txt\): name another"), ("file", "is something else"),
+            ("file/model", "file' on the way to"), ("link", "is something else"), ("..", "a folder of its own"),
+        ):
+            with pytest.raises(UsageError, match=said):
+                save(model, tmp_path / path, "", {}, force=force)
+    with pytest.raises(UsageError, match="a folder of its own"):
+        save(model, Path(), "", {})
+    save(model, tmp_path / "empty", "", {})
+    with pytest.raises(UsageError, match="only with --force"):
+        save(model, tmp_path / "empty", "", {})
+    save(replace(model, study="newer"), tmp_path / "empty", "", {}, force=True)
+    assert load(tmp_path / "empty")[0].study == "newer"
+    assert names(tmp_path) == ["empty", "file", "link", "others"]
+
+
+@pytest.mark.parametrize("stranger", ["notes.txt", ".git", "seed-1.safetensors.bak"])
+def test_force_deletes_no_other_files(folder: Path, model: TrainedModel, stranger: str) -> None:
+    (folder / stranger).touch()
+    with pytest.raises(UsageError, match=rf"holds other files \({re.escape(stranger)}\)"):
+        save(model, folder, "", {}, force=True)
+    assert stranger in names(folder)
+    assert load(folder)[0].study == model.study
+
+
+def test_a_folder_within_new_folders_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(made_up(), Path("a/b/model"), "", {})
+    assert load(Path("a/b/model"))[0].study == "quick"
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("step", ["write", "move"])
+def test_an_interrupt_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, step: str
+) -> None:
+    if there:
+        save(replace(made_up(), study="before"), tmp_path / "model", "", {})
+
+    def interrupt(source: Path, target: Path | str = "") -> None:
+        if step == "write" or Path(source).suffix == ".part":
+            raise KeyboardInterrupt
+        os.replace(source, target)  # noqa: PTH105
+
+    monkeypatch.setattr(model_folder, "_digest" if step == "write" else "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save(made_up(), tmp_path / "model", "", {}, force=True)
+    monkeypatch.undo()
+    assert names(tmp_path) == (["model"] if there else [])
+    if there:
+        assert load(tmp_path / "model")[0].study == "before"
+
+
+# ---------------------------------------------------------------- folders that were changed
+
+
+def test_each_file_is_refused_when_it_is_changed(folder: Path) -> None:
+    for name in names(folder):
+        whole = (folder / name).read_bytes()
+        places = sorted({0, 1, len(whole) // 2, len(whole) - 2, len(whole) - 1})
+        for changed in (*(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:] for at in places),
+                        whole[:-1], whole[:len(whole) // 2], b"", whole + b" x"):
+            (folder / name).write_bytes(changed)
+            if name == CARD:
+                load(folder)
+            else:
+                assert name in refused(folder)
+        (folder / name).write_bytes(whole)
+    load(folder)
+
+
+def test_each_file_is_refused_when_it_is_missing(folder: Path) -> None:
+    for name in names(folder):
+        (folder / name).rename(folder / "away")
+        if name == CARD:
+            load(folder)
+        else:
+            assert name in refused(folder)
+        (folder / "away").rename(folder / name)
+
+
+def test_swapped_files_are_refused(folder: Path) -> None:
+    one, two = folder / weights_file(1), folder / weights_file(2)
+    content = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(content)
+    assert f"its file '{weights_file(1)}' was changed or cut short" in refused(folder)
+
+
+def test_a_file_of_another_model_is_refused(folder: Path, model: TrainedModel, tmp_path: Path) -> None:
+    save(replace(model, words_V=["", *(f"other{place}" for place in range(12))]), tmp_path / "two", "", {})
+    shutil.copy(tmp_path / "two" / WORDS, folder)
+    assert f"its file '{WORDS}' was changed" in refused(folder)
+
+
+@pytest.mark.parametrize(("format_", "said"), [
+    (0, "save it again with this gru-bench, or load it with the one that wrote it"),
+    (None, "save it again with this gru-bench"), ("x", "save it again"), (2, "pip install --upgrade gru-bench"),
+    (10**30, "pip install --upgrade gru-bench")])
+def test_another_format_is_refused_by_its_number(folder: Path, format_: object, said: str) -> None:
+    rewritten(folder, lambda content: content.update(format=format_))
+    found = refused(folder)
+    assert f"must have the format 1, but has {format_!r}:" in found
+    assert said in found
+
+
+@pytest.mark.parametrize("change", [
+    {"classes": ["one"]}, {"classes": "ab"}, {"seeds": []}, {"seeds": [1, "2"]}, {"best": 2}, {"best": -1},
+    {"seeds": [1, 3]}, {"files": {}}, {"files": {"../secret": "0"}}, {"files": {"": "0"}}, {"config": {}},
+    {"config": {"seed": "x"}}, {"config": {"model": {"hidden_size": -1}}}, {"kind": "something"}, {"format": True},
+    {"format": 1.0}, {"scores": []}, {"study": None}])
+def test_a_model_json_that_says_what_cannot_be_is_refused(folder: Path, change: dict[str, Any]) -> None:
+    rewritten(folder, lambda content: content.update(change))
+    try:
+        found, _ = load(folder)
+        Predictor(found)
+    except (DataError, UsageError):
+        return
+    assert change == {"config": {}}
+    raise AssertionError("settings of another model must not fit")
+
+
+def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:
+    path = folder / ABOUT
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("0.9", "0.99"), encoding="utf-8")
+    assert f"its {ABOUT} was changed" in refused(folder)
+
+
+@pytest.mark.parametrize("content", [
+    b"[]", b"null", b"7", b'"text"', b"{}", b"{", b"\xff\xfe", b"", b"[" * 200_000, b'{"kind": "gru-bench archive"}',
+    b'{"format": ' + b"1" * 6000 + b"}", b'{"kind": "gru-bench model", "format": 1}',
+    b'{"kind": "gru-bench model", "format": 1, "digest": "\\ud800"}', b"NaN"])
+def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -> None:
+    (folder / ABOUT).write_bytes(content)
+    assert ABOUT in refused(folder)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", "[", '["only one"]', "null"])
+def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
+    (folder / WORDS).write_text(content, encoding="utf-8")
+    rewritten(folder, lambda about: about["files"].update({WORDS: model_folder._digest(folder / WORDS)}))
+    with pytest.raises(DataError, match=r"words.json cannot be read|a vector for each of the 1 words"):
+        Predictor(load(folder)[0])
+
+
+@pytest.mark.parametrize("arrays", [
+    {}, {"table": np.ones(3, np.float16)}, {TABLE: np.ones((2, 2, 2))}, {"linear.weight": np.ones((13, 4))},
+    {"table": np.ones((13, 7)), TABLE: np.ones((13, 7))}])
+def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any]) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    for name in (VECTORS, weights_file(1)):
+        if (folder / name).exists():
+            (folder / name).write_bytes(to_bytes(arrays))
+    rewritten(folder, lambda about: about["files"].update(
+        {name: model_folder._digest(folder / name) for name in about["files"]}))
+    with pytest.raises(DataError, match=r"holds no vectors|must fit the model's settings|a vector for each"):
+        Predictor(load(folder)[0])
+
+
+def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
+    assert "there is none at" in refused(tmp_path / "none", UsageError)
+    (tmp_path / "file").touch()
+    assert "there is none at" in refused(tmp_path / "file", UsageError)
+    (tmp_path / "empty").mkdir()
+    assert "has no model.json, so that it is no saved model" in refused(tmp_path / "empty")
+    (tmp_path / "empty" / ABOUT).mkdir()
+    assert "has no model.json" in refused(tmp_path / "empty")
+
+
+FUZZED = {False: [ABOUT, WORDS, VECTORS, weights_file(1)], True: [ABOUT, WORDS, weights_file(2)]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fuzzed")
+    for trainable in FUZZED:
+        save(made_up(settings={"embedding.trainable": trainable}), root / str(trainable), "", SCORES)
+    return root
+
+
+@given(data=st.data())
+def test_no_bytes_raise_anything_else(whole: Path, data: st.DataObject) -> None:
+    trainable = data.draw(st.booleans())
+    folder = whole / str(trainable)
+    path = folder / data.draw(st.sampled_from(FUZZED[trainable]))
+    before, about = path.read_bytes(), (folder / ABOUT).read_bytes()
+    start = data.draw(st.integers(0, len(before)))
+    end = data.draw(st.integers(start, min(len(before), start + 40)))
+    changed = before[:start] + data.draw(st.binary(max_size=30)) + before[end:]
+    try:
+        path.write_bytes(changed)
+        if path.name != ABOUT and data.draw(st.booleans()):  # with the right digest, what it says is read
+            rewritten(folder, lambda content: content["files"].update({path.name: model_folder._digest(path)}))
+        try:
+            Predictor(load(folder)[0]).predict(["word1"])
+        except (DataError, UsageError):
+            return
+        if path.name == ABOUT:
+            assert json.loads(changed) == json.loads(before)
+    finally:
+        path.write_bytes(before)
+        (folder / ABOUT).write_bytes(about)

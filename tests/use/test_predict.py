@@ -1,0 +1,350 @@
+"""The command `gru-bench predict`: every way to give texts, what it prints, and every mistake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gru_bench import cli
+from gru_bench.errors import ExitCode
+from gru_bench.use.model_folder import halved, save
+from gru_bench.use.predict import app
+from gru_bench.use.predictor import Predictor
+from gru_bench.use.trained import TrainedModel
+from gru_bench.use.winner import choose, find_study, load
+from tests.support.commands import ROOT, command, typed
+from tests.support.trained_study import made_up
+from tests.use.conftest import Studied
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def folder(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("saved") / "model"
+    save(model, path, "", {})
+    return str(path)
+
+
+class Stdin:
+    """What is piped into a command."""
+
+    def __init__(self, content: bytes) -> None:
+        self.buffer = io.BytesIO(content)
+
+    def isatty(self) -> bool:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b""))
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE) -> tuple[str, str]:
+    """Type the command; return its output and its errors, with lines joined."""
+    assert typed(app, *words) == code, capsys.readouterr()
+    out, err = capsys.readouterr()
+    return out, " ".join(err.split())
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_texts_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "good1 good2 good3 unheard", "bad1 bad4", "--study", "quick",
+                    "--tracking-uri", studied.uri)
+    assert err == "study quick: torch, the mean of 2 seeds"
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
+    assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
+    store = studied.store()
+    expected = Predictor(load(store, choose(store, find_study(store, "quick"))).model).predict([row[0] for row in rows])
+    assert [row[1] for row in rows] == expected.label_N
+    assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
+    assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]
+    assert all(float(row[2].strip(" %")) + float(row[3].strip(" %")) == pytest.approx(100, abs=0.11) for row in rows)
+
+
+def test_a_model_of_the_study_and_one_seed(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(capsys, "good1", "--study", "quick", "--model", "torch", "--single", "--tracking-uri", studied.uri)
+    assert err.startswith("study quick: torch, seed 1000")
+
+
+def test_texts_of_a_folder(folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "word1 word2 nothing", "--model", folder)
+    assert err == f"{folder}: torch, the mean of 2 seeds"
+    found = Predictor(halved(model)).predict(["word1 word2 nothing"])
+    assert found.label_N[0] in out
+    assert f"{100 * found.probability_NC[0, 0]:.1f} %" in out
+    assert "2 of 3" in out
+
+
+def test_one_seed_of_a_folder_is_the_best(
+    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(replace(model, best=1), tmp_path / "best", "", {})
+    _, err = said(capsys, "word1", "--model", str(tmp_path / "best"), "--single")
+    assert err == f"{tmp_path / 'best'}: torch, seed 2"
+
+
+def test_why_shows_words_with_their_effects(
+    folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(capsys, "word1 nothing word2", "unheard", "--model", folder, "--why")
+    explained = Predictor(halved(model)).explain("word1 nothing word2")
+    (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: what speaks for"))
+    for word, weight in explained.strongest(2):
+        assert f"{word} {weight:+.2f}" in line
+    assert "unheard: what speaks" not in out
+    assert out.rstrip().endswith("what the log-odds of the class lose without it")
+
+
+def test_a_text_without_a_known_word_is_answered_and_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "unheard of", "--model", folder)
+    assert "0 of 2" in out
+    assert "note: 1 text has no known word: the answer is the one for an empty text" in out
+    out, _ = said(capsys, "unheard", "", "word1 word2", "--model", folder)
+    assert "note: 2 texts have no known word" in out
+
+
+def test_a_text_that_is_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(made_up(settings={"data.max_length": 2}), tmp_path / "short", "", {})
+    out, _ = said(capsys, "word1 word2 word3", "word1 word2", "--model", str(tmp_path / "short"))
+    assert "note: of 1 text only the first known words were read" in out
+
+
+def test_many_classes_show_the_likeliest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = made_up(classes=[f"kind [b]{place}" for place in range(9)])
+    save(model, tmp_path / "many", "", {})
+    out, _ = said(capsys, "word1 [red] word2", "--model", str(tmp_path / "many"))
+    found = Predictor(halved(model)).predict(["word1 word2"])
+    first = np.argsort(-found.probability_NC[0])[:3]
+    assert "word1 [red] word2" in out
+    assert ", ".join(f"kind [b]{place} {100 * found.probability_NC[0, place]:.1f} %" for place in first) in out
+
+
+def test_control_characters_of_a_text_are_shown_as_escapes(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "word1 \x1b[31m word2", "--model", folder)
+    assert "\x1b" not in out
+    assert "word1" in out
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_file(folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [f"word{1 + n % 12} word{1 + n % 5}" for n in range(5000)] + ["unheard"]
+    with (tmp_path / "in.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("id", "text"), *((f"r{n}", text) for n, text in enumerate(texts))])
+    out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv")
+    assert "wrote out.csv: 5,001 texts in" in out
+    assert "note: 1 of them has no known word: its answer is the one for an empty text" in out
+    found = Predictor(model).predict(texts)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"r{n}" for n in range(5001)]
+    assert [row["label"] for row in rows] == found.label_N
+    # What is stored is rounded: weights to float16, values to six decimals.
+    np.testing.assert_allclose([float(row["probability_good"]) for row in rows], found.probability_NC[:, 1], atol=0.005)
+    assert {row["known_words"] for row in rows} == {"1.0", "0.0"}
+    assert f"bad {found.label_N.count('bad'):,}" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("in.jsonl", '{"words": "word1", "key": 5}\n{"words": "word2", "key": 4}\n'),
+    ("in.csv", "key,words\n5,word1\n4,word2\n")])
+def test_columns_can_be_named(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    said(capsys, "--model", folder, "--file", name, "--out", "out.jsonl", "--text-column", "words",
+         "--id-column", "key")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [str(row["id"]) for row in rows] == ["5", "4"]
+
+
+def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_bytes("word1 ä\n".encode("cp1252"))
+    _, err = said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", code=ExitCode.FAILED)
+    assert "line 1 is not (byte 0xe4)" in err
+    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", "--encoding", "cp1252")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[1].startswith("1,")
+
+
+def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 5000 + "word1,word2\n", encoding="utf-8")
+    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv", code=ExitCode.FAILED)
+    assert "line 5,002 has 2 values" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
+    (tmp_path / "out.csv").write_text("before", encoding="utf-8")
+    words = ("--model", folder, "--file", "in.txt", "--out", "out.csv")
+    _, err = said(capsys, *words, code=ExitCode.MISTYPED)
+    assert "only with --force, but 'out.csv' exists: name another, or add --force" in err
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "before"
+    said(capsys, *words, "--force")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,label,")
+
+
+def test_the_file_of_the_texts_is_not_replaced(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
+    for out in ("in.csv", str(tmp_path / "in.csv")):
+        _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", out, "--force", code=ExitCode.MISTYPED)
+        assert "must not replace the file of the texts" in err
+    assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
+
+
+def test_a_terminal_sees_a_bar(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "out", lambda: Console(file=screen, force_terminal=True, width=100))
+    (tmp_path / "in.txt").write_text("word1\n" * 3000, encoding="utf-8")
+    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
+    assert "predicting" in screen.getvalue()
+    assert "3,000 texts" in screen.getvalue()
+
+
+# ---------------------------------------------------------------- standard input
+
+
+def test_lines_of_standard_input(
+    folder: str, model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"word{1 + n % 12}" for n in range(600)]
+    monkeypatch.setattr(sys, "stdin", Stdin(b"\xef\xbb\xbf" + "\r\n".join(texts).encode()))
+    out, _ = said(capsys, "--model", folder)
+    header, *lines = out.splitlines()
+    assert header.split("\t") == ["id", "label", "probability_bad", "probability_good", "known_words"]
+    rows = [line.split("\t") for line in lines]
+    assert [row[0] for row in rows] == [str(n) for n in range(1, 601)]
+    found = Predictor(model).predict(texts)
+    assert [row[1] for row in rows] == found.label_N
+    assert [row[4] for row in rows] == ["1.0"] * 600
+
+
+def test_standard_input_in_another_encoding_names_its_line(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
+    _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
+    assert "standard input must be UTF-8 text, but line 2 is not (byte 0xe4)" in err
+
+
+def test_empty_standard_input_is_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
+    assert out == ""
+    assert "standard input must hold a text on each line, but it is empty" in err
+
+
+def test_a_reader_that_ends_early_ends_the_command(tmp_path: Path) -> None:
+    """As `| head -1` does. Another cell than a GRU needs no compiled kernel."""
+    save(made_up(settings={"model.name": "rnn"}), tmp_path / "rnn", "", {})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gru_bench", "predict", "--model", str(tmp_path / "rnn")], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(b"word1\n" * 20_000, timeout=120)
+    assert process.returncode == ExitCode.DONE
+    assert b"Traceback" not in err
+    assert b"BrokenPipe" not in err
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(("words", "what"), [
+    ((), "a model is needed: name a study by --study, or a saved folder by --model"),
+    (("x", "--model", "m", "--file", "f", "--out", "o"), "texts must be given once"),
+    (("--model", "m", "--file", "f"), "only --file is given: add the other"),
+    (("--model", "m", "--out", "f"), "only --out is given: add the other"),
+    (("--model", "m", "--why"), "--why explains texts that are given in the command"),
+    (("x", "--model", "none"), "a saved model must be a folder, but there is none at 'none'"),
+    (("--model", "m", "--file", "none.csv", "--out", "o.csv"), "there is none at 'none.csv'"),
+    (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), "--out must end in .csv"),
+    (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), "a folder that exists"),
+    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), "--encoding must be an encoding"),
+    (("x", "--model", "m", "--threads", "0"), "Invalid value for '--threads'"),
+])
+def test_what_is_typed_wrongly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+) -> None:
+    (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
+    out, err = said(capsys, *words, code=ExitCode.MISTYPED)
+    assert what in err
+    assert out == ""
+
+
+def test_a_terminal_without_texts_is_told(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stdin, "isatty", lambda _: True)
+    _, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
+    assert "texts are needed: write them in quotes, name a file by --file, or pipe lines" in err
+
+
+@pytest.mark.parametrize(("words", "what"), [
+    (("--study", "quik"), "unknown study 'quik'. Did you mean 'quick'"),
+    (("--study", "quick", "--model", "scratch"), "unknown model 'scratch': it must be one of torch"),
+])
+def test_unknown_names_list_the_known_ones(
+    studied: Studied, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+) -> None:
+    _, err = said(capsys, "x", *words, "--tracking-uri", studied.uri, code=ExitCode.MISTYPED)
+    assert what in err
+
+
+def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(capsys, "x", "--study", "quick", "--tracking-uri", f"sqlite:///{tmp_path / 'none.db'}",
+                  code=ExitCode.FAILED)
+    assert "none.db" in err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_empty_file_and_a_missing_column(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.csv").touch()
+    _, err = said(capsys, "--model", folder, "--file", "empty.csv", "--out", "o.csv", code=ExitCode.FAILED)
+    assert "empty.csv must hold texts, but it is empty (0 bytes)" in err
+    (tmp_path / "in.csv").write_text("nr,words\n1,x\n", encoding="utf-8")
+    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "o.csv", code=ExitCode.MISTYPED)
+    assert "unknown column of in.csv 'text': it must be one of nr, words" in err
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_damaged_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(folder, tmp_path / "damaged")
+    (tmp_path / "damaged" / "words.json").write_text("[]", encoding="utf-8")
+    _, err = said(capsys, "x", "--model", "damaged", code=ExitCode.FAILED)
+    assert "its file 'words.json' was changed or cut short: copy it again, or write it again" in err
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    done = command("-X", "importtime", "-m", "gru_bench", "predict", "--help")
+    assert done.returncode == ExitCode.DONE
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "mlflow", "numba", "pandas", "scipy", "pyarrow", "safetensors", "numpy.random"}
+    page = " ".join(done.stdout.split())
+    for option in ("--study", "--model", "--single", "--file", "--out", "--text-column", "--id-column", "--encoding",
+                   "--force", "--why", "--threads", "--tracking-uri"):
+        assert option in page

@@ -1,0 +1,152 @@
+"""The command `gru-bench save-model`: the folder that it writes answers as the study does, and every mistake."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from gru_bench.errors import ExitCode
+from gru_bench.use.model_folder import halved, load
+from gru_bench.use.predict import app as predict_app
+from gru_bench.use.predictor import Predictor
+from gru_bench.use.save_model import app, measured_rounding
+from gru_bench.use.winner import choose, find_study
+from gru_bench.use.winner import load as load_winner
+from tests.support.commands import command, typed
+from tests.use.conftest import Studied
+
+
+def said(
+    studied: Studied, capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE
+) -> tuple[str, str]:
+    assert typed(app, "--study", "quick", "--tracking-uri", studied.uri, *words) == code, capsys.readouterr()
+    out, err = capsys.readouterr()
+    return " ".join(out.split()), " ".join(err.split())
+
+
+def test_the_winner_is_saved_with_all_its_seeds(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(studied, capsys, "my model")
+    size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
+    assert f"wrote my model: torch of the study quick, 2 seeds, {size:,} bytes" in out
+    assert "Stored as float16: on " in out
+    assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
+    saved, scores = load(tmp_path / "my model")
+    store = studied.store()
+    loaded = load_winner(store, choose(store, find_study(store, "quick")))
+    expected = halved(loaded.model)
+    assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
+    texts = loaded.corpus.texts("test")
+    assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
+                          Predictor(expected).predict(texts).probability_NC)
+    assert scores["value"] == pytest.approx(loaded.winner.group.accuracy.value)
+
+
+def test_what_was_saved_answers(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(studied, capsys, "model")
+    assert typed(predict_app, "good1 good2", "--model", "model") == ExitCode.DONE
+    assert "2 of 2" in capsys.readouterr().out
+
+
+def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(studied, capsys, "model", "--single")
+    assert "torch of the study quick, 1 seed," in out
+    store = studied.store()
+    both = load_winner(store, choose(store, find_study(store, "quick"))).model
+    saved, _ = load(tmp_path / "model")
+    assert saved.seeds == (both.seeds[both.best],)
+    assert saved.config.seed == saved.seeds[0]
+    assert "It is the model of one seed" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_rounding_is_measured_on_the_test_reviews(studied: Studied) -> None:
+    store = studied.store()
+    loaded = load_winner(store, choose(store, find_study(store, "quick")))
+    found = measured_rounding(loaded)
+    test = loaded.corpus.test
+    texts = loaded.corpus.texts("test")
+    before, after = (Predictor(model).predict(texts) for model in (loaded.model, halved(loaded.model)))
+    assert found.reviews == len(test)
+    assert found.before == np.mean(before.place_N == test.label_N)
+    assert found.after == np.mean(after.place_N == test.label_N)
+    assert found.largest == np.abs(before.probability_NC - after.probability_NC).max() < 0.01
+    assert "no probability changes by more than 0.0001" in replace(found, largest=0.0).sentence
+
+
+def test_nothing_of_the_data_is_in_the_folder(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(studied, capsys, "model")
+    content = b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir())
+    store = studied.store()
+    corpus = load_winner(store, choose(store, find_study(store, "quick"))).corpus
+    for split in ("train", "validation", "test"):
+        assert not [text for text in corpus.texts(split) if text.encode() in content]
+    assert str(studied.csv).encode() not in content
+    assert str(studied.directory).encode() not in content
+
+
+def test_the_card_is_of_this_model(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(studied, capsys, "model")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---\n")[1])
+    content = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == content["scores"]["value"]
+    assert content["scores"]["text"] in card
+    assert all(f"## {heading}\n" in card for heading in ("Data", "Scores", "Limits", "Use", "Settings"))
+
+
+def test_a_saved_model_is_replaced_with_force_alone(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(studied, capsys, "model")
+    _, err = said(studied, capsys, "model", "--single", code=ExitCode.MISTYPED)
+    assert "a saved model is replaced only with --force, but 'model' holds one" in err
+    assert len(load(tmp_path / "model")[0].seeds) == 2
+    said(studied, capsys, "model", "--single", "--force")
+    assert len(load(tmp_path / "model")[0].seeds) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_of_other_files_is_never_replaced(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("years of work", encoding="utf-8")
+    for words in ((), ("--force",)):
+        _, err = said(studied, capsys, "work", *words, code=ExitCode.MISTYPED)
+        assert "a model is saved to a new folder, but 'work' holds other files (thesis.tex): name another" in err
+    assert (tmp_path / "work" / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+
+
+@pytest.mark.parametrize(("words", "what"), [
+    ((), "a folder is needed to save a model to: name one, or add --register"),
+    (("model", "--model", "scratch"), "unknown model 'scratch': it must be one of torch"),
+    (("model", "--study", "quik"), "unknown study 'quik'. Did you mean 'quick'"),
+    ((".",), "a model is saved to a folder of its own, but got '.'"),
+])
+def test_what_is_typed_wrongly(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+) -> None:
+    _, err = said(studied, capsys, *words, code=ExitCode.MISTYPED)
+    assert what in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(app, "model") == ExitCode.MISTYPED
+    assert "--study" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    done = command("-X", "importtime", "-m", "gru_bench", "save-model", "--help")
+    assert done.returncode == ExitCode.DONE
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "mlflow", "numba", "pandas", "scipy", "pyarrow", "safetensors"}
+    assert all(option in done.stdout for option in ("--study", "--model", "--single", "--register", "--force"))
