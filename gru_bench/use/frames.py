@@ -35,9 +35,10 @@ class KeptFrame:
 
 def is_frame(data: object) -> bool:
     """Return whether data is a data frame."""
-    names = isinstance(data, Mapping) or hasattr(data, "columns") or hasattr(data, "column_names")
-    values = isinstance(data, Mapping) or any(hasattr(data, one) for one in ("iloc", "to_arrow", "__arrow_c_stream__"))
-    return names and values
+    if isinstance(data, Mapping):
+        return True
+    values = any(hasattr(data, one) for one in ("iloc", "to_arrow", "__arrow_c_stream__"))
+    return values and (hasattr(data, "columns") or hasattr(data, "column_names"))
 
 
 def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> KeptFrame:
