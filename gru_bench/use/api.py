@@ -260,7 +260,7 @@ class Study:
         with _python_words():
             from gru_bench.report.render.spreadsheets import runs_table
 
-            return _frame(runs_table([self._logged]))
+            return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
 
     def trials(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each trial of the searches: its settings and validation score.

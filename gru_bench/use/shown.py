@@ -178,10 +178,10 @@ class Effects:
         largest = max((abs(effect) for _, effect in self.words), default=0.0) or 1.0
         words = " ".join(
             f'<span title="{effect:+.2f}" style="padding:0 2px;border-radius:3px;background:rgba('
-            f'{"46,125,50" if effect > 0 else "198,40,40"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
+            f'{"33,102,172" if effect > 0 else "230,130,20"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
             for word, effect in self.words) or "no known word"
-        legend = (f"green speaks for {escape(self.label)}, red against it; the effect of a word shows when the pointer "
-                  "is on it")
+        legend = (f"blue speaks for {escape(self.label)}, orange against it; the effect of a word shows when the "
+                  "pointer is on it")
         return (f"<p><b>{escape(self.label)}</b></p><p style='line-height:1.8'>{words}</p>"
                 f"<p><small>{legend}{escape(self._left_out())}</small></p>")
 
@@ -205,10 +205,10 @@ def _written(cell: Cell) -> str:
 
 
 def _with_interval(cell: Cell, unit: str) -> str:
-    text = _written(cell)
+    text = f"{_written(cell)} {unit}".strip()
     if isinstance(cell, Number) and cell.low is not None:
         text += f" [{', '.join(_written(end) for end in cell.ends)}]"
-    return f"{text} {unit}".strip()
+    return text
 
 
 def _short(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import json
 import math
 import pkgutil
 import re
@@ -293,6 +295,22 @@ def test_the_examples_of_the_page_work(
     listed = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in page.splitlines()
                                             if line.startswith("| `")))
     assert {*listed, "data"} == signature.parameters.keys()
+
+
+def test_the_notebook_was_run_with_calls_that_exist() -> None:
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert all(output["output_type"] == "execute_result" for cell in code for output in cell["outputs"])
+    known = {**vars(gb.Study), **{name: getattr(gb, name) for name in gb.__all__}}
+    called = set()
+    for call in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in code))):
+        named = re.fullmatch(r"(?:gb|study)\.(\w+)", ast.unparse(call.func)) if isinstance(call, ast.Call) else None
+        if not isinstance(call, ast.Call) or named is None:
+            continue
+        called.add(named[1])
+        assert {word.arg for word in call.keywords} <= inspect.signature(known[named[1]]).parameters.keys()
+    assert called >= {"run_study", "verdict", "predict", "explain", "runs", "compare", "write_report"}
 
 
 # ---------------------------------------------------------------- names
