@@ -300,14 +300,24 @@ def _balanced(corpus: Corpus) -> Tensor:
 
 
 def predict(
-    model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False
+    model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False,
+    tokens: int = SCORED_TOKENS,
 ) -> NDArray[np.float32]:
-    """Return the probabilities of the examples of a split, in its order, in the form of `Predictions`."""
+    """Return the probabilities of the examples of a split, in its order, in the form of `Predictions`.
+
+    Args:
+        model: The model.
+        table_VE: Word vectors.
+        encoded: The examples.
+        backend: Backend that computes the model.
+        bf16: Whether products are rounded to bfloat16.
+        tokens: Largest number of tokens, padding included, in a batch.
+    """
     model.eval()
     two = model.linear.out_features == 2
     probability_N = torch.empty((len(encoded), *(() if two else (model.linear.out_features,))), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
-        for batch in prefetched(make_batches(encoded, scoring_plan(encoded, SCORED_TOKENS)), PREPARED_AHEAD):
+        for batch in prefetched(make_batches(encoded, scoring_plan(encoded, tokens)), PREPARED_AHEAD):
             on_device = _DeviceBatch(batch, table_VE.device)
             rows_UE = table_VE.index_select(0, on_device.distinct_U)
             log_BC = model(rows_UE, on_device.index_BT, on_device.length_B, backend=backend, bf16=bf16,

@@ -245,14 +245,11 @@ class Study:
         """
         with _python_words():
             from gru_bench.use import model_folder, winner
-            from gru_bench.use.card import model_card, scores_of
-            from gru_bench.use.save_model import measured_rounding
+            from gru_bench.use.save_model import write_model
 
             model_folder.check_free(Path(folder), force=force)
             loaded = winner.load(self._store, winner.choose(self._store, self._logged, model), single=single)
-            rounding = measured_rounding(loaded)
-            scores = scores_of(loaded, rounding)
-            model_folder.save(loaded.model, Path(folder), model_card(loaded, rounding, scores), scores, force=force)
+            write_model(loaded, Path(folder), force=force)
             return Path(folder)
 
     def runs(self) -> pd.DataFrame:

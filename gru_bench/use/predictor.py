@@ -26,6 +26,9 @@ from gru_bench.models.classifier import Classifier, choose_backend
 from gru_bench.train.loop import predict, untrained, use_threads
 from gru_bench.use.trained import TABLE, TrainedModel
 
+TOKENS = 65_536
+"""Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
+take less time. They need more memory, of which prediction has more to spare than training."""
 EXPLAINED = 400
 """Largest number of tokens of a text whose effects are computed. The time grows with its square."""
 
@@ -161,8 +164,8 @@ class Predictor:
 
     def _rows(self, tokens: Sequence[Sequence[str]]) -> list[list[int]]:
         """Return for each text the rows of those of its tokens that have a vector."""
-        row_of = self._row_of
-        return [[row_of[word] for word in words if word in row_of] for words in tokens]
+        row_of = self._row_of.get
+        return [[row for row in map(row_of, words) if row is not None] for words in tokens]
 
     def _probabilities(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
         """Return the mean of the seeds' probabilities, N x C."""
@@ -171,7 +174,7 @@ class Predictor:
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
         found = mean_probability([
-            predict(network, table_VE, encoded, backend=self.backend).astype(np.float64)
+            predict(network, table_VE, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
             for network, table_VE in self._networks])
         return np.asarray(np.stack([1 - found, found], axis=1) if found.ndim == 1 else found, np.float64)
 

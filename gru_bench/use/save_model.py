@@ -43,7 +43,7 @@ def save_model(
     from gru_bench.tracking import Store
     from gru_bench.use import model_folder
     from gru_bench.use import winner as winners
-    from gru_bench.use.card import EXAMPLE, model_card, scores_of
+    from gru_bench.use.card import EXAMPLE
 
     if folder is not None:
         model_folder.check_free(folder, force=force)
@@ -52,12 +52,10 @@ def save_model(
     with console.status("reading the model"):
         winner = winners.choose(store, winners.find_study(store, study), model)
         loaded = winners.load(store, winner, single=single)
-    with console.status("predicting the test reviews with rounded weights"):
-        rounding = measured_rounding(loaded)
-    scores = scores_of(loaded, rounding)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
-        size = model_folder.save(loaded.model, place, model_card(loaded, rounding, scores), scores, force=force)
+        with console.status("predicting the test reviews with rounded weights"):
+            size, rounding = write_model(loaded, place, force=force)
         seeds = len(loaded.model.seeds)
         what = f"{loaded.model.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
         if winner.beaten and model is None:
@@ -83,6 +81,22 @@ def save_model(
             console.print(f"  with MLFLOW_TRACKING_URI set to {without_passwords(tracking_uri)}:", markup=False)
         console.print("  " + cli.line(["mlflow", "models", "serve", "-m", found.uri, "--env-manager", "local"]),
                       markup=False)
+
+
+def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> tuple[int, Rounding]:
+    """Write a model and its card to a folder, and return its number of bytes and what the rounding changes.
+
+    Raises:
+        UsageError: for a folder that exists and may not be replaced.
+    """
+    from gru_bench.use import model_folder
+    from gru_bench.use.card import model_card, scores_of
+
+    model_folder.check_free(folder, force=force)
+    rounding = measured_rounding(loaded)
+    scores = scores_of(loaded, rounding)
+    size = model_folder.save(loaded.model, folder, model_card(loaded, rounding, scores), scores, force=force)
+    return size, rounding
 
 
 def measured_rounding(loaded: Loaded) -> Rounding:
