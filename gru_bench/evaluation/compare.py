@@ -9,7 +9,7 @@ Shapes: `S` seeds of a model, `N` examples.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -33,7 +33,7 @@ MOST_MARGIN = 50.0
 """Largest margin in percentage points."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Whether one model is better than another, for fresh seeds and fresh examples.
 
@@ -62,13 +62,15 @@ class Comparison:
     examples: int
     clusters: int | None
     """Number of clusters of examples. None where each example stands alone."""
-    estimate: Estimate = field(repr=False)
+    estimate: Estimate
     """The difference with all parts of its interval, as shares: 0.01 is one point."""
 
     def __str__(self) -> str:
         """Return the comparison as lines of text."""
         rows = "\n".join(f"  {name:<11}{text}" for name, text in self._rows())
         return f"{self._title}\n{rows}"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """Return the comparison as a table, for notebooks."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 import gru_bench as gb
+from gru_bench.data.cache import clean
 from gru_bench.data.columns import Columns
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.report.render import record
@@ -199,6 +200,8 @@ class TestFrames:
         assert first.path.name == "a study.parquet"
         table = pa.parquet.read_table(first.path)
         assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
+        assert len(list((tmp_path / "frames").iterdir())) == 1
+        clean(tmp_path)  # the frame is nowhere else
         assert len(list((tmp_path / "frames").iterdir())) == 1
 
     def test_other_values_or_another_name_are_another_file(self, tmp_path: Path) -> None:
