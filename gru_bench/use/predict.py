@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5
 """Largest number of classes whose probabilities are columns of a table. Of more, the likeliest ones are shown."""
 LIKELIEST = 3
-SHOWN_TEXT = 60
 SHOWN_WORDS = 8
 LINES = 256
 """Number of lines of standard input that are predicted at once."""
@@ -140,6 +139,8 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
     from rich.markup import escape
     from rich.table import Table
 
+    from gru_bench.use.shown import short
+
     found = asked.predict(texts)
     few = len(found.classes) <= SHOWN_CLASSES
     table = Table("text", "label", *(map(escape, found.classes) if few else ["likeliest"]), "words known")
@@ -148,7 +149,7 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
         ranked = sorted(range(len(probability_C)), key=lambda one: -probability_C[one])[:LIKELIEST]
         values = ([percent(value) for value in probability_C] if few else
                   [escape(", ".join(f"{found.classes[one]} {percent(probability_C[one])}" for one in ranked))])
-        table.add_row(escape(_short(text)), escape(found.label_N[place]), *values,
+        table.add_row(escape(short(text)), escape(found.label_N[place]), *values,
                       f"{found.known_N[place]:,} of {found.tokens_N[place]:,}")
     console.print(table)
     _note_unknown(console, found)
@@ -157,7 +158,7 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
         if not explained.words_T:
             continue
         words = ", ".join(f"{word} {weight:+.2f}" for word, weight in explained.strongest(SHOWN_WORDS))
-        console.print(f"{_short(text)}: what speaks for {explained.label} (above 0) or against it: {words}",
+        console.print(f"{short(text)}: what speaks for {explained.label} (above 0) or against it: {words}",
                       markup=False)
         if explained.left_out:
             console.print(f"  of its first {len(explained.words_T):,} known words; {explained.left_out:,} more were "
@@ -245,11 +246,6 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
         have, their = ("has", "its") if unknown == 1 else ("have", "their")
         console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "
                       "(column known_words is 0)", markup=False)
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= SHOWN_TEXT else f"{flat[:SHOWN_TEXT - 3]}..."
 
 
 def _flat(value: object) -> str:

@@ -131,7 +131,7 @@ class Answers:
         for place, text in enumerate(self.texts[:SHOWN_ROWS]):
             probability_C = self.probabilities[place]
             values = map(percent, probability_C) if few else [percent(probability_C.max())]
-            rows.append((_short(text), labels[place], *values,
+            rows.append((short(text), labels[place], *values,
                          f"{self.found.known_N[place]:,} of {self.found.tokens_N[place]:,}"))
         return rows
 
@@ -211,7 +211,8 @@ def _with_interval(cell: Cell, unit: str) -> str:
     return text
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a text as one line, cut where it is too long for a table."""
     flat = " ".join(text.split())
     return flat if len(flat) <= _TEXT else f"{flat[:_TEXT - 3]}..."
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from gru_bench import cli
+from gru_bench.config import RunConfig
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown, without_passwords
+from gru_bench.evaluation.together import mean_probability
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
@@ -132,7 +134,7 @@ class Loaded:
     corpus: Corpus
 
 
-def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[str], None] | None = None) -> Loaded:
+def load(store: Store, winner: Winner, *, single: bool = False) -> Loaded:
     """Return the winner with the weights of all its confirm seeds.
 
     The words and the vectors that were not trained come from the data of the study, which must still be there.
@@ -141,7 +143,6 @@ def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[s
         store: Store of the study.
         winner: The model.
         single: Whether only the seed with the best validation score is read.
-        say: Called with a short text before each step that takes long.
 
     Raises:
         RunError: where a run holds no weights. The error says how they come back.
@@ -156,8 +157,7 @@ def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[s
         except RunError as error:
             raise _without_weights(winner, run.run_id, imported=bool(run.earlier_ids), error=error) from error
     config = read[0][0]
-    corpus, vectors = _material(winner, config.data.name, lambda: load_corpus(config.data),
-                                lambda corpus: load_vectors(config.embedding, corpus, on_progress=say))
+    corpus, vectors = _material(winner, config)
     model = TrainedModel(
         study=winner.study.run.study, name=winner.name, config=config,
         seeds=tuple(config.seed for config, _ in read), classes=corpus.classes, words_V=vectors.words_V,
@@ -168,14 +168,18 @@ def load(store: Store, winner: Winner, *, single: bool = False, say: Callable[[s
     return Loaded(winner, model, corpus)
 
 
-def _material(
-    winner: Winner, data: str, read: Callable[[], Corpus], embed: Callable[[Corpus], Vectors]
-) -> tuple[Corpus, Vectors]:
+def _material(winner: Winner, config: RunConfig) -> tuple[Corpus, Vectors]:
+    """Return the data and the word vectors of the runs.
+
+    Raises:
+        DataError: where the data are gone or have changed.
+    """
+    data = config.data.name
     remedy = (f"put them back, or use a folder that was saved where they are ({_save(winner)}, then "
               f"{cli.line(['gru-bench', 'predict', '--model', 'DIR'])})")
     try:
-        corpus = read()
-        vectors = embed(corpus)
+        corpus = load_corpus(config.data)
+        vectors = load_vectors(config.embedding, corpus)
     except GruBenchError as error:
         raise DataError(f"the words of the study {winner.study.run.study!r} come from its data {data!r}, which must be "
                         f"there, but: {error}. Or use a saved model: {_save(winner)} where the data are") from error
@@ -224,7 +228,7 @@ def _repeat(winner: Winner, model: TrainedModel, corpus: Corpus, places: Sequenc
     split = corpus.test.select(np.array([position[str(group.example_N[place])] for place in some], np.int64))
     predictor = Predictor(model)
     got_NC = predictor.predict_tokens(tokens_of(corpus, split)).probability_NC
-    logged = group.probability_RN[places][:, some].astype(np.float64).mean(axis=0)
+    logged = mean_probability(group.probability_RN[places][:, some])
     got = got_NC[:, 1] if logged.ndim == 1 else got_NC
     if group.whole and (worst := float(np.abs(got - logged).max())) > TOLERANCE:
         raise DataError(f"the model must predict for test reviews what its runs logged, but differs by up to "
