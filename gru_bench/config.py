@@ -259,6 +259,13 @@ class EmbeddingConfig(Section):
     scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Factor that multiplies every vector."""
     trainable: bool = False
+    lr_factor: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
+    """Factor between the learning rate of trained vectors and that of the other weights."""
+    dropout: Share = 0.0
+    """Share of the vectors' components that is set to zero in training, drawn for each distinct word of a batch."""
+    word_dropout: Share = 0.0
+    """Share of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors of
+    the others are scaled up to keep the mean."""
     seed: Seed = 0
 
 
@@ -314,6 +321,8 @@ class TrainingConfig(Section):
     rounding."""
     schedule: Schedule = "constant"
     """Learning rate over time: constant, or falling linearly to 0 at the end of the last epoch."""
+    warmup: Share = 0.0
+    """Share of all iterations in which the learning rate rises linearly from 0, before its schedule begins."""
     optimizer: OptimizerName = "adam"
     beta1: Share = 0.9
     beta2: Share = 0.999
@@ -322,6 +331,15 @@ class TrainingConfig(Section):
     for `adam`. Word vectors do not decay."""
     clip_norm: Magnitude | None = 1.0
     """Largest norm of the gradient of all weights together. None: no clipping."""
+    label_smoothing: Share = 0.0
+    """Share of each label that is spread evenly over all classes in the training loss (Szegedy et al. 2016). Logged
+    losses are not smoothed."""
+    average: Share = 0.0
+    """Decay, per iteration, of the moving average of all weights that is validated and kept (Polyak and Juditsky 1992),
+    such as 0.998. 0: the last weights."""
+    adversarial: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    """Length, per review, of the change of the word vectors that raises the loss of a batch most. The loss under this
+    change is added to the training loss (Miyato et al. 2017), which doubles the time of an iteration."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
     metric: MetricName = "accuracy"

@@ -78,6 +78,18 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class Check:
+    """An early look at a run: its score on a fixed part of the validation split, for pruning only."""
+
+    number: int
+    """Number of the check, counted from 1 over the whole run."""
+    epochs: float
+    """Epochs trained so far, such as 0.25."""
+    score: float
+    """Score that decides, `training.metric`, of the current weights."""
+
+
+@dataclass(frozen=True)
 class StepReport:
     """Progress of a run, for a progress line."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gru_bench.errors import MachineError, RunError
 from gru_bench.platforms import remove, replace_if_free
-from gru_bench.results.runs import EpochRecord, WindowLoss
+from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
 FORMAT = 3
@@ -45,6 +45,7 @@ class Progress:
 
     epochs: list[EpochRecord] = field(default_factory=list)
     window_losses: list[WindowLoss] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     iteration: int = 0
     seconds: float = 0.0
     best: dict[str, Tensor] | None = None
@@ -75,6 +76,7 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "epochs": [asdict(record) for record in progress.epochs],
         "window_losses": [asdict(point) for point in progress.window_losses],
+        "checks": [asdict(check) for check in progress.checks],
         "iteration": progress.iteration,
         "seconds": progress.seconds,
         "best": progress.best,
@@ -118,5 +120,6 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
     return Progress(
         epochs=[EpochRecord(**values) for values in state["epochs"]],
         window_losses=[WindowLoss(**values) for values in state["window_losses"]],
+        checks=[Check(**values) for values in state.get("checks", [])],  # older files have none
         iteration=state["iteration"], seconds=state["seconds"], best=state["best"], best_epoch=state["best_epoch"],
         begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))

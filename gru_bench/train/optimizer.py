@@ -16,7 +16,8 @@ Shapes: `V` rows of the table, `E` vector width, `U` distinct tokens of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,13 +29,16 @@ from gru_bench.config import OptimizerName, TrainingConfig
 from gru_bench.kernels import fused as kernels
 
 EPSILON = 1e-8
+AVERAGED_EVERY = 10
+"""Iterations between two updates of the average of the weights. An update moves all rows of the table."""
 
 
 class Optimizer:
     """One of the optimizers over weights and vector rows, with one gradient norm for clipping both."""
 
     def __init__(
-        self, model: nn.Module, table_VE: Tensor | None, training: TrainingConfig, *, fused: bool = False
+        self, model: nn.Module, table_VE: Tensor | None, training: TrainingConfig, *, fused: bool = False,
+        lr_factor: float = 1.0,
     ) -> None:
         """Start with zero moments.
 
@@ -43,9 +47,10 @@ class Optimizer:
             table_VE: Word vectors, which are trained in place. None where they are frozen.
             training: Name and settings of the optimizer.
             fused: Whether the fused kernel moves the rows, which needs a CPU.
+            lr_factor: Factor between the learning rate of the rows and that of the weights.
         """
         self.parameters: list[Tensor] = list(model.parameters())
-        self.training, self.lr, self.fused = training, training.lr, fused
+        self.training, self.lr, self.fused, self.lr_factor = training, training.lr, fused, lr_factor
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device)
@@ -54,6 +59,9 @@ class Optimizer:
             self.rows = {
                 "table": table_VE, "first": torch.zeros_like(table_VE), "second": torch.zeros_like(table_VE),
                 "steps": torch.zeros(len(table_VE), 1, device=table_VE.device)}
+        self.trained = self.parameters if table_VE is None else [*self.parameters, table_VE]
+        self.average = [torch.zeros_like(values) for values in self.trained] if training.average else []
+        """Moving average of everything that is trained, before its bias towards 0 is removed."""
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate of the next steps."""
@@ -81,19 +89,41 @@ class Optimizer:
             parameter.grad = None
         if self.rows is not None and rows_UE.grad is not None:
             move = rule.fused_rows if self.fused else rule.rows
-            move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr, betas=betas, epsilon=EPSILON)
+            move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr * self.lr_factor, betas=betas,
+                 epsilon=EPSILON)
+        if self.average and int(self.steps) % AVERAGED_EVERY == 0:
+            torch._foreach_lerp_(self.average, self.trained, 1 - training.average ** AVERAGED_EVERY)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the average in the place of the weights and rows within a `with` block, if there is one."""
+        updates = int(self.steps) // AVERAGED_EVERY if self.average else 0
+        if not updates:
+            yield
+            return
+        last = [values.detach().clone() for values in self.trained]
+        unbiased = 1 - self.training.average ** (AVERAGED_EVERY * updates)
+        with torch.no_grad():
+            for values, average in zip(self.trained, self.average, strict=True):
+                torch.div(average, unbiased, out=values)
+            try:
+                yield
+            finally:
+                torch._foreach_copy_(self.trained, last)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the table and all moments as tensors."""
         state: dict[str, Any] = {"first": self.first, "second": self.second, "steps": self.steps}
+        if self.average:
+            state["average"] = self.average
         if self.rows is not None:
             state["rows"] = self.rows
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that `state_dict` returned, in place."""
-        torch._foreach_copy_([*self.first, *self.second, self.steps],
-                             [*state["first"], *state["second"], state["steps"]])
+        torch._foreach_copy_([*self.first, *self.second, *self.average, self.steps],
+                             [*state["first"], *state["second"], *state.get("average", []), state["steps"]])
         for name, own in (self.rows or {}).items():
             own.copy_(state["rows"][name])
 
