@@ -40,12 +40,14 @@ ACCURACY_VAL = Metric("accuracy/val", "validation accuracy", "share", 1, True)
 LOSS_TRAIN = Metric("loss/train", "train loss", "nats per review", 4, False)
 LOSS_TRAIN_WINDOW = Metric("loss/train_window", "train loss by window", "nats per review", 4, False)
 LOSS_VAL = Metric("loss/val", "validation loss", "nats per review", 4, False)
+CHECK = Metric("search/check", "score at a check", "", 4)
 BEST_EPOCH = Metric("score/best_epoch", "epoch of the best checkpoint", "epoch", 0)
 PARAMETERS = Metric("size/parameters", "parameters", "count", 0)
 PARAMETER_TENSORS = Metric("size/parameter_tensors", "parameter tensors", "count", 0)
 PEAK_MEMORY = Metric("size/peak_memory_bytes", "peak memory", "bytes", 0, False)
 EPOCH_SECONDS = Metric("time/epoch_seconds", "training time of an epoch", "seconds", 1, False)
 EPOCH_TOKENS_PER_SECOND = Metric("time/epoch_tokens_per_second", "speed of an epoch", "tokens per second", 0, True)
+SEARCH_SECONDS = Metric("time/search_seconds", "time of the search", "seconds", 1, False)
 STUDY_SECONDS = Metric("time/study_seconds", "time of the study", "seconds", 1, False)
 TOKENS_PER_SECOND = Metric("time/tokens_per_second", "training speed", "tokens per second", 0, True)
 TRAIN_SECONDS = Metric("time/train_seconds", "training time", "seconds", 1, False)
@@ -125,9 +127,10 @@ def importance(model: str, setting: str) -> Metric:
 
 
 METRICS = (
-    ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, BEST_EPOCH,
+    ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, CHECK, BEST_EPOCH,
     *(score(name, split) for split in _SPLITS for name in SCORE_NAMES),
     PARAMETERS, PARAMETER_TENSORS, PEAK_MEMORY,
-    EPOCH_SECONDS, EPOCH_TOKENS_PER_SECOND, STUDY_SECONDS, TOKENS_PER_SECOND, TRAIN_SECONDS, WINDOW_SECONDS,
+    EPOCH_SECONDS, EPOCH_TOKENS_PER_SECOND, SEARCH_SECONDS, STUDY_SECONDS, TOKENS_PER_SECOND, TRAIN_SECONDS,
+    WINDOW_SECONDS,
 )
 """All metrics with fixed keys. The keys of the functions above name the models or settings of a study."""

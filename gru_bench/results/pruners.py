@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-PrunerName = Literal["median", "wilcoxon", "none"]
+PrunerName = Literal["halving", "median", "wilcoxon", "none"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,14 @@ class Pruner:
     """Its class in `optuna.pruners`."""
     options: Mapping[str, float] = field(default_factory=dict)
     """Arguments of the class."""
+    checks: int = 0
+    """Number of checks in each epoch that it decides by; 0: it decides after whole epochs."""
 
 
 PRUNERS: Mapping[str, Pruner] = {
+    # Optuna's form is asynchronous (Li et al. 2020): a trial is compared with those that came to the same check before.
+    "halving": Pruner("successive halving", "its score at this check was not in the best third of the trials so far",
+                      "SuccessiveHalvingPruner", {"min_resource": 1, "reduction_factor": 3}, checks=4),
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
     "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",
                      "MedianPruner", {"n_startup_trials": 4, "n_warmup_steps": 1}),

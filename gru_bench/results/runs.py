@@ -251,8 +251,9 @@ class TrialSummary:
     state: str
     """complete, pruned or failed."""
     value: float | None
-    """The objective: the best validation accuracy over the epochs. None where no epoch ended."""
-    epochs: int
+    """The objective: the best validation accuracy over the epochs. Of a trial that was pruned before its first epoch
+    ended: that at its checks, on a part of the validation split. None where nothing was scored."""
+    epochs: float
     settings: Mapping[str, Scalar]
     reason: str = ""
 
@@ -331,6 +332,8 @@ class StudySummary:
     """Seeds of the runs of the ablations. Neither the search nor the confirm stage uses them."""
     metric: MetricName = "accuracy"
     """Score that the study is about."""
+    search_seconds: float | None = None
+    """Seconds before the last search had ended. None where it was not logged."""
 
     def to_json(self) -> str:
         """Return the summary as JSON text."""

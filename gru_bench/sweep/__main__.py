@@ -218,6 +218,8 @@ def _show_next(
     # The summary's seconds were taken before this line: rounded, they may be one fewer.
     here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
+    if summary.trials and summary.search_seconds is not None:
+        took += f", of which the search {duration(summary.search_seconds)}"
     left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
@@ -253,7 +255,7 @@ def _best_trials(summary: StudySummary) -> Table:
                         key=lambda trial: (trial.state != "complete", sign * (trial.value or 0.0), trial.number))
         for trial in ranked[:SHOWN_TRIALS]:
             value = score.written(trial.value) if trial.value is not None else escape(trial.reason)
-            table.add_row(model, str(trial.number), described(trial.settings), value, str(trial.epochs), trial.state)
+            table.add_row(model, str(trial.number), described(trial.settings), value, f"{trial.epochs:g}", trial.state)
         table.add_section()
     return table
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gru_bench.evaluation.metrics import value_of
-from gru_bench.results.logged_metrics import best
+from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult
+from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
 from gru_bench.sweep.planner import NextRun
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.local import Failed, Finished, WasPruned
@@ -38,6 +38,8 @@ class ActiveRun:
         self.run, self.writer, self.spec = run, writer, spec
         self.scores: list[float] = []
         """Validation accuracy of each epoch so far."""
+        self.checks: list[str] = []
+        """What was decided at each check so far."""
         self._search = run.state.search
         self._reassigned = False
         """Whether the run was given to another process."""
@@ -54,7 +56,18 @@ class ActiveRun:
     def restart(self, reason: str) -> None:
         """Log that the run begins again, and why."""
         self.scores.clear()
+        self.checks.clear()
         self.writer.tags({"gru_bench.done_again": reason})
+
+    def check(self, check: Check) -> bool:
+        """Report a check to the search, and log the decision; return whether the run goes on."""
+        verdict = self._search.check(self.run.number, check)
+        self._reassigned = verdict == "reassigned"
+        shown = compared(self.spec.metric, "val").written(check.score)
+        self.checks.append(f"{check.epochs:.2f} epochs: {shown}, {verdict}")
+        self.writer.check(check)
+        self.writer.tags({"gru_bench.checks": "; ".join(self.checks)})
+        return verdict == "go on"
 
     def report(self, record: EpochRecord) -> bool:
         """Report an epoch to the search; return whether the run goes on."""
@@ -130,10 +143,11 @@ class ActiveRun:
 
     def _pruned(self) -> Outcome:
         if not self._reassigned:
-            self.writer.prune(f"pruned after epoch {len(self.scores)} by the {self.spec.pruner} pruner: "
-                              f"{PRUNERS[self.spec.pruner].reason}")
+            pruner = PRUNERS[self.spec.pruner]
+            when = f"at check {len(self.checks)}" if pruner.checks else f"after epoch {len(self.scores)}"
+            self.writer.prune(f"pruned {when} by the {pruner.label}: {pruner.reason}")
             if self._search.prune(self.run.number):
-                return Outcome("pruned", self._best)
+                return Outcome("pruned", self._best if self.scores else None, pruner.reason)
         return self._left()
 
     def _left(self) -> Outcome:

@@ -18,6 +18,8 @@ from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
+from gru_bench.results.logged_metrics import compared, score_name
+from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
@@ -31,6 +33,7 @@ from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (
+    CheckDone,
     EpochDone,
     Failed,
     Finished,
@@ -96,6 +99,8 @@ class Sweep:
         self.interrupt = interrupt or Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
+        self.first_trials: dict[str, float] = {}
+        """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
         """The notes that have been shown to the user."""
         self.started = time.monotonic()
@@ -217,6 +222,8 @@ class Sweep:
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The search of {state.model} has {state.search.counted} trials instead of "
                               f"{self.spec.trials}: its space has no more points.")
+        if all(other.tuned is not None for other in self.planner.states):
+            self.log.main_search.lease.note_search(self.seconds)
         state.search.load_importance()
         self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
 
@@ -237,7 +244,8 @@ class Sweep:
         writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
         self.active[run.label] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.label, run.settings if run.role == "trial" else {}, run.role)
-        return Job(run.label, Train(config, score_test=run.role == "confirm"))
+        checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
+        return Job(run.label, Train(config, score_test=run.role == "confirm", checks=checks))
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
         """Return the config with its number of threads set: the exact result depends on it."""
@@ -268,6 +276,9 @@ class Sweep:
                     self.notes.append(text)
                     self.shown_notes.add(text)
                     self.display.note(f"note: {text}")
+            case CheckDone(check):
+                self.pool.answer(job, go_on=active.check(check))
+                self.display.job_check(job.key, active.checks[-1])
             case EpochDone(record):
                 self.pool.answer(job, go_on=active.report(record))
                 active.writer.epoch(record, self.spec.metric)
@@ -296,6 +307,10 @@ class Sweep:
         self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
         if outcome.state not in ("failed", "left"):
             run.state.failed_in_row = 0
+        if run.role == "trial" and outcome.state == "complete" and outcome.value is not None:
+            if sum(trial.state == "complete" for trial in run.state.search.trials()) == 1:
+                self.first_trials[run.state.model] = outcome.value
+            self._show_first_trials()
         if not isinstance(message, Failed):
             return
         if message.kind == "settings":
@@ -319,11 +334,27 @@ class Sweep:
                 assert isinstance(outcome, tuple)
                 self.baselines = outcome
                 self._log_baselines()
+                self._show_first_trials()
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
             case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])
+
+    def _show_first_trials(self) -> None:
+        """Show the first complete trial of each search beside the linear baseline, once both are known."""
+        if not self.baselines:
+            return
+        linear, metric = self.baselines[-1], self.spec.metric
+        reached = linear.validation_accuracy if metric == "accuracy" else linear.scores.get("validation", {}).get(
+            score_name(metric))
+        score = compared(metric, "val")
+        for model, value in self.first_trials.items():
+            if reached is not None:
+                self.display.note(
+                    f"{model}: its first trial reached {score.label} {score.written(value)}, {linear.name} (baseline) "
+                    f"{score.written(reached)}; from now on Ctrl-C leaves something to report")
+        self.first_trials.clear()
 
     def _log_baselines(self) -> None:
         """Log the baselines once they are measured and the study's parent run exists."""
@@ -361,7 +392,7 @@ class Sweep:
                 {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
                 {name: settings for state in self.planner.states for name, settings in state.chosen.items()},
                 baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-                seconds=lease.seconds(), notes=self.notes)
+                seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes)
             if not lease.has_others():
                 log.study.text("study.json", summary.to_json())
                 log.study.metrics(study_metrics(summary))

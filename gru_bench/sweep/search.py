@@ -26,7 +26,7 @@ from gru_bench.config import MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import ChangedStudyError, RunError, shown
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import TrialSummary
+from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.sharing.leases import Lease, this_process
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import (
@@ -43,13 +43,18 @@ from gru_bench.sweep.sharing.trials import (
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
-STARTUP_TRIALS = 5
-"""Random trials before the sampler begins to model."""
+STARTUP_SHARE = 0.25
+"""Share of the trials that are drawn at random before the sampler begins to model."""
+LEAST_STARTUP = 3
 IMPORTANCE_TRIALS = 4
 """Complete trials that the importance of settings needs at least."""
 IMPORTANCE_METHOD = "PED-ANOVA"
 IMPORTING = "importing"
 """Set on a study while it is being imported: the archive that it comes from."""
+EPOCH = "epoch "
+"""Prefix of the attributes of a trial that hold its best score after each epoch, where the pruner decides by checks."""
+PROPOSALS = ("optuna", "sampler", "sampler options", "pruner", "first trial")
+"""Entries of a study's identity that decide which settings new trials get."""
 EXHAUSTED = "spent"
 """Set on a study when its space has no untried point left."""
 FORMAT_KEY, FORMAT = "format", 3
@@ -60,6 +65,10 @@ MACHINE_SETTINGS = (
 EXPERIMENT = "experiment"
 RUNS = " runs"
 """What the name of a study of planned runs in Optuna ends with, after the name of its search."""
+STARTUP = "startup trials"
+"""Set on a study when it begins: the number of random trials at its start. More trials later do not change it."""
+TPE: Mapping[str, Any] = {"multivariate": True, "constant_liar": True, "group": False, "n_ei_candidates": 24}
+"""Options of TPE. They are given because Optuna's defaults change between versions."""
 ASKED = "trials asked"
 """Set on a study: the most trials that a start has asked for."""
 
@@ -96,14 +105,14 @@ class Search(Trials):
                 need_format(spec.name, optuna.load_study(study_name=name, storage=storage).user_attrs)
             begun = partial(optuna.create_study, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             study = begun(study_name=name, pruner=_pruner(spec))
-            _require_unchanged(study, spec, _identity(spec, model, fingerprint, experiment))
+            startup = _require_unchanged(study, spec, _identity(spec, model, fingerprint, experiment))
             super().__init__(study, lock, Lease(study), _distributions(spec))
             self.runs = Trials(begun(study_name=name + RUNS), lock, self.lease)
             """The runs that follow the search, and the follow-ups of the study."""
             asked = study.user_attrs.get(ASKED)
             if asked is None or asked < spec.trials:
                 study.set_user_attr(ASKED, max(spec.trials, self.counted if asked is None else asked))
-        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:")
+        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
         self._asked: dict[int, Trial] = {}
         """Number -> trial, of the trials that this process has begun."""
 
@@ -175,6 +184,8 @@ class Search(Trials):
     def report(self, number: int, step: int, value: float) -> Verdict:
         """Report a value of a trial and return what happens to the trial.
 
+        Where the pruner decides by checks, the value of an epoch is only kept.
+
         Args:
             number: Number of the trial.
             step: Epoch, from 1. In a study of several seeds per trial: index of the seed, from 0.
@@ -182,10 +193,26 @@ class Search(Trials):
         """
         trial = self._asked[number]
         try:
+            if self._by_checks:
+                trial.set_user_attr(f"{EPOCH}{step}", value)
+                return "go on"
             trial.report(value, step)
         except UpdateFinishedTrialError:
             return "reassigned"
         return "prune" if trial.should_prune() else "go on"
+
+    def check(self, number: int, check: Check) -> Verdict:
+        """Report a check of a trial and return what happens to the trial."""
+        trial = self._asked[number]
+        try:
+            trial.report(check.score, check.number)
+        except UpdateFinishedTrialError:
+            return "reassigned"
+        return "prune" if trial.should_prune() else "go on"
+
+    @property
+    def _by_checks(self) -> bool:
+        return PRUNERS[self.spec.pruner].checks > 0
 
     def seeds_done(self, number: int) -> list[float]:
         """Return the values of the seeds of a trial that are done, taken from its earlier try if it has none itself."""
@@ -200,7 +227,9 @@ class Search(Trials):
 
     def has_reported(self, number: int, epoch: float | None) -> bool:
         """Return whether an epoch of a trial was reported; True for no epoch."""
-        return epoch is None or int(epoch) in self._trial(number).intermediate_values
+        trial = self._trial(number)
+        reported = _by_epoch(trial) if self._by_checks else trial.intermediate_values
+        return epoch is None or int(epoch) in reported
 
     def adopt(self, number: int, state: str) -> None:
         """End a trial whose process died after logging its end to MLflow, but before noting it in the search.
@@ -323,8 +352,13 @@ def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
     return "maximize" if compared(metric, "val").higher_is_better else "minimize"
 
 
-def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[str, Any]) -> None:
+def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[str, Any]) -> int:
     """Store the identity of a search that begins; refuse one that began with another identity.
+
+    What proposes new trials may differ where no new trial is to begin.
+
+    Returns:
+        Number of random trials at the start, which the first start of the study decides.
 
     Raises:
         ChangedStudyError: It began with another identity.
@@ -336,15 +370,22 @@ def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[s
     known = study.user_attrs.get("identity")
     if not isinstance(known, Mapping):
         study.set_user_attr(FORMAT_KEY, FORMAT)
+        study.set_user_attr(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
+        if spec.first and spec.trials and not study.get_trials(deepcopy=False):
+            study.enqueue_trial(dict(spec.first))
         study.set_user_attr("identity", dict(identity))
-        return
-    changed = _changes(known, identity)
+        return int(study.user_attrs[STARTUP])
+    if sum(map(_counts, study.get_trials(deepcopy=False))) >= spec.trials:
+        identity = {key: value for key, value in identity.items() if key not in PROPOSALS}
+    changed = _changes({key: value for key, value in known.items() if key in identity or key not in PROPOSALS},
+                       identity)
     if changed:
         raise ChangedStudyError(f"the study {spec.name!r} must go on as it began, but {'; '.join(changed)}. "
                                 "Give the new question a name of its own (--study-name NAME), or go back to the "
                                 "old settings")
     if not identity.keys() <= known.keys():  # a setting was added since the study began
         study.set_user_attr("identity", {**identity, **known})
+    return int(study.user_attrs.get(STARTUP, LEAST_STARTUP))
 
 
 def _best(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:
@@ -357,9 +398,21 @@ def _identity(spec: StudySpec, model: str, fingerprint: str, experiment: str | N
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in MACHINE_SETTINGS and key not in spec.space}
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
-    values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, "sampler": spec.sampler,
-              **space, **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
+    values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, **_proposals(spec), **space,
+              **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
     return dict(json.loads(json.dumps(values)))
+
+
+def _proposals(spec: StudySpec) -> dict[str, Any]:
+    """Return what decides which settings new trials get, and which trials end early."""
+    found: dict[str, Any] = {"optuna": optuna.__version__.partition(".")[0], "sampler": spec.sampler}
+    if spec.sampler == "tpe":
+        found["sampler options"] = TPE
+    if PRUNERS[spec.pruner].checks:
+        found["pruner"] = {spec.pruner: PRUNERS[spec.pruner].options}
+    if spec.first:
+        found["first trial"] = dict(spec.first)
+    return found
 
 
 def _describes_data(key: str) -> bool:
@@ -399,8 +452,9 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
 
 
 def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
-    name = "data" if key == "data.name" else key
-    return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
+    name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
+    was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
+    return f"{name} was {was} and is now {_short(identity.get(key))}"
 
 
 def _distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
@@ -417,12 +471,20 @@ def _distribution(span: Range) -> BaseDistribution:
     return FloatDistribution(float(span.low), float(span.high), log=span.log, step=span.step)
 
 
-def _sampler(spec: StudySpec, start: str) -> optuna.samplers.BaseSampler:
-    """Return a sampler seeded by `start`: with the same seed, each start would propose the same points again."""
+def _sampler(spec: StudySpec, start: str, startup: int) -> optuna.samplers.BaseSampler:
+    """Return a sampler seeded by `start`: with the same seed, each start would propose the same points again.
+
+    Args:
+        spec: The study.
+        start: Text that the seed is made from.
+        startup: Number of random trials at the start.
+    """
     seed = _seed(start)
     if spec.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, **TPE)
 
 
 def _seed(text: str) -> int:
@@ -454,17 +516,22 @@ def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
     """Return the objective value of a trial so far: that of its best epoch, or the mean over its seeds."""
     if trial.state == TrialState.COMPLETE:
         return trial.value
-    values = list(trial.intermediate_values.values())
+    values = list((_by_epoch(trial) or trial.intermediate_values).values())
     if not values:
         return None
     return sum(values) / len(values) if spec.seeds_per_trial > 1 else best(spec.metric, values)
 
 
-def _epochs(spec: StudySpec, trial: FrozenTrial) -> int:
+def _by_epoch(trial: FrozenTrial) -> dict[int, float]:
+    """Return epoch -> best score so far, of a trial whose pruner decides by checks."""
+    return {int(key.removeprefix(EPOCH)): value for key, value in trial.user_attrs.items() if key.startswith(EPOCH)}
+
+
+def _epochs(spec: StudySpec, trial: FrozenTrial) -> float:
     """Return the number of epochs that a trial was trained for, over all its seeds."""
     if spec.seeds_per_trial > 1:
         return len(trial.intermediate_values) * spec.base.training.epochs
-    return max(trial.intermediate_values, default=0)
+    return max(trial.intermediate_values, default=0) / (PRUNERS[spec.pruner].checks or 1)
 
 
 def _short(value: object) -> str:

@@ -87,6 +87,17 @@ class Range(Section):
         """Return the fields that differ from their defaults."""
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
+    def holds(self, value: Scalar) -> bool:
+        """Return whether a value is in the range; of a range with a step, whether it is one of its values."""
+        if self.choices is not None:
+            return any(type(choice) is type(value) and choice == value for choice in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int | float) or self.low is None or self.high is None:
+            return False
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
+        steps = (value - self.low) / self.step if self.step is not None else 0.0
+        return self.low <= value <= self.high and abs(steps - round(steps)) < 1e-6
+
     def largest(self) -> Scalar:
         """Return the largest number of the range; the first choice if no choice is a number."""
         if self.choices is None:
@@ -150,12 +161,15 @@ class StudySpec(Section):
     purpose: Text = ""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
     space: Mapping[str, Range] = {}
+    first: Mapping[str, Scalar] = {}
+    """Settings of the first trial of each search, one for each searched setting. Empty: the sampler proposes it too."""
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: PrunerName = "median"
-    """`median` prunes between epochs; `wilcoxon` prunes between the seeds of a trial of several seeds."""
+    """`halving` prunes at checks within an epoch, `median` between epochs, `wilcoxon` between the seeds of a trial of
+    several seeds."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
     console_log: bool = False
@@ -252,6 +266,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     own = _own(sections, settings, path.name)
     base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
     values["space"] = _space(values.get("space", {}), path.name)
+    if "first" in values:
+        values["first"] = _flattened(_with_none(values["first"]))
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
@@ -425,8 +441,8 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACING_SEEDS}, because "
                          f"its test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
                          "use pruner 'none'")
-    if spec.pruner == "median" and spec.seeds_per_trial > 1:
-        raise UsageError(f"{where}: pruner 'median' compares epochs of one seed, but seeds_per_trial is "
+    if spec.pruner in ("halving", "median") and spec.seeds_per_trial > 1:
+        raise UsageError(f"{where}: pruner {spec.pruner!r} compares epochs of one seed, but seeds_per_trial is "
                          f"{spec.seeds_per_trial}: use 'wilcoxon' (from {LEAST_RACING_SEEDS} seeds on) or 'none'")
     _check_own(spec, where)
     if spec.recall is not None:
@@ -437,11 +453,25 @@ def _check(spec: StudySpec, where: str) -> None:
             raise UsageError(f"{where}: {setting} must not be searched, because it belongs to the question or to the "
                              "machine: set it outside [space]")
         _check_range(spec, setting, span, where)
+    _check_first(spec, where)
     largest = {setting: span.largest() for setting, span in spec.space.items()}
     for model in spec.models:
         spec.config(model, largest, 0)
     if spec.ablations is not None:
         _check_ablations(spec, spec.ablations, largest, where)
+
+
+def _check_first(spec: StudySpec, where: str) -> None:
+    if not spec.first:
+        return
+    if wrong := sorted(spec.first.keys() ^ spec.space.keys()):
+        raise UsageError(f"{where}: [first] must give each setting of [space] and no other, but {wrong[0]} is in "
+                         f"{'[space]' if wrong[0] in spec.space else '[first]'} only: "
+                         f"{'add' if wrong[0] in spec.space else 'remove'} it")
+    for setting, value in spec.first.items():
+        if not spec.space[setting].holds(value):
+            raise UsageError(f"{where}: first.{setting} must lie in its search space, "
+                             f"{spec.space[setting].described()}, but got {shown(value)}")
 
 
 def _check_own(spec: StudySpec, where: str) -> None:

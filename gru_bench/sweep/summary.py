@@ -14,7 +14,7 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.evaluation.accuracy import Accuracy
 from gru_bench.evaluation.intervals import Scored, deviation, interval
 from gru_bench.evaluation.statistics import Estimate
-from gru_bench.results.logged_metrics import STUDY_SECONDS, best_trial, importance, trials_in
+from gru_bench.results.logged_metrics import SEARCH_SECONDS, STUDY_SECONDS, best_trial, importance, trials_in
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
@@ -47,7 +47,8 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 def study_summary(
     spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]],
     chosen: Mapping[str, Mapping[str, Scalar]], *,
-    baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, notes: Sequence[str],
+    baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, search_seconds: float,
+    notes: Sequence[str],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.
 
@@ -60,6 +61,7 @@ def study_summary(
         baselines: Baselines on the same data.
         timings: Results of the timing benchmark.
         seconds: Seconds that all starts took together.
+        search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
     """
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
@@ -73,8 +75,8 @@ def study_summary(
         best={model: found[0] for model, found in best.items()},
         best_value={model: found[1] for model, found in best.items()},
         importance={model: searches[model].importance() for model in spec.models},
-        importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds, notes=tuple(notes),
-        protocol=spec.protocol, timings=timings,
+        importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds,
+        search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,
         ablations=ablations_of(spec, tuned[spec.ablations.model], chosen) if spec.ablations is not None else (),
         ablation_seeds=spec.ablation_seeds, metric=spec.metric)
 
@@ -88,6 +90,7 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
         **{importance(model, key).key: share for model, shares in summary.importance.items()
            for key, share in shares.items()},
         STUDY_SECONDS.key: summary.seconds,
+        **({} if summary.search_seconds is None else {SEARCH_SECONDS.key: summary.search_seconds}),
     }
 
 

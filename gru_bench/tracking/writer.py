@@ -23,6 +23,7 @@ from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
     BEST_EPOCH,
+    CHECK,
     EPOCH_SECONDS,
     EPOCH_TOKENS_PER_SECOND,
     LOSS_TRAIN,
@@ -38,7 +39,7 @@ from gru_bench.results.logged_metrics import (
     curve,
     score,
 )
-from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import brief, is_away, require_folder
 from gru_bench.tracking.provenance import provenance
@@ -490,6 +491,10 @@ class RunWriter:
         if (more := curve(metric)) is not None:
             values[more.key] = record.score(metric)
         self._write(metrics=[(key, value, record.epoch) for key, value in values.items() if value is not None])
+
+    def check(self, check: Check) -> None:
+        """Log the score of a check, with its number as the step."""
+        self._write(metrics=[(CHECK.key, check.score, check.number)])
 
     def finish(self, result: RunResult, *, with_model: bool, texts: Mapping[str, Sequence[str]] | None = None) -> None:
         """Log the result of a run, tag it complete and end it.

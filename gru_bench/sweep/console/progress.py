@@ -120,6 +120,11 @@ class ProgressDisplay:
             self.note(f"  {label}: " + ("all epochs were trained by an earlier start" if epoch is None else
                                         f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
+    def job_check(self, label: str, decision: str) -> None:
+        """Show what was decided at a check within an epoch."""
+        if self._live is None:
+            self.note(f"  {label}: {decision}")
+
     def job_epoch(self, label: str, record: EpochRecord) -> None:
         """Show the validation scores of an epoch."""
         if record.validation_accuracy is None or record.validation_loss is None:

@@ -97,6 +97,10 @@ class Lease:
         if self._record["searching"]:
             self._put(searching=False)
 
+    def note_search(self, seconds: float) -> None:
+        """Record that all searches have ended; `seconds` is the time since this start began."""
+        self._put(search_seconds=seconds)
+
     def end(self, seconds: float) -> None:
         """End the lease; `seconds` is the time since this start began."""
         self._put(seconds=seconds, searching=False, ended=True)
@@ -122,6 +126,10 @@ class Lease:
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""
         return sum(float(record["seconds"]) for record in self._records().values())
+
+    def search_seconds(self) -> float:
+        """Return how many of these seconds passed before the last search had ended."""
+        return sum(float(record.get("search_seconds", record["seconds"])) for record in self._records().values())
 
     def _records(self) -> dict[int, dict[str, Any]]:
         """Return start number -> lease record, in order of the starts."""

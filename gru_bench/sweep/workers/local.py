@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 
 from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
-from gru_bench.results.runs import EpochRecord, StepReport, WindowLoss
+from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Listener, Task
 from gru_bench.train.card import NO_MEMORY, out_of_memory, pinned, visible
 
@@ -48,6 +48,13 @@ class EpochDone:
     """An epoch is done; the worker waits for `Pool.answer`."""
 
     record: EpochRecord
+
+
+@dataclass(frozen=True)
+class CheckDone:
+    """A check within an epoch is done; the worker waits for `Pool.answer`."""
+
+    check: Check
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Note:
     text: str
 
 
-Message = StepReport | WindowLoss | EpochDone | Resumed | Restarted | Note | Finished | WasPruned | Failed
+Message = StepReport | WindowLoss | CheckDone | EpochDone | Resumed | Restarted | Note | Finished | WasPruned | Failed
 
 
 class Workers(Protocol):
@@ -112,7 +119,7 @@ class Workers(Protocol):
         """Begin a job."""
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer an `EpochDone`."""
+        """Answer a `CheckDone` or an `EpochDone`."""
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
         """Yield the messages that arrive within `timeout` seconds.
@@ -128,7 +135,7 @@ class Channel(Protocol):
         """Send a message."""
 
     def recv(self) -> Any:
-        """Wait for the answer to an `EpochDone`."""
+        """Wait for the answer to a `CheckDone` or an `EpochDone`."""
 
 
 def cards(device: str) -> list[str]:
@@ -205,7 +212,7 @@ class Pool:
             worker.pipe.send(job)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer an `EpochDone`."""
+        """Answer a `CheckDone` or an `EpochDone`."""
         worker = next(worker for worker in self._workers if worker.job is job)
         try:
             worker.pipe.send(go_on)
@@ -311,13 +318,14 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
     """Do a job in this process and return its last message."""
     from gru_bench.train.loop import Pruned
 
-    def on_epoch(record: EpochRecord) -> bool:
-        channel.send(EpochDone(record))
+    def goes_on(message: CheckDone | EpochDone) -> bool:
+        channel.send(message)
         return bool(channel.recv())
 
     try:
         return Finished(job.task(Listener(
-            step=channel.send, window=channel.send, epoch=on_epoch,
+            step=channel.send, window=channel.send, check=lambda check: goes_on(CheckDone(check)),
+            epoch=lambda record: goes_on(EpochDone(record)),
             restarted=lambda reason: channel.send(Restarted(reason)),
             note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))))
     except Pruned:

@@ -220,7 +220,7 @@ class ClusterPool:
         return self._sent[material]
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer an `EpochDone`."""
+        """Answer a `CheckDone` or an `EpochDone`."""
         for ticket, its_job in self._tasks.values():
             if its_job is job:
                 self._mailbox.answer.remote(ticket, go_on)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
 from gru_bench.data.cache import CHECKPOINTS, default_cache
-from gru_bench.results.runs import Baseline, EpochRecord, RunResult, StepReport, Timing, WindowLoss
+from gru_bench.results.runs import Baseline, Check, EpochRecord, RunResult, StepReport, Timing, WindowLoss
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
@@ -31,6 +31,8 @@ class Listener:
     """Called about twice a second."""
     window: Callable[[WindowLoss], None]
     """Called at the end of each window of training losses."""
+    check: Callable[[Check], bool]
+    """Called after each check within an epoch; returns whether to go on."""
     epoch: Callable[[EpochRecord], bool]
     """Called after each epoch; returns whether to go on."""
     restarted: Callable[[str], None]
@@ -63,6 +65,8 @@ class Train:
 
     config: RunConfig
     score_test: bool = False
+    checks: int = 0
+    """Number of checks in each epoch."""
 
     @property
     def materials(self) -> tuple[Material, ...]:
@@ -78,6 +82,10 @@ class Train:
             if not listener.epoch(record):
                 raise Pruned
 
+        def on_check(check: Check) -> None:
+            if not listener.check(check):
+                raise Pruned
+
         device, on_cpu = place(self.config)
         if (slower := on_cpu or fallback(self.config.model, device)) is not None:
             listener.note(slower)
@@ -87,7 +95,8 @@ class Train:
             return train(
                 config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
                 checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
-                on_step=listener.step, on_window=listener.window, on_resume=listener.resumed)
+                on_step=listener.step, on_window=listener.window, on_resume=listener.resumed,
+                on_check=on_check, checks=self.checks)
 
         result = within_memory(trained, self.config, listener.restarted)
         # The weights of a trial are not stored, so they are not sent through the pipe.

@@ -1,0 +1,285 @@
+"""The settings of a recipe, each against a plain computation of what it says; and the checks within an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.batching import make_batches
+from gru_bench.data.corpus import Corpus
+from gru_bench.data.embeddings import Vectors
+from gru_bench.results.runs import Check, EpochRecord
+from gru_bench.train import loop
+from gru_bench.train.loop import Pruned, train
+from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
+
+ALL = {"embedding.trainable": True, "embedding.dropout": 0.2, "embedding.word_dropout": 0.1, "embedding.lr_factor": 0.5,
+       "training.label_smoothing": 0.1, "training.average": 0.9, "training.adversarial": 0.3, "training.warmup": 0.2}
+RunOf = Callable[..., Any]
+
+
+@pytest.fixture
+def run_of(config: RunConfig, corpus: Corpus, vectors: Vectors) -> RunOf:
+    """Return a run with some settings, before its first step."""
+    def made(settings: dict[str, Any]) -> Any:
+        return loop._Run(with_settings(config, settings), corpus, vectors, torch.device("cpu"), "fused", None, None)
+
+    return made
+
+
+def first_batch(run: Any, size: int = 16) -> Any:
+    batch = next(iter(make_batches(run.train_split, [np.arange(size)])))
+    on_device = loop._DeviceBatch(batch, torch.device("cpu"))
+    rows_UE = run.table_VE.index_select(0, on_device.distinct_U).requires_grad_()
+    return batch, on_device, rows_UE
+
+
+def gradients(run: Any) -> list[torch.Tensor]:
+    return [parameter.grad.clone() for parameter in run.model.parameters()]
+
+
+class TestLabelSmoothing:
+    def test_it_is_that_of_torch_and_the_logged_loss_is_without(self, run_of: RunOf) -> None:
+        run = run_of({"training.label_smoothing": 0.2})
+        _, batch, rows_UE = first_batch(run)
+        logged = run._backward(batch, rows_UE, torch.Generator())
+        found = gradients(run)
+        run.model.zero_grad()
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        cross_entropy(log_BC, batch.label_B, label_smoothing=0.2).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found, gradients(run))
+        torch.testing.assert_close(logged, cross_entropy(log_BC, batch.label_B).detach())
+
+    def test_with_weights_of_classes(self, run_of: RunOf) -> None:
+        """Torch weights the two parts of a smoothed label differently, so the sum is written out."""
+        run = run_of({"training.label_smoothing": 0.2, "training.class_weight": "balanced"})
+        _, batch, rows_UE = first_batch(run)
+        run._backward(batch, rows_UE, torch.Generator())
+        found = gradients(run)
+        run.model.zero_grad()
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        target_BC = 0.8 * torch.nn.functional.one_hot(batch.label_B, 2) + 0.1
+        (-(target_BC * log_BC).sum(1) * run.weight_C[batch.label_B]).mean().backward()
+        torch.testing.assert_close(found, gradients(run))
+
+
+class TestDropoutOfVectors:
+    def test_words_and_components(self, run_of: RunOf) -> None:
+        run = run_of({"embedding.dropout": 0.25, "embedding.word_dropout": 0.5})
+        kept_UE = run._kept(torch.ones(4000, 12), torch.Generator().manual_seed(1))
+        words_U = kept_UE.ne(0).any(dim=1)
+        assert float(words_U.float().mean()) == pytest.approx(0.5, abs=0.03)
+        assert float(kept_UE[words_U].ne(0).float().mean()) == pytest.approx(0.75, abs=0.01)
+        assert kept_UE.unique().tolist() == pytest.approx([0.0, 1 / 0.75 / 0.5])
+
+    def test_none_without(self, run_of: RunOf) -> None:
+        assert run_of({})._kept(torch.ones(3, 2), torch.Generator()) is None
+
+    def test_a_dropped_component_gets_no_gradient(
+        self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = run_of({"embedding.trainable": True, "embedding.dropout": 0.5})
+        seen: list[torch.Tensor] = []
+        kept = run._kept
+
+        def noted(*given: Any) -> torch.Tensor:
+            seen.append(kept(*given))
+            return seen[-1]
+
+        monkeypatch.setattr(run, "_kept", noted)
+        monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
+        run._train_epoch(1, lambda: None)
+        assert len(seen) > 2
+        for kept_UE, gradient_UE in zip(seen[::2], seen[1::2], strict=True):
+            assert not gradient_UE[kept_UE == 0].any()
+            assert gradient_UE[kept_UE != 0].any()
+
+
+class TestAdversarial:
+    def test_the_gradient_is_the_sum_of_both(self, run_of: RunOf) -> None:
+        run = run_of({"training.adversarial": 0.3})
+        batch, on_device, rows_UE = first_batch(run)
+        run._gradients(on_device, batch, rows_UE, torch.Generator())
+        clean, slope_UE = gradients(run), rows_UE.grad.clone()
+        run._add_adversarial(on_device, batch, rows_UE, torch.Generator())
+        found = gradients(run)
+
+        run.model.zero_grad()
+        change_UE = slope_UE / slope_UE.norm() * 0.3 * 16**0.5
+        moved_UE = (rows_UE.detach() + change_UE).requires_grad_()
+        log_BC = run.model(moved_UE, on_device.index_BT, on_device.length_B, backend="fused")
+        cross_entropy(log_BC, on_device.label_B).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found, [a + b for a, b in zip(clean, gradients(run), strict=True)])
+        torch.testing.assert_close(rows_UE.grad, slope_UE + moved_UE.grad)
+
+    def test_vectors_that_are_not_trained_stay(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        plain, changed = (train(with_settings(config, {"training.adversarial": length, "training.epochs": 1}), corpus,
+                                vectors) for length in (0.0, 0.5))
+        assert "embedding.table" not in changed.weights
+        assert not np.array_equal(plain.weights["linear.weight"], changed.weights["linear.weight"])
+
+
+class TestAverage:
+    def test_it_is_the_weighted_mean_of_what_was(self, config: RunConfig) -> None:
+        decay = 0.9 ** AVERAGED_EVERY
+        model, table_VE = torch.nn.Linear(3, 2), torch.randn(5, 3)
+        training = config.training.model_copy(update={"average": 0.9})
+        optimizer = Optimizer(model, table_VE, training)
+        seen, generator = [], torch.Generator().manual_seed(0)
+        for step in range(3 * AVERAGED_EVERY + 2):
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            rows_UE = table_VE[[1, 3]].clone().requires_grad_()
+            rows_UE.grad = torch.randn(2, 3, generator=generator)
+            optimizer.step(torch.tensor([1, 3]), rows_UE)
+            if (step + 1) % AVERAGED_EVERY == 0:
+                seen.append((model.weight.detach().clone(), table_VE.clone()))
+        last = model.weight.detach().clone(), table_VE.clone()
+        shares = torch.tensor([decay**2, decay, 1.0])
+        with optimizer.averaged():
+            for found, values in ((model.weight, [one for one, _ in seen]), (table_VE, [one for _, one in seen])):
+                expected = sum(share * value for share, value in zip(shares / shares.sum(), values, strict=True))
+                torch.testing.assert_close(found.detach(), expected)
+        torch.testing.assert_close((model.weight.detach(), table_VE), last, rtol=0, atol=0)
+
+    def test_before_the_first_update_nothing_changes(self, config: RunConfig) -> None:
+        model = torch.nn.Linear(3, 2)
+        before = model.weight.detach().clone()
+        with Optimizer(model, None, config.training.model_copy(update={"average": 0.9})).averaged():
+            assert torch.equal(model.weight, before)
+
+    def test_what_is_kept_is_the_average(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        """Training itself is not changed by it: a decay of almost 0 keeps almost the last weights."""
+        plain, short, long = (
+            train(with_settings(config, {"training.average": decay, "training.epochs": 2}), corpus, vectors)
+            for decay in (0.0, 1e-6, 0.99))
+        assert [one.loss for one in plain.window_losses] == [one.loss for one in long.window_losses]
+        assert short.best_epoch == plain.best_epoch
+        assert not np.allclose(long.weights["linear.weight"], plain.weights["linear.weight"], atol=1e-3)
+
+
+class TestRates:
+    @pytest.mark.parametrize(("schedule", "end"), [("constant", 0.02), ("linear", 0.0)])
+    def test_warm_up_and_then_the_schedule(self, run_of: RunOf, schedule: str, end: float) -> None:
+        run = run_of({"training.warmup": 0.25, "training.schedule": schedule})
+        per_epoch = -(-len(run.train_split) // 16)
+        steps, rates = 3 * per_epoch, []
+        for iteration in range(steps + 1):
+            run.progress.iteration = iteration
+            run._set_rate()
+            rates.append(run.optimizer.lr)
+        rising = int(np.ceil(0.25 * steps))
+        assert np.all(np.diff(rates[:rising]) > 0)
+        assert rates[0] == pytest.approx(0.02 / (0.25 * steps + 1))
+        assert max(rates) == pytest.approx(0.02, rel=0.05)
+        assert rates[-1] == pytest.approx(end, abs=1e-12)
+        assert np.all(np.diff(rates[rising:]) <= 0)
+
+    @pytest.mark.parametrize("fused", [True, False])
+    def test_the_first_step_of_a_row_is_as_long_as_its_rate(self, config: RunConfig, *, fused: bool) -> None:
+        table_VE, rows_UE = torch.zeros(3, 4), torch.zeros(1, 4, requires_grad=True)
+        rows_UE.grad = torch.full((1, 4), 0.7)
+        model = torch.nn.Linear(4, 2)
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer = Optimizer(model, table_VE, config.training, fused=fused, lr_factor=0.25)
+        optimizer.step(torch.tensor([2]), rows_UE)
+        torch.testing.assert_close(table_VE[2], torch.full((4,), -0.25 * config.training.lr), rtol=1e-4, atol=0)
+
+
+class TestTogether:
+    def test_micro_batches_are_the_same_step(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        whole, parts = (
+            train(with_settings(config, {**ALL, "training.epochs": 1, "training.batch_size": 32,
+                                         "training.micro_batches": count}), corpus, vectors) for count in (1, 4))
+        for name, weights in whole.weights.items():
+            np.testing.assert_allclose(
+                parts.weights[name].astype(np.float64), weights.astype(np.float64), rtol=2e-3, atol=2e-4)
+
+    def test_a_run_goes_on_from_a_checkpoint_as_if_never_cut_off(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        full = with_settings(config, {**ALL, "model.dropout": 0.3})
+        whole = train(full, corpus, vectors)
+
+        def cut_off(record: EpochRecord) -> None:
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(full, corpus, vectors, cut_off, checkpoint=tmp_path / "run.pt")
+        resumed = train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
+        for name, weights in whole.weights.items():
+            np.testing.assert_array_equal(resumed.weights[name], weights)
+
+
+class TestChecks:
+    def test_they_change_nothing(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        settings = {**ALL, "model.dropout": 0.3}
+        seen: list[Check] = []
+        plain = train(with_settings(config, settings), corpus, vectors)
+        checked = train(with_settings(config, settings), corpus, vectors, on_check=seen.append, checks=4)
+        assert [one.loss for one in checked.window_losses] == [one.loss for one in plain.window_losses]
+        assert [one.validation_loss for one in checked.epochs] == [one.validation_loss for one in plain.epochs]
+        for name, weights in plain.weights.items():
+            np.testing.assert_array_equal(checked.weights[name], weights)
+        assert [check.number for check in seen] == list(range(1, 13))
+        assert [check.epochs for check in seen][3::4] == pytest.approx([1, 2, 3])
+        assert np.all(np.diff([check.epochs for check in seen]) > 0.1)
+
+    def test_the_last_check_of_an_epoch_is_its_validation_where_all_reviews_are_checked(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
+        seen: list[Check] = []
+        found = train(config, corpus, vectors, on_check=seen.append, checks=2)
+        assert [check.score for check in seen[1::2]] == pytest.approx(
+            [record.validation_accuracy for record in found.epochs])
+
+    def test_a_part_of_the_validation_reviews(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(loop, "CHECKED_REVIEWS", 7)
+        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "fused", None, None, None, 3)
+        assert len(run.checked_split) == 7
+        assert set(run.checked_split.example_id_N) == set(sorted(corpus.validation.example_id_N)[:7])
+
+    def test_a_check_may_end_a_run_and_its_checkpoint(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        def prune(check: Check) -> None:
+            if check.number == 2:
+                raise Pruned
+
+        with pytest.raises(Pruned):
+            train(config, corpus, vectors, on_check=prune, checks=4, checkpoint=tmp_path / "run.pt")
+        assert not list(tmp_path.iterdir())
+
+    def test_the_checks_of_a_checkpoint_are_told_again(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
+        def cut_off(record: EpochRecord) -> None:
+            if record.epoch == 2:
+                raise KeyboardInterrupt
+
+        whole, first, again = list[Check](), list[Check](), list[Check]()
+        train(config, corpus, vectors, on_check=whole.append, checks=2)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, corpus, vectors, cut_off, on_check=first.append, checks=2, checkpoint=tmp_path / "run.pt")
+        train(config, corpus, vectors, on_check=again.append, checks=2, checkpoint=tmp_path / "run.pt")
+        assert again == whole
+        assert first == whole[:4]
+
+    def test_an_epoch_of_fewer_iterations_than_checks(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
+        seen: list[Check] = []
+        few = with_settings(config, {"training.batch_size": len(corpus.train), "training.log_every": 1})
+        train(few, corpus, vectors, on_check=seen.append, checks=5)
+        assert [check.epochs for check in seen] == pytest.approx([1, 2, 3])
