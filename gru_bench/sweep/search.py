@@ -375,10 +375,10 @@ def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[s
             study.enqueue_trial(dict(spec.first))
         study.set_user_attr("identity", dict(identity))
         return int(study.user_attrs[STARTUP])
-    if sum(map(_counts, study.get_trials(deepcopy=False))) >= spec.trials:
-        identity = {key: value for key, value in identity.items() if key not in PROPOSALS}
-    changed = _changes({key: value for key, value in known.items() if key in identity or key not in PROPOSALS},
-                       identity)
+    ended = sum(map(_counts, study.get_trials(deepcopy=False))) >= spec.trials
+    began, identity = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
+                       for entries in (known, identity))
+    changed = _changes(began, identity)
     if changed:
         raise ChangedStudyError(f"the study {spec.name!r} must go on as it began, but {'; '.join(changed)}. "
                                 "Give the new question a name of its own (--study-name NAME), or go back to the "

@@ -94,7 +94,7 @@ class Range(Section):
         if isinstance(value, bool) or not isinstance(value, int | float) or self.low is None or self.high is None:
             return False
         if isinstance(self.low, int) and isinstance(self.high, int):
-            return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
+            return isinstance(value, int) and value in range(self.low, self.high + 1, int(self.step or 1))
         steps = (value - self.low) / self.step if self.step is not None else 0.0
         return self.low <= value <= self.high and abs(steps - round(steps)) < 1e-6
 

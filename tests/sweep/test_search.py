@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -16,6 +17,8 @@ from optuna.trial import TrialState
 
 from gru_bench.errors import ChangedStudyError, RunError, UsageError
 from gru_bench.results.pruners import PRUNERS, PrunerName
+from gru_bench.results.runs import Check
+from gru_bench.sweep import search as searching
 from gru_bench.sweep.search import FORMAT, RUNS, Search, read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
@@ -289,6 +292,124 @@ class TestIdentity:
             self.began(tmp_path)
 
 
+class TestProposals:
+    SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }\nmodel.layers = { low = 1, high = 2 }"
+    FIRST = "\n[first]\ntraining.lr = 5e-3\nmodel.layers = 2"
+
+    def test_the_first_trial_is_the_one_that_the_file_names(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE + self.FIRST, 3)
+        other = search_over(tmp_path, self.SPACE + self.FIRST, 3)
+        assert asked(other) == (0, {"training.lr": 5e-3, "model.layers": 2})
+        assert asked(search)[1] != {"training.lr": 5e-3, "model.layers": 2}
+        assert asked(other)[0] == 2
+
+    def test_start_up_trials_in_proportion_to_the_budget(self, tmp_path: Path) -> None:
+        for trials, startup in ((2, 3), (12, 3), (40, 10)):
+            folder = tmp_path / str(trials)
+            folder.mkdir()
+            for asked_for in (trials, 100):  # a search that is made longer goes on as it began
+                sampler = search_over(folder, self.SPACE, asked_for).study.sampler
+                assert isinstance(sampler, optuna.samplers.TPESampler)
+                assert sampler._n_startup_trials == startup
+
+    @pytest.mark.parametrize(("change", "message"), [
+        ("options", r'but sampler options was .*"n_ei_candidates": 24} and is now .*"n_ei_candidates": 5}'),
+        ("version", r"but Optuna's version was \d+ and is now 99\. Give"),
+        ("earlier", r"but Optuna's version was not recorded and is now \d+; sampler options was not recorded and is"),
+        ("first", r"but first trial was .*0\.005.* and is now none"),
+        ("sampler", r"but sampler was tpe and is now random; sampler options was"),
+    ])
+    def test_other_proposals_are_refused_unless_nothing_is_proposed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, message: str
+    ) -> None:
+        search = search_over(tmp_path, self.SPACE + self.FIRST, 2)
+        for _ in range(2):
+            search.complete(asked(search)[0], 0.8)
+        began = dict(search.study.user_attrs["identity"])
+        space, changes = self.SPACE + self.FIRST, {}
+        match change:
+            case "options":
+                monkeypatch.setitem(searching.TPE, "n_ei_candidates", 5)
+            case "version":
+                monkeypatch.setattr(optuna, "__version__", "99.1.0")
+            case "earlier":
+                for key in ("optuna", "sampler options"):
+                    del began[key]
+                search.study.set_user_attr("identity", began)
+            case "first":
+                space = self.SPACE
+            case "sampler":
+                changes["sampler"] = "random"
+        finished = search_over(tmp_path, space, 2, **changes)
+        assert finished.ask() is None
+        assert present(finished.best())[1] == 0.8
+        assert finished.study.user_attrs["identity"] == began
+        with pytest.raises(ChangedStudyError, match=message):
+            search_over(tmp_path, space, 3, **changes)
+
+
+class TestChecks:
+    """A search whose pruner decides at checks within an epoch, four in each."""
+
+    SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }"
+
+    def test_a_trial_that_falls_behind_ends_early(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
+        good, _ = asked(search)
+        for number in range(1, 9):
+            assert search.check(good, Check(number, number / 4, 0.6 + 0.03 * number)) == "go on"
+            if number % 4 == 0:
+                assert search.report(good, number // 4, 0.8 + 0.01 * number) == "go on"
+        assert search.trials()[0].value == 0.88
+        search.complete(good, 0.88)
+        bad, _ = asked(search)
+        assert search.check(bad, Check(1, 0.25, 0.55)) == "prune"
+        search.prune(bad)
+        late, _ = asked(search)
+        verdicts = [search.check(late, Check(number, number / 4, value))
+                    for number, value in ((1, 0.64), (2, 0.5), (3, 0.68))]
+        assert verdicts == ["go on", "go on", "prune"]  # it is compared at checks 1, 3 and 9
+        search.prune(late)
+        assert [(trial.state, trial.value, trial.epochs) for trial in search.trials()] == [
+            ("complete", 0.88, 2), ("pruned", 0.55, 0.25), ("pruned", 0.68, 0.75)]
+
+    def test_a_third_may_go_on(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE, 9, pruner="halving")
+        verdicts = []
+        for value in (0.5, 0.6, 0.7, 0.65, 0.8, 0.75, 0.72, 0.71, 0.705):
+            number, _ = asked(search)
+            verdicts.append(search.check(number, Check(1, 0.25, value)))
+        # The best of fewer than six goes on, then the best two, and of nine the best three.
+        assert verdicts == ["go on", "go on", "go on", "prune", "go on", "go on", "prune", "prune", "prune"]
+
+    def test_a_score_that_is_none_ends_a_trial(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
+        assert search.check(asked(search)[0], Check(1, 0.25, math.nan)) == "prune"
+
+    def test_what_was_recorded_but_not_told_is_adopted(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
+        number, _ = asked(search)
+        for check in range(1, 5):
+            search.check(number, Check(check, check / 4, 0.9))
+        assert not search.has_reported(number, 1.0)
+        search.report(number, 1, 0.7)
+        assert search.has_reported(number, 1.0)
+        search.adopt(number, "complete")
+        assert search.study.trials[number].value == 0.7  # not that of a part of the reviews
+
+    def test_a_trial_given_to_another_is_no_longer_ours(self, tmp_path: Path) -> None:
+        search, other = (search_over(tmp_path, self.SPACE, 3, pruner="halving") for _ in range(2))
+        number, _ = asked(search)
+        other.give_up(number, "seemed dead")
+        assert search.check(number, Check(1, 0.25, 0.5)) == "reassigned"
+        assert search.report(number, 1, 0.5) == "reassigned"
+
+    def test_the_pruner_may_not_change_on_the_way(self, tmp_path: Path) -> None:
+        search_over(tmp_path, self.SPACE, 3, pruner="halving")
+        with pytest.raises(ChangedStudyError, match=r"pruner was .*halving.* and is now none"):
+            search_over(tmp_path, self.SPACE, 3, pruner="median")
+
+
 class TestSeveralSeeds:
     SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }"
 
@@ -342,6 +463,7 @@ class TestSeveralSeeds:
     @pytest.mark.parametrize(("seeds", "pruner", "message"), [
         (4, "wilcoxon", "needs seeds_per_trial of at least 5, because its test cannot reject below 4 pairs"),
         (2, "median", "pruner 'median' compares epochs of one seed, but seeds_per_trial is 2"),
+        (2, "halving", "pruner 'halving' compares epochs of one seed, but seeds_per_trial is 2"),
     ])
     def test_a_pruner_that_cannot_be(self, tmp_path: Path, seeds: int, pruner: str, message: str) -> None:
         with pytest.raises(UsageError, match=message):

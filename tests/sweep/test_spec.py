@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gru_bench.config import Scalar
 from gru_bench.errors import DataError, UsageError
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 from tests.support.studies import HOMEWORK, study_file
@@ -113,7 +114,7 @@ def test_confirm_seeds_are_never_search_seeds(tmp_path: Path, seed: int) -> None
     (("[space]", "[space]\nmodel.layers = [1, 2]"),
      r"space\.model\.layers must be \{ choices = \[1, 2\] \}, but got \[1, 2\]"),
     (("training.lr = {", "training.learning_rate = {"),
-     r"unknown setting 'training\.learning_rate'\. Did you mean 'training\.lr'\? training has batch_size, beta1"),
+     r"unknown setting 'training\.learning_rate'\. Did you mean 'training\.lr'\? training has adversarial, average"),
     (("training.lr = {", "lr = {"), r"mine\.toml: unknown setting 'lr'\. Did you mean 'training\.lr'\?"),
     (("trials = 4", "trials = 4\nepochs = 3"), r"unknown setting 'epochs'\. Did you mean 'training\.epochs'\?"),
     (("trials = 4", "trials = 4\nbase = 1"), r"unknown setting 'base'"),
@@ -152,6 +153,31 @@ def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], message:
     assert change[0] in GOOD
     with pytest.raises(UsageError, match=message):
         load_study(study_file(tmp_path, GOOD.replace(*change)))
+
+
+@pytest.mark.parametrize(("first", "message"), [
+    ("training.lr = 1e-3", r"\[first\] must give each setting .* but model\.layers is in \[space\] only: add it"),
+    ("training.lr = 1e-3\nmodel.layers = 1\nmodel.dropout = 0.1", r"model\.dropout is in \[first\] only: remove it"),
+    ("training.lr = 0.5\nmodel.layers = 1", r"first\.training\.lr must lie in its search space, .* but got 0\.5"),
+    ("training.lr = true\nmodel.layers = 1", r"first\.training\.lr must lie in its search space, .* but got True"),
+    ("training.lr = 1e-3\nmodel.layers = 1.5", r"first\.model\.layers must lie in its search space"),
+])
+def test_a_first_trial_outside_the_space(tmp_path: Path, first: str, message: str) -> None:
+    text = ('models = ["torch"]\ntrials = 3\n[space]\ntraining.lr = { low = 1e-4, high = 1e-2, log = true }\n'
+            "model.layers = { low = 1, high = 2 }\n[first]\n")
+    with pytest.raises(UsageError, match=message):
+        load_study(study_file(tmp_path, text + first))
+
+
+@pytest.mark.parametrize(("span", "held", "not_held"), [
+    (Range(low=64, high=256, step=32), [64, 96, 256], [128.0, 65, 32, 288, "64", True, None]),
+    (Range(low=0.2, high=0.7, step=0.1), [0.2, 0.3, 0.7, 0.6], [0.25, 0.8, "0.3"]),
+    (Range(low=1e-4, high=1e-2, log=True), [1e-4, 0.0031, 1e-2], [0.011, 0]),
+    (Range(choices=["mean", "max", None, 1]), ["mean", None, 1], ["last", True, 1.0]),
+])
+def test_what_a_range_holds(span: Range, held: list[Scalar], not_held: list[Scalar]) -> None:
+    assert all(map(span.holds, held))
+    assert not any(map(span.holds, not_held))
 
 
 def test_a_search_needs_a_space_and_a_study_something_to_run(tmp_path: Path) -> None:
