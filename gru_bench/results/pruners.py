@@ -27,7 +27,8 @@ class Pruner:
 
 PRUNERS: Mapping[str, Pruner] = {
     # Optuna's form is asynchronous (Li et al. 2020): a trial is compared with those that came to the same check before.
-    "halving": Pruner("successive halving", "its score at this check was not in the best third of the trials so far",
+    "halving": Pruner("successive-halving pruner",
+                      "its score at this check was not in the best third of the trials so far",
                       "SuccessiveHalvingPruner", {"min_resource": 1, "reduction_factor": 3}, checks=4),
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
     "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",

@@ -13,7 +13,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
-from gru_bench.results.runs import EpochRecord, StudySummary
+from gru_bench.results.runs import Baseline, EpochRecord, StudySummary
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
 from gru_bench.sweep.search import Search
@@ -53,8 +53,8 @@ Says = Callable[[RunConfig], Sequence[Message]]
 class Actors:
     """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
 
-    def __init__(self, says: Says) -> None:
-        self._says = says
+    def __init__(self, says: Says, baselines: tuple[Baseline, ...] = ()) -> None:
+        self._says, self._baselines = says, baselines
         self._said: deque[tuple[Job, Message]] = deque()
 
     @property
@@ -71,6 +71,7 @@ class Actors:
             says = self._says(job.task.config)
         else:
             assert job.key in ("check", BASELINES)
+            says = [Finished(self._baselines if job.key == BASELINES else ())]
         self._said.extend((job, message) for message in says)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -86,7 +87,7 @@ class Actors:
 
 def swept(
     csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
-    uri: str | None = None, **changes: Any,
+    uri: str | None = None, baselines: tuple[Baseline, ...] = (), **changes: Any,
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
@@ -96,8 +97,8 @@ def swept(
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says), experiment=corpus.name,
-            command="run.py", threads=1, timeout=None, texts=texts,
+            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says, baselines),
+            experiment=corpus.name, command="run.py", threads=1, timeout=None, texts=texts,
             display=ProgressDisplay(console or Console(quiet=True))).run()
 
 

@@ -16,14 +16,17 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
+from gru_bench.results.logged_metrics import CHECK
+from gru_bench.results.runs import Baseline, Check
 from gru_bench.sweep.runner import MOST_FAILURES
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
-from gru_bench.sweep.workers.local import Finished, Message, WasPruned
+from gru_bench.sweep.workers.local import CheckDone, Finished, Message, WasPruned
 from gru_bench.tracking import Store, sync
 from gru_bench.tracking import writer as writing
 from gru_bench.tracking.client import open_client
 from tests.support.runs import result
+from tests.support.values import present
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -48,6 +51,42 @@ def test_a_pruned_trial_says_by_what(easy_csv: Path) -> None:
     reasons = {run.reason for run in study.trials} - {""}
     assert reasons == {"pruned after epoch 1 by the median pruner: its best validation accuracy was below the "
                        "median of earlier trials"}
+
+
+def checked(*scores: float) -> tuple[Message, ...]:
+    return tuple(CheckDone(Check(number, number / 4, score)) for number, score in enumerate(scores, 1))
+
+
+def test_what_is_decided_at_checks_is_logged(easy_csv: Path) -> None:
+    text = io.StringIO()
+    script = Script((*checked(0.6, 0.7, 0.7, 0.8), *WELL), (*checked(0.5), WasPruned()), *[WELL] * 3)
+    swept(easy_csv, script, pruner="halving", console=Console(file=text, width=200))
+    store = Store()
+    (study,) = store.studies(store.experiments()[0])
+    found = {run.tags["gru_bench.trial"]: run for run in study.trials}
+    assert found["0"].tags["gru_bench.checks"] == (
+        "0.25 epochs: 60.0 %, go on; 0.50 epochs: 70.0 %, go on; 0.75 epochs: 70.0 %, go on; "
+        "1.00 epochs: 80.0 %, go on")
+    assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, prune"
+    assert found["1"].reason == ("pruned at check 1 by the successive-halving pruner: its score at this check was not "
+                                 "in the best third of the trials so far")
+    assert found["1"].metrics[CHECK.key] == 0.5
+    assert "torch trial 1: 0.25 epochs: 50.0 %, prune" in text.getvalue()
+    trial = present(study.summary).trials[1]
+    assert (trial.state, trial.value, trial.epochs) == ("pruned", 0.5, 0.25)
+
+
+def test_the_first_trial_is_shown_beside_the_linear_baseline_once(easy_csv: Path) -> None:
+    text = io.StringIO()
+    linear = Baseline("linear", 0.81, 0.8, 0.8, 10, 1.0)
+    swept(easy_csv, Script(*[WELL] * 5), console=Console(file=text, width=200), baselines=(linear,))
+    shown = "torch: its first trial reached validation accuracy 75.0 %, linear (baseline) 81.0 %"
+    assert text.getvalue().count(shown) == 1
+
+
+def test_the_seconds_of_the_search_are_told_apart(easy_csv: Path) -> None:
+    found = swept(easy_csv, Script(*[WELL] * 5))
+    assert 0 < present(found.search_seconds) <= found.seconds
 
 
 def test_a_study_may_ask_for_the_console_log_of_its_confirm_runs(easy_csv: Path) -> None:

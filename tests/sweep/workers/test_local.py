@@ -17,6 +17,8 @@ from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
 from gru_bench.sweep.workers.local import (
+    CheckDone,
+    EpochDone,
     Failed,
     Finished,
     Job,
@@ -167,6 +169,13 @@ def config(easy_csv: Path) -> RunConfig:
     return with_settings(RunConfig(), {
         "data.name": str(easy_csv), "embedding.dimension": 8, "model.hidden_size": 6, "training.epochs": 2,
         "training.batch_size": 32, "training.log_every": 2, "training.threads": 1})
+
+
+def test_a_worker_asks_after_each_check_and_each_epoch(config: RunConfig) -> None:
+    pipe = Pipe()
+    assert isinstance(run_job(Job("job", Train(config, checks=2)), pipe), Finished)
+    asked = [message for message in pipe.said if isinstance(message, CheckDone | EpochDone)]
+    assert [type(message) for message in asked] == [CheckDone, CheckDone, EpochDone] * 2
 
 
 class TestMemoryOfACard:
