@@ -76,7 +76,7 @@ SPACE: Mapping[str, tuple[float, float, float | None]] = {
 """Setting -> low, high, step. Without a step, the scale is a log one."""
 GOOD = {"training.lr": 5e-3, "model.hidden_size": 128, "model.layers": 1, "model.dropout": 0.5}
 """Settings that are known to do well."""
-CHECKS = 8
+CHECKS = 4
 """Checks in an epoch."""
 TRIALS, BUDGETS = 6, (1, 2, 4)
 """Trials of a study as it is today; the budgets are these multiples of it."""
