@@ -340,6 +340,10 @@ class TrainingConfig(Section):
     adversarial: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     """Length, per review, of the change of the word vectors that raises the loss of a batch most. The loss under this
     change is added to the training loss (Miyato et al. 2017), which doubles the time of an iteration."""
+    teachers: Annotated[int, Field(ge=0, le=100)] = 0
+    """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training reviews
+    stands beside the labels in the training loss (Hinton et al. 2015). A run then takes that many times longer. Trials
+    of a search have no teachers."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
     metric: MetricName = "accuracy"
@@ -494,6 +498,10 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "scheduler lr_schedule lr_scheduler": "training.schedule",
         "early_stopping early_stop": "training.patience",
+        "distillation distill teacher": "training.teachers",
+        "smoothing": "training.label_smoothing",
+        "ema averaging swa moving_average": "training.average",
+        "warm_up warmup_steps warmup_ratio": "training.warmup",
         "accumulation gradient_accumulation accumulate": "training.micro_batches",
         "precision amp mixed_precision": "training.bf16",
         "gpu cuda": "training.device",

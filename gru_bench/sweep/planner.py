@@ -178,7 +178,9 @@ class Planner:
         self, state: ModelState, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
     ) -> NextRun:
         """Return the run of a trial on its next seed."""
-        config = self.spec.config(state.model, settings, self.spec.search_seeds[len(done)])
+        # A search compares settings, so it saves the time of teachers.
+        config = self.spec.config(
+            state.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)])
         label = f"{state.model} trial {number}"
         if self.spec.seeds_per_trial > 1:
             label += f" seed {config.seed}"

@@ -47,7 +47,8 @@ DEEPEST = 12
 """Most levels of nested tables in a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
-                "training.selection", "training.metric", "model.name", "model.bidirectional", "model.backend")
+                "training.selection", "training.metric", "training.teachers", "model.name", "model.bidirectional",
+                "model.backend")
 """Settings that cannot be searched, because they belong to the question or to the machine."""
 _DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
 """A dotted key of very many parts. The time that tomllib takes grows with the square of their number."""

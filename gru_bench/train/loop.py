@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from gru_bench import platforms
-from gru_bench.config import MetricName, RunConfig, Scalar, TrainingConfig, with_settings
+from gru_bench.config import LARGEST_SEED, MetricName, RunConfig, Scalar, TrainingConfig, with_settings
 from gru_bench.data.batching import (
     Batch,
     Encoded,
@@ -65,13 +66,16 @@ memory than a micro-batch in training."""
 CHECKED_REVIEWS = 1_000
 """Largest number of validation reviews of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
+TEACHING = 0.8
+"""Share of the training loss that is measured against the mean prediction of the teachers. The rest is against the
+labels."""
 PREPARED_AHEAD = 4
 ADDED: Mapping[str, Mapping[str, Scalar]] = {
     "data": {"classes": None, "positive": None, "encoding": "utf-8", "unseen": "refuse"},
     "embedding": {"lr_factor": 1.0, "dropout": 0.0, "word_dropout": 0.0},
     "model": {"bidirectional": None}, "training": {
         "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none", "warmup": 0.0,
-        "label_smoothing": 0.0, "average": 0.0, "adversarial": 0.0}}
+        "label_smoothing": 0.0, "average": 0.0, "adversarial": 0.0, "teachers": 0}}
 """Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
 resumes from a checkpoint that does not know them."""
 
@@ -121,15 +125,26 @@ def train(
     """
     device, backend = check(config, corpus)
     _prepare_process(config, device, backend)
-    run = _Run(config, corpus, vectors, device, backend, on_step, on_window, on_check, checks)
-    identity = _identity(config, corpus)
-
-    def save() -> None:
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, identity, run.model, run.optimizer, run.progress)
-
-    if checkpoint is not None and checkpoint.exists():
-        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
+    teachers = [
+        with_settings(config, {"seed": _seed(config, "teacher", number) % (LARGEST_SEED + 1), "training.teachers": 0})
+        for number in range(config.training.teachers)]
+    files = [checkpoint, *(checkpoint and checkpoint.with_name(checkpoint_name(teacher, corpus))
+                           for teacher in teachers)]
+    taught, seconds = [], 0.0
+    for place, teacher in enumerate(teachers):
+        run = _Run(
+            teacher, corpus, vectors, device, backend, _part_of(on_step, place, 1 + len(teachers), seconds), None)
+        _load(run, _identity(teacher, corpus), files[1 + place])
+        with _removed_if_failed(files):
+            _complete(run, _identity(teacher, corpus), files[1 + place])
+            taught.append(run.probabilities_of_training())
+        seconds += run.progress.seconds
+        del run  # its memory is free before the next one is built
+    run = _Run(config, corpus, vectors, device, backend,
+               _part_of(on_step, len(teachers), 1 + len(teachers), seconds), on_window, on_check, checks)
+    if taught:
+        run.taught = torch.from_numpy(np.mean(taught, axis=0)).to(device)
+    if _load(run, _identity(config, corpus), checkpoint):
         if on_resume is not None:
             on_resume(None if run.finished() else len(run.progress.epochs) + 1)
         for seen in run.progress.checks:
@@ -138,20 +153,63 @@ def train(
         for record in run.progress.epochs:
             if on_epoch is not None:
                 on_epoch(record)
-    try:
-        while not run.finished():
-            record = run.epoch(save)
-            save()
-            if on_epoch is not None:
-                on_epoch(record)
+    with _removed_if_failed(files):
+        _complete(run, _identity(config, corpus), checkpoint, on_epoch)
         result = run.result(score_test)
+    for file in files:
+        _remove(file)
+    return replace(result, train_seconds=result.train_seconds + seconds) if teachers else result
+
+
+def _load(run: _Run, identity: str, checkpoint: Path | None) -> bool:
+    """Load the checkpoint of a run, and return whether there is one."""
+    if checkpoint is None or not checkpoint.exists():
+        return False
+    run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
+    return True
+
+
+@contextmanager
+def _removed_if_failed(checkpoints: Sequence[Path | None]) -> Iterator[None]:
+    """Remove checkpoints where a run is pruned or fails by its own fault within a `with` block."""
+    try:
+        yield
     except MachineError:
         raise
     except (Pruned, RunError):
-        _remove(checkpoint)
+        for checkpoint in checkpoints:
+            _remove(checkpoint)
         raise
-    _remove(checkpoint)
-    return result
+
+
+def _complete(
+    run: _Run, identity: str, checkpoint: Path | None, on_epoch: Callable[[EpochRecord], None] | None = None
+) -> None:
+    """Train what is left of a run. Its checkpoint stays."""
+    def save() -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, identity, run.model, run.optimizer, run.progress)
+
+    while not run.finished():
+        record = run.epoch(save)
+        save()
+        if on_epoch is not None:
+            on_epoch(record)
+
+
+def _part_of(
+    on_step: Callable[[StepReport], None] | None, place: int, parts: int, seconds: float
+) -> Callable[[StepReport], None] | None:
+    """Return what tells the progress of one of several models as that of all of them."""
+    if on_step is None or parts == 1:
+        return on_step
+
+    def shifted(step: StepReport) -> None:
+        total = step.reviews_total
+        on_step(replace(step, reviews=place * total + step.reviews, reviews_total=parts * total,
+                        seconds=seconds + step.seconds))
+
+    return shifted
 
 
 def within_memory(
@@ -404,6 +462,8 @@ class _Run:
         if self.checked_after:
             part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_REVIEWS]  # ids are digests
             self.checked_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
+        self.taught: Tensor | None = None
+        """Mean prediction of the training reviews by teachers, in the form of `Predictions`."""
         self.progress = Progress()
 
     def finished(self) -> bool:
@@ -435,10 +495,8 @@ class _Run:
     def result(self, score_test: bool) -> RunResult:
         """Return the result of the run, with the predictions of the best checkpoint."""
         progress = self.progress
+        table_VE = self._load_best()
         assert progress.best is not None
-        best = dict(progress.best)
-        table_VE = best.pop("embedding.table").to(self.device) if "embedding.table" in best else self.table_VE
-        self.model.load_state_dict(best)
         predictions = {}
         if len(self.validation_split):
             predictions["validation"] = self._predictions(self.validation_split, table_VE)
@@ -456,6 +514,18 @@ class _Run:
             stopped_early=len(progress.epochs) < self.config.training.epochs,
             backend_note=place(self.config)[1] or fallback(self.config.model, self.device),
             card=card.properties(self.device) if self.device.type == "cuda" else {}, classes=self.classes)
+
+    def probabilities_of_training(self) -> NDArray[np.float32]:
+        """Return what the best checkpoint predicts of the training reviews, in the form of `Predictions`."""
+        return self._probabilities(self.train_split, self._load_best())
+
+    def _load_best(self) -> Tensor:
+        """Load the weights of the best checkpoint, and return its vectors."""
+        assert self.progress.best is not None
+        best = dict(self.progress.best)
+        table_VE = best.pop("embedding.table").to(self.device) if "embedding.table" in best else self.table_VE
+        self.model.load_state_dict(best)
+        return table_VE
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
@@ -575,9 +645,14 @@ class _Run:
                 bf16=self.config.training.bf16, equal_lengths=batch.equal_lengths)
         loss = weighted = nll_loss(log_BC.float(), batch.label_B)
         smoothing = self.config.training.label_smoothing
-        if self.weight_C is not None or smoothing:
+        if self.weight_C is not None or smoothing or self.taught is not None:
             loss_B = nll_loss(log_BC.float(), batch.label_B, reduction="none")
             loss_B = torch.lerp(loss_B, -log_BC.float().mean(dim=1), smoothing)
+            if self.taught is not None:
+                taught_BC = self.taught[batch.example_B]
+                if taught_BC.ndim == 1:
+                    taught_BC = torch.stack([1 - taught_BC, taught_BC], dim=1)
+                loss_B = torch.lerp(loss_B, -(taught_BC * log_BC.float()).sum(dim=1), TEACHING)
             # The sum is divided by the number of reviews, not by their weights, so that micro-batches stay equal.
             weighted = (loss_B if self.weight_C is None else loss_B * self.weight_C[batch.label_B]).mean()
         if share is not None:

@@ -91,7 +91,8 @@ def swept(
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    spec = load_study("study.toml", settings={"data.name": str(csv)}, **changes)
+    settings = {"data.name": str(csv), **changes.pop("settings", {})}
+    spec = load_study("study.toml", settings=settings, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
     with store:

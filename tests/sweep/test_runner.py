@@ -84,6 +84,17 @@ def test_the_first_trial_is_shown_beside_the_linear_baseline_once(easy_csv: Path
     assert text.getvalue().count(shown) == 1
 
 
+def test_trials_have_no_teachers_but_confirm_runs_do(easy_csv: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def says(config: RunConfig) -> Sequence[Message]:
+        seen.append((config.seed, config.training.teachers))
+        return WELL
+
+    swept(easy_csv, says, trials=2, confirm=2, settings={"training.teachers": 3})
+    assert seen == [(0, 0), (0, 0), (10_000, 3), (10_001, 3)]
+
+
 def test_the_seconds_of_the_search_are_told_apart(easy_csv: Path) -> None:
     found = swept(easy_csv, Script(*[WELL] * 5))
     assert 0 < present(found.search_seconds) <= found.seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batching import make_batches
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.results.runs import Check, EpochRecord
+from gru_bench.results.runs import Check, EpochRecord, StepReport
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, train
 from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
@@ -192,6 +192,94 @@ class TestRates:
         optimizer = Optimizer(model, table_VE, config.training, fused=fused, lr_factor=0.25)
         optimizer.step(torch.tensor([2]), rows_UE)
         torch.testing.assert_close(table_VE[2], torch.full((4,), -0.25 * config.training.lr), rtol=1e-4, atol=0)
+
+
+class TestTeachers:
+    SETTINGS: Mapping[str, Any] = {"training.teachers": 2, "training.epochs": 2, "model.dropout": 0.2}
+
+    def test_the_loss_is_measured_against_their_mean_prediction(self, run_of: RunOf) -> None:
+        run = run_of({})
+        _, batch, rows_UE = first_batch(run)
+        run.taught = torch.linspace(0.1, 0.9, len(run.train_split))
+        logged = run._backward(batch, rows_UE, torch.Generator())
+        found = gradients(run)
+        run.model.zero_grad()
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        one_B = run.taught[batch.example_B]
+        taught_BC = torch.stack([1 - one_B, one_B], dim=1)
+        plain = cross_entropy(log_BC, batch.label_B)
+        (0.2 * plain + 0.8 * cross_entropy(log_BC, taught_BC)).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found, gradients(run))
+        torch.testing.assert_close(logged, plain.detach())
+
+    def test_each_is_a_run_of_its_own(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[RunConfig] = []
+        taught: list[Any] = []
+        complete = loop._complete
+
+        def noted(run: Any, *rest: Any) -> None:
+            seen.append(run.config)
+            taught.append(run.taught)
+            complete(run, *rest)
+
+        monkeypatch.setattr(loop, "_complete", noted)
+        steps: list[StepReport] = []
+        monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
+        found = train(with_settings(config, self.SETTINGS), corpus, vectors, on_step=steps.append)
+        assert [one.training.teachers for one in seen] == [0, 0, 2]
+        assert len({one.seed for one in seen}) == 3
+        assert taught[:2] == [None, None]
+        predicted = []
+        for teacher in seen[:2]:
+            run = loop._Run(teacher, corpus, vectors, torch.device("cpu"), "fused", None, None)
+            complete(run, "", None)
+            predicted.append(run.probabilities_of_training())
+        np.testing.assert_array_equal(taught[2].numpy(), np.mean(predicted, axis=0))
+        assert len(found.epochs) == 2
+        shares = [step.reviews / step.reviews_total for step in steps]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert found.train_seconds > sum(record.seconds for record in found.epochs)
+
+    @pytest.mark.parametrize("cut", [2, 3, 5])
+    def test_a_run_goes_on_among_its_teachers(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        cut: int,
+    ) -> None:
+        full = with_settings(config, self.SETTINGS)
+        whole = train(full, corpus, vectors)
+        epochs, epoch = list[int](), loop._Run.epoch
+
+        def counted(run: Any, save: Any) -> Any:
+            if len(epochs) + 1 == cut:
+                raise KeyboardInterrupt
+            epochs.append(1)
+            return epoch(run, save)
+
+        monkeypatch.setattr(loop._Run, "epoch", counted)
+        with pytest.raises(KeyboardInterrupt):
+            train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
+        cut = 0
+        resumed = train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
+        assert len(epochs) == 6
+        assert not list(tmp_path.iterdir())
+        for name, weights in whole.weights.items():
+            np.testing.assert_array_equal(resumed.weights[name], weights)
+
+    def test_of_several_classes(self, run_of: RunOf) -> None:
+        run = run_of({})
+        run.model.linear = torch.nn.Linear(run.model.linear.in_features, 3)
+        _, batch, rows_UE = first_batch(run)
+        run.taught = torch.softmax(torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0)), 1)
+        run._backward(batch, rows_UE, torch.Generator())
+        found = gradients(run)
+        run.model.zero_grad()
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * run.taught[batch.example_B]
+        cross_entropy(log_BC, target_BC).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found, gradients(run))
 
 
 class TestTogether:
