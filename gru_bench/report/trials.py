@@ -43,15 +43,16 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     asked = max(plan.trials * len(models), count)
     unit = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
     scores: list[Sentence] = [(f"{one.label}: ", _value(one, trial), unit) for one, trial in _tops(evidence)]
-    scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence)]
-    first = (f"The study {name} is not finished: its" if planned.confirm != 0
-             else f"The study {name} has no confirm stage: its")
-    how = ("Continue it by running its command again" if planned.confirm != 0
-           else "To confirm the best settings, run its command again with --confirm 5")
+    scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence) if value.value is not None]
+    state, how = "is not finished", "Continue it by running its command again"
+    if study.summary is not None and planned.confirm == 0:
+        state, how = "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5"
+    elif study.summary is not None:
+        state = "has no complete confirm run"
     return (
-        (f"{first} search has ", group.of_study("search.ended", count, "count"), " of ",
-         group.of_study("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}, and no confirm run is complete. "
-         "Nothing here was scored on the test reviews, so there is no verdict."),
+        (f"The study {name} {state}: its search has ", group.of_study("search.ended", count, "count"), " of ",
+         group.of_study("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}. Nothing here was scored on "
+         "the test reviews, so there is no verdict."),
         (f"{how}: {once_more(study)}",),
         (f"Best validation {group.scale.score} so far (optimistic, because the best trial is chosen by it): ",
          *joined(scores, "; "), "."),

@@ -511,7 +511,7 @@ def test_it_shows_a_search_from_its_first_complete_trial_on(
     assert command(store, "--watch", "--out", "x") == 0
     none, one, several = sweep.pages
     assert none is None
-    assert ["no confirm run is complete" in str(page) for page in (one, several)] == [True, True]
+    assert ["so there is no verdict" in str(page) for page in (one, several)] == [True, True]
     assert one != several
     out = capsys.readouterr().out
     assert "waiting: a report needs a study" in out

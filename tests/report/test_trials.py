@@ -46,8 +46,8 @@ def study(store: FakeStore) -> LoggedStudy:
 def test_it_says_first_how_far_the_study_is(store: FakeStore, study: LoggedStudy) -> None:
     report = build([study], store)
     state, command, best = map(said, report.summary)
-    assert state == ("The study tuning is not finished: its search has 10 of 16 trials, and no confirm run is "
-                     "complete. Nothing here was scored on the test reviews, so there is no verdict.")
+    assert state == ("The study tuning is not finished: its search has 10 of 16 trials. Nothing here was "
+                     "scored on the test reviews, so there is no verdict.")
     assert command == "Continue it by running its command again: python sweeps/run.py --study tuning"
     assert best.startswith("Best validation accuracy so far (optimistic, because the best trial is chosen by it): "
                            "Scratch GRU, trial ")
@@ -126,10 +126,15 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
     assert "baseline majority class: 0.693 nats" in said(build([about], store).summary[2])
 
 
-def test_a_study_without_a_confirm_stage(store: FakeStore, study: LoggedStudy) -> None:
-    first, command, _ = build([with_params(study, confirm="0")], store).summary
-    assert said(first).startswith("The study tuning has no confirm stage: its search has 10 of 16 trials")
-    assert said(command).startswith("To confirm the best settings, run its command again with --confirm 5: ")
+@pytest.mark.parametrize(("confirm", "state", "how"), [
+    ("0", "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5: "),
+    ("5", "has no complete confirm run", "Continue it by running its command again: ")])
+def test_a_study_that_has_ended_without_a_confirm_run(store: FakeStore, confirm: str, state: str, how: str) -> None:
+    whole = add_study(store, "tuning", {"torch": 0.1}, test_set=SMALL, trials=5)
+    ended = replace(searching(store, whole), summary=whole.summary)
+    first, command, _ = build([with_params(ended, confirm=confirm)], store).summary
+    assert said(first).startswith(f"The study tuning {state}: its search has 5 of 5 trials. Nothing here was scored")
+    assert said(command).startswith(how)
 
 
 def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy) -> None:
