@@ -24,7 +24,7 @@ from gru_bench.config import RunConfig, checked_name
 from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
-from gru_bench.results.runs import BASELINES, DATA, StudySummary, baselines_of, data_of
+from gru_bench.results.runs import BASELINES, DATA, SEARCH, StudySummary, baselines_of, data_of, search_of
 from gru_bench.sweep import export as sweep_export
 from gru_bench.sweep.export import SearchCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
@@ -50,7 +50,7 @@ MOST_JSON_BYTES = 256 << 20
 _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
-    DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
+    SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
     "model/config.json": RunConfig.model_validate_json}
 """Artifact -> its parser, which checks it."""
 _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}

@@ -41,6 +41,7 @@ from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import cautions_of, summary
 from gru_bench.report.sections.thresholds import thresholds
+from gru_bench.report.trials import so_far, trials
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking import Store as TrackingStore
 
@@ -49,6 +50,8 @@ CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     training_loss, run_times, ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
 )
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
+CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, data, runs)
+"""The sections of a report on trials: nothing is scored on test yet."""
 
 
 def build(
@@ -78,18 +81,22 @@ def build(
         known_studies: Names of other studies, which a new study must not have.
 
     Raises:
-        IncompleteError: If no study has a complete confirm run.
+        IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
         UsageError: If a run named for McNemar's test is not a confirm run of this report, or the two runs were scored
             on different test reviews.
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs)
-    sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
+    if evidence.trials:
+        contents, first, own_cautions = CONTENTS_OF_TRIALS, so_far(evidence), tuple(evidence.gaps)
+    else:
+        contents, first, own_cautions = CONTENTS, summary(evidence), cautions_of(evidence)
+    sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     return Report(
         title=plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
-        summary=(*summary(evidence), *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *cautions_of(evidence)),
+        summary=(*first, *(said for section in sections for said in section.summary)),
+        cautions=(*cautions, *own_cautions),
         sections=sections,
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(

@@ -1,4 +1,7 @@
-"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirm run."""
+"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirm run.
+
+Where none has one, it is the newest study with a complete trial, alone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gru_bench.errors import IncompleteError, RunError, UsageError, unknown
+from gru_bench.report.evidence.progress import is_confirmed, is_searched
 
 if TYPE_CHECKING:
     from gru_bench.report.document.sentences import Sentence
@@ -55,8 +59,11 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         experiment: Name of an experiment. None means the one written last that has the named studies.
         names: Names of studies. An empty sequence means every study with a complete confirm run.
 
+    Returns:
+        The studies with a complete confirm run; where there is none, the newest study with a complete trial.
+
     Raises:
-        IncompleteError: When no study has a complete confirm run.
+        IncompleteError: When no study has a complete confirm run or a complete trial.
         RunError: When the summary of a study cannot be read.
         UsageError: For an unknown experiment or study. The error lists the known ones.
     """
@@ -66,11 +73,12 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     if not known:
         raise _nothing("nothing has been logged yet")
     place, found = _shelved(shelf, [experiment] if experiment is not None else known, names)
-    remarks, missing, early = [], [], []
+    remarks, missing = [], []
+    early: dict[str, str] = {}
     chosen = []
     for name in names or list(dict.fromkeys(_name(study) for study in reversed(found))):
         same = [study for study in found if _name(study) == name]
-        usable = [study for study in same if _confirmed(study) and not study.damaged]
+        usable = [study for study in same if is_confirmed(study) and not study.damaged]
         if not usable and (broken := [study.damaged for study in same if study.damaged]):
             if names:
                 raise RunError(broken[0])
@@ -80,19 +88,25 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         finished = [study for study in usable if study.summary is not None]
         best = (finished or usable or same)[0]
         if not usable:
-            state = f"trials so far: {len(best.trials)}, confirm runs: {len(best.confirms)}, none of these complete"
-            if names and len(names) == 1:
-                raise _nothing(f"the study {name} has none ({state})")
-            early.append(name)
-            missing.append((f"The study {name} is left out: it has no complete confirm run yet.",))
-            remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
+            early[name] = (f"trials so far: {len(best.trials)}, confirm runs: {len(best.confirms)}, none of these "
+                           "complete")
             continue
         if len(same) > 1:
             remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
         chosen.append(best)
+    why = "it has no complete confirm run yet"
+    if not chosen and (newest := next((s for s in found if _name(s) in early and is_searched(s)), None)) is not None:
+        del early[_name(newest)]
+        chosen = [newest]
+        why = "no study has a complete confirm run yet, so the report is on the newest search alone"
+    for name, state in early.items():
+        missing.append((f"The study {name} is left out: {why}.",))
+        remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
     if not chosen:
-        damaged = [study.damaged for study in found if study.damaged]
-        raise RunError(damaged[0]) if damaged else _nothing(f"the experiment {place} has none")
+        if damaged := [study.damaged for study in found if study.damaged]:
+            raise RunError(damaged[0])
+        raise _nothing(f"the study {names[0]} has none ({early[names[0]]})" if len(names) == 1
+                       else f"the experiment {place} has none")
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
@@ -130,9 +144,6 @@ def _name(study: LoggedStudy) -> str:
     return study.run.study or study.run.name
 
 
-def _confirmed(study: LoggedStudy) -> bool:
-    return any(run.complete for run in study.confirms)
-
-
 def _nothing(state: str) -> IncompleteError:
-    return IncompleteError(f"a report needs a study with a complete confirm run, but {state}: {RUN_ONE}")
+    return IncompleteError(
+        f"a report needs a study with a complete confirm run, or one with a complete trial, but {state}: {RUN_ONE}")

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, BASELINES = "data.json", "baselines.json"
+DATA, BASELINES, SEARCH = "data.json", "baselines.json", "search.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
 TWO_CLASSES = ("negative", "positive")
@@ -240,6 +240,27 @@ def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:
         ValueError: as `parsed`.
     """
     return parsed(tuple[Baseline, ...], text)
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What the search of a study is to do, as its latest start asked for it."""
+
+    trials: int
+    """Number of trials for each model."""
+    seeds: int
+    """Number of seeds of each trial."""
+    space: Mapping[str, Mapping[str, Any]]
+    """Setting -> its range, as in a `StudySummary`."""
+
+
+def search_of(text: str | bytes) -> SearchPlan:
+    """Return the plan of the search from its artifact.
+
+    Raises:
+        ValueError: as `parsed`.
+    """
+    return parsed(SearchPlan, text)
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
 
 
 def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
-    """Write the report on a study, and return whether there is one: a study without confirm runs has none."""
+    """Write the report on a study, and return whether there is one: without a complete run there is none."""
     from gru_bench.report.__main__ import report
 
     try:

@@ -11,7 +11,7 @@ from gru_bench.config import MetricName, RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
-from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary
+from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
@@ -163,6 +163,10 @@ class RunLog:
         self.take_over(first=not self._is_new)
         self.study.reopen(self.command)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
+        if self.spec.trials:
+            space = {key: span.described() for key, span in self.spec.space.items()}
+            plan = SearchPlan(self.spec.trials, self.spec.seeds_per_trial, space)
+            self.study.text(SEARCH, json.dumps(asdict(plan), indent=1))
         return notes
 
     def _missing_runs_note(self) -> list[str]:

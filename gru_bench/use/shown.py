@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.errors import IncompleteError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.document.blocks import Cell
 from gru_bench.report.document.numbers import NBSP, Number
@@ -49,8 +50,15 @@ class Verdict:
 
     @classmethod
     def of(cls, report: Report) -> Verdict:
-        """Return the verdict that a report states."""
-        table = next(table for table in report.tables if table.key == "evaluation")
+        """Return the verdict that a report states.
+
+        Raises:
+            IncompleteError: The report is on trials alone, and states none.
+        """
+        table = next((table for table in report.tables if table.key == "evaluation"), None)
+        if table is None:
+            raise IncompleteError("a verdict needs a study with a complete confirm run, but there is none: "
+                                  f"{' '.join(map(_plain, report.summary[:2]))}")
         place = 2  # after model and seeds comes the score that the study is about
         unit = table.columns[place].unit or ""
         rows = tuple((_name(row[0]), _with_interval(row[place], unit), _written(row[1]))

@@ -43,7 +43,7 @@ def test_captions_speak_of_what_is_there_alone() -> None:
 def test_nothing_to_show() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2)
-    with pytest.raises(RunError, match=r"needs a study with a complete confirm run, but there is none: run one"):
+    with pytest.raises(RunError, match="confirm run, or one with a complete trial, but there is none: run one"):
         build([study], store)
 
 

@@ -27,7 +27,8 @@ from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import Report
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import FakeStore, TestSet, add_study, searching, three_models
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -38,7 +39,7 @@ def store() -> FakeStore:
     store = FakeStore()
     small = TestSet.draw(200)
     add_study(store, "newest", {"torch": 0.0}, test_set=small)
-    add_study(store, "early", {"scratch": 0.0}, test_set=small, seeds=0, failed=1)
+    add_study(store, "early", {"scratch": 0.0}, test_set=small, seeds=0, failed=1, search=False)
     add_study(store, "oldest", {"bidirectional": 0.1}, test_set=small)
     add_study(store, "elsewhere", {"torch": 0.0}, test_set=small, experiment="reviews.csv")
     return store
@@ -55,7 +56,7 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     assert choice.missing == (("The study early is left out: it has no complete confirm run yet.",),)
     assert choice.early == ("early",)
     assert choice.remarks == (
-        "study early: left out, it has no complete confirm run (trials so far: 16, confirm runs: 1, none of these "
+        "study early: left out, it has no complete confirm run (trials so far: 0, confirm runs: 1, none of these "
         "complete)",
         "experiment movie-reviews; there are others (--experiment): reviews.csv",
     )
@@ -95,7 +96,7 @@ def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
         ("reviews.csv", ["newest"], UsageError, "unknown study 'newest': it must be one of elsewhere."),
         ("movies", [], UsageError, r"unknown experiment 'movies'\. Did you mean 'movie-reviews'\? It must be one of m"),
         (None, ["newest", "elsewhere"], UsageError, "studies of one experiment, but newest, elsewhere lie in several"),
-        (None, ["early"], IncompleteError, r"but the study early has none \(trials so far: 16, confirm runs: 1"),
+        (None, ["early"], IncompleteError, r"but the study early has none \(trials so far: 0, confirm runs: 1"),
     ],
 )
 def test_what_cannot_be_picked(
@@ -110,11 +111,34 @@ def test_nothing_logged_yet() -> None:
         choose(FakeStore(), None, [])
 
 
-def test_only_studies_without_confirm_runs() -> None:
+def test_only_studies_without_trials_and_confirm_runs() -> None:
     store = FakeStore()
-    add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1)
+    add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1, search=False)
+    add_study(store, "later", {"scratch": 0.0}, seeds=0, failed=1, search=False)
     with pytest.raises(IncompleteError, match="but the experiment movie-reviews has none: run one to its end"):
         choose(store, None, [])
+
+
+def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
+    store, small = FakeStore(), TestSet.draw(100)
+    for name in ("newest", "older", "oldest"):
+        study = add_study(store, name, {"torch": 0.0}, test_set=small, search=name != "newest")
+        if name != "newest":
+            searching(store, study)
+        else:
+            store.by_experiment["movie-reviews"] = [replace(study, summary=None, confirms=())]
+    choice = choose(store, None, [])
+    assert names(choice) == ["older"]
+    assert choice.early == ("oldest", "newest")
+    why = "no study has a complete confirm run yet, so the report is on the newest search alone"
+    assert choice.missing == tuple((f"The study {name} is left out: {why}.",) for name in choice.early)
+    assert names(choose(store, None, ["oldest"])) == ["oldest"]
+    assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
+    with pytest.raises(IncompleteError, match=r"but the study newest has none \(trials so far: 0, confirm runs: 0"):
+        choose(store, None, ["newest"])
+    add_study(store, "done", {"torch": 0.0}, test_set=small)
+    assert names(choose(store, None, [])) == ["done"]
+    assert choose(store, None, []).early == ("oldest", "older", "newest")
 
 
 @pytest.fixture
@@ -394,7 +418,8 @@ def test_it_writes_again_when_runs_have_ended_until_the_study_is_finished(
     assert REFRESH not in Path("x/report.html").read_text(encoding="utf-8")
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith(("waiting", "wrote x/report.html: "))] == [
-        "waiting: a report needs a study with a complete confirm run, but the experiment movie-reviews has none",
+        "waiting: a report needs a study with a complete confirm run, or one with a complete trial, but the experiment "
+        "movie-reviews has none",
         "wrote x/report.html: 2 confirm runs so far, not finished: torch",
         "wrote x/report.html: 4 confirm runs so far, not finished: torch",
         f"wrote x/report.html: {Path('x/report.html').resolve().as_uri()}",
@@ -469,3 +494,26 @@ def test_it_waits_for_studies_that_have_only_begun(
     assert json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))["experiment"] == "movie-reviews"
     numbers = json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))
     assert {study["name"] for study in numbers["studies"]} == {"torch", "late"}
+
+
+def test_it_shows_a_search_from_its_first_complete_trial_on(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FakeStore()
+    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), epochs=2)
+    found = searching(store, whole)
+
+    def holds(study: LoggedStudy) -> Callable[[], None]:
+        return lambda: store.by_experiment.update({"movie-reviews": [study]})
+
+    holds(replace(found, trials=()))()
+    sweep = Sweep(monkeypatch, holds(replace(found, trials=found.trials[:1])), holds(found), holds(whole))
+    assert command(store, "--watch", "--out", "x") == 0
+    none, one, several = sweep.pages
+    assert none is None
+    assert ["so there is no verdict" in str(page) for page in (one, several)] == [True, True]
+    assert one != several
+    out = capsys.readouterr().out
+    assert "waiting: a report needs a study" in out
+    assert "wrote x/report.html: 0 confirm runs so far, not finished: torch\n" in out
+    assert "Test accuracy" in Path("x/report.html").read_text(encoding="utf-8")

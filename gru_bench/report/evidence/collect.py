@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.errors import IncompleteError
+from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.margin import Margin, margin_of
 from gru_bench.report.evidence.pairs import Pair, compare
-from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.progress import is_searched, study_name
 from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.trials import Trial, trial_groups, trials_of
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
 
@@ -25,7 +26,8 @@ class Evidence:
 
     studies: Sequence[LoggedStudy]
     groups: Sequence[Group]
-    """The confirm runs of each model of each study, with their predictions."""
+    """The confirm runs of each model of each study, with their predictions of the test reviews. In a report on trials:
+    the best trial of each model, with its predictions of the validation reviews."""
     gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
@@ -38,27 +40,34 @@ class Evidence:
     """Names that a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
     """Two runs to compare by McNemar's test; None where none were named."""
+    trials: Sequence[Trial] = ()
+    """The trials of a study that has no complete confirm run: the report is on these alone. Empty in other reports."""
 
 
 def collect(
     studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
     mcnemar_runs: tuple[str, str] | None = None,
 ) -> Evidence:
-    """Return the evidence of some studies.
+    """Return the evidence of some studies, or of one study whose search is all there is.
 
     Raises:
-        IncompleteError: If no study has a complete confirm run.
+        IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
+        UsageError: If runs are named for McNemar's test, but no confirm run is complete.
     """
-    groups, gaps = confirm_groups(studies, store)
+    trials = trials_of(studies[0], store) if len(studies) == 1 and is_searched(studies[0]) else ()
+    groups, gaps = trial_groups(studies[0], trials, store) if trials else confirm_groups(studies, store)
     if not groups:
         raise IncompleteError(
-            "a report needs a study with a complete confirm run, but there is none: "
+            "a report needs a study with a complete confirm run, or one with a complete trial, but there is none: "
             "run one to its end (gru-bench sweep --study smoke)"
         )
+    if trials and mcnemar_runs:
+        raise UsageError("--mcnemar must name two confirm runs of the report, but the study has no complete one yet: "
+                         "leave it out")
     chosen = margin_of(studies, margin, metric_of(studies))
-    compared, apart = compare(groups, chosen.value)
+    compared, apart = ([], []) if trials else compare(groups, chosen.value)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
-                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs)
+                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials)

@@ -13,7 +13,17 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
-from gru_bench.results.runs import BASELINES, DATA, Baseline, DataSummary, baselines_of, data_of
+from gru_bench.results.runs import (
+    BASELINES,
+    DATA,
+    SEARCH,
+    Baseline,
+    DataSummary,
+    SearchPlan,
+    baselines_of,
+    data_of,
+    search_of,
+)
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
 
@@ -50,12 +60,27 @@ def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     return _parsed(study, store, BASELINES, baselines_of) or ()
 
 
+def study_search(study: LoggedStudy, store: Store) -> SearchPlan:
+    """Return what the search of a study is to do; without settings where its run does not hold it."""
+    return _parsed(study, store, SEARCH, search_of) or SearchPlan(study.plan().trials or 0, 1, {})
+
+
 def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
     text = store.text(study.run.run_id, path)
     try:
         return None if text is None else parse(text)
     except ValueError as error:
         raise damaged(study.run.run_id, path, error) from error
+
+
+def is_confirmed(study: LoggedStudy) -> bool:
+    """Return whether a study has a complete confirm run."""
+    return any(run.complete for run in study.confirms)
+
+
+def is_searched(study: LoggedStudy) -> bool:
+    """Return whether a study has a complete trial and no complete confirm run, so that its search is all there is."""
+    return any(run.complete for run in study.trials) and not is_confirmed(study) and not study.damaged
 
 
 def unfinished(study: LoggedStudy) -> bool:
@@ -75,10 +100,14 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
         name = study_name(study)
         if study.summary is None and (parts := _absent(study, store)):
             said.append((f"Still missing from {name}: {', '.join(parts)}.",))
-        words = typed(study.run)
-        how = f"{words[0]} {line(words[1:])}" if words else "it resumes where it stopped."
-        said.append((f"First continue {name} by running its command again: {how}",))
+        said.append((f"First continue {name} by running its command again: {once_more(study)}",))
     return said
+
+
+def once_more(study: LoggedStudy) -> str:
+    """Return the command of a study as the end of a sentence on running it again."""
+    words = typed(study.run)
+    return f"{words[0]} {line(words[1:])}" if words else "it resumes where it stopped."
 
 
 def typed(run: LoggedRun) -> list[str]:

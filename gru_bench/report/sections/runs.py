@@ -12,9 +12,10 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
-from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.report.evidence.trials import ENDED, run_state
+from gru_bench.tracking import LoggedStudy
 
-STATES = ("complete", "pruned", "failed", "other")
+STATES = (*ENDED, "other")
 """What has become of a run; killed, interrupted and running ones are the others."""
 
 
@@ -22,8 +23,8 @@ def runs(evidence: Evidence) -> Section:
     """Return the section on runs."""
     return Section("runs", "Runs", (
         *_states(evidence.studies),
-        Heading("Confirm runs", "confirm-runs"),
-        _confirm_runs(evidence.groups, evidence.store),
+        *(() if evidence.trials else (
+            Heading("Confirm runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
         *(block for study in evidence.studies for block in (
             Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
             *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
@@ -41,7 +42,7 @@ def _states(studies: Sequence[LoggedStudy]) -> list[Block]:
         for stage, stage_runs in (("search", study.trials), ("confirm", study.confirms), ("ablation", study.ablations)):
             if not stage_runs:
                 continue
-            by_state = {state: [run for run in stage_runs if _state(run) == state] for state in STATES}
+            by_state = {state: [run for run in stage_runs if run_state(run) == state] for state in STATES}
             rows.append((name, stage, *(
                 Number(f"{key}-{stage}.{state}", len(some), "count", tuple(run.run_id for run in some))
                 for state, some in by_state.items())))
@@ -55,14 +56,6 @@ def _states(studies: Sequence[LoggedStudy]) -> list[Block]:
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
          Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
         tuple(rows), grouped=True), *incomplete]
-
-
-def _state(run: LoggedRun) -> str:
-    if run.complete:
-        return "complete"
-    if run.state == "pruned" or run.reason.startswith("pruned"):
-        return "pruned"
-    return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
 
 
 def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:

@@ -135,7 +135,7 @@ def _settings_table(searches: Sequence[_Search]) -> Table:
     def row(one: _Search, name: str, range_: Mapping[str, Any]) -> tuple[Cell, ...]:
         group, part, best = one.group, f"search.{slug(name)}", one.group.tuned[name]
         return (
-            group.label, setting_name(name), _range_text(range_), setting(group, f"{part}.best", best),
+            group.label, setting_name(name), range_text(range_), setting(group, f"{part}.best", best),
             group.number(f"{part}.importance", one.importance.get(name), "percent",
                          plain(one.summary.importance_method), decimals=0),
             _edge(name, range_, best),
@@ -156,7 +156,8 @@ def _settings_table(searches: Sequence[_Search]) -> Table:
     )
 
 
-def _range_text(range_: Mapping[str, Any]) -> str:
+def range_text(range_: Mapping[str, Any]) -> str:
+    """Return the range of a setting, or its choices."""
     if "choices" in range_:
         return ", ".join(plain(str(choice)) for choice in range_["choices"])
     low, high = (written(float(range_[end]), "setting") for end in ("low", "high"))
@@ -193,22 +194,22 @@ def _figures(searches: Sequence[_Search]) -> list[Block]:
     history = Values(
         ("model", "trial", "state", "validation accuracy", "best so far"),
         tuple((one.group.label, trial.number, trial.state, value, best)
-              for one in searches for trial, value, best in _ended(one)))
+              for one in searches for trial, value, best in ended(one.trials)))
     settings = Values(
         ("setting", "scale", "value", "model", "trial", "state", "validation accuracy"),
         tuple((setting_name(name), "log" if one.summary.space[name].get("log") else "linear", chosen, one.group.label,
                trial.number, trial.state, value)
               for name in DRAWN for one in searches if name in one.summary.space
-              for trial, value, _ in _ended(one)
+              for trial, value, _ in ended(one.trials)
               if (chosen := as_number(trial.settings.get(name))) is not None))
     return [figure(values, scale.score) for figure, values in ((history_figure, history), (settings_figure, settings))
             if any(value is not None for value in values.column("validation accuracy"))]
 
 
-def _ended(one: _Search) -> Iterator[tuple[TrialSummary, float | None, float | None]]:
+def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float | None, float | None]]:
     """Yield the trials that have ended, each with its accuracy and that of the best complete trial so far."""
     best = None
-    for trial in one.trials:
+    for trial in trials:
         if trial.state not in STATES:
             continue
         value = as_number(trial.value)

@@ -31,7 +31,7 @@ from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies, searching
 from tests.support.formats import (
     MARKDOWN,
     PAGE,
@@ -240,6 +240,17 @@ def test_an_unfinished_study_renders() -> None:
     check(report, page, files, text)
     for shown in (page, files["report.tex"], text):
         assert "is not finished" in shown
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_search_without_confirm_runs_renders() -> None:
+    store = FakeStore()
+    models = {"scratch": 0.0, "torch": 0.1}
+    report = build([searching(store, add_study(store, "odd & <b>", models, test_set=TestSet.draw(100)))], store)
+    page, files, text = html(report), tex(report), markdown(report)
+    check(report, page, files, text)
+    for shown in (page, files["report.tex"], text):
+        assert "so there is no verdict" in shown
 
 
 @pytest.mark.usefixtures("undrawn")

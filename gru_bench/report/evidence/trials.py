@@ -1,0 +1,106 @@
+"""The trials of a search that nothing has confirmed yet, and the best one of each model, on validation reviews."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gru_bench.config import MetricName, flat
+from gru_bench.errors import RunError
+from gru_bench.report.document.numbers import slug
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.groups import Group, free_name, model_name, scored
+from gru_bench.report.evidence.progress import study_name, study_search
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_VAL, Metric, best, compared, curve
+from gru_bench.results.runs import TrialSummary
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+ENDED = ("complete", "pruned", "failed")
+"""States of a run or a trial that has ended. Killed, interrupted and running ones are in the state `other`."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial, as its runs tell of it."""
+
+    summary: TrialSummary
+    """Its value is the mean over its seeds, each with the best validation score of its epochs."""
+    runs: tuple[LoggedRun, ...]
+    """Its complete runs, one for each seed; where there is none, the latest run."""
+
+
+def run_state(run: LoggedRun) -> str:
+    """Return what has become of a run: complete, pruned, failed or other."""
+    if run.complete:
+        return "complete"
+    if run.state == "pruned" or run.reason.startswith("pruned"):
+        return "pruned"
+    return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
+
+
+def deciding_curve(metric: MetricName) -> Metric:
+    """Return the validation score by epoch that a search is decided by."""
+    return curve(metric) or (LOSS_VAL if metric == "log_loss" else ACCURACY_VAL)
+
+
+def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
+    """Return the trials of a study, by model and number. What was broken off and done again is one trial."""
+    alike: dict[tuple[str, str], list[LoggedRun]] = {}
+    for run in study.trials:
+        alike.setdefault((run.model, run.tags.get("gru_bench.settings", run.run_id)), []).append(run)
+    metric, plan = study.plan().metric, study_search(study, store)
+    key = deciding_curve(metric).key
+    by_run = store.histories([run.run_id for run in study.trials], [key])
+    found = []
+    for place, ((model, _), runs) in enumerate(alike.items()):
+        done = tuple({run.seed: run for run in runs if run.complete}.values())
+        last, number = runs[-1], runs[-1].tags.get("gru_bench.trial", "")
+        state = run_state(last) if len(done) < plan.seeds else "complete"
+        if state == "complete" and len(done) < plan.seeds:
+            state = "other"  # seeds are left
+        by_epoch = [[value for _, value in by_run.get(run.run_id, {}).get(key, ())] for run in done or (last,)]
+        values = [best(metric, scores) for scores in by_epoch if scores]
+        try:
+            settings = flat(last.config())
+        except RunError:
+            settings = {}
+        found.append(Trial(TrialSummary(
+            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=model, state=state,
+            value=float(np.mean(values)) if values else None, epochs=sum(map(len, by_epoch)),
+            settings={name: settings[name] for name in plan.space if name in settings}), done or (last,)))
+    models = [run.model for run in study.trials]
+    return tuple(sorted(found, key=lambda trial: (models.index(trial.summary.model), trial.summary.number)))
+
+
+def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial | None:
+    """Return the best trial of a model, among those with most seeds; None where none has a complete run."""
+    sign = -1 if compared(metric, "val").higher_is_better else 1
+    ranked = [((-len(trial.runs), sign * value, trial.summary.number), trial) for trial in trials
+              if trial.summary.model == model and trial.runs[0].complete and (value := trial.summary.value) is not None]
+    return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def trial_groups(
+    study: LoggedStudy, trials: Sequence[Trial], store: Store
+) -> tuple[list[Group], list[Sentence]]:
+    """Return the best trial of each model with its predictions of the validation reviews, and what is missing."""
+    groups: list[Group] = []
+    gaps: list[Sentence] = []
+    taken: set[str] = set()
+    metric = study.plan().metric
+    for model in dict.fromkeys([*study.plan().models, *(trial.summary.model for trial in trials)]):
+        key = free_name(f"{slug(study_name(study), 'study')}-{slug(model, 'model')}", taken)
+        top = best_trial(trials, model, metric)
+        if top is None:
+            gaps.append((f"{model_name(model)} has no complete trial yet.",))
+            continue
+        label = f"{model_name(model)}, trial {top.summary.number}"
+        group, missing = scored(store, top.runs, key, label, model, study, split="validation")
+        gaps += missing
+        if group is not None:
+            groups.append(replace(group, metric=metric))
+    return groups, gaps

@@ -1,0 +1,156 @@
+"""What a report says of a search that nothing has confirmed yet: its first sentences, and the section on the trials."""
+
+from __future__ import annotations
+
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
+from gru_bench.report.document.figure import Values
+from gru_bench.report.document.numbers import MISSING, NBSP, Number, plain, slug, written
+from gru_bench.report.document.section import Section
+from gru_bench.report.document.sentences import Anchor, Sentence, joined
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name, model_name
+from gru_bench.report.evidence.progress import once_more, study_baselines, study_name, study_search
+from gru_bench.report.evidence.settings import as_number, setting, setting_name
+from gru_bench.report.evidence.store import known_run
+from gru_bench.report.evidence.trials import ENDED, Trial, best_trial
+from gru_bench.report.figures.search import history_figure
+from gru_bench.report.sections.search import ended, range_text
+from gru_bench.results.logged_metrics import score_name
+from gru_bench.results.runs import SearchPlan, TrialSummary
+
+_OPTIMISTIC: Sentence = (
+    "The validation score of the best of several trials is optimistic: the trial was chosen for it, on the same "
+    "reviews. Fresh seeds of the same settings usually score lower, on validation and on test. The baselines were not "
+    "chosen so.",)
+FEW = 20
+"""Most trials whose table a page does not fold."""
+
+
+def trials(evidence: Evidence) -> Section:
+    """Return the section of a report on trials."""
+    plan = study_search(evidence.studies[0], evidence.store)
+    return Section("search", "Search so far", (
+        _best(evidence, plan), Paragraph(_OPTIMISTIC), *_settings(evidence, plan), *_history(evidence),
+        _trials(evidence)))
+
+
+def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return the first sentences of a report on trials: how far the study is, its best trials, and how it goes on."""
+    (study,), group = evidence.studies, evidence.groups[0]
+    plan, name, planned = study_search(study, evidence.store), study_name(study), study.plan()
+    count = sum(trial.summary.state in ENDED for trial in evidence.trials)
+    models = {*planned.models, *(trial.summary.model for trial in evidence.trials)}
+    asked = max(plan.trials * len(models), count)
+    unit = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
+    scores: list[Sentence] = [(f"{one.label}: ", _value(one, trial), unit) for one, trial in _tops(evidence)]
+    scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence) if value.value is not None]
+    state, how = "is not finished", "Continue it by running its command again"
+    if study.summary is not None and planned.confirm == 0:
+        state, how = "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5"
+    elif study.summary is not None:
+        state = "has no complete confirm run"
+    return (
+        (f"The study {name} {state}: its search has ", group.of_study("search.ended", count, "count"), " of ",
+         group.of_study("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}. Nothing here was scored on "
+         "the test reviews, so there is no verdict."),
+        (f"{how}: {once_more(study)}",),
+        (f"Best validation {group.scale.score} so far (optimistic, because the best trial is chosen by it): ",
+         *joined(scores, "; "), "."),
+    )
+
+
+def _tops(evidence: Evidence) -> list[tuple[Group, Trial]]:
+    """Return the best trial of each model, as a group of runs and as a trial."""
+    return [(group, top) for group in evidence.groups
+            if (top := best_trial(evidence.trials, group.model, group.metric)) is not None]
+
+
+def _value(group: Group, trial: Trial) -> Number:
+    """Return the score of the best trial of a model, without an interval: it was chosen for this score."""
+    return group.number("search.best", trial.summary.value, group.scale.kind,
+                        "best trial so far, best epoch, on validation")
+
+
+def _baselines(evidence: Evidence) -> list[tuple[str, Number]]:
+    """Return the name and the validation score of each baseline."""
+    (study,), group = evidence.studies, evidence.groups[0]
+    taken: set[str] = set()
+    found = []
+    for baseline in study_baselines(study, evidence.store):
+        value = baseline.scores.get("validation", {}).get(score_name(group.metric))
+        if value is None and group.metric == "accuracy":
+            value = baseline.validation_accuracy
+        found.append((plain(baseline.name), group.of_study(
+            free_name(f"baseline-{slug(baseline.name)}", taken), value, group.scale.kind,
+            "one deterministic fit, on validation", examples=group.example_N.size)))
+    return found
+
+
+def _best(evidence: Evidence, plan: SearchPlan) -> Table:
+    def ended_of(group: Group) -> Cell:
+        count = sum(trial.summary.model == group.model and trial.summary.state in ENDED for trial in evidence.trials)
+        return (group.of_study("search.trials", count, "count"), " of ",
+                group.of_study("search.planned", max(plan.trials, count), "count"))
+
+    scale = evidence.groups[0].scale
+    baselines = _baselines(evidence)
+    return Table.of(
+        "search", "Best trials so far, and the baselines",
+        (f"Validation {scale.score} of the best trial of each model so far, and of the baselines on the same reviews"
+         f"{'' if baselines else ', which are not logged yet'}.",),
+        _tops(evidence),
+        (Column("Model", align="left", width=5), lambda one: one[0].label),
+        (Column("Trials", note="“{}” are those that have ended, of those asked for."), lambda one: ended_of(one[0])),
+        (Column("Epochs"), lambda one: one[0].of_study("search.epochs", one[1].summary.epochs, "count")),
+        (Column(f"Validation {scale.score}", scale.unit), lambda one: _value(*one)),
+        context=tuple((label, MISSING, MISSING, value) for label, value in baselines),
+    )
+
+
+def _settings(evidence: Evidence, plan: SearchPlan) -> list[Block]:
+    """Return the table of the best settings; nothing where it is not known what was searched."""
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (group.label, setting_name(name), range_text(range_),
+         setting(group, f"search.{slug(name)}.best", top.summary.settings[name]))
+        for group, top in _tops(evidence) for name, range_ in plan.space.items() if name in top.summary.settings)
+    return [Table(
+        "settings", "Best settings so far", ("The settings searched, and those of the best trial so far.",),
+        (Column("Model", align="left", width=4.4), Column("Setting", align="left", width=2.8),
+         Column("Range", align="left", width=4.6), Column("Best so far", width=2)), rows, grouped=True)] if rows else []
+
+
+def _history(evidence: Evidence) -> list[Block]:
+    """Return the figure of the trials by number; nothing for scores without per cent."""
+    scale = evidence.groups[0].scale
+    by_model: dict[str, list[TrialSummary]] = {
+        group.model: [trial.summary for trial in evidence.trials if trial.summary.model == group.model]
+        for group in evidence.groups}
+    values = Values(
+        ("model", "trial", "state", "validation accuracy", "best so far"),
+        tuple((model_name(model), trial.number, trial.state, value, best)
+              for model, own in by_model.items() for trial, value, best in ended(own)))
+    return [history_figure(values, scale.score)] if scale.kind == "percent" else []
+
+
+def _trials(evidence: Evidence) -> Details:
+    """Return the table of all trials, at which numbers that rest on one find its runs."""
+    scale = evidence.groups[0].scale
+    rows: list[tuple[Cell, ...]] = []
+    for place, trial in enumerate(evidence.trials, start=1):
+        one, ids = trial.summary, tuple(run.run_id for run in trial.runs)
+        names = joined([(known_run(run, evidence.store),) for run in trial.runs], ", ")
+        tried = (f"{setting_name(name)} {plain(str(value)) if number is None else written(number, 'setting')}"
+                 for name, value in one.settings.items() for number in [as_number(value)])
+        rows.append((
+            f"{model_name(one.model)}, trial {one.number}", (Anchor(f"trial-{place}", ids, names),), one.state,
+            Number(f"trial-{place}.epochs", one.epochs, "count", ids),
+            Number(f"trial-{place}.score", one.value, scale.kind, ids, method="best epoch, on validation"),
+            ", ".join(tried)))
+    table = Table(
+        "trials", "Trials", ("All trials so far, with the validation score of their best epoch.",),
+        (Column("Trial", align="left", width=2.6), Column("Run", align="left", width=3),
+         Column("State", align="left", note="“Other” ones were interrupted, or have not ended."), Column("Epochs"),
+         Column(f"Validation {scale.score}", scale.unit, short="Validation"),
+         Column("Settings", align="left", width=3.2)),
+        tuple(rows))
+    return Details("All trials", (table,), opened=len(rows) <= FEW)

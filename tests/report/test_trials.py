@@ -1,0 +1,216 @@
+"""A report on a search that nothing has confirmed yet: what it shows and what not, and that it verifies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from gru_bench.config import RunConfig
+from gru_bench.errors import IncompleteError, UsageError
+from gru_bench.report.__main__ import app
+from gru_bench.report.build import build
+from gru_bench.report.document.numbers import MISSING
+from gru_bench.report.evidence.trials import trials_of
+from gru_bench.report.render.files import texts, write
+from gru_bench.report.render.record import read
+from gru_bench.report.verify import differences
+from gru_bench.results.runs import Baseline
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.workers.local import Message
+from gru_bench.tracking import LoggedStudy
+from tests.support.commands import typed
+from tests.support.fake_store import FakeStore, TestSet, add_study, searching, with_params
+from tests.support.renderings import all_said, column_of, figure_of, said, table_of, words_of
+from tests.support.workers import WELL, Script, swept
+
+SMALL = TestSet.draw(200)
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def study(store: FakeStore) -> LoggedStudy:
+    """A study of two models, interrupted after five of the eight trials of each."""
+    whole = add_study(store, "tuning", {"scratch": 0.0, "torch": 0.1}, test_set=SMALL, trials=8)
+    return searching(store, whole)
+
+
+def test_it_says_first_how_far_the_study_is(store: FakeStore, study: LoggedStudy) -> None:
+    report = build([study], store)
+    state, command, best = map(said, report.summary)
+    assert state == ("The study tuning is not finished: its search has 10 of 16 trials. Nothing here was "
+                     "scored on the test reviews, so there is no verdict.")
+    assert command == "Continue it by running its command again: python sweeps/run.py --study tuning"
+    assert best.startswith("Best validation accuracy so far (optimistic, because the best trial is chosen by it): "
+                           "Scratch GRU, trial ")
+    assert best.endswith("baseline majority class: 50.3 %; baseline TF-IDF + logistic regression: 87.4 %.")
+    assert report.cautions == ()
+
+
+def test_nothing_in_it_is_about_the_test_reviews(store: FakeStore, study: LoggedStudy) -> None:
+    report = build([study], store)
+    assert [section.name for section in report.sections] == ["search", "learning", "data", "runs"]
+    assert {table.key for table in report.tables} == {
+        "search", "settings", "trials", "epochs", "data-1", "data-1-categories", "runs"}
+    assert [figure.name for figure in report.figures] == ["search-history", "curves"]
+    assert not [key for key in report.numbers() if "accuracy" in key and not key.endswith("validation-accuracy")]
+    for name, text in texts(report).items():
+        if name != "report.tex":
+            assert "Test accuracy" not in text
+            assert "verdict" not in text.replace("so there is no verdict", "").replace('class="verdicts"', "").replace(
+                ".verdicts", "")
+
+
+def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: LoggedStudy) -> None:
+    report = build([study], store)
+    trials = trials_of(study, store)
+    for place, model in enumerate(("scratch", "torch")):
+        best = max((trial for trial in trials if trial.summary.model == model and trial.summary.state == "complete"),
+                   key=lambda trial: trial.summary.value or 0)
+        label, ended, epochs, value = table_of(report, "search").rows[place]
+        assert label.endswith(f", trial {best.summary.number}")
+        assert (said(ended), epochs.value, value.value) == ("5 of 8", 2, best.summary.value)
+        assert value.runs == (best.runs[0].run_id,)
+        assert value.low is None  # the interval of a chosen trial would be wrong
+        shown = [row for row in table_of(report, "settings").rows if row[0] == label]
+        assert [row[1] for row in shown] == ["learning rate", "hidden size", "pooling", "dropout"]
+        assert shown[1][3].value == best.summary.settings["model.hidden_size"]
+    assert [(row[0], row[1], row[3].text) for row in table_of(report, "search").context] == [
+        ("majority class", MISSING, "50.3"), ("TF-IDF + logistic regression", MISSING, "87.4")]
+    assert "optimistic: the trial was chosen for it, on the same reviews" in words_of(report, "search")
+
+
+def test_all_trials_are_listed_and_drawn(store: FakeStore, study: LoggedStudy) -> None:
+    report = build([study], store)
+    assert column_of(report, "trials", "State") == ["complete", "complete", "pruned", "complete", "failed"] * 2
+    assert column_of(report, "trials", "Trial")[:2] == ["Scratch GRU, trial 0", "Scratch GRU, trial 1"]
+    assert column_of(report, "trials", "Validation accuracy")[4].text == MISSING
+    assert "hidden size 46, pooling meanmax, dropout 0.31" in column_of(report, "trials", "Settings")[1]
+    assert len(figure_of(report, "search-history").values.rows) == 10
+    assert column_of(report, "runs", "Stage") == ["search"]
+
+
+def test_it_verifies(store: FakeStore, study: LoggedStudy, tmp_path: Path, undrawn: None) -> None:
+    write(build([study], store, experiment="movie-reviews"), tmp_path)
+    assert differences(tmp_path, read(tmp_path), store) == []
+    store.metrics[study.trials[0].run_id]["accuracy/val"] = [(1, 0.9)]
+    assert any("trial-1.score has value" in one for one in differences(tmp_path, read(tmp_path), store))
+
+
+def test_what_is_not_there_is_said(store: FakeStore, study: LoggedStudy) -> None:
+    for name in ("search.json", "baselines.json", "data.json"):
+        del store.artifacts[study.run.run_id, name]
+    only = replace(study, trials=tuple(run for run in study.trials if run.model == "scratch"))
+    report = build([only], store)
+    assert "its search has 5 of 16 trials" in said(report.summary[0])
+    assert all_said(report.cautions) == "Torch GRU has no complete trial yet."
+    assert said(table_of(report, "search").caption).endswith("the same reviews, which are not logged yet.")
+    assert "settings" not in {table.key for table in report.tables}
+
+
+def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, study: LoggedStudy) -> None:
+    about = with_params(study, metric="log_loss")
+    report = build([about], store)
+    assert [row[3].text for row in table_of(report, "search").context] == [MISSING, MISSING]
+    assert [figure.name for figure in report.figures] == ["curves"]
+    one = Baseline("majority class", 0.5, 0.5, 0.5, 10, 0.1, {"validation": {"loss": 0.693}})
+    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(one)])
+    assert "baseline majority class: 0.693 nats" in said(build([about], store).summary[2])
+
+
+@pytest.mark.parametrize(("confirm", "state", "how"), [
+    ("0", "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5: "),
+    ("5", "has no complete confirm run", "Continue it by running its command again: ")])
+def test_a_study_that_has_ended_without_a_confirm_run(store: FakeStore, confirm: str, state: str, how: str) -> None:
+    whole = add_study(store, "tuning", {"torch": 0.1}, test_set=SMALL, trials=5)
+    ended = replace(searching(store, whole), summary=whole.summary)
+    first, command, _ = build([with_params(ended, confirm=confirm)], store).summary
+    assert said(first).startswith(f"The study tuning {state}: its search has 5 of 5 trials. Nothing here was scored")
+    assert said(command).startswith(how)
+
+
+def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy) -> None:
+    first, *others = study.trials
+    broken = replace(first, run_id="broken", complete=False, status="KILLED", reason="interrupted", started=0.0,
+                     tags={**first.tags, "gru_bench.trial": "7", "gru_bench.state": "killed"})
+    assert trials_of(replace(study, trials=(broken, first, *others)), store) == trials_of(study, store)
+    alone = trials_of(replace(study, trials=(broken, *others)), store)
+    assert [(one.summary.state, one.summary.value) for one in alone if one.summary.number == 7] == [("other", None)]
+
+
+def test_a_trial_of_several_seeds_has_their_mean(store: FakeStore, study: LoggedStudy) -> None:
+    first, second, *_ = study.trials
+    alike = replace(second, seed=2, tags={**second.tags, "gru_bench.settings": first.tags["gru_bench.settings"]})
+    path = study.run.run_id, "search.json"
+    values = [store.metrics[run.run_id]["accuracy/val"][1][1] for run in (first, second)]
+    for seeds, state in (("2", "complete"), ("3", "other")):
+        store.artifacts[path] = store.artifacts[path].replace('"seeds": 1', f'"seeds": {seeds}').replace(
+            '"seeds": 2', f'"seeds": {seeds}')
+        (trial,) = trials_of(replace(study, trials=(first, alike)), store)
+        assert (trial.summary.state, len(trial.runs)) == (state, 2)
+        assert trial.summary.value == pytest.approx(sum(values) / 2)
+
+
+def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: LoggedStudy) -> None:
+    with pytest.raises(UsageError, match="--mcnemar must name two confirm runs of the report, but the study has no"):
+        build([study], store, mcnemar_runs=("a", "b"))
+    other = add_study(store, "other", {"torch": 0.0}, test_set=SMALL)
+    with pytest.raises(IncompleteError, match="or one with a complete trial, but there is none"):
+        build([study, replace(other, confirms=())], store)
+    assert build([other], store).sections[0].name == "evaluation"
+
+
+# ---------------------------------------------------------------- a real store
+
+
+@pytest.fixture
+def sweep(easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """A function that begins or goes on with a study, and interrupts it after so many trials; None for never."""
+    del database
+    monkeypatch.setattr("gru_bench.tracking.writer.LAST_SECONDS", 60.0)
+    storage, script = open_storage("optuna.journal"), Script(*[WELL] * 9)
+
+    def go_on(until: int | None) -> None:
+        def says(config: RunConfig) -> Sequence[Message]:
+            if len(script.tries) == until:
+                raise KeyboardInterrupt
+            return script(config)
+
+        with pytest.raises(KeyboardInterrupt) if until is not None else nullcontext():
+            swept(easy_csv, says, storage=storage, confirm=2)
+
+    return go_on
+
+
+def test_a_sweep_that_was_interrupted_in_its_search(
+    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str], undrawn: None
+) -> None:
+    sweep(2)
+    assert typed(app, "--out", "x") == 0
+    assert "The study study is not finished: its search has 2 of 5 trials" in capsys.readouterr().out
+    assert typed(app, "--verify", "x") == 0
+    page = Path("x/report.md").read_text(encoding="utf-8")
+    assert "| Torch GRU, trial 0 | learning rate | 0.0001 to 0.1, log scale |" in page
+    assert "| Torch GRU, trial 0 | 2 of 5 | 1 | 75.0 |" in page
+    # The same command goes on; then the report is the usual one, and the first no longer holds.
+    sweep(None)
+    assert typed(app, "--verify", "x") == 4
+    assert typed(app, "--out", "y") == 0
+    assert "## Evaluation" in Path("y/report.md").read_text(encoding="utf-8")
+
+
+def test_a_sweep_that_was_interrupted_before_a_trial_was_complete(
+    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(0)
+    assert typed(app, "--out", "x") == 3
+    assert "or one with a complete trial, but the experiment easy has none" in capsys.readouterr().err
+    assert not Path("x").exists()
