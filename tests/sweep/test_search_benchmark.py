@@ -90,16 +90,16 @@ class TestSpace:
 class TestSeconds:
     def test_those_of_a_full_size_run(self, bench: ModuleType) -> None:
         """An epoch of a quarter of the reviews takes 8 s, a check 0.5 s, a validation 1 s."""
-        checks = [1.5 * number + (number > 8) for number in range(1, 17)]
-        row = {"check_seconds": checks, "checks": [0.5] * 16, "epoch_seconds": [13.0, 26.0], "epochs": [0.6, 0.7],
-               "seconds": 26.0, "score": 0.7, "failed": False}
+        checks = [2.5 * number + (number > 4) for number in range(1, 9)]
+        row = {"check_seconds": checks, "checks": [0.5] * 8, "epoch_seconds": [11.0, 22.0], "epochs": [0.6, 0.7],
+               "seconds": 22.0, "score": 0.7, "failed": False}
         run = bench.Run.of(row, 0.25, 0.5, math.nan)
         assert run.check_seconds == 0.5
-        assert [seconds for seconds, _ in run.checks] == [4.0 * n + (n > 8) for n in range(1, 17)]
+        assert [seconds for seconds, _ in run.checks] == [8.0 * n + (n > 4) for n in range(1, 9)]
         assert run.reports(False) == [(33.0, 0.6), (66.0, 0.7)]
         assert run.end(False) == 66.0
-        assert run.end(True) == 74.0
-        assert run.reports(True)[9] == (46.0, 0.5)
+        assert run.end(True) == 70.0
+        assert run.reports(True)[5] == (52.0, 0.5)
 
     def test_those_of_a_run_that_failed(self, bench: ModuleType) -> None:
         row = {"check_seconds": [1.5, 3.0], "checks": [0.5, 0.5], "epoch_seconds": [], "epochs": [], "seconds": 4.0,
@@ -234,7 +234,7 @@ class TestTrain:
             (number, seed, 0.5) for seed in (0, 1) for number in range(3)]
         assert [(row["seed"], row["share"]) for row in rows[6:]] == [(2, 1.0)] * 2
         for row in rows:
-            assert len(row["checks"]) == len(row["check_seconds"]) == 8 * len(row["epochs"]) == 16
+            assert len(row["checks"]) == len(row["check_seconds"]) == 4 * len(row["epochs"]) == 8
             assert row["score"] == max(row["epochs"])
             assert row["check_seconds"] == sorted(row["check_seconds"])
             assert row["check_seconds"][-1] <= row["seconds"]
@@ -271,7 +271,7 @@ class TestTrain:
             bench.main(quick(easy_csv, "--set", "training.epochs=1"))
         with pytest.raises(SystemExit, match=r"alone what the table varies, but got model\.dropout"):
             bench.main(quick(easy_csv, "--set", "model.dropout=0.1"))
-        with pytest.raises(SystemExit, match=r"an epoch must have at least 8 batches, .* but has 1"):
+        with pytest.raises(SystemExit, match=r"an epoch must have at least 4 batches, .* but has 1"):
             bench.main(quick(easy_csv, "--set", "training.batch_size=256"))
 
     def test_ctrl_c_loses_the_runs_under_way_only(
