@@ -115,7 +115,8 @@ def pool_gradient(worker, workers, grad, out, starts, width, last, mean, largest
             for t in range(begin, end):
                 _count_equal(out, t * width, features, ft, scratch, count, width)
             for c in range(width):
-                scratch[count + c] = grad[ft + c] / scratch[count + c]
+                # A largest value that is nan equals none.
+                scratch[count + c] = grad[ft + c] / max(scratch[count + c], features.dtype.type(1.0))
             for t in range(begin, end):
                 _add_where_equal(
                     out, t * width, features, ft, scratch, part, scratch, count, result, t * width, width

@@ -229,10 +229,10 @@ class TestPooling:
         rows, weights, _ = batch.to(torch.float32)
         with torch.no_grad():
             rows[batch.index_BT[0, 2]] = float("nan")
-            features = fused_gru(
-                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, pooling=pooling
-            )
+        features = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, pooling=pooling)
         assert features[0].isnan().all()
+        features.sum().backward()
+        assert all(weight.grad is not None and weight.grad.isnan().any() for weight in weights)
 
 
 def rounded(values: Tensor) -> Tensor:
