@@ -127,7 +127,8 @@ class TestGoesOn:
         assert done.returncode == 0, done.stderr
         assert "the study already has more trials (3 of torch) than the 2 asked for: none is added" in done.stdout
         assert "all runs of the study are done" in done.stdout
-        assert re.search(r"the study quick is done; this start took \d+ s, all starts (?:\d+ min )?\d+ s; next:",
+        assert re.search(r"the study quick is done; this start took \d+ s, all starts (?:\d+ min )?\d+ s, "
+                         r"of which the search (?:\d+ min )?\d+ s; next:",
                          done.stdout)
         for announced in ("to do", "; now", "to begin"):
             assert announced not in done.stdout
