@@ -148,7 +148,7 @@ def _trials(evidence: Evidence) -> Details:
             ", ".join(tried)))
     table = Table(
         "trials", "Trials", ("All trials so far, with the validation score of their best epoch.",),
-        (Column("Trial", align="left", width=2.6), Column("Run", align="left", width=3),
+        (Column("Trial", align="left", width=2.6), Column("Run", align="left", width=3.6),
          Column("State", align="left", note="“Other” ones were interrupted, or have not ended."), Column("Epochs"),
          Column(f"Validation {scale.score}", scale.unit, short="Validation"),
          Column("Settings", align="left", width=3.2)),
