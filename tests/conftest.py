@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", action="store_true", help="let tests see the graphics cards, for those that need one")
-    parser.addoption("--kills", type=int, default=20, help="least kills of the chaos test")
+    parser.addoption("--kills", type=int, default=15, help="least kills of the chaos test")
     parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")
 
 
