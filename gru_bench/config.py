@@ -342,8 +342,8 @@ class TrainingConfig(Section):
     change is added to the training loss (Miyato et al. 2017), which doubles the time of an iteration."""
     teachers: Annotated[int, Field(ge=0, le=100)] = 0
     """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training reviews
-    stands beside the labels in the training loss (Hinton et al. 2015). A run then takes that many times longer. Trials
-    of a search have no teachers."""
+    stands beside the labels in the training loss (Hinton et al. 2015). A run with three of them takes four times as
+    long. Trials of a search have none."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
     metric: MetricName = "accuracy"

@@ -555,7 +555,9 @@ class _Run:
             loss = self._gradients(on_device, batch, rows_UE, dropout)
             if training.adversarial:
                 self._add_adversarial(on_device, batch, rows_UE, dropout)
-            if kept_UE is not None and rows_UE.grad is not None:
+            if not self.config.embedding.trainable:
+                rows_UE.grad = None  # it would count in the norm for clipping
+            elif kept_UE is not None and rows_UE.grad is not None:
                 rows_UE.grad *= kept_UE
             self._set_rate()
             self.optimizer.step(on_device.distinct_U, rows_UE)

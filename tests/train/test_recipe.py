@@ -119,6 +119,16 @@ class TestAdversarial:
         torch.testing.assert_close(found, [a + b for a, b in zip(clean, gradients(run), strict=True)])
         torch.testing.assert_close(rows_UE.grad, slope_UE + moved_UE.grad)
 
+    def test_the_gradient_of_frozen_vectors_is_not_clipped_with_the_others(
+        self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = run_of({"training.adversarial": 0.5})
+        seen: list[Any] = []
+        monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
+        run._train_epoch(1, lambda: None)
+        assert seen
+        assert all(gradient is None for gradient in seen)
+
     def test_vectors_that_are_not_trained_stay(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         plain, changed = (train(with_settings(config, {"training.adversarial": length, "training.epochs": 1}), corpus,
                                 vectors) for length in (0.0, 0.5))
