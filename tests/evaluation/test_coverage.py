@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from itertools import combinations
 from types import ModuleType
@@ -11,19 +9,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.support.commands import ROOT
+from tests.support.benchmarks import benchmark
 from tests.support.values import present
 
 
 @pytest.fixture(scope="module")
 def promises() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("promises_benchmark", ROOT / "benchmarks" / "interval_coverage.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["promises_benchmark"] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("interval_coverage")
 
 
 def test_the_simulation_is_the_one_described(promises: ModuleType) -> None:

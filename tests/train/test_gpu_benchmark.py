@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.benchmarks import benchmark
 from tests.support.commands import ROOT, command
 
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
@@ -20,13 +19,7 @@ SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 @pytest.fixture(scope="module")
 def gpu() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_benchmark"] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("gpu")
 
 
 def verdicts(path: Path) -> dict[str, str]:
