@@ -31,6 +31,7 @@ Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
 ClassWeight = Literal["none", "balanced"]
 Unseen = Literal["refuse", "wrong"]
+Unknown = Literal["drop", "draw"]
 Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
@@ -255,7 +256,10 @@ class EmbeddingConfig(Section):
     dimension: Width = 300
     """Length of vectors that are trained on the corpus or drawn at random. Other vectors keep their own length."""
     min_count: Many = 2
-    """Vectors trained on the corpus exist only for words that occur at least this often in the training split."""
+    """Vectors are trained on the corpus, or drawn for `unknown`, only for words that occur at least this often in the
+    training split."""
+    unknown: Unknown = "drop"
+    """What happens to words without a vector: `drop`, or `draw`, which draws their vectors at random (Kim 2014)."""
     scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Factor that multiplies every vector."""
     trainable: bool = False

@@ -88,7 +88,8 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
 
     Args:
         config: Settings of the vectors. `trainable` is not used.
-        corpus: Corpus whose words are looked up. Vectors of the kind `corpus` are trained on its training split.
+        corpus: Corpus whose words are looked up. Vectors of the kind `corpus` are trained on its training split, and
+            vectors are drawn for words of its training split.
         cache: Root folder of the caches. None: `default_cache()`.
         on_progress: Function that is called with a short text before each step that takes long.
 
@@ -100,9 +101,11 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
     tell: Progress = on_progress or (lambda _: None)
     cache = default_cache() if cache is None else cache
     source = _source(config, corpus, cache, tell)
-    key = hashlib.sha256("\n".join([_FORMAT, *source.key]).encode()).hexdigest()[:32]
+    drawn = [] if config.unknown == "drop" else [
+        "drawn", repr(_DRAWN_NORM), corpus.fingerprint, repr(config.min_count), repr(config.seed)]
+    key = hashlib.sha256("\n".join([_FORMAT, *source.key, *drawn]).encode()).hexdigest()[:32]
     with in_memory(f"the word vectors {config.name!r}"):
-        folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus))
+        folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus, config))
     row_of_word = np.load(folder / "row_of_word.npy")
     table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
     if config.scale != 1.0:
@@ -127,7 +130,8 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         return _Source(settings, lambda: _trained(config, corpus, tell))
     words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
     if name == RANDOM:
-        return _Source((RANDOM, repr(config.dimension), repr(config.seed), words), lambda: _drawn(config, corpus.words))
+        return _Source((RANDOM, repr(config.dimension), repr(config.seed), words),
+                       lambda: _drawn(config.seed, config.dimension, dict(enumerate(corpus.words))))
     if name == GLOVE:
         folder = _glove_folder()
         return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
@@ -175,7 +179,7 @@ def _need_gensim(name: str) -> None:
                          f"other vectors with --embedding: {GLOVE}, {RANDOM}, or a file")
 
 
-def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
+def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfig) -> None:
     rows = source.read()
     if not rows:
         raise DataError(f"the word vectors must contain words of the data, but contain none of its "
@@ -192,8 +196,28 @@ def _build(folder: Path, source: _Source, corpus: Corpus) -> None:
         wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
         raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
                         f"({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
+    if config.unknown == "draw":
+        table_VE, row_of_word = _with_drawn(table_VE, row_of_word, corpus, config)
     np.save(folder / "table.npy", table_VE)
     np.save(folder / "row_of_word.npy", row_of_word)
+
+
+def _with_drawn(
+    table_VE: NDArray[np.float32], row_of_word: NDArray[np.int32], corpus: Corpus, config: EmbeddingConfig
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the table and the rows with vectors drawn for the words of the training split that have none."""
+    unknown = (row_of_word < 0) & (_counts(corpus) >= config.min_count)
+    norm = _DRAWN_NORM * float(np.linalg.norm(table_VE[1:], axis=1).mean())
+    dimension = table_VE.shape[1]
+    vector_of = _drawn(config.seed, dimension, {
+        place: corpus.words[place] for place in np.flatnonzero(unknown).tolist()})
+    known = (row_of_word >= 0) | unknown
+    full_VE = np.zeros((int(known.sum()) + 1, dimension), np.float32)
+    full_of_word = np.where(known, np.cumsum(known), -1).astype(np.int32)
+    full_VE[full_of_word[row_of_word >= 0]] = table_VE[1:]
+    for place, vector_E in vector_of.items():
+        full_VE[full_of_word[place]] = vector_E * np.float32(norm)
+    return full_VE, full_of_word
 
 
 # ---------------------------------------------------------------- trained on the corpus
@@ -226,7 +250,7 @@ class _Reviews:
 def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
     from gensim.models import Word2Vec
 
-    count_W = np.bincount(corpus.train.ids, minlength=len(corpus.words))
+    count_W = _counts(corpus)
     known = np.flatnonzero(count_W >= config.min_count).tolist()
     if not known:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
@@ -245,14 +269,23 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
 # ---------------------------------------------------------------- drawn at random
 
 
-def _drawn(config: EmbeddingConfig, words: list[str]) -> Found:
+_DRAWN_NORM = 0.25
+"""Mean norm of vectors drawn for unknown words, as a share of the mean norm of the others."""
+
+
+def _drawn(seed: int, dimension: int, word_of: Mapping[int, str]) -> Found:
     """Draw the vector of each word from its own seed, so that it is the same in every corpus. The mean norm is 1."""
-    scale = 1 / math.sqrt(config.dimension)
+    scale = 1 / math.sqrt(dimension)
     return {
-        place: np.random.default_rng([config.seed, *word.encode("utf-8", "surrogatepass")]).normal(
-            scale=scale, size=config.dimension).astype(np.float32)
-        for place, word in enumerate(words)
+        place: np.random.default_rng([seed, *word.encode("utf-8", "surrogatepass")]).normal(
+            scale=scale, size=dimension).astype(np.float32)
+        for place, word in word_of.items()
     }
+
+
+def _counts(corpus: Corpus) -> NDArray[np.int64]:
+    """Return how often each word of the corpus occurs in the training split."""
+    return np.bincount(corpus.train.ids, minlength=len(corpus.words))
 
 
 # ---------------------------------------------------------------- installed and downloaded

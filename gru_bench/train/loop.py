@@ -72,7 +72,7 @@ labels."""
 PREPARED_AHEAD = 4
 ADDED: Mapping[str, Mapping[str, Scalar]] = {
     "data": {"classes": None, "positive": None, "encoding": "utf-8", "unseen": "refuse"},
-    "embedding": {"lr_factor": 1.0, "dropout": 0.0, "word_dropout": 0.0},
+    "embedding": {"unknown": "drop", "lr_factor": 1.0, "dropout": 0.0, "word_dropout": 0.0},
     "model": {"bidirectional": None}, "training": {
         "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none", "warmup": 0.0,
         "label_smoothing": 0.0, "average": 0.0, "adversarial": 0.0, "teachers": 0}}

@@ -332,6 +332,31 @@ def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache
     assert done.stderr == b""
 
 
+def test_words_without_a_vector_get_one_if_training_sees_them_often_enough(
+    tmp_path: Path, corpus: Corpus, cache: Path
+) -> None:
+    path = write_text(tmp_path / "vectors.txt", TABLE)
+    plain = load(path, corpus, cache, scale=2.0)
+    full = load(path, corpus, cache, scale=2.0, unknown="draw", min_count=3)
+    count_W = np.bincount(corpus.train.ids, minlength=len(corpus.words))
+    assert (full.row_of_word >= 0).tolist() == ((plain.row_of_word >= 0) | (count_W >= 3)).tolist()
+    assert not full.table_VE[0].any()
+    assert full.words_V == ["", *(word for word, row in zip(corpus.words, full.row_of_word, strict=True) if row >= 0)]
+    of_word = dict(zip(full.words_V, full.table_VE, strict=True))
+    for word, vector_E in zip(plain.words_V, plain.table_VE, strict=True):
+        np.testing.assert_array_equal(of_word[word], vector_E)
+    # The definition, as a plain computation: normal components whose mean norm is a quarter of that of the others.
+    norm = np.linalg.norm(plain.table_VE[1:], axis=1).mean() / 4
+    assert "dull" in of_word
+    assert "dull" not in plain.words_V
+    drawn_E = np.random.default_rng([0, *b"dull"]).normal(scale=norm / np.sqrt(3), size=3)
+    np.testing.assert_allclose(of_word["dull"], drawn_E, rtol=1e-5)
+    other = load(path, corpus, cache, scale=2.0, unknown="draw", min_count=3, seed=1)
+    assert other.words_V == full.words_V
+    assert (other.table_VE != full.table_VE).any()
+    assert (load(path, corpus, cache, scale=2.0).table_VE == plain.table_VE).all()  # the cache keeps them apart
+
+
 def test_a_min_count_that_leaves_no_word_is_told(corpus: Corpus, cache: Path) -> None:
     with pytest.raises(DataError, match=r"embedding\.min_count must leave some words, but none is seen 9999 times"):
         load("corpus", corpus, cache, min_count=9999)
