@@ -10,9 +10,9 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.homework.diagrams import DIAGRAMS
 from gru_bench.report.homework.reproduction import (
-    NAMES,
     Reproduction,
     departures,
+    names_shown,
     reproductions,
     shown_setting,
 )
@@ -74,7 +74,7 @@ def _wordless(one: Reproduction) -> Sentence:
 def _training_table(one: Reproduction) -> Table:
     groups = list(one.groups.values())
     rows: list[tuple[Cell, ...]] = [
-        (label, *(shown_setting(group, name) for group in groups)) for name, label in NAMES.items()]
+        (label, *(shown_setting(group, name) for group in groups)) for name, label in names_shown(groups).items()]
     rows += [
         ("initial weights, for hidden size H", *(("uniform in ", Math(r"\pm 1/\sqrt{H}")) for _ in groups)),
         ("backend", *(group.backend for group in groups)),

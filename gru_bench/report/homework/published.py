@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gru_bench.config import Scalar
+from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.report.document.numbers import Kind, Number
 
 ACCURACY: Mapping[str, float] = {"scratch": 0.841, "torch": 0.842, "bidirectional": 0.853}
@@ -42,7 +42,25 @@ PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
     "data.limit": ("reviews used of the data", None),
 }
 """Setting of its protocol -> what a report calls it, and its value; `RELU` holds the ReLU before the last layer."""
+UNUSED: Mapping[str, str] = {
+    "embedding.unknown": "words without a vector",
+    "embedding.lr_factor": "factor on the learning rate of vectors",
+    "embedding.dropout": "dropout of the vectors’ components",
+    "embedding.word_dropout": "dropout of words",
+    "model.dropout": "dropout",
+    "training.schedule": "learning rate over time",
+    "training.warmup": "share of iterations with a rising learning rate",
+    "training.label_smoothing": "label smoothing",
+    "training.average": "decay of the weights’ moving average",
+    "training.adversarial": "adversarial change of the vectors",
+    "training.teachers": "teachers (distillation)",
+    "training.class_weight": "weights of the classes",
+    "training.patience": "epochs of patience",
+}
+"""Setting that its protocol does not use -> what a report calls it. Our default is not to use it either."""
 SETTINGS = {name: value for name, (_, value) in PROTOCOL.items()}
+_DEFAULTS = flat(RunConfig())
+NOT_USED = {name: _DEFAULTS[name] for name in UNUSED}
 DIMENSION = 300
 """Dimension of a word vector."""
 RELU: Mapping[str, bool] = {"scratch": False, "torch": True, "bidirectional": True}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gru_bench.config import Scalar
@@ -22,9 +22,11 @@ NAMES: Mapping[str, str] = {
     **{name: words for name, (words, _) in published.PROTOCOL.items()},
     "model.relu": "ReLU before the last linear layer",
 }
-"""The settings that the table of the training shows, in its order."""
+"""The settings that the table of the training shows, in its order. It also shows those of `published.UNUSED` in use."""
+_ALL_NAMES = {**NAMES, **published.UNUSED}
 IN_WORDS: Mapping[str, Mapping[Scalar, str]] = {
     "model.bidirectional": {None: "as the model’s name says", True: "both"},
+    "embedding.unknown": {"drop": "left out", "draw": "a vector at random"},
     "model.reset": {"after": "after the product", "before": "before the product"},
     "training.bucket": {False: "shuffled", True: "shuffled among like lengths"},
     "training.drop_last": {False: "used", True: "dropped"},
@@ -93,6 +95,12 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
         for name, study, groups, data in found)
 
 
+def names_shown(groups: Iterable[Group]) -> dict[str, str]:
+    """Return setting -> words for the settings that the table of the training shows for these groups."""
+    used = {name for group in groups for name, off in published.NOT_USED.items() if group.settings[name] != off}
+    return {name: words for name, words in _ALL_NAMES.items() if name in NAMES or name in used}
+
+
 def shown_setting(group: Group, name: str) -> Number | str:
     """Return a setting of a group as it is shown: a number where it is one, else words."""
     value = group.settings[name]
@@ -121,9 +129,10 @@ def departures(one: Reproduction) -> Sentence:
     for model, group in one.groups.items():
         relu = published.RELU.get(model, group.config.model.relu)
         parts += (
-            (f"{model_name(model)}, {NAMES[name]}: ", shown_setting(group, name),
+            (f"{model_name(model)}, {_ALL_NAMES[name]}: ", shown_setting(group, name),
              f" (homework: {in_words(name, theirs)})")
-            for name, theirs in {**published.SETTINGS, "model.relu": relu}.items() if group.settings[name] != theirs)
+            for name, theirs in {**published.SETTINGS, "model.relu": relu, **published.NOT_USED}.items()
+            if group.settings[name] != theirs)
     if not parts:
         return ()
     return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gru_bench.report.build import build
+from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import NAMES
 from tests.support.fake_store import with_data
 from tests.support.homework_study import homework, homework_report
@@ -22,6 +23,17 @@ def test_the_training_table_holds_every_setting(made: Built) -> None:
     assert rows["gradient clipping"] == ("none",) * 3
     assert rows["best checkpoint by"] == ("the lowest training loss",) * 3
     assert set(NAMES.values()) <= set(rows)
+    assert not set(published.UNUSED.values()) & set(rows)
+
+
+def test_a_setting_that_the_protocol_does_not_use_is_shown_where_it_is_used() -> None:
+    report = homework_report(settings={"training.teachers": 2, "embedding.word_dropout": 0.1})
+    rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
+    assert [cell.text for cell in rows["teachers (distillation)"]] == ["2"] * 3
+    assert "dropout" not in rows
+    text = words_of(report, "protocol")
+    assert "Torch GRU, teachers (distillation): 2 (homework: 0)" in text
+    assert "Torch GRU, dropout of words: 0.1 (homework: 0)" in text
 
 
 def test_departures_from_the_protocol_are_named(made: Built) -> None:
