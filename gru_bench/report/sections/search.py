@@ -90,6 +90,10 @@ def _in_words(one: _Search) -> Sentence:
         gap = (f"{group.label}: the best trial reached ", best, f"{unit} on validation; fresh seeds of the "
                "same configuration reach ", confirmed, f"{unit} there (", fall, f"{scale.after})",
                *((" and ", group.score, f"{unit} on test.") if one.summary.metric == group.metric else (".",)))
+    teachers = group.config.training.teachers
+    taught: Sentence = (
+        "The fresh seeds learned from ", setting(group, "search.teachers", teachers),
+        f" teacher{'s' * (teachers > 1)} each, which trials do not have.") if gap and teachers else ()
     at_end = [setting_name(name) for name, range_ in one.summary.space.items()
               if name in group.tuned and _edge(name, range_, group.tuned[name])]
     single = len(at_end) == 1
@@ -105,7 +109,7 @@ def _in_words(one: _Search) -> Sentence:
             f"{group.label}: importance compares the best tenth of ",
             group.of_study("search.complete", complete, "count"), " completed trials, which is ", tenth,
             ", with all of them; below about 20 completed trials such shares are unstable.")
-    return joined((gap, ends, unstable))
+    return joined((gap, taught, ends, unstable))
 
 
 def _table(searches: Sequence[_Search]) -> Table:

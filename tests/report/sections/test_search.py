@@ -181,6 +181,18 @@ def test_search_shows_promise_confirmation_and_test(built: Built) -> None:
     assert "(PED-ANOVA over complete trials)" in said(table_of(report, "settings").captioned())
 
 
+@pytest.mark.parametrize(("teachers", "words"), [
+    (1, "The fresh seeds learned from 1 teacher each, which trials do not have."),
+    (2, "The fresh seeds learned from 2 teachers each, which trials do not have.")])
+def test_a_search_that_had_no_teachers_says_so(teachers: int, words: str) -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(300))
+    assert "teacher" not in words_of(build([study], store), "search")
+    taught = replace(study, confirms=tuple(
+        replace(run, params={**run.params, "training.teachers": str(teachers)}) for run in study.confirms))
+    assert words in words_of(build([taught], store), "search")
+
+
 def test_validation_of_the_best_epoch_is_found_in_the_history_too() -> None:
     store, (study, *_) = three_models()
     bare = [replace(run, metrics={key: value for key, value in run.metrics.items() if key != "score/val_accuracy"})
