@@ -25,7 +25,7 @@ with a seed of their own.
   count. The table may be exhausted before that: then the search ends, with fewer seconds than the others.
 - A policy chooses the complete trial with the best score, as a sweep does. Pruners see the best score so far.
 
-In the names of policies, `33% at random` are the start-up trials as a share of the budget, counted in full runs;
+In the names of policies, `25% at random` are the start-up trials as a share of the budget, counted in full runs;
 `best of 3 from 2` is successive halving with reduction factor 3 that begins at the second check; `top 75 %` is a
 percentile pruner; `race 3x2` trains three finalists with two fresh seeds each. `today` is a search of 6, 12 or 24
 trials as gru-bench does it.
@@ -557,15 +557,15 @@ def policies() -> list[Policy]:
     halving = {(least, factor): Policy(
         pruner="SuccessiveHalvingPruner", label=f"best of {factor} from {least}", checks=True,
         options={"min_resource": least, "reduction_factor": factor}) for least in (1, 2, 4) for factor in (2, 3, 4)}
-    tpe: Any = {"sampler": "tpe", "startup": 1 / 3, "multivariate": True}
+    tpe: Any = {"sampler": "tpe", "startup": 1 / 4, "multivariate": True}
+    best = replace(halving[2, 2], **tpe)
     return [
         replace(epochs, sampler="tpe", good=False, by_count=True), replace(epochs, sampler="tpe", good=False),
         Policy(good=False), Policy(), *(Policy(race=race) for race in ((2, 1), (3, 1), (3, 2))),
-        Policy("tpe"), replace(Policy(), **tpe), Policy("tpe", 1 / 3, multivariate=False), Policy("gp", 1 / 3),
+        Policy("tpe"), replace(Policy(), **tpe), Policy("tpe", 1 / 4, multivariate=False), Policy("gp", 1 / 4),
         epochs, checks, lenient, hyperband, *halving.values(),
-        *(replace(one, **tpe) for one in (lenient, halving[2, 3], halving[4, 3])),
-        replace(halving[4, 3], race=(3, 1)), replace(halving[2, 3], race=(3, 2)),
-        replace(halving[4, 3], race=(3, 1), **tpe)]
+        *(replace(one, **tpe) for one in (epochs, lenient, halving[1, 2], halving[4, 2], halving[2, 3], halving[4, 3])),
+        best, replace(best, sampler="gp", multivariate=None), *(replace(best, race=race) for race in ((2, 1), (3, 1)))]
 
 
 def table_sampler(table: Table, first: Sequence[int], sampler: Any, rng: np.random.Generator) -> Any:

@@ -101,7 +101,7 @@ def _best(evidence: Evidence, plan: SearchPlan) -> Table:
         _tops(evidence),
         (Column("Model", align="left", width=5), lambda one: one[0].label),
         (Column("Trials", note="“{}” are those that have ended, of those asked for."), lambda one: ended_of(one[0])),
-        (Column("Epochs"), lambda one: one[0].of_study("search.epochs", one[1].summary.epochs, "count")),
+        (Column("Epochs"), lambda one: one[0].of_study("search.epochs", one[1].summary.epochs, "setting")),
         (Column(f"Validation {scale.score}", scale.unit), lambda one: _value(*one)),
         context=tuple((label, MISSING, MISSING, value) for label, value in baselines),
     )
@@ -143,7 +143,7 @@ def _trials(evidence: Evidence) -> Details:
                  for name, value in one.settings.items() for number in [as_number(value)])
         rows.append((
             f"{model_name(one.model)}, trial {one.number}", (Anchor(f"trial-{place}", ids, names),), one.state,
-            Number(f"trial-{place}.epochs", one.epochs, "count", ids),
+            Number(f"trial-{place}.epochs", one.epochs, "setting", ids),
             Number(f"trial-{place}.score", one.value, scale.kind, ids, method="best epoch, on validation"),
             ", ".join(tried)))
     table = Table(

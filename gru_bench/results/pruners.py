@@ -25,11 +25,13 @@ class Pruner:
     """Number of checks in each epoch that it decides by; 0: it decides after whole epochs."""
 
 
+CHECKS = 4
+"""Checks in each epoch of a trial whose pruner decides by checks."""
 PRUNERS: Mapping[str, Pruner] = {
     # Optuna's form is asynchronous (Li et al. 2020): a trial is compared with those that came to the same check before.
     "halving": Pruner("successive-halving pruner",
-                      "its score at this check was not in the best third of the trials so far",
-                      "SuccessiveHalvingPruner", {"min_resource": 1, "reduction_factor": 3}, checks=4),
+                      "its score at this check was not in the best half of the trials so far",
+                      "SuccessiveHalvingPruner", {"min_resource": 2, "reduction_factor": 2}, checks=CHECKS),
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
     "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",
                      "MedianPruner", {"n_startup_trials": 4, "n_warmup_steps": 1}),

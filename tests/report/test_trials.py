@@ -98,6 +98,17 @@ def test_all_trials_are_listed_and_drawn(store: FakeStore, study: LoggedStudy) -
     assert column_of(report, "runs", "Stage") == ["search"]
 
 
+def test_a_trial_that_was_pruned_within_its_first_epoch_has_the_score_of_its_checks(
+    store: FakeStore, study: LoggedStudy
+) -> None:
+    pruned = next(run for run in study.trials if run.state == "pruned")
+    store.metrics[pruned.run_id] = {"search/check": [(1, 0.7), (2, 0.75), (3, 0.72)]}
+    report = build([study], store)
+    place = column_of(report, "trials", "State").index("pruned")
+    assert column_of(report, "trials", "Epochs")[place].text == "0.75"
+    assert column_of(report, "trials", "Validation accuracy")[place].text == "75.0"
+
+
 def test_it_verifies(store: FakeStore, study: LoggedStudy, tmp_path: Path, undrawn: None) -> None:
     write(build([study], store, experiment="movie-reviews"), tmp_path)
     assert differences(tmp_path, read(tmp_path), store) == []

@@ -59,7 +59,7 @@ def checked(*scores: float) -> tuple[Message, ...]:
 
 def test_what_is_decided_at_checks_is_logged(easy_csv: Path) -> None:
     text = io.StringIO()
-    script = Script((*checked(0.6, 0.7, 0.7, 0.8), *WELL), (*checked(0.5), WasPruned()), *[WELL] * 3)
+    script = Script((*checked(0.6, 0.7, 0.7, 0.8), *WELL), (*checked(0.5, 0.5), WasPruned()), *[WELL] * 3)
     swept(easy_csv, script, pruner="halving", console=Console(file=text, width=200))
     store = Store()
     (study,) = store.studies(store.experiments()[0])
@@ -67,13 +67,13 @@ def test_what_is_decided_at_checks_is_logged(easy_csv: Path) -> None:
     assert found["0"].tags["gru_bench.checks"] == (
         "0.25 epochs: 60.0 %, go on; 0.50 epochs: 70.0 %, go on; 0.75 epochs: 70.0 %, go on; "
         "1.00 epochs: 80.0 %, go on")
-    assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, prune"
-    assert found["1"].reason == ("pruned at check 1 by the successive-halving pruner: its score at this check was not "
-                                 "in the best third of the trials so far")
+    assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, go on; 0.50 epochs: 50.0 %, prune"
+    assert found["1"].reason == ("pruned at check 2 by the successive-halving pruner: its score at this check was not "
+                                 "in the best half of the trials so far")
     assert found["1"].metrics[CHECK.key] == 0.5
-    assert "torch trial 1: 0.25 epochs: 50.0 %, prune" in text.getvalue()
+    assert "torch trial 1: 0.50 epochs: 50.0 %, prune" in text.getvalue()
     trial = present(study.summary).trials[1]
-    assert (trial.state, trial.value, trial.epochs) == ("pruned", 0.5, 0.25)
+    assert (trial.state, trial.value, trial.epochs) == ("pruned", 0.5, 0.5)
 
 
 def test_the_first_trial_is_shown_beside_the_linear_baseline_once(easy_csv: Path) -> None:

@@ -363,28 +363,29 @@ class TestChecks:
         assert search.trials()[0].value == 0.88
         search.complete(good, 0.88)
         bad, _ = asked(search)
-        assert search.check(bad, Check(1, 0.25, 0.55)) == "prune"
+        assert search.check(bad, Check(1, 0.25, 0.55)) == "go on"
+        assert search.check(bad, Check(2, 0.5, 0.55)) == "prune"
         search.prune(bad)
         late, _ = asked(search)
         verdicts = [search.check(late, Check(number, number / 4, value))
-                    for number, value in ((1, 0.64), (2, 0.5), (3, 0.68))]
-        assert verdicts == ["go on", "go on", "prune"]  # it is compared at checks 1, 3 and 9
+                    for number, value in ((1, 0.5), (2, 0.67), (3, 0.5), (4, 0.7))]
+        assert verdicts == ["go on", "go on", "go on", "prune"]  # it is compared at checks 2, 4 and 8
         search.prune(late)
         assert [(trial.state, trial.value, trial.epochs) for trial in search.trials()] == [
-            ("complete", 0.88, 2), ("pruned", 0.55, 0.25), ("pruned", 0.68, 0.75)]
+            ("complete", 0.88, 2), ("pruned", 0.55, 0.5), ("pruned", 0.7, 1.0)]
 
-    def test_a_third_may_go_on(self, tmp_path: Path) -> None:
+    def test_half_may_go_on(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 9, pruner="halving")
         verdicts = []
-        for value in (0.5, 0.6, 0.7, 0.65, 0.8, 0.75, 0.72, 0.71, 0.705):
+        for value in (0.5, 0.6, 0.55, 0.7, 0.52, 0.65, 0.53):
             number, _ = asked(search)
-            verdicts.append(search.check(number, Check(1, 0.25, value)))
-        # The best of fewer than six goes on, then the best two, and of nine the best three.
-        assert verdicts == ["go on", "go on", "go on", "prune", "go on", "go on", "prune", "prune", "prune"]
+            verdicts.append(search.check(number, Check(2, 0.5, value)))
+        # The best of fewer than four goes on, of four and five the best two, of six and seven the best three.
+        assert verdicts == ["go on", "go on", "prune", "go on", "prune", "go on", "prune"]
 
     def test_a_score_that_is_none_ends_a_trial(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
-        assert search.check(asked(search)[0], Check(1, 0.25, math.nan)) == "prune"
+        assert search.check(asked(search)[0], Check(2, 0.5, math.nan)) == "prune"
 
     def test_what_was_recorded_but_not_told_is_adopted(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")

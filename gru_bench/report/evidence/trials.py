@@ -15,7 +15,8 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, free_name, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_VAL, Metric, best, compared, curve
+from gru_bench.results.logged_metrics import ACCURACY_VAL, CHECK, LOSS_VAL, Metric, best, compared, curve
+from gru_bench.results.pruners import CHECKS
 from gru_bench.results.runs import TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -28,7 +29,8 @@ class Trial:
     """A trial, as its runs tell of it."""
 
     summary: TrialSummary
-    """Its value is the mean over its seeds, each with the best validation score of its epochs."""
+    """Its value is the mean over its seeds, each with the best validation score of its epochs. Of a trial that was
+    pruned before its first epoch had ended, it is the best score at its checks."""
     runs: tuple[LoggedRun, ...]
     """Its complete runs, one for each seed; where there is none, the latest run."""
 
@@ -54,7 +56,7 @@ def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
         alike.setdefault((run.model, run.tags.get("gru_bench.settings", run.run_id)), []).append(run)
     metric, plan = study.plan().metric, study_search(study, store)
     key = deciding_curve(metric).key
-    by_run = store.histories([run.run_id for run in study.trials], [key])
+    by_run = store.histories([run.run_id for run in study.trials], [key, CHECK.key])
     found = []
     for place, ((model, _), runs) in enumerate(alike.items()):
         done = tuple({run.seed: run for run in runs if run.complete}.values())
@@ -63,6 +65,10 @@ def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
         if state == "complete" and len(done) < plan.seeds:
             state = "other"  # seeds are left
         by_epoch = [[value for _, value in by_run.get(run.run_id, {}).get(key, ())] for run in done or (last,)]
+        epochs: float = sum(map(len, by_epoch))
+        if not epochs:  # it was pruned before its first epoch had ended, if ever
+            checks = by_run.get(last.run_id, {}).get(CHECK.key, ())
+            by_epoch, epochs = [[value for _, value in checks]], len(checks) / CHECKS
         values = [best(metric, scores) for scores in by_epoch if scores]
         try:
             settings = flat(last.config())
@@ -70,7 +76,7 @@ def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
             settings = {}
         found.append(Trial(TrialSummary(
             number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=model, state=state,
-            value=float(np.mean(values)) if values else None, epochs=sum(map(len, by_epoch)),
+            value=float(np.mean(values)) if values else None, epochs=epochs,
             settings={name: settings[name] for name in plan.space if name in settings}), done or (last,)))
     models = [run.model for run in study.trials]
     return tuple(sorted(found, key=lambda trial: (models.index(trial.summary.model), trial.summary.number)))
