@@ -77,12 +77,9 @@ def _baselines(evidence: Evidence) -> list[tuple[str, Number]]:
     taken: set[str] = set()
     found = []
     for baseline in study_baselines(study, evidence.store):
-        value = baseline.scores.get("validation", {}).get(score_name(group.metric))
-        if value is None and group.metric == "accuracy":
-            value = baseline.validation_accuracy
         found.append((plain(baseline.name), group.of_study(
-            free_name(f"baseline-{slug(baseline.name)}", taken), value, group.scale.kind,
-            "one deterministic fit, on validation", examples=group.example_N.size)))
+            free_name(f"baseline-{slug(baseline.name)}", taken), baseline.on_validation(score_name(group.metric)),
+            group.scale.kind, "one deterministic fit, on validation", examples=group.example_N.size)))
     return found
 
 

@@ -223,6 +223,11 @@ class Baseline:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Split -> all scores, as `evaluation.metrics.scores` gives them. Empty where they were not logged."""
 
+    def on_validation(self, score: str) -> float | None:
+        """Return a score on the validation reviews, by its name in `scores`; None where it was not logged."""
+        value = self.scores.get("validation", {}).get(score)
+        return self.validation_accuracy if value is None and score == "accuracy" else value
+
 
 def data_of(text: str | bytes) -> DataSummary:
     """Return the summary of the data from its artifact.

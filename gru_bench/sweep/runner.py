@@ -346,8 +346,7 @@ class Sweep:
         if not self.baselines:
             return
         linear, metric = self.baselines[-1], self.spec.metric
-        reached = linear.validation_accuracy if metric == "accuracy" else linear.scores.get("validation", {}).get(
-            score_name(metric))
+        reached = linear.on_validation(score_name(metric))
         score = compared(metric, "val")
         for model, value in self.first_trials.items():
             if reached is not None:

@@ -208,7 +208,9 @@ class Search(Trials):
             trial.report(check.score, check.number)
         except UpdateFinishedTrialError:
             return "reassigned"
-        return "prune" if trial.should_prune() else "go on"
+        # At its end there is nothing left to save: the score on all reviews decides.
+        ended = check.epochs >= trial.params.get("training.epochs", self.spec.base.training.epochs)
+        return "prune" if not ended and trial.should_prune() else "go on"
 
     @property
     def _by_checks(self) -> bool:

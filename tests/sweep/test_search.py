@@ -383,6 +383,16 @@ class TestChecks:
         # The best of fewer than four goes on, of four and five the best two, of six and seven the best three.
         assert verdicts == ["go on", "go on", "prune", "go on", "prune", "go on", "prune"]
 
+    @pytest.mark.parametrize(("epochs", "verdict"), [(1, "go on"), (2, "prune")])
+    def test_a_trial_that_is_at_its_end_goes_on_to_it(self, tmp_path: Path, epochs: int, verdict: str) -> None:
+        search = search_over(tmp_path, self.SPACE, 3, pruner="halving", settings={"training.epochs": epochs})
+        for value in (0.9, 0.8):
+            number, _ = asked(search)
+            for check in range(1, 4):
+                search.check(number, Check(check, check / 4, 0.9))
+            said = search.check(number, Check(4, 1.0, value))
+        assert said == verdict
+
     def test_a_score_that_is_none_ends_a_trial(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
         assert search.check(asked(search)[0], Check(2, 0.5, math.nan)) == "prune"
