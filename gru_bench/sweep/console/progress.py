@@ -155,7 +155,7 @@ class ProgressDisplay:
         if value is not None:
             self._eta.add(row.kind, seconds)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
-        if value is not None and outcome in ("complete", "pruned"):
+        if value is not None and outcome == "complete":  # a search chooses among these alone
             self._best = value if self._best is None else best(self._metric, (value, self._best))
         shown = self._test if outcome == "tested" else self._validation
         score = f"{shown.label} {shown.written(value)}" if value is not None else reason
