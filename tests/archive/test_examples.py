@@ -23,6 +23,7 @@ EXAMPLE = ROOT / "reports" / "example"
 @pytest.mark.parametrize(("name", "experiment", "models"), [
     ("homework", "sentiment_dataset_train_amazon14", {"scratch", "torch", "bidirectional"}),
     ("bidirectional", "movie-reviews", {"bidirectional"}),
+    ("amazon", "sentiment_dataset_train_amazon14", {"bidirectional"}),
 ])
 def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str], near: Path) -> None:
     """Studies that come with the repository: no reviews, and every run that is complete can be read."""
@@ -40,6 +41,7 @@ def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str],
 
 @pytest.mark.parametrize(("example", "studies"), [
     pytest.param("homework", ["homework"], marks=pytest.mark.service),  # its figures take ten seconds
+    pytest.param("amazon", ["amazon"], marks=pytest.mark.service),
     ("tuned", ["bidirectional", "torch", "scratch"])])
 def test_an_example_is_verified_by_the_commands_of_its_pages(
     example: str, studies: list[str], near: Path, capsys: pytest.CaptureFixture[str]
