@@ -57,10 +57,11 @@ UNUSED: Mapping[str, str] = {
     "training.class_weight": "weights of the classes",
     "training.patience": "epochs of patience",
 }
-"""Setting that its protocol does not use -> what a report calls it. Our default is not to use it either."""
+"""Setting that its protocol does not use -> what a report calls it. By default it is not used here either."""
 SETTINGS = {name: value for name, (_, value) in PROTOCOL.items()}
 _DEFAULTS = flat(RunConfig())
-NOT_USED = {name: _DEFAULTS[name] for name in UNUSED}
+OFF = {name: _DEFAULTS[name] for name in UNUSED}
+"""Setting that its protocol does not use -> its value where it is not used."""
 DIMENSION = 300
 """Dimension of a word vector."""
 RELU: Mapping[str, bool] = {"scratch": False, "torch": True, "bidirectional": True}

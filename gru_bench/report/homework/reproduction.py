@@ -97,7 +97,7 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
 
 def names_shown(groups: Iterable[Group]) -> dict[str, str]:
     """Return setting -> words for the settings that the table of the training shows for these groups."""
-    used = {name for group in groups for name, off in published.NOT_USED.items() if group.settings[name] != off}
+    used = {name for group in groups for name, off in published.OFF.items() if group.settings[name] != off}
     return {name: words for name, words in _ALL_NAMES.items() if name in NAMES or name in used}
 
 
@@ -131,7 +131,7 @@ def departures(one: Reproduction) -> Sentence:
         parts += (
             (f"{model_name(model)}, {_ALL_NAMES[name]}: ", shown_setting(group, name),
              f" (homework: {in_words(name, theirs)})")
-            for name, theirs in {**published.SETTINGS, "model.relu": relu, **published.NOT_USED}.items()
+            for name, theirs in {**published.SETTINGS, "model.relu": relu, **published.OFF}.items()
             if group.settings[name] != theirs)
     if not parts:
         return ()
