@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ import numpy as np
 
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.evaluation.metrics import scores
-from gru_bench.results.runs import BASELINES, Baseline
+from gru_bench.evaluation.metrics import correct, scores
+from gru_bench.results.runs import BASELINES, Baseline, packed
 
 INVERSE_REGULARIZATION = (1.0, 4.0, 16.0)
 SMALLEST_COUNT = 2
@@ -28,7 +28,7 @@ SMALLEST_COUNT = 2
 MOST_REGRESSIONS = 50
 """Largest number of classes with a logistic regression. More would take hours: they get naive Bayes on the words and
 pairs that are most frequent."""
-_FORMAT = "2"
+_FORMAT = "3"
 """Part of the cache key. Raise it when the baselines or what is kept of them change."""
 
 
@@ -66,8 +66,11 @@ def _linear(corpus: Corpus) -> Baseline:
         validation = vectorizer.transform(_documents(corpus.validation, words))
         best = max(models, key=lambda model: float(model.score(validation, corpus.validation.label_N)))
         validation_NC = _of_all(best, best.predict_proba(validation), len(corpus.classes))
-    return _scored(f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}", corpus, validation_NC,
-                   _of_all(best, best.predict_proba(test), len(corpus.classes)), time.perf_counter() - started)
+    test_NC = _of_all(best, best.predict_proba(test), len(corpus.classes))
+    found = _scored(f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}", corpus, validation_NC, test_NC,
+                    time.perf_counter() - started)
+    right_N = correct(corpus.test.label_N, _probabilities(test_NC))
+    return replace(found, right=packed(right_N[np.argsort(corpus.test.example_id_N, kind="stable")]))
 
 
 def _models(classes: int) -> list[Any]:
@@ -93,13 +96,18 @@ def _scored(
     name: str, corpus: Corpus, validation_NC: np.ndarray, test_NC: np.ndarray, seconds: float
 ) -> Baseline:
     two = len(corpus.classes) == 2
-    found = {split: scores(corpus.split(split).label_N, probability_NC[:, 1] if two else probability_NC)
+    found = {split: scores(corpus.split(split).label_N, _probabilities(probability_NC))
              for split, probability_NC in (("validation", validation_NC), ("test", test_NC)) if len(probability_NC)}
     test = found["test"]
     return Baseline(
         name=name, validation_accuracy=found["validation"]["accuracy"] if "validation" in found else None,
         test_accuracy=test["accuracy"], test_f1=test["f1" if two else "macro_f1"],
         test_size=len(test_NC), seconds=seconds, scores=found)
+
+
+def _probabilities(probability_NC: np.ndarray) -> np.ndarray:
+    """Return the probabilities in the form of `metrics.scores`: of two classes, those of class 1."""
+    return probability_NC[:, 1] if probability_NC.shape[1] == 2 else probability_NC
 
 
 def _documents(split: Split, words: np.ndarray) -> list[str]:

@@ -8,6 +8,7 @@ Shapes: `N` examples of a split.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -222,11 +223,27 @@ class Baseline:
     seconds: float
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Split -> all scores, as `evaluation.metrics.scores` gives them. Empty where they were not logged."""
+    right: str = ""
+    """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
 
     def on_validation(self, score: str) -> float | None:
         """Return a score on the validation reviews, by its name in `scores`; None where it was not logged."""
         value = self.scores.get("validation", {}).get(score)
         return self.validation_accuracy if value is None and score == "accuracy" else value
+
+
+def packed(right_N: NDArray[np.bool_]) -> str:
+    """Return which test examples are classified correctly as text: a bit each, in the order of their ids, in Base64."""
+    return b64encode(np.packbits(right_N).tobytes()).decode()
+
+
+def unpacked(text: str, size: int) -> NDArray[np.bool_] | None:
+    """Return which of `size` test examples are classified correctly; None where it is not a text of `packed`."""
+    try:
+        bits = np.unpackbits(np.frombuffer(b64decode(text, validate=True), dtype=np.uint8))
+    except ValueError:
+        return None
+    return bits[:size].astype(np.bool_) if 0 <= bits.size - size < 8 and size else None
 
 
 def data_of(text: str | bytes) -> DataSummary:

@@ -31,6 +31,8 @@ from gru_bench.kernels import fused as kernels
 EPSILON = 1e-8
 AVERAGED_EVERY = 10
 """Iterations between two updates of the average of the weights. An update moves all rows of the table."""
+_PIECE = 1_000_000
+"""Values that are exchanged with those of the average at a time."""
 
 
 class Optimizer:
@@ -61,7 +63,7 @@ class Optimizer:
                 "steps": torch.zeros(len(table_VE), 1, device=table_VE.device)}
         self.trained = self.parameters if table_VE is None else [*self.parameters, table_VE]
         self.average = [torch.zeros_like(values) for values in self.trained] if training.average else []
-        """Moving average of everything that is trained, before its bias towards 0 is removed."""
+        """Moving average of everything that is trained, without a bias towards 0: the first update is a copy."""
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate of the next steps."""
@@ -92,40 +94,62 @@ class Optimizer:
             move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr * self.lr_factor, betas=betas,
                  epsilon=EPSILON)
         if self.average and int(self.steps) % AVERAGED_EVERY == 0:
-            torch._foreach_lerp_(self.average, self.trained, 1 - training.average ** AVERAGED_EVERY)
+            torch._foreach_lerp_(self.average, self.trained,
+                                 _gained(training.average, 1) / _gained(training.average, self._updates))
+
+    @property
+    def _updates(self) -> int:
+        """Return the number of updates of the average so far."""
+        return int(self.steps) // AVERAGED_EVERY if self.average else 0
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Put the average in the place of the weights and rows within a `with` block, if there is one."""
-        updates = int(self.steps) // AVERAGED_EVERY if self.average else 0
-        if not updates:
+        if not self._updates:
             yield
             return
-        last = [values.detach().clone() for values in self.trained]
-        unbiased = 1 - self.training.average ** (AVERAGED_EVERY * updates)
-        with torch.no_grad():
-            for values, average in zip(self.trained, self.average, strict=True):
-                torch.div(average, unbiased, out=values)
-            try:
-                yield
-            finally:
-                torch._foreach_copy_(self.trained, last)
+        _swap(self.trained, self.average)
+        try:
+            yield
+        finally:
+            _swap(self.trained, self.average)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the table and all moments as tensors."""
         state: dict[str, Any] = {"first": self.first, "second": self.second, "steps": self.steps}
         if self.average:
-            state["average"] = self.average
+            state["unbiased_average"] = self.average
         if self.rows is not None:
             state["rows"] = self.rows
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that `state_dict` returned, in place."""
-        torch._foreach_copy_([*self.first, *self.second, *self.average, self.steps],
-                             [*state["first"], *state["second"], *state.get("average", []), state["steps"]])
+        torch._foreach_copy_([*self.first, *self.second, self.steps],
+                             [*state["first"], *state["second"], state["steps"]])
+        if self.average and "average" in state:  # of an earlier version, with a bias towards 0
+            gained = _gained(self.training.average, self._updates) if self._updates else 1.0
+            torch._foreach_copy_(self.average, [values / gained for values in state["average"]])
+        elif self.average:
+            torch._foreach_copy_(self.average, state["unbiased_average"])
         for name, own in (self.rows or {}).items():
             own.copy_(state["rows"][name])
+
+
+def _gained(decay: float, updates: int) -> float:
+    """Return the share of an average that starts at 0 that its updates make up (Kingma and Ba 2015, section 3)."""
+    return float(1 - decay ** (AVERAGED_EVERY * updates))
+
+
+@torch.no_grad()
+def _swap(some: list[Tensor], others: list[Tensor]) -> None:
+    """Exchange the values of two lists of tensors in place, in pieces, so that they need no second copy."""
+    for one, other in zip(some, others, strict=True):
+        for piece, other_piece in zip(torch.split(one.view(-1), _PIECE), torch.split(other.view(-1), _PIECE),
+                                      strict=True):
+            kept = piece.clone()
+            piece.copy_(other_piece)
+            other_piece.copy_(kept)
 
 
 def adam_rows(

@@ -11,6 +11,8 @@ import gru_bench.evaluation.baseline as baseline_module
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.evaluation.baseline import baselines
+from gru_bench.results.runs import unpacked
+from tests.support.values import present
 
 
 def test_majority_and_linear(easy_csv: Path) -> None:
@@ -21,6 +23,31 @@ def test_majority_and_linear(easy_csv: Path) -> None:
     assert majority.validation_accuracy == np.mean(corpus.validation.label_N == commoner)
     assert linear.test_accuracy > 0.9 > majority.test_accuracy
     assert linear.test_size == len(corpus.test)
+    assert present(unpacked(linear.right, linear.test_size)).mean() == linear.test_accuracy
+
+
+def test_answers_stand_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linear model that knows the first half of the reviews, by id, and is wrong on the others."""
+    corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=5))
+    label_N, place_N = corpus.test.label_N, np.argsort(np.argsort(corpus.test.example_id_N))
+    says_N = np.where(place_N < len(label_N) // 2, label_N, 1 - label_N)
+
+    class Known:
+        classes_ = np.array([0, 1])
+
+        def fit(self, *_: object) -> Known:
+            return self
+
+        def score(self, *_: object) -> float:
+            return 0.5
+
+        def predict_proba(self, features: np.ndarray) -> np.ndarray:
+            return np.eye(2)[says_N if features.shape[0] == len(says_N) else np.zeros(features.shape[0], dtype=int)]
+
+    monkeypatch.setattr(baseline_module, "_models", lambda _: [Known()])
+    monkeypatch.setattr(baseline_module, "default_cache", lambda: easy_csv.parent)
+    right_N = present(unpacked(baselines(corpus)[1].right, len(label_N)))
+    assert right_N.tolist() == [place < len(label_N) // 2 for place in range(len(label_N))]
 
 
 def test_measured_once_for_its_data(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:

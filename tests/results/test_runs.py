@@ -1,4 +1,7 @@
-"""A study's summary comes back from JSON as it was, and a damaged one is refused with the field's name."""
+"""A study's summary comes back from JSON as it was, and a damaged one is refused with the field's name.
+
+Shapes: `N` examples.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
-from gru_bench.results.runs import StudySummary
+from gru_bench.results.runs import StudySummary, packed, unpacked
 from tests.support.runs import summary
 
 
@@ -29,3 +37,15 @@ def test_a_field_of_another_form_is_named(change: Callable[[dict[str, Any]], obj
     change(found)
     with pytest.raises(ValueError, match=message):
         StudySummary.from_json(json.dumps(found))
+
+
+@given(arrays(np.bool_, st.integers(1, 40)))
+def test_answers_of_a_baseline_are_unpacked_as_they_were(right_N: NDArray[np.bool_]) -> None:
+    found_N = unpacked(packed(right_N), right_N.size)
+    assert found_N is not None
+    assert found_N.tolist() == right_N.tolist()
+
+
+@pytest.mark.parametrize("text", ["", "AA", "not Base64!", packed(np.ones(17, dtype=np.bool_))])
+def test_answers_of_a_baseline_that_are_none_are_not_unpacked(text: str) -> None:
+    assert unpacked(text, 16) is None

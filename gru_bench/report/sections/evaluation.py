@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.intervals import interval
+from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, Scale, plain, scale_of, slug
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, Scale, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, listed, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families, free_name
 from gru_bench.report.evidence.progress import study_baselines, study_data
@@ -30,7 +32,7 @@ from gru_bench.results.logged_metrics import (
     score,
     score_name,
 )
-from gru_bench.results.runs import MOST_WHOLE, Baseline
+from gru_bench.results.runs import MOST_WHOLE, Baseline, unpacked
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -65,6 +67,18 @@ class _Baseline:
     """F1; macro F1 of more than two classes."""
     is_binary: bool
     seconds: Number
+    right: str
+    """Which test reviews it classifies correctly (`results.packed`)."""
+
+    def right_N(self, group: Group) -> NDArray[np.bool_] | None:
+        """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
+
+        Both have the reviews in the order of their ids.
+        """
+        if group.fingerprint != self.fingerprint:
+            return None
+        found_N = unpacked(self.right, group.example_N.size)
+        return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
 
 
 def evaluation(evidence: Evidence) -> Section:
@@ -82,7 +96,7 @@ def evaluation(evidence: Evidence) -> Section:
         (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
          _further_scores(groups), *_together(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=_below_baseline(groups, baselines))
+        summary=_against_baselines(groups, baselines))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
@@ -302,32 +316,65 @@ def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
                 runs, baseline.test_size, fit),
             f1, is_binary,
             Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
+            baseline.right,
         ))
     return tuple(rows)
 
 
-def _below_baseline(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> tuple[Sentence, ...]:
-    """Return which models do not beat a baseline on the same data, or not beyond doubt."""
+def _against_baselines(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> tuple[Sentence, ...]:
+    """Return, for each baseline, the tests of the models against it, and which of the others do not clearly beat it."""
     said: list[Sentence] = []
     for baseline in baselines:
-        found: dict[tuple[str, bool | None], list[Group]] = {}
-        for group in groups:
-            if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
-                found.setdefault(_place(group.score, baseline.score, group.scale), []).append(group)
-        for (side, inside), some in found.items():
-            if side == "above" and not inside:
-                continue
-            unit = f"{NBSP}{some[0].scale.unit}" if some[0].scale.unit else ""
-            names = joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", ")
-            side = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
-                side, side)
-            are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
-            beyond = "below" if groups[0].scale.higher_is_better else "above"
-            ending = {True: f", but the baseline lies within {whose} interval.",
-                      False: f"; {whose} whole interval lies {beyond}.", None: "."}[inside]
-            said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.score,
-                         f"{unit}) on the same split{ending}"))
+        tested = [group for group in groups if group.metric == "accuracy" and baseline.right_N(group) is not None
+                  and EvidenceLevel.of(len(group.runs)).has_verdict]
+        said += _tested(tested, baseline)
+        said += _not_above([group for group in groups if group not in tested], baseline)
     return tuple(said)
+
+
+def _tested(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
+    """Return the test of each model against a baseline, which has one fit and thus no deviation over seeds."""
+    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
+             for group in groups if (present_N := baseline.right_N(group)) is not None]
+    said: list[Sentence] = []
+    for group, one, p in zip(groups, found, holm([one.p for one in found]), strict=True):
+        assert p is not None
+        key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
+        after = " after Holm" if len(found) > 1 else ""
+        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{after}")
+        size = Number(
+            key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
+            "baseline", low=one.low, high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
+        unit, between = f"{NBSP}%", "is better than" if one.estimate > 0 else "is worse than"
+        if p >= ALPHA:
+            between = "is not shown to be better or worse than"
+        said.append((
+            f"{group.label} (", group.score, f"{unit}) {between} the baseline {baseline.name} (", baseline.score,
+            f"{unit}): ", size, f" points (95{NBSP}% interval ", Ends(size), "), ", *p_is(test), f"{after}."))
+    return said
+
+
+def _not_above(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
+    """Return which models do not beat a baseline on the same data, or not beyond doubt."""
+    found: dict[tuple[str, bool | None], list[Group]] = {}
+    for group in groups:
+        if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
+            found.setdefault(_place(group.score, baseline.score, group.scale), []).append(group)
+    said: list[Sentence] = []
+    for (side, inside), some in found.items():
+        if side == "above" and not inside:
+            continue
+        unit = f"{NBSP}{some[0].scale.unit}" if some[0].scale.unit else ""
+        names = joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", ")
+        side = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
+            side, side)
+        are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
+        beyond = "below" if some[0].scale.higher_is_better else "above"
+        ending = {True: f", but the baseline lies within {whose} interval.",
+                  False: f"; {whose} whole interval lies {beyond}.", None: "."}[inside]
+        said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.score,
+                     f"{unit}) on the same split{ending}"))
+    return said
 
 
 def _place(score: Number, baseline: Number, scale: Scale) -> tuple[str, bool | None]:

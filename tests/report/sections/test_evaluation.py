@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -16,7 +17,7 @@ from gru_bench.config import MetricName
 from gru_bench.evaluation import intervals, metrics, statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.results.runs import Predictions
+from gru_bench.results.runs import Predictions, packed
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import (
     BEST,
@@ -117,6 +118,40 @@ def test_a_baseline_inside_or_beyond_the_interval_is_said() -> None:
     assert present(accuracy.value) < 0.8731 < present(accuracy.high)
     assert "is below the baseline TF-IDF + logistic regression (87.3 %) on the same split, but the" in below_baseline(
         [under], store)
+
+
+def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
+    """The difference, its interval and its p are those of the definition, and the words follow them."""
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
+    torch_RN, scratch_RN = (correct(store, [run for run in study.confirms if run.model == model])
+                            for model in ("torch", "scratch"))
+    right_N = scratch_RN[0]
+    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
+                     right=packed(right_N))
+    report = build([summarized(study, baselines=(linear,))], store)
+    found = [statistics.accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
+    p_B = statistics.holm([one.p for one in found])
+    numbers = report.numbers()
+    for group, one, p in zip(("two-torch", "two-scratch"), found, p_B, strict=True):
+        shown = numbers[f"baseline-tf-idf-logistic-regression.less-than-{group}"]
+        assert (shown.value, shown.low, shown.high) == (one.estimate, one.low, one.high)
+        assert numbers[f"{shown.key}.p"].value == p
+    assert present(p_B[0]) < 0.05 < present(p_B[1])
+    text = all_said(section_of(report, "evaluation").summary)
+    assert re.search(r"Torch GRU \([\d.]+ %\) is better than the baseline TF-IDF \+ logistic regression \([\d.]+ %\): "
+                     r"\+[\d.]+ points \(95 % interval \+[\d.]+ to \+[\d.]+\), p [=<] [\d.]+ after Holm\.", text)
+    assert "is not shown to be better or worse than the baseline" in text
+    assert "on the same split" not in text
+
+
+@pytest.mark.parametrize("spoilt", ["", packed(np.zeros(1000, dtype=np.bool_)), packed(np.ones(90, dtype=np.bool_))])
+def test_a_baseline_without_its_answers_is_not_tested(spoilt: str) -> None:
+    store = FakeStore()
+    study = add_study(store, "low", {"torch": -0.3}, test_set=TestSet.draw(1000))
+    linear = replace(present(study.summary).baselines[1], right=spoilt)
+    assert "on the same split; its whole interval lies below." in below_baseline(
+        [summarized(study, baselines=(linear,))], store)
 
 
 def test_a_model_that_shows_the_same_as_a_baseline_is_neither_above_nor_below() -> None:
