@@ -24,7 +24,9 @@ hypothesis.settings.load_profile("same")
 
 LONGEST_FIRST = ("kernels/test_numbers.py", "kernels/test_machine.py", "report/test_verify.py",
                  "render/test_formats.py", "report/test_command.py", "end_to_end/test_sweep.py",
-                 "end_to_end/test_homework.py", "kernels/test_fused.py")
+                 "end_to_end/test_homework.py", "kernels/test_fused.py", "use/test_api.py",
+                 "train/test_gpu_benchmark.py", "teach/test_students.py", "tracking/test_client.py",
+                 "use/test_files.py")
 """Files that take longest. They begin first, so that at the end no worker is left alone with one of them. The kernel is
 the very first: while one worker compiles it, the other has files that do without."""
 
