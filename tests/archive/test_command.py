@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from gru_bench.archive.__main__ import app as archive_app
-from tests.support.commands import command, typed
+from tests.support.commands import completed, typed
 
 
 def test_the_command_says_what_it_carries(far: Path, near: Path) -> None:
-    out = command("-m", "gru_bench.archive", "export", "--study", "quick", str(near / "q.zip"), cwd=far)
+    out = completed(archive_app, "export", "--study", "quick", str(near / "q.zip"), cwd=far)
     assert out.returncode == 0, out.stderr
     assert "study quick of easy, 5 trials, 8 runs" in out.stdout
     assert "note: the study is still running: what it has logged so far is exported" in out.stdout
     content = bytearray((near / "q.zip").read_bytes())
     content[content.index(b'"runs"')] ^= 1
     (near / "damaged.zip").write_bytes(content)
-    bad = command("-m", "gru_bench.archive", "import", "damaged.zip", cwd=near)
+    bad = completed(archive_app, "import", "damaged.zip", cwd=near)
     assert bad.returncode == 1
     assert "an archive must be whole, but damaged.zip is not: its member 'runs.json' is damaged" in bad.stderr
     assert "Traceback" not in bad.stderr

@@ -7,11 +7,12 @@ database, the search's journal, and the study's archive.
 from __future__ import annotations
 
 import gzip
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, completed
 
 EARLIER = ROOT / "tests" / "support" / "earlier_form"
 STUDY = """
@@ -40,18 +41,18 @@ def put(name: str) -> Path:
 
 
 @pytest.mark.parametrize(("store", "arguments", "said"), [
-    ("mlflow.db", ["-m", "gru_bench.report"],
+    ("mlflow.db", ["gru_bench.report"],
      ["must hold runs of this version", "was logged by an earlier one", "--tracking-uri and --storage"]),
-    ("mlflow.db", ["-m", "gru_bench.diagnose"], ["was logged by an earlier one"]),
-    ("mlflow.db", ["-m", "gru_bench.train", "--data", "{easy}", "--model", "scratch", "--hidden-size", "2",
+    ("mlflow.db", ["gru_bench.diagnose"], ["was logged by an earlier one"]),
+    ("mlflow.db", ["gru_bench.train", "--data", "{easy}", "--model", "scratch", "--hidden-size", "2",
                    "--embedding", "random", "--epochs", "1"], ["was logged by an earlier one", "begin anew"]),
-    ("mlflow.db", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
+    ("mlflow.db", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
      ["was logged by an earlier one", "begin anew"]),
-    ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
+    ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
      ["'earlier' was stored by an earlier one", "--study-name NAME"]),
-    ("optuna.journal", ["-m", "gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
+    ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
      ["'earlier' was stored by an earlier one"]),
-    ("earlier.study", ["-m", "gru_bench.archive", "import", "earlier.study"],
+    ("earlier.study", ["gru_bench.archive", "import", "earlier.study"],
      ["must be of version 3, but is of version 1", "train the study again"]),
 ])
 def test_a_store_of_an_earlier_form_is_refused(
@@ -61,7 +62,8 @@ def test_a_store_of_an_earlier_form_is_refused(
     data = Path("small.csv")  # the experiment is called after it
     data.write_bytes(easy_csv.read_bytes())
     before = put(store).read_bytes()
-    done = command(*(word.replace("{easy}", str(data)) for word in arguments))
+    module, *words = (word.replace("{easy}", str(data)) for word in arguments)
+    done = completed(import_module(f"{module}.__main__").app, *words)
     assert done.returncode in (1, 3), done.stdout + done.stderr
     for words in said:
         assert words in " ".join(done.stderr.split()), done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Whole sweeps, in processes as a user starts them: what they log, how they go on, and how they end badly."""
+"""Whole sweeps, some in processes as a user starts them: what they log, how they go on, and how they end badly."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ import psutil
 import pytest
 
 from gru_bench import cli, platforms
+from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.evaluation.metrics import scores
+from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.search import Search
@@ -30,7 +32,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store
 from gru_bench.tracking.sync import sync_all
-from tests.support.commands import ROOT, command, typed
+from tests.support.commands import ROOT, command, completed, typed
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep
 from tests.support.values import present
 
@@ -40,7 +42,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path, empty_databa
     """A directory in which a study has been run to its end."""
     directory = tmp_path_factory.mktemp("swept")
     shutil.copy(empty_database, directory)
-    done = sweep(directory, easy_csv, "--category-column", "kind", "--workers", "2")
+    (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
+    done = command(SCRIPT, "--study", "quick.toml", "--data", str(easy_csv), "--category-column", "kind", "--workers",
+                   "2", cwd=directory)
     assert done.returncode == 0, done.stderr
     assert "confirmed on fresh seeds" in done.stdout
     assert "gru-bench report --study quick" in done.stdout
@@ -112,8 +116,8 @@ class TestWhole:
         assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(share)}
 
     def test_the_report_needs_the_store_alone(self, swept: Path, tmp_path: Path) -> None:
-        done = command("-m", "gru_bench.report", "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
-                       str(tmp_path / "out"), cwd=tmp_path)
+        done = completed(report_app, "--tracking-uri", f"sqlite:///{swept / 'mlflow.db'}", "--out",
+                         str(tmp_path / "out"))
         assert done.returncode == 0, done.stderr
         page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         for run in only_study(swept).confirms:
@@ -208,7 +212,7 @@ class TestGoesOn:
         there.mkdir()
         shutil.copy(empty_database, there)
         for words, directory in ((("export", "--study", "quick"), swept), (("import",), there)):
-            done = command("-m", "gru_bench.archive", *words, str(file), cwd=directory)
+            done = completed(archive_app, *words, str(file), cwd=directory)
             assert done.returncode == 0, done.stderr
         done = sweep(there, easy_csv, "--category-column", "kind", "--trials", "4")
         assert done.returncode == 0, done.stderr
@@ -244,7 +248,7 @@ class TestGoesOn:
         lines = easy_csv.read_text(encoding="utf-8").splitlines(keepends=True)
         (directory / "my own.csv").write_text("".join(lines[:300]), encoding="utf-8")
         words = ["--study", "quick.toml", "--data", "my own.csv", "--trials", "1", "--confirm", "1", "--epochs", "1"]
-        done = command(SCRIPT, "--study-name=quick", *words, cwd=directory)
+        done = completed(sweep_app, "--study-name=quick", *words, cwd=directory, program=SCRIPT)
         assert done.returncode == 2
         assert f"data was {easy_csv} and is now \"my own.csv\"" in done.stderr
         typed = shlex.split(done.stderr.splitlines()[-1])
@@ -329,7 +333,7 @@ def test_several_classes_by_their_macro_f1(tmp_path: Path, empty_database: Path)
             own = [f"own{place}{i}" for i in range(6)]
             writer.writerow([" ".join([*generator.choice(own, 6), *generator.choice(["a", "b"], 2), f"id{n}"]),
                              classes[place]])
-    done = command(SCRIPT, "--study", "topics.toml", "--data", "topics.csv", cwd=tmp_path)
+    done = completed(sweep_app, "--study", "topics.toml", "--data", "topics.csv")
     assert done.returncode == 0, done.stderr
     assert "column 'review'" in done.stdout
     assert "column 'topic'" in done.stdout
@@ -345,12 +349,12 @@ def test_several_classes_by_their_macro_f1(tmp_path: Path, empty_database: Path)
         found = scores(predictions.label_N, predictions.probability_N)
         assert {name: run.metrics[f"score/test_{name}"] for name in found} == pytest.approx(found)
         assert found["macro_f1"] > 0.35
-    report = command("-m", "gru_bench.report", cwd=tmp_path)
+    report = completed(report_app)
     assert report.returncode == 0, report.stderr
     page = (tmp_path / "reports" / "topics" / "report.html").read_text(encoding="utf-8")
     assert "Test macro F1" in page
     assert all(html.escape(name) in page for name in classes)
-    assert command("-m", "gru_bench.report", "--verify", "reports/topics", cwd=tmp_path).returncode == 0
+    assert completed(report_app, "--verify", "reports/topics").returncode == 0
 
 
 def test_several_models_without_a_search_or_a_validation_split(
@@ -372,14 +376,14 @@ batch_size = 16
 selection = "lowest_train_window"
 log_every = 5
 """, encoding="utf-8")
-    done = command(SCRIPT, "--study", "plain.toml", "--data", str(easy_csv), cwd=tmp_path)
+    done = completed(sweep_app, "--study", "plain.toml", "--data", str(easy_csv))
     assert done.returncode == 0, done.stderr
     study = only_study(tmp_path)
     assert study.summary is not None
     assert (study.summary.trials, study.summary.best, study.summary.data.validation) == ((), {}, 0)
     assert sorted((run.model, run.seed) for run in study.confirms) == [
         (model, seed) for model in ("scratch", "torch") for seed in (10_000, 10_001)]
-    assert command("-m", "gru_bench.report", cwd=tmp_path).returncode == 0
+    assert completed(report_app).returncode == 0
 
 
 @pytest.mark.service
@@ -488,7 +492,7 @@ class TestEndsBadly:
         shutil.copy(empty_database, tmp_path)
         text = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e3, high = 1e5") + "\n"
         (tmp_path / "wild.toml").write_text(text.replace("log_every = 5", "log_every = 5\nclip_norm = 1e9"))
-        done = command(SCRIPT, "--study", "wild.toml", "--data", str(easy_csv), cwd=tmp_path)
+        done = completed(sweep_app, "--study", "wild.toml", "--data", str(easy_csv))
         assert done.returncode == 1
         assert "the last 3 of torch failed" in done.stderr or "has none" in done.stderr
         assert "must stay finite" in done.stderr

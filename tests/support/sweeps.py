@@ -1,4 +1,4 @@
-"""A small sweep, in a process as a user starts it."""
+"""A small sweep, in this process or in one as a user starts it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gru_bench.sweep.__main__ import app
 from gru_bench.tracking import LoggedStudy, Store
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, completed
 
 STUDY = """
 purpose = "Which learning rate?"
@@ -31,8 +32,9 @@ SCRIPT = str(ROOT / "sweeps" / "run.py")
 
 
 def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A sweep in this process. Its workers are processes of their own."""
     (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
-    return command(SCRIPT, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory)
+    return completed(app, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory, program=SCRIPT)
 
 
 def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from gru_bench.errors import ExitCode, RunError
+from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import LoggedRun, Store, sync, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue, abandoned_queues
 from gru_bench.tracking.sync import Sync, sync_all
-from tests.support.commands import command, typed
+from tests.support.commands import completed, typed
 from tests.support.runs import predictions, result
 from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
@@ -162,7 +163,7 @@ class TestSyncedOnce:
         for operation in operations():
             own.append(operation)
         present(own._lock).release()
-        done = command("-m", "gru_bench.tracking")
+        done = completed(sync_app)
         assert done.returncode == 0, done.stderr
         assert f"6 writes of 2 runs wait in .gru-bench/queue for sqlite:///{database}, left by" in done.stdout
         assert f"sqlite:///{database} has all writes now" in done.stdout
@@ -381,7 +382,7 @@ def test_a_report_says_what_waits(database: Path) -> None:
         parent.complete()
     own = WriteQueue.begin(root(), f"sqlite:///{database}")
     own.append(operations()[0])
-    done = command("-m", "gru_bench.report")
+    done = completed(report_app)
     assert f"1 write of 1 run waits in .gru-bench/queue for sqlite:///{database}: not in this report" in done.stdout
     own.close()
 
