@@ -228,6 +228,7 @@ def test_works_where_numba_finds_no_place_for_its_cache(tmp_path: Path) -> None:
         """,
         NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache"),
         NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",  # and no other place
+        NUMBA_OPT="0",  # it is compiled for this process alone
     )
     assert said == "True"
 
