@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench.report.document.figure import Diagram, Values
+from gru_bench.report.document.figure import Diagram, Figure, Values
 from gru_bench.report.document.numbers import Number
+from gru_bench.report.figures.style import PAPER
 from tests.support.renderings import Rendered, column_of, figure_of, soup_of
 
 
@@ -36,11 +37,16 @@ def test_each_figure_brings_its_values(case: str, request: pytest.FixtureRequest
 
 
 def test_figures_are_whole_and_keep_to_themselves(three: Rendered) -> None:
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
     report, _, _ = three
     ids: list[str] = []
+    before = dict(mpl.rcParams)
     for figure in report.figures:
+        assert isinstance(figure, Figure)
         svg = figure.svg()
-        assert svg == figure.svg()
+        assert figure.for_page()[0].startswith(f"{svg}\n")  # drawn once more, for the page
         root = ElementTree.fromstring(svg)
         assert root.get("viewBox")
         assert root.get("width") is None
@@ -50,20 +56,11 @@ def test_figures_are_whole_and_keep_to_themselves(three: Rendered) -> None:
         ids += re.findall(r'\bid="([^"]+)"', figure.for_page()[0])
         pdf = figure.pdf()
         assert pdf.startswith(b"%PDF")
-        assert pdf == figure.pdf()
-    assert len(ids) == len(set(ids))
-    assert len({figure.name for figure in report.figures}) == len(report.figures)
-
-
-def test_figures_touch_no_global_state(three: Rendered) -> None:
-    import matplotlib as mpl
-    from matplotlib import pyplot
-
-    before = dict(mpl.rcParams)
-    for figure in three.report.figures:
-        figure.svg()
+        assert pdf == figure._drawn(PAPER, "pdf")[0]  # drawn once more: of `pdf` one drawing is kept for all tests
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []
+    assert len(ids) == len(set(ids))
+    assert len({figure.name for figure in report.figures}) == len(report.figures)
 
 
 def test_an_interval_stands_beside_its_value_in_the_table() -> None:
