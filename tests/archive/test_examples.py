@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,28 @@ from tests.support.commands import ROOT, typed
 EXAMPLE = ROOT / "reports" / "example"
 
 
+@pytest.fixture(scope="module")
+def homework(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A machine with the study of the homework. No test may change it."""
+    directory = tmp_path_factory.mktemp("homework")
+    shutil.copy(empty_database, directory)
+    imported(EXAMPLE / "homework.study", directory)
+    return directory
+
+
 @pytest.mark.parametrize(("name", "experiment", "models"), [
     ("homework", "sentiment_dataset_train_amazon14", {"scratch", "torch", "bidirectional"}),
     ("bidirectional", "movie-reviews", {"bidirectional"}),
     ("amazon", "sentiment_dataset_train_amazon14", {"bidirectional"}),
 ])
-def test_an_example_comes_in_whole(name: str, experiment: str, models: set[str], near: Path) -> None:
+def test_an_example_comes_in_whole(
+    name: str, experiment: str, models: set[str], near: Path, request: pytest.FixtureRequest
+) -> None:
     """Studies that come with the repository: no reviews, and every run that is complete can be read."""
-    imported(EXAMPLE / f"{name}.study", near)
+    if name == "homework":
+        near = request.getfixturevalue("homework")
+    else:
+        imported(EXAMPLE / f"{name}.study", near)
     store, _ = stores(near)
     (study,) = store.studies(experiment)
     done = [run for run in study.confirms if run.complete]
@@ -58,13 +73,12 @@ def test_an_example_is_verified_by_the_commands_of_its_pages(
         assert f"python -m gru_bench.report --verify $E/{example}\n" in said
 
 
-def test_the_homework_example_is_what_its_study_gives(near: Path) -> None:
-    imported(EXAMPLE / "homework.study", near)
-    (study,) = stores(near)[0].studies("sentiment_dataset_train_amazon14")
+def test_the_homework_example_is_what_its_study_gives(homework: Path) -> None:
+    (study,) = stores(homework)[0].studies("sentiment_dataset_train_amazon14")
     kept = json.loads((EXAMPLE / "homework" / "numbers.json").read_text(encoding="utf-8"))
     found = verify._reported_study(kept["studies"][0]["run"], "homework", [study])
     assert found is not None
-    view: Any = verify._StoreWithReportIds(stores(near)[0], found.ids, {})
+    view: Any = verify._StoreWithReportIds(stores(homework)[0], found.ids, {})
     ours = record.record(build([found.study], view, experiment=kept["experiment"], known_studies=kept["known_studies"]))
     assert ours["numbers"].keys() == kept["numbers"].keys()
     for part in ("text", "runs"):
