@@ -16,11 +16,12 @@ import pytest
 
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import StudySummary
+from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.search import RUNS
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, completed
 
 MODELS = ("scratch", "torch", "bidirectional")
 TRAIN, TEST = 70, 520
@@ -64,10 +65,10 @@ def study_file(directory: Path, *, whole: bool) -> None:
 def homework(directory: Path, *, whole: bool) -> str:
     """Do what is missing of the homework and return what the command shows."""
     study_file(directory, whole=whole)
-    ended = command(
-        str(ROOT / "sweeps" / "run.py"), "--study", "homework.toml", "--data", "train.tar.gz", "--test-data",
-        "test.tar.gz", "--embedding", "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set",
-        "training.log_every=20", "--workers", "2", cwd=directory)
+    ended = completed(
+        app, "--study", "homework.toml", "--data", "train.tar.gz", "--test-data", "test.tar.gz", "--embedding",
+        "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set", "training.log_every=20", "--workers", "2",
+        cwd=directory)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

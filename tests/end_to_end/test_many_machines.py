@@ -12,10 +12,12 @@ from typing import Any
 import optuna
 import pytest
 
+from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.errors import UsageError
+from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, completed
 from tests.support.servers import MlflowServer
 from tests.support.sweeps import STUDY
 
@@ -51,7 +53,7 @@ def check_whole(storage: str, tracking: str) -> LoggedStudy:
 
 def numbers(folder: Path, tracking: str, study: LoggedStudy) -> dict[str, Any]:
     """What a report of the study says, with runs named by their labels."""
-    done = command("-m", "gru_bench.report", "--study", "quick", "--tracking-uri", tracking, "--out", str(folder))
+    done = completed(report_app, "--study", "quick", "--tracking-uri", tracking, "--out", str(folder))
     assert done.returncode == 0, done.stderr
     text = (folder / "numbers.json").read_text(encoding="utf-8")
     for run in (study.run, *study.trials, *study.confirms):
@@ -75,12 +77,12 @@ def test_two_machines_share_a_study_and_one_file_carries_it_home(
     study = check_whole(*stores)
     assert not [run for run in study.trials if run.status != "FINISHED"]
 
-    done = command("-m", "gru_bench.archive", "export", "--study", "quick", str(tmp_path / "quick.zip"), "--storage",
-                   postgres_url, "--tracking-uri", tracking_server.uri)
+    done = completed(archive_app, "export", "--study", "quick", str(tmp_path / "quick.zip"), "--storage", postgres_url,
+                     "--tracking-uri", tracking_server.uri)
     assert done.returncode == 0, done.stderr
     home = tmp_path / "home"
     home.mkdir()
-    done = command("-m", "gru_bench.archive", "import", str(tmp_path / "quick.zip"), cwd=home)
+    done = completed(archive_app, "import", str(tmp_path / "quick.zip"), cwd=home)
     assert done.returncode == 0, done.stderr
     there = f"sqlite:///{home / 'mlflow.db'}"
     (carried,) = Store(there, create=False).studies("easy")

@@ -16,9 +16,10 @@ from typing import Any
 import optuna
 import pytest
 
+from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store, waiting
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, command, completed
 from tests.support.servers import MlflowServer, mlflow_server
 from tests.support.sweeps import STUDY, sweep
 
@@ -87,7 +88,7 @@ def logged(server: MlflowServer) -> LoggedStudy:
 
 
 def reported(uri: str, folder: str) -> dict[str, object]:
-    done = command("-m", "gru_bench.report", "--tracking-uri", uri, "--out", folder)
+    done = completed(report_app, "--tracking-uri", uri, "--out", folder)
     assert done.returncode == 0, done.stderr
     return dict(json.loads((Path(folder) / "numbers.json").read_text(encoding="utf-8")))
 
