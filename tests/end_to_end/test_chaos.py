@@ -29,7 +29,7 @@ from tests.support.values import present
 
 SCRIPT = str(ROOT / "sweeps" / "run.py")
 TRIALS, CONFIRM, MORE = 12, 3, 4
-WORKERS = 4
+WORKERS = 2
 LEAST_SECONDS, MOST_SECONDS = 0.5, 3.0
 """Between two blows."""
 AT_START = 0.2
