@@ -77,7 +77,7 @@ def run_study(
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
         model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study.
-        trials: Trials of the search for each model, in total over all calls. By default the study's: 6.
+        trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
             for any model.
