@@ -35,6 +35,7 @@ SUBCOMMANDS = {
         "diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words that decide."),
     "predict": Subcommand("use.predict", START, "Say which class texts belong to, with the winner of a study."),
     "save-model": Subcommand("use.save_model", MORE, "Save the winner of a study to a folder, or register it."),
+    "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
     "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to mend it."),
     "gru-check": Subcommand("teach.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),

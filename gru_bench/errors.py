@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3
     """Nothing failed, but something is still to be done: a study has trials left, or MLflow lacks some runs."""
     NO = 4
-    """The answer to a check is no: stores disagree, or a report differs from the runs."""
+    """The answer to a check is no: stores disagree, a report differs from the runs, or a study has remarks."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 

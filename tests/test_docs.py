@@ -42,6 +42,7 @@ PROGRAMS = {
     "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
     "gru_bench.use.predict": r"(?:python -m gru_bench\.use\.predict|gru-bench predict)",
     "gru_bench.use.save_model": r"(?:python -m gru_bench\.use\.save_model|gru-bench save-model)",
+    "gru_bench.lint": r"(?:python -m gru_bench\.lint|gru-bench lint)",
     "gru_bench.doctor": r"(?:python -m gru_bench\.doctor|gru-bench doctor)",
     "gru_bench": r"(?:python -m gru_bench|gru-bench)(?= --)",
 }

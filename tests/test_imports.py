@@ -13,7 +13,8 @@ import pytest
 from tests.support.commands import ROOT
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "doctor", "__main__")
+         "tracking", "checks", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "lint",
+         "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 MOST_MODULES = 14
 """Of a folder: few enough to see at a glance."""
@@ -33,7 +34,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__", "use.predict", "use.save_model", "teach.__main__", "doctor"),
+              "archive.__main__", "tracking.__main__", "use.predict", "use.save_model", "teach.__main__", "lint",
+              "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
@@ -163,6 +165,7 @@ def loaded(code: str) -> set[str]:
     ("gru_bench.teach.__main__", set()),
     ("gru_bench.teach.child", set()),
     ("gru_bench.doctor", set()),
+    ("gru_bench.lint", set()),
     ("gru_bench.teach.check", {"torch"}),
 ])
 def test_loads_only(module: str, allowed: set[str]) -> None:

@@ -15,7 +15,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, command, run
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "use", "doctor")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "use", "doctor", "lint")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:

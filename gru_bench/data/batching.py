@@ -65,6 +65,11 @@ def iterations_of_epoch(examples: int, training: TrainingConfig) -> int:
     return whole + (rest > 0 and not training.drop_last)
 
 
+def fills_window(training: TrainingConfig, examples: int) -> bool:
+    """Return whether an epoch over this number of training examples completes a window of the training loss."""
+    return iterations_of_epoch(examples, training) >= training.log_every
+
+
 def check_window(training: TrainingConfig, examples: int) -> None:
     """Check that an epoch completes a window, if the best checkpoint is chosen by window.
 
@@ -75,8 +80,8 @@ def check_window(training: TrainingConfig, examples: int) -> None:
     Raises:
         UsageError: where a window is longer than an epoch. The message says how long it may be.
     """
-    iterations = iterations_of_epoch(examples, training)
-    if training.selection == "lowest_train_window" and iterations < training.log_every:
+    if training.selection == "lowest_train_window" and not fills_window(training, examples):
+        iterations = iterations_of_epoch(examples, training)
         raise UsageError(
             f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
             f"reviews, when training.selection is lowest_train_window, but got {training.log_every}: "

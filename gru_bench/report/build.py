@@ -28,6 +28,7 @@ from gru_bench.report.homework.run_times import run_times
 from gru_bench.report.homework.settings import homework_settings
 from gru_bench.report.homework.theory import theory
 from gru_bench.report.homework.training_loss import training_loss
+from gru_bench.report.remarks import further_cautions
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.data import data
 from gru_bench.report.sections.diagnostics import diagnostics
@@ -96,7 +97,7 @@ def build(
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
         summary=(*first, *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *own_cautions),
+        cautions=(*cautions, *own_cautions, *further_cautions(evidence)),
         sections=sections,
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(

@@ -207,6 +207,9 @@ class DataSummary:
     """Names of the classes, in the order of their positions."""
     class_counts: tuple[int, ...] = ()
     """Number of examples of each class over all splits. Empty where it was not logged."""
+    vector_norm: float | None = None
+    """Mean norm of the word vectors as the models read them, `embedding.scale` included. None where it was not
+    logged."""
 
 
 @dataclass(frozen=True)

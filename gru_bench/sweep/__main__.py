@@ -97,7 +97,7 @@ def sweep(
     only those runs are scored on the test reviews. The same command continues where it was left. When all is done, it
     shows the result again.
     """
-    from gru_bench.sweep.console.start import completed
+    from gru_bench.sweep.console.start import completed, end_remarks
     from gru_bench.sweep.spec import load_study, parsed_duration
 
     options = cli.given_settings(context)
@@ -117,6 +117,8 @@ def sweep(
                 spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
                 cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts) as (done, summary):
             _show(console, done, summary)
+            for remark in end_remarks(done):
+                console.print(remark.line, markup=False)
     except ChangedStudyError as error:
         raise UsageError(f"{error}. The command that begins a new study:\n"
                          f"  {cli.command_with('--study-name', error.free_name)}") from None

@@ -308,8 +308,13 @@ def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
                                    "ablations": ablations, "timings": timings})
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether what was typed for a study is a path, not the name of a study."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
+
+
 def _study_file(name: str) -> Path:
-    if name.endswith(".toml") or "/" in name or "\\" in name:
+    if is_file_name(name):
         try:
             there = Path(name).is_file()
         except OSError:  # the name is too long

@@ -41,7 +41,13 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
         wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
         available=corpus.available, classes=corpus.classes,
-        class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()))
+        class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
+        vector_norm=_mean_norm(vectors))
+
+
+def _mean_norm(vectors: Vectors) -> float:
+    known_VE = vectors.table_VE[1:]
+    return float(np.sqrt(np.einsum("ve,ve->v", known_VE, known_VE)).mean())
 
 
 def study_summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gru_bench.checks.conditions import Budget, are_unequal
 from gru_bench.report.document.numbers import Number, plain, slug
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.groups import free_name, model_name
@@ -19,17 +20,17 @@ def unequal_budgets(studies: Sequence[LoggedStudy]) -> Sentence:
             by_data.setdefault(study.run.fingerprint, {})[study.run.run_id] = study.summary
     taken: set[str] = set()
     parts = [_budget(summary, free_name(f"budget-{slug(summary.name)}", taken), run_id)
-             for alike in by_data.values() if _uneven(list(alike.values())) for run_id, summary in alike.items()]
+             for alike in by_data.values() if are_unequal(list(map(_budgets, alike.values())))
+             for run_id, summary in alike.items()]
     if not parts:
         return ()
     return ("The searches had unequal budgets, and a difference may come from that: ", *joined(parts, "; "), ".")
 
 
-def _uneven(summaries: Sequence[StudySummary]) -> bool:
-    """Return whether searches differ in their budget, or some studies have one and others none."""
-    searched = [s for s in summaries if s.best]
-    budgets = {(trials, s.epochs, len(s.space)) for s in searched for trials in _finished(s).values()}
-    return len(budgets) > 1 or 0 < len(searched) < len(summaries)
+def _budgets(summary: StudySummary) -> set[Budget]:
+    """Return the budgets of the searches of a study; none for a study without a search."""
+    return {(trials, summary.epochs, len(summary.space)) for trials in _finished(summary).values()
+            } if summary.best else set()
 
 
 def _finished(summary: StudySummary) -> dict[str, int]:

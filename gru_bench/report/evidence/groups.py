@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.checks.conditions import are_uneven
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
@@ -32,8 +33,6 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
-UNEVEN = 2
-"""Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
 LISTED_CLASSES = 200
 """Largest number of classes that a table lists: of more, it lists the largest ones."""
 
@@ -196,9 +195,8 @@ class Group:
 
     @property
     def is_uneven(self) -> bool:
-        """Return whether the largest class has at least `UNEVEN` times the test examples of the smallest one."""
-        count_C = np.bincount(self.label_N, minlength=len(self.classes))
-        return bool(count_C.max() >= UNEVEN * count_C.min())
+        """Return whether the classes of the test examples are uneven."""
+        return are_uneven(np.bincount(self.label_N, minlength=len(self.classes)))
 
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:

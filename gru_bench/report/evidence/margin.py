@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gru_bench.checks.conditions import is_beforehand
 from gru_bench.config import MetricName
 from gru_bench.evaluation.statistics import MARGIN
 from gru_bench.report.document.numbers import Number, Scale, scale_of
@@ -27,7 +27,7 @@ class Margin:
     @property
     def beforehand(self) -> bool:
         """Return whether every study fixed this very margin at its start."""
-        return bool(self.logged) and all(one is not None and math.isclose(one, self.value) for one in self.logged)
+        return is_beforehand(self.value, self.logged)
 
     @property
     def number(self) -> Number:

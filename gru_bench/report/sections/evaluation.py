@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.checks.conditions import is_below
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.intervals import interval
 from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, Scale, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, listed, p_is
 from gru_bench.report.evidence.collect import Evidence
@@ -54,7 +55,7 @@ AREAS = ("roc_auc", "average_precision")
 
 
 @dataclass(frozen=True)
-class _Baseline:
+class ScoredBaseline:
     """A baseline on one data set; it was fitted once."""
 
     name: str
@@ -83,7 +84,7 @@ class _Baseline:
 
 def evaluation(evidence: Evidence) -> Section:
     """Return the section; the summary says of it which models do not beat a baseline."""
-    groups, baselines = evidence.groups, _baselines(evidence)
+    groups, baselines = evidence.groups, baselines_of(evidence)
     accuracies = Values(("model", "what", "accuracy"), (
         *(row for group in groups for row in (
             (group.label, MEAN, group.score),
@@ -99,7 +100,7 @@ def evaluation(evidence: Evidence) -> Section:
         summary=_against_baselines(groups, baselines))
 
 
-def _results(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> Table:
+def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
     still = any(group.deviation.text == "0.00" for group in groups)
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
@@ -156,7 +157,7 @@ def _deviation(group: Group) -> Cell:
     return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
 
-def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group | _Baseline], Cell]]]:
+def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group | ScoredBaseline], Cell]]]:
     """Return the columns of F1 of two classes and of macro F1 of more, as far as there are such models."""
     two, several = any(group.is_binary for group in groups), any(not group.is_binary for group in groups)
     return [
@@ -165,9 +166,9 @@ def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group |
             lambda one: "" if one.is_binary else _f1(one))] if several else [])]
 
 
-def _f1(one: Group | _Baseline) -> Number:
+def _f1(one: Group | ScoredBaseline) -> Number:
     """Return F1, or macro F1 for more than two classes."""
-    if isinstance(one, _Baseline):
+    if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:
         return one.estimate("f1", interval("f1", one.scored))
@@ -176,7 +177,13 @@ def _f1(one: Group | _Baseline) -> Number:
 
 def _uneven(groups: Sequence[Group]) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
-    blocks: list[Block] = []
+    beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
+    return [Paragraph((*said, beside)) for said in uneven_classes(groups)]
+
+
+def uneven_classes(groups: Sequence[Group]) -> list[Sentence]:
+    """Return for each test set with uneven classes the share of the largest one."""
+    found: list[Sentence] = []
     for place, members in enumerate(families(groups), start=1):
         first = members[0]
         if not first.is_uneven:
@@ -185,12 +192,11 @@ def _uneven(groups: Sequence[Group]) -> list[Block]:
         largest, size = int(count_C.argmax()), first.example_N.size
         runs = tuple(run_id for group in members for run_id in group.ids)
         of = "" if len(members) == len(groups) else f" of {listed([group.label for group in members])}"
-        blocks.append(Paragraph((
+        found.append((
             f"The classes{of} are uneven: the largest one, {first.classes[largest]}, has ",
             Number(f"uneven-{place}", float(count_C[largest] / size), "percent", runs, size, "share of this class"),
-            f"{NBSP}% of the test reviews, so that a model that always predicts it has this accuracy. Read accuracy "
-            "beside the precision and recall of each class, which stand under Errors.")))
-    return blocks
+            f"{NBSP}% of the test reviews, so that a model that always predicts it has this accuracy."))
+    return found
 
 
 def _further_scores(groups: Sequence[Group]) -> Table:
@@ -292,7 +298,7 @@ def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
     return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]
 
 
-def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
+def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
     """Return each baseline once for each data set."""
     found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
     for study in evidence.studies:
@@ -308,7 +314,7 @@ def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
         key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
         f1_name = "f1" if is_binary else "macro_f1"
         f1 = Number(f"{key}.{slug(f1_name)}", baseline.test_f1, "percent", runs, baseline.test_size, fit)
-        rows.append(_Baseline(
+        rows.append(ScoredBaseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
             (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
             accuracy if metric == "accuracy" else f1 if metric == f1_name else Number(
@@ -321,7 +327,7 @@ def _baselines(evidence: Evidence) -> tuple[_Baseline, ...]:
     return tuple(rows)
 
 
-def _against_baselines(groups: Sequence[Group], baselines: Sequence[_Baseline]) -> tuple[Sentence, ...]:
+def _against_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> tuple[Sentence, ...]:
     """Return, for each baseline, the tests of the models against it, and which of the others do not clearly beat it."""
     said: list[Sentence] = []
     for baseline in baselines:
@@ -332,7 +338,7 @@ def _against_baselines(groups: Sequence[Group], baselines: Sequence[_Baseline]) 
     return tuple(said)
 
 
-def _tested(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]:
     """Return the test of each model against a baseline, which has one fit and thus no deviation over seeds."""
     found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
              for group in groups if (present_N := baseline.right_N(group)) is not None]
@@ -354,12 +360,12 @@ def _tested(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
     return said
 
 
-def _not_above(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
+def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]:
     """Return which models do not beat a baseline on the same data, or not beyond doubt."""
     found: dict[tuple[str, bool | None], list[Group]] = {}
     for group in groups:
         if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
-            found.setdefault(_place(group.score, baseline.score, group.scale), []).append(group)
+            found.setdefault(_place(group, baseline), []).append(group)
     said: list[Sentence] = []
     for (side, inside), some in found.items():
         if side == "above" and not inside:
@@ -377,13 +383,20 @@ def _not_above(groups: Sequence[Group], baseline: _Baseline) -> list[Sentence]:
     return said
 
 
-def _place(score: Number, baseline: Number, scale: Scale) -> tuple[str, bool | None]:
+def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
     """Return where the score of a model lies, and whether a baseline lies within its interval, if there is one.
 
     `below` is worse, also where a lower score is better.
     """
-    ours, theirs = score.value or 0.0, baseline.value or 0.0
-    if score.text == baseline.text:
+    score, theirs = group.score, baseline.score.value or 0.0
+    if score.text == baseline.score.text:
         return "level with", None
     inside = None if score.low is None or score.high is None else score.low <= theirs <= score.high
-    return "below" if (ours < theirs) == scale.higher_is_better else "above", inside
+    below = is_below(score.value or 0.0, theirs, higher_is_better=group.scale.higher_is_better)
+    return "below" if below else "above", inside
+
+
+def below_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
+    """Return, for each baseline, which models are worse on the same data."""
+    return [said for baseline in baselines for said in _not_above(
+        [group for group in groups if _place(group, baseline)[0] == "below"], baseline)]

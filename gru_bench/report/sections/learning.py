@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gru_bench.data.batching import iterations_of_epoch
 from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import KINDS, Number
@@ -96,8 +97,7 @@ def _by_window(group: Group, histories: Histories) -> list[Point]:
     """Return the training loss by iteration, counted in epochs; empty where it was not logged so, or is not known."""
     if group.data is None:
         return []
-    examples, training = group.data.train, group.config.training
-    iterations = examples // training.batch_size if training.drop_last else -(-examples // training.batch_size)
+    iterations = iterations_of_epoch(group.data.train, group.config.training)
     values: dict[int, list[float]] = {}
     for run_id in group.ids:
         for step, value in histories.get(run_id, {}).get(LOSS_TRAIN_WINDOW.key, ()):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gru_bench.config import Scalar, is_valid_setting
+from gru_bench.checks.conditions import end_of_range
 from gru_bench.evaluation.statistics import BEST_METHOD
 from gru_bench.evaluation.statistics import expected_best as best_of
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
@@ -36,7 +36,7 @@ SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """The search for the settings of one model."""
 
     group: Group
@@ -53,7 +53,7 @@ class _Search:
 
 def search(evidence: Evidence) -> Section | None:
     """Return the section; None without a search."""
-    searches = [_search_of(group, summary, evidence.histories) for group in evidence.groups
+    searches = [search_of(group, summary, evidence.histories) for group in evidence.groups
                 if (summary := group.study.summary) is not None and group.tuned]
     if not searches:
         return None
@@ -66,7 +66,14 @@ def search(evidence: Evidence) -> Section | None:
     ))
 
 
-def _search_of(group: Group, summary: StudySummary, histories: Histories) -> _Search:
+def at_ends(group: Group, summary: StudySummary) -> list[str]:
+    """Return the settings whose best value lies at an end of the range searched."""
+    return [name for name, range_ in summary.space.items()
+            if name in group.tuned and end_of_range(name, range_, group.tuned[name])]
+
+
+def search_of(group: Group, summary: StudySummary, histories: Histories) -> Search:
+    """Return the search for the settings of a model, and what fresh seeds of these settings reach."""
     trials = sorted((trial for trial in summary.trials if trial.model == group.model), key=lambda trial: trial.number)
     scale = scale_of(summary.metric)
     best = group.of_study("search.best", summary.best_value.get(group.model), scale.kind, "best trial, on validation")
@@ -76,16 +83,23 @@ def _search_of(group: Group, summary: StudySummary, histories: Histories) -> _Se
         at_best = by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0)) if summary.metric == "accuracy" else None
         confirmed.append(run.metrics.get(compared(summary.metric, "val").key, at_best))
     known = [value for value in confirmed if value is not None]
-    return _Search(group, summary, trials, best, group.over_runs("search.confirmed", known, scale.kind),
+    return Search(group, summary, trials, best, group.over_runs("search.confirmed", known, scale.kind),
                    summary.importance.get(group.model, {}))
 
 
-def _in_words(one: _Search) -> Sentence:
+def fall_of(one: Search) -> Number:
+    """Return how much more the fresh seeds reach on validation than the best trial; mostly it is less."""
+    best, confirmed = one.best.value, one.confirmed.value
+    value = None if best is None or confirmed is None else confirmed - best
+    return one.group.number("search.fall", value, scale_of(one.summary.metric).difference, "confirmed less best trial")
+
+
+def _in_words(one: Search) -> Sentence:
     """Return what became of the best trial on fresh seeds, and what may be wrong with the search."""
     group, best, confirmed, scale = one.group, one.best, one.confirmed, scale_of(one.summary.metric)
     gap: Sentence = ()
     if best.value is not None and confirmed.value is not None:
-        fall = group.number("search.fall", confirmed.value - best.value, scale.difference, "confirmed less best trial")
+        fall = fall_of(one)
         unit = f"{NBSP}{scale.unit}" if scale.unit else ""
         gap = (f"{group.label}: the best trial reached ", best, f"{unit} on validation; fresh seeds of the "
                "same configuration reach ", confirmed, f"{unit} there (", fall, f"{scale.after})",
@@ -94,8 +108,7 @@ def _in_words(one: _Search) -> Sentence:
     taught: Sentence = (
         "The fresh seeds learned from ", setting(group, "search.teachers", teachers),
         f" teacher{'s' * (teachers > 1)} each, which trials do not have.") if gap and teachers else ()
-    at_end = [setting_name(name) for name, range_ in one.summary.space.items()
-              if name in group.tuned and _edge(name, range_, group.tuned[name])]
+    at_end = [setting_name(name) for name in at_ends(group, one.summary)]
     single = len(at_end) == 1
     ends: Sentence = (
         f"The best value{'s' * (not single)} of {listed(at_end)} lie{'s' * single} at an end of the "
@@ -112,8 +125,8 @@ def _in_words(one: _Search) -> Sentence:
     return joined((gap, taught, ends, unstable))
 
 
-def _table(searches: Sequence[_Search]) -> Table:
-    def how(one: _Search) -> Cell:
+def _table(searches: Sequence[Search]) -> Table:
+    def how(one: Search) -> Cell:
         sampler = SAMPLERS.get(one.summary.sampler.lower(), plain(one.summary.sampler))
         pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
         return (f"{sampler}, {pruner}", Aside((f"by {plain(one.summary.objective)}",), below=True))
@@ -135,14 +148,14 @@ def _table(searches: Sequence[_Search]) -> Table:
     )
 
 
-def _settings_table(searches: Sequence[_Search]) -> Table:
-    def row(one: _Search, name: str, range_: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _settings_table(searches: Sequence[Search]) -> Table:
+    def row(one: Search, name: str, range_: Mapping[str, Any]) -> tuple[Cell, ...]:
         group, part, best = one.group, f"search.{slug(name)}", one.group.tuned[name]
         return (
             group.label, setting_name(name), range_text(range_), setting(group, f"{part}.best", best),
             group.number(f"{part}.importance", one.importance.get(name), "percent",
                          plain(one.summary.importance_method), decimals=0),
-            _edge(name, range_, best),
+            end_of_range(name, range_, best),
         )
 
     methods = dict.fromkeys(plain(one.summary.importance_method) for one in searches if one.importance)
@@ -168,28 +181,13 @@ def range_text(range_: Mapping[str, Any]) -> str:
     return f"{low} to {high}{', log scale' if range_.get('log') else ''}"
 
 
-def _edge(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
-    """Return `low` or `high` where a value lies in the outer twentieth of its range, and the setting can go beyond."""
-    number = as_number(value)
-    if number is None or "low" not in range_ or range_["low"] == range_["high"]:
-        return ""
-    low, high = float(range_["low"]), float(range_["high"])
-    beyond = {"low": (low - 1, math.nextafter(low, -math.inf)), "high": (high + 1, math.nextafter(high, math.inf))}
-    if range_.get("log"):
-        low, high, number = math.log(low), math.log(high), math.log(number)
-    share = (number - low) / (high - low)
-    edge = "low" if share < 0.05 else "high" if share > 0.95 else ""
-    # Of the two values beyond, whole numbers can have the first, others the second.
-    return edge if edge and any(is_valid_setting(name, one) for one in beyond[edge]) else ""
-
-
-def _common_scale(searches: Sequence[_Search]) -> Scale | None:
+def _common_scale(searches: Sequence[Search]) -> Scale | None:
     """Return how the score of the searches is shown; None where they are about different scores."""
     found = {one.summary.metric for one in searches}
     return scale_of(found.pop()) if len(found) == 1 else None
 
 
-def _figures(searches: Sequence[_Search]) -> list[Block]:
+def _figures(searches: Sequence[Search]) -> list[Block]:
     """Return the accuracy of the trials by their number, and against their settings; nothing for scores without per
     cent."""
     scale = _common_scale(searches)
@@ -222,7 +220,7 @@ def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float 
         yield trial, value, best
 
 
-def _expected_best(searches: Sequence[_Search]) -> list[Block]:
+def _expected_best(searches: Sequence[Search]) -> list[Block]:
     """Return the expected best of fewer trials, and why it cannot be computed for some searches."""
     rows: list[tuple[str, Number, Number]] = []
     refused: dict[str, list[str]] = {}
@@ -265,7 +263,7 @@ def _best_of_trials(group: Group, scores: Sequence[float]) -> list[tuple[str, Nu
     ]
 
 
-def _dependent(one: _Search) -> str:
+def _dependent(one: Search) -> str:
     """Return why the trials of a search are not independent and complete; empty where they are."""
     if one.summary.sampler.lower() != "random":
         return f"{plain(one.summary.sampler).upper()} chose each trial by the earlier ones"

@@ -35,12 +35,16 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
 def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return what a reader must know before the numbers."""
     studies, groups = evidence.studies, evidence.groups
-    rests_on_margin = evidence.compared or any(study.ablations for study in studies)
     said = (
-        *evidence.gaps, *what_is_missing(studies, evidence.store), *map(_few_seeds, groups), *_few_reviews(groups),
-        evidence.margin.caution if rests_on_margin else (), unequal_budgets(studies),
+        *evidence.gaps, *what_is_missing(studies, evidence.store), *map(few_seeds, groups), *_few_reviews(groups),
+        evidence.margin.caution if rests_on_margin(evidence) else (), unequal_budgets(studies),
     )
     return tuple(filter(None, said))
+
+
+def rests_on_margin(evidence: Evidence) -> bool:
+    """Return whether a report has verdicts, which use the margin."""
+    return bool(evidence.compared) or any(study.ablations for study in evidence.studies)
 
 
 def _accuracies(groups: Sequence[Group]) -> Sentence:
@@ -78,7 +82,7 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
              Number("summary.fresh", fresh, "count"), " fresh seeds. Do not count the old runs with them."),)
 
 
-def _few_seeds(group: Group) -> Sentence:
+def few_seeds(group: Group) -> Sentence:
     """Return a caution about too few seeds; empty from five seeds on."""
     words = {
         EvidenceLevel.EXAMPLES_ONLY: " seed: its interval covers test examples only.",

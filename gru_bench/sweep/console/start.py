@@ -17,8 +17,9 @@ from gru_bench.sweep.console.interrupt import Interrupt
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+    from gru_bench.checks.codes import Remark
     from gru_bench.data.corpus import Corpus
-    from gru_bench.results.runs import StudySummary
+    from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.search import Search
@@ -103,9 +104,39 @@ def prepare(
                       "added", markup=False)
     if any(search.lease.start > 1 for search in searches.values()):
         store.require()  # to read what earlier starts have done
-    return Sweep(
+    sweep = Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=command,
         threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
+    for remark in start_remarks(spec, sweep.data):
+        console.print(remark.line, markup=False)
+    return sweep
+
+
+def start_remarks(spec: StudySpec, data: DataSummary) -> list[Remark]:
+    """Return what may be wrong with a study, as far as its settings and its data tell."""
+    from gru_bench.checks.codes import Remark, without
+    from gru_bench.checks.conditions import are_uneven
+    from gru_bench.checks.study_file import file_remarks
+    from gru_bench.report.remarks import as_remarks, data_remarks
+
+    found = [*file_remarks([spec], data.train), *as_remarks(data_remarks(data))]
+    if spec.metric == "accuracy" and data.class_counts and are_uneven(data.class_counts):
+        largest = max(data.class_counts)
+        found.append(Remark(
+            "GRU006", f"The classes are uneven: the largest one, {data.classes[data.class_counts.index(largest)]}, has "
+            f"{100 * largest / sum(data.class_counts):.1f} % of the reviews, so that a model that always predicts it "
+            "has this accuracy."))
+    return without(found, ())
+
+
+def end_remarks(sweep: Sweep) -> list[Remark]:
+    """Return what may be wrong with a study that has ended, without what was remarked at its start."""
+    from gru_bench.checks.codes import without
+    from gru_bench.report.remarks import study_remarks
+
+    logged = [study for study in sweep.store.studies(sweep.experiment) if study.run.run_id == sweep.log.study.run_id]
+    said = {remark.code for remark in start_remarks(sweep.spec, sweep.data)}
+    return without(study_remarks(logged, sweep.store), said) if logged else []
 
 
 def backend_note(spec: StudySpec) -> str:

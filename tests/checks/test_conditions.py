@@ -1,0 +1,68 @@
+"""The limits of the conditions, where the checks of whole studies do not show them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gru_bench.checks.conditions import (
+    are_unequal,
+    are_uneven,
+    end_of_range,
+    is_beforehand,
+    is_below,
+    lost_trials,
+    promised_more,
+)
+
+LOG = {"low": 1e-4, "high": 1e-2, "log": True}
+
+
+@pytest.mark.parametrize(("name", "range_", "value", "end"), [
+    ("training.lr", LOG, 1.2e-4, "low"), ("training.lr", LOG, 1.3e-4, ""), ("training.lr", LOG, 9e-3, "high"),
+    ("model.hidden_size", {"low": 32, "high": 232}, 41, "low"), ("model.hidden_size", {"low": 32, "high": 232}, 42, ""),
+    ("model.layers", {"low": 1, "high": 2}, 1, ""),  # no model has fewer layers
+    ("model.layers", {"low": 1, "high": 2}, 2, "high"),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.0, ""),
+    ("model.pooling", {"choices": ["mean", "max"]}, "max", ""),
+    ("training.lr", LOG, None, ""), ("training.lr", LOG, float("nan"), ""), ("training.lr", LOG, True, ""),
+])
+def test_ends_of_a_range(name: str, range_: dict[str, object], value: object, end: str) -> None:
+    assert end_of_range(name, range_, value) == end  # type: ignore[arg-type]
+
+
+def test_budgets() -> None:
+    assert not are_unequal([])
+    assert not are_unequal([[(6, 2, 3)], [(6, 2, 3), (6, 2, 3)]])
+    assert not are_unequal([[], []])
+    assert are_unequal([[(6, 2, 3)], []])
+    assert are_unequal([[(6, 2, 3), (5, 2, 3)]])
+
+
+@pytest.mark.parametrize(("states", "pruner", "lost"), [
+    ("ccc", "median", 0), ("ccpf", "median", 0), ("cpf", "median", 2), ("cppp", "median", 3),
+    ("cppp", "halving", 0), ("cppfff", "halving", 0), ("cppffff", "halving", 4), ("", "none", 0), ("fff", "odd", 3),
+])
+def test_lost_trials(states: str, pruner: str, lost: int) -> None:
+    words = {"c": "complete", "p": "pruned", "f": "failed"}
+    assert lost_trials([words[state] for state in states], pruner) == lost
+
+
+def test_promises_are_kept_within_a_point() -> None:
+    assert promised_more(-0.02, higher_is_better=True)
+    assert not promised_more(-0.005, higher_is_better=True)
+    assert not promised_more(0.02, higher_is_better=True)
+    assert promised_more(0.02, higher_is_better=False)
+    assert not promised_more(-0.02, higher_is_better=False)
+
+
+def test_margins_classes_and_baselines() -> None:
+    assert is_beforehand(0.01, [0.01, 0.01])
+    assert not is_beforehand(0.01, [0.01, None])
+    assert not is_beforehand(0.01, [])
+    assert are_uneven([200, 100])
+    assert not are_uneven([199, 100])
+    assert are_uneven([5, 0])
+    assert is_below(0.8, 0.9, higher_is_better=True)
+    assert is_below(0.3, 0.2, higher_is_better=False)
+    assert not is_below(0.9, 0.9, higher_is_better=True)
+    assert not is_below(0.9, 0.9, higher_is_better=False)

@@ -1,0 +1,105 @@
+"""The command gru-bench lint: what it looks at, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gru_bench.tracking
+from gru_bench.checks.codes import CODES
+from gru_bench.errors import ExitCode
+from gru_bench.lint import app
+from tests.support.commands import ROOT, typed
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
+
+QUIET = """
+models = ["torch"]
+[embedding]
+name = "random"
+"""
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    """A store with a sound study, and one of two seeds whose best size lies at an end of its range."""
+    found = FakeStore()
+    small = TestSet.draw(1000)
+    add_study(found, "sound", {"torch": 0.4}, best=BEST | {"model.hidden_size": 128}, test_set=small)
+    add_study(found, "quick", {"torch": 0.4}, seeds=2, test_set=small, experiment="mine")
+    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: found)
+    return found
+
+
+@pytest.mark.usefixtures("store")
+class TestLogged:
+    def test_a_sound_study(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert typed(app, "--study", "sound") == ExitCode.DONE
+        assert capsys.readouterr().out == "no remarks on sound\n"
+
+    def test_every_study_of_every_experiment(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert typed(app) == ExitCode.NO
+        first, second, last = capsys.readouterr().out.splitlines()
+        assert first.startswith("GRU001 Torch GRU: the best value of hidden size is 250, at an end of its range, 32 to")
+        assert first.endswith(f" {CODES['GRU001'].remedy}")
+        assert second == ("GRU003 Torch GRU has only 2 seeds: an estimate without an interval. "
+                          f"{CODES['GRU003'].remedy}")
+        assert last == "2 remarks on quick, sound; docs/checks.md says what each code means"
+
+    @pytest.mark.parametrize("words", [("--ignore", "GRU001,gru003"), ("--ignore", "GRU001", "--ignore", " GRU003 ")])
+    def test_codes_are_ignored(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        assert typed(app, "--study", "quick", *words) == ExitCode.DONE
+        assert "GRU" not in capsys.readouterr().out
+
+    def test_a_name_that_is_not_logged_is_a_study_of_the_package(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert typed(app, "--study", "smoke") == ExitCode.NO
+        assert capsys.readouterr().out.startswith("GRU003 smoke confirms each model on 2 seeds")
+
+    def test_files_and_logged_studies_together(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "mine.toml").write_text(QUIET, encoding="utf-8")
+        assert typed(app, "--study", str(tmp_path / "mine.toml"), "--study", "sound") == ExitCode.DONE
+        assert capsys.readouterr().out == f"no remarks on {tmp_path / 'mine.toml'}, sound\n"
+
+    @pytest.mark.parametrize(("words", "message"), [
+        (("--study", "sund"), "unknown study 'sund'. Did you mean 'sound'? It must be one of amazon, bidirectional,"),
+        (("--study", "gone.toml"), "there is no file 'gone.toml'"),
+        (("--ignore", "GRU099"), "unknown code 'GRU099'"),
+    ])
+    def test_what_is_unknown_is_refused(
+        self, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert typed(app, *words) == ExitCode.MISTYPED
+        assert message in capsys.readouterr().err
+
+
+def test_a_file_needs_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(f"confirm = 1\n{QUIET}", encoding="utf-8")
+    assert typed(app, "--study", "mine.toml") == ExitCode.NO
+    assert "mine confirms each model on 1 seed" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_an_empty_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert typed(app) == ExitCode.FAILED
+    assert "mlflow.db, but there is no such file: run a sweep in this directory first" in capsys.readouterr().err
+    assert typed(app, "--study", "bidirectional") == ExitCode.DONE
+    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: FakeStore())
+    assert typed(app) == ExitCode.INCOMPLETE
+    assert "nothing has been logged yet: name a study file" in capsys.readouterr().err
+
+
+def test_every_code_has_a_section_of_its_own() -> None:
+    page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+    sections = page.split("\n## ")[1:]
+    told = {section[:6]: section for section in sections if section.startswith("GRU")}
+    assert list(told) == list(CODES)
+    for code, section in told.items():
+        assert section.startswith(f"{code}\n\n**{CODES[code].title[0].upper()}{CODES[code].title[1:]}.** "), code
+        assert "\n\nWhat to do: " in section, code
+        assert f"```\n{code} " in section, code
