@@ -9,7 +9,7 @@ from gru_bench.checks.codes import Remark
 from gru_bench.data.batching import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import NBSP, Number, file_name, plain, scale_of, slug
-from gru_bench.report.document.sentences import Sentence, in_text, joined
+from gru_bench.report.document.sentences import Sentence, coded, in_text, joined
 from gru_bench.report.evidence.budgets import unequal_budgets
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.groups import free_name, model_name
@@ -42,7 +42,7 @@ def as_remarks(found: Iterable[Found]) -> list[Remark]:
 
 def further_cautions(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the cautions of a report that no section gives."""
-    return tuple(said for _, said in _further(evidence))
+    return tuple(coded(code, said) for code, said in _further(evidence))
 
 
 def _said_in_sections(evidence: Evidence) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from tests.support.fake_store import (
     under_way,
     with_data,
 )
-from tests.support.renderings import all_said
+from tests.support.renderings import all_said, words_of
 from tests.support.values import present
 
 INSIDE = BEST | {"model.hidden_size": 128}
@@ -124,7 +125,9 @@ def test_each_check_fires_on_a_study_made_for_it(code: str) -> None:
 def test_what_no_section_says_is_a_caution_of_the_report(code: str) -> None:
     make, words = MADE[code]
     store, studies = make()
-    assert words in all_said(build(studies, store).cautions)
+    told = [line for line in all_said(build(studies, store).cautions).splitlines() if words in line]
+    assert told
+    assert all(line.endswith(f" ({code})") for line in told)
 
 
 def test_vectors_of_another_language() -> None:
@@ -153,3 +156,12 @@ def test_what_has_not_run_is_no_remark() -> None:
     assert study_remarks([replace(begun, run=replace(begun.run, run_id="nothing"))], store) == []
     searched = searching(store, study)
     assert study_remarks([searched], store) == []
+
+
+@pytest.mark.parametrize("code", sorted({*CODES} - {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012"}))
+def test_what_sections_say_carries_its_code_too(code: str) -> None:
+    store, studies = MADE[code][0]()
+    report = build(studies, store)
+    told = all_said([*report.summary, *report.cautions])
+    told += "".join(words_of(report, section.name) for section in report.sections if section.name != "methods")
+    assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}

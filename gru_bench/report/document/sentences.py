@@ -69,6 +69,11 @@ Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
 """Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
 
 
+def coded(code: str, sentence: Sentence) -> Sentence:
+    """Return a sentence with the code of its check (`gru_bench.checks.codes`) behind it; empty where it is empty."""
+    return (*sentence, Aside((f" ({code})",))) if sentence else ()
+
+
 def in_text(sentence: Sentence) -> str:
     """Return a sentence as plain text."""
     return "".join(

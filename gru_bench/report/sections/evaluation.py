@@ -19,7 +19,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Parag
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, listed, p_is
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, coded, joined, listed, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families, free_name
 from gru_bench.report.evidence.progress import study_baselines, study_data
@@ -178,7 +178,8 @@ def _f1(one: Group | ScoredBaseline) -> Number:
 def _uneven(groups: Sequence[Group]) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
     beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
-    return [Paragraph((*said, beside)) for said in uneven_classes(groups)]
+    return [Paragraph(coded("GRU006", (*said, beside)) if groups[0].metric == "accuracy" else (*said, beside))
+            for said in uneven_classes(groups)]
 
 
 def uneven_classes(groups: Sequence[Group]) -> list[Sentence]:
@@ -334,7 +335,8 @@ def _against_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseli
         tested = [group for group in groups if group.metric == "accuracy" and baseline.right_N(group) is not None
                   and EvidenceLevel.of(len(group.runs)).has_verdict]
         said += _tested(tested, baseline)
-        said += _not_above([group for group in groups if group not in tested], baseline)
+        said += [coded("GRU010", told) if side == "below" else told
+                 for side, told in _not_above([group for group in groups if group not in tested], baseline)]
     return tuple(said)
 
 
@@ -354,32 +356,33 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]
         unit, between = f"{NBSP}%", "is better than" if one.estimate > 0 else "is worse than"
         if p >= ALPHA:
             between = "is not shown to be better or worse than"
-        said.append((
+        told: Sentence = (
             f"{group.label} (", group.score, f"{unit}) {between} the baseline {baseline.name} (", baseline.score,
-            f"{unit}): ", size, f" points (95{NBSP}% interval ", Ends(size), "), ", *p_is(test), f"{after}."))
+            f"{unit}): ", size, f" points (95{NBSP}% interval ", Ends(size), "), ", *p_is(test), f"{after}.")
+        said.append(coded("GRU010", told) if _place(group, baseline)[0] == "below" else told)
     return said
 
 
-def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]:
-    """Return which models do not beat a baseline on the same data, or not beyond doubt."""
+def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> list[tuple[str, Sentence]]:
+    """Return which models do not beat a baseline on the same data, or not beyond doubt, after the side they lie on."""
     found: dict[tuple[str, bool | None], list[Group]] = {}
     for group in groups:
         if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
             found.setdefault(_place(group, baseline), []).append(group)
-    said: list[Sentence] = []
+    said: list[tuple[str, Sentence]] = []
     for (side, inside), some in found.items():
         if side == "above" and not inside:
             continue
         unit = f"{NBSP}{some[0].scale.unit}" if some[0].scale.unit else ""
         names = joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", ")
-        side = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
+        where = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
             side, side)
         are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
         beyond = "below" if some[0].scale.higher_is_better else "above"
         ending = {True: f", but the baseline lies within {whose} interval.",
                   False: f"; {whose} whole interval lies {beyond}.", None: "."}[inside]
-        said.append((*names, f" {are} {side} the baseline {baseline.name} (", baseline.score,
-                     f"{unit}) on the same split{ending}"))
+        said.append((side, (*names, f" {are} {where} the baseline {baseline.name} (", baseline.score,
+                     f"{unit}) on the same split{ending}")))
     return said
 
 
@@ -398,5 +401,5 @@ def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
 
 def below_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
     """Return, for each baseline, which models are worse on the same data."""
-    return [said for baseline in baselines for said in _not_above(
+    return [said for baseline in baselines for _, said in _not_above(
         [group for group in groups if _place(group, baseline)[0] == "below"], baseline)]

@@ -15,7 +15,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Headi
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, Scale, plain, scale_of, slug, written
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.document.sentences import Aside, Sentence, coded, joined, listed
 from gru_bench.report.evidence.collect import Evidence, Histories
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import as_number, setting, setting_name
@@ -110,9 +110,9 @@ def _in_words(one: Search) -> Sentence:
         f" teacher{'s' * (teachers > 1)} each, which trials do not have.") if gap and teachers else ()
     at_end = [setting_name(name) for name in at_ends(group, one.summary)]
     single = len(at_end) == 1
-    ends: Sentence = (
+    ends: Sentence = coded("GRU001", (
         f"The best value{'s' * (not single)} of {listed(at_end)} lie{'s' * single} at an end of the "
-        f"range{'s' * (not single)} searched; a wider range may hold a better one.",) if at_end else ()
+        f"range{'s' * (not single)} searched; a wider range may hold a better one.",) if at_end else ())
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gru_bench.evaluation.statistics import EvidenceLevel, Finding
 from gru_bench.report.document.numbers import NBSP, Number, slug
-from gru_bench.report.document.sentences import Ends, Sentence, joined, listed
+from gru_bench.report.document.sentences import Ends, Sentence, coded, joined, listed
 from gru_bench.report.evidence.budgets import unequal_budgets
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
@@ -35,9 +35,11 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
 def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return what a reader must know before the numbers."""
     studies, groups = evidence.studies, evidence.groups
-    said = (
-        *evidence.gaps, *what_is_missing(studies, evidence.store), *map(few_seeds, groups), *_few_reviews(groups),
-        evidence.margin.caution if rests_on_margin(evidence) else (), unequal_budgets(studies),
+    said: tuple[Sentence, ...] = (
+        *evidence.gaps, *what_is_missing(studies, evidence.store),
+        *(coded("GRU003", few_seeds(group)) for group in groups), *_few_reviews(groups),
+        coded("GRU009", evidence.margin.caution if rests_on_margin(evidence) else ()),
+        coded("GRU002", unequal_budgets(studies)),
     )
     return tuple(filter(None, said))
 
