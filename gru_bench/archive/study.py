@@ -34,6 +34,7 @@ from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import first_line
 from gru_bench.tracking.export import Key, Name, Point, RunCopy
 from gru_bench.tracking.reader import LATEST, RESTORE, damaged
+from gru_bench.tracking.writer import ATTACHED
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -124,7 +125,8 @@ def export_study(
     (folder / ARTIFACTS).mkdir()
     for run in runs:
         tracking_export.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
-                                lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS))
+                                lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS)
+                                and not path.startswith(f"{ATTACHED}/"))
     for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
         if wrong is not None:
             raise damaged(run.run_id, path, wrong)

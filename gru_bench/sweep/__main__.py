@@ -212,11 +212,11 @@ def _show_next(
     console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None, *, has_report: bool
 ) -> None:
     """Print how long the study took, and the commands that are useful next."""
+    from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
+    from gru_bench.tracking.view import MISSING
 
     where = without_passwords(tracking_uri or "")
-    uri = ["--tracking-uri", where] if where else []
-    backend = ["--backend-store-uri", where] if where else []
     # The summary's seconds were taken before this line: rounded, they may be one fewer.
     here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
@@ -225,15 +225,15 @@ def _show_next(
     left = "; ".join(sweep.unfinished())
     state = f"not done yet ({left}): the same command continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    if not has_report:
-        console.print(f"  {cli.line(['gru-bench', 'report', '--study', summary.name, *uri])}", markup=False)
-    if sweep.is_confirmed:
-        words = ["gru-bench", "predict", "--study", summary.name, *uri, "A text of yours."]
-        console.print(f"  {cli.line(words)}", markup=False)
-    if not (tracking_uri or "").startswith("http"):
-        console.print(f"  {cli.line(['mlflow', 'ui', *backend])}", markup=False)
+    for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
+                                 serve=not where.startswith("http")):
+        console.print(f"  {command}", markup=False)
     if page := sweep.page(MLFLOW_UI):
         console.print(f"the study's page in MLflow: {page}", markup=False)
+    if view := sweep.view_url(MLFLOW_UI):
+        console.print(f"all its runs in one table: {view}", markup=False)
+    elif view is not None:
+        console.print(f"note: {MISSING}", markup=False)
 
 
 def _best_trials(summary: StudySummary) -> Table:
@@ -266,7 +266,6 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     """Return a table with the score of each model over its confirm seeds, and the baselines."""
     from rich.table import Column, Table
 
-    from gru_bench.evaluation.statistics import EvidenceLevel
     from gru_bench.results.logged_metrics import compared, score_name
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
@@ -278,16 +277,11 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
                   if summary.metric in ("accuracy", "log_loss") else None)
     for model, one in found.items():
         estimate, seeds = one.estimate, one.estimate.seeds[0]
-        interval = f"{seeds} seeds: no interval"
-        if estimate.evidence_level.has_interval:
-            interval = f"{metric.written(estimate.low).removesuffix(' %')} to {metric.written(estimate.high)}"
-        if estimate.evidence_level is EvidenceLevel.EXAMPLES_ONLY:
-            interval += " (reviews alone)"
         lowest, highest = metric.written(min(one.by_seed)).removesuffix(" %"), metric.written(max(one.by_seed))
         spread = f": {lowest} to {highest}" if seeds > 1 else ""
         deviation = "" if one.deviation is None else (
             f"{100 * one.deviation:.2f} points" if points else f"{one.deviation:.4f}")
-        table.add_row(model, metric.written(estimate.estimate), interval, f"{seeds}{spread}", deviation,
+        table.add_row(model, metric.written(estimate.estimate), one.interval(metric), f"{seeds}{spread}", deviation,
                       f"{estimate.examples:,}")
     for baseline in summary.baselines:
         value = baseline.test_accuracy if summary.metric == "accuracy" else baseline.scores.get("test", {}).get(

@@ -13,12 +13,14 @@ from gru_bench.errors import UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
+from gru_bench.sweep.console.description import run_description
+from gru_bench.sweep.planner import Role
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, LoggedRun, RunWriter, Store
+from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 """Role -> split whose score is the objective value of such a run."""
@@ -69,7 +71,8 @@ class RunLog:
                                  "--study-name")
             if known is None or "texts" not in known.params:
                 self.study.params({"texts": self.texts})  # must be logged before any review
-            self._is_new = known is None
+            self.is_new = known is None
+            """Whether the study was begun here."""
             if known is None or "study" not in known.params:  # the process that began it died before it described it
                 self._describe()
                 self._held_lock = held.pop_all()
@@ -109,7 +112,6 @@ class RunLog:
 
     def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
-        self.study.dataset(corpus.name, corpus.fingerprint)
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         # Params are logged last: their presence tells that the description is complete.
@@ -123,7 +125,7 @@ class RunLog:
         self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
 
     def begin(
-        self, label: str, role: str, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
+        self, label: str, role: Role, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
     ) -> RunWriter:
         """Begin a child run of the study and return its writer.
 
@@ -135,10 +137,15 @@ class RunLog:
             tags: Further tags to log.
         """
         return self.store.start(
-            self.experiment, _run_name(self.spec.name, config.model.name, label), role=role, study=self.spec.name,
+            self.experiment, self._run_name(config.model.name, label), role=role, study=self.spec.name,
             model=config.model.name,
             command=self.command, config=config, fingerprint=self._fingerprint(config), parent=self.study.run_id,
-            tags={"gru_bench.settings": digest(settings), "gru_bench.owner": this_process(), **tags})
+            tags={"gru_bench.settings": digest(settings), "gru_bench.owner": this_process(),
+                  NOTE: run_description(role, settings), **tags})
+
+    def _run_name(self, model: str, label: str) -> str:
+        """Return a run's name in MLflow, where it stands below its study: its label begins with its model if needed."""
+        return label.removeprefix(f"{model} ") if len(self.spec.models) == 1 else label
 
     def _fingerprint(self, config: RunConfig) -> str:
         """Return the fingerprint of the data that a run is trained on; ablations may split the data differently."""
@@ -159,9 +166,9 @@ class RunLog:
         Returns:
             Notes for the readers of the study.
         """
-        notes = self._missing_runs_note() if self._is_new else [*self._supersede_unknown(), *self._retrain_deleted()]
-        self.take_over(first=not self._is_new)
-        self.study.reopen(self.command)
+        notes = self._missing_runs_note() if self.is_new else [*self._supersede_unknown(), *self._retrain_deleted()]
+        self.take_over(first=not self.is_new)
+        self.study.reopen(self.command, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
         if self.spec.trials:
             space = {key: span.described() for key, span in self.spec.space.items()}
@@ -273,11 +280,6 @@ class RunLog:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
-
-
-def _run_name(study: str, model: str, label: str) -> str:
-    """Return a run's name in MLflow: the label, after the study's name unless the study is called after its model."""
-    return label if study == model else f"{study}: {label}"
 
 
 def _contents(spec: StudySpec) -> list[str]:

@@ -23,6 +23,7 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
+from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
@@ -99,6 +100,14 @@ class Sweep:
         self.interrupt = interrupt or Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
+        self.found: dict[str, Confirmed] = {}
+        """Model -> test score of its confirm runs, as far as it was last read."""
+        self.view: str | None = None
+        """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
+        self.linked = False
+        """Whether the saved view was looked for."""
+        self._scored: dict[tuple[str, ...], Confirmed] = {}
+        """Ids of confirm runs -> their test score."""
         self.first_trials: dict[str, float] = {}
         """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
@@ -130,6 +139,7 @@ class Sweep:
                     self.display.note("note: no reviews are stored, because the study was begun with --no-texts")
                 self._log_baselines()
                 self.planner.update()  # otherwise runs of earlier starts would be announced as still to do
+                self._describe(log, "running", read=not log.is_new)
                 self.display.begin(self.planner.to_begin(), done=self.planner.is_done)
                 self._run_all()
                 for state in self.planner.states:
@@ -203,6 +213,9 @@ class Sweep:
             raise KeyboardInterrupt
         self.store.check()
         self.log.admit_others()
+        if not self.linked and self.store.is_caught_up and not self.store.away:
+            self.linked = True
+            self._describe(self.log, "running")  # MLflow has the experiment only now
         for state in self.planner.states:
             state.search.lease.renew(self.seconds)
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
@@ -225,6 +238,7 @@ class Sweep:
         if all(other.tuned is not None for other in self.planner.states):
             self.log.main_search.lease.note_search(self.seconds)
         state.search.load_importance()
+        self._describe(self.log, "running", read=self.store.is_caught_up)
         self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
 
     def _planned(self, state: ModelState) -> None:
@@ -311,6 +325,8 @@ class Sweep:
             if sum(trial.state == "complete" for trial in run.state.search.trials()) == 1:
                 self.first_trials[run.state.model] = outcome.value
             self._show_first_trials()
+        if outcome.state == "tested" and len(run.state.confirmed) == len(self.spec.confirm_seeds):
+            self._describe(self.log, "running")
         if not isinstance(message, Failed):
             return
         if message.kind == "settings":
@@ -373,7 +389,9 @@ class Sweep:
         with suppress(Exception), log.lock:
             self._sign_out()
             if not log.main_search.lease.has_others():
-                (log.study.kill if isinstance(error, KeyboardInterrupt) else log.study.fail)(reason)
+                interrupted = isinstance(error, KeyboardInterrupt)
+                (log.study.kill if interrupted else log.study.fail)(reason)
+                self._describe(log, "interrupted" if interrupted else "failed", read=False)
         log.close()
 
     def _end(self, log: RunLog) -> StudySummary:
@@ -395,8 +413,28 @@ class Sweep:
             if not lease.has_others():
                 log.study.text("study.json", summary.to_json())
                 log.study.metrics(study_metrics(summary))
+                self._describe(log, "incomplete" if any(self.unfinished()) else "complete")
                 log.study.complete()
         return summary
+
+    def _describe(self, log: RunLog, state: str, *, read: bool = True) -> None:
+        """Write the description of the study, with the scores that are known.
+
+        Args:
+            log: The study's runs.
+            state: State of the study, a key of `STATUS`.
+            read: Whether to read what is not known yet, which takes a moment.
+        """
+        if read and not self.store.away:
+            with suppress(RunError):  # another process may still be writing its runs
+                self.linked = True
+                if self.view is None:
+                    self.view = self.store.view(self.experiment, self.spec.metric)
+                self.found = self.confirmed()
+        best = {model: found[1] for model, search in self.searches.items() if (found := search.best()) is not None}
+        log.study.describe(study_description(
+            self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
+            view=self.view))
 
     def _sign_out(self) -> None:
         """Record in all searches that this start has ended."""
@@ -405,8 +443,14 @@ class Sweep:
 
     def confirmed(self) -> dict[str, Confirmed]:
         """Return model -> test accuracy of its confirm runs, for the models that have any."""
-        return {state.model: confirmed([self.store.predictions(run_id, "test") for run_id in done], self.spec.metric)
-                for state in self.planner.states if (done := state.confirmed)}
+        return {state.model: self._score(done) for state in self.planner.states if (done := tuple(state.confirmed))}
+
+    def _score(self, run_ids: tuple[str, ...]) -> Confirmed:
+        """Return the test score of confirm runs, which are read once."""
+        if run_ids not in self._scored:
+            self._scored[run_ids] = confirmed(
+                [self.store.predictions(run_id, "test") for run_id in run_ids], self.spec.metric)
+        return self._scored[run_ids]
 
     @property
     def is_confirmed(self) -> bool:
@@ -421,6 +465,14 @@ class Sweep:
         """
         return next((self.store.run_url(run, served) for run in self.store.runs(self.experiment)
                      if run.run_id == self.log.study.run_id), None)
+
+    def view_url(self, served: str) -> str | None:
+        """Return the URL of the saved view of the runs; empty where there is none, None while that is not known.
+
+        Args:
+            served: Address at which a store that is a file would be shown.
+        """
+        return self.view and self.store.page_url(self.view, served)
 
     def unfinished(self) -> Iterator[str]:
         """Yield the reasons why the study is not done although `run` has ended; the same command retries it."""

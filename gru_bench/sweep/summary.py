@@ -13,8 +13,15 @@ from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.evaluation.accuracy import Accuracy
 from gru_bench.evaluation.intervals import Scored, deviation, interval
-from gru_bench.evaluation.statistics import Estimate
-from gru_bench.results.logged_metrics import SEARCH_SECONDS, STUDY_SECONDS, best_trial, importance, trials_in
+from gru_bench.evaluation.statistics import Estimate, EvidenceLevel
+from gru_bench.results.logged_metrics import (
+    SEARCH_SECONDS,
+    STUDY_SECONDS,
+    Metric,
+    best_trial,
+    importance,
+    trials_in,
+)
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
@@ -112,6 +119,14 @@ class Confirmed:
     """Score of each run."""
     accuracy: Accuracy
     """Mean accuracy, compared with that of guessing."""
+
+    def interval(self, metric: Metric) -> str:
+        """Return the 95 % interval of the score, which is that of `metric`, as text, or why there is none."""
+        level = self.estimate.evidence_level
+        if not level.has_interval:
+            return f"{len(self.by_seed)} seeds: no interval"
+        low, high = metric.written(self.estimate.low).removesuffix(" %"), metric.written(self.estimate.high)
+        return f"{low} to {high}{' (reviews alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
 
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:

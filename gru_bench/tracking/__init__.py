@@ -5,6 +5,6 @@ Writes go to a queue on disk first. A thread then syncs them to MLflow.
 
 from gru_bench.tracking.queue import DIED, waiting
 from gru_bench.tracking.reader import LoggedRun, LoggedStudy, Reader, StudyPlan
-from gru_bench.tracking.writer import RunWriter, Store
+from gru_bench.tracking.writer import NOTE, RunWriter, Store
 
-__all__ = ["DIED", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "waiting"]
+__all__ = ["DIED", "NOTE", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "waiting"]

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -269,6 +270,46 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
         return list(answer.json()["metrics"])
     except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
         return None
+
+
+def shown_version(uri: str) -> str:
+    """Return the version of MLflow whose pages show a store; empty where its server does not say.
+
+    A store that is no MLflow server is shown by this installation.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return version("mlflow")
+    mlflow = _mlflow()
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
+    except mlflow.exceptions.MlflowException as error:
+        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return its "
+                       f"version: {first_line(error)}") from error
+    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
+
+
+def replace_artifacts(uri: str, artifact_uri: str, folder: Path, place: str) -> None:
+    """Replace the artifacts of a run below `place` by the files of a folder.
+
+    Args:
+        uri: MLflow's tracking URI.
+        artifact_uri: Where the run keeps its artifacts.
+        folder: The folder.
+        place: Path among the run's artifacts.
+
+    Raises:
+        MlflowException, OSError: The artifacts cannot be written.
+    """
+    _mlflow()
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(artifact_uri, tracking_uri=uri)
+    with suppress(NotImplementedError):  # not every kind of store can remove files: it keeps those of other names
+        repository.delete_artifacts(place)
+    repository.log_artifacts(str(folder), place)
 
 
 class _WrappedClient:

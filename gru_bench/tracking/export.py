@@ -19,10 +19,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
-from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG
+from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG, metric_of
 from gru_bench.tracking.registry import log_model
 from gru_bench.tracking.sync import BATCH
-from gru_bench.tracking.writer import Store
+from gru_bench.tracking.view import moved, save_view
+from gru_bench.tracking.writer import NOTE, Store
 
 ARCHIVE = "gru_bench.archive"
 """Tag of an imported run: digest of the archive that it comes from."""
@@ -177,7 +178,9 @@ def write_runs(
     renamed: dict[str, str] = {}
     local: dict[str, str] = {}
     for run in runs:
-        tags = _tags(run, renamed, study) | {ARCHIVE: archive, EARLIER_IDS: _earlier(run)}
+        if not renamed:
+            save_view(client, store.uri, experiment_id, metric_of(run.params.get("metric", "")), run.started)
+        tags = _tags(run, renamed, study, experiment_id) | {ARCHIVE: archive, EARLIER_IDS: _earlier(run)}
         tags.pop(ROLE, None)
         name = tags.pop(RUN_TAG, None)
         run_id = client.create_run(experiment_id, start_time=run.started, tags=tags).info.run_id
@@ -277,12 +280,14 @@ def _earlier(run: RunCopy) -> str:
     return " ".join([first, *others[-(MOST_EARLIER - 1):]])
 
 
-def _tags(run: RunCopy, renamed: Mapping[str, str], study: str) -> dict[str, str]:
+def _tags(run: RunCopy, renamed: Mapping[str, str], study: str, experiment_id: str) -> dict[str, str]:
     tags = {key: renamed.get(value, value) for key, value in run.tags.items()}
     before, name = run.tags.get("gru_bench.study", ""), run.tags.get("mlflow.runName", "")
     if before and (name == before or name.startswith(f"{before}: ")):
         tags["mlflow.runName"] = study + name.removeprefix(before)
     tags["gru_bench.study"] = study
+    if NOTE in tags:
+        tags[NOTE] = moved(tags[NOTE], experiment_id)
     if run.status == "RUNNING":
         tags |= {"gru_bench.state": "killed", "gru_bench.reason": BROKEN_OFF}
     return tags

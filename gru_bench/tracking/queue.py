@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import platforms
+from gru_bench.config import MetricName
 from gru_bench.errors import RunError, without_passwords
 from gru_bench.tracking.client import sqlite_path
 
@@ -85,6 +86,8 @@ class Operation:
     """New MLflow status of the run; None changes nothing."""
     model: str = ""
     """Name of the model whose weights are among the artifacts; empty where none are."""
+    view: MetricName | None = None
+    """Score of the studies that the run's experiment gets a saved view for; None changes nothing."""
 
     def to_json(self) -> str:
         """Return the operation as one line."""

@@ -36,6 +36,7 @@ from gru_bench.tracking.client import (
     require_uri,
     sqlite_path,
 )
+from gru_bench.tracking.view import view_page, view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -179,7 +180,7 @@ class LoggedStudy:
         return StudyPlan(
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
-            metric=_metric(logged.get("metric", "")),
+            metric=metric_of(logged.get("metric", "")),
             contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
 
 
@@ -191,7 +192,8 @@ def _count(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
-def _metric(text: str) -> MetricName:
+def metric_of(text: str) -> MetricName:
+    """Return the score that a study is about, as its run logged it; accuracy where none was logged."""
     return next((name for name in get_args(MetricName) if name == text), "accuracy")
 
 
@@ -245,6 +247,17 @@ class Reader:
     def home(self) -> Path:
         """Directory of the write queue: that of the database file, or the working directory for a server."""
         return self.database.parent if self.database is not None else Path.cwd()
+
+    @property
+    def typed_uri(self) -> str:
+        """The tracking URI to type in this directory, without its password; empty where none must be typed."""
+        if self.database is None:
+            return without_passwords(self.uri)
+        here = Path.cwd()
+        if self.database == here / DEFAULT_DATABASE:
+            return ""
+        place = self.database.relative_to(here) if self.database.is_relative_to(here) else self.database
+        return f"sqlite:///{place.as_posix()}"
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -483,11 +496,33 @@ class Reader:
             run: The run.
             served: Address of a server that may be started for a store that is none. None: such a store has no URL.
         """
+        return self.page_url(f"#/experiments/{run.experiment_id}/runs/{run.run_id}", served)
+
+    def page_url(self, page: str, served: str | None = None) -> str | None:
+        """Return the URL of a page of MLflow, as `run_url` does, from what follows the server's address in it."""
         is_server = self.uri.startswith(("http://", "https://"))
         address = re.sub("://[^/]*@", "://", without_passwords(self.uri)) if is_server else served
-        if address is None:
-            return None
-        return f"{address.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+        return None if address is None else f"{address.rstrip('/')}/{page}"
+
+    def view(self, experiment: str, metric: MetricName) -> str:
+        """Return the page with the saved view of an experiment, for `page_url`; empty where it has none.
+
+        Args:
+            experiment: Name of the experiment.
+            metric: Score of the studies that the view is for.
+
+        Raises:
+            RunError: The store does not answer.
+        """
+        key = view_tag(metric)
+        if self.database is not None:
+            found = [str(number) for number, in self._rows(
+                "SELECT experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) WHERE name = ? AND "
+                "key = ?", experiment, key)]
+        else:
+            one = self._client.get_experiment_by_name(experiment)
+            found = [one.experiment_id] if one is not None and key in one.tags else []
+        return view_page(found[0], metric) if found else ""
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
         if not run.complete:

@@ -30,6 +30,7 @@ from gru_bench.tracking.client import (
 from gru_bench.tracking.queue import FOLDER, LOCAL, TOUCH_SECONDS, Operation, Waiting, WriteQueue, abandoned_queues
 from gru_bench.tracking.reader import RUN_TAG
 from gru_bench.tracking.registry import log_model
+from gru_bench.tracking.view import save_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -331,6 +332,8 @@ class Sync:
             client.update_run(run_id, status="RUNNING")
         elif operation.status is not None:
             client.set_terminated(run_id, operation.status, operation.time)
+        if operation.view is not None:
+            save_view(client, self.uri, client.get_run(run_id).info.experiment_id, operation.view, operation.time)
 
     def _begin(self, client: MlflowClient, queue: WriteQueue, operation: Operation) -> None:
         assert operation.beginning is not None

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -41,7 +42,7 @@ from gru_bench.results.logged_metrics import (
 )
 from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import brief, is_away, require_folder
+from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+ATTACHED = "report"
+"""Folder among a run's artifacts that holds a report. It was computed from the runs, so archives leave it out."""
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as the description of a run, as Markdown."""
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
 ANSWER_SECONDS = 10.0
 """Seconds to wait until a server has created a run. After that, the run goes on under its local id."""
@@ -253,7 +258,7 @@ class Store(Reader):
             model: Name of its model.
             command: The command as the user typed it.
             config: Config of the run; its settings are logged as params.
-            fingerprint: Fingerprint of the data.
+            fingerprint: Fingerprint of the data, which MLflow shows as a data set with the experiment's name.
             parent: Id of the parent run.
             tags: Further tags.
 
@@ -282,7 +287,8 @@ class Store(Reader):
             for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
                 require_active(experiment, *row)
         run = new_run()
-        self._write(Operation(run, _now(), Beginning(experiment, parent), params=params, tags=all_tags))
+        dataset = (experiment, fingerprint) if fingerprint else None
+        self._write(Operation(run, _now(), Beginning(experiment, parent), dataset, params=params, tags=all_tags))
         assert self._sync is not None
         assert self._own is not None
         # A file answers or fails at once, but a server may hang. Do not wait for the import of MLflow.
@@ -293,6 +299,20 @@ class Store(Reader):
     def writer(self, run_id: str) -> RunWriter:
         """Return a writer for a run that exists."""
         return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {})
+
+    def attach(self, run_id: str, folder: Path) -> str:
+        """Attach the files of a folder to a run, in place of what was attached before: now, and not by the queue.
+
+        They become artifacts below `ATTACHED`, which no reader uses.
+
+        Returns:
+            Why they could not be attached; empty if they are.
+        """
+        try:
+            replace_artifacts(self.uri, self._client.get_run(run_id).info.artifact_uri, folder, ATTACHED)
+        except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
+            return first_line(error)
+        return ""
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first.
@@ -332,6 +352,11 @@ class Store(Reader):
         """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
         self.catch_up()
         return super().histories(run_ids, metrics)
+
+    def view(self, experiment: str, metric: MetricName) -> str:
+        """Return where the saved view of an experiment is shown; see `Reader.view`."""
+        self.catch_up()
+        return super().view(experiment, metric)
 
     def _read(self, key: str, read: Callable[[], list[Item]]) -> list[Item]:
         while True:
@@ -542,10 +567,14 @@ class RunWriter:
         """Log the reviews of a split as an artifact."""
         self._write({f"texts/{split}.parquet": _parquet(_text_table(example_id_N, texts))})
 
-    def reopen(self, command: str) -> None:
-        """Mark the run as running again, started by `command`."""
+    def reopen(self, command: str, metric: MetricName = "accuracy") -> None:
+        """Mark the run of a study about a score as running again, started by `command`, and save a view of all runs."""
         self._write(tags={"gru_bench.state": "running", "gru_bench.complete": "false", "mlflow.source.name": command},
-                    status="RUNNING")
+                    status="RUNNING", view=metric)
+
+    def describe(self, text: str) -> None:
+        """Set the description of the run, which MLflow shows as Markdown."""
+        self._write(tags={NOTE: text})
 
     def complete(self) -> None:
         """Tag the run complete and end it."""
@@ -574,10 +603,6 @@ class RunWriter:
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics, in one call."""
         self._write(metrics=[(key, value, step) for key, value in values.items()])
-
-    def dataset(self, name: str, fingerprint: str) -> None:
-        """Log the data set that the run trains on."""
-        self._write(dataset=(name, fingerprint))
 
     def text(self, path: str, text: str) -> None:
         """Log a text as an artifact."""

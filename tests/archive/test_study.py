@@ -21,7 +21,7 @@ from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.spec import load_study
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import NOTE, LoggedStudy, Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import DIAGNOSED, IDENTITY, START, exported, imported, numbers, only, searched, stores
 from tests.support.values import present
@@ -31,6 +31,16 @@ def test_the_report_has_the_same_numbers(far: Path, near: Path) -> None:
     carried = imported(far / "quick.zip", near)
     assert (carried.study, carried.experiment, carried.runs, carried.trials) == ("quick", "easy", 8, 5)
     assert numbers(near) == numbers(far)
+
+
+def test_the_description_arrives_with_links_that_lead_here_and_an_attached_report_stays(far: Path, near: Path) -> None:
+    imported(far / "quick.zip", near)
+    store, study = stores(near)[0], only(near)
+    link = f"#/experiments/{study.run.experiment_id}/runs?viewStateShareKey=gru-bench-accuracy"
+    assert study.run.tags[NOTE] == f"[x]({link})"
+    assert store.view("easy", "accuracy") == link
+    assert stores(far)[0].text(only(far).run.run_id, "report/report.md") == "attached"
+    assert store.text(study.run.run_id, "report/report.md") is None
 
 
 def test_trials_arrive_as_they_are(far: Path, near: Path) -> None:

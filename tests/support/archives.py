@@ -57,7 +57,6 @@ def fill(directory: Path) -> None:
     parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
                          command="run.py --study quick")
     parent.params({"study": "quick", "confirm": 3})
-    parent.dataset("easy", "abc")
 
     def begin(role: str, label: str, seed: int) -> Any:
         return store.start("easy", f"quick: torch {label}", role=role, study="quick", model="torch", fingerprint="abc",
@@ -92,6 +91,8 @@ def fill(directory: Path) -> None:
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
     parent.text(DIAGNOSTICS, DIAGNOSED.to_json())
     parent.text("study.json", replace(summary(), name="quick").to_json())
+    parent.describe("[x](#/experiments/99/runs?viewStateShareKey=gru-bench-accuracy)")
+    parent.text("report/report.md", "attached")
     parent.complete()
     store.close()
 

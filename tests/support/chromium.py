@@ -71,11 +71,11 @@ class Chromium:
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion},
         ])
 
-    def open(self, page: Path, script: bool = True) -> None:
-        """Load a page, with its script or without."""
+    def open(self, page: Path | str, script: bool = True) -> None:
+        """Load a page, a file or an address, with its script or without."""
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._await("Page.loadEventFired")
 
     def run(self, expression: str) -> Any:

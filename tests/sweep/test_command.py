@@ -134,6 +134,9 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
         def page(self, served: str) -> str:
             return f"{served}/#/experiments/1/runs/abc"
 
+        def view_url(self, served: str) -> str:
+            return f"{served}/#/view" if self.is_confirmed else ""
+
         def unfinished(self) -> tuple[str, ...]:
             return ()
 
@@ -144,6 +147,11 @@ def test_printed_commands_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
     uri = '--tracking-uri "sqlite:///a b.db"'
     assert f'  gru-bench predict --study "x; touch y #" {uri} "A text of yours."\n' in printed
     assert "the study's page in MLflow: http://127.0.0.1:5000/#/experiments/1/runs/abc\n" in printed
+    assert "all its runs in one table: http://127.0.0.1:5000/#/view\n" in printed
     assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
+    sweep.is_confirmed = False
+    _show_next(cli.out(), sweep, summary(), None, has_report=True)
+    assert "note: There is no saved view of the runs: it needs MLflow 3.15 or later, below 4.\n" in (
+        capsys.readouterr().out)
     with pytest.raises(UsageError, match=r'write one first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")

@@ -91,7 +91,7 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
 def _is_known(group: Group) -> bool:
     """Return whether the command that started a group's study can be typed again, and its name too."""
     summary = group.study.summary
-    return summary is not None and bool(typed(group.study.run)) and plain(summary.name) == summary.name
+    return summary is not None and bool(typed(group.study.run.command)) and plain(summary.name) == summary.name
 
 
 def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collection[str]) -> tuple[str, str]:
@@ -118,7 +118,7 @@ def _written(value: object) -> str:
 
 def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
     """Return the command that started a group's study, with new options in the place of others."""
-    program, *words = typed(group.study.run)
+    program, *words = typed(group.study.run.command)
     return f"{program} {line([*_apart(words, replaced)[0], *new])}"
 
 
@@ -127,7 +127,7 @@ def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str
     if not begun:
         return ()
     names = [word for name in begun for word in ("--study", name)]
-    where = _apart(typed(groups[0].study.run), ["--tracking-uri"])[1]
+    where = _apart(typed(groups[0].study.run.command), ["--tracking-uri"])[1]
     return (*begun.values(), f"gru-bench report {line([*names, *where])}")
 
 

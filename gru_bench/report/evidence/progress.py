@@ -24,7 +24,7 @@ from gru_bench.results.runs import (
     data_of,
     search_of,
 )
-from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
 
 T = TypeVar("T")
@@ -106,17 +106,17 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
 
 def once_more(study: LoggedStudy) -> str:
     """Return the command of a study as the end of a sentence on running it again."""
-    words = typed(study.run)
+    words = typed(study.run.command)
     return f"{words[0]} {line(words[1:])}" if words else "it resumes where it stopped."
 
 
-def typed(run: LoggedRun) -> list[str]:
-    """Return the words of the command that started a study, the program first; none where they are not known.
+def typed(command: str) -> list[str]:
+    """Return the words to type for a recorded command that started a study, the program first; none if not known.
 
     Passwords are left out.
     """
     try:
-        words = shlex.split(run.command)
+        words = shlex.split(command)
     except ValueError:
         return []
     for first, program in PROGRAMS.items():

@@ -1,0 +1,129 @@
+"""What a study says of itself in MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gru_bench.results.logged_metrics import compared
+from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
+from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.summary import confirmed
+from gru_bench.sweep.workers.local import Message
+from gru_bench.tracking import NOTE, Store
+from tests.support.runs import answered
+from tests.support.studies import study_file
+from tests.support.workers import WELL, Script, swept
+
+
+def spec_of(folder: Path, body: str = "", **changes: str) -> StudySpec:
+    return load_study(study_file(folder, f'models = ["torch", "bidirectional"]\n{body}'), **changes)
+
+
+def described(spec: StudySpec, state: str = "running", command: str = "run.py --study smoke") -> str:
+    return study_description(spec, state, command=command, uri="", best={}, found={}, view=None)
+
+
+def test_a_finished_study(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 'purpose = "Is it better?"', name="pair")
+    found = {"torch": confirmed([answered(70), answered(80), answered(84)])}
+    low, high = found["torch"].estimate.low, found["torch"].estimate.high
+    assert study_description(spec, "complete", command="run.py --study pair.toml", uri="sqlite:///a b.db",
+                             best={"torch": 0.8512, "bidirectional": 0.5}, found=found, view="#/v?k=x") == f"""\
+**Question:** Is it better?
+
+**Status:** complete. It was started by
+
+    python sweeps/run.py --study pair.toml
+
+**Results:**
+
+| model | best trial: validation accuracy | test accuracy | 95 % interval | seeds |
+|---|---:|---:|---|---:|
+| torch | 85.1 % | 78.0 % | {100 * low:.1f} to {100 * high:.1f} % | 3 |
+| bidirectional | 50.0 % |  |  |  |
+
+**Next:**
+
+    gru-bench report --study pair --tracking-uri "sqlite:///a b.db"
+    gru-bench predict --study pair --tracking-uri "sqlite:///a b.db" "A text of yours."
+
+**All runs:** the saved view of the runs, [as a table](#/v?k=x) and [as charts](#/v?k=x&compareRunsMode=CHART).
+"""[:-1]
+    assert found["torch"].interval(compared("accuracy", "test")) == f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
+    text = described(spec_of(tmp_path))
+    assert "Question" not in text
+    assert "Results" not in text
+    assert "gru-bench" not in text
+    without = study_description(spec_of(tmp_path), "running", command="", uri="", best={}, found={}, view="")
+    assert without.endswith("There is no saved view of the runs: it needs MLflow 3.15 or later, below 4.")
+
+
+def test_what_a_user_writes_is_shown_as_it_is(tmp_path: Path) -> None:
+    purpose = "# 1. [x](http://evil) <b>&amp;</b> `a` *b* _c_ | d\n- e"
+    spec = spec_of(tmp_path, f"purpose = {purpose!r}".replace("'", '"'))
+    (line,) = [line for line in described(spec, command="my\n# script `x` " + "y" * 9_000).splitlines()
+               if line.startswith("**Question:**")]
+    assert line == (r"**Question:** \# 1. \[x\](http&#58;//evil) &lt;b\>&amp;amp;&lt;/b\> \`a\` \*b\* \_c\_ \| d - e")
+    text = described(spec, command="my\n# script `x` " + "y" * 9_000)
+    (code,) = [line for line in text.splitlines() if "script" in line]
+    assert code.startswith("    my # script `x` yyy")
+    assert len(code) == 4 + MOST_COMMAND
+
+
+def test_a_run_says_what_it_is() -> None:
+    assert run_description("trial", {"training.lr": 0.00123, "model.hidden_size": 96}) == (
+        "A trial of the search, scored on validation reviews: `lr 0.00123  hidden_size 96`")
+    assert run_description("confirm", {}) == (
+        "The best settings, trained again on a fresh seed and scored on test reviews")
+    assert run_description("ablation", {"data.name": "a`b"}).endswith(": `name ab`")
+
+
+def test_next_commands() -> None:
+    assert list(next_commands("s", "", report=True, predict=False, serve=True)) == [
+        "gru-bench report --study s", "mlflow ui"]
+    assert list(next_commands("s", "sqlite:///x.db", report=False, predict=False, serve=True)) == [
+        "mlflow ui --backend-store-uri sqlite:///x.db"]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The states that a study is described in, one after the other."""
+    states: list[str] = []
+
+    def noted(spec: StudySpec, state: str, **values: Any) -> str:
+        states.append(state)
+        return study_description(spec, state, **values)
+
+    monkeypatch.setattr("gru_bench.sweep.runner.study_description", noted)
+    return states
+
+
+@pytest.mark.usefixtures("database")
+class TestInTheStore:
+    def test_a_study_and_its_runs_are_described_from_start_to_end(self, easy_csv: Path, told: list[str]) -> None:
+        swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL, WELL), confirm=1)
+        assert told[0] == "running"
+        assert told[-1] == "complete"
+        (study,) = Store(create=False).studies("easy")
+        text = study.run.tags[NOTE]
+        assert "**Status:** complete. It was started by\n\n    python sweeps/run.py\n" in text
+        assert "| torch | 75.0 % | 50.0 % |" in text
+        assert "    gru-bench predict --study study" in text
+        assert "[as a table](#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy)" in text
+        assert sorted(run.name for run in study.runs) == [
+            "seed 10000", "study", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
+        assert all(run.tags[NOTE].startswith("A trial of the search") for run in study.trials)
+
+    def test_an_interrupted_study_says_so(self, easy_csv: Path, told: list[str]) -> None:
+        def interrupted(_: object) -> list[Message]:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            swept(easy_csv, interrupted)
+        assert told == ["running", "interrupted"]

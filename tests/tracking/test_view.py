@@ -1,0 +1,123 @@
+"""The saved view of MLflow's table of runs. That its pages show it is tested in end_to_end/test_servers.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gru_bench.config import MetricName
+from gru_bench.errors import RunError
+from gru_bench.tracking import Reader, Store, view
+from gru_bench.tracking.client import shown_version
+from gru_bench.tracking.writer import ATTACHED
+from tests.support.values import present
+
+
+@pytest.mark.parametrize(("version", "known"), [
+    ("3.15.0", True), ("3.17.2", True), ("3.100.0rc1", True), ("3.14.9", False), ("2.99.0", False), ("4.0.0", False),
+    ("", False), ("<html>", False),
+])
+def test_versions_whose_views_are_known(version: str, known: bool) -> None:
+    assert view.is_known(version) == known
+
+
+def test_the_version_is_known_that_is_installed() -> None:
+    assert view.is_known(shown_version("sqlite:///mlflow.db"))
+
+
+@pytest.mark.parametrize(("metric", "ascending", "score"), [
+    ("accuracy", False, "accuracy"), ("macro_f1", False, "macro_f1"), ("log_loss", True, "loss")])
+def test_runs_stand_with_the_best_first(metric: MetricName, ascending: bool, score: str) -> None:
+    found = json.loads(view.view(metric, 1_700_000_000_000))
+    assert (found["createdAt"], found["updatedAt"]) == (1_700_000_000_000,) * 2
+    state = json.loads(found["state"])
+    assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`score/test_{score}`", ascending)
+    assert {"tags.`gru_bench.role`", f"metrics.`score/val_{score}`", "params.`training.lr`"} <= set(
+        state["selectedColumns"])
+
+
+def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> None:
+    study = store.start("reviews", "s", role="study", study="s")
+    assert store.view("reviews", "accuracy") == ""
+    study.reopen("run.py")
+    number = store.experiment("reviews")
+    assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
+    assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
+    key = view.view_tag("accuracy")
+    assert json.loads(store._client.get_experiment(number).tags[key])["name"] == "gru-bench: runs by test accuracy"
+    store._client.set_experiment_tag(number, key, "mine")
+    study.reopen("run.py", "macro_f1")
+    study.reopen("run.py")
+    store.catch_up()
+    assert store._client.get_experiment(number).tags[key] == "mine"
+    assert store.view("reviews", "macro_f1")
+
+
+def test_an_unknown_version_gets_no_view(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gru_bench.tracking.view.shown_version", lambda _: "4.0.0")
+    store.start("reviews", "s", role="study", study="s").reopen("run.py")
+    assert store.view("reviews", "accuracy") == ""
+
+
+class TestAStoreThatTakesNoView:
+    class Client:
+        def __init__(self, error: RunError) -> None:
+            self.error = error
+
+        def get_experiment(self, _: str) -> Any:
+            raise self.error
+
+    def test_a_refusal_costs_the_view_alone(self) -> None:
+        client: Any = self.Client(RunError("PERMISSION_DENIED"))
+        view.save_view(client, "sqlite:///mlflow.db", "1", "accuracy", 0)
+
+    def test_one_that_is_away_is_asked_again(self) -> None:
+        error = RunError("it fails to get_experiment")
+        error.__cause__ = ConnectionError("refused")
+        client: Any = self.Client(error)
+        with pytest.raises(RunError, match="get_experiment"):
+            view.save_view(client, "sqlite:///mlflow.db", "1", "accuracy", 0)
+
+
+def test_links_lead_to_the_view_of_the_experiment_that_a_study_was_imported_to() -> None:
+    link = "[x](#/experiments/{}/runs?viewStateShareKey=gru-bench-accuracy&compareRunsMode=CHART)"
+    assert view.moved(f"a {link.format(12)} b {link.format(12)}", "7") == f"a {link.format(7)} b {link.format(7)}"
+
+
+def test_the_uri_is_typed_only_where_it_must_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Reader().typed_uri == ""
+    assert Reader(f"sqlite:///{tmp_path / 'a' / 'x.db'}").typed_uri == "sqlite:///a/x.db"
+    assert Reader(f"sqlite:///{tmp_path.parent / 'x.db'}").typed_uri == f"sqlite:///{tmp_path.parent / 'x.db'}"
+    assert Reader("http://me:secret@host:1").typed_uri == "http://me@host:1"
+
+
+class TestAttached:
+    def test_a_report_takes_the_place_of_the_one_before(self, store: Store, tmp_path: Path) -> None:
+        study = store.start("reviews", "s", role="study", study="s")
+        study.complete()
+        store.catch_up()
+        for names in (("report.html", "figures/old.pdf"), ("report.html", "figures/new.pdf")):
+            folder = tmp_path / names[1].partition("/")[2]
+            for name in names:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text(name, encoding="utf-8")
+            assert store.attach(study.run_id, folder) == ""
+        place = present(store._local_artifacts(study.run_id)) / ATTACHED
+        assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*")) == [
+            "figures/new.pdf", "report.html"]
+
+    def test_a_store_that_cannot_be_written_says_why(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study = store.start("reviews", "s", role="study", study="s")
+        store.catch_up()
+
+        def denied(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("gru_bench.tracking.writer.replace_artifacts", denied)
+        assert store.attach(study.run_id, tmp_path) == "[Errno 13] Permission denied"
