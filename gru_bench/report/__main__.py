@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,12 @@ from gru_bench.platforms import WINDOWS, is_reserved
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
     from gru_bench.report.document.report import Report
+    from gru_bench.tracking import Store
 
 app = cli.app()
+
+ATTACHED = ("report.html", "report.md", "numbers.json")
+"""Files of a report that are attached to its studies in MLflow, beside its figures."""
 
 
 @app.command()
@@ -44,6 +50,9 @@ def report(
     live: Annotated[bool, typer.Option(
         "--watch", help="Start this while a sweep runs and open the page, which loads itself again. All files but the "
         "PDF are written anew whenever a run has begun or ended, until the studies are finished or Ctrl-C.")] = False,
+    no_attach: Annotated[bool, typer.Option(
+        "--no-attach", help="Do not attach the report to its studies in MLflow. Otherwise the page, its Markdown, its "
+        "numbers and its figures become artifacts of the run of each study, in place of an earlier report.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write a report on what sweeps have logged.
@@ -100,12 +109,29 @@ def report(
         say(line)
     say(f"wrote {page}: {page.resolve().as_uri()}")
     say(f"and beside it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
+    if not no_attach:
+        say(_attached(store, choice, whole, page.parent))
     if tables:
         say(f"wrote {', '.join(f'{path} ({rows:,} rows)' for path, rows in tables.items())}")
     if pdf:
         from gru_bench.report.render import pdf as typeset
 
         say(f"wrote {typeset.pdf(page.parent)}")
+
+
+def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
+    """Attach a report to the run of each of its studies in MLflow, and return a line that says so, or why not."""
+    with tempfile.TemporaryDirectory(prefix="gru-bench-report-") as temporary:
+        for name in (*ATTACHED, *(f"figures/{path.name}" for figure in whole.figures
+                                  for path in (folder / "figures").glob(f"{figure.name}.*"))):
+            copy = Path(temporary) / name
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, copy)
+        for study in choice.studies:
+            if reason := store.attach(study.run.run_id, Path(temporary)):
+                return f"note: not attached to the study {study.run.study} in MLflow: {reason}"
+    return (f"attached to the {'studies' if len(choice.studies) > 1 else 'study'} in MLflow, as the artifacts in "
+            "report (--no-attach leaves them out)")
 
 
 def in_short(whole: Report) -> list[str]:

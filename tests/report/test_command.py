@@ -173,6 +173,35 @@ def test_it_writes_and_says_where(
     assert any("Test accuracy" in line for line in lines[:care])
 
 
+def test_it_is_attached_to_its_studies(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest, _, oldest = (study.run.run_id for study in store.by_experiment["movie-reviews"])
+    assert command(store, "--out", "x") == 0
+    assert "attached to the studies in MLflow, as the artifacts in report (--no-attach leaves them out)\n" in (
+        capsys.readouterr().out)
+    assert store.attached.keys() == {newest, oldest}
+    names = store.attached[newest]
+    assert {"numbers.json", "report.html", "report.md"} <= set(names)
+    assert "report.tex" not in names
+    assert {"figures/accuracy.csv", "figures/accuracy.pdf"} <= set(names)
+    assert command(store, "--study", "newest", "--out", "y") == 0
+    assert "attached to the study in MLflow" in capsys.readouterr().out
+
+
+def test_it_is_written_all_the_same_where_it_cannot_be_attached_or_should_not(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(store, "--out", "x", "--no-attach") == 0
+    assert "attached" not in capsys.readouterr().out
+    assert store.attached == {}
+    store.locked = "attempt to write a readonly database"
+    assert command(store, "--out", "y") == 0
+    assert Path("y/report.html").is_file()
+    assert "note: not attached to the study oldest in MLflow: attempt to write a readonly database\n" in (
+        capsys.readouterr().out)
+
+
 def test_a_folder_is_named_after_the_studies_or_by_the_user(
     store: FakeStore, command: Callable[..., int], tmp_path: Path
 ) -> None:

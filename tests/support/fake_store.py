@@ -69,6 +69,10 @@ class FakeStore:
     """What was read: `histories`, or the id of the run whose predictions were."""
     odd: dict[str, str] = field(default_factory=dict)
     """Runs that were left out: id -> why."""
+    attached: dict[str, list[str]] = field(default_factory=dict)
+    """Run -> names of the files that were attached to it."""
+    locked: str = ""
+    """Why nothing can be attached; empty where it can."""
     uri: str = "sqlite:///mlflow.db"
     home: Path = Path()
 
@@ -111,6 +115,11 @@ class FakeStore:
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text artifact of a run; None where it was not logged."""
         return self.artifacts.get((run_id, path))
+
+    def attach(self, run_id: str, folder: Path) -> str:
+        """Note the names of the files that are attached to a run; return why they cannot be."""
+        self.attached[run_id] = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+        return self.locked
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""
