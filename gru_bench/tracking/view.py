@@ -24,6 +24,8 @@ MISSING = "There is no saved view of the runs: it needs MLflow 3.15 or later, be
 PREFIX, KEY = "mlflow.sharedViewState.", "viewStateShareKey"
 """What comes before a view's id in the key of its tag, and the parameter of a page that names it."""
 SETTINGS = ("training.lr", "model.hidden_size", "model.layers")
+FIXED = ("attributes.`Run Name`", "runDateAndNestInfo")
+"""Columns that MLflow shows first in every view: the name, and when the run began."""
 
 
 def view_id(metric: MetricName) -> str:
@@ -63,13 +65,12 @@ def view(metric: MetricName, created: int) -> str:
         created: Milliseconds since 1970.
     """
     val, test = compared(metric, "val"), compared(metric, "test")
-    columns = [
-        *(f"tags.`gru_bench.{tag}`" for tag in ("study", "role", "model")),
-        *(f"metrics.`{score.key}`" for score in (val, test)),
-        *(f"params.`{setting}`" for setting in SETTINGS),
-    ]
+    widths = {"tags.`gru_bench.role`": 120, "tags.`gru_bench.model`": 140, f"metrics.`{test.key}`": 160,
+              f"metrics.`{val.key}`": 160, **{f"params.`{setting}`": 140 for setting in SETTINGS},
+              "tags.`gru_bench.study`": 140}
     state = {"orderByKey": f"metrics.`{test.key}`", "orderByAsc": not test.higher_is_better,
-             "selectedColumns": columns, "runsHiddenMode": "FIRST_20_RUNS"}
+             "selectedColumns": list(widths), "columnOrder": [*FIXED, *widths], "columnWidths": widths,
+             "runsHiddenMode": "FIRST_20_RUNS"}
     return json.dumps({"name": f"gru-bench: runs by {test.label}", "createdAt": created, "updatedAt": created,
                        "state": json.dumps(state)})
 

@@ -28,7 +28,6 @@ STATUS = {
     "failed": "failed. The same command continues it once the cause is mended.",
 }
 """State of a study -> what its description says of it."""
-VIEW = "the saved view of the runs"
 MOST_COMMAND = 2_000
 """Most characters of a command that are shown: MLflow cuts a description at 8,000."""
 _ROLES: Mapping[Role, str] = {
@@ -53,15 +52,18 @@ def study_description(
         found: Model -> its confirmed score, as far as known.
         view: Page with the saved view of its experiment; empty where there is none, None while that is not known.
     """
-    parts = [*([f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []),
-             f"**Status:** {STATUS[state]} It was started by", _code([_typed(command)])]
-    if best or found:
-        parts += ["**Results:**", "\n".join(_table(spec, best, found))]
-        parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]
+    # MLflow shows only the first lines until a reader asks for more.
+    parts = [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
+    parts.append(f"**Status:** {STATUS[state]}")
     if view:
-        parts.append(f"**All runs:** {VIEW}, [as a table]({view}) and [as charts]({view}&compareRunsMode=CHART).")
+        parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
     elif view is not None:
-        parts.append(MISSING)
+        parts[-1] += f" {MISSING}"
+    if best or found:
+        parts.append("\n".join(_table(spec, best, found)))
+    parts += ["**Started by:**", _code([_typed(command)])]
+    if best or found:
+        parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]
     return "\n\n".join(parts)
 
 
