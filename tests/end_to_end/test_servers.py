@@ -9,21 +9,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store, waiting
+from gru_bench.tracking.writer import ATTACHED
+from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.commands import ROOT, command, completed
 from tests.support.servers import MlflowServer, mlflow_server
 from tests.support.sweeps import STUDY, sweep
 
 pytestmark = pytest.mark.service
+PAGE_SECONDS = 120
+"""Most seconds that a page of MLflow may take to fill itself."""
 
 
 def test_a_study_can_be_searched_on_postgresql(postgres_url: str) -> None:
@@ -137,6 +143,34 @@ def test_a_server_that_is_away_all_the_time_is_synced_later(tracking_server: Mlf
     assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
 
 
+def shown(browser: Chromium, address: str, *signs: str) -> str:
+    """Return the text of a page of MLflow, which fills itself, once it holds all the signs."""
+    browser.look(1900)
+    browser.open("about:blank")  # from one address to another that differs after its # nothing is loaded
+    browser.open(address)
+    deadline, text = time.monotonic() + PAGE_SECONDS, ""
+    while missing := [sign for sign in signs if sign not in text]:
+        assert time.monotonic() < deadline, f"{missing} not in:\n{text}"
+        time.sleep(0.2)
+        text = str(browser.run("document.body.innerText"))
+    return text
+
+
+def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
+    """Check that MLflow's pages show a study's description, and its saved view with the columns and values of runs."""
+    store, best = Store(uri, create=False), study.confirms[0]
+    page = store.page_url(store.view("easy", "accuracy"))
+    assert page is not None
+    shown(browser, page, "gru-bench: runs by test accuracy", "gru_bench.role", "gru_bench.model", "score/test_accuracy",
+          "score/val_accuracy", "training.lr", "model.hidden_size", "seed 10000", "trial 0", "confirm",
+          str(best.metrics["score/test_accuracy"])[:8], best.params["training.lr"][:8])
+    shown(browser, f"{page}&compareRunsMode=CHART", "accuracy (1)", "loss (")
+    run = store.run_url(study.run)
+    assert run is not None
+    text = shown(browser, run, "Question: Which learning rate?", "Status: complete. See all runs in one table")
+    assert "**" not in text
+
+
 @pytest.mark.timeout(600)
 def test_a_report_through_a_server_is_that_of_its_file(
     tmp_path: Path, easy_csv: Path, empty_database: Path
@@ -146,6 +180,12 @@ def test_a_report_through_a_server_is_that_of_its_file(
     assert done.returncode == 0, done.stderr
     with mlflow_server(tmp_path, tmp_path / empty_database.name) as server:
         through = reported(server.uri, "through")
+        (study,) = Store(server.uri, create=False).studies("easy")
+        attached = MlflowClient(server.uri).list_artifacts(study.run.run_id, ATTACHED)
+        assert {"report/report.html", "report/numbers.json", "report/figures"} <= {found.path for found in attached}
+        if PROGRAM is not None:
+            with chromium(tmp_path / "profile") as browser:
+                assert_shown(browser, server.uri, study)
     direct = reported(f"sqlite:///{tmp_path / empty_database.name}", "direct")
     assert through.pop("tracking_uri") != direct.pop("tracking_uri")
     assert through == direct
