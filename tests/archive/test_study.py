@@ -23,6 +23,7 @@ from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from gru_bench.tracking import export as tracking
+from gru_bench.tracking.writer import ATTACHED
 from tests.support.archives import DIAGNOSED, IDENTITY, START, exported, imported, numbers, only, searched, stores
 from tests.support.values import present
 
@@ -93,7 +94,8 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
             points = [[(point.step, point.timestamp, repr(point.value)) for point in store._client.get_metric_history(
                 run.run_id, key)] for store, run in ((there, one), (here, two))]
             assert points[0] == points[1]
-        files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*")
+                  if path.is_file() and path.parent.name != ATTACHED}
                  for store, run in ((there, one), (here, two))
                  for root in [present(store._local_artifacts(run.run_id))]]
         assert files[0] == files[1]
