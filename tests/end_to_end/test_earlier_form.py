@@ -65,7 +65,7 @@ def test_a_store_of_an_earlier_form_is_refused(
     module, *words = (word.replace("{easy}", str(data)) for word in arguments)
     done = completed(import_module(f"{module}.__main__").app, *words)
     assert done.returncode in (1, 3), done.stdout + done.stderr
-    for words in said:
-        assert words in " ".join(done.stderr.split()), done.stdout + done.stderr
+    for expected in said:
+        assert expected in " ".join(done.stderr.split()), done.stdout + done.stderr
     if store != "mlflow.db":
         assert Path(store).read_bytes() == before
