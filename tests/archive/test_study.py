@@ -100,7 +100,7 @@ def test_runs_arrive_as_they_are(far: Path, near: Path) -> None:
                  for root in [present(store._local_artifacts(run.run_id))]]
         assert files[0] == files[1]
         changed = {"gru_bench.archive", "gru_bench.earlier_ids", "gru_bench.run", "mlflow.parentRunId",
-                   "gru_bench.state", "gru_bench.reason"}
+                   "gru_bench.state", "gru_bench.reason", NOTE}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}

@@ -164,7 +164,7 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     shown(browser, page, "gru-bench: runs by test accuracy", "gru_bench.role", "gru_bench.model", "score/test_accuracy",
           "score/val_accuracy", "training.lr", "model.hidden_size", "seed 10000", "trial 0", "confirm",
           str(best.metrics["score/test_accuracy"])[:8], best.params["training.lr"][:8])
-    shown(browser, f"{page}&compareRunsMode=CHART", "accuracy (1)", "loss (")
+    shown(browser, f"{page}&compareRunsMode=CHART", "seed 10000 (accuracy/val)", "trial 0 (loss/train)")
     run = store.run_url(study.run)
     assert run is not None
     text = shown(browser, run, "Question: Which learning rate?", "Status: complete. See all runs in one table")
