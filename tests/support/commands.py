@@ -18,6 +18,8 @@ from gru_bench import cli
 from gru_bench.cli import ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SLOW = frozenset({"numpy", "torch", "numba", "pandas", "matplotlib", "mlflow", "optuna", "pydantic"})
+"""Packages that a help page does not wait for."""
 
 
 def command(*arguments: str, timeout: float = 240, cwd: Path | None = None,
