@@ -1,0 +1,42 @@
+"""Settings of the documentation site. Sphinx reads the pages where they stand, and runs those that are notebooks:
+
+    sphinx-build -W -b html -c docs/site . build/site
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ |= {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    "PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+
+from gru_bench import __version__  # noqa: E402 - found by the path above
+
+project, author, release = "gru-bench", "The gru-bench authors", __version__
+copyright = f"2026, {author}"  # noqa: A001 - Sphinx reads it by this name
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "docs/site/index"
+include_patterns = [
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "reports/README.md", "benchmarks/*.md", "docs/*.md", "docs/*/*.md",
+    "docs/notebook.ipynb"]
+
+html_theme, html_title = "furo", "gru-bench"
+html_theme_options = {"navigation_with_keys": True}
+html_show_sourcelink = html_copy_source = False
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+nb_execution_mode = "force"
+nb_execution_excludepatterns = ["docs/notebook.ipynb"]  # it holds its output; it would take minutes
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_numpy_docstring = False
