@@ -18,7 +18,7 @@ os.environ |= {
 from gru_bench import __version__  # noqa: E402 - found by the path above
 
 project, author, release = "gru-bench", "The gru-bench authors", __version__
-copyright = f"2026, {author}"  # noqa: A001 - Sphinx reads it by this name
+copyright = f"2026, {author}"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/site/index"
 include_patterns = [
