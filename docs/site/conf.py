@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.environ |= {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    "PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    "PYTHONPATH": str(ROOT), "COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
 
 from gru_bench import __version__  # noqa: E402 - found by the path above
 
@@ -35,7 +35,6 @@ nb_execution_mode = "force"
 nb_execution_excludepatterns = ["docs/notebook.ipynb"]  # it holds its output; it would take minutes
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
-nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -23,7 +23,7 @@ LEAST_COVERED = 0.6
 """Share of the words, counted as often as they occur, that should have a vector."""
 FOREIGN = 0.3
 """The same share, below which the vectors are probably those of another language or spelling."""
-LEAST_NORM, MOST_NORM = 0.5, 20.0
+LEAST_NORM, MOST_NORM = 0.1, 20.0
 """Usual range of the mean norm of word vectors."""
 UNEVEN = 2
 """Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
