@@ -21,4 +21,4 @@ def sh(_: str, cell: str) -> None:
                           check=False)
     print(done.stdout, end="")
     if done.returncode:
-            raise RuntimeError(f"exit code {done.returncode}")
+        raise RuntimeError(f"a command of a page must end with 0, but this one ended with {done.returncode}: see above")
