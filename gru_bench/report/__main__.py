@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = cli.app()
 
-ATTACHED = ("report.html", "report.md", "numbers.json")
+PARTS = ("report.html", "report.md", "numbers.json")
 """Files of a report that are attached to its studies in MLflow, beside its figures."""
 
 
@@ -122,7 +122,7 @@ def report(
 def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
     """Attach a report to the run of each of its studies in MLflow, and return a line that says so, or why not."""
     with tempfile.TemporaryDirectory(prefix="gru-bench-report-") as temporary:
-        for name in (*ATTACHED, *(f"figures/{path.name}" for figure in whole.figures
+        for name in (*PARTS, *(f"figures/{path.name}" for figure in whole.figures
                                   for path in (folder / "figures").glob(f"{figure.name}.*"))):
             copy = Path(temporary) / name
             copy.parent.mkdir(exist_ok=True)
