@@ -123,7 +123,7 @@ def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
     """Attach a report to the run of each of its studies in MLflow, and return a line that says so, or why not."""
     with tempfile.TemporaryDirectory(prefix="gru-bench-report-") as temporary:
         for name in (*PARTS, *(f"figures/{path.name}" for figure in whole.figures
-                                  for path in (folder / "figures").glob(f"{figure.name}.*"))):
+                               for path in (folder / "figures").glob(f"{figure.name}.*"))):
             copy = Path(temporary) / name
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(folder / name, copy)
