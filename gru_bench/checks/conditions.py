@@ -40,10 +40,11 @@ def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
         range_: Its range, as in a `StudySummary`.
         value: Its best value.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or "low" not in range_ or range_["low"] == range_["high"]:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return ""
-    number = float(value)  # type: ignore[arg-type]
+    if "low" not in range_ or range_["low"] == range_["high"]:
+        return ""
+    number = float(value)
     low, high = float(range_["low"]), float(range_["high"])
     beyond = {"low": (low - 1, math.nextafter(low, -math.inf)), "high": (high + 1, math.nextafter(high, math.inf))}
     if range_.get("log"):
