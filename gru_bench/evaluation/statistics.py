@@ -676,6 +676,39 @@ def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[Bes
 
 
 @dataclass(frozen=True)
+class Growth:
+    """How the variance of a difference falls when seeds are added: floor + sum_m s2_m/R_m, for the same examples."""
+
+    floor: float
+    """Part that comes from test examples and that no number of seeds lowers: v - sum_m MSE_m/(N R_m)."""
+    by_seed: tuple[float, float]
+    """Variance of the score of a run on these examples, of A and of B."""
+
+    def variance(self, seeds: tuple[int, int]) -> float:
+        """Return the variance with so many seeds of A and of B."""
+        return self.floor + sum(s / r for s, r in zip(self.by_seed, seeds, strict=True))
+
+
+def growth(value_A_RN: Correct | Floats, value_B_RN: Correct | Floats) -> Growth:
+    """Return how the variance of the difference of two models falls with seeds.
+
+    Args:
+        value_A_RN: Correctness or loss of seed r of A on example i, at least two seeds.
+        value_B_RN: The same for B, for the same examples in the same order.
+
+    Raises:
+        ValueError: as `loss_difference`.
+    """
+    a, b = _Part.of_losses(value_A_RN), _Part.of_losses(value_B_RN)
+    _same_examples(a, b)
+    rest_N = a.by_example_N - b.by_example_N - (a.grand - b.grand)
+    v = float((rest_N**2).sum() / (a.examples - 1) / a.examples)
+    noise = sum(part.mse / part.examples / part.seeds for part in (a, b))
+    by_seed = [max(part.s2, part.mse / part.examples) for part in (a, b)]
+    return Growth(max(0.0, v - noise), (by_seed[0], by_seed[1]))
+
+
+@dataclass(frozen=True)
 class _Part:
     """Sums over the matrix of correctness, or of losses, of one model."""
 

@@ -26,7 +26,7 @@ MLFLOW_UI = "http://127.0.0.1:5000"
 SHOWN_TRIALS = 3
 """Number of trials of each model in the table of the best."""
 OPTIONS = {
-    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "seed": "--seed", "sampler": "--sampler",
+    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed", "sampler": "--sampler",
     "seeds_per_trial": "--seeds-per-trial",
 }
 """Key of a study file -> the option that sets it."""
@@ -47,6 +47,10 @@ def sweep(
                                                show_default="the study's", rich_help_panel="Study")] = None,
     confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirm stage.",
                                                 show_default="the study's", rich_help_panel="Study")] = None,
+    looks: Annotated[str | None, typer.Option(
+        help="Fresh seeds of the confirm stage at each of several looks, such as 5,8,12,20: it ends at the first look "
+        "that settles every pair of models. Fixed before the first run; instead of --confirm.",
+        show_default="the study's", rich_help_panel="Study")] = None,
     timeout: Annotated[str | None, typer.Option(help="Begin no new trial after this time: 90s, 10m, 1.5h.",
                                                 show_default="none", rich_help_panel="Study")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirm seeds follow from it.",
@@ -85,6 +89,9 @@ def sweep(
     report: Annotated[bool, typer.Option(
         "--report", help="Write the report on the study at the end, as gru-bench report does.",
         rich_help_panel="Stores")] = False,
+    plan_only: Annotated[bool, typer.Option(
+        "--plan-only", help="Run nothing. Write the plan of the looks, with a digest of all that it fixes, to "
+        "STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
         "if so, 3 if the same command has something left to do, 4 if the stores disagree for good.",
@@ -98,15 +105,18 @@ def sweep(
     shows the result again.
     """
     from gru_bench.sweep.console.start import completed, end_remarks
-    from gru_bench.sweep.spec import load_study, parsed_duration
+    from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
 
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
-    changes = cli.given(context, OPTIONS)
+    changes = cli.given(context, OPTIONS) | ({} if looks is None else {"looks": parsed_looks(looks)})
     spec = load_study(study, **changes, models=model or None, settings={**options, **assigned},
                       typed=cli.typed(cli.SETTING_OPTIONS | OPTIONS, [*options, *changes], assigned))
     seconds = parsed_duration(timeout)
     console = cli.out()
+    if plan_only:
+        _write_plan(spec, console)
+        return
     if check:
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
@@ -126,6 +136,29 @@ def sweep(
     _show_next(console, done, summary, tracking_uri, has_report=written)
     if any(done.unfinished()):
         raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _write_plan(spec: StudySpec, console: Any) -> None:
+    """Write the plan of the looks to a file.
+
+    Raises:
+        UsageError: The study has no looks, or the file exists and holds another plan.
+    """
+    from pathlib import Path
+
+    from gru_bench.data.corpus import load_corpus
+
+    if not spec.looks:
+        raise UsageError(f"--plan-only writes a plan of looks, but the study {spec.name!r} has none: add "
+                         "--looks 5,8,12,20, or confirm = { looks = [5, 8, 12, 20] } to its file")
+    plan = spec.plan(load_corpus(spec.base.data).fingerprint)
+    assert plan is not None
+    path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{path} must hold this plan or not exist, but it holds another: move it away, or give the "
+                         "study another --study-name")
+    path.write_text(text, encoding="utf-8")
+    console.print(f"wrote {path}: digest {plan.digest}. A study that follows it logs the same digest.", markup=False)
 
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:

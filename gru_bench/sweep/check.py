@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gru_bench.results.looks import Look
+from gru_bench.sweep.looks import open_seeds
 from gru_bench.sweep.search import StoredSearch
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, point
@@ -47,17 +49,24 @@ def check_consistency(
     counts: list[str] = []
     faults: list[str] = []
     permanent: list[str] = []
+    main = searches[min(searches)]
+    looks = main.looks if main is not None else ()
     for model in spec.models:
         search = searches[model]
         if search is None:
             faults.append(f"{model}: there is no search of {spec.name!r} in this storage")
             continue
         own = [run for run in runs if run.model == model]
-        counts.append(_counts(spec, model, search))
+        seeds = _seeds(spec, looks, model)
+        counts.append(_counts(spec, model, search, seeds))
         faults += (f"{model}: {fault}" for fault in (
-            *_search_faults(spec, search), *_unknown_faults(search, own), *_confirm_seed_faults(spec, search)))
+            *_search_faults(spec, search), *_unknown_faults(search, own), *_confirm_seed_faults(search, seeds)))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own), *_confirm_run_faults(spec, search, own)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own), *_confirm_run_faults(search, own, seeds)))
+    if spec.looks:
+        counts.append(f"{len(looks)} of at most {len(spec.looks)} looks taken")
+        if not looks or not looks[-1].stops:
+            faults.append(f"look {len(looks) + 1} is not taken")
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     roles = Counter(run.role for run in runs)
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} runs of trials, "
@@ -71,14 +80,20 @@ def check_consistency(
     return Consistency(tuple(counts), (*faults, *permanent), tuple(permanent))
 
 
-def _counts(spec: StudySpec, model: str, search: StoredSearch) -> str:
+def _seeds(spec: StudySpec, looks: Sequence[Look], model: str) -> Sequence[int]:
+    """Return the confirm seeds that a model must have: all, or in a study with looks those that are due by now."""
+    plan = spec.plan("")
+    return spec.confirm_seeds if plan is None else open_seeds(plan, looks, model)
+
+
+def _counts(spec: StudySpec, model: str, search: StoredSearch, planned: Sequence[int]) -> str:
     states = Counter(trial.state for trial in search.trials)
     done = states["complete"] + states["pruned"] + states["failed"]
-    seeds = len(_confirmed(spec, search))
+    seeds = len(_confirmed(search, planned))
     return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {states['running']} running; "
-            f"{states['broken off']} broken off and queued again; {seeds} of {spec.confirm} confirm seeds")
+            f"{states['broken off']} broken off and queued again; {seeds} of {len(planned)} confirm seeds")
 
 
 def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
@@ -156,20 +171,21 @@ def _seeds_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str
             yield f"trial {trial.number} is {trial.state}, but its run {run.run_id} is {run.status}"
 
 
-def _confirmed(spec: StudySpec, search: StoredSearch) -> list[int]:
-    runs = (search.runs.get(run_key("confirm", digest(search.best or {}), seed)) for seed in spec.confirm_seeds)
-    return [seed for seed, run in zip(spec.confirm_seeds, runs, strict=True)
-            if run is not None and run.state == "complete"]
+def _confirmed(search: StoredSearch, seeds: Sequence[int]) -> list[int]:
+    runs = (search.runs.get(run_key("confirm", digest(search.best or {}), seed)) for seed in seeds)
+    return [seed for seed, run in zip(seeds, runs, strict=True) if run is not None and run.state == "complete"]
 
 
-def _confirm_seed_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
-    done = _confirmed(spec, search)
-    yield from (f"the confirm seed {seed} is not done" for seed in spec.confirm_seeds if seed not in done)
+def _confirm_seed_faults(search: StoredSearch, seeds: Sequence[int]) -> Iterator[str]:
+    done = _confirmed(search, seeds)
+    yield from (f"the confirm seed {seed} is not done" for seed in seeds if seed not in done)
 
 
-def _confirm_run_faults(spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRun]) -> Iterator[str]:
+def _confirm_run_faults(
+    search: StoredSearch, runs: Sequence[LoggedRun], seeds: Sequence[int]
+) -> Iterator[str]:
     settings = digest(search.best or {})
-    for seed in _confirmed(spec, search):
+    for seed in _confirmed(search, seeds):
         whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete
                  and run.status == "FINISHED" and run.tags.get("gru_bench.settings") == settings]
         if len(whole) != 1:

@@ -1,7 +1,8 @@
 """The planner decides which run to train next: first the trials of the searches, then confirm and ablation runs.
 
 Confirm runs and ablation runs are planned once a search has ended. Each of them is a trial too, which one of the
-processes that work on the study takes.
+processes that work on the study takes. In a study with looks, the confirm runs of a look are planned once the look
+before has been taken.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
+from gru_bench.sweep.looks import Looks
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials
@@ -62,6 +64,13 @@ class ModelState:
         return [trial.run_id for trial in self._confirmed]
 
     @property
+    def confirmed_seeds(self) -> dict[int, str]:
+        """Confirm seed -> the id of its complete run, from all processes."""
+        latest = self.search.runs.latest()
+        return {run.config.seed: latest[run.key].run_id for run in self.planned
+                if run.role == "confirm" and run.key in latest and latest[run.key].state == "complete"}
+
+    @property
     def confirmed_elsewhere(self) -> list[str]:
         """Run ids of the confirm seeds that other processes have done."""
         return [trial.run_id for trial in self._confirmed if trial.owner != this_process()]
@@ -98,6 +107,7 @@ class Planner:
     def __init__(
         self, spec: StudySpec, searches: Mapping[str, Search], in_time: Callable[[], bool],
         search_ended: Callable[[ModelState], None], planned: Callable[[ModelState], None],
+        looks: Looks | None = None, look: Callable[[], None] | None = None,
     ) -> None:
         """Begin with the searches.
 
@@ -107,7 +117,10 @@ class Planner:
             in_time: Returns whether new trials may begin.
             search_ended: Called when a search has ended and the runs that follow it are planned.
             planned: Called after planning, before any of the planned runs begins.
+            looks: The looks of the confirm stage; None for a stage of one size.
+            look: Takes the next look. Called when all runs that it rests on have ended.
         """
+        self.looks, self._look = looks, look
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
         self.states = [ModelState(model, searches[model]) for model in spec.models]
         self._ablations: dict[str, int] = {}
@@ -139,10 +152,30 @@ class Planner:
             if state.tuned is None and self._is_over(state):
                 self._end(state)
         self.choose_candidates()
+        self._look_if_due()
+
+    def _look_if_due(self) -> None:
+        """Take the next look once all confirm runs that it rests on have ended, then plan those of the one after."""
+        if self.looks is None or self._look is None or any(state.tuned is None for state in self.states):
+            return
+        while not self.looks.ended and not any(self._unfinished_seeds(state) for state in self.states):
+            self._look()
+            for state in self.states:
+                assert state.tuned is not None
+                self._plan(state, state.tuned)
+
+    def _unfinished_seeds(self, state: ModelState) -> bool:
+        return bool(state.search.runs.unfinished(run.key for run in state.planned if run.role == "confirm"))
+
+    def confirm_seeds(self, model: str) -> tuple[int, ...]:
+        """Return the confirm seeds of a model, as far as they are to be trained by now."""
+        return self.spec.confirm_seeds if self.looks is None else self.looks.seeds(model)
 
     @property
     def is_done(self) -> bool:
         """Whether all trials and planned runs have ended, in this process and all others."""
+        if self.looks is not None and not self.looks.ended:
+            return False
         return all(state.tuned is not None and not state.undecided
                    and not state.search.runs.unfinished(run.key for run in state.planned) for state in self.states)
 
@@ -152,7 +185,7 @@ class Planner:
         for state in self.states:
             if state.tuned is None:
                 counts["trial"] += max(0, self.spec.trials - state.search.counted) if self._may_ask(state) else 0
-                counts["confirm"] += self.spec.confirm
+                counts["confirm"] += len(self.confirm_seeds(state.model))
                 counts["ablation"] += self._ablations.get(state.model, 0)
             else:
                 free = set(state.search.runs.available(run.key for run in state.planned))
@@ -223,7 +256,7 @@ class Planner:
     def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
         """Plan the runs that follow from the results so far; called again when there are more results."""
         state.planned = [PlannedRun(self.spec.config(state.model, tuned, seed), tuned)
-                         for seed in self.spec.confirm_seeds]
+                         for seed in self.confirm_seeds(state.model)]
         if self.spec.ablations is not None and self.spec.ablations.model == state.model:
             runs = ablation_runs(self.spec, tuned, state.chosen)
             state.planned += _merged([*(run for tuning in state.tuning.values() for run in tuning), *runs])

@@ -11,6 +11,7 @@ from gru_bench.config import MetricName, RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
+from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
@@ -114,6 +115,8 @@ class RunLog:
         spec, corpus = self.spec, self.corpus
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
+        if (plan := spec.plan(corpus.fingerprint)) is not None:
+            self.study.text(PLAN, plan.to_json())
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,

@@ -14,11 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
+import numpy as np
+
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
+from gru_bench.evaluation.intervals import Scored
 from gru_bench.results.logged_metrics import compared, score_name
+from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
 from gru_bench.sweep.active_run import ActiveRun
@@ -27,6 +31,7 @@ from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
+from gru_bench.sweep.looks import Looks, look_lines
 from gru_bench.sweep.planner import ModelState, NextRun, Planner
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.search import Search
@@ -85,7 +90,11 @@ class Sweep:
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
         self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        self.planner = Planner(spec, searches, self._in_time, self._search_ended, self._planned)
+        plan = spec.plan(corpus.fingerprint)
+        self.looks = None if plan is None else Looks(plan, searches[min(searches)].study)
+        """The looks of the confirm stage; None for a stage of one size."""
+        self.planner = Planner(
+            spec, searches, self._in_time, self._search_ended, self._planned, self.looks, self._look)
         self.log: RunLog
         """Set when the first thing is logged."""
         self.begun = False
@@ -241,6 +250,34 @@ class Sweep:
         self._describe(self.log, "running", read=self.store.is_caught_up)
         self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
 
+    def _look(self) -> None:
+        """Take the next look of the confirm stage, unless another process has taken it, and show what it found."""
+        assert self.looks is not None
+        self.log.admit_others(wait=True)
+        self.store.await_whole(
+            self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
+        plan, before = self.looks.plan, len(self.looks.taken)
+        with self.log.lock:
+            if len(self.looks.taken) > before:
+                return
+            runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
+            if empty := [model for model, own in runs.items() if not own]:
+                raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
+                               "failed: the same command tries them again")
+            look, pairs = self.looks.take(runs)
+            self.log.study.text(LOOKS, looks_json(self.looks.taken))
+        for line in look_lines(plan, look, before, pairs):
+            self.display.note(line)
+
+    def _scored_by_seed(self, state: ModelState) -> dict[int, Scored]:
+        """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""
+        found = {}
+        for seed, run_id in state.confirmed_seeds.items():
+            predictions = self.store.predictions(run_id, "test")
+            order_N = np.argsort(predictions.example_id_N, kind="stable")  # as in reports
+            found[seed] = Scored(predictions.label_N[order_N], predictions.probability_N[order_N][None])
+        return found
+
     def _planned(self, state: ModelState) -> None:
         assert state.tuned is not None
         notes = self.log.supersede(
@@ -325,7 +362,8 @@ class Sweep:
             if sum(trial.state == "complete" for trial in run.state.search.trials()) == 1:
                 self.first_trials[run.state.model] = outcome.value
             self._show_first_trials()
-        if outcome.state == "tested" and len(run.state.confirmed) == len(self.spec.confirm_seeds):
+        if outcome.state == "tested" and len(run.state.confirmed) == len(
+                self.planner.confirm_seeds(run.state.model)):
             self._describe(self.log, "running")
         if not isinstance(message, Failed):
             return
@@ -409,7 +447,9 @@ class Sweep:
                 {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
                 {name: settings for state in self.planner.states for name, settings in state.chosen.items()},
                 baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-                seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes)
+                seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
+                confirm_seeds=tuple(sorted({
+                    seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
             if not lease.has_others():
                 log.study.text("study.json", summary.to_json())
                 log.study.metrics(study_metrics(summary))

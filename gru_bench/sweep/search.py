@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from gru_bench.config import MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import ChangedStudyError, RunError, shown
 from gru_bench.results.logged_metrics import best, compared
+from gru_bench.results.looks import Look
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.sharing.leases import Lease, this_process
@@ -40,6 +41,7 @@ from gru_bench.sweep.sharing.trials import (
     latest_trials,
     stored,
 )
+from gru_bench.sweep.looks import taken_looks
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
@@ -305,6 +307,8 @@ class StoredSearch:
     """Whether no point of the space is left to try."""
     asked: int = 0
     """The most trials that a start has asked for."""
+    looks: tuple[Look, ...] = ()
+    """The looks of the confirm stage, in the search that holds what is the study's."""
 
 
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
@@ -346,7 +350,7 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
         best=dict(_best(complete, spec.metric).params) if complete else None,
         runs=latest_trials(optuna.load_study(study_name=name + RUNS, storage=storage)) if name + RUNS in names else {},
         exhausted=bool(study.user_attrs.get(EXHAUSTED)) or len(counted) >= size(_distributions(spec)),
-        asked=int(study.user_attrs.get(ASKED, 0)))
+        asked=int(study.user_attrs.get(ASKED, 0)), looks=tuple(taken_looks(study.user_attrs)))
 
 
 def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
@@ -400,7 +404,10 @@ def _identity(spec: StudySpec, model: str, fingerprint: str, experiment: str | N
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in MACHINE_SETTINGS and key not in spec.space}
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
+    # A plan of looks is fixed as a whole: fewer models or another margin would be another plan.
+    plan = {"looks": spec.looks, "margin": spec.margin, "models": spec.models} if spec.looks else {}
     values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, **_proposals(spec), **space,
+              **plan,
               **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
     return dict(json.loads(json.dumps(values)))
 

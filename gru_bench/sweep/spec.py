@@ -31,10 +31,12 @@ from gru_bench.data.recall_task import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
+from gru_bench.results.looks import LookPlan
 from gru_bench.results.pruners import PrunerName
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
+MOST_LOOKS = 20
 LEAST_RACING_SEEDS = 5
 """Fewest seeds per trial for racing. The signed-rank test at p = 0.1 needs 4 pairs, so 5 seeds can save one."""
 MOST_CANDIDATES = 1_000
@@ -166,6 +168,9 @@ class StudySpec(Section):
     """Settings of the first trial of each search, one for each searched setting. Empty: the sampler proposes it too."""
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
+    """Seeds of the confirm stage. Of a stage with looks: those of the last look."""
+    looks: Annotated[list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]], Field(max_length=MOST_LOOKS)] = []
+    """Seeds at each look of the confirm stage, after which it may end; empty for a stage of one size."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: PrunerName = "median"
@@ -213,6 +218,18 @@ class StudySpec(Section):
         """Seeds of the confirm stage. They are above 9,999, so no search trains with them."""
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
+    def plan(self, fingerprint: str) -> LookPlan | None:
+        """Return the plan of the looks; None for a confirm stage of one size.
+
+        Args:
+            fingerprint: Fingerprint of the data.
+        """
+        if not self.looks:
+            return None
+        return LookPlan(
+            study=self.name, models=tuple(self.models), metric=self.metric, margin=self.margin_in_hundredths / 100,
+            looks=tuple(self.looks), seeds=self.confirm_seeds, data=fingerprint)
+
     @property
     def ablation_seeds(self) -> tuple[int, ...]:
         """Seeds of the ablations, which never equal a seed of a search or of the confirm stage."""
@@ -224,8 +241,9 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own")), "metric", *SECTIONS)
-"""Top-level keys of a study file; `base` and `own` are built from its sections, and `metric` is `training.metric`."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own", "looks")), "metric", *SECTIONS)
+"""Top-level keys of a study file; `base` and `own` are built from its sections, `metric` is `training.metric`, and
+`looks` is part of `confirm`."""
 
 
 def known_studies() -> list[str]:
@@ -238,8 +256,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
     Args:
         source: One of `known_studies`, or the path of a file.
-        changes: Values that replace those of the file, such as `trials`, `confirm`, `seed` and `name`; None changes
-            nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps dotted
+        changes: Values that replace those of the file, such as `trials`, `confirm`, `looks`, `seed` and `name`; None
+            changes nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps dotted
             settings of every run to values. `typed` maps any of these to the option that the user typed, for error
             messages.
 
@@ -274,7 +292,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     values.setdefault("name", path.stem)
     if (all_models := changes.pop("all_models", None)) is not None:
         values["models"] = list(all_models)
-    values |= {key: value for key, value in changes.items() if value is not None}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    _plan_looks(values, changes, path.name)
+    values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
@@ -288,6 +308,44 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         spec = _with_models(spec, models)
     _check(spec, path.name)
     return spec
+
+
+def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
+    """Take the looks out of `confirm = { looks = [5, 8] }`, or from the changes; `confirm` becomes the last of them.
+
+    Raises:
+        UsageError: The number of confirm seeds is given in two ways, or the table holds anything else.
+    """
+    form = "a number of seeds such as 5, or the seeds at each look, such as { looks = [5, 8, 12, 20] }"
+    if isinstance(table := values.get("confirm"), dict):
+        if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
+            raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
+        if "confirm" in changes:
+            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so --confirm must be "
+                             f"left out, but got {changes['confirm']}: use --looks to plan others")
+        values["looks"] = table["looks"]
+    if "looks" in changes:
+        if "confirm" in changes:
+            raise UsageError("the seeds of the confirm stage must be given once, but got both --confirm and --looks: "
+                             "leave one of them out")
+        values["looks"] = changes.pop("looks")
+    if "looks" in values:
+        # The last look says how many seeds there are. What is no number is refused as one of the looks.
+        values["confirm"] = max((look for look in values["looks"] if type(look) is int), default=1)
+
+
+def parsed_looks(text: str | None) -> list[int] | None:
+    """Return the looks of a text such as `5,8,12,20`; None for None.
+
+    Raises:
+        UsageError: The text is no list of whole numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
+        raise UsageError(f"--looks must be numbers of seeds with commas between, such as 5,8,12,20, but got {text!r}")
+    return [int(part) for part in parts]
 
 
 def _usual_pruner(values: Mapping[str, Any]) -> str:
@@ -439,6 +497,12 @@ def _check(spec: StudySpec, where: str) -> None:
                          "[space] is empty: add a setting to [space], or set trials to 0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
+    if spec.looks != sorted(set(spec.looks)):
+        raise UsageError(f"{where}: looks must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
+                         f"{', '.join(map(str, spec.looks))}")
+    if spec.looks and spec.metric not in ("accuracy", "log_loss"):
+        raise UsageError(f"{where}: looks are for studies of accuracy or log_loss, the scores whose error over several "
+                         f"looks is known, but metric is {spec.metric}: use another metric, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "

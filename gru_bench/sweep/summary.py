@@ -61,7 +61,7 @@ def study_summary(
     spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]],
     chosen: Mapping[str, Mapping[str, Scalar]], *,
     baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, search_seconds: float,
-    notes: Sequence[str],
+    notes: Sequence[str], confirm_seeds: tuple[int, ...],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.
 
@@ -76,6 +76,7 @@ def study_summary(
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
+        confirm_seeds: Seeds of the confirm stage, as far as it went.
     """
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(
@@ -83,7 +84,7 @@ def study_summary(
         space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
         objective=objective(spec), trials_asked=max(spec.trials, *(searches[model].counted for model in spec.models)),
         epochs=spec.base.training.epochs, search_seed=spec.seed,
-        confirm_seeds=spec.confirm_seeds,
+        confirm_seeds=confirm_seeds,
         trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
         best={model: found[0] for model, found in best.items()},
         best_value={model: found[1] for model, found in best.items()},

@@ -1,0 +1,92 @@
+"""A confirm stage whose seeds may grow: the plan that is fixed before its first run, and what each look found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PLAN, LOOKS = "plan.json", "looks.json"
+"""Names of the artifacts of a study that hold its plan of looks and what they found."""
+SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
+FRACTIONS = "variance expected at the last look / variance at this look, both estimated at this look"
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class LookPlan:
+    """What is fixed before the first run of a study with looks."""
+
+    study: str
+    models: tuple[str, ...]
+    metric: str
+    margin: float
+    """Largest difference of no practical weight: a share, where 0.01 is one percentage point, or nats."""
+    looks: tuple[int, ...]
+    """Seeds of each model at each look, rising."""
+    seeds: tuple[int, ...]
+    """The confirm seeds, in the order in which they are added."""
+    data: str
+    """Fingerprint of the data."""
+    alpha: float = ALPHA
+    """Two-sided error of all tests for a difference at all looks together. Equivalence has as much on each side."""
+    spending: str = SPENDING
+    fractions: str = FRACTIONS
+
+    def to_json(self) -> str:
+        """Return the plan as it is logged, with its digest."""
+        return json.dumps({**asdict(self), "digest": self.digest}, indent=1)
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of all that the plan fixes."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_json(cls, text: str) -> tuple[LookPlan, str]:
+        """Return a plan that was logged, and the digest that was logged with it.
+
+        Raises:
+            ValueError: The text is not such a plan.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            digest = values.pop("digest")
+            lists = {key: tuple(values[key]) for key in ("models", "looks", "seeds")}
+            return cls(**{**values, **lists}), str(digest)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"a plan of looks must hold the fields of {cls.__name__}, but {error}") from None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the confirm runs: the runs that it rests on, and what it decided."""
+
+    planned: int
+    """Seeds of each model that were planned for it."""
+    seeds: Mapping[str, tuple[int, ...]]
+    """Model -> the seeds that had a complete run."""
+    settled: tuple[str, ...] = ()
+    """Pairs that it settled, or an earlier look: `A, B: better`."""
+    stops: bool = False
+    """Whether the confirm stage ended with it."""
+
+
+def looks_json(looks: Sequence[Look]) -> str:
+    """Return looks as they are logged."""
+    return json.dumps([asdict(look) for look in looks], indent=1)
+
+
+def looks_of(text: str) -> list[Look]:
+    """Return the looks that were logged.
+
+    Raises:
+        ValueError: The text holds no looks.
+    """
+    try:
+        return [Look(int(entry["planned"]), {model: tuple(seeds) for model, seeds in entry["seeds"].items()},
+                     tuple(entry["settled"]), bool(entry["stops"])) for entry in json.loads(text)]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"looks must hold the fields of {Look.__name__}, but {error}") from None
