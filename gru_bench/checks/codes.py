@@ -40,6 +40,8 @@ CODES: Mapping[str, Check] = {
                     "Lower training.log_every, below the iterations of an epoch."),
     "GRU012": Check("word vectors of another language or scale",
                     "Look at the language and the spelling of the vectors' words; set embedding.scale."),
+    "GRU013": Check("a plan of looks not followed",
+                    "Say so beside the verdict, or run a study of another name that follows its plan."),
 }
 """Code -> its check. A code keeps its meaning for ever."""
 

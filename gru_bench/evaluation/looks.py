@@ -28,7 +28,7 @@ from scipy import special
 from gru_bench.evaluation.intervals import Scored, difference
 from gru_bench.evaluation.spending import DIGITS, levels
 from gru_bench.evaluation.statistics import Estimate, Finding, Growth, can_show_equivalence, growth
-from gru_bench.results.looks import LookPlan
+from gru_bench.results.looks import Look, LookPlan
 
 SETTLING = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE, Finding.EQUIVALENT)
 """Findings that settle a pair."""
@@ -64,9 +64,19 @@ class PairLook:
         """Return the difference with the interval that decides on equivalence."""
         return None if self.one_sided is None else self.usual.at(1 - 2 * self.one_sided)
 
-    def seeds_cannot_show_equivalence(self, margin: float) -> bool:
-        """Return whether no number of seeds can show equivalence, because the test examples alone leave too much."""
-        return float(special.ndtri(0.95)) * math.sqrt(self.growth.floor) >= margin
+    def needs_examples(self, margin: float) -> bool:
+        """Return whether no number of seeds is likely to settle the pair, because the test examples alone leave too
+        much: they leave more than the margin for equivalence, and more than the difference seen for a difference."""
+        floor = math.sqrt(self.growth.floor)
+        return (float(special.ndtri(0.95)) * floor >= margin
+                and abs(self.usual.estimate) <= float(special.ndtri(0.975)) * floor)
+
+
+    def flipped(self) -> PairLook:
+        """Return the same of the second model minus the first."""
+        one = self.usual
+        usual = replace(one, estimate=-one.estimate, low=-one.high, high=-one.low, seeds=one.seeds[::-1])
+        return replace(self, usual=usual, growth=replace(self.growth, by_seed=self.growth.by_seed[::-1]))
 
 
 @dataclass
@@ -84,6 +94,12 @@ class PairLooks:
     def last(self) -> PairLook:
         """Return the last look."""
         return self.looks[-1]
+
+    def flipped(self) -> PairLooks:
+        """Return the same pair with its second model first."""
+        looks = [look.flipped() for look in self.looks]
+        settled = None if self.settled is None else self.settled.flipped()
+        return PairLooks((self.pair[1], self.pair[0]), looks, settled, self.different)
 
 
 def fraction_of(found: Growth, seeds: tuple[int, int], most: int) -> float:
@@ -171,6 +187,32 @@ def _difference(plan: LookPlan, look: PairLook) -> Finding:
     return Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER
 
 
-def favours(look: PairLook) -> int:
-    """Return the sign of the difference: 1 where the first model has the higher score, -1 where the second has."""
-    return int(np.sign(look.usual.estimate))
+def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:
+    """Return model -> the runs that a look rests on, as one."""
+    found = {}
+    for model, seeds in look.seeds.items():
+        own = [runs[model][seed] for seed in seeds]
+        found[model] = Scored(own[0].label_N, np.concatenate([one.probability_RN for one in own]))
+    return found
+
+
+def settled_as(pair: PairLooks) -> str:
+    """Return what settled a pair, as it is logged: `bidirectional, torch: better`."""
+    assert pair.settled is not None
+    return f"{', '.join(pair.pair)}: {pair.settled.finding.value}"
+
+
+def said_of(plan: LookPlan, pair: tuple[str, str], look: PairLook) -> str:
+    """Return what a look found that settled a pair, in words."""
+    lower_is_better = plan.metric == "log_loss"
+    better, worse = pair if (look.usual.estimate < 0) == lower_is_better else pair[::-1]
+    margin = f"{100 * plan.margin:g} points" if not lower_is_better else f"{plan.margin:g} nats"
+    match look.finding:
+        case Finding.EQUIVALENT:
+            return f"equivalent within {margin}"
+        case Finding.NEGLIGIBLE:
+            return f"{better} is better than {worse}, but by less than {margin}"
+        case Finding.BETTER_BY_MARGIN:
+            return f"{better} is better than {worse} by more than {margin}"
+        case _:
+            return f"{better} is better than {worse}"

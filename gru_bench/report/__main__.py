@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DifferenceError, RunError, UsageError
+from gru_bench.errors import DifferenceError, ExitCode, RunError, UsageError
 from gru_bench.platforms import WINDOWS, is_reserved
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def report(
     no_attach: Annotated[bool, typer.Option(
         "--no-attach", help="Do not attach the report to its studies in MLflow. Otherwise the page, its Markdown, its "
         "numbers and its figures become artifacts of the run of each study, in place of an earlier report.")] = False,
+    as_json: Annotated[bool, typer.Option(
+        "--json", help="Write nothing. Print scores and verdicts as JSON.")] = False,
+    claim: Annotated[str | None, typer.Option(
+        help="Write nothing. Say whether a claim on two models is proven, such as 'bidirectional > torch': exit code 0 "
+        "if so, 4 if it is refuted or the models are equivalent, 3 if it is not settled, with commands to go on.",
+        show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write a report on what sweeps have logged.
@@ -102,6 +109,8 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
+    if as_json or claim is not None:
+        raise typer.Exit(_answered(choice, store, margin, claim))
     for found in waiting(store.home, store.uri):
         say(f"{found}: not in this report; gru-bench sync sends what waits")
     whole, (page, *others), tables = write(choice)
@@ -117,6 +126,21 @@ def report(
         from gru_bench.report.render import pdf as typeset
 
         say(f"wrote {typeset.pdf(page.parent)}")
+
+
+def _answered(choice: Choice, store: Store, margin: float | None, claim: str | None) -> ExitCode:
+    """Print what a report finds as JSON, or whether a claim holds, and return the exit code that says so."""
+    from gru_bench.report.build import chosen_report
+    from gru_bench.report.findings import judged
+
+    found = chosen_report(choice, store, margin=None if margin is None else margin / 100).findings
+    if claim is None:
+        print(json.dumps(found.to_dict(), indent=1))
+        return ExitCode.DONE
+    code, lines = judged(claim, found)
+    for line in lines:
+        cli.out().print(line, markup=False, soft_wrap=True)
+    return code
 
 
 def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:

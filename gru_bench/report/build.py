@@ -20,6 +20,7 @@ from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
+from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.introduction import introduction
@@ -103,6 +104,7 @@ def build(
         source=Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
             _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs),
+        findings=findings_of(evidence),
     )
 
 

@@ -58,6 +58,7 @@ def _said_in_sections(evidence: Evidence) -> Iterator[Found]:
         yield "GRU009", evidence.margin.caution
     if evidence.trials:  # nothing is scored on test
         return
+    yield from (("GRU013", said) for one in evidence.looks for said in one.departures())
     yield from (("GRU003", few_seeds(group)) for group in evidence.groups)
     if evidence.groups[0].metric == "accuracy":
         yield from (("GRU006", said) for said in uneven_classes(evidence.groups))

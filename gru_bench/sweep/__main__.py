@@ -26,8 +26,8 @@ MLFLOW_UI = "http://127.0.0.1:5000"
 SHOWN_TRIALS = 3
 """Number of trials of each model in the table of the best."""
 OPTIONS = {
-    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed", "sampler": "--sampler",
-    "seeds_per_trial": "--seeds-per-trial",
+    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed",
+    "sampler": "--sampler", "seeds_per_trial": "--seeds-per-trial",
 }
 """Key of a study file -> the option that sets it."""
 

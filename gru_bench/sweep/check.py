@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.results.looks import Look
-from gru_bench.sweep.looks import open_seeds
 from gru_bench.sweep.search import StoredSearch
+from gru_bench.sweep.sharing.looks import open_seeds
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.tracking import LoggedRun

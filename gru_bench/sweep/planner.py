@@ -14,9 +14,9 @@ from typing import Literal
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.errors import RunError
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
-from gru_bench.sweep.looks import Looks
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials
 from gru_bench.sweep.spec import StudySpec
 

@@ -117,6 +117,7 @@ class RunLog:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
         if (plan := spec.plan(corpus.fingerprint)) is not None:
             self.study.text(PLAN, plan.to_json())
+            self.study.params({"looks": ",".join(map(str, plan.looks))})
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,

@@ -29,13 +29,14 @@ from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
+from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
-from gru_bench.sweep.looks import Looks, look_lines
 from gru_bench.sweep.planner import ModelState, NextRun, Planner
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
+from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (

@@ -29,6 +29,7 @@ from gru_bench.results.looks import Look
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.sharing.leases import Lease, this_process
+from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import (
     DUPLICATE_OF,
@@ -41,7 +42,6 @@ from gru_bench.sweep.sharing.trials import (
     latest_trials,
     stored,
 )
-from gru_bench.sweep.looks import taken_looks
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 

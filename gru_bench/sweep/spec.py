@@ -169,7 +169,7 @@ class StudySpec(Section):
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     """Seeds of the confirm stage. Of a stage with looks: those of the last look."""
-    looks: Annotated[list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]], Field(max_length=MOST_LOOKS)] = []
+    looks: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_LOOKS)
     """Seeds at each look of the confirm stage, after which it may end; empty for a stage of one size."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
@@ -257,9 +257,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     Args:
         source: One of `known_studies`, or the path of a file.
         changes: Values that replace those of the file, such as `trials`, `confirm`, `looks`, `seed` and `name`; None
-            changes nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps dotted
-            settings of every run to values. `typed` maps any of these to the option that the user typed, for error
-            messages.
+            changes nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps
+            dotted settings of every run to values. `typed` maps any of these to the option that the user typed, for
+            error messages.
 
     Raises:
         UsageError: The study is unknown, or a setting is unknown or out of range.
@@ -321,8 +321,8 @@ def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> 
         if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
         if "confirm" in changes:
-            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so --confirm must be "
-                             f"left out, but got {changes['confirm']}: use --looks to plan others")
+            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so --confirm must "
+                             f"be left out, but got {changes['confirm']}: use --looks to plan others")
         values["looks"] = table["looks"]
     if "looks" in changes:
         if "confirm" in changes:
@@ -330,8 +330,9 @@ def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> 
                              "leave one of them out")
         values["looks"] = changes.pop("looks")
     if "looks" in values:
-        # The last look says how many seeds there are. What is no number is refused as one of the looks.
-        values["confirm"] = max((look for look in values["looks"] if type(look) is int), default=1)
+        if not all(type(look) is int for look in values["looks"]):
+            raise UsageError(f"{where}: looks must be whole numbers of seeds, but got {shown(values['looks'])}")
+        values["confirm"] = max(values["looks"], default=0)
 
 
 def parsed_looks(text: str | None) -> list[int] | None:
@@ -501,8 +502,8 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: looks must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
                          f"{', '.join(map(str, spec.looks))}")
     if spec.looks and spec.metric not in ("accuracy", "log_loss"):
-        raise UsageError(f"{where}: looks are for studies of accuracy or log_loss, the scores whose error over several "
-                         f"looks is known, but metric is {spec.metric}: use another metric, or confirm = {spec.confirm}")
+        raise UsageError(f"{where}: looks need a metric whose error over several looks is known, accuracy or log_loss, "
+                         f"but got {spec.metric}: use one of them, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "

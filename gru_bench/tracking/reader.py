@@ -150,6 +150,8 @@ class StudyPlan:
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
+    looks: bool = False
+    """Whether its confirm stage has looks."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ class LoggedStudy:
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
             metric=metric_of(logged.get("metric", "")),
-            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
+            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""),
+            looks="looks" in logged)
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ _WORDS = re.compile(
 
 def run_study(
     data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
-    trials: int | None = None, confirm: int | None = None, study: str | Path | None = None, name: str | None = None,
+    trials: int | None = None, confirm: int | None = None, looks: Sequence[int] | None = None,
+    study: str | Path | None = None, name: str | None = None,
     settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
     seed: int | None = None, category: str | None = None, split: str | None = None, data_name: str | None = None,
     folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
@@ -79,6 +80,8 @@ def run_study(
         model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
+        looks: Fresh seeds at each of several looks, instead of `confirm`: the study ends at the first that settles
+            every pair of its models.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
             for any model.
         name: Name to store the study under. By default the study's, or those of the models.
@@ -118,7 +121,8 @@ def run_study(
         own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
                "data.split_column": split, "data.limit": limit, "training.epochs": epochs}
         fixed = {key: value for key, value in own.items() if value is not None}
-        changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed}
+        changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
+                   "looks": None if looks is None else list(looks)}
         spec = _spec(study, model, changes, fixed, settings or {})
         kept = _kept(data, text, label, category, split, data_name or spec.name)
         spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gru_bench.errors import IncompleteError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.document.blocks import Cell
+from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Aside, in_text
@@ -47,6 +48,8 @@ class Verdict:
     sentences: tuple[str, ...]
     """The first sentences of the report: scores, then a verdict on each pair of models."""
     cautions: tuple[str, ...]
+    findings: Findings
+    """The scores and the answers on pairs as data, as `gru-bench report --json` prints them."""
 
     @classmethod
     def of(cls, report: Report) -> Verdict:
@@ -64,7 +67,7 @@ class Verdict:
         rows = tuple((_name(row[0]), _with_interval(row[place], unit), _written(row[1]))
                      for row in (*table.rows, *table.context))
         return cls(report.title, rows, table.columns[place].heading, tuple(map(_plain, report.summary)),
-                   tuple(map(_plain, report.cautions)))
+                   tuple(map(_plain, report.cautions)), report.findings)
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""

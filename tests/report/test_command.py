@@ -153,6 +153,21 @@ def command(monkeypatch: pytest.MonkeyPatch, undrawn: None) -> Callable[..., int
     return run
 
 
+def test_findings_are_printed_and_nothing_is_written(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert command(store, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["studies"] == ["oldest", "newest"]
+    assert {one["model"] for one in found["models"]} == {"torch", "bidirectional"}
+    code = command(store, "--claim", "bidirectional > torch")
+    line = capsys.readouterr().out.splitlines()[0]
+    words = {0: "proven: ", 3: "not settled: ", 4: "equivalent: "}
+    assert line.startswith(words[code])
+    assert command(store, "--claim", "bidirectional") == 2
+    assert not (tmp_path / "reports").exists()
+
+
 def test_it_writes_and_says_where(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

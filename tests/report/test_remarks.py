@@ -12,6 +12,7 @@ import pytest
 from gru_bench.checks.codes import CODES, Remark
 from gru_bench.report.build import build
 from gru_bench.report.remarks import study_remarks
+from gru_bench.results.looks import PLAN, LookPlan
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import (
     BEST,
@@ -23,6 +24,7 @@ from tests.support.fake_store import (
     summarized,
     under_way,
     with_data,
+    with_looks,
 )
 from tests.support.renderings import all_said, words_of
 from tests.support.values import present
@@ -78,6 +80,15 @@ def good_baseline(study: LoggedStudy) -> LoggedStudy:
     return summarized(study, baselines=(majority, replace(linear, test_accuracy=0.99)))
 
 
+def other_plan() -> Studies:
+    """A study whose looks were to come at other numbers of seeds."""
+    store, (study,) = sound(seeds=6)
+    followed = with_looks(store, study, (5, 6), 2)
+    plan, _ = LookPlan.from_json(store.artifacts[study.run.run_id, PLAN])
+    store.artifacts[study.run.run_id, PLAN] = replace(plan, looks=(5, 8)).to_json()
+    return store, [followed]
+
+
 MADE: dict[str, tuple[Callable[[], Studies], str]] = {
     "GRU001": (lambda: sound(best=BEST), "the best value of hidden size is 250, at an end of its range, 32 to 256."),
     "GRU002": (other_budget, "sound had 13 finished trials for each model"),
@@ -94,6 +105,7 @@ MADE: dict[str, tuple[Callable[[], Studies], str]] = {
     "GRU011": (lambda: changed(lambda study: with_settings(study, training__log_every="800")),
                "Scratch GRU: a window of the training loss has 800 iterations, but an epoch has 256,"),
     "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), "their mean norm is 0.020"),
+    "GRU013": (other_plan, "sound: look 2 was not planned so."),
 }
 
 

@@ -22,7 +22,10 @@ from scipy.special import ndtr
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
 from gru_bench.evaluation import metrics as measured
+from gru_bench.evaluation.intervals import Scored
+from gru_bench.evaluation.looks import follow, scored_at, settled_as
 from gru_bench.evaluation.metrics import scores
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
 from gru_bench.results.runs import (
     MOST_WHOLE,
     TWO_CLASSES,
@@ -343,6 +346,25 @@ def add_study(
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
     store.by_experiment.setdefault(experiment, []).append(study)
     return study
+
+
+def with_looks(
+    store: FakeStore, study: LoggedStudy, planned: Sequence[int], taken: int, *, margin: float = 0.01
+) -> LoggedStudy:
+    """Return a study whose confirm seeds were added in so many looks, the last of which ended the stage."""
+    models = tuple(dict.fromkeys(run.model for run in study.confirms))
+    seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
+    plan = LookPlan(study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),
+                    study.run.fingerprint)
+    runs = {model: {run.seed: Scored(found.label_N, found.probability_N[None]) for run in study.confirms
+                    if run.model == model and run.complete and run.seed is not None
+                    for found in [store.predicted[run.run_id, "test"]]} for model in models}
+    looks = [Look(size, dict.fromkeys(models, tuple(seeds[:size]))) for size in planned[:taken]]
+    pairs = follow(plan, [scored_at(look, runs) for look in looks])
+    looks[-1] = replace(looks[-1], settled=tuple(settled_as(pair) for pair in pairs if pair.settled), stops=True)
+    store.artifacts[study.run.run_id, PLAN] = plan.to_json()
+    store.artifacts[study.run.run_id, LOOKS] = looks_json(looks)
+    return with_params(study, looks=",".join(map(str, planned)), confirm=str(planned[-1]))
 
 
 def summarized(study: LoggedStudy, **values: Any) -> LoggedStudy:

@@ -98,7 +98,7 @@ def swept(
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-            {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, Actors(says, baselines),
+            {model: Search(spec, model, storage, corpus.fingerprint) for model in spec.models}, Actors(says, baselines),
             experiment=corpus.name, command="run.py", threads=1, timeout=None, texts=texts,
             display=ProgressDisplay(console or Console(quiet=True))).run()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +17,14 @@ from gru_bench import cli
 from gru_bench.errors import UsageError
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
+from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
-from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show_next
+from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show_next, app
 from gru_bench.sweep.console.start import backend_note, device_of
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
+from tests.support.commands import completed
 from tests.support.fake_store import FakeStore, add_study
 from tests.support.runs import answered, summary
 from tests.support.studies import study_file
@@ -91,6 +94,25 @@ class TestClosing:
         assert "Train on more than 16,384 reviews (--limit 600 leaves the others out)" in said
         assert "--limit" not in " ".join(_cautions(found, self.summary, None))
         assert not list(_cautions({"bidirectional": found["bidirectional"]}, self.summary, 600))
+
+
+def test_a_plan_is_written_and_never_over_another(tmp_path: Path, easy_csv: Path) -> None:
+    study_file(tmp_path, 'models = ["torch", "scratch"]\n')
+
+    def planned(*options: str) -> subprocess.CompletedProcess[str]:
+        return completed(app, "--study", "mine.toml", "--data", str(easy_csv), "--plan-only", *options, cwd=tmp_path)
+
+    first = planned("--looks", "5,8")
+    plan, digest = LookPlan.from_json((tmp_path / "mine.plan.json").read_text(encoding="utf-8"))
+    assert (plan.looks, plan.models, digest) == ((5, 8), ("torch", "scratch"), plan.digest)
+    assert f"digest {digest}" in first.stdout
+    assert planned("--looks", "5,8").returncode == 0
+    other = planned("--looks", "5,9")
+    assert other.returncode == 2
+    assert "mine.plan.json must hold this plan or not exist, but it holds another" in other.stderr
+    none = planned()
+    assert none.returncode == 2
+    assert "--plan-only writes a plan of looks, but the study 'mine' has none" in none.stderr
 
 
 @pytest.mark.parametrize(("models", "settings", "told"), [

@@ -8,7 +8,7 @@ import pytest
 
 from gru_bench.config import Scalar
 from gru_bench.errors import DataError, UsageError
-from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
+from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration, parsed_looks
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
 
@@ -54,6 +54,46 @@ def test_a_study_is_about_one_score(tmp_path: Path, lines: str, hundredths: floa
     assert f'metric = "{spec.metric}"' in (lines or 'metric = "accuracy"')
     assert spec.config("torch", {}, 0).training.metric == spec.metric
     assert spec.margin_in_hundredths == pytest.approx(hundredths)
+
+
+def test_looks_are_part_of_the_confirm_stage(tmp_path: Path) -> None:
+    planned = study_file(tmp_path, "confirm = { looks = [5, 8, 12] }\n" + GOOD)
+    spec = load_study(planned)
+    assert (spec.looks, spec.confirm, spec.confirm_seeds[-1]) == ([5, 8, 12], 12, 10_011)
+    assert load_study(planned, looks=[3, 6]).confirm_seeds == tuple(range(10_000, 10_006))
+    assert load_study(study_file(tmp_path, GOOD), looks=[5]).looks == [5]
+    plan = present(spec.plan("data"))
+    assert (plan.looks, plan.margin, plan.models, plan.data) == ((5, 8, 12), 0.01, ("torch",), "data")
+    assert load_study(study_file(tmp_path, GOOD)).plan("data") is None
+    nats = load_study(study_file(tmp_path, 'metric = "log_loss"\nmargin = 0.02\n' + GOOD), looks=[5, 9])
+    assert present(nats.plan("data")).margin == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("line", "changes", "words"), [
+    ("confirm = { looks = [5, 8] }", {"confirm": 5}, "plans looks at 5, 8 seeds, so --confirm must be left out"),
+    ("", {"confirm": 5, "looks": [5]}, "got both --confirm and --looks"),
+    ("confirm = { look = [5, 8] }", {}, "confirm must be a number of seeds such as 5, or the seeds at each look"),
+    ("confirm = { looks = [] }", {}, "confirm must be a number of seeds such as 5, or the seeds at each look"),
+    ("confirm = { looks = [8, 5] }", {}, "looks must be numbers of seeds that rise, .* but got 8, 5"),
+    ("confirm = { looks = [5, 5] }", {}, "looks must be numbers of seeds that rise"),
+    ("confirm = { looks = [0, 5] }", {}, "looks"), 
+    ('confirm = { looks = ["5"] }', {}, "looks must be whole numbers of seeds"),
+    ("looks = [5, 8]", {}, "unknown setting 'looks'"),
+    ('metric = "f1"\nconfirm = { looks = [5, 8] }', {}, "looks need a metric whose error over several looks is known"),
+])
+def test_looks_that_are_none_are_refused(
+    tmp_path: Path, line: str, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        load_study(study_file(tmp_path, f"{line}\n{GOOD}"), **changes)
+
+
+@pytest.mark.parametrize("text", ["5;8", "five", "5,", "", "-1"])
+def test_looks_are_typed_with_commas(text: str) -> None:
+    assert parsed_looks("5, 8,12") == [5, 8, 12]
+    assert parsed_looks(None) is None
+    with pytest.raises(UsageError, match="--looks must be numbers of seeds with commas between"):
+        parsed_looks(text)
 
 
 def test_a_metric_is_given_once(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gru_bench.report.document.blocks import Paragraph, Table, numbers_in
 from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import KnownRun, Sentence
@@ -45,6 +46,8 @@ class Report:
     runs: tuple[KnownRun, ...]
     """All runs of all studies."""
     source: Source
+    findings: Findings = field(default_factory=Findings)
+    """The same as data."""
 
     @property
     def figures(self) -> tuple[Figure | Diagram, ...]:

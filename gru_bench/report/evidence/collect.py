@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
+from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.margin import Margin, margin_of
 from gru_bench.report.evidence.pairs import Pair, compare
 from gru_bench.report.evidence.progress import is_searched, study_name
@@ -42,6 +43,8 @@ class Evidence:
     """Two runs to compare by McNemar's test; None where none were named."""
     trials: Sequence[Trial] = ()
     """The trials of a study that has no complete confirm run: the report is on these alone. Empty in other reports."""
+    looks: Sequence[StudyLooks] = ()
+    """The looks of the studies whose confirm stage has some."""
 
 
 def collect(
@@ -65,9 +68,10 @@ def collect(
         raise UsageError("--mcnemar must name two confirm runs of the report, but the study has no complete one yet: "
                          "leave it out")
     chosen = margin_of(studies, margin, metric_of(studies))
-    compared, apart = ([], []) if trials else compare(groups, chosen.value)
+    looks = () if trials else study_looks(studies, groups, store)
+    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
-                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials)
+                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials, looks)

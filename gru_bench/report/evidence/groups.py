@@ -355,7 +355,7 @@ def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[
     if absent and kept:
         tell(number("absent-seeds", len(absent), [study.run]),
              f" planned seeds without a run: {', '.join(map(str, absent))}.")
-    asked = study.plan().confirm
+    asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
         tell(number("missing-seeds", left, [study.run]), " of the ", number("planned-seeds", asked, [study.run]),
              f" planned confirm seeds {'has' if left == 1 else 'have'} no complete run yet.")

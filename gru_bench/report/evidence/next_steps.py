@@ -15,7 +15,7 @@ from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import typed
 from gru_bench.report.evidence.verdicts import Limit
 
-REPLACED = ("--study-name", "--seed", "--confirm", "--trials", "--timeout", "--sampler", "--model")
+REPLACED = ("--study-name", "--seed", "--confirm", "--looks", "--trials", "--timeout", "--sampler", "--model")
 """Options of the first study that are replaced in the command of its new confirm set."""
 
 
@@ -81,7 +81,8 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     for study, group in wanted.items():
         assert group.study.summary is not None
         name = free_name(f"{group.study.summary.name}-whole", {*evidence.known_studies, *begun})
-        more = ["--confirm", str(seeds[study])] if seeds[study] > len(group.study.summary.confirm_seeds) else []
+        enough = seeds[study] <= len(group.study.summary.confirm_seeds)
+        more = [] if enough else [_seeds_option(group), str(seeds[study])]
         # What the file of the study says of a limit gives way to what is typed.
         begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
                                ["--study-name", name, "--set", "data.limit=none", *more])
@@ -105,10 +106,15 @@ def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collecti
     name = f"{base}-confirm-{number}"
     chosen = [word for model in some for word in ("--model", model)]
     # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
-    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), "--confirm", str(fresh),
+    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), _seeds_option(groups[0]), str(fresh),
            "--trials", "0"]
     fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
     return name, _command(groups[0], REPLACED, [*chosen, *new, *fixed])
+
+
+def _seeds_option(group: Group) -> str:
+    """Return the option that sets the number of confirm seeds: of a study with looks, a single look."""
+    return "--looks" if group.study.plan().looks else "--confirm"
 
 
 def _written(value: object) -> str:

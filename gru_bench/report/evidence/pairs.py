@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from gru_bench.evaluation.intervals import difference
+from gru_bench.evaluation.looks import PairLooks
 from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, holm, verdict
-from gru_bench.report.document.numbers import Kind, Number, Scale, decimals_for
+from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
@@ -39,6 +41,23 @@ class Pair:
     verdict: Verdict
     design: Design | None
     """None where one of the groups has a single seed, and for scores other than accuracy."""
+    followed: PairLooks | None = None
+    """The pair through the looks of its study. The interval of `difference` is the repeated one then, and the verdict
+    is that of the looks. None for a confirm stage of one size."""
+    planned: int = 0
+    """Looks that its study planned."""
+
+    @property
+    def interval_name(self) -> str:
+        """Return the name of the interval of the difference."""
+        return f"95{NBSP}% interval" if self.followed is None else f"repeated 95{NBSP}% interval"
+
+    @property
+    def narrow_name(self) -> str:
+        """Return the name of the interval that decides on equivalence."""
+        if self.followed is None or self.followed.settled is None:
+            return f"90{NBSP}% interval"
+        return f"interval for equivalence at look {self.followed.settled.place + 1}"
 
     @property
     def done(self) -> bool:
@@ -80,6 +99,9 @@ class Pair:
         number, margin = self.number(name, found.estimate, self.scale.difference), self.verdict.margin
         if found.evidence_level.has_interval:
             method = f"{100 * found.confidence:.0f} % interval, {found.method}"
+            if self.followed is not None:
+                method = (f"{(self.interval_name if found is self.difference else self.narrow_name)}, "
+                          f"{found.method}").replace(NBSP, " ")
             number = replace(number, method=method, low=found.low, high=found.high)
         shown = [end for end in (number.value, number.low, number.high) if end is not None]
         return replace(number, decimals=decimals_for(shown, (0.0, margin, -margin), self.scale.difference))
@@ -148,12 +170,15 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[P
     ]
 
 
-def compare(groups: Sequence[Group], margin: float) -> tuple[list[Pair], list[Sentence]]:
+def compare(
+    groups: Sequence[Group], margin: float, looks: Sequence[StudyLooks] = (),
+) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
         groups: The groups of confirm runs. In a pair the one with the better mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
+        looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
     """
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
@@ -164,7 +189,27 @@ def compare(groups: Sequence[Group], margin: float) -> tuple[list[Pair], list[Se
         else:
             what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
-    return tested(couples, margin), apart
+    planned = {(one.study.run.run_id, model): one for one in looks for model in one.plan.models}
+    both = {key: plan for key, a, b in couples if (plan := planned.get((a.study.run.run_id, a.model))) is not None
+            and planned.get((b.study.run.run_id, b.model)) is plan}
+    found = {pair.key: pair for pair in tested([couple for couple in couples if couple[0] not in both], margin)}
+    return [found[key] if key in found else _followed(key, a, b, both[key]) for key, a, b in couples], apart
+
+
+def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
+    """Return a pair of a study with looks."""
+    usual, margin = difference(a.metric, a.scored, b.scored), looks.plan.margin
+    pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
+    design = Design.of(a.correct_RN, b.correct_RN) if a.metric == "accuracy" and min(usual.seeds) > 1 else None
+    if not pair.looks:
+        return Pair(key, a, b, usual, None, len(looks.pairs),
+                    Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90)), design, pair, len(looks.plan.looks))
+    by = pair.settled or pair.last
+    different = by.finding in (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
+    inner = by.equivalence or by.usual.at(0.90)
+    found = Verdict(by.finding, int(np.sign(by.usual.estimate)) if different else 0, margin, inner)
+    return Pair(key, a, b, pair.last.repeated or pair.last.usual, None, len(looks.pairs), found, design, pair,
+                len(looks.plan.looks))
 
 
 def _mean(group: Group) -> float:

@@ -47,13 +47,15 @@ def verdict_sentence(pair: Pair) -> Sentence:
         case Finding.BETTER_BY_MARGIN:
             return (f"{better} by more than ", pair.margin, f"{after}: ", *found, ".")
         case Finding.NEGLIGIBLE:
-            return (f"{better}, but by a negligible amount: ", *found, f"; the 90{NBSP}% interval, ",
+            return (f"{better}, but by a negligible amount: ", *found, f"; the {pair.narrow_name}, ",
                     Ends(pair.narrow), ", lies within ±", pair.margin, f"{after}.")
         case Finding.EQUIVALENT:
-            return (f"{a} and {b} are equivalent within ", pair.margin, f"{after}: the 90{NBSP}% interval of their "
-                    "difference, ", Ends(pair.narrow), f"{after}, lies within it.")
+            return (f"{a} and {b} are equivalent within ", pair.margin, f"{after}: the {pair.narrow_name} of their "
+                    "difference, ", Ends(pair.narrow), f"{after}, lies within it", *_settled(pair), ".")
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
+        case Finding.INCONCLUSIVE if pair.followed is not None and not pair.followed.looks:
+            return (f"{a} against {b}: no planned look has been taken yet, so there is no verdict.",)
         case Finding.INCONCLUSIVE:
             return (f"Inconclusive: {a} against {b}, ", *found, ".", *_doubts(pair))
 
@@ -157,11 +159,23 @@ def _too_few(pair: Pair) -> Sentence:
 
 def _size(pair: Pair) -> Sentence:
     theta = pair.theta
-    interval: Sentence = () if theta.low is None else (f" (95{NBSP}% interval ", Ends(theta), ")")
+    interval: Sentence = () if theta.low is None else (f" ({pair.interval_name} ", Ends(theta), ")")
     return (theta, pair.scale.after or f" of {pair.scale.score}", *interval)
 
 
+def _settled(pair: Pair) -> Sentence:
+    """Return at which look a pair was settled, or that it is open after so many; empty without looks."""
+    if pair.followed is None or not pair.followed.looks:
+        return ()
+    by = pair.followed.settled
+    place = pair.number("look", (by or pair.followed.last).place + 1, "count", "from 1, of the looks planned")
+    of = pair.number("looks", pair.planned, "count", "looks planned")
+    return (", settled at look " if by else ", open after look ", place, " of ", of)
+
+
 def _test(pair: Pair) -> Sentence:
+    if pair.followed is not None:
+        return _settled(pair)
     if pair.p_adjusted is None:
         return ()
     return (", ", *p_is(pair.p), " after Holm" if pair.family > 1 else "")

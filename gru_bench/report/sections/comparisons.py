@@ -5,24 +5,27 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.errors import UsageError, unknown
 from gru_bench.evaluation.statistics import Finding, chance_better, effect_size, mcnemar
-from gru_bench.report.document.blocks import Block, Column, Commands, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Kind, Number, plain
+from gru_bench.report.document.numbers import NBSP, Kind, Number, plain
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, coded, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
+from gru_bench.report.figures.looks import looks_figure
 
 FEW = 6
 """Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""
@@ -41,7 +44,8 @@ def comparisons(evidence: Evidence) -> Section | None:
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
-    blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_next_steps(evidence)]
+    blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
+               *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
@@ -60,17 +64,20 @@ def _less(pair: Pair) -> str:
 
 def _table(compared: Sequence[Pair]) -> Table:
     sure = any(one.theta.low is not None for one in compared)
+    looked = any(one.followed is not None for one in compared)
     tested, scale = any(one.p.value is not None for one in compared), compared[0].scale
     return Table.of(
         "comparisons",
         "Comparisons of models",
         ("Each pair on the same test reviews, with the better mean first.",
-         " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the 90 % interval "
-         "after it." if sure else ""),
+         " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the "
+         f"{'interval' if looked else '90 % interval'} after it." if sure else "",
+         " Those of a study with looks are the repeated ones, which hold at all looks together." if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
         (Column("Difference", unit=scale.differences), lambda one: one.theta),
-        (Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p),
+        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p)]
+          if tested or not looked else []),
         (Column("Detectable", unit=scale.differences, short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
             if sure else "")), lambda one: one.detectable),
@@ -118,7 +125,74 @@ def _finding(pair: Pair) -> Sentence:
     finding = pair.verdict.finding
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
-    return (finding.value, Aside(("90 % interval [", Ends(pair.narrow, ", "), "]"), below=True))
+    name = pair.narrow_name.replace(NBSP, " ")
+    return (finding.value, Aside((f"{name} [", Ends(pair.narrow, ", "), "]"), below=True))
+
+
+def _looks(evidence: Evidence) -> list[Block]:
+    """Return what was planned and what the looks found, of each study that has some."""
+    blocks: list[Block] = []
+    for one in evidence.looks:
+        blocks += [Paragraph(_planned(one)), *sentences([coded("GRU013", said) for said in one.departures()])]
+        pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
+        rows = [row for pair in pairs for row in _look_rows(pair)]
+        if not rows:
+            continue
+        values = Values(("pair", "look", "seeds", "difference", "boundary", "finding"), tuple(rows),
+                        intervals=("difference",))
+        blocks += [looks_figure(values, one.plan.margin, pairs[0].scale, one.key.replace(".", "-")),
+                   Details("The usual intervals, which are too narrow where a stage may end early", (
+                       _usual(pairs, one.key),))]
+    return [Heading("Looks", "looks"), *blocks] if blocks else []
+
+
+def _planned(one: StudyLooks) -> Sentence:
+    """Return what was planned, and how it ended."""
+    planned = [(one.number(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
+    start: Sentence = (
+        f"The confirm stage of {study_name(one.study)} was planned, before its first run, with looks at ",
+        *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}). All looks together spend an error of ",
+        Number(f"{one.key}.alpha", one.plan.alpha, "percent", decimals=0, method="two-sided, over all pairs and looks"),
+        f"{NBSP}% for differences, and as much on each side for equivalence.")
+    taken = one.number("taken", len(one.looks))
+    if not one.ended:
+        return (*start, " So far it has taken ", taken, " of them.")
+    if not one.is_early:
+        return (*start, " It took all of them.")
+    return (*start, " It ended after look ", taken, ", because every pair was settled.")
+
+
+def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
+    """Yield a row for each look at a pair: its difference with the repeated interval, and what it had to reach."""
+    assert pair.followed is not None
+    for look in pair.followed.looks:
+        key = f"look-{look.place + 1}"
+        wide = look.repeated
+        shown = pair.number(key, look.usual.estimate, pair.scale.difference, "fewer than 5 seeds: no interval"
+                            if wide is None else pair.interval_name.replace(NBSP, " "),
+                            **({} if wide is None else {"low": wide.low, "high": wide.high}))
+        tested = None if look.tested_at is None else look.usual.at(1 - look.tested_at)
+        boundary = None if tested is None else (tested.high - tested.low) / 2
+        settled = pair.followed.settled
+        finding = "open" if settled is None or settled.place > look.place else settled.finding.value
+        yield (_less(pair), pair.number(f"{key}.place", look.place + 1, "count"),
+               pair.number(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
+               pair.number(f"{key}.boundary", boundary, pair.scale.kind,
+                           "a difference from 0 on must be found different by this look"), finding)
+
+
+def _usual(pairs: Sequence[Pair], key: str) -> Table:
+    def usual(pair: Pair) -> Number:
+        assert pair.followed is not None
+        last = pair.followed.last.usual
+        return pair.number("usual", last.estimate, pair.scale.difference, "95 % interval as if there were one look",
+                           low=last.low, high=last.high)
+
+    return Table.of(
+        f"{key}.usual", "Usual 95 % intervals", ("As if the last look taken had been the only one planned.",),
+        [pair for pair in pairs if pair.followed is not None and pair.followed.looks],
+        (Column("Pair", align="left", width=4.2), _less),
+        (Column("Difference", unit=pairs[0].scale.differences), usual))
 
 
 def _next_steps(evidence: Evidence) -> list[Block]:

@@ -1,0 +1,142 @@
+"""Studies whose confirm stage has looks: the plan that was logged, what each look found, and where the two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gru_bench.evaluation.intervals import Scored
+from gru_bench.evaluation.looks import PairLooks, follow, scored_at, settled_as
+from gru_bench.report.document.numbers import Number, slug
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.groups import Group, model_name
+from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
+from gru_bench.tracking import LoggedStudy
+from gru_bench.tracking.reader import damaged
+
+
+@dataclass(frozen=True)
+class StudyLooks:
+    """The looks of one study."""
+
+    study: LoggedStudy
+    plan: LookPlan
+    digest: str
+    """The digest that was logged with the plan."""
+    looks: tuple[Look, ...]
+    """As they were logged."""
+    pairs: tuple[PairLooks, ...]
+    """Computed again from the predictions of the runs that the looks rest on."""
+    groups: Mapping[str, Group]
+    """Model -> its confirm runs."""
+    lost: tuple[str, ...]
+    """Seeds that a look rests on and that have no run any more: `torch 10003`."""
+
+    @property
+    def key(self) -> str:
+        """Return the first part of the keys of its numbers."""
+        return f"looks.{slug(study_name(self.study), 'study')}"
+
+    @property
+    def ended(self) -> bool:
+        """Return whether no further look will be taken."""
+        return bool(self.looks) and self.looks[-1].stops
+
+    @property
+    def is_early(self) -> bool:
+        """Return whether the stage ended before its last look."""
+        return self.ended and len(self.looks) < len(self.plan.looks)
+
+    def number(self, name: str, value: int) -> Number:
+        """Return a count that the study's own run gives."""
+        return Number(f"{self.key}.{name}", value, "count", (self.study.run.run_id,))
+
+    def of(self, a: str, b: str) -> PairLooks | None:
+        """Return the pair of two models, with the first minus the second."""
+        for pair in self.pairs:
+            if pair.looks and set(pair.pair) == {a, b}:
+                return pair if pair.pair == (a, b) else pair.flipped()
+        return None
+
+    def departures(self) -> Iterator[Sentence]:
+        """Yield where what happened differs from the plan."""
+        name = study_name(self.study)
+        if self.digest != self.plan.digest:
+            yield (f"{name}: the plan that is logged is not the one that its digest belongs to, so it was changed.",)
+        if self.plan.data != self.study.run.fingerprint:
+            yield (f"{name}: the plan is about other data than the study's.",)
+        for place, look in enumerate(self.looks):
+            if place >= len(self.plan.looks) or look.planned != self.plan.looks[place]:
+                yield (f"{name}: look ", self.number(f"look-{place + 1}", place + 1), " was not planned so.")
+            for model, seeds in look.seeds.items():
+                if (missing := look.planned - len(seeds)) > 0:
+                    yield (f"{name}: look ", self.number(f"look-{place + 1}", place + 1), " rests on ",
+                           self.number(f"look-{place + 1}.{slug(model, 'model')}.missing", missing),
+                           f" seed{'s' * (missing > 1)} fewer of {model_name(model)} than planned, which failed.")
+        if self.lost:
+            yield (f"{name}: runs that a look rests on are gone ({', '.join(self.lost)}).",)
+        elif self.looks:
+            now = {settled_as(pair) for pair in self.pairs if pair.settled is not None}
+            if now != set(self.looks[-1].settled):
+                yield (f"{name}: the runs no longer give what the last look found "
+                       f"({'; '.join(self.looks[-1].settled) or 'nothing settled'}).",)
+        for model, group in self.groups.items():
+            known = set(self.looks[-1].seeds.get(model, ())) if self.ended else set(self.plan.seeds)
+            if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
+                yield (f"{name}: {model_name(model)} has ",
+                       self.number(f"{slug(model, 'model')}.extra", len(extra)),
+                       " confirm runs that no look planned (seeds ", ", ".join(map(str, extra)), ").")
+
+
+def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store) -> tuple[StudyLooks, ...]:
+    """Return the looks of the studies that have a plan of looks.
+
+    Raises:
+        RunError: A plan or its looks cannot be read.
+    """
+    found = []
+    for study in studies:
+        own = {group.model: group for group in groups if group.study is study}
+        if (plan := _plan(study, store)) is None:
+            continue
+        plan_, digest = plan
+        looks = _looks(study, store)
+        runs = {model: {run.seed: Scored(group.label_N, group.probability_RN[place][None])
+                        for place, run in enumerate(group.runs) if run.seed is not None}
+                for model, group in own.items()}
+        lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds
+                     if seed not in runs.get(model, ()))
+        kept = [_kept(look, runs) for look in looks]
+        pairs = follow(plan_, [scored_at(look, runs) for look in kept]) if _are_whole(kept, plan_.models) else []
+        found.append(StudyLooks(study, plan_, digest, tuple(looks), tuple(pairs), own, lost))
+    return tuple(found)
+
+
+def _kept(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> Look:
+    """Return a look with the seeds that still have a run."""
+    return Look(look.planned, {model: tuple(seed for seed in seeds if seed in runs.get(model, ()))
+                               for model, seeds in look.seeds.items()})
+
+
+def _are_whole(looks: Sequence[Look], models: Collection[str]) -> bool:
+    """Return whether each look has a run of each model."""
+    return all(look.seeds.get(model) for look in looks for model in models)
+
+
+def _plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
+    if not study.plan().looks or (text := store.text(study.run.run_id, PLAN)) is None:
+        return None
+    try:
+        return LookPlan.from_json(text)
+    except ValueError as error:
+        raise damaged(study.run.run_id, PLAN, error) from error
+
+
+def _looks(study: LoggedStudy, store: Store) -> list[Look]:
+    text = store.text(study.run.run_id, LOOKS)
+    try:
+        return [] if text is None else looks_of(text)
+    except ValueError as error:
+        raise damaged(study.run.run_id, LOOKS, error) from error

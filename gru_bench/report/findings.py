@@ -1,0 +1,108 @@
+"""What the evidence of a report finds, as data, and whether a claim on two models holds."""
+
+from __future__ import annotations
+
+import re
+
+from gru_bench.errors import ExitCode, UsageError, shown
+from gru_bench.evaluation.statistics import Finding
+from gru_bench.report.document.findings import Answer, Findings, ModelScore
+from gru_bench.report.document.numbers import NBSP
+from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.next_steps import (
+    fresh_for_all,
+    held_back,
+    next_step_commands,
+    remove_limit_commands,
+)
+from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.progress import once_more, study_name, unfinished
+from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
+
+DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
+"""Findings of a difference."""
+
+
+def findings_of(evidence: Evidence) -> Findings:
+    """Return what a report finds; without pairs where it is on trials alone."""
+    going_on = [once_more(study) for study in evidence.studies if unfinished(study)]
+    commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
+    return Findings(
+        tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score,
+        () if evidence.trials else tuple(map(_score, evidence.groups)),
+        tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
+        tuple(commands))
+
+
+def _score(group: Group) -> ModelScore:
+    score = group.score
+    return ModelScore(group.label, group.model, study_name(group.study), score.value, score.low, score.high,
+                      len(group.runs))
+
+
+def _answer(pair: Pair, together: int | None) -> Answer:
+    finding, theta, followed = pair.verdict.finding, pair.theta, pair.followed
+    better = None
+    if finding in DIFFERENT:
+        better = pair.a.label if pair.favours >= 0 else pair.b.label
+    look = None
+    if followed is not None and followed.looks:
+        look = (followed.settled or followed.last).place + 1
+    return Answer(
+        pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
+        finding.value, better, pair.difference.estimate, theta.low, theta.high, _plain(pair.interval_name),
+        pair.verdict.margin, pair.p_adjusted, (pair.difference.seeds[0], pair.difference.seeds[1]),
+        pair.difference.examples, look, pair.planned if followed is not None else None,
+        better is not None or finding is Finding.EQUIVALENT, _plain(in_text(verdict_sentence(pair))),
+        _plain(in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ())))
+
+
+def _plain(text: str) -> str:
+    return text.replace(NBSP, " ")
+
+
+def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
+    """Return whether a claim is proven (0), refuted or its models equivalent (4), or neither (3), and what to print.
+
+    That is one sentence; of a claim that is not settled also what could settle it, and the commands that go on.
+
+    Args:
+        claim: Such as `bidirectional > torch`: the first is the better one. `<` says the contrary.
+        found: What a report finds.
+
+    Raises:
+        UsageError: It is no such claim, or its models are not compared, or in several ways.
+    """
+    parts = re.fullmatch(r"\s*(.+?)\s*([<>])\s*(.+?)\s*", claim)
+    if parts is None or set(parts[1] + parts[3]) & set("<>"):
+        raise UsageError(f"--claim must name two models with > between them, such as 'bidirectional > torch', but got "
+                         f"{shown(claim)}")
+    first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
+    matching = [pair for pair in found.pairs
+                if _names(pair, first, second) or _names(pair, second, first)]
+    if len(matching) != 1:
+        known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
+        what = "no pair is" if not matching else f"{len(matching)} pairs are"
+        raise UsageError(f"--claim must name one pair of models that is compared, but {what} {first} and {second}; "
+                         f"compared are: {known}. --study chooses studies, and the names in a report tell pairs apart")
+    pair = matching[0]
+    claimed = pair.a if _names(pair, first, second) else pair.b
+    if pair.better is not None:
+        holds = pair.better == claimed
+        return (ExitCode.DONE if holds else ExitCode.NO,
+                [f"{'proven' if holds else 'refuted'}: {pair.sentence}"])
+    if pair.settled:
+        return ExitCode.NO, [f"equivalent: {pair.sentence}"]
+    commands = ["to go on:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
+    return ExitCode.INCOMPLETE, [" ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step))), *commands]
+
+
+def _names(pair: Answer, first: str, second: str) -> bool:
+    """Return whether two names are those of the models of a pair, in this order."""
+    return _is(first, pair.a, pair.models[0]) and _is(second, pair.b, pair.models[1])
+
+
+def _is(name: str, label: str, model: str) -> bool:
+    return name.casefold() in (label.casefold(), model.casefold())

@@ -1,0 +1,75 @@
+"""The looks of a confirm stage whose seeds may grow: how many seeds are open now, and what each look decided.
+
+What a look decides is recorded in the search's storage with the seeds that it rests on, so that every process and every
+later start goes on from the same decision, even where a failed run is trained again afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from gru_bench.evaluation.intervals import Scored
+from gru_bench.evaluation.looks import PairLooks, follow, is_settled, scored_at, settled_as
+from gru_bench.results.looks import Look, LookPlan, looks_of
+from gru_bench.sweep.sharing.leases import Attributes
+
+TAKEN = "looks taken"
+"""Set on the search that holds what is the study's: its looks so far."""
+
+
+class Looks:
+    """The looks of one study, shared by all processes that work on it."""
+
+    def __init__(self, plan: LookPlan, attributes: Attributes) -> None:
+        """Continue with the looks that were taken.
+
+        Args:
+            plan: The plan.
+            attributes: The Optuna study that holds what is the study's.
+        """
+        self.plan, self._attributes = plan, attributes
+
+    @property
+    def taken(self) -> list[Look]:
+        """The looks so far, from all processes and starts."""
+        return taken_looks(self._attributes.user_attrs)
+
+    def seeds(self, model: str) -> tuple[int, ...]:
+        """Return the confirm seeds that a model may be trained on by now; once the stage has ended, those it used."""
+        return open_seeds(self.plan, self.taken, model)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last look was taken, or one that settled all pairs."""
+        taken = self.taken
+        return bool(taken) and taken[-1].stops
+
+    def take(self, runs: Mapping[str, Mapping[int, Scored]]) -> tuple[Look, list[PairLooks]]:
+        """Take the next look and record it; the caller holds the study's lock.
+
+        Args:
+            runs: Model -> confirm seed -> what the run predicts for the test reviews, for all complete runs.
+        """
+        taken = self.taken
+        now = Look(self.plan.looks[len(taken)], {model: tuple(sorted(runs[model])) for model in self.plan.models})
+        pairs = follow(self.plan, [scored_at(look, runs) for look in (*taken, now)])
+        last = len(taken) + 1 == len(self.plan.looks)
+        look = Look(now.planned, now.seeds, tuple(map(settled_as, filter(lambda pair: pair.settled, pairs))),
+                    last or is_settled(pairs))
+        self._attributes.set_user_attr(TAKEN, json.dumps([asdict(one) for one in (*taken, look)]))
+        return look, pairs
+
+
+def open_seeds(plan: LookPlan, taken: Sequence[Look], model: str) -> tuple[int, ...]:
+    """Return the confirm seeds of a model after some looks: those of the next look, or those that the last one used."""
+    if taken and taken[-1].stops:
+        return tuple(taken[-1].seeds[model])
+    return plan.seeds[:plan.looks[len(taken)]]
+
+
+def taken_looks(attributes: Mapping[str, object]) -> list[Look]:
+    """Return the looks that were recorded in a storage."""
+    text = attributes.get(TAKEN)
+    return looks_of(text) if isinstance(text, str) else []

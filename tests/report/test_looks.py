@@ -1,0 +1,199 @@
+"""Studies with looks in a report: the verdict of the plan, what departs from it, the findings as data, and claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gru_bench.errors import ExitCode, RunError, UsageError
+from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
+from gru_bench.report.findings import judged
+from gru_bench.report.remarks import study_remarks
+from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_json, looks_of
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_looks
+from tests.support.renderings import all_said, words_of
+
+INSIDE = BEST | {"model.hidden_size": 128}
+
+
+def studied(
+    skills: dict[str, float], planned: Sequence[int] = (5, 8), taken: int = 1, *, examples: int = 2000, **options: Any,
+) -> tuple[FakeStore, LoggedStudy]:
+    store = FakeStore()
+    study = add_study(store, "grown", skills, seeds=planned[taken - 1], best=INSIDE,
+                      test_set=TestSet.draw(examples), **options)
+    return store, with_looks(store, study, planned, taken)
+
+
+DIFFERENT = {"scratch": 0.2, "torch": 0.7}
+EQUAL = {"scratch": 0.4, "torch": 0.4}
+OPEN = 3000
+"""Test examples with which two equal models are not settled yet, but more seeds would do."""
+
+
+def reported(store: FakeStore, study: LoggedStudy) -> Report:
+    return build([study], store)
+
+
+def summary_of(report: Report) -> str:
+    return all_said(report.summary)
+
+
+def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded() -> None:
+    report = reported(*studied(DIFFERENT))
+    said = summary_of(report)
+    assert "Torch GRU is better than Scratch GRU" in said
+    assert "points (repeated 95 % interval " in said.replace("\u00a0", " ")
+    assert "settled at look 1 of 2" in said
+    numbers = report.numbers()
+    theta = next(one for key, one in numbers.items() if key.endswith(".difference"))
+    usual = next(one for key, one in numbers.items() if key.endswith(".usual"))
+    assert theta.low is not None
+    assert usual.low is not None
+    assert theta.value == usual.value
+    assert theta.low < usual.low
+    words = words_of(report, "comparisons")
+    assert "It ended after look 1, because every pair was settled." in words
+    assert "with looks at 5, 8 seeds of each model (plan " in words
+    assert "too narrow" in words
+    assert [figure.name for figure in report.figures if figure.name.startswith("looks")] == ["looks-grown"]
+
+
+def test_the_figure_has_each_look_with_its_boundary() -> None:
+    store, study = studied(EQUAL, (5, 6, 7), 3, examples=600)
+    report = reported(store, study)
+    figure = next(figure for figure in report.figures if figure.name == "looks-grown")
+    rows = figure.csv().splitlines()
+    assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
+    assert len(rows) == 4
+    assert figure.svg().count("<svg") == 1
+    assert "open after look 3 of 3" in summary_of(report)
+    assert "It took all of them." in words_of(report, "comparisons")
+
+
+def test_equal_models_are_equivalent_by_the_interval_of_their_look() -> None:
+    said = summary_of(reported(*studied({"scratch": 0.4, "torch": 0.4}, (10, 20), 1, examples=20_000)))
+    assert "are equivalent within 1.0 points: the interval for equivalence at look 1 of their difference" in said
+
+
+def test_a_plan_that_was_followed_has_no_remark() -> None:
+    store, study = studied(DIFFERENT)
+    assert not [one for one in study_remarks([study], store) if one.code == "GRU013"]
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    ("digest", "the plan that is logged is not the one that its digest belongs to"),
+    ("data", "the plan is about other data than the study's"),
+    ("sizes", "look 1 was not planned so"),
+    ("missing", "look 1 rests on 1 seed fewer of Torch GRU than planned, which failed"),
+    ("found", "the runs no longer give what the last look found (nothing settled)"),
+    ("lost", "runs that a look rests on are gone (torch 1099)"),
+    ("extra", "Torch GRU has 1 confirm runs that no look planned (seeds 1004)"),
+])
+def test_each_departure_from_the_plan_is_said(spoil: str, words: str) -> None:
+    store, study = studied(DIFFERENT)
+    key = study.run.run_id
+    plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
+    (look,) = looks_of(store.artifacts[key, LOOKS])
+    if spoil == "digest":
+        values = json.loads(store.artifacts[key, PLAN])
+        store.artifacts[key, PLAN] = json.dumps({**values, "margin": 0.02})
+    elif spoil == "data":
+        store.artifacts[key, PLAN] = replace(plan, data="others").to_json()
+    elif spoil == "sizes":
+        store.artifacts[key, PLAN] = replace(plan, looks=(4, 8)).to_json()
+    else:
+        torch = {"missing": look.seeds["torch"][:4], "lost": (*look.seeds["torch"][:4], 1099),
+                 "extra": look.seeds["torch"][:4]}.get(spoil, look.seeds["torch"])
+        settled = () if spoil == "found" else look.settled
+        store.artifacts[key, LOOKS] = looks_json(
+            [replace(look, seeds={**look.seeds, "torch": torch}, settled=settled)])
+    found = [one for one in study_remarks([study], store) if one.code == "GRU013"]
+    assert any(words in one.sentence for one in found), found
+    assert "(GRU013)" in words_of(reported(store, study), "comparisons")
+
+
+def test_before_the_first_look_there_is_no_verdict() -> None:
+    store, study = studied(DIFFERENT)
+    del store.artifacts[study.run.run_id, LOOKS]
+    report = reported(store, under_way(store, study))
+    assert "no planned look has been taken yet, so there is no verdict" in summary_of(report)
+    assert "So far it has taken 0 of them." in words_of(report, "comparisons")
+    assert report.findings.pairs[0].settled is False
+
+
+def test_damaged_plans_are_named() -> None:
+    store, study = studied(DIFFERENT)
+    store.artifacts[study.run.run_id, PLAN] = "{}"
+    with pytest.raises(RunError, match=r"must hold plan\.json as it was logged"):
+        reported(store, study)
+
+
+def test_a_new_confirm_set_of_a_study_with_looks_is_one_look() -> None:
+    report = reported(*studied(EQUAL, (5, 6), 2, examples=OPEN))
+    commands = " ".join(report.findings.next_commands)
+    assert "--looks" in commands
+    assert "--confirm " not in commands
+
+
+def test_findings_are_the_report_as_data() -> None:
+    store, study = studied(DIFFERENT)
+    found = reported(store, study).findings
+    (pair,) = found.pairs
+    assert json.loads(json.dumps(found.to_dict()))["pairs"][0]["better"] == "Torch GRU"
+    assert (pair.a, pair.b, pair.models) == ("Torch GRU", "Scratch GRU", ("torch", "scratch"))
+    assert (pair.look, pair.looks, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
+    assert [one.model for one in found.models] == ["scratch", "torch"]
+    plain = add_study(store, "plain", DIFFERENT, best=INSIDE)
+    (usual,) = build([plain], store).findings.pairs
+    assert (usual.look, usual.interval) == (None, "95 % interval")
+    assert usual.p is not None
+
+
+@pytest.mark.parametrize(("claim", "code", "start"), [
+    ("torch > scratch", ExitCode.DONE, "proven: Torch GRU is better"),
+    ("scratch < torch", ExitCode.DONE, "proven: Torch GRU is better"),
+    ("Scratch GRU > Torch GRU", ExitCode.NO, "refuted: Torch GRU is better")])
+def test_claims_on_models_that_differ(claim: str, code: ExitCode, start: str) -> None:
+    found, (sentence,) = judged(claim, reported(*studied(DIFFERENT)).findings)
+    assert found is code
+    assert sentence.startswith(start)
+
+
+def test_claims_that_are_not_settled_say_how_to_go_on() -> None:
+    code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=OPEN)).findings)
+    assert code is ExitCode.INCOMPLETE
+    assert lines[0].startswith("not settled: Inconclusive")
+    assert lines[1] == "to go on:"
+    assert lines[2].startswith("  python sweeps/run.py --study grown ")
+    code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=600)).findings)
+    assert code is ExitCode.INCOMPLETE
+    assert "takes more test examples" in lines[0]
+
+
+def test_a_claim_on_equivalent_models_is_refuted() -> None:
+    code, (sentence,) = judged(
+        "torch > scratch", reported(*studied(EQUAL, (10, 20), 1, examples=20_000)).findings)
+    assert code is ExitCode.NO
+    assert sentence.startswith("equivalent: ")
+
+
+@pytest.mark.parametrize(("claim", "words"), [
+    ("torch", "must name two models with > between them"), ("a > b > c", "must name two models"),
+    ("torch > rnn", "no pair is torch and rnn; compared are: torch and scratch")])
+def test_claims_that_are_none_are_refused(claim: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        judged(claim, reported(*studied(DIFFERENT)).findings)
+
+
+def test_a_claim_must_name_one_pair() -> None:
+    store = FakeStore()
+    studies = [add_study(store, name, DIFFERENT, best=INSIDE) for name in ("one", "two")]
+    with pytest.raises(UsageError, match="pairs are torch and scratch"):
+        judged("torch > scratch", build(studies, store).findings)
