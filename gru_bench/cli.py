@@ -181,16 +181,19 @@ def command_of(application: typer.Typer) -> Any:
     return command
 
 
-def out(*, quiet: bool = False, words: Callable[[str], str] | None = None) -> Console:
+def out(
+    *, quiet: bool = False, words: Callable[[str], str] | None = None, stderr: bool = False
+) -> Console:
     """Return the console for results. In a pipe, lines are not wrapped and tables are `PIPE_WIDTH` wide.
 
     Args:
         quiet: Whether nothing is printed.
         words: Function that rewrites what is printed, or None.
+        stderr: Whether it prints to standard error, because standard output is for data.
     """
-    terminal = sys.stdout.isatty()
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal, quiet=quiet,
-                       force_jupyter=False)
+                       force_jupyter=False, stderr=stderr)
     console.words = words
     return console
 

@@ -81,7 +81,7 @@ def report(
     from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
-    console = cli.out()
+    console = cli.out(stderr=as_json or claim is not None)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
