@@ -119,6 +119,17 @@ def test_each_departure_from_the_plan_is_said(spoil: str, words: str) -> None:
     assert "(GRU013)" in words_of(reported(store, study), "comparisons")
 
 
+def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_looks() -> None:
+    store, study = studied(DIFFERENT)
+    plain = add_study(store, "plain", {"bidirectional": 0.4, "rnn": 0.4}, best=INSIDE, test_set=TestSet.draw(2000))
+    report = build([study, plain], store)
+    assert [(pair.models, pair.look) for pair in report.findings.pairs] == [
+        (("torch", "scratch"), 1), (report.findings.pairs[1].models, None)]
+    assert set(report.findings.pairs[1].models) == {"bidirectional", "rnn"}
+    said = words_of(report, "comparisons")
+    assert said.count("a study with looks spends its error on its own pairs alone. Compare them in one study.") == 4
+
+
 def test_before_the_first_look_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
     del store.artifacts[study.run.run_id, LOOKS]

@@ -182,16 +182,19 @@ def compare(
     """
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
+    grown = {one.study.run.run_id for one in looks}
     for one, two in combinations(groups, 2):
-        if one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
+        if one.study is not two.study and grown & {one.study.run.run_id, two.study.run.run_id}:
+            apart.append((f"{one.label} and {two.label} are not compared: a study with looks spends its error on its "
+                          "own pairs alone. Compare them in one study.",))
+        elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
             couples.append((f"pair.{a.key}.{b.key}", a, b))
         else:
             what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
-    planned = {(one.study.run.run_id, model): one for one in looks for model in one.plan.models}
-    both = {key: plan for key, a, b in couples if (plan := planned.get((a.study.run.run_id, a.model))) is not None
-            and planned.get((b.study.run.run_id, b.model)) is plan}
+    planned = {one.study.run.run_id: one for one in looks}
+    both = {key: planned[a.study.run.run_id] for key, a, _ in couples if a.study.run.run_id in planned}
     found = {pair.key: pair for pair in tested([couple for couple in couples if couple[0] not in both], margin)}
     return [found[key] if key in found else _followed(key, a, b, both[key]) for key, a, b in couples], apart
 
