@@ -71,7 +71,6 @@ class PairLook:
         return (float(special.ndtri(0.95)) * floor >= margin
                 and abs(self.usual.estimate) <= float(special.ndtri(0.975)) * floor)
 
-
     def flipped(self) -> PairLook:
         """Return the same of the second model minus the first."""
         one = self.usual
@@ -202,11 +201,16 @@ def settled_as(pair: PairLooks) -> str:
     return f"{', '.join(pair.pair)}: {pair.settled.finding.value}"
 
 
+def written_margin(plan: LookPlan) -> str:
+    """Return the margin of a plan with its unit."""
+    return f"{plan.margin:g} nats" if plan.metric == "log_loss" else f"{100 * plan.margin:.1f} points"
+
+
 def said_of(plan: LookPlan, pair: tuple[str, str], look: PairLook) -> str:
     """Return what a look found that settled a pair, in words."""
     lower_is_better = plan.metric == "log_loss"
     better, worse = pair if (look.usual.estimate < 0) == lower_is_better else pair[::-1]
-    margin = f"{100 * plan.margin:g} points" if not lower_is_better else f"{plan.margin:g} nats"
+    margin = written_margin(plan)
     match look.finding:
         case Finding.EQUIVALENT:
             return f"equivalent within {margin}"

@@ -88,7 +88,7 @@ def test_a_stage_ends_at_the_first_look_that_settles_every_pair(easy_csv: Path) 
     said = confirmed(easy_csv, runs)
     assert seeds_of(runs, "torch") == seeds_of(runs, "scratch") == list(range(10_000, 10_005))
     assert "look 1 of 3, 5 seeds for each model:" in said
-    assert "torch is better than scratch by more than 1 points" in said
+    assert "torch is better than scratch by more than 1.0 points" in said
     assert "every pair is settled: no seeds are added" in said
     study = logged()
     plan, digest, looks = texts(study)

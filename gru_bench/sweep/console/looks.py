@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gru_bench.evaluation.looks import PairLooks, is_settled, said_of
+from gru_bench.evaluation.looks import PairLooks, is_settled, said_of, written_margin
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import Look, LookPlan
 
@@ -47,11 +47,10 @@ def pair_line(plan: LookPlan, pair: PairLooks) -> str:
     if (wide := look.repeated) is None:
         return f"{start}; fewer than 5 seeds settle nothing"
     start += f" (repeated interval {written(wide.low)} to {written(wide.high)})"
-    margin = f"{100 * plan.margin:g} points" if points else f"{plan.margin:g}"
     if pair.settled is None:
         if look.needs_examples(plan.margin):
-            return (f"{start}; open, and no number of seeds is likely to settle it within {margin}: that takes more "
-                    "test reviews")
+            return (f"{start}; open, and no number of seeds is likely to settle it within {written_margin(plan)}: that "
+                    "takes more test reviews")
         return f"{start}; open"
     said = said_of(plan, pair.pair, pair.settled)
     return f"{start}; {said}" + ("" if pair.settled is look else f" (settled at look {pair.settled.place + 1})")
