@@ -32,7 +32,6 @@ html_show_sourcelink = html_copy_source = False
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "force"
-nb_execution_excludepatterns = ["docs/notebook.ipynb"]  # it holds its output; it would take minutes
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 
