@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import sys
 import tomllib
 from functools import cache
@@ -184,6 +185,23 @@ def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch
     assert "Macro F1 is the mean of the F1 of both labels." in text
     assert report.figures[0].name == "speed"
     assert report.figures[0].pdf().startswith(b"%PDF")
+
+
+def test_the_explanation_says_what_its_figures_are_drawn_from() -> None:
+    page = text(ROOT / "docs" / "explanation.md")
+    drawn = runpy.run_path(str(ROOT / "docs" / "explanation" / "draw.py"))
+    for model, name in drawn["MODELS"].items():
+        score_R = 100 * drawn["right_answers"]("homework")[model].mean(axis=1)
+        best = " | ".join(f"{drawn['best_of'](score_R, k):.2f}" for k in (1, 2, 3, 5))
+        assert f"| {name} | {best} |" in page
+    tuned_RN = drawn["right_answers"]("torch")["torch"]
+    for interval in (drawn["over_seeds"], drawn["over_both"]):
+        low, high = (100 * end for end in interval(tuned_RN))
+        assert f"{low:.1f} to {high:.1f} %" in " ".join(page.split())
+    assert drawn["svg"]("kernel") == drawn["svg"]("kernel")
+    pictures = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "explanation").glob("*.svg")}
+    assert pictures.keys() == {*drawn["PICTURES"], "gates", "gradients"}
+    assert all(f"](explanation/{name}.svg)" in page and size < 100_000 for name, size in pictures.items())
 
 
 # ---------------------------------------------------------------- commands, options, settings

@@ -27,6 +27,7 @@ include_patterns = [
 
 html_theme, html_title = "furo", "gru-bench"
 html_theme_options = {"navigation_with_keys": True}
+html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sourcelink = html_copy_source = False
 
 myst_heading_anchors = 4
