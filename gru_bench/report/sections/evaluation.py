@@ -5,7 +5,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,8 @@ def evaluation(evidence: Evidence) -> Section:
         (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
          _further_scores(groups), *_together(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=_against_baselines(groups, baselines))
+        summary=tuple(coded("GRU010", told) if is_worse else told
+                      for is_worse, told in _against_baselines(groups, baselines)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -328,23 +329,25 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
     return tuple(rows)
 
 
-def _against_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> tuple[Sentence, ...]:
-    """Return, for each baseline, the tests of the models against it, and which of the others do not clearly beat it."""
-    said: list[Sentence] = []
+def _against_baselines(
+    groups: Sequence[Group], baselines: Sequence[ScoredBaseline]
+) -> Iterator[tuple[bool, Sentence]]:
+    """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
+
+    With each sentence goes whether its models are worse than the baseline.
+    """
     for baseline in baselines:
         tested = [group for group in groups if group.metric == "accuracy" and baseline.right_N(group) is not None
                   and EvidenceLevel.of(len(group.runs)).has_verdict]
-        said += _tested(tested, baseline)
-        said += [coded("GRU010", told) if side == "below" else told
-                 for side, told in _not_above([group for group in groups if group not in tested], baseline)]
-    return tuple(said)
+        yield from _tested(tested, baseline)
+        yield from ((side == "below", told) for side, told in _not_above(
+            [group for group in groups if group not in tested], baseline))
 
 
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]:
-    """Return the test of each model against a baseline, which has one fit and thus no deviation over seeds."""
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[tuple[bool, Sentence]]:
+    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds."""
     found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
              for group in groups if (present_N := baseline.right_N(group)) is not None]
-    said: list[Sentence] = []
     for group, one, p in zip(groups, found, holm([one.p for one in found]), strict=True):
         assert p is not None
         key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
@@ -356,11 +359,9 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> list[Sentence]
         unit, between = f"{NBSP}%", "is better than" if one.estimate > 0 else "is worse than"
         if p >= ALPHA:
             between = "is not shown to be better or worse than"
-        told: Sentence = (
+        yield _place(group, baseline)[0] == "below", (
             f"{group.label} (", group.score, f"{unit}) {between} the baseline {baseline.name} (", baseline.score,
             f"{unit}): ", size, f" points (95{NBSP}% interval ", Ends(size), "), ", *p_is(test), f"{after}.")
-        said.append(coded("GRU010", told) if _place(group, baseline)[0] == "below" else told)
-    return said
 
 
 def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> list[tuple[str, Sentence]]:
@@ -400,6 +401,5 @@ def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
 
 
 def below_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
-    """Return, for each baseline, which models are worse on the same data."""
-    return [said for baseline in baselines for _, said in _not_above(
-        [group for group in groups if _place(group, baseline)[0] == "below"], baseline)]
+    """Return, for each baseline, which models are worse on the same data, in the words of the report."""
+    return [told for is_worse, told in _against_baselines(groups, baselines) if is_worse]

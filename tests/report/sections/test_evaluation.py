@@ -17,6 +17,7 @@ from gru_bench.config import MetricName
 from gru_bench.evaluation import intervals, metrics, statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
+from gru_bench.report.remarks import study_remarks
 from gru_bench.results.runs import Predictions, packed
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import (
@@ -143,6 +144,19 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
                      r"\+[\d.]+ points \(95 % interval \+[\d.]+ to \+[\d.]+\), p [=<] [\d.]+ after Holm\.", text)
     assert "is not shown to be better or worse than the baseline" in text
     assert "on the same split" not in text
+
+
+def test_a_remark_says_of_a_baseline_above_what_the_report_says() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
+    right_N = correct(store, study.confirms)[0]
+    right_N[:60] = True
+    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
+                     right=packed(right_N))
+    studies = [summarized(study, baselines=(linear,))]
+    (remark,) = [one for one in study_remarks(studies, store) if one.code == "GRU010"]
+    assert "is worse than the baseline" in remark.sentence or "is not shown to be better or worse" in remark.sentence
+    assert f"{remark.sentence} (GRU010)" in below_baseline(studies, store)
 
 
 @pytest.mark.parametrize("spoilt", ["", packed(np.zeros(1000, dtype=np.bool_)), packed(np.ones(90, dtype=np.bool_))])
