@@ -333,7 +333,7 @@ def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int 
         return
     first = next(iter(guessing.values()))
     yield (f"these accuracies mean nothing, because guessing may reach them too: on {first.examples:,} test reviews, "
-           f"always answering the most frequent class is right for {percent(first.guessing)}, and the 95 % intervals "
+           f"always answering their most frequent class is right for {percent(first.guessing)}, and the 95 % intervals "
            "over the reviews do not lie above that ("
            + ", ".join(f"{model} {one.interval}" for model, one in guessing.items()) + ").")
     more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""

@@ -69,7 +69,7 @@ def check_consistency(
             faults.append(f"look {len(looks) + 1} is not taken")
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     roles = Counter(run.role for run in runs)
-    counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} runs of trials, "
+    counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirm seeds; {len(running)} running")
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
     if len(studies) != 1:
@@ -100,7 +100,7 @@ def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
     states = Counter(trial.state for trial in search.trials)
     done = states["complete"] + states["pruned"] + states["failed"]
     if done < spec.trials and not search.exhausted:
-        yield f"{done} trials are finished, not {spec.trials}"
+        yield f"{done} of {spec.trials} trials {'is' if done == 1 else 'are'} finished"
     if done > (most := max(spec.trials, search.asked)):
         yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:

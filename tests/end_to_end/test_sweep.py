@@ -413,7 +413,7 @@ def test_sweeps_at_once_in_one_directory_one_of_which_is_killed(
         assert "all is done, and Optuna and MLflow agree" in checked.stdout
     more = sweep(tmp_path, easy_csv, *options, "--trials", "5", "--check")
     assert more.returncode == 3
-    assert "but torch: 4 trials are finished, not 5" in more.stdout
+    assert "but torch: 4 of 5 trials are finished" in more.stdout
 
 
 @pytest.mark.service

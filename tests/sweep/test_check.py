@@ -77,14 +77,16 @@ def test_a_study_that_is_done_has_no_fault(study: Study) -> None:
     assert found.counts == (
         "torch: 3 of 3 trials (2 complete, 1 pruned, 0 failed), 0 duplicates, 0 running; 1 broken off and queued "
         "again; 2 of 2 confirm seeds",
-        "MLflow: 1 run of the study, 4 runs of trials, 2 of confirm seeds; 0 running")
+        "MLflow: 1 run of the study, 4 of trials, 2 of confirm seeds; 0 running")
 
 
 def test_a_trial_too_few_and_one_under_way(study: Study) -> None:
     study.trials[3] = replace(study.trials[3], state="running")
     study.runs[3] = run("trial", "3", "running", "RUNNING")
     assert study.found().faults == (
-        "torch: 2 trials are finished, not 3", "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
+        "torch: 2 of 3 trials are finished", "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
+    study.trials[1:] = [replace(trial, state="running") for trial in study.trials[1:]]
+    assert study.found().faults[0] == "torch: 1 of 3 trials is finished"
 
 
 def test_a_planned_run_under_way(study: Study) -> None:

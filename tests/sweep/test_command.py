@@ -89,7 +89,7 @@ class TestClosing:
         assert self.summary is not None
         found = {"scratch": confirmed([answered(55), answered(50)]), "bidirectional": confirmed([answered(90)])}
         said = " ".join(_cautions(found, self.summary, 600))
-        assert "on 100 test reviews, always answering the most frequent class is right for 50.0 %" in said
+        assert "on 100 test reviews, always answering their most frequent class is right for 50.0 %" in said
         assert f"(scratch {found['scratch'].accuracy.interval})" in said
         assert "Train on more than 16,384 reviews (--limit 600 leaves the others out)" in said
         assert "--limit" not in " ".join(_cautions(found, self.summary, None))
