@@ -143,5 +143,5 @@ def data_remarks(data: DataSummary, key: str = "checked", runs: tuple[str, ...] 
                          covered, f"{NBSP}% of the words have one.")
     if conditions.has_odd_scale(data):
         norm = Number(f"{key}.norm", data.vector_norm, "score", runs, method="mean over the words of the data")
-        yield "GRU012", (f"The word vectors {vectors} are of another scale than usual: their mean norm is ", norm,
-                         f", and usual ones have {conditions.LEAST_NORM:g} to {conditions.MOST_NORM:g}.")
+        yield "GRU012", (f"The word vectors {vectors} have an unusual scale: their mean norm is ", norm,
+                         f", and that of usual ones is {conditions.LEAST_NORM:g} to {conditions.MOST_NORM:g}.")
