@@ -234,6 +234,10 @@ class Baseline:
         value = self.scores.get("validation", {}).get(score)
         return self.validation_accuracy if value is None and score == "accuracy" else value
 
+    def on_test(self, score: str) -> float | None:
+        """Return a score on the test reviews, by its name in `scores`; None where it was not logged."""
+        return self.test_accuracy if score == "accuracy" else self.scores.get("test", {}).get(score)
+
 
 def packed(right_N: NDArray[np.bool_]) -> str:
     """Return which test examples are classified correctly as text: a bit each, in the order of their ids, in Base64."""

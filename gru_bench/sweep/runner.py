@@ -475,7 +475,8 @@ class Sweep:
         best = {model: found[1] for model, search in self.searches.items() if (found := search.best()) is not None}
         log.study.describe(study_description(
             self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
-            view=self.view))
+            view=self.view, trials=sum(search.counted for search in self.searches.values()),
+            confirmed=sum(len(state.confirmed) for state in self.planner.states), baselines=self.baselines))
 
     def _sign_out(self) -> None:
         """Record in all searches that this start has ended."""

@@ -5,17 +5,18 @@ Reviews never stand in it, and neither do error messages, which may quote some.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gru_bench import cli
 from gru_bench.config import Scalar
 from gru_bench.report.evidence.progress import typed
-from gru_bench.results.logged_metrics import compared
+from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.sweep.console.progress import described
 from gru_bench.tracking.view import MISSING
 
 if TYPE_CHECKING:
+    from gru_bench.results.runs import Baseline
     from gru_bench.sweep.planner import Role
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 STATUS = {
     "running": "running. If no process works on it any more, the same command continues it.",
     "complete": "complete.",
-    "incomplete": "not complete. The same command continues it.",
-    "interrupted": "interrupted. The same command continues it.",
-    "failed": "failed. The same command continues it once the cause is mended.",
+    "incomplete": "not complete: {done}. The same command continues it.",
+    "interrupted": "interrupted after {done}. The same command continues it.",
+    "failed": "failed after {done}. The same command continues it once the cause is mended.",
 }
-"""State of a study -> what its description says of it."""
+"""State of a study -> what its description says of it, with the runs that are done where it has stopped early."""
 MOST_COMMAND = 2_000
 """Most characters of a command that are shown: MLflow cuts a description at 8,000."""
+SPACE = "&emsp;"
 _ROLES: Mapping[Role, str] = {
     "trial": "A trial of the search, scored on validation reviews",
     "confirm": "The best settings, trained again on a fresh seed and scored on test reviews",
@@ -39,7 +41,7 @@ _ROLES: Mapping[Role, str] = {
 
 def study_description(
     spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
-    view: str | None,
+    view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[Baseline] = (),
 ) -> str:
     """Return the description of a study.
 
@@ -51,16 +53,19 @@ def study_description(
         best: Model -> validation score of its best trial, as far as known.
         found: Model -> its confirmed score, as far as known.
         view: Page with the saved view of its experiment; empty where there is none, None while that is not known.
+        trials: Number of trials that are done, of all models, where the study has stopped early.
+        confirmed: Number of its confirm runs that are complete, of all models.
+        baselines: The baselines on the same data, as far as known.
     """
     # MLflow shows only the first lines until a reader asks for more.
     parts = [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
-    parts.append(f"**Status:** {STATUS[state]}")
+    parts.append(f"**Status:** {STATUS[state].format(done=_done(spec, trials, confirmed))}")
     if view:
         parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
     elif view is not None:
         parts[-1] += f" {MISSING}"
     if best or found:
-        parts.append("\n".join(_table(spec, best, found)))
+        parts.append("\n".join(_table(spec, best, found, baselines)))
     parts += ["**Started by:**", _code([_typed(command)])]
     if best or found:
         parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]
@@ -92,16 +97,38 @@ def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: b
         yield cli.line(["mlflow", "ui", *(["--backend-store-uri", uri] if uri else [])])
 
 
-def _table(spec: StudySpec, best: Mapping[str, float], found: Mapping[str, Confirmed]) -> Iterator[str]:
-    """Yield the lines of the table of the models' scores."""
-    val, test = compared(spec.metric, "val"), compared(spec.metric, "test")
-    yield f"| model | best trial: {val.label} | {test.label} | 95 % interval | seeds |"
-    yield "|---|---:|---:|---|---:|"
+def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
+    """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirm runs`."""
+    models = len(spec.models)
+    parts = [(trials, models * spec.trials, "trials"), (confirmed, models * spec.confirm, "confirm runs")]
+    return ", ".join(f"{done} of {max(done, asked)} {what}" for done, asked, what in parts if done or asked)
+
+
+def _table(
+    spec: StudySpec, best: Mapping[str, float], found: Mapping[str, Confirmed], baselines: Iterable[Baseline]
+) -> Iterator[str]:
+    """Yield the lines of the table of the scores of models and baselines, without columns that are empty."""
+    val, test, name = compared(spec.metric, "val"), compared(spec.metric, "test"), score_name(spec.metric)
+    columns = [("model", "---"), *[(f"best trial: {val.label}", "---:")] * bool(best),
+               *[(test.label, "---:"), ("95 % interval", "---"), ("seeds", "---:")] * bool(found)]
+    yield _row([heading for heading, _ in columns])
+    yield f"|{'|'.join(line for _, line in columns)}|"
     for model in spec.models:
-        cells = [val.written(best[model]) if model in best else "", "", "", ""]
-        if (one := found.get(model)) is not None:
-            cells[1:] = test.written(one.estimate.estimate), one.interval(test), str(len(one.by_seed))
-        yield f"| {' | '.join([model, *cells])} |"
+        cells = [val.written(best[model]) if model in best else ""] if best else []
+        if found:
+            one = found.get(model)
+            cells += ["", "", ""] if one is None else [
+                test.written(one.estimate.estimate), one.interval(test), str(len(one.by_seed))]
+        yield _row([model, *cells])
+    for baseline in baselines:
+        reached = [(val, baseline.on_validation(name))] * bool(best) + [(test, baseline.on_test(name))] * bool(found)
+        cells = ["" if value is None else metric.written(value) for metric, value in reached]
+        yield _row([f"*{baseline.name} (baseline)*", *cells, *["", ""] * bool(found)])
+
+
+def _row(cells: Sequence[str]) -> str:
+    """Return a row of a table. MLflow's pages set no space between columns, so that each cell ends in some."""
+    return f"| {' | '.join(f'{cell}{SPACE}' if cell else '' for cell in cells)} |"
 
 
 def _typed(command: str) -> str:

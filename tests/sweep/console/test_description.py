@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gru_bench.results.logged_metrics import compared
+from gru_bench.results.runs import Baseline
 from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import confirmed
@@ -17,8 +18,10 @@ from tests.support.runs import answered
 from tests.support.studies import study_file
 from tests.support.workers import WELL, Script, swept
 
+BASELINE = Baseline("linear", 0.796, 0.782, 0.78, 1000, 1.0)
 
-def spec_of(folder: Path, body: str = "", **changes: str) -> StudySpec:
+
+def spec_of(folder: Path, body: str = "", **changes: Any) -> StudySpec:
     return load_study(study_file(folder, f'models = ["torch", "bidirectional"]\n{body}'), **changes)
 
 
@@ -31,15 +34,17 @@ def test_a_finished_study(tmp_path: Path) -> None:
     found = {"torch": confirmed([answered(70), answered(80), answered(84)])}
     low, high = found["torch"].estimate.low, found["torch"].estimate.high
     assert study_description(spec, "complete", command="run.py --study pair.toml", uri="sqlite:///a b.db",
-                             best={"torch": 0.8512, "bidirectional": 0.5}, found=found, view="#/v?k=x") == f"""\
+                             best={"torch": 0.8512, "bidirectional": 0.5}, found=found, view="#/v?k=x",
+                             baselines=(BASELINE,)) == f"""\
 **Question:** Is it better?
 
 **Status:** complete. See all runs [in one table](#/v?k=x) or [as charts](#/v?k=x&compareRunsMode=CHART).
 
-| model | best trial: validation accuracy | test accuracy | 95 % interval | seeds |
+| model&emsp; | best trial: validation accuracy&emsp; | test accuracy&emsp; | 95 % interval&emsp; | seeds&emsp; |
 |---|---:|---:|---|---:|
-| torch | 85.1 % | 78.0 % | {100 * low:.1f} to {100 * high:.1f} % | 3 |
-| bidirectional | 50.0 % |  |  |  |
+| torch&emsp; | 85.1 %&emsp; | 78.0 %&emsp; | {100 * low:.1f} to {100 * high:.1f} %&emsp; | 3&emsp; |
+| bidirectional&emsp; | 50.0 %&emsp; |  |  |  |
+| *linear (baseline)*&emsp; | 79.6 %&emsp; | 78.2 %&emsp; |  |  |
 
 **Started by:**
 
@@ -51,6 +56,35 @@ def test_a_finished_study(tmp_path: Path) -> None:
     gru-bench predict --study pair --tracking-uri "sqlite:///a b.db" "A text of yours."
 """[:-1]
     assert found["torch"].interval(compared("accuracy", "test")) == f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+@pytest.mark.parametrize(("state", "said"), [
+    ("interrupted", "interrupted after 1 of 4 trials, 0 of 6 confirm runs. The same command continues it."),
+    ("incomplete", "not complete: 1 of 4 trials, 0 of 6 confirm runs. The same command continues it."),
+    ("failed", "failed after 1 of 4 trials, 0 of 6 confirm runs. The same command continues it once the cause is "
+               "mended.")])
+def test_a_study_that_has_stopped_early_says_what_is_done(tmp_path: Path, state: str, said: str) -> None:
+    spec = spec_of(tmp_path, "trials = 2\n[space]\ntraining.lr = { low = 0.001, high = 0.1 }", confirm=3)
+    text = study_description(spec, state, command="", uri="", best={"torch": 0.5}, found={}, view=None, trials=1,
+                             baselines=(BASELINE,))
+    assert f"**Status:** {said}\n" in text
+    # Nothing was scored on test, so that there are no columns for it.
+    assert """\
+| model&emsp; | best trial: validation accuracy&emsp; |
+|---|---:|
+| torch&emsp; | 50.0 %&emsp; |
+| bidirectional&emsp; |  |
+| *linear (baseline)*&emsp; | 79.6 %&emsp; |
+""" in text
+
+
+def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
+    spec, found = spec_of(tmp_path, trials=0, confirm=3), {"torch": confirmed([answered(70), answered(80)])}
+    text = study_description(spec, "incomplete", command="", uri="", best={}, found=found, view=None, confirmed=2,
+                             baselines=(BASELINE,))
+    assert "**Status:** not complete: 2 of 6 confirm runs. The" in text
+    assert "| model&emsp; | test accuracy&emsp; | 95 % interval&emsp; | seeds&emsp; |\n|---|---:|---|---:|\n" in text
+    assert "| bidirectional&emsp; |  |  |  |\n| *linear (baseline)*&emsp; | 78.2 %&emsp; |  |  |\n" in text
 
 
 def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
@@ -112,7 +146,7 @@ class TestInTheStore:
         text = study.run.tags[NOTE]
         assert "**Status:** complete. See all runs" in text
         assert "    python sweeps/run.py\n" in text
-        assert "| torch | 75.0 % | 50.0 % |" in text
+        assert "| torch&emsp; | 75.0 %&emsp; | 50.0 %&emsp; |" in text
         assert "    gru-bench predict --study study" in text
         assert "[in one table](#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy)" in text
         assert sorted(run.name for run in study.runs) == [
@@ -126,3 +160,5 @@ class TestInTheStore:
         with pytest.raises(KeyboardInterrupt):
             swept(easy_csv, interrupted)
         assert told == ["running", "interrupted"]
+        (study,) = Store(create=False).studies("easy")
+        assert "**Status:** interrupted after 0 of 5 trials. The" in study.run.tags[NOTE]
