@@ -277,15 +277,16 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
     return code if isinstance(code, int) else ExitCode.DONE
 
 
-def _name_values(command: Any) -> None:
+def _name_values(command: Any, parent: Any = None) -> None:
     """Let help pages show no value for a flag, and the option's name as the value of a repeatable option."""
-    for option in command.params:
+    context = command.context_class(command, parent=parent, **command.context_settings)
+    for option in (*command.params, command.get_help_option(context)):
         if option.metavar is None and getattr(option, "is_flag", False):
             option.metavar = ""
         elif option.metavar is None and getattr(option, "multiple", False):
             option.metavar = option.name.upper()
     for inner in getattr(command, "commands", {}).values():
-        _name_values(inner)
+        _name_values(inner, context)
 
 
 @contextmanager

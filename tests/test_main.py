@@ -60,6 +60,7 @@ def test_help_names_the_command_as_it_was_typed(words: list[str], usage: str) ->
     done = command(*words, cwd=ROOT)
     assert done.returncode == ExitCode.DONE
     assert f"Usage: {usage}" in done.stdout
+    assert "<bool>" not in done.stdout  # a flag takes no value
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)

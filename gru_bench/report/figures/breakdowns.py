@@ -27,6 +27,7 @@ from gru_bench.report.figures.style import (
     shade,
     share_axis,
     short,
+    told_apart,
 )
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ def _categories(models: Sequence[str], parts: Parts, style: Style) -> Drawing:
                            gid=f"series-{place}")
         if y:
             axes.axhline(y - 0.5, color=style.grid, linewidth=0.5, zorder=0)
-    names_axis(axes, [f"{short(name, 26, 1)}  ({reviews.text})" for name, reviews, _ in parts], style, 0.7)
+    names = told_apart([name for name, _, _ in parts], 26)
+    names_axis(axes, [f"{name}  ({reviews.text})" for name, (_, reviews, _) in zip(names, parts, strict=True)], style,
+               0.7)
     axes.margins(x=0.04)
     share_axis(axes, "x")
     axes.set_xlabel("test accuracy, %")

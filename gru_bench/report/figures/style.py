@@ -147,6 +147,14 @@ def short(text: str, width: int = 24, lines: int = 2) -> str:
     return "\n".join(found)
 
 
+def told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Return different names on one line each; those that would look the same when shortened also keep their ends."""
+    shown = [short(name, width, 1) for name in names]
+    begun, ending = width // 2, (width - 1) // 2
+    return [one if shown.count(one) == 1 else f"{name[:begun].rstrip()}…{name[-ending:].lstrip()}"
+            for one, name in zip(shown, (" ".join(name.split()) for name in names), strict=True)]
+
+
 def new_figure(
     style: Style, height: float, panels: int = 1, columns: int = 1, row: float = 0.0, names: int = 0, **options: Any
 ) -> tuple[Figure, list[Any]]:

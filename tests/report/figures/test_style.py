@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gru_bench.report.figures.style import log_ticks, short
+from gru_bench.report.figures.style import log_ticks, short, told_apart
 
 
 @pytest.mark.parametrize(("text", "width", "lines", "shown"), [
@@ -19,6 +19,12 @@ from gru_bench.report.figures.style import log_ticks, short
 ])
 def test_a_long_name_keeps_its_beginning(text: str, width: int, lines: int, shown: str) -> None:
     assert short(text, width, lines) == shown
+
+
+def test_names_that_begin_alike_keep_their_ends() -> None:
+    long = "Home, kitchen and garden, used, sold by others: part"
+    assert told_apart(["Books", f"{long} 1", f"{long} 2", "A name of another beginning, as long"], 26) == [
+        "Books", "Home, kitchen…hers: part 1", "Home, kitchen…hers: part 2", "A name of another…"]
 
 
 @given(st.text(), st.integers(2, 40), st.integers(1, 3))
