@@ -99,9 +99,10 @@ def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: b
 
 def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
     """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirm runs`."""
-    models = len(spec.models)
-    parts = [(trials, models * spec.trials, "trials"), (confirmed, models * spec.confirm, "confirm runs")]
-    return ", ".join(f"{done} of {max(done, asked)} {what}" for done, asked, what in parts if done or asked)
+    models, most = len(spec.models), "up to " if spec.looks else ""  # looks may end the confirm stage early
+    parts = [(trials, "", models * spec.trials, "trials"), (confirmed, most, models * spec.confirm, "confirm runs")]
+    return ", ".join(f"{done} of {up_to}{max(done, asked)} {what}" for done, up_to, asked, what in parts
+                     if done or asked)
 
 
 def _table(

@@ -87,6 +87,12 @@ def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
     assert "| bidirectional&emsp; |  |  |  |\n| *linear (baseline)*&emsp; | 78.2 %&emsp; |  |  |\n" in text
 
 
+def test_the_confirm_runs_of_a_study_with_looks_are_at_most_those_of_the_last_look(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "trials = 0\nconfirm = { looks = [5, 8] }")
+    text = study_description(spec, "interrupted", command="", uri="", best={}, found={}, view=None, confirmed=3)
+    assert "**Status:** interrupted after 3 of up to 16 confirm runs. The" in text
+
+
 def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
     text = described(spec_of(tmp_path))
     assert "Question" not in text
