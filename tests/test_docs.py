@@ -24,12 +24,11 @@ from gru_bench.report.sections import evaluation
 from gru_bench.sweep.spec import KEYS, known_studies, load_study
 from tests.support.commands import ROOT, command
 from tests.support.fake_store import three_models
+from tests.support.pages import PAGES, blocks, text
 from tests.support.renderings import html_numbers, tex_numbers
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "reports" / "README.md", ROOT / "benchmarks" / "README.md",
-         ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").rglob("*.md")))
 SET_UP = ("pip install -e '.[test]' && python sweeps/run.py --study bidirectional",
           "pip install -e '.[test]' && pytest")
 PROGRAMS = {
@@ -57,14 +56,6 @@ def options(program: str) -> frozenset[str]:
     shown = frozenset(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command("-m", module, *inner, "--help").stdout))
     assert "--help" in shown
     return shown
-
-
-def text(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def listed() -> dict[str, str]:

@@ -1,0 +1,261 @@
+"""The commands of README and docs work: each is run on a small study, or stands here with the reason why it is not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+
+import pytest
+
+from gru_bench.__main__ import app
+from gru_bench.errors import ExitCode
+from gru_bench.tracking import Store
+from tests.support.commands import ROOT, completed
+from tests.support.pages import PAGES, blocks, commands, text
+from tests.teach.students import NOTEBOOK
+
+RUN: Mapping[str, str] = {
+    "gru-bench sweep --study smoke": "the study smoke is done",
+    "gru-bench sweep --study NAME --check": "agree",
+    "gru-bench sweep --study bidirectional": "the study bidirectional is done",
+    "gru-bench sweep --study bidirectional --study-name pooling-max --set model.pooling=max":
+        "the study pooling-max is done",
+    "gru-bench sweep --study scratch": "the study scratch is done",
+    "gru-bench sweep --study my.toml": "the study my is done",
+    "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
+    "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=1":
+        "the study my-vectors is done",
+    "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
+    "gru-bench train --data recall:k=50 --model scratch --lr 0.01 --batch-size 32 --epochs 10": "logged as run",
+    "gru-bench doctor": "fused kernel",
+    "gru-bench --version": "gru-bench ",
+    "gru-bench lint": "remarks on ",
+    "gru-bench lint --study my.toml": "my.toml",
+    "gru-bench lint --study NAME": "remarks on smoke",
+    "gru-bench lint --study bidirectional --study pooling-max": "remarks on bidirectional, pooling-max",
+    "gru-bench lint --ignore GRU003,GRU010": "remarks on ",
+    "gru-bench diagnose --run ID --text \"Dull at first, but I loved it!\"": "wrote ",
+    "gru-bench predict --study NAME": "positive",
+    "gru-bench predict --study NAME \"A text.\"": "A text.",
+    "gru-bench predict --study NAME \"A text.\" \"Another one.\"": "Another one.",
+    "gru-bench predict --study NAME --why \"A text.\"": "A text.",
+    "gru-bench predict --study NAME --why \"Dull at first, but I loved it!\"": "loved",
+    "gru-bench predict --study NAME --file reviews.csv --out predictions.csv": "predictions.csv",
+    "gru-bench predict --study NAME --file reviews.csv --out predictions.parquet": "predictions.parquet",
+    "gru-bench predict --study smoke \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
+    "cat reviews.txt | gru-bench predict --study NAME": "positive",
+    "gru-bench save-model --study NAME DIR": "my-model",
+    "gru-bench save-model --study NAME --register": "best",
+    "gru-bench predict --model my-model \"A wonderful film.\"": "A wonderful film.",
+    "gru-bench archive export --study NAME FILE": "smoke.study",
+    "gru-bench archive import FILE": "smoke",
+    "gru-bench gru-check FILE.py:NAME": "a GRU",
+    "gru-bench gru-check homework.py:GRU": "a GRU",
+    "gru-bench gru-check homework.py:GRUClassifier": "[update-inverted]",
+    "gru-bench gru-check notebook.py:GRU --make \"GRU(E, H, 2)\" --define batch_size=1": "GRU: a GRU",
+    "gru-bench report": "wrote reports/movie-reviews/report.html",
+    "gru-bench report --study NAME": "wrote reports/smoke/report.html",
+    "gru-bench report --verify reports/NAME": " numbers are what ",
+    "gru-bench report --study bidirectional": "wrote reports/bidirectional/report.html",
+    "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
+    "gru-bench report --csv FOLDER": "runs.csv",
+    "gru-bench report --mcnemar RUN RUN": "wrote ",
+    "gru-bench report --pdf": "report.pdf",
+    "gru-bench report --study smoke --out out": "wrote out/report.html",
+    "latexmk -pdf thesis.tex": "thesis.pdf",
+    "gru-bench sync": "",
+    "gru-bench archive import reports/example/torch.study": "torch",
+    "gru-bench lint --study scratch --study torch": "remark",
+    "python benchmarks/gpu.py --dry": "card tests",
+    "python benchmarks/interval_coverage.py": "",
+}
+"""Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no line."""
+
+NOT_RUN: Mapping[str, str] = {
+    "it installs something, or makes or enters an environment": r"""
+        pip install -e .
+        pip install -e ".[test]"
+        pip install -e ".[test,dev]"
+        pip install -e ".[docs]"
+        pip install -e ".[glove]"
+        pip install -e ".[glove,cluster,postgresql]"
+        pip install -e '.[test]' && python sweeps/run.py --study bidirectional
+        pip install -e '.[test]' && pytest
+        pip install "gru-bench[cluster]"
+        pip install "gru-bench[postgresql]"
+        pip install mlflow
+        pip install optuna-dashboard
+        pip install torch --index-url https://download.pytorch.org/whl/cpu
+        python3 -m venv .venv
+        py -m venv .venv
+        source .venv/bin/activate
+        source "$HOME/venv/bin/activate"
+        export GRU_BENCH_CACHE=/shared/gru-bench
+        export GRU_BENCH_CACHE=$HOME/gru-bench-cache
+        E=$PWD/reports/example; mkdir /tmp/example; cd /tmp/example""",
+    "it checks this project, tests and site included": r"""
+        .ci/run
+        .ci/lowest
+        .ci/python 3.13
+        mypy
+        pytest
+        pytest -m service -n 0
+        ruff check .
+        sphinx-build -W -b html -c docs/site . build/site""",
+    "it is a server, or needs one, a cluster or another system; tests/end_to_end/test_servers.py and others have them": r"""
+        mlflow ui
+        mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts "head:*" --backend-store-uri sqlite:////srv/mlflow/mlflow.db --artifacts-destination /srv/mlflow/artifacts
+        mlflow models serve -m models:/smoke@best --env-manager local --port 5001
+        optuna-dashboard optuna.journal
+        ray start --head
+        ray start --address=HEAD:6379
+        sbatch sweep.sbatch
+        curl http://127.0.0.1:5001/invocations -H "Content-Type: application/json" -d '{"dataframe_records": [{"text": "A wonderful film."}]}'
+        sudo -u postgres createuser --pwprompt gru
+        sudo -u postgres createdb --owner gru gru
+        gru-bench sweep --study bidirectional --trials 40 --storage postgresql://gru@head/gru --tracking-uri http://head:5000
+        exec python sweeps/run.py --study bidirectional --trials 200 --workers "$SLURM_CPUS_PER_TASK" --storage postgresql://gru@head/gru --tracking-uri http://head:5000
+        gru-bench sweep --study bidirectional --cluster auto
+        gru-bench archive export --study bidirectional study.zip --storage postgresql://gru@head/gru --tracking-uri http://head:5000
+        gru-bench archive import study.zip
+        type reviews.txt | gru-bench predict --study NAME
+        python benchmarks/gpu.py --strict""",
+    "tests/archive/test_examples.py runs it": r"""
+        gru-bench archive import $E/bidirectional.study
+        gru-bench archive import $E/torch.study
+        gru-bench archive import $E/scratch.study
+        gru-bench archive import $E/amazon.study
+        gru-bench archive import $E/homework.study
+        gru-bench report --verify $E/tuned
+        gru-bench report --verify $E/amazon
+        gru-bench report --verify $E/homework""",
+    "it is run when the site is built": r"""
+        gru-bench sweep --study bidirectional --study-name both-ways --limit 8000 --trials 4
+        gru-bench sweep --study torch --study-name one-way --limit 8000 --trials 4
+        gru-bench predict --study both-ways "A wonderful film, with a cast to match." "Two hours of nothing."
+        gru-bench report --out out""",
+    "it takes minutes; tests/end_to_end/test_homework.py and tests/support/benchmarks.py have smaller ones": r"""
+        gru-bench sweep --study homework
+        gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
+        gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
+        gru-bench diagnose --recall
+        python benchmarks/epoch.py
+        python benchmarks/gru_module.py
+        python benchmarks/gru_module.py --quick
+        python benchmarks/interval_coverage.py --few --repetitions 4000
+        python benchmarks/interval_coverage.py --repetitions 10000
+        python benchmarks/overhead.py
+        python benchmarks/overhead.py --limit 0 --rounds 1
+        python benchmarks/predict.py
+        python benchmarks/predict.py --reviews 500
+        python benchmarks/predict.py --rows 100000 --seeds 1
+        python benchmarks/report.py
+        python benchmarks/scaling.py --quick
+        python benchmarks/score_coverage.py
+        python benchmarks/score_coverage.py --repetitions 1000
+        python benchmarks/search.py replay search.parquet
+        python benchmarks/search.py train --out search.parquet
+        python benchmarks/startup.py
+        python benchmarks/startup.py --limit 3000
+        python benchmarks/sweep.py
+        python benchmarks/train_step.py --quick""",
+    "it changes what is outside of its directory, or waits": r"""
+        gru-bench --install-completion
+        gru-bench doctor --clean-cache
+        gru-bench report --watch""",
+    "it is a part of a command": r"""
+        gru-bench predict --file
+        gru-bench report --csv
+        mlflow models serve
+        python -m tests.support.windows gru-bench ...""",
+}
+"""Reason -> commands, one on each line."""
+
+FILLED = {
+    r"reports/(?=example)": f"{(ROOT / 'reports').as_posix()}/", r"FILE\.py:NAME": "homework.py:GRU",
+    r"\bNAME\b": "smoke", r"\bDIR\b": "my-model", r"\bFILE\b": "smoke.study", r"\bFOLDER\b": "tables",
+}
+"""What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
+QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
+SHORT = {"sweep": (*QUICK, "--trials", "1", "--confirm", "2", "--workers", "1"), "train": QUICK}
+"""Subcommand -> options that make it short."""
+
+
+def filled(command: str) -> str:
+    for stands, what in FILLED.items():
+        command = re.sub(stands, what, command)
+    return command
+
+
+def shown() -> set[str]:
+    """The commands of all pages, filled in."""
+    return {filled(one) for page in PAGES for one in commands(text(page))}
+
+
+def listed() -> set[str]:
+    """The commands that are not run, filled in."""
+    return {filled(line.strip()) for several in NOT_RUN.values() for line in several.splitlines() if line.strip()}
+
+
+def test_every_command_of_the_pages_is_run_or_listed() -> None:
+    run = set(map(filled, RUN))
+    helps = {one for one in shown() if one.endswith(" --help")}
+    assert shown() - run - listed() - helps == set(), "add a line to RUN, or to NOT_RUN below a reason"
+    assert run | listed() <= shown(), "no page has these commands any more"
+    assert not run & listed()
+
+
+@pytest.fixture
+def directory(tmp_path: Path, easy_csv: Path, empty_database: Path) -> Path:
+    """A directory with the files that the commands read."""
+    shutil.copy(empty_database, tmp_path)
+    shutil.copy(easy_csv, tmp_path / "mine.csv")
+    (tmp_path / "my.toml").write_text(blocks(text(ROOT / "docs" / "studies.md"), "toml")[0], encoding="utf-8")
+    (tmp_path / "thesis.tex").write_text(*blocks(text(ROOT / "docs" / "howto.md"), "latex"), encoding="utf-8")
+    (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))
+    (tmp_path / "vectors.txt").write_text(vectors, encoding="utf-8")
+    (tmp_path / "reviews.txt").write_text("A wonderful film.\nDull from start to end.\n", encoding="utf-8")
+    (tmp_path / "reviews.csv").write_text("id,text\na,A wonderful film.\nb,Dull.\n", encoding="utf-8")
+    (tmp_path / "homework.py").write_text(f"from torch.nn import GRU\n{NOTEBOOK}", encoding="utf-8")
+    (tmp_path / "notebook.py").write_text(
+        NOTEBOOK.replace("GRUClassifier", "GRU")
+        .replace("def __init__(self):", "def __init__(self, input_size, hidden_size, output_size):")
+        .replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, self.linear.in_features)"), encoding="utf-8")
+    return tmp_path
+
+
+def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    """Run a command: those of `gru-bench` in this process, whose libraries are loaded, in front of reviews as input."""
+    words = shlex.split(command.partition(" | ")[2] or command)
+    if "ID" in words or "RUN" in words:
+        runs = iter(run.run_id for run in Store().runs("movie-reviews") if run.role == "confirm")
+        words = [next(runs) if word in ("ID", "RUN") else word for word in words]
+    if words[0] != "gru-bench":
+        words = [sys.executable, str(ROOT / words[1]), *words[2:]] if words[0] == "python" else words
+        return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False, timeout=120)
+    with patch.context() as streams:
+        streams.setattr(sys, "stdin", TextIOWrapper(BytesIO((directory / "reviews.txt").read_bytes())))
+        return completed(app, *words[1:], *(SHORT.get(words[1], ()) if "--help" not in words else ()), cwd=directory)
+
+
+@pytest.mark.service
+def test_every_command_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helps = {one: "Usage" for one in sorted(shown()) if one.endswith(" --help")}
+    wrong, began = [], time.monotonic()
+    for command, words in {**RUN, **helps}.items():
+        done = run_as_typed(filled(command), directory, monkeypatch)
+        print(f"{time.monotonic() - began:4.0f} s  {command}")
+        answered = {0, ExitCode.NO} if command.startswith("gru-bench lint") else {0}
+        said = " ".join((done.stdout + done.stderr).split())
+        if done.returncode not in answered or words not in said or "Traceback" in said:
+            wrong.append(f"{command}\nended with {done.returncode}, where {words!r} was expected:\n"
+                         f"{done.stdout[-1500:]}{done.stderr[-1500:]}")
+    assert not wrong, "\n\n".join(wrong)
+    assert "Overfull" not in (directory / "thesis.log").read_text(encoding="latin1")
