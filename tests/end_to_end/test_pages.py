@@ -76,7 +76,8 @@ RUN: Mapping[str, str] = {
     "python benchmarks/gpu.py --dry": "card tests",
     "python benchmarks/interval_coverage.py": "",
 }
-"""Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no line."""
+"""Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no
+line."""
 
 NOT_RUN: Mapping[str, str] = {
     "it installs something, or makes or enters an environment": r"""
@@ -126,7 +127,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench archive export --study bidirectional study.zip --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         gru-bench archive import study.zip
         type reviews.txt | gru-bench predict --study NAME
-        python benchmarks/gpu.py --strict""",
+        python benchmarks/gpu.py --strict""",  # noqa: E501
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study

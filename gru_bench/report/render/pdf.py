@@ -87,8 +87,8 @@ def first_error(log: str) -> str:
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, env=os.environ | {"max_print_line": "1000"},
+            command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False,
+            timeout=PATIENCE, stdin=subprocess.DEVNULL, env=os.environ | {"max_print_line": "1000"},
         )
     except subprocess.TimeoutExpired as error:
         raise RunError(f"report.tex must compile within {PATIENCE} s, but has not: run {command[0]} by hand") from error
