@@ -55,7 +55,7 @@ RUN: Mapping[str, str] = {
     "gru-bench report --pdf": "report.pdf",
     "gru-bench report --study smoke --out out": "wrote out/report.html",
     "latexmk -pdf thesis.tex": "thesis.pdf",
-    "gru-bench sync": "nothing",
+    "gru-bench sync": "no writes wait",
     "gru-bench sweep --study bidirectional": "the study bidirectional is done",
     "gru-bench sweep --study bidirectional --study-name pooling-max --set model.pooling=max":
         "the study pooling-max is done",
@@ -219,7 +219,8 @@ def directory(tmp_path: Path, easy_csv: Path, empty_database: Path) -> Path:
     shutil.copy(empty_database, tmp_path)
     shutil.copy(easy_csv, tmp_path / "mine.csv")
     (tmp_path / "my.toml").write_text(blocks(text(ROOT / "docs" / "studies.md"), "toml")[0], encoding="utf-8")
-    (tmp_path / "thesis.tex").write_text(*blocks(text(ROOT / "docs" / "howto.md"), "latex"), encoding="utf-8")
+    (thesis,) = blocks(text(ROOT / "docs" / "howto.md"), "latex")
+    (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
     (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))
     (tmp_path / "vectors.txt").write_text(vectors, encoding="utf-8")
     (tmp_path / "reviews.txt").write_text("A wonderful film.\nDull from start to end.\n", encoding="utf-8")
@@ -247,6 +248,7 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
 
 
 @pytest.mark.service
+@pytest.mark.timeout(900)  # two minutes on a quiet machine
 def test_every_command_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helps = {one: "Usage" for one in sorted(shown()) if one.endswith(" --help")}
     wrong, began = [], time.monotonic()
