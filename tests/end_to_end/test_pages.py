@@ -51,6 +51,7 @@ RUN: Mapping[str, str] = {
     "gru-bench report --study NAME": "wrote reports/smoke/report.html",
     "gru-bench report --verify reports/NAME": " numbers are what ",
     "gru-bench report --csv FOLDER": "runs.csv",
+    "gru-bench report --json": "\"score\": ",
     "gru-bench report --mcnemar RUN RUN": "wrote ",
     "gru-bench report --pdf": "report.pdf",
     "gru-bench report --study smoke --out out": "wrote out/report.html",
@@ -63,6 +64,7 @@ RUN: Mapping[str, str] = {
     "gru-bench report --study bidirectional": "wrote reports/bidirectional/report.html",
     "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
     "gru-bench sweep --study scratch": "the study scratch is done",
+    "gru-bench sweep --study compare --plan-only": "compare.plan.json",
     "gru-bench sweep --study my.toml": "the study my is done",
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
     "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=1":
@@ -141,10 +143,12 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study torch --study-name one-way --limit 8000 --trials 4
         gru-bench predict --study both-ways "A wonderful film, with a cast to match." "Two hours of nothing."
         gru-bench report --out out""",
-    "it takes minutes; tests/end_to_end/test_homework.py and tests/support/benchmarks.py have smaller ones": r"""
+    "it takes minutes, or reads what does": r"""
         gru-bench sweep --study homework
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
+        gru-bench sweep --study compare
+        gru-bench report --claim "bidirectional > torch"
         gru-bench diagnose --recall
         python benchmarks/epoch.py
         python benchmarks/gru_module.py
@@ -166,6 +170,9 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/startup.py --limit 3000
         python benchmarks/sweep.py
         python benchmarks/train_step.py --quick""",
+    "it draws or counts for a page of docs, from all reviews": r"""
+        python docs/explanation/draw.py
+        python docs/explanation/draw.py --batches""",
     "it changes what is outside of its directory, or waits": r"""
         gru-bench --install-completion
         gru-bench doctor --clean-cache
@@ -185,8 +192,9 @@ FILLED = {
 }
 """What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
-SHORT = {"sweep": (*QUICK, "--trials", "1", "--confirm", "2", "--workers", "1"), "train": QUICK}
-"""Subcommand -> options that make it short."""
+SHORT = {"sweep --study compare": QUICK[:2], "train": QUICK,
+         "sweep": (*QUICK, "--trials", "1", "--confirm", "2", "--workers", "1")}
+"""How a command begins -> options that make it short."""
 
 
 def filled(command: str) -> str:
@@ -242,9 +250,10 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
     if words[0] != "gru-bench":
         words = [sys.executable, str(ROOT / words[1]), *words[2:]] if words[0] == "python" else words
         return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
+    more = next((more for begin, more in SHORT.items() if command.startswith(f"gru-bench {begin}")), ())
     with patch.context() as streams:
         streams.setattr(sys, "stdin", TextIOWrapper(BytesIO((directory / "reviews.txt").read_bytes())))
-        return completed(app, *words[1:], *(SHORT.get(words[1], ()) if "--help" not in words else ()), cwd=directory)
+        return completed(app, *words[1:], *(more if "--help" not in words else ()), cwd=directory)
 
 
 @pytest.mark.service
