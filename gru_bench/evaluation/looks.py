@@ -32,6 +32,8 @@ from gru_bench.results.looks import Look, LookPlan
 
 SETTLING = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE, Finding.EQUIVALENT)
 """Findings that settle a pair."""
+LEAST_LEVEL = 1e-12
+"""Smallest level of an interval that is shown: one minus a far smaller one is 1. Tests use the level itself."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,16 @@ class PairLook:
     @property
     def repeated(self) -> Estimate | None:
         """Return the difference with its repeated interval."""
-        return None if self.level is None else self.usual.at(1 - self.level)
+        return None if self.level is None else self.at(self.level)
 
     @property
     def equivalence(self) -> Estimate | None:
         """Return the difference with the interval that decides on equivalence."""
-        return None if self.one_sided is None else self.usual.at(1 - 2 * self.one_sided)
+        return None if self.one_sided is None else self.at(2 * self.one_sided)
+
+    def at(self, level: float) -> Estimate:
+        """Return the difference with the interval of a two-sided test at a level."""
+        return self.usual.at(1 - max(level, LEAST_LEVEL))
 
     def needs_examples(self, margin: float) -> bool:
         """Return whether no number of seeds is likely to settle the pair, because the test examples alone leave too
@@ -187,10 +193,10 @@ def _difference(plan: LookPlan, look: PairLook) -> Finding:
 
 
 def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:
-    """Return model -> the runs that a look rests on, as one."""
+    """Return model -> the runs that a look rests on, as one; runs that are gone by now are left out."""
     found = {}
     for model, seeds in look.seeds.items():
-        own = [runs[model][seed] for seed in seeds]
+        own = [runs[model][seed] for seed in seeds if seed in runs[model]]
         found[model] = Scored(own[0].label_N, np.concatenate([one.probability_RN for one in own]))
     return found
 

@@ -107,7 +107,7 @@ class Planner:
     def __init__(
         self, spec: StudySpec, searches: Mapping[str, Search], in_time: Callable[[], bool],
         search_ended: Callable[[ModelState], None], planned: Callable[[ModelState], None],
-        looks: Looks | None = None, look: Callable[[], None] | None = None,
+        looks: Looks | None = None, look: Callable[[int], None] | None = None,
     ) -> None:
         """Begin with the searches.
 
@@ -118,7 +118,8 @@ class Planner:
             search_ended: Called when a search has ended and the runs that follow it are planned.
             planned: Called after planning, before any of the planned runs begins.
             looks: The looks of the confirm stage; None for a stage of one size.
-            look: Takes the next look. Called when all runs that it rests on have ended.
+            look: Takes the look of a place in the plan, from 0, unless another process has. Called when all runs that
+                it rests on have ended.
         """
         self.looks, self._look = looks, look
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
@@ -155,14 +156,22 @@ class Planner:
         self._look_if_due()
 
     def _look_if_due(self) -> None:
-        """Take the next look once all confirm runs that it rests on have ended, then plan those of the one after."""
+        """Take the next look once all confirm runs that it rests on have ended, then plan those of the one after.
+
+        Another process may take a look at any time, so the runs are planned anew before it is asked what is left.
+        """
         if self.looks is None or self._look is None or any(state.tuned is None for state in self.states):
             return
-        while not self.looks.ended and not any(self._unfinished_seeds(state) for state in self.states):
-            self._look()
+        while True:
+            due = len(self.looks.taken)  # read first: where a look is taken from here on, `_look` takes none
             for state in self.states:
                 assert state.tuned is not None
-                self._plan(state, state.tuned)
+                if {run.config.seed for run in state.planned if run.role == "confirm"} != set(
+                        self.confirm_seeds(state.model)):
+                    self._plan(state, state.tuned)
+            if self.looks.ended or any(self._unfinished_seeds(state) for state in self.states):
+                return
+            self._look(due)
 
     def _unfinished_seeds(self, state: ModelState) -> bool:
         return bool(state.search.runs.unfinished(run.key for run in state.planned if run.role == "confirm"))

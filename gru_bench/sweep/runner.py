@@ -145,6 +145,7 @@ class Sweep:
                     self.shown_notes.add(note)
                     self.display.note(f"note: {note}")
                 self.begun = True
+                self._log_looks()  # the process that took the last one may have died before it logged it
                 if self.texts and not log.texts:
                     self.display.note("note: no reviews are stored, because the study was begun with --no-texts")
                 self._log_baselines()
@@ -251,24 +252,30 @@ class Sweep:
         self._describe(self.log, "running", read=self.store.is_caught_up)
         self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
 
-    def _look(self) -> None:
-        """Take the next look of the confirm stage, unless another process has taken it, and show what it found."""
+    def _look(self, place: int) -> None:
+        """Take a look of the confirm stage, unless another process has taken it, and show what it found."""
         assert self.looks is not None
         self.log.admit_others(wait=True)
         self.store.await_whole(
             self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
-        plan, before = self.looks.plan, len(self.looks.taken)
+        plan = self.looks.plan
         with self.log.lock:
-            if len(self.looks.taken) > before:
+            if len(self.looks.taken) > place:
                 return
             runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
             if empty := [model for model, own in runs.items() if not own]:
                 raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
                                "failed: the same command tries them again")
             look, pairs = self.looks.take(runs)
-            self.log.study.text(LOOKS, looks_json(self.looks.taken))
-        for line in look_lines(plan, look, before, pairs):
+            self._log_looks()
+        for line in look_lines(plan, look, place, pairs):
             self.display.note(line)
+
+    def _log_looks(self) -> None:
+        """Log the looks taken so far, from all processes and starts."""
+        with self.log.lock:
+            if self.looks is not None and (taken := self.looks.taken):
+                self.log.study.text(LOOKS, looks_json(taken))
 
     def _scored_by_seed(self, state: ModelState) -> dict[int, Scored]:
         """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""

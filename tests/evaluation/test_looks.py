@@ -153,6 +153,17 @@ def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None
     assert pair.last.fraction == 1.0
 
 
+def test_a_look_with_very_little_information_settles_nothing() -> None:
+    rng = np.random.default_rng(0)
+    runs = {model: Scored(np.zeros(4000, np.int8), np.where(
+        rng.random((5, 4000)) < rng.normal(0.8, 0.05, (5, 1)), 0.1, 0.9)) for model in "ab"}
+    (pair,) = follow(plan_of(looks=(5, 200)), [runs])
+    assert present(pair.last.level) < 1e-16  # one minus it is 1
+    wide = present(pair.last.repeated)
+    assert wide.low < pair.last.usual.low < pair.last.usual.high < wide.high
+    assert pair.settled is None
+
+
 def test_one_model_alone_is_never_settled() -> None:
     plan = plan_of("a")
     pairs = follow(plan, looked(drawn({"a": 0.8}), plan.looks))
@@ -178,6 +189,8 @@ def test_a_look_rests_on_its_own_seeds() -> None:
     found = scored_at(look, by_seed)
     assert np.array_equal(found["a"].probability_RN, runs["a"].probability_RN[[0, 2]])
     assert np.array_equal(found["b"].probability_RN, runs["b"].probability_RN)
+    del by_seed["b"][1]  # a run that is gone is left out
+    assert np.array_equal(scored_at(look, by_seed)["b"].probability_RN, runs["b"].probability_RN[[0, 2]])
 
 
 def test_plans_and_looks_are_logged_whole() -> None:

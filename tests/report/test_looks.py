@@ -139,9 +139,20 @@ def test_before_the_first_look_there_is_no_verdict() -> None:
     assert report.findings.pairs[0].settled is False
 
 
+def test_the_interval_of_too_few_seeds_is_the_usual_one_and_is_called_so() -> None:
+    report = reported(*studied(DIFFERENT, (2, 4), 2))
+    said = summary_of(report).replace("\u00a0", " ")
+    assert "No verdict on Torch GRU against Scratch GRU from 4 seeds" in said
+    assert "(95 % interval " in said
+    assert report.findings.pairs[0].interval == "95 % interval"
+
+
 def test_damaged_plans_are_named() -> None:
     store, study = studied(DIFFERENT)
     store.artifacts[study.run.run_id, PLAN] = "{}"
+    with pytest.raises(RunError, match=r"must hold plan\.json as it was logged"):
+        reported(store, study)
+    del store.artifacts[study.run.run_id, PLAN]  # it is not taken for a study of one size, whose level is another
     with pytest.raises(RunError, match=r"must hold plan\.json as it was logged"):
         reported(store, study)
 

@@ -14,18 +14,21 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
+from gru_bench.evaluation.intervals import Scored
 from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_of
 from gru_bench.results.runs import Predictions, RunResult
 from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.search import read_trials
+from gru_bench.sweep.search import Search, read_trials
+from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.runs import result
 from tests.support.values import present
-from tests.support.workers import EPOCH, swept
+from tests.support.workers import EPOCH, STUDY, swept
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -136,6 +139,45 @@ def test_an_interrupted_stage_goes_on_to_the_same_looks(easy_csv: Path) -> None:
     assert texts(one)[2] == texts(two)[2]
 
 
+def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_planned(easy_csv: Path) -> None:
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=0, looks=[2, 3])
+    taken: list[tuple[str, int, int]] = []
+
+    def planner(name: str) -> Planner:
+        search = Search(spec, "torch", open_storage("optuna.journal"), "abc")
+        looks = Looks(present(spec.plan("abc")), search.study)
+
+        def look(place: int) -> None:
+            (state,) = made.states
+            runs = {seed: Scored(np.zeros(2, np.int8), np.full((1, 2), 0.1)) for seed in state.confirmed_seeds}
+            looks.take({"torch": runs})
+            taken.append((name, place, len(runs)))
+
+        made = Planner(spec, {"torch": search}, lambda: True, lambda _: None, lambda _: None, looks, look)
+        return made
+
+    first = planner("first")
+    one = present(first.next())
+    second = planner("second")
+    other = present(second.next())
+    assert one.trials.complete(one.number, 0.8)
+    assert other.trials.complete(other.number, 0.8)
+    first.update()
+    second.update()
+    assert taken == [("first", 0, 2)]
+    assert not second.is_done
+    last = present(second.next())
+    assert last.config.seed == 10_002
+    first.update()
+    assert last.trials.complete(last.number, 0.8)
+    second.update()
+    first.update()
+    assert taken == [("first", 0, 2), ("second", 1, 3)]
+    assert first.is_done
+    assert second.is_done
+
+
 def test_a_failed_seed_is_said_and_the_next_start_does_not_change_the_look(easy_csv: Path) -> None:
     runs = Runs(0.95, 0.80, failing=[("scratch", 10_002)])
     said = confirmed(easy_csv, runs, looks=(6, 8))
@@ -147,6 +189,26 @@ def test_a_failed_seed_is_said_and_the_next_start_does_not_change_the_look(easy_
     confirmed(easy_csv, again, looks=(6, 8))
     assert again.seeds == []
     assert texts(logged())[2] == looks
+
+
+def test_looks_that_were_taken_but_not_logged_are_logged_by_the_next_start(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = RunWriter.text
+
+    def text(self: RunWriter, path: str, content: str) -> None:
+        if path == LOOKS:
+            raise KeyboardInterrupt
+        write(self, path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunWriter, "text", text)
+        with pytest.raises(KeyboardInterrupt):
+            confirmed(easy_csv, Runs(0.95, 0.80))
+    again = Runs(0.95, 0.80)
+    confirmed(easy_csv, again)
+    assert again.seeds == []
+    assert [look.stops for look in texts(logged())[2]] == [True]
 
 
 def test_a_look_with_no_run_of_a_model_is_an_error(easy_csv: Path) -> None:

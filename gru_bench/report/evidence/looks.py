@@ -126,10 +126,10 @@ def _are_whole(looks: Sequence[Look], models: Collection[str]) -> bool:
 
 
 def _plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
-    if not study.plan().looks or (text := store.text(study.run.run_id, PLAN)) is None:
+    if not study.plan().looks:
         return None
     try:
-        return LookPlan.from_json(text)
+        return LookPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")  # without it no verdict would hold
     except ValueError as error:
         raise damaged(study.run.run_id, PLAN, error) from error
 

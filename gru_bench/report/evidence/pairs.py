@@ -50,7 +50,8 @@ class Pair:
     @property
     def interval_name(self) -> str:
         """Return the name of the interval of the difference."""
-        return f"95{NBSP}% interval" if self.followed is None else f"repeated 95{NBSP}% interval"
+        repeated = self.followed is not None and self.followed.looks and self.followed.last.repeated is not None
+        return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
 
     @property
     def narrow_name(self) -> str:

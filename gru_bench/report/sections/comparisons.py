@@ -171,7 +171,7 @@ def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
         shown = pair.number(key, look.usual.estimate, pair.scale.difference, "fewer than 5 seeds: no interval"
                             if wide is None else pair.interval_name.replace(NBSP, " "),
                             **({} if wide is None else {"low": wide.low, "high": wide.high}))
-        tested = None if look.tested_at is None else look.usual.at(1 - look.tested_at)
+        tested = None if look.tested_at is None else look.at(look.tested_at)
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
         finding = "open" if settled is None or settled.place > look.place else settled.finding.value
