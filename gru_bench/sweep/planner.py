@@ -205,6 +205,8 @@ class Planner:
         return counts
 
     def _may_ask(self, state: ModelState) -> bool:
+        if self.looks is not None and self.looks.taken:
+            return False  # settings may not change once test results were seen
         # A first trial always runs, even after the time limit: without one there is nothing to confirm.
         return self._in_time() or state.search.counted == 0
 

@@ -145,6 +145,7 @@ class Sweep:
                     self.shown_notes.add(note)
                     self.display.note(f"note: {note}")
                 self.begun = True
+                self._note_closed_searches()
                 self._log_looks()  # the process that took the last one may have died before it logged it
                 if self.texts and not log.texts:
                     self.display.note("note: no reviews are stored, because the study was begun with --no-texts")
@@ -265,11 +266,20 @@ class Sweep:
             runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
             if empty := [model for model, own in runs.items() if not own]:
                 raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
-                               "failed: the same command tries them again")
+                               "failed: the same command tries them again, and a study of another name may leave the "
+                               "model out")
             look, pairs = self.looks.take(runs)
             self._log_looks()
         for line in look_lines(plan, look, place, pairs):
             self.display.note(line)
+
+    def _note_closed_searches(self) -> None:
+        """Say which searches do not go on, because a look at the confirm runs was taken."""
+        if self.looks is None or not self.looks.taken:
+            return
+        self.notes += (
+            f"The search of {state.model} stays at {state.search.counted} of {self.spec.trials} trials: a look at its "
+            "confirm runs was taken already." for state in self.planner.states if _has_trials_left(self.spec, state))
 
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
@@ -525,8 +535,13 @@ class Sweep:
 
     def unfinished(self) -> Iterator[str]:
         """Yield the reasons why the study is not done although `run` has ended; the same command retries it."""
-        if any(state.search.counted < self.spec.trials and not state.search.exhausted for state in self.planner.states):
+        if not (self.looks and self.looks.taken) and any(
+                _has_trials_left(self.spec, state) for state in self.planner.states):
             yield "--timeout ended the search before all trials were begun"
         failed = sum(len(state.failed) for state in self.planner.states)
         if failed:
             yield f"{several(failed, 'confirm or ablation run')} failed"
+
+
+def _has_trials_left(spec: StudySpec, state: ModelState) -> bool:
+    return state.search.counted < spec.trials and not state.search.exhausted

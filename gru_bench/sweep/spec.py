@@ -37,6 +37,8 @@ from gru_bench.results.pruners import PrunerName
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
 MOST_LOOKS = 20
+LEAST_AT_LAST_LOOK = 5
+"""Fewest seeds of the last look: those that are enough for a verdict."""
 LEAST_RACING_SEEDS = 5
 """Fewest seeds per trial for racing. The signed-rank test at p = 0.1 needs 4 pairs, so 5 seeds can save one."""
 MOST_CANDIDATES = 1_000
@@ -501,6 +503,9 @@ def _check(spec: StudySpec, where: str) -> None:
     if spec.looks != sorted(set(spec.looks)):
         raise UsageError(f"{where}: looks must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
                          f"{', '.join(map(str, spec.looks))}")
+    if spec.looks and spec.looks[-1] < LEAST_AT_LAST_LOOK:
+        raise UsageError(f"{where}: the last look must have at least {LEAST_AT_LAST_LOOK} seeds, because fewer settle "
+                         f"nothing, but got {spec.looks[-1]}: add a look, or set confirm = {spec.confirm}")
     if spec.looks and spec.metric not in ("accuracy", "log_loss"):
         raise UsageError(f"{where}: looks need a metric whose error over several looks is known, accuracy or log_loss, "
                          f"but got {spec.metric}: use one of them, or confirm = {spec.confirm}")

@@ -134,7 +134,7 @@ def test_before_the_first_look_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
     del store.artifacts[study.run.run_id, LOOKS]
     report = reported(store, under_way(store, study))
-    assert "no planned look has been taken yet, so there is no verdict" in summary_of(report)
+    assert "no planned look was taken yet, or its runs are gone, so there is no verdict" in summary_of(report)
     assert "So far it has taken 0 of them." in words_of(report, "comparisons")
     assert report.findings.pairs[0].settled is False
 
@@ -145,6 +145,13 @@ def test_the_interval_of_too_few_seeds_is_the_usual_one_and_is_called_so() -> No
     assert "No verdict on Torch GRU against Scratch GRU from 4 seeds" in said
     assert "(95 % interval " in said
     assert report.findings.pairs[0].interval == "95 % interval"
+
+
+def test_the_margin_of_a_plan_cannot_be_replaced() -> None:
+    store, study = studied(DIFFERENT)
+    assert build([study], store, margin=0.01).findings.pairs[0].margin == 0.01
+    with pytest.raises(UsageError, match="--margin must be that of the plan where a study has looks"):
+        build([study], store, margin=0.05)
 
 
 def test_damaged_plans_are_named() -> None:

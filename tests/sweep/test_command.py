@@ -58,7 +58,8 @@ class TestClosing:
             return SimpleNamespace(search=SimpleNamespace(counted=counted, exhausted=False), failed=["run"] * failed)
 
         def left(*states: SimpleNamespace) -> list[str]:
-            sweep: Any = SimpleNamespace(planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3))
+            sweep: Any = SimpleNamespace(
+                planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3), looks=None)
             return list(Sweep.unfinished(sweep))
 
         assert left(state(3, 0), state(4, 0)) == []

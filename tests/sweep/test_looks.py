@@ -65,7 +65,7 @@ class Runs:
 def confirmed(csv: Path, runs: Runs, looks: Sequence[int] = (5, 7, 9), **changes: Any) -> str:
     """Conduct a study of two models and return what it printed."""
     text = io.StringIO()
-    swept(csv, runs, trials=0, looks=list(looks), **{"all_models": MODELS, **changes},
+    swept(csv, runs, **{"trials": 0, "looks": list(looks), "all_models": MODELS, **changes},
           console=Console(file=text, width=200))
     return text.getvalue()
 
@@ -141,7 +141,7 @@ def test_an_interrupted_stage_goes_on_to_the_same_looks(easy_csv: Path) -> None:
 
 def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_planned(easy_csv: Path) -> None:
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=0, looks=[2, 3])
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=0, looks=[2, 5])
     taken: list[tuple[str, int, int]] = []
 
     def planner(name: str) -> Planner:
@@ -167,13 +167,13 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     second.update()
     assert taken == [("first", 0, 2)]
     assert not second.is_done
-    last = present(second.next())
-    assert last.config.seed == 10_002
+    rest = [present(second.next()) for _ in range(3)]
+    assert [run.config.seed for run in rest] == [10_002, 10_003, 10_004]
     first.update()
-    assert last.trials.complete(last.number, 0.8)
+    assert all(run.trials.complete(run.number, 0.8) for run in rest)
     second.update()
     first.update()
-    assert taken == [("first", 0, 2), ("second", 1, 3)]
+    assert taken == [("first", 0, 2), ("second", 1, 5)]
     assert first.is_done
     assert second.is_done
 
@@ -209,6 +209,18 @@ def test_looks_that_were_taken_but_not_logged_are_logged_by_the_next_start(
     confirmed(easy_csv, again)
     assert again.seeds == []
     assert [look.stops for look in texts(logged())[2]] == [True]
+
+
+def test_a_search_does_not_go_on_once_a_look_was_taken(easy_csv: Path) -> None:
+    confirmed(easy_csv, Runs(0.95, 0.80), trials=2)
+    again = Runs(0.95, 0.80)
+    said = present(logged().summary)
+    summary = swept(easy_csv, again, trials=4, looks=[5, 7, 9], all_models=MODELS)
+    assert again.seeds == []
+    assert summary.best == said.best
+    assert [note for note in summary.notes if "stays at" in note] == [
+        f"The search of {model} stays at 2 of 4 trials: a look at its confirm runs was taken already."
+        for model in MODELS]
 
 
 def test_a_look_with_no_run_of_a_model_is_an_error(easy_csv: Path) -> None:

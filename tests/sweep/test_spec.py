@@ -78,6 +78,7 @@ def test_looks_are_part_of_the_confirm_stage(tmp_path: Path) -> None:
     ("confirm = { looks = [5, 5] }", {}, "looks must be numbers of seeds that rise"),
     ("confirm = { looks = [0, 5] }", {}, "looks"),
     ('confirm = { looks = ["5"] }', {}, "looks must be whole numbers of seeds"),
+    ("confirm = { looks = [2, 4] }", {}, "the last look must have at least 5 seeds"),
     ("looks = [5, 8]", {}, "unknown setting 'looks'"),
     ('metric = "f1"\nconfirm = { looks = [5, 8] }', {}, "looks need a metric whose error over several looks is known"),
 ])

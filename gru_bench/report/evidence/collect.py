@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,8 +68,12 @@ def collect(
     if trials and mcnemar_runs:
         raise UsageError("--mcnemar must name two confirm runs of the report, but the study has no complete one yet: "
                          "leave it out")
-    chosen = margin_of(studies, margin, metric_of(studies))
     looks = () if trials else study_looks(studies, groups, store)
+    for one in looks:
+        if margin is not None and not math.isclose(margin, one.plan.margin):
+            raise UsageError(f"--margin must be that of the plan where a study has looks, but {study_name(one.study)} "
+                             f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
+    chosen = margin_of(studies, margin, metric_of(studies))
     compared, apart = ([], []) if trials else compare(groups, chosen.value, looks)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],

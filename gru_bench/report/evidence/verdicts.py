@@ -55,7 +55,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
         case Finding.TOO_FEW_SEEDS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE if pair.followed is not None and not pair.followed.looks:
-            return (f"{a} against {b}: no planned look has been taken yet, so there is no verdict.",)
+            return (f"{a} against {b}: no planned look was taken yet, or its runs are gone, so there is no verdict.",)
         case Finding.INCONCLUSIVE:
             return (f"Inconclusive: {a} against {b}, ", *found, ".", *_doubts(pair))
 

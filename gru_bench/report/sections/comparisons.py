@@ -151,9 +151,12 @@ def _planned(one: StudyLooks) -> Sentence:
     planned = [(one.number(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
     start: Sentence = (
         f"The confirm stage of {study_name(one.study)} was planned, before its first run, with looks at ",
-        *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}). All looks together spend an error of ",
-        Number(f"{one.key}.alpha", one.plan.alpha, "percent", decimals=0, method="two-sided, over all pairs and looks"),
-        f"{NBSP}% for differences, and as much on each side for equivalence.")
+        *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}).")
+    if len(one.plan.models) > 1:
+        alpha = Number(f"{one.key}.alpha", one.plan.alpha, "percent", decimals=0,
+                       method="two-sided, over all pairs and looks")
+        start = (*start, " All looks together spend an error of ", alpha,
+                 f"{NBSP}% for differences, and as much on each side for equivalence.")
     taken = one.number("taken", len(one.looks))
     if not one.ended:
         return (*start, " So far it has taken ", taken, " of them.")
