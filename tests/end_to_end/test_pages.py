@@ -148,6 +148,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench sweep --study compare
+        gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
         gru-bench report --claim "bidirectional > torch"
         gru-bench diagnose --recall
         python benchmarks/epoch.py
@@ -155,6 +156,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --repetitions 10000
+        python benchmarks/looks.py --repetitions 5000
         python benchmarks/overhead.py
         python benchmarks/overhead.py --limit 0 --rounds 1
         python benchmarks/predict.py
