@@ -147,7 +147,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
-        gru-bench sweep --study compare
         gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
         gru-bench report --claim "bidirectional > torch"
         gru-bench diagnose --recall
