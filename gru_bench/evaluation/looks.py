@@ -27,10 +27,10 @@ from scipy import special
 
 from gru_bench.evaluation.intervals import Scored, difference
 from gru_bench.evaluation.spending import DIGITS, levels
-from gru_bench.evaluation.statistics import Estimate, Finding, Growth, can_show_equivalence, growth
+from gru_bench.evaluation.statistics import DIFFERENT, Estimate, Finding, Growth, can_show_equivalence, growth
 from gru_bench.results.looks import Look, LookPlan
 
-SETTLING = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE, Finding.EQUIVALENT)
+SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
 LEAST_LEVEL = 1e-12
 """Smallest level of an interval that is shown: one minus a far smaller one is 1. Tests use the level itself."""

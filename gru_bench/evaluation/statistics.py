@@ -489,6 +489,10 @@ class Finding(Enum):
     TOO_FEW_SEEDS = "too few seeds for a verdict"
 
 
+DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
+"""Findings that say that one model is better."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The result of a comparison, and which model it favors: 1 the first, -1 the second, 0 neither."""
@@ -701,7 +705,7 @@ def growth(value_A_RN: Correct | Floats, value_B_RN: Correct | Floats) -> Growth
     """
     a, b = _Part.of_losses(value_A_RN), _Part.of_losses(value_B_RN)
     _same_examples(a, b)
-    rest_N = a.by_example_N - b.by_example_N - (a.grand - b.grand)
+    rest_N = _rest(a.by_example_N - b.by_example_N, a.grand - b.grand, None)
     v = float((rest_N**2).sum() / (a.examples - 1) / a.examples)
     noise = sum(part.mse / part.examples / part.seeds for part in (a, b))
     by_seed = [max(part.s2, part.mse / part.examples) for part in (a, b)]

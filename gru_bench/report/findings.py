@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.evaluation.statistics import Finding
+from gru_bench.evaluation.statistics import DIFFERENT, Finding
 from gru_bench.report.document.findings import Answer, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.sentences import in_text
@@ -20,9 +20,6 @@ from gru_bench.report.evidence.next_steps import (
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
-
-DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
-"""Findings of a difference."""
 
 
 def findings_of(evidence: Evidence) -> Findings:

@@ -12,7 +12,6 @@ PLAN, LOOKS = "plan.json", "looks.json"
 """Names of the artifacts of a study that hold its plan of looks and what they found."""
 SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
 FRACTIONS = "variance expected at the last look / variance at this look, both estimated at this look"
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class LookPlan:
     """The confirm seeds, in the order in which they are added."""
     data: str
     """Fingerprint of the data."""
-    alpha: float = ALPHA
+    alpha: float = 0.05
     """Two-sided error of all tests for a difference at all looks together. Equivalence has as much on each side."""
     spending: str = SPENDING
     fractions: str = FRACTIONS

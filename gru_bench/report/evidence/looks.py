@@ -98,10 +98,10 @@ def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: 
     """
     found = []
     for study in studies:
-        own = {group.model: group for group in groups if group.study is study}
-        if (plan := _plan(study, store)) is None:
+        if (logged := _plan(study, store)) is None:
             continue
-        plan_, digest = plan
+        plan, digest = logged
+        own = {group.model: group for group in groups if group.study is study}
         looks = _looks(study, store)
         runs = {model: {run.seed: Scored(group.label_N, group.probability_RN[place][None])
                         for place, run in enumerate(group.runs) if run.seed is not None}
@@ -109,8 +109,8 @@ def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: 
         lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds
                      if seed not in runs.get(model, ()))
         kept = [_kept(look, runs) for look in looks]
-        pairs = follow(plan_, [scored_at(look, runs) for look in kept]) if _are_whole(kept, plan_.models) else []
-        found.append(StudyLooks(study, plan_, digest, tuple(looks), tuple(pairs), own, lost))
+        pairs = follow(plan, [scored_at(look, runs) for look in kept]) if _are_whole(kept, plan.models) else []
+        found.append(StudyLooks(study, plan, digest, tuple(looks), tuple(pairs), own, lost))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gru_bench.evaluation.intervals import difference
 from gru_bench.evaluation.looks import PairLooks
-from gru_bench.evaluation.statistics import Design, Estimate, Finding, Verdict, holm, verdict
+from gru_bench.evaluation.statistics import DIFFERENT, Design, Estimate, Finding, Verdict, holm, verdict
 from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
@@ -205,15 +205,12 @@ def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
     usual, margin = difference(a.metric, a.scored, b.scored), looks.plan.margin
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     design = Design.of(a.correct_RN, b.correct_RN) if a.metric == "accuracy" and min(usual.seeds) > 1 else None
-    if not pair.looks:
-        return Pair(key, a, b, usual, None, len(looks.pairs),
-                    Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90)), design, pair, len(looks.plan.looks))
-    by = pair.settled or pair.last
-    different = by.finding in (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
-    inner = by.equivalence or by.usual.at(0.90)
-    found = Verdict(by.finding, int(np.sign(by.usual.estimate)) if different else 0, margin, inner)
-    return Pair(key, a, b, pair.last.repeated or pair.last.usual, None, len(looks.pairs), found, design, pair,
-                len(looks.plan.looks))
+    shown, found = usual, Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90))
+    if pair.looks:
+        by, shown = pair.settled or pair.last, pair.last.repeated or pair.last.usual
+        favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
+        found = Verdict(by.finding, favours, margin, by.equivalence or by.usual.at(0.90))
+    return Pair(key, a, b, shown, None, len(looks.pairs), found, design, pair, len(looks.plan.looks))
 
 
 def _mean(group: Group) -> float:

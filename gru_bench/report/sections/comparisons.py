@@ -181,7 +181,7 @@ def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
         yield (_less(pair), pair.number(f"{key}.place", look.place + 1, "count"),
                pair.number(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
                pair.number(f"{key}.boundary", boundary, pair.scale.kind,
-                           "a difference from 0 on must be found different by this look"), finding)
+                           "a larger difference, of either sign, is found by this look"), finding)
 
 
 def _usual(pairs: Sequence[Pair], key: str) -> Table:
