@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -537,11 +538,8 @@ def little_memory(scale: Scale, peak: int) -> Iterator[None]:
                 raise torch.OutOfMemoryError("CUDA out of memory (acted)")
             return real(run, batch, *rest)
 
-        loop._Run._backward = backward  # type: ignore[method-assign]
-        try:
+        with patch.object(loop._Run, "_backward", backward):
             yield
-        finally:
-            loop._Run._backward = real  # type: ignore[method-assign]
         return
     torch.cuda.empty_cache()
     whole = torch.cuda.get_device_properties(scale.device).total_memory

@@ -138,7 +138,7 @@ def is_settled(pairs: Sequence[PairLooks]) -> bool:
 
 def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
     a, b = (runs[model] for model in pair.pair)
-    usual = difference("log_loss" if plan.metric == "log_loss" else "accuracy", a, b)
+    usual = difference(plan.metric, a, b)
     found = growth(*((a.loss_RN, b.loss_RN) if plan.metric == "log_loss" else (a.correct_RN, b.correct_RN)))
     if not usual.evidence_level.has_verdict:
         return PairLook(place, usual, None, None, None, found)
@@ -205,24 +205,3 @@ def settled_as(pair: PairLooks) -> str:
     """Return what settled a pair, as it is logged: `bidirectional, torch: better`."""
     assert pair.settled is not None
     return f"{', '.join(pair.pair)}: {pair.settled.finding.value}"
-
-
-def written_margin(plan: LookPlan) -> str:
-    """Return the margin of a plan with its unit."""
-    return f"{plan.margin:g} nats" if plan.metric == "log_loss" else f"{100 * plan.margin:.1f} points"
-
-
-def said_of(plan: LookPlan, pair: tuple[str, str], look: PairLook) -> str:
-    """Return what a look found that settled a pair, in words."""
-    lower_is_better = plan.metric == "log_loss"
-    better, worse = pair if (look.usual.estimate < 0) == lower_is_better else pair[::-1]
-    margin = written_margin(plan)
-    match look.finding:
-        case Finding.EQUIVALENT:
-            return f"equivalent within {margin}"
-        case Finding.NEGLIGIBLE:
-            return f"{better} is better than {worse}, but by less than {margin}"
-        case Finding.BETTER_BY_MARGIN:
-            return f"{better} is better than {worse} by more than {margin}"
-        case _:
-            return f"{better} is better than {worse}"

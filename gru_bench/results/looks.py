@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gru_bench.config import MetricName
+
 PLAN, LOOKS = "plan.json", "looks.json"
 """Names of the artifacts of a study that hold its plan of looks and what they found."""
 SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
@@ -20,7 +22,8 @@ class LookPlan:
 
     study: str
     models: tuple[str, ...]
-    metric: str
+    metric: MetricName
+    """accuracy or log_loss."""
     margin: float
     """Largest difference of no practical weight: a share, where 0.01 is one percentage point, or nats."""
     looks: tuple[int, ...]

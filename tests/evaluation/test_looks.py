@@ -9,18 +9,20 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from gru_bench.config import MetricName
 from gru_bench.evaluation.intervals import Scored
-from gru_bench.evaluation.looks import follow, fraction_of, is_settled, said_of, scored_at, settled_as
+from gru_bench.evaluation.looks import follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.evaluation.spending import levels
 from gru_bench.evaluation.statistics import Finding, accuracy_difference, growth
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
+from gru_bench.sweep.console.looks import said_of
 from tests.support.benchmarks import benchmark
 from tests.support.values import present
 
 SEEDS = 20
 
 
-def plan_of(*models: str, looks: tuple[int, ...] = (5, 8, 12, 20), metric: str = "accuracy",
+def plan_of(*models: str, looks: tuple[int, ...] = (5, 8, 12, 20), metric: MetricName = "accuracy",
             margin: float = 0.01) -> LookPlan:
     return LookPlan("s", models or ("a", "b"), metric, margin, looks, tuple(range(looks[-1])), "data")
 

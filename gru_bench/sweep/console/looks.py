@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gru_bench.evaluation.looks import PairLooks, is_settled, said_of, written_margin
+from gru_bench.evaluation.looks import PairLook, PairLooks, is_settled
+from gru_bench.evaluation.statistics import Finding
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import Look, LookPlan
 
@@ -36,7 +37,7 @@ def look_lines(plan: LookPlan, look: Look, place: int, pairs: Sequence[PairLooks
 def pair_line(plan: LookPlan, pair: PairLooks) -> str:
     """Return what the last look found on a pair, and whether it is settled."""
     a, b = pair.pair
-    look, metric = pair.last, compared("log_loss" if plan.metric == "log_loss" else "accuracy", "test")
+    look, metric = pair.last, compared(plan.metric, "test")
     points = metric.unit == "share"
 
     def written(value: float) -> str:
@@ -54,3 +55,24 @@ def pair_line(plan: LookPlan, pair: PairLooks) -> str:
         return f"{start}; open"
     said = said_of(plan, pair.pair, pair.settled)
     return f"{start}; {said}" + ("" if pair.settled is look else f" (settled at look {pair.settled.place + 1})")
+
+
+def written_margin(plan: LookPlan) -> str:
+    """Return the margin of a plan with its unit."""
+    return f"{plan.margin:g} nats" if plan.metric == "log_loss" else f"{100 * plan.margin:.1f} points"
+
+
+def said_of(plan: LookPlan, pair: tuple[str, str], look: PairLook) -> str:
+    """Return what a look found that settled a pair, in words."""
+    lower_is_better = plan.metric == "log_loss"
+    better, worse = pair if (look.usual.estimate < 0) == lower_is_better else pair[::-1]
+    margin = written_margin(plan)
+    match look.finding:
+        case Finding.EQUIVALENT:
+            return f"equivalent within {margin}"
+        case Finding.NEGLIGIBLE:
+            return f"{better} is better than {worse}, but by less than {margin}"
+        case Finding.BETTER_BY_MARGIN:
+            return f"{better} is better than {worse} by more than {margin}"
+        case _:
+            return f"{better} is better than {worse}"
