@@ -58,3 +58,10 @@ def run(app: typer.Typer, arguments: list[str], monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
     code = cli.ended(app)
     return code, capsys.readouterr().err
+
+
+def mentions(text: str, *parts: str) -> None:
+    """Assert that a message holds all of these parts, in any order and with any white space between words."""
+    folded = " ".join(text.split())
+    missing = [part for part in parts if part not in folded]
+    assert not missing, f"{missing} not in: {folded}"
