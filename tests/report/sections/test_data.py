@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details, Heading
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models, with_data
+from gru_bench.report.sections.data import data as data_section
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
+from tests.support.sections import build_only
 from tests.support.values import present
 
 
-def test_the_data_of_several_studies_stand_once(built: Built) -> None:
+def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     report, data = built.report, present(present(built.studies[0].summary).data)
     facts = dict(table_of(report, "data-1").rows)
     assert facts["training reviews"].value == data.train
@@ -25,12 +26,13 @@ def test_the_data_of_several_studies_stand_once(built: Built) -> None:
     assert {name: number.value for name, number in table_of(report, "data-1-categories").rows} == data.categories
 
 
-def test_reviews_held_back_and_all_tokens_read_are_told() -> None:
-    store, (study, *_) = three_models(test_set=TestSet.draw(300, [""]))
+def test_the_table_counts_held_back_reviews_and_names_the_vectors_without_their_folder() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, [""]))
     data = present(study.summary).data
     study = with_data(study, available=data.train + data.validation + data.test + 1234, max_length=None,
                       embedding="/home/me/vectors.bin")
-    report = build([study], store)
+    report = build_only([study], store, data_section)
     facts = dict(table_of(report, "data-1").rows)
     assert facts["reviews held back by data.limit"].text == "1,234"
     assert facts["most tokens read of a review, from its start"] == "all"
@@ -38,18 +40,14 @@ def test_reviews_held_back_and_all_tokens_read_are_told() -> None:
     assert "category" not in words_of(report, "data")
 
 
-def test_other_data_stands_apart_with_its_studies() -> None:
+def test_each_data_set_has_a_table_that_names_its_studies() -> None:
     store = FakeStore()
     for name, place in (("here", 0), ("there", 1), ("too", 0)):
-        add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(seed=place), fingerprint=f"f{place}")
-    report = build(store.by_experiment["movie-reviews"], store)
+        add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=place), fingerprint=f"f{place}")
+    report = build_only(store.by_experiment["movie-reviews"], store, data_section)
     tables = [table_of(report, key) for key in ("data-1", "data-2")]
-    assert [table.title for table in tables] == [
-        "Data: movie-reviews (studies: here, too)", "Data: movie-reviews (studies: there)"]
+    assert [table.title.partition("studies: ")[2] for table in tables] == ["here, too)", "there)"]
     assert [dict(table.rows)["fingerprint"] for table in tables] == ["f0", "f1"]
 
 
-def test_a_study_without_its_data_has_no_section() -> None:
-    store = FakeStore()
-    report = build([add_study(store, "torch", {"torch": 0.0}, finished=False)], store)
-    assert "data" not in [section.name for section in report.sections]
+

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details
-from tests.support.fake_store import three_models
+from gru_bench.report.sections.learning import learning
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, column_of, figure_of, section_of, table_of, words_of
+from tests.support.sections import build_only
 
 
 def test_curves_are_means_with_the_range_of_seeds(built: Built) -> None:
@@ -40,25 +42,26 @@ def test_the_training_loss_is_drawn_by_window_in_epochs(built: Built) -> None:
 
 
 def test_an_epoch_that_only_some_seeds_reached_says_how_many() -> None:
-    store, (study, *_) = three_models()
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(50))
     short = study.confirms[0].run_id
     store.metrics[short] = {name: points[:2] for name, points in store.metrics[short].items()}
-    report = build([study], store)
+    report = build_only([study], store, learning)
     assert [seeds.value for seeds in column_of(report, "epochs", "Seeds")] == [5, 5, 4, 4]
 
 
-def test_the_best_epochs_are_said_before_the_values(built: Built) -> None:
+def test_the_mean_best_epoch_of_each_model_is_shown(built: Built) -> None:
     report = built.report
-    assert ("On average over seeds it comes from epoch 3.0 for Scratch GRU, 3.0 for Torch GRU, 3.0 for Bidirectional "
-            "GRU.") in words_of(report, "learning")
+    mentions(words_of(report, "learning"), "epoch 3.0 for Scratch GRU, 3.0 for Torch GRU, 3.0 for Bidirectional GRU")
     details = section_of(report, "learning").blocks[-1]
     assert isinstance(details, Details)
     assert details.blocks == (table_of(report, "epochs"),)
 
 
 def test_runs_without_a_curve_have_no_figure() -> None:
-    store, (study, *_) = three_models()
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     store.metrics.clear()
-    section = section_of(build([study], store), "learning")
+    section = section_of(build_only([study], store, learning), "learning")
     assert section.figures == ()
     assert section.tables[0].rows == ()

@@ -4,53 +4,60 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gru_bench.report.build import build
+import pytest
+
+from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.methods import methods
+from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_params
 from tests.support.renderings import column_of, words_of
+from tests.support.sections import build_only
+
+FEW = TestSet.draw(50)
 
 
-def test_how_often_the_test_reviews_were_looked_at() -> None:
+def methods_of(store: FakeStore, *studies: LoggedStudy) -> str:
+    """Return the words of the section of a report of these studies."""
+    return words_of(build_only(studies, store, methods), "methods")
+
+
+def test_it_is_said_how_many_studies_were_scored_on_the_same_test_reviews() -> None:
     store = FakeStore()
-    one = add_study(store, "one", {"torch": 0.0, "scratch": 0.0}, search=False)
-    two = add_study(store, "two", {"bidirectional": 0.0})
-    there = add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(seed=1), fingerprint="other")
-    alone = words_of(build([one], store), "methods")
-    assert "only the confirm runs of one study were scored on the test reviews" in alone
-    assert "opened once" not in alone
+    one = add_study(store, "one", {"torch": 0.0, "scratch": 0.0}, seeds=2, search=False, test_set=FEW)
+    two = add_study(store, "two", {"bidirectional": 0.0}, seeds=2, test_set=FEW)
+    there = add_study(store, "there", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
+    alone = methods_of(store, one)
+    assert "one study" in alone
     assert "Search trials" not in alone
-    both = words_of(build([one, two], store), "methods")
-    assert "The confirm runs of 2 studies (one, two) were scored on the same test reviews." in both
-    assert "Search trials used training and validation reviews only" in both
-    assert "only the confirm runs of one study were" in words_of(build([one, there], store), "methods")
+    both = methods_of(store, one, two)
+    mentions(both, "2 studies (one, two)", "same test reviews", "Search trials used training and validation")
+    assert "one study" in methods_of(store, one, there)
 
 
-def test_intervals_pairs_and_resets_are_explained_where_there_are_some() -> None:
+def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply() -> None:
     store = FakeStore()
-    few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False)
-    said = words_of(build([few], store), "methods")
-    assert "F1 is computed for the class positive.\n" in said
+    few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False, test_set=FEW)
+    said = methods_of(store, few)
+    assert "F1 is computed for the class positive" in said
     for absent in ("95 % confidence", "Verdicts", "compute the same function"):
         assert absent not in said
-    many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False)
-    said = words_of(build([many], store), "methods")
-    assert "Intervals of accuracy have 95 % confidence." in said
-    assert "Verdicts use a margin of 1.0 points, fixed beforehand" in said
-    assert "Holm's procedure over all 3 pairs decides at the level 0.050" in said
-    assert "The scratch GRU and the torch GRU compute the same function" in said
+    many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False, test_set=FEW)
+    mentions(methods_of(store, many), "95 % confidence", "margin of 1.0 points, fixed beforehand",
+             "Holm's procedure over all 3 pairs", "0.050", "compute the same function")
     before = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.reset": "before"}) for run in many.confirms))
-    assert "so it does not compute the same function" in words_of(build([before], store), "methods")
+    assert "does not compute the same function" in methods_of(store, before)
     both = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.bidirectional": "True"} if run.model == "scratch" else run.params)
         for run in many.confirms))
-    report = build([both], store)
-    assert "the same function" not in words_of(report, "methods")
-    assert column_of(report, "scores", "Model") == ["Scratch GRU, both directions", "Torch GRU", "Bidirectional GRU"]
+    assert "the same function" not in methods_of(store, both)
+    assert column_of(build_only([both], store, evaluation), "scores", "Model") == [
+        "Scratch GRU, both directions", "Torch GRU", "Bidirectional GRU"]
 
 
-def test_a_search_of_an_unfinished_study_is_told() -> None:
+@pytest.mark.parametrize(("asked", "searched"), [("12", True), ("0", False)])
+def test_an_unfinished_study_that_asked_for_trials_has_a_search(asked: str, searched: bool) -> None:
     store = FakeStore()
-    study = add_study(store, "torch", {"torch": 0.0}, finished=False)
-    for asked, told in (("12", True), ("0", False)):
-        words = words_of(build([with_params(study, trials=asked)], store), "methods")
-        assert ("Search trials" in words) == told
+    study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
+    assert ("Search trials" in methods_of(store, with_params(study, trials=asked))) == searched

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as peer
 
-from gru_bench.report.build import build
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.thresholds import thresholds
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.renderings import Built, column_of, figure_of, section_of, table_of
+from tests.support.sections import build_only
 
 
-def test_precisions_are_those_of_the_predictions(built: Built) -> None:
+def test_precisions_agree_with_scikit_learns(built: Built) -> None:
     store, studies, report = built
     for study, (_, *cells) in zip(studies, table_of(report, "thresholds").rows, strict=True):
         runs = [run.run_id for run in study.confirms if run.complete]
@@ -46,7 +46,7 @@ def test_the_areas_below_the_mean_curves_are_the_scores(built: Built, curve: str
         assert below == pytest.approx(np.mean(scores), abs=0.0075)
 
 
-def test_bands_go_from_the_lowest_to_the_highest_seed(built: Built) -> None:
+def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
     store, studies, report = built
     found = [(row["low"], row["mean"], row["high"]) for row in figure_of(report, "thresholds").values.records()
              if (row["curve"], row["model"], row["x"]) == ("ROC", "Torch GRU", 0.1)]
@@ -59,7 +59,7 @@ def test_bands_go_from_the_lowest_to_the_highest_seed(built: Built) -> None:
     assert found == [pytest.approx((min(rates), np.mean(rates), max(rates)))]
 
 
-def test_there_are_no_curves_of_reviews_with_one_label() -> None:
+def test_test_reviews_with_one_label_only_have_no_curves() -> None:
     store, studies = three_models(seeds=2, test_set=replace(TestSet.draw(100), label_N=np.ones(100, np.int8)))
     assert thresholds(collect(studies, store)) is None
 
@@ -67,8 +67,8 @@ def test_there_are_no_curves_of_reviews_with_one_label() -> None:
 def test_each_test_set_has_a_figure() -> None:
     store = FakeStore()
     for seed, name in enumerate(("one", "two")):
-        add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200, seed=seed))
-    report = build(store.by_experiment["movie-reviews"], store)
+        add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(100, seed=seed))
+    report = build_only(store.by_experiment["movie-reviews"], store, thresholds)
     figures = section_of(report, "thresholds").figures
     assert [figure.name for figure in figures] == ["thresholds-1", "thresholds-2"]
     assert ["precision by recall of Torch GRU (one)" in figure.caption for figure in figures] == [True, False]
@@ -76,8 +76,8 @@ def test_each_test_set_has_a_figure() -> None:
 
 
 def test_more_models_than_can_be_told_apart_are_spread_over_figures() -> None:
-    store, studies = many_studies(7, TestSet.draw(200), seeds=2, search=False)
-    report = build(studies, store)
+    store, studies = many_studies(7, TestSet.draw(60), seeds=2, search=False)
+    report = build_only(studies, store, thresholds)
     first, second = (figure_of(report, f"thresholds-{place}") for place in (1, 2))
     assert [*first.series, *second.series] == column_of(report, "thresholds", "Model")
     assert len(first.series) == 4

@@ -1,0 +1,24 @@
+"""Reports with a few sections only, which are built in a fraction of the time of a whole report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from gru_bench.report.build import build
+from gru_bench.report.document.report import Report
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.tracking import LoggedStudy
+from tests.support.fake_store import FakeStore
+
+
+def build_only(
+    studies: Sequence[LoggedStudy], store: FakeStore, *contents: Callable[[Evidence], Section | None], **options: Any
+) -> Report:
+    """Return a report of `studies` that has its summary, its cautions and these sections only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gru_bench.report.build.CONTENTS", contents)
+        return build(studies, store, **options)
